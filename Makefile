@@ -1,0 +1,38 @@
+# make demo | test | bench | bench-fusion | lint; each sets up all it needs in .venv
+PYTHON ?= python3
+PY := .venv/bin/python
+SOURCES := pyproject.toml setup.py $(wildcard cext/*)
+STAMP := .venv/.built
+
+.PHONY: demo test bench bench-fusion lint clean
+demo: $(STAMP)
+	$(PY) -m cloudctl demo --out out/demo $(DEMO)
+
+test: $(STAMP)
+	$(PY) -m pytest $(TEST)
+
+bench: $(STAMP)
+	$(PY) -m cloudctl bench $(BENCH)
+
+bench-fusion: .venv/.peers
+	$(PY) -m bench.bench_fusion $(BENCH)
+
+lint: .venv/.lint
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests/test_layers.py
+	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c
+
+clean:
+	rm -rf .venv build out *.egg-info cloudctl/*.so
+
+$(STAMP): $(SOURCES)
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+.venv/.lint: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check '.[lint]' && touch $@
+
+.venv/.peers: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check '.[peers]' && touch $@

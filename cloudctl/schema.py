@@ -1,0 +1,342 @@
+"""Every message that crosses a process edge, and the one table of topics that everything else reads.
+
+Times are integer nanoseconds since the Unix epoch (UTC). Angles are radians, counter-clockwise from east. Distances are
+metres, speeds m/s. On the ZeroMQ side bodies are msgpack maps with the short keys below; on the MQTT side they are JSON
+objects with the field names.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+VERSION: Final = 1
+MAX_OBJECTS: Final = 1024  # of one perception message
+MAX_BODY: Final = 256 * 1024  # bytes of one message
+OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
+
+# The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
+COLUMNS: Final = ("id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height",
+                  "var_x", "var_y", "cov_xy", "class")
+
+
+class ObjectClass(IntEnum):
+    """What a road user is; the `class` column of perception."""
+
+    UNKNOWN = 0
+    CAR = 1
+    TRUCK = 2
+    BUS = 3
+    MOTORCYCLE = 4
+    BICYCLE = 5
+    PEDESTRIAN = 6
+    STATIC = 7
+
+
+class SignalState(IntEnum):
+    """What a signal group shows: the union of the J2735 and YD/T 3709 states."""
+
+    UNKNOWN = 0
+    DARK = 1
+    RED = 2
+    RED_FLASH = 3
+    PRE_MOVEMENT = 4
+    GREEN_PERMISSIVE = 5
+    GREEN_PROTECTED = 6
+    GREEN_FLASH = 7
+    YELLOW_PERMISSIVE = 8
+    YELLOW_PROTECTED = 9
+    YELLOW_FLASH = 10
+
+
+# --- RSU gateway <-> node (ZeroMQ) ---
+
+
+class Sensor(Struct, frozen=True):
+    """One sensor of a roadside unit: where it stands and what it can see."""
+
+    id: str
+    type: str = "camera"
+    lat: float | None = None
+    lon: float | None = None
+    heading: float = 0.0  # rad; the middle of the field of view
+    fov: float = 6.2831853  # rad
+    range: float = 150.0  # m
+    hz: float = 10.0
+
+
+class Hello(Struct, frozen=True, rename={"version": "v", "gateway": "g", "rsus": "r", "sensors": "s", "software": "sw"}):
+    """A gateway says who it is, before anything else."""
+
+    version: int
+    gateway: str
+    rsus: tuple[str, ...]
+    sensors: tuple[Sensor, ...] = ()
+    software: str = ""
+
+
+class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensor": "s", "seq": "q", "objects": "o"}):
+    """What one sensor saw at `t`: `objects` is a block of columns (bin) or a list of maps, around the origin."""
+
+    version: int
+    rsu: str
+    sensor: str
+    seq: int
+    t: int
+    lat: float
+    lon: float
+    objects: msgspec.Raw
+    frame: Literal["ENU"] = "ENU"
+
+
+class Group(Struct, frozen=True, rename={"group": "g", "state": "s", "min_end": "mn", "max_end": "mx", "likely_end": "lk",
+                                         "confidence": "c", "next_state": "n", "next_duration": "nd"}):
+    """One signal group: its state and when it ends. A time that is not known is None."""
+
+    group: int
+    state: SignalState
+    min_end: int | None = None
+    max_end: int | None = None
+    likely_end: int | None = None
+    confidence: float | None = None  # 0..1, of likely_end
+    next_state: SignalState | None = None
+    next_duration: int | None = None  # ns
+
+
+class Signal(Struct, frozen=True, rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q",
+                                          "groups": "g"}):
+    """The signal states of one intersection at `t`."""
+
+    version: int
+    rsu: str
+    intersection: str
+    revision: int
+    seq: int
+    t: int
+    groups: tuple[Group, ...]
+
+
+class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
+    """Something on the road that vehicles should know of, from `start` to `end`."""
+
+    version: int
+    rsu: str
+    id: str
+    kind: str
+    t: int
+    start: int
+    end: int
+    lane: str | None = None
+    s: tuple[float, float] | None = None  # m along the lane
+    polygon: tuple[tuple[float, float], ...] | None = None  # (lat, lon)
+    priority: int = 0
+    text: str = ""
+
+
+class SensorHealth(Struct, frozen=True):
+    """How one sensor is."""
+
+    id: str
+    alive: bool
+    hz: float | None = None
+    temperature: float | None = None  # degrees Celsius
+    clock_offset: int | None = None  # ns, gateway's own estimate
+
+
+class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
+    """How a roadside unit and its sensors are."""
+
+    version: int
+    rsu: str
+    t: int
+    sensors: tuple[SensorHealth, ...] = ()
+
+
+class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
+    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4."""
+
+    version: int
+    gateway: str
+    t1: int
+    t2: int | None = None
+    t3: int | None = None
+    t4: int | None = None
+
+
+class Reject(Struct, frozen=True, rename={"version": "v"}):
+    """Why the node refused a message: everything a person needs to put it right."""
+
+    version: int
+    kind: str
+    seq: int | None
+    field: str
+    value: str
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        seq = "" if self.seq is None else f" seq {self.seq}"
+        return f"{self.kind}{seq}: {self.field} = {self.value}: {self.rule}. {self.remedy}"
+
+
+class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i", "advisories": "a"}):
+    """Advisories for the RSU to send over the air."""
+
+    version: int
+    intersection: str
+    t: int
+    advisories: tuple["Advisory", ...]
+
+
+# --- node <-> vehicle (MQTT) ---
+
+
+class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
+    """What a connected vehicle says of itself."""
+
+    t: int
+    lat: float
+    lon: float
+    speed: float
+    heading: float  # rad, counter-clockwise from east
+    kind: str = "car"  # a vehicle class of the rules: car, taxi, bus, truck, ...
+    length: float = 4.8
+    width: float = 1.8
+    accuracy: float = 1.0  # m, one standard deviation per axis
+    movements: tuple[str, ...] = ()  # ids of the connections it will take, next first
+    automated: bool = False
+    version: int = VERSION
+
+
+class VehicleRequest(Struct, frozen=True):
+    """A vehicle asks for signal priority, or takes the request back."""
+
+    t: int
+    id: str
+    intersection: str
+    movement: str
+    eta: int
+    action: Literal["request", "cancel"] = "request"
+    version: int = VERSION
+
+
+class Ack(Struct, frozen=True):
+    """What a vehicle did with an advisory."""
+
+    t: int
+    advisory: str
+    outcome: Literal["applied", "declined", "expired"]
+    version: int = VERSION
+
+
+class AdvisoryKind(StrEnum):
+    """What an advisory is about."""
+
+    GLOSA = "glosa"
+    RED_LIGHT = "red_light"
+    RED_LIGHT_CROSSING = "red_light_crossing"
+    COLLISION = "collision"
+    PEDESTRIAN = "pedestrian"
+    QUEUE = "queue"
+    HAZARD = "hazard"
+    DEGRADED = "degraded"
+
+
+class Inputs(Struct, frozen=True):
+    """What an advisory rests on."""
+
+    revision: int  # of the digital code
+    signal_seq: int | None = None
+    tracks: tuple[int, ...] = ()
+    t_sensor: int = 0  # ns; the newest datum used, at its source
+    t_rx: int = 0  # ns; when the node received it
+
+
+class Advisory(Struct, frozen=True, omit_defaults=True):
+    """Advice to one vehicle, or to everyone on a lane or movement. Never a command: the vehicle decides."""
+
+    id: str
+    kind: AdvisoryKind
+    intersection: str
+    target: str  # "vehicle:ID", "lane:ID" or "connection:ID"
+    severity: int  # 0 act now, 1 soon, 2 for information (TS 101 539-1)
+    confidence: float
+    reason: str
+    t: int
+    valid_until: int
+    inputs: Inputs
+    speed: float | None = None  # m/s, recommended
+    distance: float | None = None  # m to the place it is about
+    behaviour: str | None = None  # keep, slow_down, speed_up, stop
+    version: int = VERSION
+
+
+class Signals(Struct, frozen=True):
+    """Signal states as vehicles get them."""
+
+    intersection: str
+    revision: int
+    seq: int
+    t: int
+    groups: tuple[Group, ...]
+    version: int = VERSION
+
+
+# --- the table of topics ---
+
+
+class Topic(NamedTuple):
+    """One row of the table: everything that wire, log, ingest and egress need to know of a kind."""
+
+    code: bytes  # the kind frame on the wire; b"" for MQTT
+    body: type
+    direction: Literal["in", "out", "both"]
+    hz: float  # nominal
+    max_age: int  # ns; older is stale
+    logged: bool
+
+
+MS: Final = 1_000_000
+
+TOPICS: Final[dict[str, Topic]] = {
+    "hello": Topic(b"H", Hello, "in", 0.0, 0, True),
+    "perception": Topic(b"P", Perception, "in", 10.0, 500 * MS, True),
+    "signal": Topic(b"S", Signal, "in", 10.0, 500 * MS, True),
+    "hazard": Topic(b"Z", Hazard, "in", 1.0, 10_000 * MS, True),
+    "health": Topic(b"L", Health, "in", 1.0, 10_000 * MS, True),
+    "sync": Topic(b"Y", Sync, "both", 0.2, 0, True),
+    "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
+    "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
+    "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
+    "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
+    "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
+    "advisories": Topic(b"", Advisory, "out", 2.0, 0, True),
+    "signals": Topic(b"", Signals, "out", 10.0, 0, False),
+}
+KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
+
+
+class MqttTopics:
+    """The MQTT topic names, version 1."""
+
+    ROOT: Final = "cloudctl/v1"
+
+    @classmethod
+    def codes(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/codes/{intersection}"
+
+    @classmethod
+    def signals(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/signals/{intersection}"
+
+    @classmethod
+    def intersection(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/intersections/{intersection}/advisories"
+
+    @classmethod
+    def vehicle(cls, vehicle: str, leaf: str) -> str:
+        """Return the topic of one vehicle; `leaf` is advisories, state, requests or acks."""
+        return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"
+
+
