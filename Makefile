@@ -32,7 +32,7 @@ $(STAMP): $(SOURCES)
 	touch $@
 
 .venv/.lint: $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check '.[lint]' && touch $@
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lint]' && touch $@
 
 .venv/.peers: $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check '.[peers]' && touch $@
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[peers]' && touch $@
