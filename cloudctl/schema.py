@@ -50,6 +50,14 @@ class SignalState(IntEnum):
     YELLOW_FLASH = 10
 
 
+class Datum(NamedTuple):
+    """One message on its way into a node: a kind of `TOPICS`, its proven sender, its undecoded body."""
+
+    kind: str
+    sender: str
+    body: bytes
+
+
 # --- RSU gateway <-> node (ZeroMQ) ---
 
 
@@ -91,8 +99,8 @@ class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "senso
 
 
 class Group(Struct, frozen=True, rename={"group": "g", "state": "s", "min_end": "mn", "max_end": "mx", "likely_end": "lk",
-                                         "confidence": "c", "next_state": "n", "next_duration": "nd"}):
-    """One signal group: its state and when it ends. A time that is not known is None."""
+                                         "confidence": "c", "next_green": "ng", "next_duration": "nd"}):
+    """One signal group: its state and when that ends. A time that is not known is None."""
 
     group: int
     state: SignalState
@@ -100,8 +108,8 @@ class Group(Struct, frozen=True, rename={"group": "g", "state": "s", "min_end": 
     max_end: int | None = None
     likely_end: int | None = None
     confidence: float | None = None  # 0..1, of likely_end
-    next_state: SignalState | None = None
-    next_duration: int | None = None  # ns
+    next_green: int | None = None  # when the next green (not the present one) is likely to begin
+    next_duration: int | None = None  # ns; how long that green is likely to last
 
 
 class Signal(Struct, frozen=True, rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q",

@@ -1,0 +1,140 @@
+"""For RSU gateways: connect, send, and see at once why something was refused."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..clock import SECOND, WallClock
+from ..schema import COLUMNS, KIND_OF_CODE, TOPICS, VERSION, Broadcast, Group, Hazard, Health, Hello, Perception, Reject, Sensor, Signal, Sync
+from ..wire import Dealer, KeyPair, read_keys
+
+SYNC_EVERY = 5 * SECOND
+FLOATS = COLUMNS[1:-1]
+
+
+class Gateway:
+    """One connection to a node.
+
+    `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
+    `on_reject` and `on_broadcast` are called from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns).
+    """
+
+    def __init__(self, address: str, rsus: Iterable[str], *, name: str = "gateway", key: Path | str | KeyPair | None = None,
+                 node_key: Path | str | None = None, sensors: Sequence[Sensor] = (), on_reject: Callable[[Reject], None] | None = None,
+                 on_broadcast: Callable[[Broadcast], None] | None = None, now: Callable[[], int] | None = None) -> None:
+        self.name, self.rsus, self.sensors = name, tuple(rsus), tuple(sensors)
+        self.state = "connecting"  # or connected, disconnected, refused
+        self.sent = self.dropped = self.rejected = 0
+        self._keys = key if key is None or isinstance(key, KeyPair) else read_keys(Path(key))
+        if node_key is not None and Path(node_key).suffix == ".pub":
+            node_key = read_keys(Path(node_key)).public
+        self._on_reject = on_reject or (lambda reject: print(f"{self.name}: refused {reject}", flush=True))
+        self._on_broadcast = on_broadcast
+        self._now = now or WallClock().now
+        self._seq: dict[tuple[str, str], int] = {}
+        self._synced = 0
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = {code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()}
+        self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key))
+        self._hello()
+
+    def __enter__(self) -> "Gateway":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def perception(self, rsu: str, sensor: str, lat: float, lon: float, objects: Any, t: int | None = None) -> bool:
+        """Send what a sensor saw at `t` (ns, now when None) around the origin `lat`, `lon` (degrees).
+
+        `objects` is a list of maps ({"x": m east, "y": m north, "class": "car", ...}), a mapping of columns (arrays of equal length),
+        or a block from `pack`. False when the connection's queue is full: the frame is dropped and counted in `dropped`.
+        """
+        if isinstance(objects, Mapping):
+            objects = pack(objects)
+        body = Perception(VERSION, rsu, sensor, self._next(rsu, sensor), self._now() if t is None else t, lat, lon,
+                          msgspec.Raw(self._encode(objects)))
+        return self._send("perception", body)
+
+    def signal(self, rsu: str, intersection: str, revision: int, groups: Sequence[Group], t: int | None = None) -> bool:
+        """Send the signal states of an intersection; end times are ns of this gateway's clock."""
+        return self._send("signal", Signal(VERSION, rsu, intersection, revision, self._next(rsu, "signal"),
+                                           self._now() if t is None else t, tuple(groups)))
+
+    def hazard(self, hazard: Hazard) -> bool:
+        """Send a hazard."""
+        return self._send("hazard", hazard)
+
+    def health(self, health: Health) -> bool:
+        """Send the health of a roadside unit."""
+        return self._send("health", health)
+
+    def poll(self, timeout_ms: int = 0) -> int:
+        """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about every 100 ms."""
+        self._dealer.events(self._changed)
+        if self._now() - self._synced > SYNC_EVERY:
+            self._synced = self._now()
+            self._send("sync", Sync(VERSION, self.name, self._now()))
+        n = 0
+        while (message := self._dealer.receive(timeout_ms if n == 0 else 0)) is not None:
+            n += 1
+            self._heard(self._decode[message[0]](message[1]))
+        return n
+
+    def close(self) -> None:
+        """Send what is queued (at most 0.5 s) and disconnect."""
+        self._dealer.close()
+
+    def _hello(self) -> None:
+        self._synced = 0
+        self._send("hello", Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl"))
+
+    def _changed(self, state: str) -> None:
+        if state == "connected" and self.state == "disconnected":
+            self._hello()
+        self.state = state
+        if state == "refused":
+            key = self._keys.public if self._keys else "none"
+            self._on_reject(Reject(VERSION, "hello", None, "key", key, "the node does not know this key, or node_key is not the node's",
+                                   "Have its operator add the key under [[gateway]], and check node_key against the node's .pub file"))
+
+    def _heard(self, body: Any) -> None:
+        if isinstance(body, Reject):
+            self.rejected += 1
+            self._on_reject(body)
+        elif isinstance(body, Sync):
+            self._send("sync", msgspec.structs.replace(body, t4=self._now()))
+        elif isinstance(body, Broadcast) and self._on_broadcast:
+            self._on_broadcast(body)
+
+    def _next(self, rsu: str, stream: str) -> int:
+        seq = self._seq[rsu, stream] = self._seq.get((rsu, stream), -1) + 1
+        return seq
+
+    def _send(self, kind: str, body: Any) -> bool:
+        if self._dealer.send(TOPICS[kind].code, self._encode(body)):
+            self.sent += 1
+            return True
+        self.dropped += 1
+        return False
+
+
+def pack(columns: Mapping[str, Any]) -> bytes:
+    """Return the block form of columns (arrays of equal length; "x" and "y" are required, what is missing is not measured)."""
+    n = len(columns["x"])
+    unknown = set(columns) - set(COLUMNS)
+    if unknown:
+        raise ValueError(f"columns {sorted(unknown)} are unknown; known: {', '.join(COLUMNS)}")
+    block = np.full((len(FLOATS), n), np.nan, "<f4")
+    block[0] = 1.0
+    for k, name in enumerate(FLOATS):
+        if name in columns:
+            block[k] = columns[name]
+        elif name == "z":
+            block[k] = 0.0
+    ids = np.asarray(columns.get("id", np.arange(n)), "<u4")
+    classes = np.asarray(columns.get("class", np.zeros(n)), "u1")
+    return ids.tobytes() + block.tobytes() + classes.tobytes()

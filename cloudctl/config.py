@@ -1,0 +1,160 @@
+"""A node's one TOML file, checked on load: every mistake is named with its key and what to write instead."""
+
+import difflib
+import glob
+import tomllib
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from .engine import EngineConfig
+from .wire import KeyPair, check_key, read_keys
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text says what to do."""
+
+
+class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sockets, keys and codes."""
+
+    bind: str = "tcp://0.0.0.0:7788"
+    key: str | None = None  # file of the node's key pair
+    curve: bool = True
+    codes: tuple[str, ...] = ()  # files or patterns of digital codes
+    status: str | None = None  # file that gets the metrics every second
+
+
+class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The MQTT broker: one that runs elsewhere, or one that the node starts (`embedded`)."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    embedded: bool = False
+    version: int | None = None  # of MQTT: 5 or 4 (3.1.1); None takes the best the broker knows
+    username: str | None = None
+    password: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    server_cert: str | None = None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
+    server_key: str | None = None
+
+
+class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to record."""
+
+    path: str | None = None
+
+
+class PlanSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often to plan and repeat."""
+
+    period_ms: int = 100
+    refresh: float = 0.4
+    max_tracks: int = 512
+
+
+class GatewaySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """One gateway that may connect: its public key and the RSUs it speaks for."""
+
+    name: str
+    rsus: dict[str, str]  # RSU id -> intersection id
+    key: str | None = None
+
+
+class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of a node."""
+
+    node: NodeSection = field(default_factory=NodeSection)
+    broker: BrokerSection = field(default_factory=BrokerSection)
+    record: RecordSection = field(default_factory=RecordSection)
+    plan: PlanSection = field(default_factory=PlanSection)
+    gateway: tuple[GatewaySection, ...] = ()
+
+    @property
+    def engine(self) -> EngineConfig:
+        return EngineConfig({g.name: dict(g.rsus) for g in self.gateway}, self.plan.period_ms, self.plan.refresh, self.plan.max_tracks)
+
+    def allowed(self) -> dict[str, str]:
+        """Return gateway name by public key."""
+        return {g.key: g.name for g in self.gateway if g.key}
+
+    def keys(self) -> KeyPair | None:
+        """Return the node's key pair, None where CURVE is off."""
+        if not self.node.curve:
+            return None
+        if self.node.key is None:
+            raise ConfigError('[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys new node" '
+                              'and write key = "node.key", or write curve = false on a closed test bench')
+        return read_keys(Path(self.node.key))
+
+
+def load(path: Path) -> NodeConfig:
+    """Read a node's file; paths in it are taken from its own folder. Raises ConfigError."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    try:
+        config = msgspec.convert(table, NodeConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+    _check(config, path)
+    return _located(config, path.resolve().parent)
+
+
+def code_files(config: NodeConfig) -> list[Path]:
+    """Return the digital codes that [node] codes names. Raises ConfigError for a pattern that matches nothing."""
+    files: list[Path] = []
+    for pattern in config.node.codes:
+        found = sorted(glob.glob(pattern))
+        if not found:
+            raise ConfigError(f"[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = [\"codes/*.json\"]")
+        files += map(Path, found)
+    return files
+
+
+def _check(config: NodeConfig, path: Path) -> None:
+    names: set[str] = set()
+    for gateway in config.gateway:
+        if gateway.name in names:
+            raise ConfigError(f"{path}: gateway {gateway.name!r} stands twice. Give each [[gateway]] a name of its own")
+        names.add(gateway.name)
+        if config.node.curve and gateway.key is None:
+            raise ConfigError(f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the public key of its .pub file')
+        if gateway.key is not None:
+            check_key(gateway.key, f"{path}: gateway {gateway.name}")
+    if config.broker.version not in (None, 4, 5):
+        raise ConfigError(f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5")
+
+
+def _located(config: NodeConfig, base: Path) -> NodeConfig:
+    def at(name: str | None) -> str | None:
+        return None if name is None else str(base / name)
+
+    node, broker = config.node, config.broker
+    node = msgspec.structs.replace(node, key=at(node.key), status=at(node.status), codes=tuple(str(base / c) for c in node.codes))
+    broker = msgspec.structs.replace(broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")})
+    record = msgspec.structs.replace(config.record, path=at(config.record.path))
+    return msgspec.structs.replace(config, node=node, broker=broker, record=record)
+
+
+SECTIONS = {"node": NodeSection, "broker": BrokerSection, "record": RecordSection, "plan": PlanSection, "gateway": GatewaySection}
+
+
+def _explain(text: str) -> str:
+    """Turn msgspec's sentence into one that names the key and the nearest right one."""
+    message, _, where = text.partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    section = SECTIONS.get(where.split("[")[0].split(".")[0])
+    if "unknown field" in message:
+        wrong = message.split("`")[1]
+        known = section.__struct_fields__ if section else tuple(SECTIONS)
+        near = difflib.get_close_matches(wrong, known, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
+        return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
+    return f"[{where}]: {message}"

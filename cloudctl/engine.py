@@ -1,0 +1,293 @@
+"""The product on one page: `step(t, batch)` -> outputs. No I/O, no clock; the same for live, replay and simulation.
+
+Intersections share nothing but the time they are given: each is a `Place` with its code, tracker, signals, vehicles and memory of what it said.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import cos, floor, sin
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from . import planner, world
+from .clock import MS, SECOND
+from .codes import CompiledCode, IntersectionCode, compile_code
+from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
+from .ingest import Batch, Frames, Ingest, Timed, Vehicle
+from .metrics import Metrics
+from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Hello, ObjectClass, Signal, Signals, VehicleState
+
+COOPERATIVE = 31  # the source number of connected vehicles' own reports
+IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
+FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
+SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
+MAX_VEHICLES = 100_000
+CELL = 0.01  # degrees; the index of intersections by position
+CLASS_OF_KIND = {"bus": ObjectClass.BUS, "truck": ObjectClass.TRUCK, "bicycle": ObjectClass.BICYCLE, "pedestrian": ObjectClass.PEDESTRIAN}
+
+
+class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an engine needs besides its codes; recorded with every run."""
+
+    gateways: dict[str, dict[str, str]]  # gateway -> RSU -> intersection id
+    period_ms: int = 100  # of planning, an intersection
+    refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
+    max_tracks: int = 512
+
+
+@dataclass
+class Output:
+    """What one step says."""
+
+    replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
+    advisories: list[Advisory] = field(default_factory=list)
+    signals: list[Signals] = field(default_factory=list)
+
+
+@dataclass
+class Place:
+    """The whole state of one intersection."""
+
+    code: CompiledCode
+    fusion: Fusion
+    discipline: planner.Discipline
+    signals: world.Signals
+    gateways: tuple[str, ...]
+    groups: dict[int, int]
+    reports: dict[int, world.Report] = field(default_factory=dict)
+    hazards: dict[str, Hazard] = field(default_factory=dict)
+    t_sensor: int = 0
+    t_rx: int = 0
+    heard: int = 0
+    planned: int = 0
+    fresh: bool = False
+    waiting: bool = False  # in the heap of plans to come
+    latest: world.World | None = None
+
+
+def _no_lap(_: str) -> None:
+    return
+
+
+class Engine:
+    """All intersections of a node. `lap`, where given, is called with "decoded", "fused" and "planned" as a step passes them."""
+
+    def __init__(self, codes: Iterable[IntersectionCode], config: EngineConfig, metrics: Metrics | None = None) -> None:
+        self.config = config
+        self.metrics = metrics or Metrics()
+        self.places: dict[str, Place] = {}
+        for code in codes:
+            self.places[code.id] = self._place(compile_code(code))
+        for gateway, rsus in config.gateways.items():
+            for rsu, intersection in rsus.items():
+                if intersection not in self.places:
+                    raise ValueError(f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
+                                     f"Known: {', '.join(self.places) or 'none'}")
+        self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
+        self._handles: dict[str, int] = {}
+        self._where: dict[tuple[int, int], list[Place]] = {}
+        self._plans: list[tuple[int, str]] = []
+        for place in self.places.values():
+            self._index(place)
+
+    def step(self, t: int, batch: Sequence[Datum], lap: Callable[[str], None] = _no_lap) -> Output:
+        """Take what was received at `t` ns, fuse it, plan what is due, and return what is to be said."""
+        out = Output()
+        got = self.ingest.receive(t, batch)
+        out.replies += got.replies
+        lap("decoded")
+        self._greet(got)
+        for timed in got.timed:
+            self._timed(t, timed, out)
+        fresh = self._fuse(t, got)
+        lap("fused")
+        for place in self._due(t, fresh):
+            self._plan(t, place, out)
+        lap("planned")
+        return out
+
+    def next_plan(self) -> int | None:
+        """Return when the next plan is due without further data, or None: the driver must step by then."""
+        return self._plans[0][0] if self._plans else None
+
+    # --- set-up ---
+
+    def _place(self, code: CompiledCode) -> Place:
+        fusion = Fusion(FusionConfig(max_tracks=self.config.max_tracks))
+        fusion.add_source(COOPERATIVE, SourceConfig(kind="cooperative"))
+        gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
+        groups = {int(g): k for k, g in enumerate(code.group_ids)}
+        return Place(code, fusion, planner.Discipline(self.config.refresh), world.Signals.dark(len(groups)), gateways, groups)
+
+    def _index(self, place: Place) -> None:
+        x0, y0, x1, y1 = place.code.bounds
+        lat, lon = place.code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
+        for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1):
+            for j in range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1):
+                self._where.setdefault((i, j), []).append(place)
+
+    def _greet(self, got: Batch) -> None:
+        for gateway, hello in got.hellos:
+            for rsu in hello.rsus:
+                place = self.places[self.config.gateways[gateway][rsu]]
+                for sensor in hello.sensors:
+                    if sensor.lat is not None and sensor.lon is not None:
+                        x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
+                        source = self.ingest.sources[rsu, sensor.id]
+                        place.fusion.add_source(source.index, SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov,
+                                                                           range_m=sensor.range))
+
+    # --- what came ---
+
+    def _timed(self, t: int, timed: Timed, out: Output) -> None:
+        body = timed.body
+        if isinstance(body, Signal):
+            place = self.places[body.intersection]
+            if timed.t <= place.signals.t:
+                self.metrics.count("signal.late", body.rsu)
+                return
+            if body.revision != place.code.code.revision:
+                self.metrics.count("signal.revision_mismatch", body.rsu)
+            place.signals = world.signals_from(place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset)
+            self._wake(t, place)
+            out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups))
+        elif isinstance(body, Hazard):
+            for place in self._of_rsu(body.rsu):
+                place.hazards[body.id] = body
+
+    def _of_rsu(self, rsu: str) -> list[Place]:
+        return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
+
+    def _fuse(self, t: int, got: Batch) -> list[Place]:
+        fusions: list[Fusion] = []
+        times: list[int] = []
+        sources: list[int] = []
+        rows = [np.zeros(0, DETECTION)] if got.frames is None else [got.frames.rows]
+        offsets = [0] if got.frames is None else got.frames.offsets.tolist()
+        fresh: dict[str, Place] = {}
+        if got.frames is not None:
+            self._perceived(t, got.frames, fusions, fresh)
+            times, sources = got.frames.t.tolist(), got.frames.sources.tolist()
+        for vehicle in got.vehicles:
+            if isinstance(vehicle.body, VehicleState):
+                for place, detection in self._reported(t, vehicle, vehicle.body):
+                    fusions.append(place.fusion)
+                    times.append(vehicle.body.t)
+                    sources.append(COOPERATIVE)
+                    rows.append(detection)
+                    offsets.append(offsets[-1] + 1)
+            else:
+                self.metrics.count(f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", ""))
+        if fusions:
+            update_batch(fusions, np.array(times, np.int64), np.array(sources, np.int32), np.concatenate(rows) if len(rows) > 1 else rows[0],
+                         np.array(offsets, np.int64))
+        return list(fresh.values())
+
+    def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
+        for name, sensed in zip(frames.intersections, frames.t.tolist(), strict=True):
+            place = self.places[name]
+            fusions.append(place.fusion)
+            place.t_sensor = max(place.t_sensor, sensed)
+            place.t_rx = t
+            place.fresh = True
+            self._wake(t, place)
+            fresh[name] = place
+
+    def _reported(self, t: int, vehicle: Vehicle, state: VehicleState) -> list[tuple[Place, Any]]:
+        out = []
+        for place in self._where.get((floor(state.lat / CELL), floor(state.lon / CELL)), ()):
+            x, y = (float(v) for v in place.code.origin.to_local(state.lat, state.lon))
+            x0, y0, x1, y1 = place.code.bounds
+            if x0 <= x <= x1 and y0 <= y <= y1:
+                handle = self._handle(vehicle.id)
+                if handle == 0:
+                    continue
+                place.reports[handle] = self._report(place, vehicle.id, handle, state)
+                self._wake(t, place)
+                out.append((place, _detection(state, x, y, handle)))
+        return out
+
+    def _handle(self, vehicle: str) -> int:
+        handle = self._handles.get(vehicle, 0)
+        if handle == 0:
+            if len(self._handles) >= MAX_VEHICLES:
+                self.metrics.count("drop.vehicles", vehicle)
+                return 0
+            handle = self._handles[vehicle] = len(self._handles) + 1
+        return handle
+
+    @staticmethod
+    def _report(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
+        last = place.reports.get(handle)
+        if last is not None and last.state.movements == state.movements:
+            return world.Report(name, handle, state, state.t, last.connection, last.paths)
+        code = place.code
+        for movement in state.movements:
+            k = code.conn_alias.get(movement, -1)
+            if k >= 0 and code.conn_inner[k]:
+                return world.Report(name, handle, state, state.t, k, (int(code.conn_from[k]), code.n_lanes + k, int(code.conn_to[k])))
+        return world.Report(name, handle, state, state.t, -1, (-1, -1, -1))
+
+    # --- what is said ---
+
+    def _wake(self, t: int, place: Place) -> None:
+        place.heard = t
+        if not place.waiting:
+            place.waiting = True
+            heapq.heappush(self._plans, (t + self._grace(), place.code.code.id))
+
+    def _grace(self) -> int:
+        return int(self.config.period_ms * MS * SLACK)
+
+    def _due(self, t: int, fresh: list[Place]) -> list[Place]:
+        period, grace = self.config.period_ms * MS, self._grace()
+        due = [place for place in fresh if t >= place.planned + period - grace]
+        while self._plans and self._plans[0][0] <= t:
+            _, name = heapq.heappop(self._plans)
+            place = self.places[name]
+            place.waiting = False
+            if t >= place.planned + period + grace and place not in due:
+                due.append(place)
+            if t - place.heard < IDLE:
+                place.waiting = True
+                planned = t if place in due else place.planned
+                heapq.heappush(self._plans, (planned + max(period, MS) + grace, name))
+        return due
+
+    def _plan(self, t: int, place: Place, out: Output) -> None:
+        for handle in [h for h, report in place.reports.items() if t - report.t > FORGET]:
+            del place.reports[handle]
+        for key in [k for k, hazard in place.hazards.items() if hazard.end < t]:
+            del place.hazards[key]
+        place.planned, place.fresh = t, False
+        snapshot = world.build(t, place.code, place.fusion.tracks(t), place.signals, tuple(place.hazards.values()), place.reports,
+                               place.t_sensor, place.t_rx)
+        place.latest = snapshot
+        said = place.discipline.choose(snapshot, planner.plan(snapshot))
+        for advisory in said:
+            self.metrics.count("advisory", advisory.kind)
+        out.advisories += said
+        if said:
+            body = Broadcast(VERSION, place.code.code.id, t, tuple(said))
+            out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
+
+
+def _detection(state: VehicleState, x: float, y: float, handle: int) -> Any:
+    row = np.zeros(1, DETECTION)
+    row["x"], row["y"] = x, y
+    row["vx"], row["vy"] = state.speed * cos(state.heading), state.speed * sin(state.heading)
+    row["heading"] = state.heading
+    row["length"], row["width"], row["height"] = state.length, state.width, np.nan
+    row["var_x"] = row["var_y"] = state.accuracy**2
+    row["confidence"], row["vehicle"], row["id"] = 1.0, handle, handle
+    row["class"] = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
+    return row
+
+
+def encode(advisory: Advisory) -> bytes:
+    """Return an advisory as it goes to vehicles and into recordings (JSON)."""
+    return msgspec.json.encode(advisory)

@@ -1,0 +1,339 @@
+"""Bytes -> checked -> ordered by event time. Every refusal has a reason and is counted; nothing is lost silently.
+
+A source is one sensor of one roadside unit. Its event time is its own `t` less its gateway's clock offset, which `sync`
+estimates; `t` and `t_rx` themselves are kept as they came.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .clock import MS
+from .geo import Origin
+from .metrics import Metrics
+from .schema import (
+    MAX_BODY,
+    TOPICS,
+    VERSION,
+    Ack,
+    Datum,
+    Hazard,
+    Health,
+    Hello,
+    Perception,
+    Reject,
+    Sensor,
+    Signal,
+    Sync,
+    VehicleRequest,
+    VehicleState,
+)
+
+FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
+PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
+MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
+MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
+SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
+
+
+class Refused(Exception):
+    """A message broke a rule. Carries what its sender needs to know."""
+
+    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
+        super().__init__(rule)
+        self.field, self.value, self.rule, self.remedy = field, str(value)[:80], rule, remedy
+
+
+@dataclass
+class Gateway:
+    """One gateway: the roadside units its key may speak for, and its clock against ours."""
+
+    rsus: Mapping[str, str]  # RSU id -> intersection id
+    offset: int = 0  # ns; its clock less ours
+    exchanges: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SYNC_WINDOW))  # (round trip, offset)
+
+
+@dataclass
+class Source:
+    """One sensor of one roadside unit, as the node knows it."""
+
+    index: int  # in its intersection's fusion
+    intersection: str
+    seq: int = -1
+    origin: tuple[float, float] | None = None
+    shift: tuple[float, float] = (0.0, 0.0)
+    sensor: Sensor | None = None
+
+
+class Frames(NamedTuple):
+    """The perception frames of one batch, decoded, in order of event time."""
+
+    intersections: list[str]
+    t: NDArray[np.int64]
+    sources: NDArray[np.int32]
+    rows: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+
+class Vehicle(NamedTuple):
+    """A vehicle's message."""
+
+    id: str
+    body: VehicleState | VehicleRequest | Ack
+
+
+class Timed(NamedTuple):
+    """A signal, hazard or health message with its event time and the offset that was taken off."""
+
+    t: int
+    offset: int
+    body: Signal | Hazard | Health
+
+
+@dataclass
+class Batch:
+    """What `Ingest.receive` made of a batch."""
+
+    frames: Frames | None = None
+    timed: list[Timed] = field(default_factory=list)
+    vehicles: list[Vehicle] = field(default_factory=list)
+    hellos: list[tuple[str, Hello]] = field(default_factory=list)
+    replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
+
+
+class _Pending(NamedTuple):
+    t: int
+    datum: Datum
+    body: Perception
+    source: Source
+
+
+class Ingest:
+    """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
+
+    def __init__(self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.gateways = {name: Gateway(rsus) for name, rsus in gateways.items()}
+        self.sources: dict[tuple[str, str], Source] = {}
+        self._origins = origins
+        self._per_intersection: dict[str, int] = {}
+        self._decode = {kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
+                        for kind, topic in TOPICS.items() if topic.direction != "out"}
+
+    def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
+        """Check and order one batch received at `t_rx` ns."""
+        batch = Batch()
+        pending: list[_Pending] = []
+        for datum in data:
+            try:
+                if datum.kind == "perception":
+                    pending.append(self._perception(t_rx, datum))
+                else:
+                    self._other(t_rx, datum, batch)
+            except Refused as why:
+                self._refuse(datum, None, why, batch)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self._refuse(datum, None, _undecodable(error), batch)
+        if pending:
+            batch.frames = self._frames(self._newest(pending), batch)
+        return batch
+
+    # --- perception ---
+
+    def _perception(self, t_rx: int, datum: Datum) -> _Pending:
+        body: Perception = self._body(datum)
+        gateway = self._check(datum, body)
+        key = (body.rsu, body.sensor)
+        source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
+        t = _check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
+        self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
+        if source.origin != (body.lat, body.lon):
+            self._move_origin(source, body)
+        return _Pending(t, datum, body, source)
+
+    def _new_source(self, key: tuple[str, str], intersection: str) -> Source:
+        index = self._per_intersection.get(intersection, 0)
+        if index >= 31:
+            raise Refused("s", key[1], "an intersection has at most 31 perception sources", "use fewer sensor names")
+        self._per_intersection[intersection] = index + 1
+        source = self.sources[key] = Source(index, intersection)
+        return source
+
+    def _check_seq(self, source: Source, seq: int, name: str) -> None:
+        if seq <= source.seq:
+            rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
+            self.metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
+            raise Refused("q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first")
+        if source.seq >= 0 and seq > source.seq + 1:
+            self.metrics.count("sequence.gap", name, seq - source.seq - 1)
+        source.seq = seq
+
+    def _move_origin(self, source: Source, body: Perception) -> None:
+        if not (isfinite(body.lat) and isfinite(body.lon) and abs(body.lat) <= 90 and abs(body.lon) <= 180):
+            raise Refused("lat, lon", f"{body.lat}, {body.lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000")
+        east, north = self._origins[source.intersection].to_local(body.lat, body.lon)
+        if max(abs(east), abs(north)) > MAX_OFFSET_M:
+            raise Refused("lat, lon", f"{body.lat}, {body.lon}", f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",
+                          "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection")
+        source.origin, source.shift = (body.lat, body.lon), (float(east), float(north))
+
+    def _newest(self, pending: list[_Pending]) -> list[_Pending]:
+        """Keep the newest PER_BATCH frames of each source, in order of event time."""
+        if len(pending) > PER_BATCH:
+            seen: dict[int, int] = {}
+            kept = []
+            for item in reversed(pending):
+                n = seen[id(item.source)] = seen.get(id(item.source), 0) + 1
+                if n <= PER_BATCH:
+                    kept.append(item)
+                else:
+                    self.metrics.count("drop.queue", f"{item.body.rsu}/{item.body.sensor}")
+            pending = kept[::-1]
+        return sorted(pending, key=lambda item: item.t)
+
+    def _frames(self, pending: list[_Pending], batch: Batch) -> Frames:
+        shifts = np.array([item.source.shift for item in pending])
+        rows, offsets, faults = _core.decode_batch([bytes(item.body.objects) for item in pending], shifts)
+        for item, fault in zip(pending, faults, strict=True):
+            if fault is not None:
+                row, name, value, rule = fault
+                where = f"o[{row}].{name}" if row >= 0 else "o"
+                self._refuse(item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch)
+            else:
+                self.metrics.count("accept.perception", item.body.rsu)
+        return Frames([item.source.intersection for item in pending], np.array([item.t for item in pending], np.int64),
+                      np.array([item.source.index for item in pending], np.int32), rows, offsets)
+
+    # --- everything else ---
+
+    def _other(self, t_rx: int, datum: Datum, batch: Batch) -> None:
+        if datum.kind not in self._decode:
+            raise Refused("kind", repr(datum.kind), "no such kind of message", "use one of docs/wire.md")
+        body = self._body(datum)
+        if isinstance(body, VehicleState | VehicleRequest | Ack):
+            self._vehicle(t_rx, datum, body, batch)
+        elif isinstance(body, Sync):
+            self._sync(t_rx, datum, body, batch)
+        elif isinstance(body, Hello):
+            self._hello(datum, body, batch)
+        else:
+            gateway = self._check(datum, body)
+            t = _check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
+            if isinstance(body, Signal):
+                self._check_signal(body, gateway)
+            batch.timed.append(Timed(t, gateway.offset, body))
+        self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
+
+    def _check_signal(self, body: Signal, gateway: Gateway) -> None:
+        if body.intersection != gateway.rsus[body.rsu]:
+            raise Refused("i", body.intersection, f"RSU {body.rsu} speaks for {gateway.rsus[body.rsu]}",
+                          "send that intersection's id, or have the node's operator bind the RSU to this one")
+        key = (body.rsu, "signal")
+        source = self.sources.get(key)
+        if source is None:
+            source = self.sources[key] = Source(-1, body.intersection)
+        self._check_seq(source, body.seq, f"{body.rsu}/signal")
+        for group in body.groups:
+            low, likely, high = group.min_end, group.likely_end, group.max_end
+            known = [end for end in (low, likely, high) if end is not None]
+            if known != sorted(known):
+                raise Refused(f"g[{group.group}]", f"{low}, {likely}, {high}", "min_end <= likely_end <= max_end must hold",
+                              "check the end times that the controller gives")
+
+    def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
+        gateway = self._known(datum)
+        if body.version != VERSION:
+            raise _wrong_version(body.version)
+        for rsu in body.rsus:
+            self._bound(gateway, rsu)
+        for (rsu, _), source in self.sources.items():
+            if rsu in body.rsus:
+                source.seq = -1
+        for rsu in body.rsus:
+            for sensor in body.sensors:
+                key = (rsu, sensor.id)
+                source = self.sources.get(key) or self._new_source(key, gateway.rsus[rsu])
+                source.sensor = sensor
+        batch.hellos.append((datum.sender, body))
+
+    def _sync(self, t_rx: int, datum: Datum, body: Sync, batch: Batch) -> None:
+        gateway = self._known(datum)
+        if body.t2 is None or body.t3 is None or body.t4 is None:
+            batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
+            return
+        round_trip = (body.t4 - body.t1) - (body.t3 - body.t2)
+        if round_trip < 0:
+            raise Refused("t4", body.t4, "the round trip is negative", "take all four times of one exchange")
+        gateway.exchanges.append((round_trip, ((body.t1 - body.t2) + (body.t4 - body.t3)) // 2))
+        gateway.offset = min(gateway.exchanges)[1]
+
+    def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
+        _check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
+        if isinstance(body, VehicleState):
+            numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
+            if not all(map(isfinite, numbers)):
+                raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
+            for name, value, low, high in (("lat", body.lat, -90, 90), ("lon", body.lon, -180, 180), ("speed", body.speed, 0, 100),
+                                           ("accuracy", body.accuracy, 0.01, 100), ("length", body.length, 0.2, 60)):
+                if not low <= value <= high:
+                    raise Refused(name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state")
+        batch.vehicles.append(Vehicle(datum.sender, body))
+
+    # --- shared checks ---
+
+    def _body(self, datum: Datum) -> Any:
+        if len(datum.body) > MAX_BODY:
+            raise Refused("body", f"{len(datum.body)} bytes", f"a message has at most {MAX_BODY} bytes", "send fewer objects per message")
+        return self._decode[datum.kind](datum.body)
+
+    def _check(self, datum: Datum, body: Any) -> Gateway:
+        gateway = self._known(datum)
+        if body.version != VERSION:
+            raise _wrong_version(body.version)
+        self._bound(gateway, body.rsu)
+        return gateway
+
+    def _known(self, datum: Datum) -> Gateway:
+        gateway = self.gateways.get(datum.sender)
+        if gateway is None:
+            raise Refused("key", datum.sender, "this key belongs to no gateway of this node", "add it under [[gateway]] in the node's file")
+        return gateway
+
+    @staticmethod
+    def _bound(gateway: Gateway, rsu: str) -> None:
+        if rsu not in gateway.rsus:
+            raise Refused("r", rsu, f"this key speaks for {', '.join(gateway.rsus)} only",
+                          "use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file")
+
+    def _refuse(self, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
+        self.metrics.count(f"reject.{datum.kind}" if datum.kind in TOPICS else "reject.unknown", datum.sender)
+        if sum(1 for sender, _, _ in batch.replies if sender == datum.sender) < MAX_REPLIES:
+            batch.replies.append((datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy)))
+
+
+def _check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
+    event = t - offset
+    age = t_rx - event
+    if age > max_age:
+        raise Refused("t", t, f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted",
+                      "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
+    if age < -FUTURE:
+        raise Refused("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+    return event
+
+
+def _wrong_version(version: int) -> Refused:
+    return Refused("v", version, f"this node speaks version {VERSION}", "use the client of that version")
+
+
+def _undecodable(error: Exception) -> Refused:
+    text, _, path = str(error).partition(" - at `$")
+    where = path.rstrip("`").lstrip(".") or "body"
+    return Refused(where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types")

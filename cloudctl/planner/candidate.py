@@ -1,0 +1,31 @@
+"""What a planner proposes: numbers and the words to say them in, made into an advisory only when it is sent."""
+
+from typing import NamedTuple
+
+from ..schema import AdvisoryKind
+
+
+class Candidate(NamedTuple):
+    """One proposal for one target. `reason` is a template for `facts`, filled in only when the advisory is sent."""
+
+    kind: AdvisoryKind
+    target: str
+    severity: int
+    confidence: float
+    reason: str
+    facts: dict[str, object]
+    tracks: tuple[int, ...] = ()
+    speed: float | None = None
+    distance: float | None = None
+    behaviour: str | None = None
+
+
+def severity_of(ttc: float) -> int:
+    """Return the ETSI TS 101 539-1 severity of a time to collision in s: 0 up to 1 s, 1 up to 5 s, 2 beyond."""
+    return 0 if ttc <= 1.0 else 1 if ttc <= 5.0 else 2
+
+
+def required_deceleration(speed: float, distance: float, reaction: float = 1.0, margin: float = 2.0) -> float:
+    """Return v^2 / (2 (d - v tr - margin)) in m/s^2, inf when the reaction alone uses the distance up (CAMP form)."""
+    left = distance - speed * reaction - margin
+    return speed * speed / (2.0 * left) if left > 0.0 else float("inf")

@@ -1,0 +1,70 @@
+"""Which proposals become advisories: ranked, steady, sent when they change or are about to expire, explained.
+
+A target has at most one advisory of a kind. It is sent again when its behaviour, severity or speed changes, or when less than
+REFRESH of its validity is left; one that flickers is held for HOLD before it may appear again with a lesser severity.
+"""
+
+from dataclasses import dataclass
+
+from ..clock import MS
+from ..schema import Advisory, AdvisoryKind, Inputs
+from ..world import World
+from .candidate import Candidate
+
+VALID = {AdvisoryKind.GLOSA: 2000 * MS, AdvisoryKind.QUEUE: 1000 * MS, AdvisoryKind.HAZARD: 2000 * MS, AdvisoryKind.DEGRADED: 2000 * MS}
+SAFETY = 1000 * MS  # validity of every other kind
+REFRESH = 0.4  # of the validity left
+SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
+STOPS = (AdvisoryKind.RED_LIGHT, AdvisoryKind.COLLISION, AdvisoryKind.PEDESTRIAN, AdvisoryKind.QUEUE)
+
+
+@dataclass
+class Sent:
+    """What was last sent to one target of one kind."""
+
+    candidate: Candidate
+    valid_until: int
+
+
+class Discipline:
+    """The memory of what one intersection has said. `refresh` = 0 sends every proposal of every tick (for benches)."""
+
+    def __init__(self, refresh: float = REFRESH) -> None:
+        self._sent: dict[tuple[str, AdvisoryKind], Sent] = {}
+        self._count = 0
+        self._refresh = refresh
+
+    def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
+        """Return the advisories to send now, most severe first."""
+        out = []
+        for candidate in sorted(_consistent(candidates), key=lambda c: (c.severity, c.kind, c.target)):
+            key = (candidate.target, candidate.kind)
+            last = self._sent.get(key)
+            if last is None or self._worth(world.t, last, candidate):
+                valid_until = world.t + VALID.get(candidate.kind, SAFETY)
+                self._sent[key] = Sent(candidate, valid_until)
+                out.append(self._advisory(world, candidate, valid_until))
+        for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
+            del self._sent[key]
+        return out
+
+    def _worth(self, t: int, last: Sent, new: Candidate) -> bool:
+        old = last.candidate
+        changed = (new.behaviour, new.severity) != (old.behaviour, old.severity)
+        if new.speed is not None and old.speed is not None:
+            changed |= abs(new.speed - old.speed) >= SPEED_STEP
+        left = last.valid_until - t
+        return changed or self._refresh <= 0 or left < self._refresh * VALID.get(new.kind, SAFETY)
+
+    def _advisory(self, world: World, c: Candidate, valid_until: int) -> Advisory:
+        self._count += 1
+        inputs = Inputs(world.code.code.revision, world.signals.seq if world.signals.t else None, c.tracks, world.t_sensor, world.t_rx)
+        return Advisory(f"{world.code.code.id}-{self._count}", c.kind, world.code.code.id, c.target, c.severity, round(c.confidence, 3),
+                        c.reason.format(**c.facts), world.t, valid_until, inputs,
+                        None if c.speed is None else round(c.speed, 2), None if c.distance is None else round(c.distance, 1), c.behaviour)
+
+
+def _consistent(candidates: list[Candidate]) -> list[Candidate]:
+    """Drop speed advice for whoever is told to stop or brake at the same time."""
+    braking = {c.target for c in candidates if c.kind in STOPS and c.severity < 2}
+    return [c for c in candidates if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour == "stop"]

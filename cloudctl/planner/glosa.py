@@ -1,0 +1,72 @@
+"""Green light optimal speed advice: the speed at which a vehicle passes its stop line without stopping.
+
+Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, and the
+constant speed that brings it there: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
+Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
+"""
+
+from math import sqrt
+
+from ..schema import AdvisoryKind
+from ..world import World
+from .candidate import Candidate
+from .passing import FAR, Passing, green_windows
+
+RANGE = 500.0  # m
+NEAREST = 3.0  # m; closer than this it is too late to advise
+V_MIN = 2.8  # m/s; slower than this is advised as a stop
+COMFORT = 1.5  # m/s^2, both ways
+MIN_CONFIDENCE = 0.5
+MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
+
+
+def cruise_speed(distance: float, speed: float, arrival: float, deceleration: float = COMFORT) -> float:
+    """Return the speed (m/s) to slow down to so as to cover `distance` m in `arrival` s; negative when even a stop is too fast."""
+    half = speed - deceleration * arrival
+    inside = half * half - speed * speed + 2.0 * deceleration * distance
+    return half + sqrt(inside) if inside >= 0.0 else -1.0
+
+
+def plan(world: World, passing: Passing) -> list[Candidate]:
+    """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
+    code, signals = world.code, world.signals
+    green, left, start, _ = green_windows(world)
+    out = []
+    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
+        distance, connection = float(world.to_stop[row]), int(world.connection[row])
+        if not NEAREST < distance < RANGE or connection < 0:
+            continue
+        group = int(code.conn_group[connection])
+        if group < 0 or signals.confidence[group] < MIN_CONFIDENCE or _spread(world, group) > MAX_SPREAD:
+            continue
+        limit = float(code.lane_speed[world.path[row]]) if world.path[row] < code.n_lanes else float(code.conn_speed[connection])
+        time, speed = float(passing.time[row]), max(float(world.speed[row]), 0.0)
+        facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance, "ahead": int(passing.ahead[row]), "time": time}
+        track = (int(world.tracks["id"][row]),)
+        target = f"vehicle:{vehicle.id}"
+        if passing.now[row]:
+            facts["left"] = float(left[group])
+            out.append(Candidate(AdvisoryKind.GLOSA, target, 2, float(signals.confidence[group]),
+                                 "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go",
+                                 facts, track, limit, distance, "keep" if speed > limit - 1.0 else "speed_up"))
+            continue
+        if time >= FAR:
+            continue
+        facts["opens"] = float(start[group])
+        advised = min(cruise_speed(distance, max(speed, V_MIN), time), limit)
+        words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
+        if advised >= limit - 0.3:
+            behaviour, advised = "keep", limit
+        elif advised >= V_MIN:
+            behaviour = "slow_down"
+        else:
+            behaviour, words = "stop", "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+        out.append(Candidate(AdvisoryKind.GLOSA, target, 2, float(signals.confidence[group]), words, facts, track,
+                             None if behaviour == "stop" else advised, distance, behaviour))
+    return out
+
+
+def _spread(world: World, group: int) -> float:
+    """Return s between the least and the greatest end of the group's present state; 0 where only one is known."""
+    low, high = int(world.signals.min_end[group]), int(world.signals.max_end[group])
+    return (high - low) / 1e9 if high < 2**61 and low < 2**61 else 0.0

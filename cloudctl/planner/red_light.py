@@ -1,0 +1,75 @@
+"""Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
+
+a_req = v^2 / (2 (d - v tr - 2 m)) against 2.0 (warn), 3.0 (strong) and 3.4 m/s^2 (critical; SUMO's DRAC thresholds). Given only when
+the light will be red at the earliest arrival. Beyond stopping (d <= v tr + 2 m), crossing traffic is warned instead.
+"""
+
+from ..schema import AdvisoryKind, SignalState
+from ..world import GREEN, World
+from .candidate import Candidate, required_deceleration, severity_of
+from .passing import green_windows
+
+WARN, STRONG, CRITICAL = 2.0, 3.0, 3.4  # m/s^2
+RANGE = 120.0  # m
+SLOWEST = 3.0  # m/s
+HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
+CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
+
+
+def plan(world: World) -> list[Candidate]:
+    """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
+    code = world.code
+    green, left, start, _ = green_windows(world)
+    out: list[Candidate] = []
+    for row in range(len(world.tracks)):
+        connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
+        if connection < 0 or not 0.0 < distance < RANGE or speed < SLOWEST:
+            continue
+        group = int(code.conn_group[connection])
+        if group < 0 or not _red_at(world, group, green, left, start, distance / speed):
+            continue
+        report = int(world.report[row])
+        vehicle = world.vehicles[report] if report >= 0 else None
+        reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
+        needed = required_deceleration(speed, distance, reaction)
+        if needed <= WARN:
+            continue
+        arrival = distance / speed
+        facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance, "needed": min(needed, 9.9), "arrival": arrival}
+        if vehicle is not None:
+            out.append(Candidate(AdvisoryKind.RED_LIGHT, f"vehicle:{vehicle.id}", 0 if needed > CRITICAL else 1 if needed > STRONG else 2,
+                                 float(world.tracks["existence"][row]),
+                                 "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
+                                 facts, (int(world.tracks["id"][row]),), 0.0, distance, "stop"))
+        if needed > CRITICAL:
+            out += _crossing(world, row, connection, arrival)
+    return out
+
+
+def _red_at(world: World, group: int, green: object, left: object, start: object, arrival: float) -> bool:
+    """Return whether the group is sure to be red `arrival` s from now."""
+    state = int(world.signals.state[group])
+    if state in (SignalState.UNKNOWN, SignalState.DARK, SignalState.YELLOW_FLASH):
+        return False
+    if state in GREEN:
+        return False
+    opens = float(start[group])  # type: ignore[index]
+    low = float(world.signals.min_end[group] - world.t) / 1e9
+    return state in (SignalState.RED, SignalState.RED_FLASH) and arrival < min(opens, low) if low < 1e8 else arrival < opens
+
+
+def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
+    code = world.code
+    foes = code.conf_other[code.conf_start[connection]:code.conf_start[connection + 1]]
+    out = []
+    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
+        distance = float(world.to_stop[row])
+        if row == violator or world.connection[row] not in foes or not -20.0 < distance < CROSSING_RANGE:
+            continue
+        if int(code.conn_group[world.connection[row]]) == int(code.conn_group[connection]):
+            continue
+        out.append(Candidate(AdvisoryKind.RED_LIGHT_CROSSING, f"vehicle:{vehicle.id}", severity_of(arrival), 0.8,
+                             "a vehicle {distance:.0f} m from its red light is not stopping and will cross your path in {arrival:.1f} s",
+                             {"distance": float(world.to_stop[violator]), "arrival": arrival},
+                             (int(world.tracks["id"][violator]), int(world.tracks["id"][row])), None, distance, "slow_down"))
+    return out

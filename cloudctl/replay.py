@@ -1,0 +1,85 @@
+"""A recording -> the same engine, as fast as it can; and the proof that it says the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from . import codes
+from .clock import SECOND, EventClock, stopwatch
+from .engine import Engine, EngineConfig, encode
+from .log import LogError, Recording
+from .metrics import Metrics
+
+
+@dataclass
+class Replay:
+    """What a replay did. `difference` is None when every advisory was byte-identical to the recorded one."""
+
+    steps: int = 0
+    messages: int = 0
+    advisories: int = 0
+    recorded: int = 0
+    span_s: float = 0.0  # of recorded time
+    took_s: float = 0.0
+    difference: str | None = None
+    fault: str | None = None  # of the file
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def speed(self) -> float:
+        """Times real time."""
+        return self.span_s / self.took_s if self.took_s else 0.0
+
+
+def replay(path: Path, progress: Callable[[Replay], None] | None = None, said: list[bytes] | None = None) -> Replay:
+    """Drive an engine with a recording and compare what it says; `said`, where given, collects the advisories.
+
+    Raises LogError when the file holds no run.
+    """
+    recording = Recording(path)
+    engine = _engine(recording)
+    result = Replay(metrics=engine.metrics)
+    clock = EventClock()
+    start = stopwatch()
+    first = None
+    for step in recording.steps():
+        clock.advance(step.t)
+        first = first or clock.now()
+        out = [encode(advisory) for advisory in engine.step(clock.now(), step.batch).advisories]
+        if said is not None:
+            said += out
+        result.steps += 1
+        result.messages += len(step.batch)
+        result.advisories += len(out)
+        result.recorded += len(step.advisories)
+        result.span_s = (step.t - first) / SECOND
+        if tuple(out) != step.advisories and result.difference is None:
+            result.difference = _difference(result.steps, step.t, step.advisories, out)
+        if progress and result.steps % 1000 == 0:
+            progress(result)
+    result.took_s = (stopwatch() - start) / SECOND
+    result.fault = recording.fault
+    return result
+
+
+def _engine(recording: Recording) -> Engine:
+    config, loaded = None, []
+    for name, data in recording.meta:
+        if name == "config":
+            config = msgspec.json.decode(data, type=EngineConfig)
+        elif name == "code":
+            loaded.append(codes.loads(data))
+    if config is None:
+        raise LogError(f"{recording.path} holds no run that can be replayed. " + (recording.fault or "Record one with [record] path = ..."))
+    return Engine(loaded, config)
+
+
+def _difference(step: int, t: int, recorded: tuple[bytes, ...], said: list[bytes]) -> str:
+    if len(recorded) != len(said):
+        return f"step {step} (t = {t}): recorded {len(recorded)} advisories, replay said {len(said)}"
+    k = next(i for i, (a, b) in enumerate(zip(recorded, said, strict=True)) if a != b)
+    at = next((i for i, (a, b) in enumerate(zip(recorded[k], said[k], strict=False)) if a != b), min(len(recorded[k]), len(said[k])))
+    around = slice(max(at - 40, 0), at + 40)
+    return f"step {step} (t = {t}), advisory {k}, byte {at}: recorded ...{recorded[k][around]!r}... replay ...{said[k][around]!r}..."

@@ -1,0 +1,180 @@
+"""One immutable snapshot of an intersection: tracks, signals, connected vehicles, code, time. Planners read nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codes import CompiledCode
+from .matching import Floats, Ints, match
+from .schema import Hazard, SignalState, VehicleState
+
+NEVER = np.int64(2**62)  # a time that is not known and far off
+
+GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
+YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
+RED = (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The newest state of one connected vehicle, and the movement it declared here (connection index, -1 none)."""
+
+    id: str
+    handle: int
+    state: VehicleState
+    t: int
+    connection: int
+    paths: tuple[int, int, int]  # from-lane, connection, to-lane; -1 where not known
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
+
+    t: int  # event time of the newest message, 0 when there was none
+    seq: int
+    revision: int
+    state: NDArray[np.uint8]
+    min_end: Ints
+    max_end: Ints
+    likely_end: Ints
+    confidence: Floats
+    next_green: Ints
+    next_duration: Ints
+
+    @classmethod
+    def dark(cls, groups: int) -> "Signals":
+        """Return the state before anything was heard."""
+        far = np.full(groups, NEVER)
+        return cls(0, -1, -1, np.zeros(groups, np.uint8), far, far, far, np.zeros(groups), far, far)
+
+
+@dataclass(frozen=True)
+class World:
+    """An intersection at `t`. Every array has one row a track."""
+
+    t: int
+    code: CompiledCode
+    tracks: NDArray[Any]
+    signals: Signals
+    hazards: tuple[Hazard, ...]
+    vehicles: tuple[Report, ...]  # connected vehicles that have a track
+    rows: Ints  # int64[len(vehicles)]: the track of each connected vehicle
+    report: Ints  # index into `vehicles`, -1 for a track that nobody claims
+    path: Ints
+    s: Floats
+    lateral: Floats
+    speed: Floats  # m/s along the path
+    to_stop: Floats  # m from the front bumper to the stop line it leads to; nan where it leads to none; negative inside
+    connection: Ints  # the movement each track will take or is on; -1 not known
+    t_sensor: int
+    t_rx: int
+    perception_age: int  # ns
+
+    @property
+    def signal_age(self) -> int:
+        return self.t - self.signals.t
+
+
+def build(t: int, code: CompiledCode, tracks: NDArray[Any], signals: Signals, hazards: tuple[Hazard, ...],
+          reports: Mapping[int, Report], t_sensor: int, t_rx: int) -> World:
+    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them."""
+    vehicles, rows, report = _claimed(tracks, reports)
+    declared = np.full((len(tracks), 3), -1, np.int64)
+    for row, vehicle in zip(rows, vehicles, strict=True):
+        declared[row] = vehicle.paths
+    path, s, lateral, speed = match(code, tracks, declared)
+    connection = _connections(code, path, declared)
+    to_stop = _to_stop(code, path, s, tracks["length"], connection)
+    return World(t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, path, s, lateral, speed,
+                 to_stop, connection, t_sensor, t_rx, t - t_sensor)
+
+
+def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[Report], list[int], Ints]:
+    vehicles: list[Report] = []
+    rows: list[int] = []
+    report = np.full(len(tracks), -1, np.int64)
+    for row in np.flatnonzero(tracks["vehicle"]):
+        vehicle = reports.get(int(tracks["vehicle"][row]))
+        if vehicle is not None:
+            report[row] = len(vehicles)
+            vehicles.append(vehicle)
+            rows.append(int(row))
+    return vehicles, rows, report
+
+
+def _connections(code: CompiledCode, path: Ints, declared: Ints) -> Ints:
+    """Return the movement through the intersection of each track: the one it is on, the declared one, its lane's only one."""
+    if not code.n_conns:
+        return np.full(len(path), -1, np.int64)
+    only = _only_connection(code)
+    on_lane = (path >= 0) & (path < code.n_lanes)
+    connection = np.where(path >= code.n_lanes, path - code.n_lanes, -1)
+    connection = np.where(on_lane, only[np.where(on_lane, path, 0)], connection)
+    said = declared[:, 1] - code.n_lanes
+    leads = on_lane & (declared[:, 1] >= 0)
+    ingress = code.lane_ingress[np.where(on_lane, path, 0)]
+    leads &= ingress == code.lane_ingress[code.conn_from[np.maximum(said, 0)]]
+    connection = np.where(leads, said, connection)
+    return np.where((connection >= 0) & code.conn_inner[np.maximum(connection, 0)], connection, -1)
+
+
+_ONLY: dict[str, Ints] = {}
+
+
+def _only_connection(code: CompiledCode) -> Ints:
+    only = _ONLY.get(code.hash)
+    if only is None:
+        only = np.full(code.n_lanes, -1, np.int64)
+        count = np.bincount(code.conn_from, minlength=code.n_lanes)
+        for k in range(code.n_conns):
+            if count[code.conn_from[k]] == 1:
+                only[code.conn_from[k]] = k
+        _ONLY[code.hash] = only
+    return only
+
+
+def _to_stop(code: CompiledCode, path: Ints, s: Floats, length: NDArray[Any], connection: Ints) -> Floats:
+    lane = np.where((path >= 0) & (path < code.n_lanes), path, 0)
+    end = np.where(np.isnan(code.lane_stop_s[lane]), code.path_length[lane], code.lane_stop_s[lane])
+    ahead = end - s + code.lane_to_stop[lane] - length / 2
+    on_lane = (path >= 0) & (path < code.n_lanes)
+    inside = path >= code.n_lanes
+    inner = inside & code.conn_inner[np.where(inside, path - code.n_lanes, 0)] if code.n_conns else inside
+    joint = inside & ~inner
+    to_lane = code.conn_to[np.where(joint, path - code.n_lanes, 0)] if code.n_conns else lane
+    beyond = code.path_length[np.maximum(path, 0)] - s + code.path_length[to_lane] + code.lane_to_stop[to_lane] - length / 2
+    return np.where(on_lane, ahead, np.where(inner, -s - length / 2, np.where(joint, beyond, np.nan)))
+
+
+def signals_from(previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int],
+                 groups: Sequence[Any], offset: int) -> Signals:
+    """Return `previous` with the groups of one signal message laid over it; times are put on the node's clock."""
+    n = len(previous.state)
+    state, confidence = previous.state.copy(), previous.confidence.copy()
+    low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
+    green, length = previous.next_green.copy(), previous.next_duration.copy()
+    for group in groups:
+        k = index.get(group.group, -1)
+        if not 0 <= k < n:
+            continue
+        state[k] = group.state
+        likely_end = group.likely_end if group.likely_end is not None else group.min_end
+        low[k] = NEVER if group.min_end is None else group.min_end - offset
+        high[k] = NEVER if group.max_end is None else group.max_end - offset
+        likely[k] = NEVER if likely_end is None else likely_end - offset
+        confidence[k] = _confidence(group)
+        green[k] = NEVER if group.next_green is None else group.next_green - offset
+        length[k] = NEVER if group.next_duration is None else group.next_duration
+    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length)
+
+
+def _confidence(group: Any) -> float:
+    if group.confidence is not None:
+        return float(group.confidence)
+    if group.min_end is None or group.max_end is None:
+        return 0.5
+    return 1.0 if group.max_end - group.min_end <= 1_000_000_000 else 0.6
