@@ -24,6 +24,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     curve: bool = True
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
     status: str | None = None  # file that gets the metrics every second
+    trace: str | None = None  # file that gets "advisory id, ns published" a line, for latency studies
 
 
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +138,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         return None if name is None else str(base / name)
 
     node, broker = config.node, config.broker
-    node = msgspec.structs.replace(node, key=at(node.key), status=at(node.status), codes=tuple(str(base / c) for c in node.codes))
+    node = msgspec.structs.replace(node, key=at(node.key), status=at(node.status), trace=at(node.trace), codes=tuple(str(base / c) for c in node.codes))
     broker = msgspec.structs.replace(broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")})
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)

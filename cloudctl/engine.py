@@ -229,7 +229,7 @@ class Engine:
         for movement in state.movements:
             k = code.conn_alias.get(movement, -1)
             if k >= 0 and code.conn_inner[k]:
-                return world.Report(name, handle, state, state.t, k, (int(code.conn_from[k]), code.n_lanes + k, int(code.conn_to[k])))
+                return world.Report(name, handle, state, state.t, k, world.declare(code, k))
         return world.Report(name, handle, state, state.t, -1, (-1, -1, -1))
 
     # --- what is said ---

@@ -30,9 +30,9 @@ DRAIN = 512  # messages a batch
 
 
 class Node:
-    """One node, from its configuration. `trace`, where given, is called with (advisory id, ns published)."""
+    """One node, from its configuration."""
 
-    def __init__(self, config: NodeConfig, clock: Clock | None = None, trace: Callable[[str, int], None] | None = None) -> None:
+    def __init__(self, config: NodeConfig, clock: Clock | None = None) -> None:
         self.config = config
         self.clock = clock or WallClock()
         self.metrics = Metrics()
@@ -52,7 +52,7 @@ class Node:
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
         for code in loaded:
             self.egress.retain(MqttTopics.codes(code.id), codes.compact(code))
-        self._trace = trace
+        self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._peers: dict[str, bytes] = {}
         self._encode = msgspec.msgpack.Encoder().encode
@@ -100,6 +100,8 @@ class Node:
         self.server.close()
         if self.recorder:
             self.recorder.close()
+        if self._trace:
+            self._trace.close()
         if self.broker:
             self.broker.stop()
 
@@ -158,7 +160,7 @@ class Node:
         payloads = [encode_advisory(advisory) for advisory in out.advisories]
         for advisory, payload in zip(out.advisories, payloads, strict=True):
             if self.egress.advise(advisory, payload) and self._trace:
-                self._trace(advisory.id, self.clock.now())
+                self._trace.write(f"{advisory.id} {self.clock.now()}\n")
         for signals in out.signals:
             self.egress.signals(signals)
         for gateway, kind, body in out.replies:

@@ -39,7 +39,7 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, said: l
     Raises LogError when the file holds no run.
     """
     recording = Recording(path)
-    engine = _engine(recording)
+    engine = engine_of(recording)
     result = Replay(metrics=engine.metrics)
     clock = EventClock()
     start = stopwatch()
@@ -64,7 +64,8 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, said: l
     return result
 
 
-def _engine(recording: Recording) -> Engine:
+def engine_of(recording: Recording) -> Engine:
+    """Return a fresh engine of a recording's own codes and configuration. Raises LogError when it holds none."""
     config, loaded = None, []
     for name, data in recording.meta:
         if name == "config":

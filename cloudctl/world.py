@@ -27,7 +27,7 @@ class Report:
     state: VehicleState
     t: int
     connection: int
-    paths: tuple[int, int, int]  # from-lane, connection, to-lane; -1 where not known
+    paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from; -1 where there are fewer
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,10 @@ def _connections(code: CompiledCode, path: Ints, declared: Ints) -> Ints:
     on_lane = (path >= 0) & (path < code.n_lanes)
     connection = np.where(path >= code.n_lanes, path - code.n_lanes, -1)
     connection = np.where(on_lane, only[np.where(on_lane, path, 0)], connection)
-    said = declared[:, 1] - code.n_lanes
-    leads = on_lane & (declared[:, 1] >= 0)
-    ingress = code.lane_ingress[np.where(on_lane, path, 0)]
-    leads &= ingress == code.lane_ingress[code.conn_from[np.maximum(said, 0)]]
-    connection = np.where(leads, said, connection)
+    said = np.maximum(declared[:, 0] - code.n_lanes, 0)
+    lane = np.where(on_lane, path, 0)
+    leads = on_lane & (declared[:, 0] >= 0) & (code.lane_ingress[lane] == code.lane_ingress[code.conn_from[said]])
+    connection = np.where(leads, _same_turn(code)[lane, said], connection)
     return np.where((connection >= 0) & code.conn_inner[np.maximum(connection, 0)], connection, -1)
 
 
@@ -135,6 +134,30 @@ def _only_connection(code: CompiledCode) -> Ints:
                 only[code.conn_from[k]] = k
         _ONLY[code.hash] = only
     return only
+
+
+_TURNS: dict[str, Ints] = {}
+
+
+def _same_turn(code: CompiledCode) -> Ints:
+    """Return int64[n_lanes, n_conns]: the connection that makes the same turn from that lane; itself where there is none."""
+    turns = _TURNS.get(code.hash)
+    if turns is None:
+        turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
+        from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
+        for k in range(code.n_conns):
+            same = (from_link == from_link[k]) & (to_link == to_link[k])
+            turns[code.conn_from[k], same] = k
+        _TURNS[code.hash] = turns
+    return turns
+
+
+def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:
+    """Return the paths (at most three) of the movement that a connection belongs to; -1 where there are fewer."""
+    from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
+    same = np.flatnonzero((from_link == from_link[connection]) & (to_link == to_link[connection])) + code.n_lanes
+    first, second, third = [*same.tolist()[:3], -1, -1, -1][:3]
+    return first, second, third
 
 
 def _to_stop(code: CompiledCode, path: Ints, s: Floats, length: NDArray[Any], connection: Ints) -> Floats:

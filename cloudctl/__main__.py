@@ -1,0 +1,203 @@
+"""The command line: `cloudctl --help`. Each command is a few lines here; what it does lives in the module it names."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+EXAMPLES = """examples:
+  cloudctl demo --out out/demo                       the whole loop on real traffic, with a report
+  cloudctl keys new keys/node                        a CURVE key pair: keys/node.key, keys/node.pub
+  cloudctl serve node.toml                           a node: sockets, keys, broker, codes, recording from one file
+  cloudctl codes import net.net.xml --out codes/     a SUMO network to digital codes
+  cloudctl codes show codes/1.json --out 1.svg       draw a digital code
+  cloudctl sim run --sumocfg town.sumocfg --in-process --json run.json
+  cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
+  cloudctl doctor                                    what is missing on this machine, and what installs it
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 found wanting, 2 could not be done."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not hasattr(args, "run"):
+        parser.print_help()
+        return 2
+    try:
+        return int(args.run(args) or 0)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        print(f"cloudctl: {error.name} is not installed. Simulation needs: pip install 'cloudctl[sim]'", file=sys.stderr)
+        return 2
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"cloudctl: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = argparse.ArgumentParser("cloudctl", description="Vehicle-road cloud control: RSU streams in, advisories out.", epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"cloudctl {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    serve = _command(commands, "serve", "run a node from one TOML file", _serve)
+    serve.add_argument("config", type=Path, help="the node's file; docs/operations.md explains every key")
+    replay = _command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
+    replay.add_argument("file", type=Path)
+    replay.add_argument("--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one")
+    keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
+    new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
+    new.add_argument("name", type=Path)
+    _codes_parsers(_command(commands, "codes", "intersection digital codes").add_subparsers(metavar="COMMAND", required=True))
+    _sim_parsers(_command(commands, "sim", "run SUMO scenarios through the loop").add_subparsers(metavar="COMMAND", required=True))
+    demo = _command(commands, "demo", "the whole loop on real traffic, in about a minute, with a report", _demo)
+    demo.add_argument("--out", type=Path, default=Path("out/demo"))
+    demo.add_argument("--seconds", type=float, default=15.0, help="real time over sockets, a scenario (default 15)")
+    demo.add_argument("--study", type=float, default=300.0, help="simulated seconds with and without advice, a seed (default 300)")
+    demo.add_argument("--seeds", type=int, default=2, help="seeds of the study with and without advice (default 2)")
+    bench = _command(commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench)
+    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start (default: all)")
+    _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
+    return parser
+
+
+def _command(parsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int | None] | None = None) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help)
+    if run:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def _codes_parsers(commands: Any) -> None:
+    imported = _command(commands, "import", "digital codes from a SUMO network (.net.xml or .net.xml.gz)", _codes_import)
+    imported.add_argument("network", type=Path)
+    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection")
+    validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes_validate)
+    validate.add_argument("files", type=Path, nargs="+")
+    show = _command(commands, "show", "draw a digital code as SVG", _codes_show)
+    show.add_argument("file", type=Path)
+    show.add_argument("--out", type=Path, help="file to write (default: beside the code)")
+
+
+def _sim_parsers(commands: Any) -> None:
+    run = _command(commands, "run", "run a SUMO scenario through the loop; in real time over sockets, or --in-process", _sim_run)
+    run.add_argument("--sumocfg", type=Path, required=True)
+    run.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles, 0..1 (default 1)")
+    run.add_argument("--seed", type=int, default=1)
+    run.add_argument("--advice", choices=("on", "off"), default="on")
+    run.add_argument("--json", type=Path, help="file for the figures")
+    run.add_argument("--in-process", action="store_true", help="no sockets, faster than real time")
+    run.add_argument("--seconds", type=float, help="simulated seconds (default: the scenario's span)")
+    run.add_argument("--warm-up", type=float, default=0.0, help="seconds of traffic before anything is observed")
+    run.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
+    run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
+    run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
+    run.add_argument("--record", type=Path, help="MCAP file for the run")
+    run.add_argument("--out", type=Path, default=Path("out/sim"), help="folder for keys, configuration and logs of a run over sockets")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from . import config, live
+
+    node = live.Node(config.load(args.config))
+    places, address = len(node.engine.places), node.server.address
+    asyncio.run(node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)))
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from .replay import Replay, replay
+
+    def show(so_far: Replay) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{so_far.span_s:8.1f} s replayed", end="", file=sys.stderr)
+
+    result = replay(args.file, show)
+    print(f"{args.file}: {result.steps} steps, {result.messages} messages, {result.advisories} advisories; "
+          f"{result.span_s:.1f} s in {result.took_s:.2f} s ({result.speed:.0f} x real time)")
+    if result.fault:
+        print(f"note: {result.fault}")
+    if args.compare:
+        print(f"first difference: {result.difference}" if result.difference else
+              f"byte-identical: all {result.recorded} recorded advisories were said again")
+    return int(bool(args.compare and result.difference))
+
+
+def _keys_new(args: argparse.Namespace) -> None:
+    from .wire import write_keys
+
+    keys = write_keys(args.name)
+    print(f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}")
+
+
+def _codes_import(args: argparse.Namespace) -> None:
+    from . import codes
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    for number, code in enumerate(codes.import_sumo(args.network)):
+        file = args.out / f"{number}.json"
+        file.write_bytes(codes.dump(code))
+        print(f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.signal_groups)} signal groups, "
+              f"{len(code.crosswalks)} crosswalks")
+
+
+def _codes_validate(args: argparse.Namespace) -> int:
+    from . import codes
+
+    wrong = 0
+    for file in args.files:
+        try:
+            findings = codes.validate(codes.load(file))
+        except codes.CodeError as error:
+            findings = error.findings
+            wrong += 1
+        print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
+        for finding in findings:
+            print(f"  {finding}")
+    return int(bool(wrong))
+
+
+def _codes_show(args: argparse.Namespace) -> None:
+    from . import codes
+
+    out = args.out or args.file.with_suffix(".svg")
+    out.write_text(codes.show_svg(codes.load(args.file)))
+    print(f"wrote {out}")
+
+
+def _sim_run(args: argparse.Namespace) -> None:
+    from .sim import command
+
+    command.run(args)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from .sim import demo
+
+    return demo.run(args.out, args.seconds, args.study, args.seeds)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from .sim.command import bench
+
+    return bench(args.names)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    faults = 0
+    for item in examine():
+        print(f"{'ok  ' if item.good else 'MISS'}  {item.name}: {item.found}" + ("" if item.good else f"\n      fix: {item.remedy}"))
+        faults += item.needed and not item.good
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""`cloudctl sim run` and `cloudctl bench`: what they do with their arguments."""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from .loop import LiveLoop
+from .run import Loop, Setup
+from .scenario import load
+from .sensors import Noise
+from .show import Progress, figures_table
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run one scenario, print its figures, write them as JSON where asked."""
+    if not 0.0 <= args.penetration <= 1.0:
+        raise ValueError(f"--penetration {args.penetration}: must be within 0 .. 1")
+    progress = Progress(args.sumocfg.stem)
+    scenario = load(args.sumocfg, say=progress.say)
+    noise = Noise() if args.miss is None else Noise(miss=args.miss)
+    setup = Setup(args.seed, args.penetration, args.advice == "on", args.seconds, args.warm_up, args.step, noise, args.extra_delay)
+    if args.in_process or args.advice == "off":
+        result = Loop(scenario, setup, args.record).run(progress.at)
+    else:
+        result = LiveLoop(scenario, setup, args.out, record=args.record).run(progress.at)
+    progress.done()
+    print(figures_table([result]))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        print(f"wrote {args.json}")
+
+
+def bench(names: Sequence[str]) -> int:
+    """Run the benches of a source tree; returns the exit code."""
+    root = Path(__file__).resolve().parent.parent
+    if importlib.util.find_spec("bench") is None and not (root / "bench" / "__main__.py").is_file():
+        raise ValueError("the benches are not installed with the product. Run them in a clone: make bench")
+    return subprocess.run([sys.executable, "-m", "bench", *names], cwd=root, check=False).returncode

@@ -1,0 +1,78 @@
+"""`make demo`: two real-time runs over sockets, a study with and without advice, a table and a page."""
+
+import multiprocessing
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..replay import replay
+from . import report
+from .loop import LiveLoop
+from .run import Loop, Setup
+from .scenario import Scenario, braunschweig, corridor
+from .show import Progress, figures_table, table
+
+WARM_UP = {"braunschweig": 240.0, "corridor": 240.0}  # s of traffic before a run is observed
+
+
+def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
+    """Run the demo into `out`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
+    out.mkdir(parents=True, exist_ok=True)
+    progress = Progress("demo")
+    scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
+    live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
+    study = _study(out, study_seconds, seeds, progress)
+    proofs = [_proof(Path(r["recording"])) for r in live]
+    page = out / "report.html"
+    notes = [f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
+             f"{WARM_UP['corridor']:.0f} s of traffic; gateways, node, broker and vehicle clients each in a process of their own.",
+             f"The study ran {study_seconds:.0f} s of the same scenarios in one process, seeds 1 to {seeds}, every motor vehicle connected.",
+             *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
+             "Run it again with: make demo"]
+    report.write(page, live, study, notes)
+    (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
+    print(figures_table(live))
+    rows = [[name, *(ratio[k] for k in ("stops", "waiting_s", "travel_time_s", "fuel_g"))] for name, ratio in report.ratios(study).items()]
+    print("\n" + table(["with advice / without", "stops", "waiting", "travel time", "fuel"], rows))
+    for r, proof in zip(live, proofs, strict=True):
+        print(f"replay of {r['recording']}: {proof}")
+    print(f"\nreport: {page.resolve()}")
+    late = sum(r["advisories"]["late"] for r in live)
+    return int(late > 0 or any("byte-identical" not in proof for proof in proofs))
+
+
+def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
+    progress = Progress(f"{scenario.name}, over sockets")
+    setup = Setup(seed=1, seconds=seconds, warm_up=WARM_UP[scenario.name])
+    result = LiveLoop(scenario, setup, folder).run(progress.at)
+    progress.done()
+    return result
+
+
+def _study(out: Path, seconds: float, seeds: int, progress: Progress) -> list[dict[str, Any]]:
+    jobs = [(name, seed, advice, seconds, out) for seed in range(1, seeds + 1) for advice in (True, False) for name in WARM_UP]
+    if not seeds:
+        return []
+    progress.say(f"study with and without advice: {len(jobs)} runs of {seconds:.0f} s")
+    results = []
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        for number, result in enumerate(pool.imap(_one, jobs), 1):
+            results.append(result)
+            if sys.stderr.isatty():
+                print(f"\rstudy: {number} of {len(jobs)} runs", end="\n" if number == len(jobs) else "", file=sys.stderr, flush=True)
+    return sorted(results, key=lambda r: (r["scenario"], r["seed"], r["advice"]))
+
+
+def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
+    name, seed, advice, seconds, out = job
+    scenario = braunschweig() if name == "braunschweig" else corridor(out / f"corridor-{seed}")
+    return Loop(scenario, Setup(seed, advice=advice, seconds=seconds)).run()
+
+
+def _proof(recording: Path) -> str:
+    result = replay(recording)
+    if result.difference:
+        return f"NOT the same: {result.difference}"
+    return f"byte-identical, {result.recorded} advisories, at {result.speed:.0f} x real time"

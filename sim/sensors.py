@@ -1,0 +1,96 @@
+"""What roadside units make of the truth: noise, range, occlusion, misses, clutter, delay, and clocks that are off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..clock import MS
+from ..schema import ObjectClass
+from .scenario import Junction
+from .traffic import Truth
+
+OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How bad a roadside unit is."""
+
+    position: float = 0.3  # m per axis
+    velocity: float = 0.4  # m/s per axis
+    size: float = 0.1  # relative
+    miss: float = 0.08
+    far_miss: float = 0.25  # more at the edge of the range, growing with the square of distance
+    clutter: float = 0.3  # false detections a frame
+    confuse: float = 0.05  # share of wrong classes
+    delay_ms: float = 40.0
+    jitter_ms: float = 15.0  # mean of an exponential on top
+    spike: float = 0.02  # share of frames that are late by SPIKE_MS more
+    clock_ms: float = 30.0  # spread of the gateways' clock offsets
+
+
+SPIKE_MS = 150.0
+
+
+class RsuModel:
+    """One roadside unit; its own random stream, so that one more or less changes nothing else."""
+
+    def __init__(self, junction: Junction, index: int, noise: Noise, seed: int) -> None:
+        self.junction, self.rsu, self.noise = junction, junction.rsus[index], noise
+        self._rng = np.random.default_rng([seed, index, *junction.id.encode()])
+        self._scale = (0.85, 1.0, 1.3)[index % 3]
+
+    def observe(self, truth: Truth) -> dict[str, np.ndarray]:
+        """Return the columns of one frame, metres east-north of this unit's pole."""
+        noise, rng = self.noise, self._rng
+        xy = self.junction.local(truth.xy) - (self.rsu.x, self.rsu.y)
+        distance = np.hypot(xy[:, 0], xy[:, 1])
+        reach = self.rsu.sensor.range
+        seen = distance < reach
+        seen &= ~self._hidden(truth, xy, distance, seen)
+        seen &= rng.random(len(seen)) > noise.miss + noise.far_miss * np.minimum(distance / reach, 1.0) ** 2
+        rows = np.flatnonzero(seen)
+        n, false = len(rows), int(rng.poisson(noise.clutter))
+        sigma = noise.position * self._scale * (0.7 + 0.6 * distance[rows] / reach)
+        velocity = np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])] * truth.speed[rows, None] @ self.junction.turn
+        kinds = truth.kind[rows].copy()
+        wrong = rng.random(n) < noise.confuse
+        kinds[wrong] = rng.choice([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], int(wrong.sum()))
+        radius, angle = reach * np.sqrt(rng.random(false)), 2 * np.pi * rng.random(false)
+        far = np.full(false, np.nan)
+        return {
+            "id": np.r_[rows, np.full(false, 9999)],
+            "x": np.r_[xy[rows, 0] + sigma * rng.standard_normal(n), radius * np.cos(angle)],
+            "y": np.r_[xy[rows, 1] + sigma * rng.standard_normal(n), radius * np.sin(angle)],
+            "vx": np.r_[velocity[:, 0] + noise.velocity * rng.standard_normal(n), far],
+            "vy": np.r_[velocity[:, 1] + noise.velocity * rng.standard_normal(n), far],
+            "heading": np.r_[self._heading(truth.heading[rows]) + 0.05 * rng.standard_normal(n), far],
+            "length": np.r_[truth.length[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 2.0)],
+            "width": np.r_[truth.width[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 1.0)],
+            "var_x": np.r_[sigma**2, np.full(false, 0.2)],
+            "var_y": np.r_[sigma**2, np.full(false, 0.2)],
+            "cov_xy": np.zeros(n + false),
+            "confidence": np.r_[0.7 + 0.3 * rng.random(n), 0.3 + 0.4 * rng.random(false)],
+            "class": np.r_[kinds, np.full(false, ObjectClass.UNKNOWN)],
+        }
+
+    def delay(self) -> int:
+        """Return how long after its time the next frame leaves the unit, ns."""
+        noise = self.noise
+        late = SPIKE_MS if self._rng.random() < noise.spike else 0.0
+        return int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS)
+
+    def _heading(self, heading: np.ndarray) -> np.ndarray:
+        turned = np.c_[np.cos(heading), np.sin(heading)] @ self.junction.turn
+        return np.arctan2(turned[:, 1], turned[:, 0])
+
+    @staticmethod
+    def _hidden(truth: Truth, xy: np.ndarray, distance: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """Return what stands behind something long, as seen from the pole."""
+        hidden = np.zeros(len(distance), bool)
+        bearing = np.arctan2(xy[:, 1], xy[:, 0])
+        for k in np.flatnonzero(near & (truth.length > OCCLUDER_M)):
+            half = np.arctan2(truth.length[k] / 2 * abs(np.sin(truth.heading[k] - bearing[k])) + 1.2, distance[k])
+            off = np.abs((bearing - bearing[k] + np.pi) % (2 * np.pi) - np.pi)
+            hidden |= (off < half) & (distance > distance[k] + 4.0) & (distance < distance[k] + 30.0)
+        return hidden

@@ -1,0 +1,196 @@
+"""SUMO, one step at a time: who is where, what the signals show, how trips went. libsumo holds one simulation a process."""
+
+import itertools
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import libsumo
+import numpy as np
+
+from ..clock import MS, SECOND
+from ..schema import Group, ObjectClass, SignalState
+from .scenario import Junction, Scenario
+
+KIND_OF_CLASS = {"bus": ObjectClass.BUS, "coach": ObjectClass.BUS, "truck": ObjectClass.TRUCK, "trailer": ObjectClass.TRUCK,
+                 "motorcycle": ObjectClass.MOTORCYCLE, "moped": ObjectClass.MOTORCYCLE, "bicycle": ObjectClass.BICYCLE,
+                 "pedestrian": ObjectClass.PEDESTRIAN}
+EMISSION = {"bus": "HBEFA4/UBus_Std_gt15-18t_Euro-VI_A-C", "truck": "HBEFA4/RT_le7.5t_Euro-VI_A-C", "trailer": "HBEFA4/TT_AT_gt34-40t_Euro-VI_A-C"}
+CAR = "HBEFA4/PC_petrol_Euro-4"
+STATE = {"r": SignalState.RED, "R": SignalState.RED, "y": SignalState.YELLOW_PERMISSIVE, "Y": SignalState.YELLOW_PROTECTED,
+         "g": SignalState.GREEN_PERMISSIVE, "G": SignalState.GREEN_PROTECTED, "u": SignalState.PRE_MOVEMENT, "s": SignalState.RED,
+         "o": SignalState.YELLOW_FLASH, "O": SignalState.DARK}
+GREEN = "gG"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everyone at one moment, in SUMO's coordinates; positions are of the middle, headings in rad counter-clockwise from east."""
+
+    t: int
+    ids: list[str]
+    numbers: np.ndarray  # int64[n], one for each road user for the whole run
+    xy: np.ndarray
+    speed: np.ndarray
+    heading: np.ndarray
+    length: np.ndarray
+    width: np.ndarray
+    kind: np.ndarray
+    motor: int  # the first `motor` rows are SUMO vehicles (bicycles among them), the rest pedestrians
+
+
+class Traffic:
+    """One SUMO run of a scenario. Time `t` is `epoch` ns plus the simulated time since the scenario's begin."""
+
+    def __init__(self, scenario: Scenario, seed: int, step_s: float = 0.1, epoch: int = 0, tripinfo: Path | None = None,
+                 arguments: Iterable[str] = ()) -> None:
+        self.scenario, self.step_s, self.epoch, self.tripinfo = scenario, step_s, epoch, tripinfo
+        args = ["sumo", "-c", str(scenario.sumocfg), "--seed", str(seed), "--step-length", str(step_s), "--no-step-log", "--no-warnings",
+                "--duration-log.disable", "--begin", str(scenario.begin), "--end", str(scenario.end + 86_400), "--device.emissions.probability", "1",
+                "--default.emergencydecel", "9", *scenario.extra, *arguments]
+        if tripinfo is not None:
+            args += ["--tripinfo-output", str(tripinfo)]
+        libsumo.start(args)
+        self._fixed: dict[str, tuple[int, float, float, int]] = {}
+        self._numbers = itertools.count(1)
+        for kind in libsumo.vehicletype.getIDList():
+            libsumo.vehicletype.setEmissionClass(kind, EMISSION.get(libsumo.vehicletype.getVehicleClass(kind), CAR))
+        self.programs = {junction.id: Program(junction) for junction in scenario.junctions}
+
+    @property
+    def seconds(self) -> float:
+        """Simulated seconds since the scenario's begin."""
+        return float(libsumo.simulation.getTime()) - self.scenario.begin
+
+    @property
+    def t(self) -> int:
+        return self.epoch + round(self.seconds * 1000) * MS
+
+    @property
+    def done(self) -> bool:
+        return bool(libsumo.simulation.getMinExpectedNumber() <= 0)
+
+    def step(self) -> None:
+        libsumo.simulationStep()
+
+    def fast_forward(self, seconds: float) -> None:
+        """Run `seconds` of traffic at once, and put the clock back so that `t` is `epoch` now."""
+        libsumo.simulationStep(self.scenario.begin + seconds)
+        self.epoch -= round(self.seconds * 1000) * MS
+
+    def truth(self) -> Truth:
+        """Return everyone as they are now."""
+        vehicles, persons = libsumo.vehicle.getIDList(), libsumo.person.getIDList()
+        ids = [*vehicles, *persons]
+        n = len(ids)
+        xy, speed, heading = np.empty((n, 2)), np.empty(n), np.empty(n)
+        fixed = []
+        for k, name in enumerate(ids):
+            api = libsumo.vehicle if k < len(vehicles) else libsumo.person
+            xy[k], speed[k], heading[k] = api.getPosition(name)[:2], api.getSpeed(name), api.getAngle(name)
+            fixed.append(self._fixed.get(name) or self._new(api, name))
+        heading = np.radians(90.0 - heading)
+        numbers, length, width, kind = (np.array(column) for column in zip(*fixed, strict=True)) if n else (np.zeros(0),) * 4
+        xy -= np.c_[np.cos(heading), np.sin(heading)] * (length / 2)[:, None]
+        return Truth(self.t, ids, numbers.astype(np.int64), xy, speed, heading, length, width, kind.astype(np.int64), len(vehicles))
+
+    def _new(self, api: object, name: str) -> tuple[int, float, float, int]:
+        kind = KIND_OF_CLASS.get(api.getVehicleClass(name) if api is libsumo.vehicle else "pedestrian", ObjectClass.CAR)
+        fixed = (next(self._numbers), api.getLength(name), api.getWidth(name), int(kind))
+        self._fixed[name] = fixed
+        return fixed
+
+    def groups(self, junction: Junction) -> tuple[Group, ...]:
+        """Return the signal groups of an intersection as its controller would tell them now."""
+        return self.programs[junction.id].groups(self.t)
+
+    def close(self) -> None:
+        libsumo.close()
+
+
+class Program:
+    """The signal programme of one intersection, unrolled over its cycle when it is fixed."""
+
+    def __init__(self, junction: Junction) -> None:
+        self.signal = junction.signal
+        code = junction.code.code
+        self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
+        self._logic = ""
+        self._read()
+
+    def _read(self) -> None:
+        current = libsumo.trafficlight.getProgram(self.signal)
+        if current == self._logic:
+            return
+        self._logic = current
+        logic = next(x for x in libsumo.trafficlight.getAllProgramLogics(self.signal) if x.programID == current)
+        self.phases = [(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases]
+        self.fixed = logic.type == 0
+
+    def groups(self, t: int) -> tuple[Group, ...]:
+        self._read()
+        now = float(libsumo.simulation.getTime())
+        phase = libsumo.trafficlight.getPhase(self.signal)
+        left = float(libsumo.trafficlight.getNextSwitch(self.signal)) - now
+        state = libsumo.trafficlight.getRedYellowGreenState(self.signal)
+        return tuple(self._group(group, column, state, phase, left, t) for group, column in self.columns)
+
+    def _group(self, group: int, column: int, state: str, phase: int, left: float, t: int) -> Group:
+        shown = state[column]
+        ends, spread = left, 0.0
+        k = phase
+        for k in self._following(phase):
+            if not _same(self.phases[k][0][column], shown):
+                break
+            ends += self.phases[k][1]
+            spread += 0.0 if self.fixed else self.phases[k][3] - self.phases[k][2]
+        spread += 0.0 if self.fixed else max(self.phases[phase][3] - self.phases[phase][2], 0.0)
+        green, length = self._next_green(column, k, ends)
+        end = t + round(ends * SECOND)
+        after = None if green is None else t + round(green * SECOND)
+        if shown in GREEN or self.fixed:
+            sooner, later = (end, end) if self.fixed else (t, end + round(spread * SECOND))
+        else:
+            sooner, later = (t, end + round(spread * SECOND))
+        return Group(group, STATE.get(shown, SignalState.UNKNOWN), sooner, max(later, end), end, 1.0 if self.fixed else 0.6, after,
+                     None if length is None else round(length * SECOND))
+
+    def _next_green(self, column: int, k: int, at: float) -> tuple[float | None, float | None]:
+        start: float | None = None
+        until = at
+        for j in [k, *self._following(k)]:
+            if self.phases[j][0][column] in GREEN:
+                start = until if start is None else start
+            elif start is not None:
+                return start, until - start
+            until += self.phases[j][1]
+        return start, None
+
+    def _following(self, phase: int) -> list[int]:
+        n = len(self.phases)
+        return [(phase + k) % n for k in range(1, n)]
+
+
+def _same(a: str, b: str) -> bool:
+    return a == b or (a in GREEN and b in GREEN)
+
+
+def trips(tripinfo: Path) -> dict[str, float]:
+    """Return means over the finished motor trips of a tripinfo file: the `traffic` figures."""
+    sums = dict.fromkeys(("stops", "waiting_s", "travel_time_s", "time_loss_s", "depart_delay_s", "fuel_g"), 0.0)
+    n = free = 0
+    for _, trip in ET.iterparse(tripinfo):
+        if trip.tag != "tripinfo":
+            continue
+        if not any(word in trip.get("vType", "") for word in ("bicycle", "bike", "pedestrian")):
+            n += 1
+            free += trip.get("waitingCount") == "0"
+            for name, attribute in (("stops", "waitingCount"), ("waiting_s", "waitingTime"), ("travel_time_s", "duration"),
+                                    ("time_loss_s", "timeLoss"), ("depart_delay_s", "departDelay")):
+                sums[name] += float(trip.get(attribute, 0))
+            emissions = trip.find("emissions")
+            if emissions is not None:
+                sums["fuel_g"] += float(emissions.get("fuel_abs", 0)) / 1000.0
+        trip.clear()
+    return {"trips": n, "free_share": free / max(n, 1), **{name: value / max(n, 1) for name, value in sums.items()}}

@@ -1,0 +1,112 @@
+"""Connected vehicles in SUMO: what they report, and how they follow advice. The vehicle decides; here it decides to follow."""
+
+import zlib
+from dataclasses import dataclass, field
+
+import libsumo
+import numpy as np
+
+from ..clock import MS
+from ..schema import Advisory, AdvisoryKind, ObjectClass, VehicleState
+from .scenario import Scenario
+from .traffic import Truth
+
+REPORT_EVERY = 500 * MS
+ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
+BRAKE = 2.0  # m/s taken off within a second when warned
+KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
+
+
+def connected(name: str, seed: int, penetration: float) -> bool:
+    """Return whether a vehicle is connected: decided by its name and the seed, so that runs with and without advice agree."""
+    return zlib.crc32(f"{seed}:{name}".encode()) / 2**32 < penetration
+
+
+@dataclass
+class Following:
+    """What one vehicle follows now."""
+
+    until: int = 0
+    speed: float | None = None
+
+
+@dataclass
+class Fleet:
+    """The connected vehicles of one run."""
+
+    scenario: Scenario
+    seed: int
+    penetration: float
+    following: dict[str, Following] = field(default_factory=dict)
+    applied: int = 0
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng([self.seed, 77])
+        self._movements: dict[tuple[tuple[str, ...], int], tuple[str, ...]] = {}
+        self._by_edges = _movements(self.scenario)
+        self._frame = self.scenario.junctions[0]
+
+    def states(self, truth: Truth) -> dict[str, VehicleState]:
+        """Return the reports due at this moment: each connected vehicle twice a second, spread over the half second."""
+        slot = (truth.t // (100 * MS)) % (REPORT_EVERY // (100 * MS))
+        rows = [k for k in range(truth.motor) if truth.numbers[k] % (REPORT_EVERY // (100 * MS)) == slot
+                and truth.kind[k] != ObjectClass.BICYCLE and connected(truth.ids[k], self.seed, self.penetration)]
+        if not rows:
+            return {}
+        noisy = self._frame.local(truth.xy[rows]) + ACCURACY * self._rng.standard_normal((len(rows), 2))
+        lat, lon = self._frame.code.origin.to_geodetic(noisy[:, 0], noisy[:, 1])
+        turned = np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])] @ self._frame.turn
+        heading = np.arctan2(turned[:, 1], turned[:, 0])
+        return {truth.ids[k]: VehicleState(truth.t, float(lat[i]), float(lon[i]), float(truth.speed[k]), float(heading[i]),
+                                           KIND.get(ObjectClass(int(truth.kind[k])), "car"), float(truth.length[k]), float(truth.width[k]),
+                                           ACCURACY, self._next(truth.ids[k])) for i, k in enumerate(rows)}
+
+    def _next(self, name: str) -> tuple[str, ...]:
+        """Return the movements still ahead on a vehicle's route."""
+        route = libsumo.vehicle.getRoute(name)
+        ahead = libsumo.vehicle.getRouteIndex(name)
+        key = (route, ahead)
+        movements = self._movements.get(key)
+        if movements is None:
+            pairs = zip(route[max(ahead, 0):], route[max(ahead, 0) + 1:], strict=False)
+            movements = tuple(self._by_edges[pair] for pair in pairs if pair in self._by_edges)[:3]
+            self._movements[key] = movements
+        return movements
+
+    def follow(self, name: str, advisory: Advisory) -> bool:
+        """Act on an advisory in SUMO; False when the vehicle is gone."""
+        try:
+            speed = float(libsumo.vehicle.getSpeed(name))
+            if advisory.kind is AdvisoryKind.GLOSA:
+                wish = advisory.speed if advisory.behaviour == "slow_down" else None
+                libsumo.vehicle.setSpeed(name, -1.0 if wish is None else wish)
+                self.following[name] = Following(advisory.valid_until, wish)
+            elif advisory.severity <= 1 and speed > BRAKE:
+                libsumo.vehicle.slowDown(name, speed - BRAKE, 1.0)
+                self.following[name] = Following(advisory.t + 1000 * MS, speed - BRAKE)
+        except libsumo.TraCIException:
+            self.following.pop(name, None)
+            return False
+        self.applied += 1
+        return True
+
+    def release(self, t: int) -> None:
+        """Let go of advice that is no longer valid."""
+        for name in [name for name, following in self.following.items() if following.until < t]:
+            if self.following.pop(name).speed is not None:
+                try:
+                    libsumo.vehicle.setSpeed(name, -1.0)
+                except libsumo.TraCIException:
+                    continue
+
+
+def _movements(scenario: Scenario) -> dict[tuple[str, str], str]:
+    """Return connection id by (SUMO edge in, SUMO edge out): any lane of the right ones will do, the node knows the lane."""
+    out: dict[tuple[str, str], str] = {}
+    for junction in scenario.junctions:
+        code = junction.code
+        for alias, k in code.conn_alias.items():
+            source, arrow, target = alias.partition(">")
+            if arrow and code.conn_inner[k]:
+                out.setdefault((source.rpartition("_")[0], target.rpartition("_")[0]), code.conn_ids[k])
+    return out
