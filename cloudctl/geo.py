@@ -1,11 +1,12 @@
 """WGS-84 / CGCS2000 geodetic coordinates <-> local east-north metres.
 
-The two datums agree to centimetres, below everything here. A local frame is the tangent plane at its origin, reached
-with the meridian and prime-vertical radii of the ellipsoid: within 2 km the error is below 5 cm, within 500 m below 2 mm.
+The two datums agree to centimetres, below everything here. A local frame is the tangent plane at its origin, reached with the
+meridian and prime-vertical radii of the ellipsoid and the curvature of the parallel: against geodesics, the error stays
+below 1 mm within 500 m and below 1 cm within 2 km up to latitudes of 60 degrees.
 """
 
 from dataclasses import dataclass, field
-from math import cos, isfinite, radians, sin, sqrt
+from math import cos, isfinite, radians, sin, sqrt, tan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ class Origin:
     lon: float
     m_per_deg_lat: float = field(init=False, repr=False, compare=False)
     m_per_deg_lon: float = field(init=False, repr=False, compare=False)
+    bend: float = field(init=False, repr=False, compare=False)  # 1/m; how a parallel curves away from due east
 
     def __post_init__(self) -> None:
         if not (isfinite(self.lat) and isfinite(self.lon) and abs(self.lat) < 88 and abs(self.lon) <= 180):
@@ -33,17 +35,18 @@ class Origin:
         m = n * (1 - E2) / (1 - E2 * s * s)
         object.__setattr__(self, "m_per_deg_lat", radians(m))
         object.__setattr__(self, "m_per_deg_lon", radians(n * cos(radians(self.lat))))
+        object.__setattr__(self, "bend", tan(radians(self.lat)) / (2 * n))
 
     def to_local(self, lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, Floats]:
         """Return (east, north) in metres of degrees `lat`, `lon` (scalars or arrays)."""
         north = np.asarray(lat, float) - self.lat
-        mid = self.lat + north / 2
-        scale = self.m_per_deg_lon * np.cos(np.radians(mid)) / cos(radians(self.lat))
-        return (np.asarray(lon, float) - self.lon) * scale, north * self.m_per_deg_lat
+        scale = self.m_per_deg_lon * np.cos(np.radians(self.lat + north)) / cos(radians(self.lat))
+        east = (np.asarray(lon, float) - self.lon) * scale
+        return east, north * self.m_per_deg_lat + self.bend * east * east
 
     def to_geodetic(self, east: ArrayLike, north: ArrayLike) -> tuple[Floats, Floats]:
         """Return (lat, lon) in degrees of metres `east`, `north`: the inverse of `to_local`."""
-        lat = self.lat + np.asarray(north, float) / self.m_per_deg_lat
-        mid = (self.lat + lat) / 2
-        scale = self.m_per_deg_lon * np.cos(np.radians(mid)) / cos(radians(self.lat))
-        return lat, self.lon + np.asarray(east, float) / scale
+        east = np.asarray(east, float)
+        lat = self.lat + (np.asarray(north, float) - self.bend * east * east) / self.m_per_deg_lat
+        scale = self.m_per_deg_lon * np.cos(np.radians(lat)) / cos(radians(self.lat))
+        return lat, self.lon + east / scale

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
 from .clock import MS
+from .fusion import decode_batch
 from .geo import Origin
 from .metrics import Metrics
 from .schema import (
@@ -200,7 +200,7 @@ class Ingest:
 
     def _frames(self, pending: list[_Pending], batch: Batch) -> Frames:
         shifts = np.array([item.source.shift for item in pending])
-        rows, offsets, faults = _core.decode_batch([bytes(item.body.objects) for item in pending], shifts)
+        rows, offsets, faults = decode_batch([bytes(item.body.objects) for item in pending], shifts)
         for item, fault in zip(pending, faults, strict=True):
             if fault is not None:
                 row, name, value, rule = fault

@@ -5,6 +5,7 @@ was given; its time is the step's), `out/advisories` (JSON, as sent), `truth` (f
 """
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -164,7 +165,7 @@ class Recording:
                     elif isinstance(record, Message):
                         count += 1
                         yield topics[record.channel_id], record
-            except (McapError, RuntimeError, ValueError, EOFError, KeyError, msgspec.DecodeError) as error:
+            except (McapError, RuntimeError, ValueError, EOFError, KeyError, struct.error, msgspec.DecodeError) as error:
                 reason = str(error) or type(error).__name__
                 self.fault = (f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
                               "What is whole before that was used")

@@ -94,6 +94,6 @@ def path_costs(code: CompiledCode) -> tuple[Floats, Floats]:
     if costs is None:
         width = np.concatenate([code.lane_width, code.lane_width[code.conn_from]]).astype(np.float64)
         use = np.concatenate([code.lane_use, code.lane_use[code.conn_from]])
-        shy = np.where(use == 0, 0.0, 0.5) + np.where(np.arange(len(use)) < code.n_lanes, 0.0, 0.1)
+        shy = np.array([0.0, 0.5, 2.0, 0.2])[use] + np.where(np.arange(len(use)) < code.n_lanes, 0.0, 0.1)
         costs = _COSTS[code.hash] = (np.maximum(width, 1.0), shy)
     return costs

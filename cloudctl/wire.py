@@ -102,7 +102,8 @@ class Server:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
         self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_BODY)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_BODY)  # what is over MAX_BODY is refused with a reason; far over, cut off
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a reply to nobody is known to be lost
         if keys:
             self._socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
             self._socket.curve_server = True
@@ -125,7 +126,7 @@ class Server:
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Answer ZAP: is this public key on the list? (the name is the authenticator's)."""
-        text = zmq.utils.z85.encode(key).decode()
+        text = key.decode()
         if text in self._allowed:
             return True
         self.refused[text] += 1
@@ -226,5 +227,6 @@ class Dealer:
 
     def close(self) -> None:
         self._socket.disable_monitor()
+        self._monitor.close(0)
         self._socket.close()
         self._context.term()

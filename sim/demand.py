@@ -3,6 +3,7 @@
 import gzip
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,25 @@ DURATION = 3600.0  # s
 PER_LANE = 230.0  # vehicles an hour entering on one lane of the main road, 40 % of it on a side road
 SIDE = 0.4
 KINDS = (("car", "passenger", 0.86), ("van", "delivery", 0.06), ("bus", "bus", 0.03), ("truck", "truck", 0.05))
-WALKERS = 60.0  # an hour at each entry with a sidewalk
+WALKERS = 25.0  # an hour between each two roads of an outer intersection
 
 
 def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) -> Path:
     """Write corridor.rou.xml and corridor.sumocfg into `folder`; return the latter. `flow` scales the demand."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries, exits, walks = _fringe(net)
+    entries, exits = _fringe(net)
     rng = np.random.default_rng(seed)
     trips: list[tuple[float, str]] = []
-    main = max(entries.values())
-    for entry, lanes in entries.items():
-        rate = PER_LANE * lanes * flow * (1.0 if lanes == main else SIDE) / 3600.0
-        weights = np.array([lanes_out**2 if not _opposite(entry, edge) else 0.0 for edge, lanes_out in exits.items()], float)
+    main = max(edge.lanes for edge in entries.values())
+    for entry, edge in entries.items():
+        rate = PER_LANE * edge.lanes * flow * (1.0 if edge.lanes == main else SIDE) / 3600.0
+        weights = np.array([out.lanes**2 if out.end != edge.start else 0.0 for out in exits.values()], float)
         for t in np.cumsum(rng.exponential(1 / rate, int(rate * DURATION * 1.5) + 10)):
             to = list(exits)[int(rng.choice(len(exits), p=weights / weights.sum()))]
             kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
             if t < DURATION:
                 trips.append((float(t), f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{entry}" to="{to}" departLane="best" departSpeed="max"/>'))
+    walks = [(a, b) for a, x in entries.items() for b, y in exits.items() if x.walk and y.walk and x.end == y.start and x.start != y.end]
     for a, b in walks:
         for t in np.cumsum(rng.exponential(3600.0 / (WALKERS * flow), int(WALKERS * flow * 2) + 10)):
             if t < DURATION:
@@ -43,26 +45,23 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
     return config
 
 
-def _opposite(a: str, b: str) -> bool:
-    return a.lstrip("-") == b.lstrip("-")
+@dataclass(frozen=True)
+class _Edge:
+    start: str
+    end: str
+    lanes: int  # for motor vehicles
+    walk: bool
 
 
-def _fringe(net: Path) -> tuple[dict[str, int], dict[str, int], list[tuple[str, str]]]:
-    """Return entry and exit edges with their number of motor lanes, and pairs of edges between which people walk."""
-    edges: dict[str, tuple[str, str, int, bool]] = {}
+def _fringe(net: Path) -> tuple[dict[str, _Edge], dict[str, _Edge]]:
+    """Return the edges by which traffic enters and leaves a network."""
+    edges: dict[str, _Edge] = {}
     with gzip.open(net, "rb") as file:
         for _, edge in ET.iterparse(file):
             if edge.tag == "edge" and edge.get("function") is None:
-                lanes = edge.findall("lane")
-                motor = sum(1 for lane in lanes if "pedestrian" not in lane.get("allow", "") and lane.get("allow") != "bicycle")
-                edges[edge.attrib["id"]] = (edge.attrib["from"], edge.attrib["to"], motor, len(lanes) > motor)
-    degree = Counter(edge[0] for edge in edges.values())
-    ends = {node for edge in edges.values() for node in edge[:2] if degree[node] <= 1}
-    entries = {name: motor for name, (a, _, motor, _) in edges.items() if a in ends and motor}
-    exits = {name: motor for name, (_, b, motor, _) in edges.items() if b in ends and motor}
-    by_node: dict[str, list[str]] = {}
-    for name in entries:
-        if edges[name][3]:
-            by_node.setdefault(edges[name][1], []).append(name)
-    walks = [(a, b.lstrip("-") if b.startswith("-") else f"-{b}") for group in by_node.values() for a in group for b in group if a != b]
-    return entries, exits, [(a, b) for a, b in walks if b in edges]
+                allowed = [lane.get("allow", "") for lane in edge.findall("lane")]
+                edges[edge.attrib["id"]] = _Edge(edge.attrib["from"], edge.attrib["to"],
+                                                 sum(1 for a in allowed if a not in ("pedestrian", "bicycle")), "pedestrian" in allowed)
+    ways = Counter(edge.start for edge in edges.values())
+    ends = {node for node, n in ways.items() if n == 1}
+    return ({name: e for name, e in edges.items() if e.start in ends and e.lanes}, {name: e for name, e in edges.items() if e.end in ends and e.lanes})

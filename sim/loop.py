@@ -172,7 +172,7 @@ class LiveLoop:
             for model in models[junction.id]:
                 rsu = model.rsu
                 columns = model.observe(truth)
-                due = truth.t + model.delay() + int(self.setup.extra_delay_ms * MS)
+                due = model.leaves(truth.t) + int(self.setup.extra_delay_ms * MS)
                 to_gateways.send(gateways.Sensed(due, gateway, rsu.id, truth.t, rsu.lat, rsu.lon, columns))
             to_gateways.send(gateways.Sensed(truth.t + 10 * MS, gateway, junction.rsus[0].id, truth.t, intersection=junction.id,
                                              revision=junction.code.code.revision, groups=traffic.groups(junction)))

@@ -138,7 +138,7 @@ class Loop:
             rsu = model.rsu
             block = self._encode(pack(model.observe(truth)))
             body = Perception(VERSION, rsu.id, "fused", self._next(rsu.id), t + offset, rsu.lat, rsu.lon, msgspec.Raw(block))
-            self._push(t + model.delay() + int(self.setup.extra_delay_ms * MS), Datum("perception", gateway, self._encode(body)))
+            self._push(model.leaves(t) + int(self.setup.extra_delay_ms * MS), Datum("perception", gateway, self._encode(body)))
         groups = tuple(shifted(group, offset) for group in traffic.groups(junction))
         signal = Signal(VERSION, junction.rsus[0].id, junction.id, junction.code.code.revision, self._next(junction.id), t + offset, groups)
         self._push(t + SIGNAL_DELAY, Datum("signal", gateway, self._encode(signal)))

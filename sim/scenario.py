@@ -78,7 +78,8 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
         raise ScenarioError(f"{sumocfg} names no net-file. A scenario needs <net-file value=\"...\"/> under <input>")
     net = (sumocfg.parent / options["net-file"]).resolve()
     say(f"importing {net.name}")
-    imported = codes.import_sumo(net)
+    extra = [(sumocfg.parent / name).resolve() for name in options.get("additional-files", "").split(",") if name]
+    imported = codes.import_sumo(net, additional=extra)
     if not imported:
         raise ScenarioError(f"{net} has no signalised intersection; cloudctl places roadside units at signals")
     shapes = _lane_shapes(net)

@@ -38,6 +38,7 @@ class RsuModel:
     def __init__(self, junction: Junction, index: int, noise: Noise, seed: int) -> None:
         self.junction, self.rsu, self.noise = junction, junction.rsus[index], noise
         self._rng = np.random.default_rng([seed, index, *junction.id.encode()])
+        self._left = 0
         self._scale = (0.85, 1.0, 1.3)[index % 3]
 
     def observe(self, truth: Truth) -> dict[str, np.ndarray]:
@@ -74,11 +75,12 @@ class RsuModel:
             "class": np.r_[kinds, np.full(false, ObjectClass.UNKNOWN)],
         }
 
-    def delay(self) -> int:
-        """Return how long after its time the next frame leaves the unit, ns."""
+    def leaves(self, t: int) -> int:
+        """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""
         noise = self.noise
         late = SPIKE_MS if self._rng.random() < noise.spike else 0.0
-        return int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS)
+        self._left = max(t + int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS), self._left + MS)
+        return self._left
 
     def _heading(self, heading: np.ndarray) -> np.ndarray:
         turned = np.c_[np.cos(heading), np.sin(heading)] @ self.junction.turn

@@ -76,7 +76,7 @@ def passing(world: World) -> Passing:
         return Passing(time, ahead, now, tail)
     order = rows[np.lexsort((world.to_stop[rows], lane[rows]))]
     group = np.where(world.connection >= 0, code.conn_group[np.maximum(world.connection, 0)] if code.n_conns else -1, _group_of_lane(world, lane))
-    _sweep(order, lane, world.to_stop, world.speed, code.lane_speed[np.clip(lane, 0, None)].astype(np.float64),
+    _sweep(order, lane, world.to_stop, world.speed, code.lane_speed[np.clip(lane, 0, code.n_lanes - 1)].astype(np.float64),
            world.tracks["length"].astype(np.float64), group, *green_windows(world), time, ahead, now, tail)
     return Passing(time, ahead, now, tail)
 

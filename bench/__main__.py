@@ -1,0 +1,31 @@
+"""Runs the benches by name and says on what machine."""
+
+import importlib
+import platform
+import sys
+from pathlib import Path
+
+NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start")
+
+
+def machine() -> str:
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+               platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
+    return f"{cpu}, Python {platform.python_version()}, {platform.system()}"
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"no bench {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    print(f"machine: {machine()}\n", flush=True)
+    for name in names or NAMES:
+        module = importlib.import_module(f"bench.bench_{'hop_fusion' if name == 'fusion' else name}")
+        print(f"== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+        print(module.run() + "\n", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

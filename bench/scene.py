@@ -1,0 +1,94 @@
+"""A made-up scene on a real code: road users that drive the lanes of an intersection, as frames of any size, without SUMO."""
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from cloudctl import codes, maps
+from cloudctl.client.gateway import pack
+from cloudctl.clock import MS, SECOND
+from cloudctl.codes import CompiledCode, compile_code
+from cloudctl.schema import VERSION, Datum, Group, Perception, Signal, SignalState, VehicleState
+
+SPEED = 8.0  # m/s
+encode = msgspec.msgpack.Encoder().encode
+
+
+def corridor() -> list[CompiledCode]:
+    """Return the shipped corridor's intersections, compiled."""
+    return [compile_code(codes.load(maps.path(name))) for name in maps.names() if name.startswith("corridor") and name.endswith(".json")]
+
+
+@dataclass
+class Scene:
+    """`n` road users on the lanes of one intersection; each drives its lane from end to end, again and again."""
+
+    code: CompiledCode
+    n: int
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        near = [k for k in range(self.code.n_lanes) if self.code.path_length[k] > 40 and self.code.lane_use[k] == 0]
+        self.lanes = np.array([near[k % len(near)] for k in range(self.n)])
+        self.lengths = np.minimum(self.code.path_length[self.lanes], 110.0)
+        self.starts = self.code.path_length[self.lanes] - self.lengths
+        self.begin = rng.random(self.n) * self.lengths
+        ingress = [k for k in near if self.code.lane_role[k] == 0]
+        self.lanes[0], self.starts[0] = ingress[0], max(self.code.path_length[ingress[0]] - 160.0, 0.0)
+        self.lengths[0] = min(self.code.path_length[ingress[0]] - 30.0 - self.starts[0], 130.0)
+        self.rng = rng
+        self.lat, self.lon = self.code.origin.lat, self.code.origin.lon
+        self.movement = self.code.conn_ids[int(np.flatnonzero(self.code.conn_inner & (self.code.conn_from == ingress[0]))[0])]
+
+    def at(self, t: int) -> np.ndarray:
+        """Return float64[n, 4]: x, y, vx, vy at `t`."""
+        s = self.starts + (self.begin + SPEED * t / SECOND) % self.lengths
+        out = np.empty((self.n, 4))
+        for k, lane in enumerate(self.lanes):
+            a, b = self.code.path_start[lane], self.code.path_start[lane + 1]
+            arc, xy = self.code.path_s[a:b], self.code.path_xy[a:b]
+            i = min(max(int(np.searchsorted(arc, s[k])) - 1, 0), b - a - 2)
+            step = xy[i + 1] - xy[i]
+            unit = step / max(np.hypot(*step), 1e-9)
+            out[k] = *(xy[i] + unit * (s[k] - arc[i])), *(unit * SPEED)
+        return out
+
+    def columns(self, t: int) -> dict[str, np.ndarray]:
+        """Return a frame's columns at `t`, with 0.3 m of noise."""
+        state = self.at(t)
+        noisy = state[:, :2] + 0.3 * self.rng.standard_normal((self.n, 2))
+        return {"id": np.arange(self.n), "x": noisy[:, 0], "y": noisy[:, 1], "vx": state[:, 2], "vy": state[:, 3], "length": np.full(self.n, 4.6),
+                "width": np.full(self.n, 1.8), "var_x": np.full(self.n, 0.09), "var_y": np.full(self.n, 0.09), "class": np.full(self.n, 1)}
+
+    def perception(self, rsu: str, seq: int, t: int, at: int | None = None) -> bytes:
+        """Return a perception body of the scene at `at`, stamped `t`."""
+        block = encode(pack(self.columns(t if at is None else at)))
+        return encode(Perception(VERSION, rsu, "fused", seq, t, self.lat, self.lon, msgspec.Raw(block)))
+
+    def signal(self, rsu: str, seq: int, t: int) -> bytes:
+        """Return signal states: all red for 12 s more, then green."""
+        end = t + 12 * SECOND
+        groups = tuple(Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids)
+        return encode(Signal(VERSION, rsu, self.code.code.id, self.code.code.revision, seq, t, groups))
+
+    def state(self, t: int) -> VehicleState:
+        """Return what the connected road user (the first one) says of itself at `t`."""
+        x, y, vx, vy = self.at(t)[0]
+        lat, lon = (float(v) for v in self.code.origin.to_geodetic(x, y))
+        return VehicleState(t, lat, lon, SPEED, float(np.arctan2(vy, vx)), movements=(self.movement,))
+
+    def run(self, seconds: float, rsus: int = 3, begin: int = 1_767_225_600 * SECOND) -> list[tuple[int, list[Datum]]]:
+        """Return the batches of a run: `rsus` units at 10 Hz, signals at 10 Hz, the connected road user at 2 Hz."""
+        out = []
+        for k in range(int(seconds * 10)):
+            t = begin + k * 100 * MS
+            for unit in range(rsus):
+                batch = [Datum("perception", "g", self.perception(f"r{unit}", k, t))]
+                if unit == 0:
+                    batch.append(Datum("signal", "g", self.signal("r0", k, t)))
+                    if k % 5 == 0:
+                        batch.append(Datum("state", "car", msgspec.json.encode(self.state(t))))
+                out.append((t + (40 + 12 * unit) * MS, batch))
+        return out

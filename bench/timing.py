@@ -1,0 +1,26 @@
+"""Medians of rounds, interleaved, so that a noisy machine is noisy for everyone."""
+
+from collections.abc import Callable
+from statistics import median
+
+from cloudctl.clock import stopwatch
+from cloudctl.sim.show import table
+
+
+def interleaved(jobs: dict[str, Callable[[], object]], rounds: int = 9, repeat: int = 200) -> dict[str, float]:
+    """Return the median us of one call of each job over `rounds` rounds of `repeat` calls, taken in turn."""
+    took: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            begin = stopwatch()
+            for _ in range(repeat):
+                job()
+            took[name].append((stopwatch() - begin) / 1000 / repeat)
+    return {name: median(values) for name, values in took.items()}
+
+
+def ratios(took: dict[str, float], base: str) -> str:
+    """Return a table of medians and their ratio to `base`."""
+    return table(["", "us", f"x {base}"], [[name, us, us / took[base]] for name, us in took.items()])

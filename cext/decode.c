@@ -1,0 +1,317 @@
+/* The objects of a perception message: a block of columns, or a list of maps. Every byte is untrusted. */
+#include "track.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DEPTH 8 /* of values that are passed over */
+
+typedef struct {
+    const uint8_t *at, *end;
+} reader;
+
+typedef struct {
+    int kind; /* 'n' nil, 'b' bool, 'i' integer, 'f' float, 's' text, 'x' bytes, 'a' array, 'm' map, '?' other */
+    double number;
+    const uint8_t *data;
+    uint32_t size;
+} value;
+
+static int32_t fail(fault_t *f, int32_t row, const char *field, double v, const char *rule)
+{
+    f->row = row;
+    f->field = field;
+    f->value = v;
+    f->rule = rule;
+    return -1;
+}
+
+static uint64_t big_endian(const uint8_t *p, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static int number(value *v, const uint8_t *p, uint8_t tag)
+{
+    uint64_t raw = big_endian(p, tag == 0xca ? 4 : tag == 0xcb ? 8 : 1 << (tag & 3));
+    if (tag == 0xca) {
+        uint32_t bits = (uint32_t)raw;
+        float f;
+        memcpy(&f, &bits, 4);
+        v->number = f;
+        v->kind = 'f';
+    } else if (tag == 0xcb) {
+        memcpy(&v->number, &raw, 8);
+        v->kind = 'f';
+    } else {
+        int bits = 8 << (tag & 3);
+        v->number = tag >= 0xd0 ? (double)((int64_t)(raw << (64 - bits)) >> (64 - bits)) : (double)raw;
+        v->kind = 'i';
+    }
+    return 1;
+}
+
+/* Take n bytes; NULL when they are not there. */
+static const uint8_t *take(reader *r, size_t n)
+{
+    if ((size_t)(r->end - r->at) < n)
+        return NULL;
+    const uint8_t *p = r->at;
+    r->at += n;
+    return p;
+}
+
+static int sized(reader *r, value *v, int kind, int width)
+{
+    const uint8_t *p = take(r, (size_t)width);
+    if (p == NULL)
+        return 0;
+    v->kind = kind;
+    v->size = (uint32_t)big_endian(p, width);
+    if (kind == 's' || kind == 'x' || kind == '?') {
+        v->data = take(r, v->size + (kind == '?' ? 1u : 0u));
+        return v->data != NULL;
+    }
+    return 1;
+}
+
+/* Read one value; containers give their size and leave their members to the caller. 0 when the bytes are not one. */
+static int read_value(reader *r, value *v)
+{
+    const uint8_t *p = take(r, 1);
+    if (p == NULL)
+        return 0;
+    uint8_t tag = *p;
+    memset(v, 0, sizeof *v);
+    if (tag <= 0x7f || tag >= 0xe0) {
+        v->kind = 'i';
+        v->number = (int8_t)tag;
+        return 1;
+    }
+    if (tag <= 0x9f) {
+        v->kind = tag <= 0x8f ? 'm' : 'a';
+        v->size = tag & 15;
+        return 1;
+    }
+    if (tag <= 0xbf) {
+        v->kind = 's';
+        v->size = tag & 31;
+        return (v->data = take(r, v->size)) != NULL;
+    }
+    if (tag >= 0xca && tag <= 0xd3) {
+        p = take(r, tag == 0xca ? 4 : tag == 0xcb ? 8 : (size_t)1 << (tag & 3));
+        return p != NULL && number(v, p, tag);
+    }
+    switch (tag) {
+    case 0xc0: v->kind = 'n'; return 1;
+    case 0xc2: case 0xc3: v->kind = 'b'; v->number = tag & 1; return 1;
+    case 0xc4: return sized(r, v, 'x', 1);
+    case 0xc5: return sized(r, v, 'x', 2);
+    case 0xc6: return sized(r, v, 'x', 4);
+    case 0xc7: return sized(r, v, '?', 1);
+    case 0xc8: return sized(r, v, '?', 2);
+    case 0xd9: return sized(r, v, 's', 1);
+    case 0xda: return sized(r, v, 's', 2);
+    case 0xdb: return sized(r, v, 's', 4);
+    case 0xdc: return sized(r, v, 'a', 2);
+    case 0xdd: return sized(r, v, 'a', 4);
+    case 0xde: return sized(r, v, 'm', 2);
+    case 0xdf: return sized(r, v, 'm', 4);
+    default: break;
+    }
+    if (tag >= 0xd4 && tag <= 0xd8) { /* fixext */
+        v->kind = '?';
+        return (v->data = take(r, ((size_t)1 << (tag - 0xd4)) + 1)) != NULL;
+    }
+    return 0;
+}
+
+/* Pass over the members of what was just read. */
+static int skip(reader *r, const value *v, int depth)
+{
+    if (v->kind != 'a' && v->kind != 'm')
+        return 1;
+    uint64_t n = v->kind == 'm' ? 2 * (uint64_t)v->size : v->size;
+    if (depth >= DEPTH || n > (uint64_t)(r->end - r->at))
+        return 0;
+    for (uint64_t i = 0; i < n; i++) {
+        value inner;
+        if (!read_value(r, &inner) || !skip(r, &inner, depth + 1))
+            return 0;
+    }
+    return 1;
+}
+
+static const char *const FLOATS[13] = {"confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy"};
+static const char *const CLASS_NAMES[CLASSES] = {"unknown", "car", "truck", "bus", "motorcycle", "bicycle", "pedestrian", "static"};
+
+static int same(const value *v, const char *text) { return v->size == strlen(text) && memcmp(v->data, text, v->size) == 0; }
+
+/* Put the 13 columns of one object into its row. */
+static void fill(detection *d, const double c[13])
+{
+    d->confidence = (float)c[0];
+    d->x = c[1];
+    d->y = c[2];
+    d->vx = (float)c[4];
+    d->vy = (float)c[5];
+    d->heading = (float)c[6];
+    d->length = (float)c[7];
+    d->width = (float)c[8];
+    d->height = (float)c[9];
+    d->var_x = (float)c[10];
+    d->var_y = (float)c[11];
+    d->cov_xy = (float)c[12];
+}
+
+static int out_of(double v, double low, double high) { return isinf(v) || v < low || v > high; }
+
+/* Check one row; NaN passes where "not measured" may stand. */
+static int32_t check(const detection *d, int32_t row, fault_t *f)
+{
+    if (!(fabs(d->x) <= MAX_METRES))
+        return fail(f, row, "x", d->x, "must be finite and within 2000 m of the origin");
+    if (!(fabs(d->y) <= MAX_METRES))
+        return fail(f, row, "y", d->y, "must be finite and within 2000 m of the origin");
+    if (d->cls >= CLASSES)
+        return fail(f, row, "class", d->cls, "must be 0..7");
+    if (out_of(d->confidence, 0.0, 1.0))
+        return fail(f, row, "confidence", d->confidence, "must be within 0..1");
+    if (out_of(d->vx, -100, 100))
+        return fail(f, row, "vx", d->vx, "must be within 100 m/s");
+    if (out_of(d->vy, -100, 100))
+        return fail(f, row, "vy", d->vy, "must be within 100 m/s");
+    if (out_of(d->heading, -7, 7))
+        return fail(f, row, "heading", d->heading, "must be radians");
+    if (out_of(d->length, 1e-3, 60))
+        return fail(f, row, "length", d->length, "must be over 0 and at most 60 m");
+    if (out_of(d->width, 1e-3, 60))
+        return fail(f, row, "width", d->width, "must be over 0 and at most 60 m");
+    if (out_of(d->height, 1e-3, 60))
+        return fail(f, row, "height", d->height, "must be over 0 and at most 60 m");
+    if (out_of(d->var_x, 0, 1e4) || out_of(d->var_y, 0, 1e4))
+        return fail(f, row, "var_x, var_y", d->var_x, "must be within 0..10000 m2");
+    if (out_of(d->cov_xy, -1e4, 1e4))
+        return fail(f, row, "cov_xy", d->cov_xy, "must be within 10000 m2");
+    return 0;
+}
+
+static int32_t decode_block(const value *v, double dx, double dy, detection *out, fault_t *f)
+{
+    int32_t n = (int32_t)(v->size / BLOCK_BYTES);
+    const uint8_t *column = v->data;
+    for (int32_t i = 0; i < n; i++) {
+        double c[13];
+        float one;
+        memset(&out[i], 0, sizeof out[i]);
+        memcpy(&out[i].id, column + 4 * (size_t)i, 4);
+        for (int k = 0; k < 13; k++) {
+            memcpy(&one, column + 4 * ((size_t)n * (size_t)(k + 1) + (size_t)i), 4);
+            c[k] = one;
+        }
+        fill(&out[i], c);
+        out[i].cls = column[56 * (size_t)n + (size_t)i];
+        if (check(&out[i], i, f) < 0)
+            return -1;
+        out[i].x += dx;
+        out[i].y += dy;
+    }
+    return n;
+}
+
+static int32_t class_of(const value *v)
+{
+    if (v->kind == 'i')
+        return v->number >= 0 && v->number < CLASSES ? (int32_t)v->number : -1;
+    for (int32_t c = 0; v->kind == 's' && c < CLASSES; c++)
+        if (same(v, CLASS_NAMES[c]))
+            return c;
+    return -1;
+}
+
+static int32_t decode_field(const value *key, const value *v, double c[13], detection *out, int32_t row, fault_t *f)
+{
+    if (key->kind != 's')
+        return 0;
+    if (same(key, "id")) {
+        if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
+            return fail(f, row, "id", v->number, "must be an integer of 32 bits");
+        out->id = (uint32_t)v->number;
+        return 0;
+    }
+    if (same(key, "class")) {
+        int32_t cls = class_of(v);
+        if (cls < 0)
+            return fail(f, row, "class", v->number, "must be 0..7 or a class name");
+        out->cls = (uint8_t)cls;
+        return 0;
+    }
+    for (int k = 0; k < 13; k++)
+        if (same(key, FLOATS[k])) {
+            if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
+                return fail(f, row, FLOATS[k], NAN, "must be a number");
+            c[k] = v->kind == 'n' ? NAN : v->number;
+            return 0;
+        }
+    return 0;
+}
+
+static int32_t decode_map(reader *r, int32_t row, double dx, double dy, detection *out, fault_t *f)
+{
+    value map, key, v;
+    double c[13];
+    if (!read_value(r, &map) || map.kind != 'm')
+        return fail(f, row, "object", NAN, "must be a map");
+    for (int k = 0; k < 13; k++)
+        c[k] = NAN;
+    c[0] = 1.0;
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < map.size; i++) {
+        if (!read_value(r, &key) || !skip(r, &key, 0) || !read_value(r, &v) || !skip(r, &v, 0))
+            return fail(f, row, "object", NAN, "is cut off, or nested too deeply");
+        if (decode_field(&key, &v, c, out, row, f) < 0)
+            return -1;
+    }
+    fill(out, c);
+    if (check(out, row, f) < 0)
+        return -1;
+    out->x += dx;
+    out->y += dy;
+    return 0;
+}
+
+int32_t objects_count(const uint8_t *data, size_t size, fault_t *f)
+{
+    reader r = {data, data + size};
+    value v;
+    if (!read_value(&r, &v))
+        return fail(f, -1, "length", (double)size, "is cut off, or not msgpack");
+    if (v.kind == 'x') {
+        if (v.size % BLOCK_BYTES)
+            return fail(f, -1, "length", v.size, "a block must be a multiple of 57 bytes");
+        v.size /= BLOCK_BYTES;
+    } else if (v.kind != 'a') {
+        return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps");
+    }
+    if (v.size > MAX_OBJECTS)
+        return fail(f, -1, "count", v.size, "at most 1024 objects a message");
+    return (int32_t)v.size;
+}
+
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *f)
+{
+    reader r = {data, data + size};
+    value v;
+    int32_t n = objects_count(data, size, f);
+    if (n < 0 || !read_value(&r, &v))
+        return -1;
+    if (v.kind == 'x')
+        return decode_block(&v, dx, dy, out, f);
+    for (int32_t i = 0; i < n; i++)
+        if (decode_map(&r, i, dx, dy, &out[i], f) < 0)
+            return -1;
+    return n;
+}

@@ -1,0 +1,64 @@
+"""Tracks against truth: CLEAR MOT, identity, HOTA (TrackEval's implementations) and GOSPA.
+
+A moment is (truth ids int64[n], truth xy float64[n, 2], track ids int64[m], track xy float64[m, 2]) in metres.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+GOSPA_CUT = 2.0  # m; an object missed or made up costs half of its square (Rahmathullah 2017, alpha 2, p 2)
+
+
+def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
+    """Return mota, idf1, hota, id_switches, misses, false_positives, rmse_m, gospa and n over a sequence; pairs further than `match_m` never match."""
+    data = _sequence(moments, match_m)
+    if not data["num_gt_dets"]:
+        return {"n": 0}
+    with contextlib.redirect_stdout(io.StringIO()):
+        from trackeval.metrics import CLEAR, HOTA, Identity
+
+        clear = CLEAR({"THRESHOLD": 0.5, "PRINT_CONFIG": False}).eval_sequence(data)
+        identity = Identity({"THRESHOLD": 0.5, "PRINT_CONFIG": False}).eval_sequence(data)
+        hota = HOTA().eval_sequence(data)
+    rmse, gospa = _distances(moments, match_m)
+    return {"mota": float(clear["MOTA"]), "idf1": float(identity["IDF1"]), "hota": float(np.mean(hota["HOTA"])), "id_switches": int(clear["IDSW"]),
+            "misses": int(clear["CLR_FN"]), "false_positives": int(clear["CLR_FP"]), "rmse_m": rmse, "gospa": gospa, "n": int(data["num_gt_dets"])}
+
+
+def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
+    """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5 is `match_m`."""
+    truth_number = {name: k for k, name in enumerate(np.unique(np.concatenate([m[0] for m in moments])).tolist())} if moments else {}
+    track_number = {name: k for k, name in enumerate(np.unique(np.concatenate([m[2] for m in moments])).tolist())} if moments else {}
+    similarity = [np.maximum(1.0 - 0.5 * far(m) / match_m, 0.0) for m in moments]
+    return {"num_timesteps": len(moments), "num_gt_ids": len(truth_number), "num_tracker_ids": len(track_number),
+            "num_gt_dets": sum(len(m[0]) for m in moments), "num_tracker_dets": sum(len(m[2]) for m in moments),
+            "gt_ids": [np.array([truth_number[i] for i in m[0].tolist()], int) for m in moments],
+            "tracker_ids": [np.array([track_number[i] for i in m[2].tolist()], int) for m in moments], "similarity_scores": similarity}
+
+
+def far(moment: Any) -> np.ndarray:
+    """Return float64[n, m]: metres between each true and each tracked object."""
+    _, a, _, b = moment
+    a, b = np.reshape(a, (-1, 2)), np.reshape(b, (-1, 2))
+    return np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1])
+
+
+def _distances(moments: Sequence[Any], match_m: float) -> tuple[float, float]:
+    squares, n, gospa = 0.0, 0, 0.0
+    for moment in moments:
+        table = far(moment)
+        rows, columns = linear_sum_assignment(np.minimum(table, match_m))
+        good = table[rows, columns] < match_m
+        squares += float((table[rows, columns][good] ** 2).sum())
+        n += int(good.sum())
+        clipped = np.minimum(table, GOSPA_CUT) ** 2
+        rows, columns = linear_sum_assignment(clipped)
+        near = table[rows, columns] < GOSPA_CUT
+        alone = len(moment[0]) + len(moment[2]) - 2 * int(near.sum())
+        gospa += (float(clipped[rows, columns][near].sum()) + GOSPA_CUT**2 / 2 * alone) ** 0.5
+    return (squares / max(n, 1)) ** 0.5, gospa / max(len(moments), 1)
