@@ -166,7 +166,7 @@ class Engine:
         fusions: list[Fusion] = []
         times: list[int] = []
         sources: list[int] = []
-        rows = [np.zeros(0, DETECTION)] if got.frames is None else [got.frames.rows]
+        reports: list[Any] = []
         offsets = [0] if got.frames is None else got.frames.offsets.tolist()
         fresh: dict[str, Place] = {}
         if got.frames is not None:
@@ -178,13 +178,18 @@ class Engine:
                     fusions.append(place.fusion)
                     times.append(vehicle.body.t)
                     sources.append(COOPERATIVE)
-                    rows.append(detection)
+                    reports.append(detection)
                     offsets.append(offsets[-1] + 1)
             else:
                 self.metrics.count(f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", ""))
         if fusions:
-            update_batch(fusions, np.array(times, np.int64), np.array(sources, np.int32), np.concatenate(rows) if len(rows) > 1 else rows[0],
-                         np.array(offsets, np.int64))
+            rows = np.zeros(offsets[-1], DETECTION)
+            first = offsets[-1] - len(reports)
+            if got.frames is not None:
+                rows[:first] = got.frames.rows
+            for k, report in enumerate(reports, first):
+                rows[k] = report
+            update_batch(fusions, np.array(times, np.int64), np.array(sources, np.int32), rows, np.array(offsets, np.int64))
         return list(fresh.values())
 
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
@@ -276,16 +281,11 @@ class Engine:
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
 
 
-def _detection(state: VehicleState, x: float, y: float, handle: int) -> Any:
-    row = np.zeros(1, DETECTION)
-    row["x"], row["y"] = x, y
-    row["vx"], row["vy"] = state.speed * cos(state.heading), state.speed * sin(state.heading)
-    row["heading"] = state.heading
-    row["length"], row["width"], row["height"] = state.length, state.width, np.nan
-    row["var_x"] = row["var_y"] = state.accuracy**2
-    row["confidence"], row["vehicle"], row["id"] = 1.0, handle, handle
-    row["class"] = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
-    return row
+def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:
+    """Return a row of DETECTION."""
+    vx, vy, var = state.speed * cos(state.heading), state.speed * sin(state.heading), state.accuracy**2
+    kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
+    return (x, y, vx, vy, state.heading, state.length, state.width, np.nan, var, var, 0.0, 1.0, handle, handle, kind)
 
 
 def encode(advisory: Advisory) -> bytes:

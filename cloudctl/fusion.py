@@ -100,7 +100,7 @@ def update_batch(fusions: Sequence[Fusion], t_ns: NDArray[np.int64], sources: ND
 
     Frame k, `rows[offsets[k]:offsets[k + 1]]` (ndarray[DETECTION], positions finite), goes to `fusions[k]` as of `sources[k]` at `t_ns[k]`.
     """
-    _core.update_batch([fusion.core for fusion in fusions], t_ns, sources, np.ascontiguousarray(rows).view(np.uint8).reshape(-1), offsets)
+    _core.update_batch([fusion.core for fusion in fusions], t_ns, sources, np.ascontiguousarray(rows, DETECTION).view(np.uint8).reshape(-1), offsets)
 
 
 def decode_batch(payloads: list[bytes], shifts: NDArray[np.float64] | None = None) -> tuple[Rows, NDArray[np.int64], list[tuple[int, str, str, str] | None]]:
