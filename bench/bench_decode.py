@@ -14,20 +14,25 @@ def run() -> str:
     scene = Scene(corridor()[0], 60)
     columns = scene.columns(0)
     maps = [{name: float(values[k]) for name, values in columns.items()} for k in range(60)]
-    listed = msgpack.packb([{**row, "id": int(row["id"]), "class": int(row["class"])} for row in maps], use_single_float=True)
+    listed = msgpack.packb(
+        [{**row, "id": int(row["id"]), "class": int(row["class"])} for row in maps], use_single_float=True
+    )
     whole = scene.perception("r", 1, 0)
     block = bytes(msgspec.msgpack.decode(whole, type=Perception).objects)
     header = msgspec.msgpack.Decoder(Perception).decode
     many = [block] * 32
     assert np.array_equal(_core.decode_batch([block])[0]["id"], _core.decode_batch([listed])[0]["id"])
-    took = interleaved({
-        "block form": lambda: _core.decode_batch([block]),
-        "block form with its header": lambda: _core.decode_batch([bytes(header(whole).objects)]),
-        "list of maps": lambda: _core.decode_batch([listed]),
-        "list of maps, msgspec to dicts": lambda: msgspec.msgpack.decode(listed),
-        "list of maps, msgpack to dicts": lambda: msgpack.unpackb(listed),
-    })
+    took = interleaved(
+        {
+            "block form": lambda: _core.decode_batch([block]),
+            "block form with its header": lambda: _core.decode_batch([bytes(header(whole).objects)]),
+            "list of maps": lambda: _core.decode_batch([listed]),
+            "list of maps, msgspec to dicts": lambda: msgspec.msgpack.decode(listed),
+            "list of maps, msgpack to dicts": lambda: msgpack.unpackb(listed),
+        }
+    )
     batch = interleaved({"batch": lambda: _core.decode_batch(many)})["batch"] / 32
-    return ratios(took, "block form") + f"\nblock form in a batch of 32: {batch:.2f} us a frame; must: block <= 5 us, list of maps <= 10 us"
-
-
+    return (
+        ratios(took, "block form")
+        + f"\nblock form in a batch of 32: {batch:.2f} us a frame; must: block <= 5 us, list of maps <= 10 us"
+    )

@@ -3,19 +3,22 @@
 from statistics import median
 
 import numpy as np
+from cloudctl.sim.show import table
 
 from bench.scene import Scene, corridor
 from cloudctl import planner, world
 from cloudctl.clock import SECOND, stopwatch
 from cloudctl.fusion import TRACK
 from cloudctl.schema import SignalState
-from cloudctl.sim.show import table
 
 T = 1_767_225_600 * SECOND
 
 
 def run() -> str:
-    return table(["tracks / connected", "p50 us", "p99 us", "snapshot us"], [measure(n, m) for n, m in ((40, 10), (60, 20), (240, 60))])
+    return table(
+        ["tracks / connected", "p50 us", "p99 us", "snapshot us"],
+        [measure(n, m) for n, m in ((40, 10), (60, 20), (240, 60))],
+    )
 
 
 def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
@@ -24,7 +27,18 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
     tracks = np.zeros(n, TRACK)
     signals = world.Signals.dark(len(code.group_ids))
     end = np.full(len(code.group_ids), T + 12 * SECOND)
-    signals = world.Signals(T, 1, code.code.revision, np.full(len(end), SignalState.RED, np.uint8), end, end, end, np.ones(len(end)), end, end)
+    signals = world.Signals(
+        T,
+        1,
+        code.code.revision,
+        np.full(len(end), SignalState.RED, np.uint8),
+        end,
+        end,
+        end,
+        np.ones(len(end)),
+        end,
+        end,
+    )
     whole, snapshots = [], []
     for k in range(rounds):
         state = scene.at(k * SECOND // 10)

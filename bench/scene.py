@@ -17,7 +17,11 @@ encode = msgspec.msgpack.Encoder().encode
 
 def corridor() -> list[CompiledCode]:
     """Return the shipped corridor's intersections, compiled."""
-    return [compile_code(codes.load(maps.path(name))) for name in maps.names() if name.startswith("corridor") and name.endswith(".json")]
+    return [
+        compile_code(codes.load(maps.path(name)))
+        for name in maps.names()
+        if name.startswith("corridor") and name.endswith(".json")
+    ]
 
 
 @dataclass
@@ -40,7 +44,9 @@ class Scene:
         self.lengths[0] = min(self.code.path_length[ingress[0]] - 30.0 - self.starts[0], 130.0)
         self.rng = rng
         self.lat, self.lon = self.code.origin.lat, self.code.origin.lon
-        self.movement = self.code.conn_ids[int(np.flatnonzero(self.code.conn_inner & (self.code.conn_from == ingress[0]))[0])]
+        self.movement = self.code.conn_ids[
+            int(np.flatnonzero(self.code.conn_inner & (self.code.conn_from == ingress[0]))[0])
+        ]
 
     def at(self, t: int) -> np.ndarray:
         """Return float64[n, 4]: x, y, vx, vy at `t`."""
@@ -59,8 +65,18 @@ class Scene:
         """Return a frame's columns at `t`, with 0.3 m of noise."""
         state = self.at(t)
         noisy = state[:, :2] + 0.3 * self.rng.standard_normal((self.n, 2))
-        return {"id": np.arange(self.n), "x": noisy[:, 0], "y": noisy[:, 1], "vx": state[:, 2], "vy": state[:, 3], "length": np.full(self.n, 4.6),
-                "width": np.full(self.n, 1.8), "var_x": np.full(self.n, 0.09), "var_y": np.full(self.n, 0.09), "class": np.full(self.n, 1)}
+        return {
+            "id": np.arange(self.n),
+            "x": noisy[:, 0],
+            "y": noisy[:, 1],
+            "vx": state[:, 2],
+            "vy": state[:, 3],
+            "length": np.full(self.n, 4.6),
+            "width": np.full(self.n, 1.8),
+            "var_x": np.full(self.n, 0.09),
+            "var_y": np.full(self.n, 0.09),
+            "class": np.full(self.n, 1),
+        }
 
     def perception(self, rsu: str, seq: int, t: int, at: int | None = None) -> bytes:
         """Return a perception body of the scene at `at`, stamped `t`."""
@@ -70,7 +86,9 @@ class Scene:
     def signal(self, rsu: str, seq: int, t: int) -> bytes:
         """Return signal states: all red for 12 s more, then green."""
         end = t + 12 * SECOND
-        groups = tuple(Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids)
+        groups = tuple(
+            Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids
+        )
         return encode(Signal(VERSION, rsu, self.code.code.id, self.code.code.revision, seq, t, groups))
 
     def state(self, t: int) -> VehicleState:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from statistics import median
 
-from cloudctl.clock import stopwatch
 from cloudctl.sim.show import table
+
+from cloudctl.clock import stopwatch
 
 
 def interleaved(jobs: dict[str, Callable[[], object]], rounds: int = 9, repeat: int = 200) -> dict[str, float]:

@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        print(f"cloudctl: {error.name} is not installed. Simulation needs: pip install 'cloudctl[sim]'", file=sys.stderr)
+        print(
+            f"cloudctl: {error.name} is not installed. Simulation needs: pip install 'cloudctl[sim]'", file=sys.stderr
+        )
         return 2
     except (ValueError, RuntimeError, OSError) as error:
         print(f"cloudctl: {error}", file=sys.stderr)
@@ -43,32 +45,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = argparse.ArgumentParser("cloudctl", description="Vehicle-road cloud control: RSU streams in, advisories out.", epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "cloudctl",
+        description="Vehicle-road cloud control: RSU streams in, advisories out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"cloudctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve = _command(commands, "serve", "run a node from one TOML file", _serve)
     serve.add_argument("config", type=Path, help="the node's file; docs/operations.md explains every key")
     replay = _command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
     replay.add_argument("file", type=Path)
-    replay.add_argument("--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one")
+    replay.add_argument(
+        "--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one"
+    )
     keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
     new.add_argument("name", type=Path)
-    _codes_parsers(_command(commands, "codes", "intersection digital codes").add_subparsers(metavar="COMMAND", required=True))
-    _sim_parsers(_command(commands, "sim", "run SUMO scenarios through the loop").add_subparsers(metavar="COMMAND", required=True))
+    _codes_parsers(
+        _command(commands, "codes", "intersection digital codes").add_subparsers(metavar="COMMAND", required=True)
+    )
+    _sim_parsers(
+        _command(commands, "sim", "run SUMO scenarios through the loop").add_subparsers(
+            metavar="COMMAND", required=True
+        )
+    )
     demo = _command(commands, "demo", "the whole loop on real traffic, in about a minute, with a report", _demo)
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
     demo.add_argument("--seconds", type=float, default=15.0, help="real time over sockets, a scenario (default 15)")
-    demo.add_argument("--study", type=float, default=300.0, help="simulated seconds with and without advice, a seed (default 300)")
+    demo.add_argument(
+        "--study", type=float, default=300.0, help="simulated seconds with and without advice, a seed (default 300)"
+    )
     demo.add_argument("--seeds", type=int, default=2, help="seeds of the study with and without advice (default 2)")
-    bench = _command(commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench)
+    bench = _command(
+        commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
+    )
     bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start (default: all)")
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
     return parser
 
 
-def _command(parsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int | None] | None = None) -> argparse.ArgumentParser:
+def _command(
+    parsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int | None] | None = None
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help)
     if run:
         parser.set_defaults(run=run)
@@ -76,7 +96,9 @@ def _command(parsers: Any, name: str, help: str, run: Callable[[argparse.Namespa
 
 
 def _codes_parsers(commands: Any) -> None:
-    imported = _command(commands, "import", "digital codes from a SUMO network (.net.xml or .net.xml.gz)", _codes_import)
+    imported = _command(
+        commands, "import", "digital codes from a SUMO network (.net.xml or .net.xml.gz)", _codes_import
+    )
     imported.add_argument("network", type=Path)
     imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection")
     validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes_validate)
@@ -87,7 +109,9 @@ def _codes_parsers(commands: Any) -> None:
 
 
 def _sim_parsers(commands: Any) -> None:
-    run = _command(commands, "run", "run a SUMO scenario through the loop; in real time over sockets, or --in-process", _sim_run)
+    run = _command(
+        commands, "run", "run a SUMO scenario through the loop; in real time over sockets, or --in-process", _sim_run
+    )
     run.add_argument("--sumocfg", type=Path, required=True)
     run.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles, 0..1 (default 1)")
     run.add_argument("--seed", type=int, default=1)
@@ -100,7 +124,12 @@ def _sim_parsers(commands: Any) -> None:
     run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
     run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
     run.add_argument("--record", type=Path, help="MCAP file for the run")
-    run.add_argument("--out", type=Path, default=Path("out/sim"), help="folder for keys, configuration and logs of a run over sockets")
+    run.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/sim"),
+        help="folder for keys, configuration and logs of a run over sockets",
+    )
 
 
 def _serve(args: argparse.Namespace) -> None:
@@ -108,7 +137,9 @@ def _serve(args: argparse.Namespace) -> None:
 
     node = live.Node(config.load(args.config))
     places, address = len(node.engine.places), node.server.address
-    asyncio.run(node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)))
+    asyncio.run(
+        node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
+    )
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -119,13 +150,18 @@ def _replay(args: argparse.Namespace) -> int:
             print(f"\r{so_far.span_s:8.1f} s replayed", end="", file=sys.stderr)
 
     result = replay(args.file, show)
-    print(f"{args.file}: {result.steps} steps, {result.messages} messages, {result.advisories} advisories; "
-          f"{result.span_s:.1f} s in {result.took_s:.2f} s ({result.speed:.0f} x real time)")
+    print(
+        f"{args.file}: {result.steps} steps, {result.messages} messages, {result.advisories} advisories; "
+        f"{result.span_s:.1f} s in {result.took_s:.2f} s ({result.speed:.0f} x real time)"
+    )
     if result.fault:
         print(f"note: {result.fault}")
     if args.compare:
-        print(f"first difference: {result.difference}" if result.difference else
-              f"byte-identical: all {result.recorded} recorded advisories were said again")
+        print(
+            f"first difference: {result.difference}"
+            if result.difference
+            else f"byte-identical: all {result.recorded} recorded advisories were said again"
+        )
     return int(bool(args.compare and result.difference))
 
 
@@ -133,7 +169,9 @@ def _keys_new(args: argparse.Namespace) -> None:
     from .wire import write_keys
 
     keys = write_keys(args.name)
-    print(f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}")
+    print(
+        f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}"
+    )
 
 
 def _codes_import(args: argparse.Namespace) -> None:
@@ -143,8 +181,10 @@ def _codes_import(args: argparse.Namespace) -> None:
     for number, code in enumerate(codes.import_sumo(args.network)):
         file = args.out / f"{number}.json"
         file.write_bytes(codes.dump(code))
-        print(f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.signal_groups)} signal groups, "
-              f"{len(code.crosswalks)} crosswalks")
+        print(
+            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.signal_groups)} signal groups, "
+            f"{len(code.crosswalks)} crosswalks"
+        )
 
 
 def _codes_validate(args: argparse.Namespace) -> int:
@@ -180,13 +220,13 @@ def _sim_run(args: argparse.Namespace) -> None:
 def _demo(args: argparse.Namespace) -> int:
     from .sim import demo
 
-    return demo.run(args.out, args.seconds, args.study, args.seeds)
+    return int(demo.run(args.out, args.seconds, args.study, args.seeds))
 
 
 def _bench(args: argparse.Namespace) -> int:
     from .sim.command import bench
 
-    return bench(args.names)
+    return int(bench(args.names))
 
 
 def _doctor(_: argparse.Namespace) -> int:
@@ -194,7 +234,10 @@ def _doctor(_: argparse.Namespace) -> int:
 
     faults = 0
     for item in examine():
-        print(f"{'ok  ' if item.good else 'MISS'}  {item.name}: {item.found}" + ("" if item.good else f"\n      fix: {item.remedy}"))
+        print(
+            f"{'ok  ' if item.good else 'MISS'}  {item.name}: {item.found}"
+            + ("" if item.good else f"\n      fix: {item.remedy}")
+        )
         faults += item.needed and not item.good
     return int(bool(faults))
 

@@ -11,13 +11,38 @@ TRACK_STATE_BYTES: int
 class Tracker:
     capacity: int
     def __init__(self, capacity: int) -> None: ...
-    def configure(self, gate: float, miss_cost: float, confirm: float, drop: float, survive: float, coast: int, window: int,
-                  noise: NDArray[np.float64]) -> None: ...
-    def source(self, index: int, x: float, y: float, heading: float, fov: float, reach: float, sigma: float, sigma_v: float,
-               p_detect: float, clutter: float, kind: int) -> None: ...
+    def configure(
+        self,
+        gate: float,
+        miss_cost: float,
+        confirm: float,
+        drop: float,
+        survive: float,
+        coast: int,
+        window: int,
+        noise: NDArray[np.float64],
+    ) -> None: ...
+    def source(
+        self,
+        index: int,
+        x: float,
+        y: float,
+        heading: float,
+        fov: float,
+        reach: float,
+        sigma: float,
+        sigma_v: float,
+        p_detect: float,
+        clutter: float,
+        kind: int,
+    ) -> None: ...
     def update(self, t: int, source: int, rows: Bytes) -> None: ...
     def tracks(self, t: int) -> Bytes: ...
     def stats(self) -> dict[str, Any]: ...
 
-def update_batch(trackers: list[Tracker], t: NDArray[np.int64], sources: NDArray[np.int32], rows: Bytes, offsets: NDArray[np.int64]) -> None: ...
-def decode_batch(payloads: list[bytes], shifts: NDArray[np.float64] | None = None) -> tuple[Bytes, NDArray[np.int64], list[tuple[int, str, str, str] | None]]: ...
+def update_batch(
+    trackers: list[Tracker], t: NDArray[np.int64], sources: NDArray[np.int32], rows: Bytes, offsets: NDArray[np.int64]
+) -> None: ...
+def decode_batch(
+    payloads: list[bytes], shifts: NDArray[np.float64] | None = None
+) -> tuple[Bytes, NDArray[np.int64], list[tuple[int, str, str, str] | None]]: ...

@@ -70,7 +70,9 @@ def mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
 
 
-def start(folder: Path, port: int = 0, tls: Tls | None = None, prefer: str | None = None, host: str = "127.0.0.1") -> Broker:
+def start(
+    folder: Path, port: int = 0, tls: Tls | None = None, prefer: str | None = None, host: str = "127.0.0.1"
+) -> Broker:
     """Start a broker on `host`:`port` (0 picks one), its files in `folder`; `prefer` is "mosquitto" or "amqtt".
 
     Raises BrokerError when none can be started.
@@ -89,8 +91,14 @@ def start(folder: Path, port: int = 0, tls: Tls | None = None, prefer: str | Non
         raise BrokerError("TLS and per-vehicle ACL need mosquitto on PATH. Install it with: apt-get install mosquitto")
     else:
         process = subprocess.Popen([sys.executable, "-m", "cloudctl.broker", host, str(port)], stdout=log, stderr=log)
-        broker = Broker("amqtt", port, 4, process, "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; "
-                        "for more install mosquitto: apt-get install mosquitto")
+        broker = Broker(
+            "amqtt",
+            port,
+            4,
+            process,
+            "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; "
+            "for more install mosquitto: apt-get install mosquitto",
+        )
     log.close()
     _await(broker, host, folder)
     return broker
@@ -98,16 +106,30 @@ def start(folder: Path, port: int = 0, tls: Tls | None = None, prefer: str | Non
 
 def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:
     """Return a mosquitto configuration: no Nagle delay, bounded queues, TLS and ACL where certificates are given."""
-    lines = [f"listener {port} {host}", "set_tcp_nodelay true", "max_queued_messages 1000", "persistence false",
-             f"user {pwd.getpwuid(os.getuid()).pw_name}", "log_type error", "log_type warning", "log_dest stderr"]
+    lines = [
+        f"listener {port} {host}",
+        "set_tcp_nodelay true",
+        "max_queued_messages 1000",
+        "persistence false",
+        f"user {pwd.getpwuid(os.getuid()).pw_name}",
+        "log_type error",
+        "log_type warning",
+        "log_dest stderr",
+    ]
     if tls is None:
         lines.append("allow_anonymous true")
     else:
         acl = folder / "acl"
         acl.write_text(ACL)
         acl.chmod(0o600)
-        lines += [f"cafile {tls.ca}", f"certfile {tls.cert}", f"keyfile {tls.key}", "require_certificate true",
-                  "use_identity_as_username true", f"acl_file {acl}"]
+        lines += [
+            f"cafile {tls.ca}",
+            f"certfile {tls.cert}",
+            f"keyfile {tls.key}",
+            "require_certificate true",
+            "use_identity_as_username true",
+            f"acl_file {acl}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -117,8 +139,10 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise BrokerError(f"cannot start a broker on {host}:{port}: {error.strerror}. "
-                              "Choose another [broker] port, or set embedded = false to use the one that runs there") from None
+            raise BrokerError(
+                f"cannot start a broker on {host}:{port}: {error.strerror}. "
+                "Choose another [broker] port, or set embedded = false to use the one that runs there"
+            ) from None
 
 
 def _await(broker: Broker, host: str, folder: Path) -> None:
@@ -130,8 +154,10 @@ def _await(broker: Broker, host: str, folder: Path) -> None:
         sleep_until(clock.now() + SECOND // 20)
     said = (folder / "broker.log").read_text(errors="replace")[-500:]
     broker.stop()
-    raise BrokerError(f"{broker.name} did not start on port {broker.port}: {said or 'it said nothing'}. "
-                      "Without mosquitto, the embedded broker needs: pip install 'cloudctl[sim]'")
+    raise BrokerError(
+        f"{broker.name} did not start on port {broker.port}: {said or 'it said nothing'}. "
+        "Without mosquitto, the embedded broker needs: pip install 'cloudctl[sim]'"
+    )
 
 
 def _serve_amqtt(host: str, port: int) -> None:

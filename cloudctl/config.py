@@ -39,7 +39,9 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
-    server_cert: str | None = None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
+    server_cert: str | None = (
+        None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
+    )
     server_key: str | None = None
 
 
@@ -76,7 +78,9 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def engine(self) -> EngineConfig:
-        return EngineConfig({g.name: dict(g.rsus) for g in self.gateway}, self.plan.period_ms, self.plan.refresh, self.plan.max_tracks)
+        return EngineConfig(
+            {g.name: dict(g.rsus) for g in self.gateway}, self.plan.period_ms, self.plan.refresh, self.plan.max_tracks
+        )
 
     def allowed(self) -> dict[str, str]:
         """Return gateway name by public key."""
@@ -87,8 +91,10 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
         if not self.node.curve:
             return None
         if self.node.key is None:
-            raise ConfigError('[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys new node" '
-                              'and write key = "node.key", or write curve = false on a closed test bench')
+            raise ConfigError(
+                '[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys new node" '
+                'and write key = "node.key", or write curve = false on a closed test bench'
+            )
         return read_keys(Path(self.node.key))
 
 
@@ -114,7 +120,9 @@ def code_files(config: NodeConfig) -> list[Path]:
     for pattern in config.node.codes:
         found = sorted(glob.glob(pattern))
         if not found:
-            raise ConfigError(f"[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = [\"codes/*.json\"]")
+            raise ConfigError(
+                f'[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = ["codes/*.json"]'
+            )
         files += map(Path, found)
     return files
 
@@ -126,11 +134,15 @@ def _check(config: NodeConfig, path: Path) -> None:
             raise ConfigError(f"{path}: gateway {gateway.name!r} stands twice. Give each [[gateway]] a name of its own")
         names.add(gateway.name)
         if config.node.curve and gateway.key is None:
-            raise ConfigError(f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the public key of its .pub file')
+            raise ConfigError(
+                f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the public key of its .pub file'
+            )
         if gateway.key is not None:
             check_key(gateway.key, f"{path}: gateway {gateway.name}")
     if config.broker.version not in (None, 4, 5):
-        raise ConfigError(f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5")
+        raise ConfigError(
+            f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
+        )
 
 
 def _located(config: NodeConfig, base: Path) -> NodeConfig:
@@ -138,13 +150,27 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         return None if name is None else str(base / name)
 
     node, broker = config.node, config.broker
-    node = msgspec.structs.replace(node, key=at(node.key), status=at(node.status), trace=at(node.trace), codes=tuple(str(base / c) for c in node.codes))
-    broker = msgspec.structs.replace(broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")})
+    node = msgspec.structs.replace(
+        node,
+        key=at(node.key),
+        status=at(node.status),
+        trace=at(node.trace),
+        codes=tuple(str(base / c) for c in node.codes),
+    )
+    broker = msgspec.structs.replace(
+        broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")}
+    )
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)
 
 
-SECTIONS = {"node": NodeSection, "broker": BrokerSection, "record": RecordSection, "plan": PlanSection, "gateway": GatewaySection}
+SECTIONS = {
+    "node": NodeSection,
+    "broker": BrokerSection,
+    "record": RecordSection,
+    "plan": PlanSection,
+    "gateway": GatewaySection,
+}
 
 
 def _explain(text: str) -> str:

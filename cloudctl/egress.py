@@ -104,10 +104,12 @@ class Egress:
                 self.trouble = None
                 await self._lost.wait()
                 self._metrics.count("egress.lost")
-            except (OSError, gmqtt.MQTTConnectError, asyncio.TimeoutError, ssl.SSLError) as error:
+            except (TimeoutError, OSError, gmqtt.MQTTConnectError, ssl.SSLError) as error:
                 self._metrics.count("egress.unreachable")
-                self.trouble = (f"no MQTT broker at {self._section.host}:{self._section.port} ({error or type(error).__name__}); trying again. "
-                                "Start one, or set [broker] embedded = true")
+                self.trouble = (
+                    f"no MQTT broker at {self._section.host}:{self._section.port} ({error or type(error).__name__}); trying again. "
+                    "Start one, or set [broker] embedded = true"
+                )
             self.connected.clear()
             await asyncio.sleep(RETRY)
 
@@ -120,7 +122,9 @@ class Egress:
         if section.username:
             client.set_auth_credentials(section.username, section.password)
         version = section.version or 5
-        await asyncio.wait_for(client.connect(section.host, section.port, ssl=_tls(section) or False, keepalive=20, version=version), 10)
+        await asyncio.wait_for(
+            client.connect(section.host, section.port, ssl=_tls(section) or False, keepalive=20, version=version), 10
+        )
         self._client, self._transport = client, _transport(client)
         for leaf in INBOX:
             client.subscribe(MqttTopics.vehicle("+", leaf), qos=0)
@@ -144,7 +148,9 @@ class Egress:
 def topic_of(advisory: Advisory) -> str:
     """Return the topic an advisory is published on."""
     whom, _, name = advisory.target.partition(":")
-    return MqttTopics.vehicle(name, "advisories") if whom == "vehicle" else MqttTopics.intersection(advisory.intersection)
+    return (
+        MqttTopics.vehicle(name, "advisories") if whom == "vehicle" else MqttTopics.intersection(advisory.intersection)
+    )
 
 
 def _tls(section: BrokerSection) -> ssl.SSLContext | None:

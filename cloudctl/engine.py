@@ -19,7 +19,7 @@ from .codes import CompiledCode, IntersectionCode, compile_code
 from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
 from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
-from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Hello, ObjectClass, Signal, Signals, VehicleState
+from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, ObjectClass, Signal, Signals, VehicleState
 
 COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
@@ -27,7 +27,12 @@ FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgot
 SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
 MAX_VEHICLES = 100_000
 CELL = 0.01  # degrees; the index of intersections by position
-CLASS_OF_KIND = {"bus": ObjectClass.BUS, "truck": ObjectClass.TRUCK, "bicycle": ObjectClass.BICYCLE, "pedestrian": ObjectClass.PEDESTRIAN}
+CLASS_OF_KIND = {
+    "bus": ObjectClass.BUS,
+    "truck": ObjectClass.TRUCK,
+    "bicycle": ObjectClass.BICYCLE,
+    "pedestrian": ObjectClass.PEDESTRIAN,
+}
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,8 +90,10 @@ class Engine:
         for gateway, rsus in config.gateways.items():
             for rsu, intersection in rsus.items():
                 if intersection not in self.places:
-                    raise ValueError(f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
-                                     f"Known: {', '.join(self.places) or 'none'}")
+                    raise ValueError(
+                        f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
+                        f"Known: {', '.join(self.places) or 'none'}"
+                    )
         self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
         self._handles: dict[str, int] = {}
         self._where: dict[tuple[int, int], list[Place]] = {}
@@ -121,7 +128,9 @@ class Engine:
         fusion.add_source(COOPERATIVE, SourceConfig(kind="cooperative"))
         gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
-        return Place(code, fusion, planner.Discipline(self.config.refresh), world.Signals.dark(len(groups)), gateways, groups)
+        return Place(
+            code, fusion, planner.Discipline(self.config.refresh), world.Signals.dark(len(groups)), gateways, groups
+        )
 
     def _index(self, place: Place) -> None:
         x0, y0, x1, y1 = place.code.bounds
@@ -138,8 +147,12 @@ class Engine:
                     if sensor.lat is not None and sensor.lon is not None:
                         x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
                         source = self.ingest.sources[rsu, sensor.id]
-                        place.fusion.add_source(source.index, SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov,
-                                                                           range_m=sensor.range))
+                        place.fusion.add_source(
+                            source.index,
+                            SourceConfig(
+                                x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range
+                            ),
+                        )
 
     # --- what came ---
 
@@ -152,7 +165,9 @@ class Engine:
                 return
             if body.revision != place.code.code.revision:
                 self.metrics.count("signal.revision_mismatch", body.rsu)
-            place.signals = world.signals_from(place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset)
+            place.signals = world.signals_from(
+                place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
+            )
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups))
         elif isinstance(body, Hazard):
@@ -181,7 +196,9 @@ class Engine:
                     reports.append(detection)
                     offsets.append(offsets[-1] + 1)
             else:
-                self.metrics.count(f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", ""))
+                self.metrics.count(
+                    f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", "")
+                )
         if fusions:
             rows = np.zeros(offsets[-1], DETECTION)
             first = offsets[-1] - len(reports)
@@ -189,7 +206,9 @@ class Engine:
                 rows[:first] = got.frames.rows
             for k, report in enumerate(reports, first):
                 rows[k] = report
-            update_batch(fusions, np.array(times, np.int64), np.array(sources, np.int32), rows, np.array(offsets, np.int64))
+            update_batch(
+                fusions, np.array(times, np.int64), np.array(sources, np.int32), rows, np.array(offsets, np.int64)
+            )
         return list(fresh.values())
 
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
@@ -269,8 +288,16 @@ class Engine:
         for key in [k for k, hazard in place.hazards.items() if hazard.end < t]:
             del place.hazards[key]
         place.planned, place.fresh = t, False
-        snapshot = world.build(t, place.code, place.fusion.tracks(t), place.signals, tuple(place.hazards.values()), place.reports,
-                               place.t_sensor, place.t_rx)
+        snapshot = world.build(
+            t,
+            place.code,
+            place.fusion.tracks(t),
+            place.signals,
+            tuple(place.hazards.values()),
+            place.reports,
+            place.t_sensor,
+            place.t_rx,
+        )
         place.latest = snapshot
         said = place.discipline.choose(snapshot, planner.plan(snapshot))
         for advisory in said:

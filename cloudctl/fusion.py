@@ -17,15 +17,63 @@ from .clock import MS
 
 Rows = NDArray[Any]
 
-DETECTION = np.dtype({
-    "names": ["x", "y", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence", "id", "vehicle", "class"],
-    "formats": ["f8"] * 2 + ["f4"] * 10 + ["u4"] * 2 + ["u1"],
-    "offsets": [0, 8, *range(16, 56, 4), 56, 60, 64], "itemsize": _core.DETECTION_SIZE})
-TRACK = np.dtype({
-    "names": ["t", "x", "y", "vx", "vy", "heading", "yaw_rate", "length", "width", "height", "var_x", "var_y", "cov_xy", "var_vx", "var_vy",
-              "cov_vxvy", "existence", "class_p", "id", "vehicle", "sources", "last", "class", "status"],
-    "formats": ["i8", "f8", "f8"] + ["f4"] * 15 + ["u4"] * 3 + ["i8", "u1", "u1"],
-    "offsets": [0, 8, 16, *range(24, 84, 4), 84, 88, 92, 96, 104, 105], "itemsize": _core.TRACK_SIZE})
+DETECTION = np.dtype(
+    {
+        "names": [
+            "x",
+            "y",
+            "vx",
+            "vy",
+            "heading",
+            "length",
+            "width",
+            "height",
+            "var_x",
+            "var_y",
+            "cov_xy",
+            "confidence",
+            "id",
+            "vehicle",
+            "class",
+        ],
+        "formats": ["f8"] * 2 + ["f4"] * 10 + ["u4"] * 2 + ["u1"],
+        "offsets": [0, 8, *range(16, 56, 4), 56, 60, 64],
+        "itemsize": _core.DETECTION_SIZE,
+    }
+)
+TRACK = np.dtype(
+    {
+        "names": [
+            "t",
+            "x",
+            "y",
+            "vx",
+            "vy",
+            "heading",
+            "yaw_rate",
+            "length",
+            "width",
+            "height",
+            "var_x",
+            "var_y",
+            "cov_xy",
+            "var_vx",
+            "var_vy",
+            "cov_vxvy",
+            "existence",
+            "class_p",
+            "id",
+            "vehicle",
+            "sources",
+            "last",
+            "class",
+            "status",
+        ],
+        "formats": ["i8", "f8", "f8"] + ["f4"] * 15 + ["u4"] * 3 + ["i8", "u1", "u1"],
+        "offsets": [0, 8, 16, *range(24, 84, 4), 84, 88, 92, 96, 104, 105],
+        "itemsize": _core.TRACK_SIZE,
+    }
+)
 MAX_SOURCES = 32
 KINDS = ("detections", "tracks", "cooperative")
 
@@ -42,7 +90,16 @@ class FusionConfig:
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
     coast_ms: int = 2500  # without a measurement
     window_ms: int = 1000  # an older scan is refused
-    noise: tuple[float, ...] = (2.0, 2.0, 1.5, 1.5, 3.0, 1.0, 0.4, 0.01)  # m^2/s^3 by class: spectral density of acceleration
+    noise: tuple[float, ...] = (
+        2.0,
+        2.0,
+        1.5,
+        1.5,
+        3.0,
+        1.0,
+        0.4,
+        0.01,
+    )  # m^2/s^3 by class: spectral density of acceleration
 
 
 @dataclass(frozen=True)
@@ -67,14 +124,33 @@ class Fusion:
     def __init__(self, config: FusionConfig | None = None) -> None:
         config = config or FusionConfig()
         self.core = _core.Tracker(config.max_tracks)
-        self.core.configure(config.gate, config.miss_cost, config.confirm, config.drop, config.survive_s, config.coast_ms * MS,
-                            config.window_ms * MS, np.array(config.noise, np.float64))
+        self.core.configure(
+            config.gate,
+            config.miss_cost,
+            config.confirm,
+            config.drop,
+            config.survive_s,
+            config.coast_ms * MS,
+            config.window_ms * MS,
+            np.array(config.noise, np.float64),
+        )
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
         """Say what is known of a source (0..31); one that was never added works with the defaults."""
         _check_source(source_id)
-        self.core.source(source_id, config.x, config.y, config.heading, config.fov, config.range_m, config.sigma_m, config.sigma_v,
-                         config.p_detect, config.clutter, KINDS.index(config.kind))
+        self.core.source(
+            source_id,
+            config.x,
+            config.y,
+            config.heading,
+            config.fov,
+            config.range_m,
+            config.sigma_m,
+            config.sigma_v,
+            config.p_detect,
+            config.clutter,
+            KINDS.index(config.kind),
+        )
 
     def update(self, t_ns: int, source_id: int, detections: Rows) -> None:
         """Fold in one scan: `detections` (ndarray[DETECTION]) of a source at `t_ns`. Raises ValueError naming the row and field of a NaN position."""
@@ -83,7 +159,9 @@ class Fusion:
         for name in ("x", "y"):
             wrong = np.flatnonzero(~np.isfinite(rows[name]))
             if len(wrong):
-                raise ValueError(f"detections[{wrong[0]}].{name} = {rows[name][wrong[0]]}: a position must be finite. Leave the row out")
+                raise ValueError(
+                    f"detections[{wrong[0]}].{name} = {rows[name][wrong[0]]}: a position must be finite. Leave the row out"
+                )
         self.core.update(t_ns, source_id, rows.view(np.uint8).reshape(-1))
 
     def tracks(self, t_ns: int) -> Rows:
@@ -95,15 +173,29 @@ class Fusion:
         return self.core.stats()
 
 
-def update_batch(fusions: Sequence[Fusion], t_ns: NDArray[np.int64], sources: NDArray[np.int32], rows: Rows, offsets: NDArray[np.int64]) -> None:
+def update_batch(
+    fusions: Sequence[Fusion],
+    t_ns: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    rows: Rows,
+    offsets: NDArray[np.int64],
+) -> None:
     """Fold in many scans of many intersections in one call without the GIL.
 
     Frame k, `rows[offsets[k]:offsets[k + 1]]` (ndarray[DETECTION], positions finite), goes to `fusions[k]` as of `sources[k]` at `t_ns[k]`.
     """
-    _core.update_batch([fusion.core for fusion in fusions], t_ns, sources, np.ascontiguousarray(rows, DETECTION).view(np.uint8).reshape(-1), offsets)
+    _core.update_batch(
+        [fusion.core for fusion in fusions],
+        t_ns,
+        sources,
+        np.ascontiguousarray(rows, DETECTION).view(np.uint8).reshape(-1),
+        offsets,
+    )
 
 
-def decode_batch(payloads: list[bytes], shifts: NDArray[np.float64] | None = None) -> tuple[Rows, NDArray[np.int64], list[tuple[int, str, str, str] | None]]:
+def decode_batch(
+    payloads: list[bytes], shifts: NDArray[np.float64] | None = None
+) -> tuple[Rows, NDArray[np.int64], list[tuple[int, str, str, str] | None]]:
     """Decode the `objects` of many perception messages, each moved by its `shifts` row (m).
 
     Returns rows (ndarray[DETECTION]), offsets, and for each message None or the fault (row, field, value, rule) for which it gave no rows.

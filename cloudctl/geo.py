@@ -29,7 +29,9 @@ class Origin:
 
     def __post_init__(self) -> None:
         if not (isfinite(self.lat) and isfinite(self.lon) and abs(self.lat) < 88 and abs(self.lon) <= 180):
-            raise ValueError(f"origin ({self.lat}, {self.lon}): latitude must be within 88 and longitude within 180 degrees")
+            raise ValueError(
+                f"origin ({self.lat}, {self.lon}): latitude must be within 88 and longitude within 180 degrees"
+            )
         s = sin(radians(self.lat))
         n = A / sqrt(1 - E2 * s * s)
         m = n * (1 - E2) / (1 - E2 * s * s)

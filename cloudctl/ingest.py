@@ -118,14 +118,19 @@ class _Pending(NamedTuple):
 class Ingest:
     """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
 
-    def __init__(self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics) -> None:
+    def __init__(
+        self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics
+    ) -> None:
         self.metrics = metrics
         self.gateways = {name: Gateway(rsus) for name, rsus in gateways.items()}
         self.sources: dict[tuple[str, str], Source] = {}
         self._origins = origins
         self._per_intersection: dict[str, int] = {}
-        self._decode = {kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
-                        for kind, topic in TOPICS.items() if topic.direction != "out"}
+        self._decode = {
+            kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
+            for kind, topic in TOPICS.items()
+            if topic.direction != "out"
+        }
 
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
@@ -170,18 +175,26 @@ class Ingest:
         if seq <= source.seq:
             rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
             self.metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
-            raise Refused("q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first")
+            raise Refused(
+                "q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first"
+            )
         if source.seq >= 0 and seq > source.seq + 1:
             self.metrics.count("sequence.gap", name, seq - source.seq - 1)
         source.seq = seq
 
     def _move_origin(self, source: Source, body: Perception) -> None:
         if not (isfinite(body.lat) and isfinite(body.lon) and abs(body.lat) <= 90 and abs(body.lon) <= 180):
-            raise Refused("lat, lon", f"{body.lat}, {body.lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000")
+            raise Refused(
+                "lat, lon", f"{body.lat}, {body.lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
+            )
         east, north = self._origins[source.intersection].to_local(body.lat, body.lon)
         if max(abs(east), abs(north)) > MAX_OFFSET_M:
-            raise Refused("lat, lon", f"{body.lat}, {body.lon}", f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",
-                          "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection")
+            raise Refused(
+                "lat, lon",
+                f"{body.lat}, {body.lon}",
+                f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",
+                "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection",
+            )
         source.origin, source.shift = (body.lat, body.lon), (float(east), float(north))
 
     def _newest(self, pending: list[_Pending]) -> list[_Pending]:
@@ -204,12 +217,19 @@ class Ingest:
         for item, fault in zip(pending, faults, strict=True):
             if fault is not None:
                 row, name, value, rule = fault
-                where = f"o[{row}].{name}" if row >= 0 else "o"
-                self._refuse(item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch)
+                where = f"o[{row}].{name}" if row >= 0 else f"o.{name}"
+                self._refuse(
+                    item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch
+                )
             else:
                 self.metrics.count("accept.perception", item.body.rsu)
-        return Frames([item.source.intersection for item in pending], np.array([item.t for item in pending], np.int64),
-                      np.array([item.source.index for item in pending], np.int32), rows, offsets)
+        return Frames(
+            [item.source.intersection for item in pending],
+            np.array([item.t for item in pending], np.int64),
+            np.array([item.source.index for item in pending], np.int32),
+            rows,
+            offsets,
+        )
 
     # --- everything else ---
 
@@ -233,8 +253,12 @@ class Ingest:
 
     def _check_signal(self, body: Signal, gateway: Gateway) -> None:
         if body.intersection != gateway.rsus[body.rsu]:
-            raise Refused("i", body.intersection, f"RSU {body.rsu} speaks for {gateway.rsus[body.rsu]}",
-                          "send that intersection's id, or have the node's operator bind the RSU to this one")
+            raise Refused(
+                "i",
+                body.intersection,
+                f"RSU {body.rsu} speaks for {gateway.rsus[body.rsu]}",
+                "send that intersection's id, or have the node's operator bind the RSU to this one",
+            )
         key = (body.rsu, "signal")
         source = self.sources.get(key)
         if source is None:
@@ -244,8 +268,12 @@ class Ingest:
             low, likely, high = group.min_end, group.likely_end, group.max_end
             known = [end for end in (low, likely, high) if end is not None]
             if known != sorted(known):
-                raise Refused(f"g[{group.group}]", f"{low}, {likely}, {high}", "min_end <= likely_end <= max_end must hold",
-                              "check the end times that the controller gives")
+                raise Refused(
+                    f"g[{group.group}]",
+                    f"{low}, {likely}, {high}",
+                    "min_end <= likely_end <= max_end must hold",
+                    "check the end times that the controller gives",
+                )
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self._known(datum)
@@ -280,17 +308,29 @@ class Ingest:
             numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
             if not all(map(isfinite, numbers)):
                 raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
-            for name, value, low, high in (("lat", body.lat, -90, 90), ("lon", body.lon, -180, 180), ("speed", body.speed, 0, 100),
-                                           ("accuracy", body.accuracy, 0.01, 100), ("length", body.length, 0.2, 60)):
+            for name, value, low, high in (
+                ("lat", body.lat, -90, 90),
+                ("lon", body.lon, -180, 180),
+                ("speed", body.speed, 0, 100),
+                ("accuracy", body.accuracy, 0.01, 100),
+                ("length", body.length, 0.2, 60),
+            ):
                 if not low <= value <= high:
-                    raise Refused(name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state")
+                    raise Refused(
+                        name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state"
+                    )
         batch.vehicles.append(Vehicle(datum.sender, body))
 
     # --- shared checks ---
 
     def _body(self, datum: Datum) -> Any:
         if len(datum.body) > MAX_BODY:
-            raise Refused("body", f"{len(datum.body)} bytes", f"a message has at most {MAX_BODY} bytes", "send fewer objects per message")
+            raise Refused(
+                "body",
+                f"{len(datum.body)} bytes",
+                f"a message has at most {MAX_BODY} bytes",
+                "send fewer objects per message",
+            )
         return self._decode[datum.kind](datum.body)
 
     def _check(self, datum: Datum, body: Any) -> Gateway:
@@ -303,29 +343,49 @@ class Ingest:
     def _known(self, datum: Datum) -> Gateway:
         gateway = self.gateways.get(datum.sender)
         if gateway is None:
-            raise Refused("key", datum.sender, "this key belongs to no gateway of this node", "add it under [[gateway]] in the node's file")
+            raise Refused(
+                "key",
+                datum.sender,
+                "this key belongs to no gateway of this node",
+                "add it under [[gateway]] in the node's file",
+            )
         return gateway
 
     @staticmethod
     def _bound(gateway: Gateway, rsu: str) -> None:
         if rsu not in gateway.rsus:
-            raise Refused("r", rsu, f"this key speaks for {', '.join(gateway.rsus)} only",
-                          "use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file")
+            raise Refused(
+                "r",
+                rsu,
+                f"this key speaks for {', '.join(gateway.rsus)} only",
+                "use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
+            )
 
     def _refuse(self, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
         self.metrics.count(f"reject.{datum.kind}" if datum.kind in TOPICS else "reject.unknown", datum.sender)
         if sum(1 for sender, _, _ in batch.replies if sender == datum.sender) < MAX_REPLIES:
-            batch.replies.append((datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy)))
+            batch.replies.append(
+                (datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy))
+            )
 
 
 def _check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     event = t - offset
     age = t_rx - event
     if age > max_age:
-        raise Refused("t", t, f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted",
-                      "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
+        raise Refused(
+            "t",
+            t,
+            f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted",
+            "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known",
+        )
     if age < -FUTURE:
-        raise Refused("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+        raise Refused(
+            "t",
+            t,
+            f"is {-age / 1e9:.3f} s in the future",
+            "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync",
+        )
     return event
 
 
@@ -336,4 +396,6 @@ def _wrong_version(version: int) -> Refused:
 def _undecodable(error: Exception) -> Refused:
     text, _, path = str(error).partition(" - at `$")
     where = path.rstrip("`").lstrip(".") or "body"
-    return Refused(where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types")
+    return Refused(
+        where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types"
+    )

@@ -70,8 +70,10 @@ class Recorder:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("wb", buffering=0)
         except OSError as error:
-            raise LogError(f"cannot record to {path}: {error.strerror}. Choose another path under [record], "
-                           "or give the node's user the right to write there") from None
+            raise LogError(
+                f"cannot record to {path}: {error.strerror}. Choose another path under [record], "
+                "or give the node's user the right to write there"
+            ) from None
         self._sink = _Sink(file)
         self._context = foxglove.Context()
         options = MCAPWriteOptions(compression=MCAPCompression.Lz4, chunk_size=CHUNK)
@@ -92,8 +94,10 @@ class Recorder:
         for advisory in advisories:
             self._log("out/advisories", advisory, t)
         if self._sink.failure is not None and self.failure is None:
-            self.failure = (f"recording to {self.path} stopped: {self._sink.failure.strerror}. The node runs on without it; "
-                            "free some space and restart to record again")
+            self.failure = (
+                f"recording to {self.path} stopped: {self._sink.failure.strerror}. The node runs on without it; "
+                "free some space and restart to record again"
+            )
 
     def truth(self, t: int, data: bytes) -> None:
         """Record what the simulator knows to be so at `t`."""
@@ -123,7 +127,9 @@ class Recording:
         self.fault: str | None = None
         self.meta: list[tuple[str, bytes]] = []
         if not path.is_file():
-            raise LogError(f"{path} does not exist. A run is recorded with [record] path = ..., or by: cloudctl sim run --record FILE")
+            raise LogError(
+                f"{path} does not exist. A run is recorded with [record] path = ..., or by: cloudctl sim run --record FILE"
+            )
         self._steps = self._read()
         self._first = next(self._steps, None)
 
@@ -165,10 +171,20 @@ class Recording:
                     elif isinstance(record, Message):
                         count += 1
                         yield topics[record.channel_id], record
-            except (McapError, RuntimeError, ValueError, EOFError, KeyError, struct.error, msgspec.DecodeError) as error:
+            except (
+                McapError,
+                RuntimeError,
+                ValueError,
+                EOFError,
+                KeyError,
+                struct.error,
+                msgspec.DecodeError,
+            ) as error:
                 reason = str(error) or type(error).__name__
-                self.fault = (f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
-                              "What is whole before that was used")
+                self.fault = (
+                    f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
+                    "What is whole before that was used"
+                )
 
 
 def truths(path: Path) -> Iterator[tuple[int, bytes]]:

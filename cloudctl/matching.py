@@ -40,9 +40,29 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
 
 
 @njit(cache=True)
-def _match(x: Any, y: Any, vx: Any, vy: Any, declared: Any, start: Any, xy: Any, arc: Any, width: Any, shy: Any,
-           cell_start: Any, cell_path: Any, x0: float, y0: float, cell_m: float, nx: int, ny: int,
-           path: Any, s: Any, lateral: Any, along: Any) -> None:
+def _match(
+    x: Any,
+    y: Any,
+    vx: Any,
+    vy: Any,
+    declared: Any,
+    start: Any,
+    xy: Any,
+    arc: Any,
+    width: Any,
+    shy: Any,
+    cell_start: Any,
+    cell_path: Any,
+    x0: float,
+    y0: float,
+    cell_m: float,
+    nx: int,
+    ny: int,
+    path: Any,
+    s: Any,
+    lateral: Any,
+    along: Any,
+) -> None:
     for i in range(len(x)):
         path[i] = -1
         cx, cy = int((x[i] - x0) // cell_m), int((y[i] - y0) // cell_m)
@@ -78,10 +98,29 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> tuple[Int
     n = len(tracks)
     path, s, lateral, along = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n), np.zeros(n)
     width, shy = path_costs(code)
-    _match(np.ascontiguousarray(tracks["x"]), np.ascontiguousarray(tracks["y"]),
-           tracks["vx"].astype(np.float64), tracks["vy"].astype(np.float64), declared,
-           code.path_start, code.path_xy, code.path_s, width, shy, code.cell_start, code.cell_path,
-           code.bounds[0], code.bounds[1], code.cell_m, code.nx, code.ny, path, s, lateral, along)
+    _match(
+        np.ascontiguousarray(tracks["x"]),
+        np.ascontiguousarray(tracks["y"]),
+        tracks["vx"].astype(np.float64),
+        tracks["vy"].astype(np.float64),
+        declared,
+        code.path_start,
+        code.path_xy,
+        code.path_s,
+        width,
+        shy,
+        code.cell_start,
+        code.cell_path,
+        code.bounds[0],
+        code.bounds[1],
+        code.cell_m,
+        code.nx,
+        code.ny,
+        path,
+        s,
+        lateral,
+        along,
+    )
     return path, s, lateral, along
 
 

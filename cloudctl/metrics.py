@@ -34,8 +34,13 @@ class Histogram:
 
     def summary(self) -> dict[str, float]:
         """Return count, p50, p99, p99.9 and max, in us."""
-        return {"count": self.count, "p50": self.quantile(0.5), "p99": self.quantile(0.99),
-                "p99_9": self.quantile(0.999), "max": self.largest}
+        return {
+            "count": self.count,
+            "p50": self.quantile(0.5),
+            "p99": self.quantile(0.99),
+            "p99_9": self.quantile(0.999),
+            "max": self.largest,
+        }
 
 
 @dataclass
@@ -68,4 +73,7 @@ class Metrics:
 
     def snapshot(self) -> dict[str, object]:
         """Return everything as plain values, ready for JSON."""
-        return {"counters": self.by_source(""), "latency_us": {k: h.summary() for k, h in sorted(self.histograms.items())}}
+        return {
+            "counters": self.by_source(""),
+            "latency_us": {k: h.summary() for k, h in sorted(self.histograms.items())},
+        }

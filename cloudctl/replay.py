@@ -73,7 +73,10 @@ def engine_of(recording: Recording) -> Engine:
         elif name == "code":
             loaded.append(codes.loads(data))
     if config is None:
-        raise LogError(f"{recording.path} holds no run that can be replayed. " + (recording.fault or "Record one with [record] path = ..."))
+        raise LogError(
+            f"{recording.path} holds no run that can be replayed. "
+            + (recording.fault or "Record one with [record] path = ...")
+        )
     return Engine(loaded, config)
 
 
@@ -81,6 +84,9 @@ def _difference(step: int, t: int, recorded: tuple[bytes, ...], said: list[bytes
     if len(recorded) != len(said):
         return f"step {step} (t = {t}): recorded {len(recorded)} advisories, replay said {len(said)}"
     k = next(i for i, (a, b) in enumerate(zip(recorded, said, strict=True)) if a != b)
-    at = next((i for i, (a, b) in enumerate(zip(recorded[k], said[k], strict=False)) if a != b), min(len(recorded[k]), len(said[k])))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(recorded[k], said[k], strict=False)) if a != b),
+        min(len(recorded[k]), len(said[k])),
+    )
     around = slice(max(at - 40, 0), at + 40)
     return f"step {step} (t = {t}), advisory {k}, byte {at}: recorded ...{recorded[k][around]!r}... replay ...{said[k][around]!r}..."

@@ -17,8 +17,23 @@ MAX_BODY: Final = 256 * 1024  # bytes of one message
 OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
-COLUMNS: Final = ("id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height",
-                  "var_x", "var_y", "cov_xy", "class")
+COLUMNS: Final = (
+    "id",
+    "confidence",
+    "x",
+    "y",
+    "z",
+    "vx",
+    "vy",
+    "heading",
+    "length",
+    "width",
+    "height",
+    "var_x",
+    "var_y",
+    "cov_xy",
+    "class",
+)
 
 
 class ObjectClass(IntEnum):
@@ -74,7 +89,9 @@ class Sensor(Struct, frozen=True):
     hz: float = 10.0
 
 
-class Hello(Struct, frozen=True, rename={"version": "v", "gateway": "g", "rsus": "r", "sensors": "s", "software": "sw"}):
+class Hello(
+    Struct, frozen=True, rename={"version": "v", "gateway": "g", "rsus": "r", "sensors": "s", "software": "sw"}
+):
     """A gateway says who it is, before anything else."""
 
     version: int
@@ -98,8 +115,20 @@ class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "senso
     frame: Literal["ENU"] = "ENU"
 
 
-class Group(Struct, frozen=True, rename={"group": "g", "state": "s", "min_end": "mn", "max_end": "mx", "likely_end": "lk",
-                                         "confidence": "c", "next_green": "ng", "next_duration": "nd"}):
+class Group(
+    Struct,
+    frozen=True,
+    rename={
+        "group": "g",
+        "state": "s",
+        "min_end": "mn",
+        "max_end": "mx",
+        "likely_end": "lk",
+        "confidence": "c",
+        "next_green": "ng",
+        "next_duration": "nd",
+    },
+):
     """One signal group: its state and when that ends. A time that is not known is None."""
 
     group: int
@@ -112,8 +141,11 @@ class Group(Struct, frozen=True, rename={"group": "g", "state": "s", "min_end": 
     next_duration: int | None = None  # ns; how long that green is likely to last
 
 
-class Signal(Struct, frozen=True, rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q",
-                                          "groups": "g"}):
+class Signal(
+    Struct,
+    frozen=True,
+    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g"},
+):
     """The signal states of one intersection at `t`."""
 
     version: int
@@ -346,5 +378,3 @@ class MqttTopics:
     def vehicle(cls, vehicle: str, leaf: str) -> str:
         """Return the topic of one vehicle; `leaf` is advisories, state, requests or acks."""
         return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"
-
-

@@ -59,9 +59,13 @@ def read_keys(path: Path) -> KeyPair:
         table = tomllib.loads(path.read_text())
         keys = KeyPair(table["public"], table.get("secret", ""))
     except FileNotFoundError:
-        raise WireError(f"key file {path} does not exist. Make one with: cloudctl keys new {path.with_suffix('')}") from None
+        raise WireError(
+            f"key file {path} does not exist. Make one with: cloudctl keys new {path.with_suffix('')}"
+        ) from None
     except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise WireError(f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME") from None
+        raise WireError(
+            f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
+        ) from None
     check_key(keys.public, str(path))
     return keys
 
@@ -74,7 +78,9 @@ def check_key(key: str, where: str) -> None:
     except (ValueError, KeyError, OverflowError):
         good = False
     if not good:
-        raise WireError(f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl keys new NAME")
+        raise WireError(
+            f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl keys new NAME"
+        )
 
 
 class Received(NamedTuple):
@@ -102,7 +108,9 @@ class Server:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
         self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_BODY)  # what is over MAX_BODY is refused with a reason; far over, cut off
+        self._socket.setsockopt(
+            zmq.MAXMSGSIZE, 2 * MAX_BODY
+        )  # what is over MAX_BODY is refused with a reason; far over, cut off
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a reply to nobody is known to be lost
         if keys:
             self._socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
@@ -113,10 +121,12 @@ class Server:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
             self.close()
-            raise WireError(f"cannot listen on {bind}: {error}. Is another node running there? "
-                            "Choose another port under [node] bind, or stop it") from None
+            raise WireError(
+                f"cannot listen on {bind}: {error}. Is another node running there? "
+                "Choose another port under [node] bind, or stop it"
+            ) from None
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self.fd: int = self._socket.getsockopt(zmq.FD)
+        self.fd = int(self._socket.getsockopt(zmq.FD))
 
     def _authenticate(self) -> ThreadAuthenticator:
         auth = ThreadAuthenticator(self._context)
@@ -134,7 +144,7 @@ class Server:
 
     def readable(self) -> bool:
         """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""
-        return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def drain(self, limit: int = 512) -> list[Received]:
         """Return what waits, at most `limit` messages, without blocking."""
@@ -220,9 +230,9 @@ class Dealer:
 
     def events(self, seen: Callable[[str], None]) -> None:
         """Call `seen` with "connected", "disconnected" or "refused" for each change since the last call."""
-        names = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected", zmq.EVENT_DISCONNECTED: "disconnected"}
+        names: dict[int, str] = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected", zmq.EVENT_DISCONNECTED: "disconnected"}
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
+            event = int(recv_monitor_message(self._monitor)["event"])
             seen(names.get(event, "refused"))
 
     def close(self) -> None:

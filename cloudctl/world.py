@@ -79,8 +79,16 @@ class World:
         return self.t - self.signals.t
 
 
-def build(t: int, code: CompiledCode, tracks: NDArray[Any], signals: Signals, hazards: tuple[Hazard, ...],
-          reports: Mapping[int, Report], t_sensor: int, t_rx: int) -> World:
+def build(
+    t: int,
+    code: CompiledCode,
+    tracks: NDArray[Any],
+    signals: Signals,
+    hazards: tuple[Hazard, ...],
+    reports: Mapping[int, Report],
+    t_sensor: int,
+    t_rx: int,
+) -> World:
     """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
@@ -89,8 +97,25 @@ def build(t: int, code: CompiledCode, tracks: NDArray[Any], signals: Signals, ha
     path, s, lateral, speed = match(code, tracks, declared)
     connection = _connections(code, path, declared)
     to_stop = _to_stop(code, path, s, tracks["length"], connection)
-    return World(t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, path, s, lateral, speed,
-                 to_stop, connection, t_sensor, t_rx, t - t_sensor)
+    return World(
+        t,
+        code,
+        tracks,
+        signals,
+        hazards,
+        tuple(vehicles),
+        np.array(rows, np.int64),
+        report,
+        path,
+        s,
+        lateral,
+        speed,
+        to_stop,
+        connection,
+        t_sensor,
+        t_rx,
+        t - t_sensor,
+    )
 
 
 def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[Report], list[int], Ints]:
@@ -169,12 +194,15 @@ def _to_stop(code: CompiledCode, path: Ints, s: Floats, length: NDArray[Any], co
     inner = inside & code.conn_inner[np.where(inside, path - code.n_lanes, 0)] if code.n_conns else inside
     joint = inside & ~inner
     to_lane = code.conn_to[np.where(joint, path - code.n_lanes, 0)] if code.n_conns else lane
-    beyond = code.path_length[np.maximum(path, 0)] - s + code.path_length[to_lane] + code.lane_to_stop[to_lane] - length / 2
+    beyond = (
+        code.path_length[np.maximum(path, 0)] - s + code.path_length[to_lane] + code.lane_to_stop[to_lane] - length / 2
+    )
     return np.where(on_lane, ahead, np.where(inner, -s - length / 2, np.where(joint, beyond, np.nan)))
 
 
-def signals_from(previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int],
-                 groups: Sequence[Any], offset: int) -> Signals:
+def signals_from(
+    previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int], groups: Sequence[Any], offset: int
+) -> Signals:
     """Return `previous` with the groups of one signal message laid over it; times are put on the node's clock."""
     n = len(previous.state)
     state, confidence = previous.state.copy(), previous.confidence.copy()

@@ -23,7 +23,9 @@ def run(args: argparse.Namespace) -> None:
     progress = Progress(args.sumocfg.stem)
     scenario = load(args.sumocfg, say=progress.say)
     noise = Noise() if args.miss is None else Noise(miss=args.miss)
-    setup = Setup(args.seed, args.penetration, args.advice == "on", args.seconds, args.warm_up, args.step, noise, args.extra_delay)
+    setup = Setup(
+        args.seed, args.penetration, args.advice == "on", args.seconds, args.warm_up, args.step, noise, args.extra_delay
+    )
     if args.in_process or args.advice == "off":
         result = Loop(scenario, setup, args.record).run(progress.at)
     else:

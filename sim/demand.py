@@ -29,8 +29,18 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
             to = list(exits)[int(rng.choice(len(exits), p=weights / weights.sum()))]
             kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
             if t < DURATION:
-                trips.append((float(t), f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{entry}" to="{to}" departLane="best" departSpeed="max"/>'))
-    walks = [(a, b) for a, x in entries.items() for b, y in exits.items() if x.walk and y.walk and x.end == y.start and x.start != y.end]
+                trips.append(
+                    (
+                        float(t),
+                        f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{entry}" to="{to}" departLane="best" departSpeed="max"/>',
+                    )
+                )
+    walks = [
+        (a, b)
+        for a, x in entries.items()
+        for b, y in exits.items()
+        if x.walk and y.walk and x.end == y.start and x.start != y.end
+    ]
     for a, b in walks:
         for t in np.cumsum(rng.exponential(3600.0 / (WALKERS * flow), int(WALKERS * flow * 2) + 10)):
             if t < DURATION:
@@ -40,8 +50,10 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
     body = "".join("  " + text.format(n=n) + "\n" for n, (_, text) in enumerate(trips))
     (folder / "corridor.rou.xml").write_text(f"<routes>\n{types}{body}</routes>\n")
     config = folder / "corridor.sumocfg"
-    config.write_text(f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="corridor.rou.xml"/>\n  </input>\n'
-                      f'  <time>\n    <begin value="0"/>\n    <end value="{DURATION:.0f}"/>\n  </time>\n</configuration>\n')
+    config.write_text(
+        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="corridor.rou.xml"/>\n  </input>\n'
+        f'  <time>\n    <begin value="0"/>\n    <end value="{DURATION:.0f}"/>\n  </time>\n</configuration>\n'
+    )
     return config
 
 
@@ -60,8 +72,15 @@ def _fringe(net: Path) -> tuple[dict[str, _Edge], dict[str, _Edge]]:
         for _, edge in ET.iterparse(file):
             if edge.tag == "edge" and edge.get("function") is None:
                 allowed = [lane.get("allow", "") for lane in edge.findall("lane")]
-                edges[edge.attrib["id"]] = _Edge(edge.attrib["from"], edge.attrib["to"],
-                                                 sum(1 for a in allowed if a not in ("pedestrian", "bicycle")), "pedestrian" in allowed)
+                edges[edge.attrib["id"]] = _Edge(
+                    edge.attrib["from"],
+                    edge.attrib["to"],
+                    sum(1 for a in allowed if a not in ("pedestrian", "bicycle")),
+                    "pedestrian" in allowed,
+                )
     ways = Counter(edge.start for edge in edges.values())
     ends = {node for node, n in ways.items() if n == 1}
-    return ({name: e for name, e in edges.items() if e.start in ends and e.lanes}, {name: e for name, e in edges.items() if e.end in ends and e.lanes})
+    return (
+        {name: e for name, e in edges.items() if e.start in ends and e.lanes},
+        {name: e for name, e in edges.items() if e.end in ends and e.lanes},
+    )

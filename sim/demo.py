@@ -26,15 +26,20 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     study = _study(out, study_seconds, seeds, progress)
     proofs = [_proof(Path(r["recording"])) for r in live]
     page = out / "report.html"
-    notes = [f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
-             f"{WARM_UP['corridor']:.0f} s of traffic; gateways, node, broker and vehicle clients each in a process of their own.",
-             f"The study ran {study_seconds:.0f} s of the same scenarios in one process, seeds 1 to {seeds}, every motor vehicle connected.",
-             *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
-             "Run it again with: make demo"]
+    notes = [
+        f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
+        f"{WARM_UP['corridor']:.0f} s of traffic; gateways, node, broker and vehicle clients each in a process of their own.",
+        f"The study ran {study_seconds:.0f} s of the same scenarios in one process, seeds 1 to {seeds}, every motor vehicle connected.",
+        *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
+        "Run it again with: make demo",
+    ]
     report.write(page, live, study, notes)
     (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
     print(figures_table(live))
-    rows = [[name, *(ratio[k] for k in ("stops", "waiting_s", "travel_time_s", "fuel_g"))] for name, ratio in report.ratios(study).items()]
+    rows = [
+        [name, *(ratio[k] for k in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
+        for name, ratio in report.ratios(study).items()
+    ]
     print("\n" + table(["with advice / without", "stops", "waiting", "travel time", "fuel"], rows))
     for r, proof in zip(live, proofs, strict=True):
         print(f"replay of {r['recording']}: {proof}")
@@ -52,7 +57,12 @@ def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
 
 
 def _study(out: Path, seconds: float, seeds: int, progress: Progress) -> list[dict[str, Any]]:
-    jobs = [(name, seed, advice, seconds, out) for seed in range(1, seeds + 1) for advice in (True, False) for name in WARM_UP]
+    jobs = [
+        (name, seed, advice, seconds, out)
+        for seed in range(1, seeds + 1)
+        for advice in (True, False)
+        for name in WARM_UP
+    ]
     if not seeds:
         return []
     progress.say(f"study with and without advice: {len(jobs)} runs of {seconds:.0f} s")
@@ -61,7 +71,12 @@ def _study(out: Path, seconds: float, seeds: int, progress: Progress) -> list[di
         for number, result in enumerate(pool.imap(_one, jobs), 1):
             results.append(result)
             if sys.stderr.isatty():
-                print(f"\rstudy: {number} of {len(jobs)} runs", end="\n" if number == len(jobs) else "", file=sys.stderr, flush=True)
+                print(
+                    f"\rstudy: {number} of {len(jobs)} runs",
+                    end="\n" if number == len(jobs) else "",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return sorted(results, key=lambda r: (r["scenario"], r["seed"], r["advice"]))
 
 

@@ -68,7 +68,16 @@ class _Fleet:
         async with vehicle:
             async for advisory in vehicle.advisories():
                 now = self.clock.now()
-                self.arrivals.append((advisory.id, str(advisory.kind), advisory.inputs.t_sensor, advisory.inputs.t_rx, now, advisory.valid_until))
+                self.arrivals.append(
+                    (
+                        advisory.id,
+                        str(advisory.kind),
+                        advisory.inputs.t_sensor,
+                        advisory.inputs.t_rx,
+                        now,
+                        advisory.valid_until,
+                    )
+                )
                 self.pipe.send((name, advisory))
                 await vehicle.acknowledge(advisory, "applied")
 

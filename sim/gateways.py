@@ -49,8 +49,19 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
     def refused(reject: Reject) -> None:
         refusals.append(str(reject))
 
-    gateways = {plan.name: Gateway(plan.address, tuple(plan.sensors), name=plan.name, key=plan.keys, node_key=plan.node_key, on_reject=refused,
-                                   sensors=next(iter(plan.sensors.values())), now=lambda off=plan.offset: wall.now() + off) for plan in plans}
+    gateways = {
+        plan.name: Gateway(
+            plan.address,
+            tuple(plan.sensors),
+            name=plan.name,
+            key=plan.keys,
+            node_key=plan.node_key,
+            on_reject=refused,
+            sensors=next(iter(plan.sensors.values())),
+            now=lambda off=plan.offset: wall.now() + off,
+        )
+        for plan in plans
+    }
     offsets = {plan.name: plan.offset for plan in plans}
     waiting: list[tuple[int, int, Sensed]] = []
     count = 0
@@ -72,7 +83,10 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
             for gateway in gateways.values():
                 gateway.poll()
         sleep_until(min(waiting[0][0] if waiting else now + IDLE, now + IDLE))
-    inbox.send({name: {"sent": g.sent, "dropped": g.dropped, "rejected": g.rejected} for name, g in gateways.items()} | {"refusals": refusals[:20]})
+    inbox.send(
+        {name: {"sent": g.sent, "dropped": g.dropped, "rejected": g.rejected} for name, g in gateways.items()}
+        | {"refusals": refusals[:20]}
+    )
     for gateway in gateways.values():
         gateway.close()
 

@@ -34,7 +34,9 @@ class LoopError(RuntimeError):
 class LiveLoop:
     """The loop over sockets. Files of the run (keys, configuration, recording, truth, logs) go into `folder`."""
 
-    def __init__(self, scenario: Scenario, setup: Setup, folder: Path, prefer: str | None = None, record: Path | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, setup: Setup, folder: Path, prefer: str | None = None, record: Path | None = None
+    ) -> None:
         self.scenario, self.setup, self.folder = scenario, setup, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.record = record or folder / f"{scenario.name}.mcap"
@@ -48,7 +50,7 @@ class LiveLoop:
     def run(self, progress: Callable[[float, float], None] = lambda done, total: None) -> dict[str, object]:
         """Run it for `setup.seconds` (the scenario's span when None) of real time; return the figures."""
         try:
-            node_key, plans = self._write_node()
+            _node_key, plans = self._write_node()
             self._start_node()
             with tempfile.TemporaryDirectory() as scratch:
                 tripinfo = Path(scratch) / "trips.xml"
@@ -67,9 +69,11 @@ class LiveLoop:
         (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
         (folder / "node.key").chmod(0o600)
         offsets = np.random.default_rng([self.setup.seed, 5])
-        text = [f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
-                f'trace = "published.txt"\n\n[broker]\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
-                f'[record]\npath = "{self.record.resolve()}"\n']
+        text = [
+            f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
+            f'trace = "published.txt"\n\n[broker]\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
+            f'[record]\npath = "{self.record.resolve()}"\n'
+        ]
         for old in folder.glob("*.code.json"):
             old.unlink()
         for number, junction in enumerate(self.scenario.junctions):
@@ -80,9 +84,16 @@ class LiveLoop:
             units = {rsu.id: rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus}
             bound = ", ".join(f'"{rsu}" = "{place}"' for rsu, place in rsus.items())
             text.append(f'\n[[gateway]]\nname = "{name}"\nkey = "{keys.public}"\nrsus = {{ {bound} }}\n')
-            plans.append(gateways.GatewayPlan(name, f"tcp://127.0.0.1:{self.node_port}", node.public, KeyPair(*keys),
-                                              {rsu: (unit.sensor,) for rsu, unit in units.items()},
-                                              int(offsets.normal(0, self.setup.noise.clock_ms) * MS)))
+            plans.append(
+                gateways.GatewayPlan(
+                    name,
+                    f"tcp://127.0.0.1:{self.node_port}",
+                    node.public,
+                    KeyPair(*keys),
+                    {rsu: (unit.sensor,) for rsu, unit in units.items()},
+                    int(offsets.normal(0, self.setup.noise.clock_ms) * MS),
+                )
+            )
         (folder / "node.toml").write_text("".join(text))
         return node.public, plans
 
@@ -108,12 +119,20 @@ class LiveLoop:
 
     # --- the run ---
 
-    def _drive(self, plans: list[gateways.GatewayPlan], tripinfo: Path, progress: Callable[[float, float], None]) -> tuple[dict, dict]:
+    def _drive(
+        self, plans: list[gateways.GatewayPlan], tripinfo: Path, progress: Callable[[float, float], None]
+    ) -> tuple[dict, dict]:
         spawn = multiprocessing.get_context("spawn")
         to_gateways, gateway_end = spawn.Pipe()
         to_fleet, fleet_end = spawn.Pipe()
-        workers = [spawn.Process(target=gateways.run, args=(gateway_end, plans), daemon=True),
-                   spawn.Process(target=fleet_process.run, args=(fleet_end, "127.0.0.1", self.broker.port, self.broker.version), daemon=True)]
+        workers = [
+            spawn.Process(target=gateways.run, args=(gateway_end, plans), daemon=True),
+            spawn.Process(
+                target=fleet_process.run,
+                args=(fleet_end, "127.0.0.1", self.broker.port, self.broker.version),
+                daemon=True,
+            ),
+        ]
         for worker in workers:
             worker.start()
         if not to_fleet.poll(START) or to_fleet.recv() != "ready":
@@ -138,9 +157,13 @@ class LiveLoop:
             worker.join(5)
         return sent, heard
 
-    def _pace(self, traffic: Traffic, to_gateways: object, to_fleet: object, progress: Callable[[float, float], None]) -> None:
-        models = {junction.id: [RsuModel(junction, k, self.setup.noise, self.setup.seed) for k in range(len(junction.rsus))]
-                  for junction in self.scenario.junctions}
+    def _pace(
+        self, traffic: Traffic, to_gateways: object, to_fleet: object, progress: Callable[[float, float], None]
+    ) -> None:
+        models = {
+            junction.id: [RsuModel(junction, k, self.setup.noise, self.setup.seed) for k in range(len(junction.rsus))]
+            for junction in self.scenario.junctions
+        }
         fleet = Fleet(self.scenario, self.setup.seed, self.setup.penetration)
         total = self.setup.seconds or self.scenario.end - self.scenario.begin
         wall = WallClock()
@@ -174,15 +197,29 @@ class LiveLoop:
                 columns = model.observe(truth)
                 due = model.leaves(truth.t) + int(self.setup.extra_delay_ms * MS)
                 to_gateways.send(gateways.Sensed(due, gateway, rsu.id, truth.t, rsu.lat, rsu.lon, columns))
-            to_gateways.send(gateways.Sensed(truth.t + 10 * MS, gateway, junction.rsus[0].id, truth.t, intersection=junction.id,
-                                             revision=junction.code.code.revision, groups=traffic.groups(junction)))
+            to_gateways.send(
+                gateways.Sensed(
+                    truth.t + 10 * MS,
+                    gateway,
+                    junction.rsus[0].id,
+                    truth.t,
+                    intersection=junction.id,
+                    revision=junction.code.code.revision,
+                    groups=traffic.groups(junction),
+                )
+            )
 
     # --- what came of it ---
 
     def _figures(self, tripinfo: Path, sent: dict, heard: dict) -> dict[str, object]:
         status = json.loads((self.folder / "status.json").read_text())
-        published = dict(line.split() for line in (self.folder / "published.txt").read_text().splitlines() if " " in line)
-        hops = {name: Histogram() for name in ("sensor_to_node", "node_to_published", "published_to_vehicle", "sensor_to_vehicle")}
+        published = dict(
+            line.split() for line in (self.folder / "published.txt").read_text().splitlines() if " " in line
+        )
+        hops = {
+            name: Histogram()
+            for name in ("sensor_to_node", "node_to_published", "published_to_vehicle", "sensor_to_vehicle")
+        }
         late = 0
         for name, _, t_sensor, t_rx, arrived, valid_until in heard.get("arrivals", ()):
             late += arrived >= valid_until
@@ -193,12 +230,30 @@ class LiveLoop:
             hops["sensor_to_node"].add((t_rx - t_sensor) / 1000)
             hops["sensor_to_vehicle"].add((arrived - t_sensor) / 1000)
         counters = status["counters"]
-        latency = {**{name: {**h.summary(), "buckets": h.counts} for name, h in hops.items()},
-                   **{name: h for name, h in status["latency_us"].items()}}
+        latency = {
+            **{name: {**h.summary(), "buckets": h.counts} for name, h in hops.items()},
+            **dict(status["latency_us"].items()),
+        }
         arrived = len(heard.get("arrivals", ()))
-        return {"scenario": self.scenario.name, "seed": self.setup.seed, "penetration": self.setup.penetration, "advice": "on",
-                "broker": self.broker.name, "noise": asdict(self.setup.noise), "traffic": trips(tripinfo), "latency_us": latency,
-                "fusion": fusion_figures(self.record, self.truth_file.path),
-                "advisories": {"sent": sum(counters.get("advisory", {}).values()), "by_kind": counters.get("advisory", {}),
-                               "arrived": arrived, "late": late + heard.get("expired", 0), "followed": dict(self.applied)},
-                "counters": counters, "gateways": sent, "pace_lag_us": self.lag.summary(), "recording": str(self.record)}
+        return {
+            "scenario": self.scenario.name,
+            "seed": self.setup.seed,
+            "penetration": self.setup.penetration,
+            "advice": "on",
+            "broker": self.broker.name,
+            "noise": asdict(self.setup.noise),
+            "traffic": trips(tripinfo),
+            "latency_us": latency,
+            "fusion": fusion_figures(self.record, self.truth_file.path),
+            "advisories": {
+                "sent": sum(counters.get("advisory", {}).values()),
+                "by_kind": counters.get("advisory", {}),
+                "arrived": arrived,
+                "late": late + heard.get("expired", 0),
+                "followed": dict(self.applied),
+            },
+            "counters": counters,
+            "gateways": sent,
+            "pace_lag_us": self.lag.summary(),
+            "recording": str(self.record),
+        }

@@ -15,12 +15,20 @@ from ..metrics import BUCKETS_US
 from .show import FUSION, TRAFFIC, losses
 
 matplotlib.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
+from matplotlib import pyplot as plt
 
 INK, SOFT, BLUE, ORANGE, GREEN, RED = "#1d2733", "#7a8794", "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
-HOPS = {"sensor_to_node": "sensor to node", "node_to_published": "node to published", "published_to_vehicle": "published to vehicle",
-        "sensor_to_vehicle": "sensor to vehicle, whole", "decoded": "decode and check", "fused": "fuse", "planned": "plan", "published": "publish"}
+HOPS = {
+    "sensor_to_node": "sensor to node",
+    "node_to_published": "node to published",
+    "published_to_vehicle": "published to vehicle",
+    "sensor_to_vehicle": "sensor to vehicle, whole",
+    "decoded": "decode and check",
+    "fused": "fuse",
+    "planned": "plan",
+    "published": "publish",
+}
 STYLE = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;max-width:1080px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.4rem;border-bottom:1px solid #dde3e9;padding-bottom:.3rem}
@@ -34,14 +42,36 @@ th{color:#566472;font-weight:600}figure{margin:1rem 0}figure svg{max-width:100%;
 
 def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
     """Write the page. `live`: runs over sockets; `study`: runs with and without advice, same seeds; `notes`: sentences on how it was run."""
-    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": SOFT, "axes.labelcolor": INK,
-                         "text.color": INK, "xtick.color": SOFT, "ytick.color": SOFT, "svg.fonttype": "none", "svg.hashsalt": "cloudctl",
-                         "font.family": "sans-serif"})
-    parts = [_cards(live, study), _latency(live), _fusion(live), _effect(study), _advisories(live), _losses(live), _method(notes)]
-    page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>cloudctl run</title>"
-            f"<style>{STYLE}</style><body><h1>The whole loop</h1><p class=lead>SUMO traffic, roadside sensors, RSU gateways over ZeroMQ, "
-            f"the node, MQTT, vehicle clients that follow the advice.</p>{''.join(parts)}"
-            f"<footer>cloudctl {__version__}, Python {platform.python_version()}, {html.escape(platform.platform())}</footer></body></html>")
+    plt.rcParams.update(
+        {
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": SOFT,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": SOFT,
+            "ytick.color": SOFT,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "cloudctl",
+            "font.family": "sans-serif",
+        }
+    )
+    parts = [
+        _cards(live, study),
+        _latency(live),
+        _fusion(live),
+        _effect(study),
+        _advisories(live),
+        _losses(live),
+        _method(notes),
+    ]
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>cloudctl run</title>"
+        f"<style>{STYLE}</style><body><h1>The whole loop</h1><p class=lead>SUMO traffic, roadside sensors, RSU gateways over ZeroMQ, "
+        f"the node, MQTT, vehicle clients that follow the advice.</p>{''.join(parts)}"
+        f"<footer>cloudctl {__version__}, Python {platform.python_version()}, {html.escape(platform.platform())}</footer></body></html>"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
 
@@ -50,28 +80,52 @@ def _cards(live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]]) -> s
     cards = []
     for run in live:
         whole = run["latency_us"]["sensor_to_vehicle"]
-        cards.append((f"{whole['p50'] / 1000:.0f} / {whole['p99'] / 1000:.0f} ms", f"sensor to vehicle, p50 / p99, {run['scenario']}"))
+        cards.append(
+            (
+                f"{whole['p50'] / 1000:.0f} / {whole['p99'] / 1000:.0f} ms",
+                f"sensor to vehicle, p50 / p99, {run['scenario']}",
+            )
+        )
         cards.append((f"{run['fusion'].get('mota', 0):.3f}", f"MOTA, {run['scenario']}"))
     for name, ratio in ratios(study).items():
         cards.append((f"{100 * (ratio['stops'] - 1):+.0f} %", f"stops with advice, {name}"))
     late = sum(run["advisories"]["late"] for run in live)
     cards.append((str(late), "advisories arrived too late"))
-    return "<div class=cards>" + "".join(f"<div class=card><b>{a}</b><span>{html.escape(b)}</span></div>" for a, b in cards) + "</div>"
+    return (
+        "<div class=cards>"
+        + "".join(f"<div class=card><b>{a}</b><span>{html.escape(b)}</span></div>" for a, b in cards)
+        + "</div>"
+    )
 
 
 def _latency(live: Sequence[dict[str, Any]]) -> str:
-    out = ["<h2>Latency, hop by hop</h2><p>Sensor to node contains what the sensors are modelled to take: 40 ms, an exponential of 15 ms, "
-           "and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then received.</p>"]
+    out = [
+        "<h2>Latency, hop by hop</h2><p>Sensor to node contains what the sensors are modelled to take: 40 ms, an exponential of 15 ms, "
+        "and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then received.</p>"
+    ]
     for run in live:
-        rows = [[HOPS.get(name, name), *(f"{h[q] / 1000:.2f}" for q in ("p50", "p99", "p99_9", "max")), f"{h['count']:,}"]
-                for name, h in run["latency_us"].items()]
-        out.append(f"<h3>{html.escape(run['scenario'])}, broker {run['broker']}</h3>" + _table(["hop, ms", "p50", "p99", "p99.9", "max", "n"], rows))
+        rows = [
+            [HOPS.get(name, name), *(f"{h[q] / 1000:.2f}" for q in ("p50", "p99", "p99_9", "max")), f"{h['count']:,}"]
+            for name, h in run["latency_us"].items()
+        ]
+        out.append(
+            f"<h3>{html.escape(run['scenario'])}, broker {run['broker']}</h3>"
+            + _table(["hop, ms", "p50", "p99", "p99.9", "max", "n"], rows)
+        )
     figure, axes = plt.subplots(1, len(live), figsize=(9.6, 3.1), squeeze=False)
     for axis, run in zip(axes[0], live, strict=True):
-        for colour, (name, hop) in zip(COLOURS, ((n, h) for n, h in run["latency_us"].items() if "buckets" in h), strict=False):
+        for colour, (name, hop) in zip(
+            COLOURS, ((n, h) for n, h in run["latency_us"].items() if "buckets" in h), strict=False
+        ):
             counts = np.array(hop["buckets"][:-1], float)
-            axis.stairs(counts / max(counts.sum(), 1) * 100, np.array([BUCKETS_US[0] / 1.12, *BUCKETS_US]) / 1000, color=colour,
-                        label=HOPS[name], fill=True, alpha=0.45)
+            axis.stairs(
+                counts / max(counts.sum(), 1) * 100,
+                np.array([BUCKETS_US[0] / 1.12, *BUCKETS_US]) / 1000,
+                color=colour,
+                label=HOPS[name],
+                fill=True,
+                alpha=0.45,
+            )
         axis.set(xscale="log", xlim=(0.05, 1000), xlabel="ms", ylabel="% of advisories", title=run["scenario"])
         axis.legend(frameon=False, fontsize=8)
     return "".join(out) + _svg(figure, "Histograms of each hop, in buckets 12 % wide.")
@@ -84,16 +138,24 @@ def _fusion(live: Sequence[dict[str, Any]]) -> str:
         for place, figures in run["fusion"].get("intersections", {}).items():
             if len(run["fusion"]["intersections"]) > 1:
                 rows.append([f"&nbsp; {html.escape(place)}", *(_number(figures.get(k)) for k in FUSION)])
-    return "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2 m: what the node knew at a " \
-           "moment, from what had arrived by then, against who was there at that moment.</p>" + _table(["", *names], rows)
+    return (
+        "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2 m: what the node knew at a "
+        "moment, from what had arrived by then, against who was there at that moment.</p>" + _table(["", *names], rows)
+    )
 
 
 def _effect(study: Sequence[dict[str, Any]]) -> str:
     if not study:
         return ""
     names = ("trips", "stops", "waiting s", "travel s", "time loss s", "fuel g")
-    rows = [[f"{r['scenario']}, seed {r['seed']}, advice {r['advice']}", *(_number(r["traffic"][k]) for k in TRAFFIC)] for r in study]
-    rows += [[f"<b>{html.escape(name)}: with / without</b>", "", *(f"<b>{ratio[k]:.3f}</b>" for k in TRAFFIC[1:])] for name, ratio in ratios(study).items()]
+    rows = [
+        [f"{r['scenario']}, seed {r['seed']}, advice {r['advice']}", *(_number(r["traffic"][k]) for k in TRAFFIC)]
+        for r in study
+    ]
+    rows += [
+        [f"<b>{html.escape(name)}: with / without</b>", "", *(f"<b>{ratio[k]:.3f}</b>" for k in TRAFFIC[1:])]
+        for name, ratio in ratios(study).items()
+    ]
     figure, axis = plt.subplots(figsize=(9.6, 2.8))
     found = ratios(study)
     keys = ("stops", "waiting_s", "travel_time_s", "fuel_g")
@@ -105,15 +167,27 @@ def _effect(study: Sequence[dict[str, Any]]) -> str:
     axis.set_xticks(range(len(keys)), ("stops", "waiting", "travel time", "fuel"))
     axis.set(ylabel="with advice / without", ylim=(0, 1.25))
     axis.legend(frameon=False, fontsize=9, ncols=2)
-    return "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended; fuel by HBEFA4.</p>" \
-        + _table(["", *names], rows) + _svg(figure, "Ratios to no advice, means over the seeds; lower is better.")
+    return (
+        "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended; fuel by HBEFA4.</p>"
+        + _table(["", *names], rows)
+        + _svg(figure, "Ratios to no advice, means over the seeds; lower is better.")
+    )
 
 
 def _advisories(live: Sequence[dict[str, Any]]) -> str:
-    rows = [[f"{run['scenario']}: {kind}", f"{n:,}", f"{run['advisories']['followed'].get(kind, 0):,}"]
-            for run in live for kind, n in run["advisories"]["by_kind"].items()]
-    rows += [[f"{run['scenario']}: share that arrived after valid_until",
-              f"{run['advisories']['late'] / max(run['advisories']['arrived'], 1):.2%}", ""] for run in live]
+    rows = [
+        [f"{run['scenario']}: {kind}", f"{n:,}", f"{run['advisories']['followed'].get(kind, 0):,}"]
+        for run in live
+        for kind, n in run["advisories"]["by_kind"].items()
+    ]
+    rows += [
+        [
+            f"{run['scenario']}: share that arrived after valid_until",
+            f"{run['advisories']['late'] / max(run['advisories']['arrived'], 1):.2%}",
+            "",
+        ]
+        for run in live
+    ]
     return "<h2>Advisories</h2>" + _table(["kind", "sent", "followed in SUMO"], rows)
 
 
@@ -130,9 +204,15 @@ def ratios(study: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Return, by scenario, the mean figures with advice over those without."""
     out: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(run["scenario"] for run in study):
-        sides = {side: [r["traffic"] for r in study if r["scenario"] == name and r["advice"] == side] for side in ("on", "off")}
+        sides = {
+            side: [r["traffic"] for r in study if r["scenario"] == name and r["advice"] == side]
+            for side in ("on", "off")
+        }
         if sides["on"] and sides["off"]:
-            out[name] = {k: float(np.mean([t[k] for t in sides["on"]]) / max(np.mean([t[k] for t in sides["off"]]), 1e-9)) for k in TRAFFIC[1:]}
+            out[name] = {
+                k: float(np.mean([t[k] for t in sides["on"]]) / max(np.mean([t[k] for t in sides["off"]]), 1e-9))
+                for k in TRAFFIC[1:]
+            }
     return out
 
 
@@ -153,4 +233,4 @@ def _svg(figure: Any, caption: str) -> str:
     figure.tight_layout()
     figure.savefig(out, format="svg", metadata={"Date": None})
     plt.close(figure)
-    return f"<figure>{out.getvalue()[out.getvalue().index('<svg'):]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"

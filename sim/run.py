@@ -24,7 +24,9 @@ from .truthfile import TruthFile
 from .vehicles import Fleet
 from .watch import Watch
 
-EPOCH = 1_767_225_600 * SECOND  # 2026-01-01: simulated runs begin here, so that every run of a seed is the same to the byte
+EPOCH = (
+    1_767_225_600 * SECOND
+)  # 2026-01-01: simulated runs begin here, so that every run of a seed is the same to the byte
 SLOT = 20 * MS  # what arrives within one slot is one batch
 SIGNAL_DELAY = 20 * MS
 REPORT_DELAY = 30 * MS
@@ -60,8 +62,10 @@ class Loop:
             self.recorder.meta("config", msgspec.json.encode(config))
             for code in loaded:
                 self.recorder.meta("code", codes.dump(code))
-        self.models = {junction.id: [RsuModel(junction, k, setup.noise, setup.seed) for k in range(len(junction.rsus))]
-                       for junction in scenario.junctions}
+        self.models = {
+            junction.id: [RsuModel(junction, k, setup.noise, setup.seed) for k in range(len(junction.rsus))]
+            for junction in scenario.junctions
+        }
         offsets = np.random.default_rng([setup.seed, 5])
         self.offset = {name: int(offsets.normal(0, setup.noise.clock_ms) * MS) for name in scenario.gateways}
         self.watch = Watch(scenario)
@@ -83,12 +87,22 @@ class Loop:
                 took = self._drive(traffic, progress)
             finally:
                 traffic.close()
-            result = {"scenario": self.scenario.name, "seed": self.setup.seed, "penetration": self.setup.penetration,
-                      "advice": "on" if self.setup.advice else "off", "noise": asdict(self.setup.noise), "traffic": trips(tripinfo)}
+            result = {
+                "scenario": self.scenario.name,
+                "seed": self.setup.seed,
+                "penetration": self.setup.penetration,
+                "advice": "on" if self.setup.advice else "off",
+                "noise": asdict(self.setup.noise),
+                "traffic": trips(tripinfo),
+            }
         result["speed"] = took
         if self.setup.advice:
-            result |= {"latency_us": self._latency(), "fusion": self.watch.figures(), "advisories": self._advisories(),
-                       "counters": self.metrics.by_source("")}
+            result |= {
+                "latency_us": self._latency(),
+                "fusion": self.watch.figures(),
+                "advisories": self._advisories(),
+                "counters": self.metrics.by_source(""),
+            }
         if self.recorder and self.truth_file:
             self.recorder.close()
             self.truth_file.close()
@@ -113,7 +127,11 @@ class Loop:
             if steps % 200 == 0:
                 progress((traffic.t - begun) / SECOND, total)
         took = (stopwatch() - start) / SECOND
-        return {"simulated_s": (traffic.t - begun) / SECOND, "took_s": took, "times_real": (traffic.t - begun) / SECOND / max(took, 1e-9)}
+        return {
+            "simulated_s": (traffic.t - begun) / SECOND,
+            "took_s": took,
+            "times_real": (traffic.t - begun) / SECOND / max(took, 1e-9),
+        }
 
     # --- one step of observation ---
 
@@ -137,17 +155,31 @@ class Loop:
         for model in self.models[junction.id]:
             rsu = model.rsu
             block = self._encode(pack(model.observe(truth)))
-            body = Perception(VERSION, rsu.id, "fused", self._next(rsu.id), t + offset, rsu.lat, rsu.lon, msgspec.Raw(block))
-            self._push(model.leaves(t) + int(self.setup.extra_delay_ms * MS), Datum("perception", gateway, self._encode(body)))
+            body = Perception(
+                VERSION, rsu.id, "fused", self._next(rsu.id), t + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
+            )
+            self._push(
+                model.leaves(t) + int(self.setup.extra_delay_ms * MS), Datum("perception", gateway, self._encode(body))
+            )
         groups = tuple(shifted(group, offset) for group in traffic.groups(junction))
-        signal = Signal(VERSION, junction.rsus[0].id, junction.id, junction.code.code.revision, self._next(junction.id), t + offset, groups)
+        signal = Signal(
+            VERSION,
+            junction.rsus[0].id,
+            junction.id,
+            junction.code.code.revision,
+            self._next(junction.id),
+            t + offset,
+            groups,
+        )
         self._push(t + SIGNAL_DELAY, Datum("signal", gateway, self._encode(signal)))
 
     def _greet(self, t: int) -> None:
         for gateway, rsus in self.scenario.gateways.items():
             units = [rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus]
             for rsu in units:
-                self._push(t, Datum("hello", gateway, self._encode(Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim"))))
+                self._push(
+                    t, Datum("hello", gateway, self._encode(Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim")))
+                )
             self._push(t, Datum("sync", gateway, self._encode(exchange(gateway, t, self.offset[gateway]))))
 
     def _next(self, stream: str) -> int:
@@ -203,7 +235,11 @@ class Loop:
 
 def shifted(group: msgspec.Struct, offset: int) -> msgspec.Struct:
     """Return a signal group with its times on a gateway's clock."""
-    times = {name: getattr(group, name) + offset for name in ("min_end", "max_end", "likely_end", "next_green") if getattr(group, name) is not None}
+    times = {
+        name: getattr(group, name) + offset
+        for name in ("min_end", "max_end", "likely_end", "next_green")
+        if getattr(group, name) is not None
+    }
     return msgspec.structs.replace(group, **times)
 
 

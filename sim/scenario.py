@@ -75,7 +75,7 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
         raise ScenarioError(f"{sumocfg} does not exist. Give the .sumocfg of a SUMO scenario")
     options = _options(sumocfg)
     if "net-file" not in options:
-        raise ScenarioError(f"{sumocfg} names no net-file. A scenario needs <net-file value=\"...\"/> under <input>")
+        raise ScenarioError(f'{sumocfg} names no net-file. A scenario needs <net-file value="..."/> under <input>')
     net = (sumocfg.parent / options["net-file"]).resolve()
     say(f"importing {net.name}")
     extra = [(sumocfg.parent / name).resolve() for name in options.get("additional-files", "").split(",") if name]
@@ -124,7 +124,9 @@ def _lane_shapes(net: Path) -> dict[str, np.ndarray]:
     with opener(net, "rb") as file:
         for _, lane in ET.iterparse(file):
             if lane.tag == "lane":
-                shapes[lane.attrib["id"]] = np.array([[float(v) for v in p.split(",")[:2]] for p in lane.attrib["shape"].split()])
+                shapes[lane.attrib["id"]] = np.array(
+                    [[float(v) for v in p.split(",")[:2]] for p in lane.attrib["shape"].split()]
+                )
     return shapes
 
 
@@ -159,5 +161,3 @@ def _frame(code: CompiledCode, shapes: dict[str, np.ndarray]) -> tuple[np.ndarra
 
 def _signal_id(code: codes.IntersectionCode) -> str:
     return next(str(alias.value) for alias in code.alias if alias.kind == "sumo_tl")
-
-

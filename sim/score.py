@@ -26,19 +26,42 @@ def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
         identity = Identity({"THRESHOLD": 0.5, "PRINT_CONFIG": False}).eval_sequence(data)
         hota = HOTA().eval_sequence(data)
     rmse, gospa = _distances(moments, match_m)
-    return {"mota": float(clear["MOTA"]), "idf1": float(identity["IDF1"]), "hota": float(np.mean(hota["HOTA"])), "id_switches": int(clear["IDSW"]),
-            "misses": int(clear["CLR_FN"]), "false_positives": int(clear["CLR_FP"]), "rmse_m": rmse, "gospa": gospa, "n": int(data["num_gt_dets"])}
+    return {
+        "mota": float(clear["MOTA"]),
+        "idf1": float(identity["IDF1"]),
+        "hota": float(np.mean(hota["HOTA"])),
+        "id_switches": int(clear["IDSW"]),
+        "misses": int(clear["CLR_FN"]),
+        "false_positives": int(clear["CLR_FP"]),
+        "rmse_m": rmse,
+        "gospa": gospa,
+        "n": int(data["num_gt_dets"]),
+    }
 
 
 def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
     """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5 is `match_m`."""
-    truth_number = {name: k for k, name in enumerate(np.unique(np.concatenate([m[0] for m in moments])).tolist())} if moments else {}
-    track_number = {name: k for k, name in enumerate(np.unique(np.concatenate([m[2] for m in moments])).tolist())} if moments else {}
+    truth_number = (
+        {name: k for k, name in enumerate(np.unique(np.concatenate([m[0] for m in moments])).tolist())}
+        if moments
+        else {}
+    )
+    track_number = (
+        {name: k for k, name in enumerate(np.unique(np.concatenate([m[2] for m in moments])).tolist())}
+        if moments
+        else {}
+    )
     similarity = [np.maximum(1.0 - 0.5 * far(m) / match_m, 0.0) for m in moments]
-    return {"num_timesteps": len(moments), "num_gt_ids": len(truth_number), "num_tracker_ids": len(track_number),
-            "num_gt_dets": sum(len(m[0]) for m in moments), "num_tracker_dets": sum(len(m[2]) for m in moments),
-            "gt_ids": [np.array([truth_number[i] for i in m[0].tolist()], int) for m in moments],
-            "tracker_ids": [np.array([track_number[i] for i in m[2].tolist()], int) for m in moments], "similarity_scores": similarity}
+    return {
+        "num_timesteps": len(moments),
+        "num_gt_ids": len(truth_number),
+        "num_tracker_ids": len(track_number),
+        "num_gt_dets": sum(len(m[0]) for m in moments),
+        "num_tracker_dets": sum(len(m[2]) for m in moments),
+        "gt_ids": [np.array([truth_number[i] for i in m[0].tolist()], int) for m in moments],
+        "tracker_ids": [np.array([track_number[i] for i in m[2].tolist()], int) for m in moments],
+        "similarity_scores": similarity,
+    }
 
 
 def far(moment: Any) -> np.ndarray:

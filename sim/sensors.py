@@ -53,10 +53,16 @@ class RsuModel:
         rows = np.flatnonzero(seen)
         n, false = len(rows), int(rng.poisson(noise.clutter))
         sigma = noise.position * self._scale * (0.7 + 0.6 * distance[rows] / reach)
-        velocity = np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])] * truth.speed[rows, None] @ self.junction.turn
+        velocity = (
+            np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])]
+            * truth.speed[rows, None]
+            @ self.junction.turn
+        )
         kinds = truth.kind[rows].copy()
         wrong = rng.random(n) < noise.confuse
-        kinds[wrong] = rng.choice([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], int(wrong.sum()))
+        kinds[wrong] = rng.choice(
+            [ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], int(wrong.sum())
+        )
         radius, angle = reach * np.sqrt(rng.random(false)), 2 * np.pi * rng.random(false)
         far = np.full(false, np.nan)
         return {
@@ -66,8 +72,12 @@ class RsuModel:
             "vx": np.r_[velocity[:, 0] + noise.velocity * rng.standard_normal(n), far],
             "vy": np.r_[velocity[:, 1] + noise.velocity * rng.standard_normal(n), far],
             "heading": np.r_[self._heading(truth.heading[rows]) + 0.05 * rng.standard_normal(n), far],
-            "length": np.r_[truth.length[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 2.0)],
-            "width": np.r_[truth.width[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 1.0)],
+            "length": np.r_[
+                truth.length[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 2.0)
+            ],
+            "width": np.r_[
+                truth.width[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 1.0)
+            ],
             "var_x": np.r_[sigma**2, np.full(false, 0.2)],
             "var_y": np.r_[sigma**2, np.full(false, 0.2)],
             "cov_xy": np.zeros(n + false),
@@ -79,7 +89,9 @@ class RsuModel:
         """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""
         noise = self.noise
         late = SPIKE_MS if self._rng.random() < noise.spike else 0.0
-        self._left = max(t + int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS), self._left + MS)
+        self._left = max(
+            t + int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS), self._left + MS
+        )
         return self._left
 
     def _heading(self, heading: np.ndarray) -> np.ndarray:

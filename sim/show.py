@@ -40,7 +40,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
     lines = []
     for n, row in enumerate(cells):
-        lines.append("  ".join(text.ljust(w) if k == 0 else text.rjust(w) for k, (text, w) in enumerate(zip(row, widths, strict=True))).rstrip())
+        lines.append(
+            "  ".join(
+                text.ljust(w) if k == 0 else text.rjust(w) for k, (text, w) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )
         if n == 0:
             lines.append("  ".join("-" * w for w in widths))
     return "\n".join(lines)
@@ -55,13 +59,21 @@ def _cell(value: object) -> str:
 def figures_table(results: Sequence[dict[str, Any]]) -> str:
     """Return the figures of runs as tables: traffic, fusion, latency, advisories, what was dropped or refused."""
     parts = []
-    traffic = [[f"{r['scenario']} seed {r['seed']} advice {r['advice']}", *(r["traffic"][k] for k in TRAFFIC)] for r in results]
-    parts.append(table(["traffic, a motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic))
+    traffic = [
+        [f"{r['scenario']} seed {r['seed']} advice {r['advice']}", *(r["traffic"][k] for k in TRAFFIC)] for r in results
+    ]
+    parts.append(
+        table(["traffic, a motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic)
+    )
     fused = [r for r in results if r.get("fusion")]
     if fused:
         rows = [[r["scenario"], *(r["fusion"].get(k, float("nan")) for k in FUSION)] for r in fused]
         parts.append(table(["fusion against truth", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"], rows))
-        rows = [[f"{r['scenario']} {name}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))] for r in fused for name, h in r["latency_us"].items()]
+        rows = [
+            [f"{r['scenario']} {name}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))]
+            for r in fused
+            for name, h in r["latency_us"].items()
+        ]
         parts.append(table(["latency, us", "n", "p50", "p99", "p99.9", "max"], rows))
         rows = [[f"{r['scenario']} {kind}", n] for r in fused for kind, n in r["advisories"]["by_kind"].items()]
         rows += [[f"{r['scenario']} arrived after valid_until", r["advisories"]["late"]] for r in fused]
@@ -77,5 +89,10 @@ LOSSES = ("drop.", "reject.", "sequence.", "egress.", "signal.")
 
 def losses(results: Sequence[dict[str, Any]]) -> list[list[object]]:
     """Return [what (by whom), how many] for everything that was not used."""
-    return [[f"{r['scenario']} {name} {source}".rstrip(), n] for r in results for name, by in r["counters"].items() if name.startswith(LOSSES)
-            for source, n in by.items()]
+    return [
+        [f"{r['scenario']} {name} {source}".rstrip(), n]
+        for r in results
+        for name, by in r["counters"].items()
+        if name.startswith(LOSSES)
+        for source, n in by.items()
+    ]

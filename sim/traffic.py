@@ -13,14 +13,34 @@ from ..clock import MS, SECOND
 from ..schema import Group, ObjectClass, SignalState
 from .scenario import Junction, Scenario
 
-KIND_OF_CLASS = {"bus": ObjectClass.BUS, "coach": ObjectClass.BUS, "truck": ObjectClass.TRUCK, "trailer": ObjectClass.TRUCK,
-                 "motorcycle": ObjectClass.MOTORCYCLE, "moped": ObjectClass.MOTORCYCLE, "bicycle": ObjectClass.BICYCLE,
-                 "pedestrian": ObjectClass.PEDESTRIAN}
-EMISSION = {"bus": "HBEFA4/UBus_Std_gt15-18t_Euro-VI_A-C", "truck": "HBEFA4/RT_le7.5t_Euro-VI_A-C", "trailer": "HBEFA4/TT_AT_gt34-40t_Euro-VI_A-C"}
+KIND_OF_CLASS = {
+    "bus": ObjectClass.BUS,
+    "coach": ObjectClass.BUS,
+    "truck": ObjectClass.TRUCK,
+    "trailer": ObjectClass.TRUCK,
+    "motorcycle": ObjectClass.MOTORCYCLE,
+    "moped": ObjectClass.MOTORCYCLE,
+    "bicycle": ObjectClass.BICYCLE,
+    "pedestrian": ObjectClass.PEDESTRIAN,
+}
+EMISSION = {
+    "bus": "HBEFA4/UBus_Std_gt15-18t_Euro-VI_A-C",
+    "truck": "HBEFA4/RT_le7.5t_Euro-VI_A-C",
+    "trailer": "HBEFA4/TT_AT_gt34-40t_Euro-VI_A-C",
+}
 CAR = "HBEFA4/PC_petrol_Euro-4"
-STATE = {"r": SignalState.RED, "R": SignalState.RED, "y": SignalState.YELLOW_PERMISSIVE, "Y": SignalState.YELLOW_PROTECTED,
-         "g": SignalState.GREEN_PERMISSIVE, "G": SignalState.GREEN_PROTECTED, "u": SignalState.PRE_MOVEMENT, "s": SignalState.RED,
-         "o": SignalState.YELLOW_FLASH, "O": SignalState.DARK}
+STATE = {
+    "r": SignalState.RED,
+    "R": SignalState.RED,
+    "y": SignalState.YELLOW_PERMISSIVE,
+    "Y": SignalState.YELLOW_PROTECTED,
+    "g": SignalState.GREEN_PERMISSIVE,
+    "G": SignalState.GREEN_PROTECTED,
+    "u": SignalState.PRE_MOVEMENT,
+    "s": SignalState.RED,
+    "o": SignalState.YELLOW_FLASH,
+    "O": SignalState.DARK,
+}
 GREEN = "gG"
 
 
@@ -43,12 +63,38 @@ class Truth:
 class Traffic:
     """One SUMO run of a scenario. Time `t` is `epoch` ns plus the simulated time since the scenario's begin."""
 
-    def __init__(self, scenario: Scenario, seed: int, step_s: float = 0.1, epoch: int = 0, tripinfo: Path | None = None,
-                 arguments: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        step_s: float = 0.1,
+        epoch: int = 0,
+        tripinfo: Path | None = None,
+        arguments: Iterable[str] = (),
+    ) -> None:
         self.scenario, self.step_s, self.epoch, self.tripinfo = scenario, step_s, epoch, tripinfo
-        args = ["sumo", "-c", str(scenario.sumocfg), "--seed", str(seed), "--step-length", str(step_s), "--no-step-log", "--no-warnings",
-                "--duration-log.disable", "--begin", str(scenario.begin), "--end", str(scenario.end + 86_400), "--device.emissions.probability", "1",
-                "--default.emergencydecel", "9", *scenario.extra, *arguments]
+        args = [
+            "sumo",
+            "-c",
+            str(scenario.sumocfg),
+            "--seed",
+            str(seed),
+            "--step-length",
+            str(step_s),
+            "--no-step-log",
+            "--no-warnings",
+            "--duration-log.disable",
+            "--begin",
+            str(scenario.begin),
+            "--end",
+            str(scenario.end + 86_400),
+            "--device.emissions.probability",
+            "1",
+            "--default.emergencydecel",
+            "9",
+            *scenario.extra,
+            *arguments,
+        ]
         if tripinfo is not None:
             args += ["--tripinfo-output", str(tripinfo)]
         libsumo.start(args)
@@ -91,9 +137,22 @@ class Traffic:
             xy[k], speed[k], heading[k] = api.getPosition(name)[:2], api.getSpeed(name), api.getAngle(name)
             fixed.append(self._fixed.get(name) or self._new(api, name))
         heading = np.radians(90.0 - heading)
-        numbers, length, width, kind = (np.array(column) for column in zip(*fixed, strict=True)) if n else (np.zeros(0),) * 4
+        numbers, length, width, kind = (
+            (np.array(column) for column in zip(*fixed, strict=True)) if n else (np.zeros(0),) * 4
+        )
         xy -= np.c_[np.cos(heading), np.sin(heading)] * (length / 2)[:, None]
-        return Truth(self.t, ids, numbers.astype(np.int64), xy, speed, heading, length, width, kind.astype(np.int64), len(vehicles))
+        return Truth(
+            self.t,
+            ids,
+            numbers.astype(np.int64),
+            xy,
+            speed,
+            heading,
+            length,
+            width,
+            kind.astype(np.int64),
+            len(vehicles),
+        )
 
     def _new(self, api: object, name: str) -> tuple[int, float, float, int]:
         kind = KIND_OF_CLASS.get(api.getVehicleClass(name) if api is libsumo.vehicle else "pedestrian", ObjectClass.CAR)
@@ -125,7 +184,9 @@ class Program:
             return
         self._logic = current
         logic = next(x for x in libsumo.trafficlight.getAllProgramLogics(self.signal) if x.programID == current)
-        self.phases = [(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases]
+        self.phases = [
+            (phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases
+        ]
         self.fixed = logic.type == 0
 
     def groups(self, t: int) -> tuple[Group, ...]:
@@ -153,8 +214,16 @@ class Program:
             sooner, later = (end, end) if self.fixed else (t, end + round(spread * SECOND))
         else:
             sooner, later = (t, end + round(spread * SECOND))
-        return Group(group, STATE.get(shown, SignalState.UNKNOWN), sooner, max(later, end), end, 1.0 if self.fixed else 0.6, after,
-                     None if length is None else round(length * SECOND))
+        return Group(
+            group,
+            STATE.get(shown, SignalState.UNKNOWN),
+            sooner,
+            max(later, end),
+            end,
+            1.0 if self.fixed else 0.6,
+            after,
+            None if length is None else round(length * SECOND),
+        )
 
     def _next_green(self, column: int, k: int, at: float) -> tuple[float | None, float | None]:
         start: float | None = None
@@ -186,8 +255,13 @@ def trips(tripinfo: Path) -> dict[str, float]:
         if not any(word in trip.get("vType", "") for word in ("bicycle", "bike", "pedestrian")):
             n += 1
             free += trip.get("waitingCount") == "0"
-            for name, attribute in (("stops", "waitingCount"), ("waiting_s", "waitingTime"), ("travel_time_s", "duration"),
-                                    ("time_loss_s", "timeLoss"), ("depart_delay_s", "departDelay")):
+            for name, attribute in (
+                ("stops", "waitingCount"),
+                ("waiting_s", "waitingTime"),
+                ("travel_time_s", "duration"),
+                ("time_loss_s", "timeLoss"),
+                ("depart_delay_s", "departDelay"),
+            ):
                 sums[name] += float(trip.get(attribute, 0))
             emissions = trip.find("emissions")
             if emissions is not None:

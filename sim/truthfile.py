@@ -49,8 +49,14 @@ def moments(recording: Path, truth: Path) -> dict[str, list[Frame]]:
             record = msgspec.msgpack.decode(data)
             for name, place in engine.places.items():
                 tracks = place.fusion.tracks(t)
-                out[name].append(frame(np.array(record["id"], np.int64), np.array(record["places"][name]).reshape(-1, 2),
-                                       tracks["id"].astype(np.int64), np.c_[tracks["x"], tracks["y"]]))
+                out[name].append(
+                    frame(
+                        np.array(record["id"], np.int64),
+                        np.array(record["places"][name]).reshape(-1, 2),
+                        tracks["id"].astype(np.int64),
+                        np.c_[tracks["x"], tracks["y"]],
+                    )
+                )
             k, (t, data) = next(coming, (0, (2**63, b"")))
             while k % EVERY and data:
                 k, (t, data) = next(coming, (0, (2**63, b"")))

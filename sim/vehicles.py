@@ -49,17 +49,34 @@ class Fleet:
     def states(self, truth: Truth) -> dict[str, VehicleState]:
         """Return the reports due at this moment: each connected vehicle twice a second, spread over the half second."""
         slot = (truth.t // (100 * MS)) % (REPORT_EVERY // (100 * MS))
-        rows = [k for k in range(truth.motor) if truth.numbers[k] % (REPORT_EVERY // (100 * MS)) == slot
-                and truth.kind[k] != ObjectClass.BICYCLE and connected(truth.ids[k], self.seed, self.penetration)]
+        rows = [
+            k
+            for k in range(truth.motor)
+            if truth.numbers[k] % (REPORT_EVERY // (100 * MS)) == slot
+            and truth.kind[k] != ObjectClass.BICYCLE
+            and connected(truth.ids[k], self.seed, self.penetration)
+        ]
         if not rows:
             return {}
         noisy = self._frame.local(truth.xy[rows]) + ACCURACY * self._rng.standard_normal((len(rows), 2))
         lat, lon = self._frame.code.origin.to_geodetic(noisy[:, 0], noisy[:, 1])
         turned = np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])] @ self._frame.turn
         heading = np.arctan2(turned[:, 1], turned[:, 0])
-        return {truth.ids[k]: VehicleState(truth.t, float(lat[i]), float(lon[i]), float(truth.speed[k]), float(heading[i]),
-                                           KIND.get(ObjectClass(int(truth.kind[k])), "car"), float(truth.length[k]), float(truth.width[k]),
-                                           ACCURACY, self._next(truth.ids[k])) for i, k in enumerate(rows)}
+        return {
+            truth.ids[k]: VehicleState(
+                truth.t,
+                float(lat[i]),
+                float(lon[i]),
+                float(truth.speed[k]),
+                float(heading[i]),
+                KIND.get(ObjectClass(int(truth.kind[k])), "car"),
+                float(truth.length[k]),
+                float(truth.width[k]),
+                ACCURACY,
+                self._next(truth.ids[k]),
+            )
+            for i, k in enumerate(rows)
+        }
 
     def _next(self, name: str) -> tuple[str, ...]:
         """Return the movements still ahead on a vehicle's route."""
@@ -68,7 +85,7 @@ class Fleet:
         key = (route, ahead)
         movements = self._movements.get(key)
         if movements is None:
-            pairs = zip(route[max(ahead, 0):], route[max(ahead, 0) + 1:], strict=False)
+            pairs = zip(route[max(ahead, 0) :], route[max(ahead, 0) + 1 :], strict=False)
             movements = tuple(self._by_edges[pair] for pair in pairs if pair in self._by_edges)[:3]
             self._movements[key] = movements
         return movements

@@ -42,8 +42,14 @@ class Watch:
         moving = truth.kind != ObjectClass.UNKNOWN
         for junction in self.scenario.junctions:
             tracks = engine.places[junction.id].fusion.tracks(truth.t)
-            self.frames[junction.id].append(frame(truth.numbers[moving], junction.local(truth.xy[moving]), tracks["id"].astype(np.int64),
-                                                  np.c_[tracks["x"], tracks["y"]]))
+            self.frames[junction.id].append(
+                frame(
+                    truth.numbers[moving],
+                    junction.local(truth.xy[moving]),
+                    tracks["id"].astype(np.int64),
+                    np.c_[tracks["x"], tracks["y"]],
+                )
+            )
 
     def figures(self, skip: int = 10) -> dict[str, object]:
         """Return MOTA, IDF1, ... over all intersections, and of each."""
@@ -72,4 +78,6 @@ def _joined(series: list[list[Frame]], skip: int) -> Iterable[Frame]:
     """Yield the moments of several intersections as one sequence; ids of different intersections never meet."""
     for k, frames in enumerate(series):
         for moment in frames[skip:]:
-            yield Frame(moment.truth_ids + k * 10_000_000, moment.truth_xy, moment.track_ids + k * 10_000_000, moment.track_xy)
+            yield Frame(
+                moment.truth_ids + k * 10_000_000, moment.truth_xy, moment.track_ids + k * 10_000_000, moment.track_xy
+            )

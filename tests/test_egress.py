@@ -15,7 +15,10 @@ from cloudctl.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs, VehicleState
 
-KINDS = ["amqtt", pytest.param("mosquitto", marks=pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH"))]
+KINDS = [
+    "amqtt",
+    pytest.param("mosquitto", marks=pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH")),
+]
 
 
 @pytest.fixture(params=KINDS)
@@ -28,7 +31,9 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[broker.B
 
 def advisory(name: str, valid_s: float = 5.0, vehicle: str = "car") -> Advisory:
     t = WallClock().now()
-    return Advisory(name, AdvisoryKind.GLOSA, "X", f"vehicle:{vehicle}", 2, 1.0, "why", t, t + int(valid_s * SECOND), Inputs(1))
+    return Advisory(
+        name, AdvisoryKind.GLOSA, "X", f"vehicle:{vehicle}", 2, 1.0, "why", t, t + int(valid_s * SECOND), Inputs(1)
+    )
 
 
 class Loop:
@@ -100,7 +105,9 @@ def test_nothing_is_sent_after_its_time(running: broker.Broker) -> None:
     asyncio.run(scene())
 
 
-def test_a_broker_that_dies_and_comes_back_loses_nothing_that_is_still_valid(running: broker.Broker, tmp_path: Path) -> None:
+def test_a_broker_that_dies_and_comes_back_loses_nothing_that_is_still_valid(
+    running: broker.Broker, tmp_path: Path
+) -> None:
     async def scene() -> None:
         async with Loop(BrokerSection(port=running.port, version=running.version)) as loop:
             running.stop()

@@ -16,7 +16,10 @@ def test_distances_agree_with_the_ellipsoid(lat: float, lon: float, reach: float
     lats, lons = origin.to_geodetic(east, north)
     lons = (lons + 180) % 360 - 180
     azimuth, _, distance = ellipsoid.inv(np.full(16, lon), np.full(16, lat), lons, lats)
-    assert np.hypot(distance * np.sin(np.radians(azimuth)) - east, distance * np.cos(np.radians(azimuth)) - north).max() < error
+    assert (
+        np.hypot(distance * np.sin(np.radians(azimuth)) - east, distance * np.cos(np.radians(azimuth)) - north).max()
+        < error
+    )
 
 
 def test_there_and_back() -> None:

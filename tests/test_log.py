@@ -12,7 +12,9 @@ def write(path: Path, steps: int = 3000) -> Path:
     recorder = Recorder(path)
     recorder.meta("config", b"{}")
     for k in range(steps):
-        recorder.step(1000 + k, [Datum("perception", "g", bytes([k % 251]) * 700)], [b'{"n":%d}' % k] if k % 3 == 0 else [])
+        recorder.step(
+            1000 + k, [Datum("perception", "g", bytes([k % 251]) * 700)], [b'{"n":%d}' % k] if k % 3 == 0 else []
+        )
     recorder.close()
     return path
 
@@ -31,7 +33,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_cut_off_file_gives_what_is_whole(tmp_path: Path, keep: float) -> None:
     path = write(tmp_path / "run.mcap")
     data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * keep)])
+    path.write_bytes(data[: int(len(data) * keep)])
     recording = Recording(path)
     steps = list(recording.steps())
     assert [step.t for step in steps] == list(range(1000, 1000 + len(steps)))

@@ -8,7 +8,22 @@ import msgspec
 import numpy as np
 
 from ..clock import SECOND, WallClock
-from ..schema import COLUMNS, KIND_OF_CODE, TOPICS, VERSION, Broadcast, Group, Hazard, Health, Hello, Perception, Reject, Sensor, Signal, Sync
+from ..schema import (
+    COLUMNS,
+    KIND_OF_CODE,
+    TOPICS,
+    VERSION,
+    Broadcast,
+    Group,
+    Hazard,
+    Health,
+    Hello,
+    Perception,
+    Reject,
+    Sensor,
+    Signal,
+    Sync,
+)
 from ..wire import Dealer, KeyPair, read_keys
 
 SYNC_EVERY = 5 * SECOND
@@ -22,9 +37,19 @@ class Gateway:
     `on_reject` and `on_broadcast` are called from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns).
     """
 
-    def __init__(self, address: str, rsus: Iterable[str], *, name: str = "gateway", key: Path | str | KeyPair | None = None,
-                 node_key: Path | str | None = None, sensors: Sequence[Sensor] = (), on_reject: Callable[[Reject], None] | None = None,
-                 on_broadcast: Callable[[Broadcast], None] | None = None, now: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        rsus: Iterable[str],
+        *,
+        name: str = "gateway",
+        key: Path | str | KeyPair | None = None,
+        node_key: Path | str | None = None,
+        sensors: Sequence[Sensor] = (),
+        on_reject: Callable[[Reject], None] | None = None,
+        on_broadcast: Callable[[Broadcast], None] | None = None,
+        now: Callable[[], int] | None = None,
+    ) -> None:
         self.name, self.rsus, self.sensors = name, tuple(rsus), tuple(sensors)
         self.state = "connecting"  # or connected, disconnected, refused
         self.sent = self.dropped = self.rejected = 0
@@ -37,7 +62,7 @@ class Gateway:
         self._seq: dict[tuple[str, str], int] = {}
         self._synced = 0
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = {code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()}
+        self._decode: dict[bytes, Callable[[bytes], Any]] = {code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()}
         self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key))
         self._hello()
 
@@ -55,14 +80,32 @@ class Gateway:
         """
         if isinstance(objects, Mapping):
             objects = pack(objects)
-        body = Perception(VERSION, rsu, sensor, self._next(rsu, sensor), self._now() if t is None else t, lat, lon,
-                          msgspec.Raw(self._encode(objects)))
+        body = Perception(
+            VERSION,
+            rsu,
+            sensor,
+            self._next(rsu, sensor),
+            self._now() if t is None else t,
+            lat,
+            lon,
+            msgspec.Raw(self._encode(objects)),
+        )
         return self._send("perception", body)
 
     def signal(self, rsu: str, intersection: str, revision: int, groups: Sequence[Group], t: int | None = None) -> bool:
         """Send the signal states of an intersection; end times are ns of this gateway's clock."""
-        return self._send("signal", Signal(VERSION, rsu, intersection, revision, self._next(rsu, "signal"),
-                                           self._now() if t is None else t, tuple(groups)))
+        return self._send(
+            "signal",
+            Signal(
+                VERSION,
+                rsu,
+                intersection,
+                revision,
+                self._next(rsu, "signal"),
+                self._now() if t is None else t,
+                tuple(groups),
+            ),
+        )
 
     def hazard(self, hazard: Hazard) -> bool:
         """Send a hazard."""
@@ -98,8 +141,17 @@ class Gateway:
         self.state = state
         if state == "refused":
             key = self._keys.public if self._keys else "none"
-            self._on_reject(Reject(VERSION, "hello", None, "key", key, "the node does not know this key, or node_key is not the node's",
-                                   "Have its operator add the key under [[gateway]], and check node_key against the node's .pub file"))
+            self._on_reject(
+                Reject(
+                    VERSION,
+                    "hello",
+                    None,
+                    "key",
+                    key,
+                    "the node does not know this key, or node_key is not the node's",
+                    "Have its operator add the key under [[gateway]], and check node_key against the node's .pub file",
+                )
+            )
 
     def _heard(self, body: Any) -> None:
         if isinstance(body, Reject):

@@ -25,8 +25,17 @@ class Vehicle:
     late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext.
     """
 
-    def __init__(self, id: str, host: str = "127.0.0.1", port: int = 1883, *, version: int = 5, tls: Any = None,
-                 intersections: tuple[str, ...] = (), now: Any = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        host: str = "127.0.0.1",
+        port: int = 1883,
+        *,
+        version: int = 5,
+        tls: Any = None,
+        intersections: tuple[str, ...] = (),
+        now: Any = None,
+    ) -> None:
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = 0
         self.connected = asyncio.Event()
@@ -102,8 +111,14 @@ class Vehicle:
 
     def _connection(self) -> aiomqtt.Client:
         protocol = aiomqtt.ProtocolVersion.V5 if self._version == 5 else aiomqtt.ProtocolVersion.V311
-        return aiomqtt.Client(self._host, self._port, identifier=self.id, protocol=protocol, tls_context=self._tls,
-                              socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
+        return aiomqtt.Client(
+            self._host,
+            self._port,
+            identifier=self.id,
+            protocol=protocol,
+            tls_context=self._tls,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         await client.subscribe(MqttTopics.vehicle(self.id, "advisories"))
@@ -140,5 +155,3 @@ class Vehicle:
     async def _too_late(self, advisory: Advisory) -> None:
         self.expired += 1
         await self.acknowledge(advisory, "expired")
-
-

@@ -6,5 +6,19 @@ from .show import show_svg
 from .sumo import import_sumo
 from .validate import load, loads, validate
 
-__all__ = ["CodeError", "CompiledCode", "Finding", "IntersectionCode", "compact", "compile_code", "content_hash", "dump", "from_compact",
-           "import_sumo", "load", "loads", "show_svg", "validate"]
+__all__ = [
+    "CodeError",
+    "CompiledCode",
+    "Finding",
+    "IntersectionCode",
+    "compact",
+    "compile_code",
+    "content_hash",
+    "dump",
+    "from_compact",
+    "import_sumo",
+    "load",
+    "loads",
+    "show_svg",
+    "validate",
+]

@@ -23,14 +23,16 @@ def grid_encode(lat: Decimal | str | int | float, lon: Decimal | str | int | flo
     """Return the BeiDou grid location code of a point (degrees; give Decimal or str for exactness at cell edges)."""
     latitude, longitude = Decimal(str(lat)), Decimal(str(lon))
     if not (abs(latitude) < 88 and abs(longitude) <= 180) or not 1 <= level <= 10:
-        raise CityCodeError(f"({lat}, {lon}) level {level}: latitude must be within 88 degrees, longitude within 180, level 1 to 10")
+        raise CityCodeError(
+            f"({lat}, {lon}) level {level}: latitude must be within 88 degrees, longitude within 180, level 1 to 10"
+        )
     y, x = floor(abs(latitude) * 3600 * UNIT), floor(abs(longitude) * 3600 * UNIT)
     width, height = 6 * 3600 * UNIT, 4 * 3600 * UNIT
     column, x = divmod(x, width)
     row, y = divmod(y, height)
     zone = 31 + column if longitude >= 0 else 30 - column
     code = f"{'N' if latitude >= 0 else 'S'}{min(max(zone, 1), 60):02d}{chr(ord('A') + row)}"
-    for columns, rows, digits in SPLITS[:level - 1]:
+    for columns, rows, digits in SPLITS[: level - 1]:
         width, height = width // columns, height // rows
         column, x = divmod(x, width)
         row, y = divmod(y, height)
@@ -40,19 +42,29 @@ def grid_encode(lat: Decimal | str | int | float, lon: Decimal | str | int | flo
 
 def grid_decode(code: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
     """Return (south, west, north, east) of a cell in degrees. Raises CityCodeError."""
-    if len(code) not in LENGTHS or code[0] not in "NS" or not code[1:3].isdigit() or not 1 <= int(code[1:3]) <= 60 or not "A" <= code[3] <= "V":
-        raise CityCodeError(f"{code!r} is not a BeiDou grid code: N or S, zone 01-60, letter A-V, then the parts of its level")
+    if (
+        len(code) not in LENGTHS
+        or code[0] not in "NS"
+        or not code[1:3].isdigit()
+        or not 1 <= int(code[1:3]) <= 60
+        or not "A" <= code[3] <= "V"
+    ):
+        raise CityCodeError(
+            f"{code!r} is not a BeiDou grid code: N or S, zone 01-60, letter A-V, then the parts of its level"
+        )
     zone, row = int(code[1:3]), ord(code[3]) - ord("A")
     east = zone >= 31
     width, height = 6 * 3600 * UNIT, 4 * 3600 * UNIT
     x, y = (zone - 31 if east else 30 - zone) * width, row * height
     at = 4
-    for columns, rows, digits in SPLITS[:LENGTHS.index(len(code))]:
+    for columns, rows, digits in SPLITS[: LENGTHS.index(len(code))]:
         width, height = width // columns, height // rows
-        part = code[at:at + digits]
+        part = code[at : at + digits]
         at += digits
         try:
-            column, row = (DIGITS.index(part[0]), DIGITS.index(part[1])) if digits == 2 else (int(part) % 2, int(part) // 2)
+            column, row = (
+                (DIGITS.index(part[0]), DIGITS.index(part[1])) if digits == 2 else (int(part) % 2, int(part) // 2)
+            )
         except ValueError:
             column = columns
         if column >= columns or row >= rows:

@@ -1,5 +1,6 @@
 """A digital code as flat arrays in metres: what planners and lane matching read."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geo import Origin
-from .model import IntersectionCode, Lane, Point, content_hash
+from .model import Connection, IntersectionCode, Lane, Point, content_hash
 
 F8 = NDArray[np.float64]
 I4 = NDArray[np.int32]
@@ -81,7 +82,8 @@ class CompiledCode:
 def compile_code(code: IntersectionCode) -> CompiledCode:
     """Return the arrays of a valid code."""
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
-    lines = [_local(origin, item.points) for item in (*code.lanes, *code.connections)]
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    lines = [_local(origin, item.points) for item in items]
     lanes, conns = _index(code.lanes), _index(code.connections)
     links = {link.id: k for k, link in enumerate(code.links)}
     groups = {group.id: k for k, group in enumerate(code.signal_groups)}
@@ -106,21 +108,55 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     xy = np.concatenate(lines)
     bounds, nx, ny, cell_start, cell_path = _grid(lines)
     return CompiledCode(
-        code, origin, content_hash(code), len(code.lanes), len(code.connections), tuple(x.id for x in code.lanes), tuple(x.id for x in code.connections),
-        _aliases(code.lanes), _aliases(code.connections), start, xy, np.concatenate(arcs), length,
-        np.array([lane.width_cm / 100 for lane in code.lanes]), np.array([lane.speed for lane in code.lanes]),
-        np.array([USES.index(lane.use) for lane in code.lanes], np.uint8), lane_role, stop, to_stop, lane_link, ingress, conn_from, conn_to,
-        np.array([groups.get(c.group, -1) for c in code.connections], np.int32), np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
-        np.array([c.speed for c in code.connections]), inner, np.array([g.id for g in code.signal_groups], np.int32),
-        np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8), *conflicts, tuple(c.id for c in code.crosswalks),
-        np.array([groups.get(c.group, -1) for c in code.crosswalks], np.int32), axis, width, *walked, bounds, CELL, nx, ny, cell_start, cell_path)
+        code,
+        origin,
+        content_hash(code),
+        len(code.lanes),
+        len(code.connections),
+        tuple(x.id for x in code.lanes),
+        tuple(x.id for x in code.connections),
+        _aliases(code.lanes),
+        _aliases(code.connections),
+        start,
+        xy,
+        np.concatenate(arcs),
+        length,
+        np.array([lane.width_cm / 100 for lane in code.lanes]),
+        np.array([lane.speed for lane in code.lanes]),
+        np.array([USES.index(lane.use) for lane in code.lanes], np.uint8),
+        lane_role,
+        stop,
+        to_stop,
+        lane_link,
+        ingress,
+        conn_from,
+        conn_to,
+        np.array([groups.get(c.group, -1) for c in code.connections], np.int32),
+        np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
+        np.array([c.speed for c in code.connections]),
+        inner,
+        np.array([g.id for g in code.signal_groups], np.int32),
+        np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8),
+        *conflicts,
+        tuple(c.id for c in code.crosswalks),
+        np.array([groups.get(c.group, -1) for c in code.crosswalks], np.int32),
+        axis,
+        width,
+        *walked,
+        bounds,
+        CELL,
+        nx,
+        ny,
+        cell_start,
+        cell_path,
+    )
 
 
-def _index(items: Iterable[Lane]) -> dict[str, int]:
+def _index(items: Iterable[Lane | Connection]) -> dict[str, int]:
     return {item.id: k for k, item in enumerate(items)}
 
 
-def _aliases(items: Iterable[Lane]) -> dict[str, int]:
+def _aliases(items: Iterable[Lane | Connection]) -> dict[str, int]:
     return {name: k for k, item in enumerate(items) for name in (item.id, *(alias.value for alias in item.alias))}
 
 
@@ -159,13 +195,25 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
     both = [(conns[c.a], conns[c.b], c.s_a, c.s_b, KINDS.index(c.kind), c.a_yields) for c in code.conflicts]
     both += [(conns[c.b], conns[c.a], c.s_b, c.s_a, KINDS.index(c.kind), c.b_yields) for c in code.conflicts]
     both.sort(key=lambda row: row[:2])
-    counts = np.bincount([row[0] for row in both], minlength=len(code.connections)) if both else np.zeros(len(code.connections), int)
+    counts = (
+        np.bincount([row[0] for row in both], minlength=len(code.connections))
+        if both
+        else np.zeros(len(code.connections), int)
+    )
     columns = list(zip(*both, strict=True)) if both else [()] * 6
-    return (np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), np.array(columns[1], np.int32), np.array(columns[2], float),
-            np.array(columns[3], float), np.array(columns[4], np.uint8), np.array(columns[5], np.bool_))
+    return (
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        np.array(columns[1], np.int32),
+        np.array(columns[2], float),
+        np.array(columns[3], float),
+        np.array(columns[4], np.uint8),
+        np.array(columns[5], np.bool_),
+    )
 
 
-def _walked(lines: list[F8], arcs: list[F8], n_lanes: int, conn_from: I4, conn_to: I4, inner: Flags, axis: F8, width: F8) -> tuple[I4, I4, F8, F8]:
+def _walked(
+    lines: list[F8], arcs: list[F8], n_lanes: int, conn_from: I4, conn_to: I4, inner: Flags, axis: F8, width: F8
+) -> tuple[I4, I4, F8, F8]:
     """Return, for each connection, the crosswalks that it or the lanes it joins run over, and the span (m along it; negative before it)."""
     start, cross, s_in, s_out = [0], [], [], []
     for k in range(len(conn_from)):
@@ -206,11 +254,15 @@ def _grid(lines: list[F8]) -> tuple[tuple[float, float, float, float], int, int,
     reach = int(CORRIDOR // CELL)
     for path, line in enumerate(lines):
         seen: set[int] = set()
-        for a, b in zip(line[:-1], line[1:], strict=True):
+        for a, b in itertools.pairwise(line):
             steps = max(int(np.hypot(*(b - a)) / (CELL / 2)) + 1, 2)
             for x, y in a + np.linspace(0, 1, steps)[:, None] * (b - a):
                 cx, cy = int((x - x0) // CELL), int((y - y0) // CELL)
-                seen.update(j * nx + i for i in range(max(cx - reach, 0), min(cx + reach + 1, nx)) for j in range(max(cy - reach, 0), min(cy + reach + 1, ny)))
+                seen.update(
+                    j * nx + i
+                    for i in range(max(cx - reach, 0), min(cx + reach + 1, nx))
+                    for j in range(max(cy - reach, 0), min(cy + reach + 1, ny))
+                )
         for cell in sorted(seen):
             cells.setdefault(cell, []).append(path)
     counts = np.zeros(nx * ny, np.int32)

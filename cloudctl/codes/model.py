@@ -170,7 +170,18 @@ def parse(data: bytes, where: str) -> IntersectionCode:
     except msgspec.DecodeError as error:
         message, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".") or "file"
-        raise CodeError(where, [Finding("code", field, message, "must be of the type docs/codes.md gives", "correct it, or import the code anew")]) from None
+        raise CodeError(
+            where,
+            [
+                Finding(
+                    "code",
+                    field,
+                    message,
+                    "must be of the type docs/codes.md gives",
+                    "correct it, or import the code anew",
+                )
+            ],
+        ) from None
 
 
 def content_hash(code: IntersectionCode) -> str:
@@ -188,7 +199,10 @@ def from_compact(data: bytes) -> IntersectionCode:
     try:
         return msgspec.msgpack.decode(zlib.decompress(data), type=IntersectionCode)
     except (zlib.error, msgspec.DecodeError) as error:
-        raise CodeError("compact code", [Finding("code", "bytes", f"{len(data)} bytes", f"not a compact code ({error})", "fetch it anew")]) from None
+        raise CodeError(
+            "compact code",
+            [Finding("code", "bytes", f"{len(data)} bytes", f"not a compact code ({error})", "fetch it anew")],
+        ) from None
 
 
 def read(path: Path) -> bytes:
@@ -196,5 +210,15 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CodeError(str(path), [Finding("file", "path", str(path), error.strerror or "cannot be read",
-                                            "make one with: cloudctl codes import NETWORK")]) from None
+        raise CodeError(
+            str(path),
+            [
+                Finding(
+                    "file",
+                    "path",
+                    str(path),
+                    error.strerror or "cannot be read",
+                    "make one with: cloudctl codes import NETWORK",
+                )
+            ],
+        ) from None

@@ -45,7 +45,9 @@ class _Draft:
     roles: dict[str, str] = field(default_factory=dict)  # edge -> role
 
 
-def import_sumo(path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str = "000000") -> list[IntersectionCode]:
+def import_sumo(
+    path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str = "000000"
+) -> list[IntersectionCode]:
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes; heads share a group only when they agree in all. Raises CodeError.
@@ -61,7 +63,11 @@ def _draft(net: Net, signal: str, chains: dict[tuple[str, str], dict[str, str]],
     draft = _Draft(net, signal)
     own = [c for c in net.connections if c.get("tl") == signal and c["from"] in net.edges]
     nodes = {net.edges[c["from"]].end for c in own}
-    inner = [c for c in net.connections if c["from"] in net.edges and net.edges[c["from"]].end in nodes and c["to"] in net.edges]
+    inner = [
+        c
+        for c in net.connections
+        if c["from"] in net.edges and net.edges[c["from"]].end in nodes and c["to"] in net.edges
+    ]
     for c in inner:
         draft.roles[c["from"]] = "ingress"
     for c in inner:
@@ -109,7 +115,9 @@ def _movement(net: Net, c: dict[str, str], chains: dict[tuple[str, str], dict[st
         edge, _, lane = via.rpartition("_")
         via = chains.get((edge, lane), {}).get("via")
     pieces.append(end.shape[:1])
-    return _Movement(c, start.id, end.id, net.edges[c["from"]].end, index, _distinct(np.concatenate(pieces)), speed, inner)
+    return _Movement(
+        c, start.id, end.id, net.edges[c["from"]].end, index, _distinct(np.concatenate(pieces)), speed, inner
+    )
 
 
 def _distinct(line: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,8 +126,8 @@ def _distinct(line: NDArray[np.float64]) -> NDArray[np.float64]:
     line = line[keep]
     if len(line) > 2 and np.hypot(*(line[-1] - line[-2])) <= 0.05:
         line = np.delete(line, -2, axis=0)
-    if len(line) == 1 or np.hypot(*(line[-1] - line[0])) < 1e-6 and len(line) == 2:
-        line = np.concatenate([line[:1], line[:1] + [0.05, 0.0]])
+    if len(line) == 1 or (np.hypot(*(line[-1] - line[0])) < 1e-6 and len(line) == 2):
+        line = np.concatenate([line[:1], [*line[:1], 0.05, 0.0]])
     return line
 
 
@@ -127,31 +135,69 @@ def _code(draft: _Draft, adm: str, serials: dict[str, int]) -> IntersectionCode:
     net = draft.net
     nodes = sorted({m.junction for m in draft.movements if m.inner})
     middle = np.mean([[float(net.junctions[n]["x"]), float(net.junctions[n]["y"])] for n in nodes], axis=0)
-    (lat, lon), = net.points(middle[None])
+    ((lat, lon),) = net.points(middle[None])
     grid = grid_encode(f"{lat / 1e7:.7f}", f"{lon / 1e7:.7f}", 7)
     serials[grid] = serials.get(grid, 0) + 1
     edges = sorted(draft.roles)
     links = tuple(Link(f"K{k}", draft.roles[edge], (Alias("sumo", edge),)) for k, edge in enumerate(edges, 1))
     link_of = dict(zip(edges, links, strict=True))
     lane_ids: dict[str, str] = {}
-    lanes = []
+    lanes: list[Lane] = []
     for edge in edges:
         for number, lane in enumerate(reversed(net.edges[edge].lanes), 1):
             lane_ids[lane.id] = f"L{len(lanes) + 1}"
-            lanes.append(Lane(lane_ids[lane.id], link_of[edge].id, number, round(lane.width * 100), round(lane.speed, 2),
-                              net.points(_distinct(lane.shape)), lane.use, (Alias("sumo", lane.id),)))
+            lanes.append(
+                Lane(
+                    lane_ids[lane.id],
+                    link_of[edge].id,
+                    number,
+                    round(lane.width * 100),
+                    round(lane.speed, 2),
+                    net.points(_distinct(lane.shape)),
+                    lane.use,
+                    (Alias("sumo", lane.id),),
+                )
+            )
     groups, group_of = _groups(draft)
     connections = []
     for k, m in enumerate(draft.movements, 1):
         m.id = f"C{k}"
         column = int(m.raw["linkIndex"]) if m.raw.get("tl") == draft.signal else -1
-        connections.append(Connection(m.id, lane_ids[m.from_lane], lane_ids[m.to_lane], TURN.get(m.raw.get("dir", "s"), "straight"), net.points(m.shape),
-                                      group_of.get(column, 0), round(m.speed, 2), m.inner, (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),)))
-    stops = tuple(StopLine(lane.id, _metres(net, lane)) for lane in lanes if draft.roles[_edge_of(lane)] == "ingress" and lane.use != "pedestrian")
+        connections.append(
+            Connection(
+                m.id,
+                lane_ids[m.from_lane],
+                lane_ids[m.to_lane],
+                TURN.get(m.raw.get("dir", "s"), "straight"),
+                net.points(m.shape),
+                group_of.get(column, 0),
+                round(m.speed, 2),
+                m.inner,
+                (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
+            )
+        )
+    stops = tuple(
+        StopLine(lane.id, _metres(net, lane))
+        for lane in lanes
+        if draft.roles[_edge_of(lane)] == "ingress" and lane.use != "pedestrian"
+    )
     rules = tuple(Rule(f"R{k}", "speed_max", lane.id, lane.speed) for k, lane in enumerate(lanes, 1))
-    return IntersectionCode(make(adm, "IX", grid, serials[grid]), draft.signal, lat, lon, links, tuple(lanes), tuple(connections), tuple(_conflicts(draft)),
-                            groups, stops, tuple(_crosswalks(draft, nodes, group_of)), (), rules,
-                            (Alias("sumo_tl", draft.signal), *(Alias("sumo", node) for node in nodes)))
+    return IntersectionCode(
+        make(adm, "IX", grid, serials[grid]),
+        draft.signal,
+        lat,
+        lon,
+        links,
+        tuple(lanes),
+        tuple(connections),
+        tuple(_conflicts(draft)),
+        groups,
+        stops,
+        tuple(_crosswalks(draft, nodes, group_of)),
+        (),
+        rules,
+        (Alias("sumo_tl", draft.signal), *(Alias("sumo", node) for node in nodes)),
+    )
 
 
 def _edge_of(lane: Lane) -> str:
@@ -171,7 +217,11 @@ def _groups(draft: _Draft) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
     for c in draft.net.connections:
         if c.get("tl") == draft.signal and "linkIndex" in c:
             walker = c["to"] not in draft.net.edges
-            lane = None if walker or c["from"] not in draft.net.edges else draft.net.edges[c["from"]].lanes[int(c["fromLane"])]
+            lane = (
+                None
+                if walker or c["from"] not in draft.net.edges
+                else draft.net.edges[c["from"]].lanes[int(c["fromLane"])]
+            )
             kinds[int(c["linkIndex"])] = "pedestrian" if lane is None else "bike" if lane.use == "bike" else "vehicle"
     states = [state for program in draft.net.programs.get(draft.signal, []) for state in program]
     found: dict[tuple[str, str], list[int]] = {}
@@ -191,18 +241,26 @@ def _crosswalks(draft: _Draft, nodes: Sequence[str], group_of: dict[int, int]) -
         if mark and digits.isdigit() and node[1:] in nodes and len(lane.shape) >= 2:
             number += 1
             column = int(entries.get(edge, {}).get("linkIndex", -1))
-            yield Crosswalk(f"X{number}", draft.net.points(lane.shape[[0, -1]]), round(lane.width * 100), group_of.get(column, 0), (Alias("sumo", edge),))
+            yield Crosswalk(
+                f"X{number}",
+                draft.net.points(lane.shape[[0, -1]]),
+                round(lane.width * 100),
+                group_of.get(column, 0),
+                (Alias("sumo", edge),),
+            )
 
 
 def _conflicts(draft: _Draft) -> Iterable[Conflict]:
     inner = [m for m in draft.movements if m.inner and m.index >= 0]
     for n, a in enumerate(inner):
         response, foes = draft.net.requests.get(a.junction, {}).get(a.index, ("", ""))
-        for b in inner[n + 1:]:
+        for b in inner[n + 1 :]:
             if a.junction == b.junction and _bit(foes, b.index):
                 theirs, _ = draft.net.requests[b.junction].get(b.index, ("", ""))
                 kind, s_a, s_b = meeting(a.shape, b.shape, a.to_lane == b.to_lane)
-                yield Conflict(a.id, b.id, kind, round(s_a, 2), round(s_b, 2), _bit(response, b.index), _bit(theirs, a.index))
+                yield Conflict(
+                    a.id, b.id, kind, round(s_a, 2), round(s_b, 2), _bit(response, b.index), _bit(theirs, a.index)
+                )
 
 
 def _bit(text: str, index: int) -> bool:

@@ -46,7 +46,9 @@ class Net:
     inner: dict[str, NetLane] = field(default_factory=dict)  # internal lanes and crossings, by lane id
     connections: list[dict[str, str]] = field(default_factory=list)
     junctions: dict[str, dict[str, str]] = field(default_factory=dict)
-    requests: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)  # junction -> index -> (response, foes)
+    requests: dict[str, dict[int, tuple[str, str]]] = field(
+        default_factory=dict
+    )  # junction -> index -> (response, foes)
     programs: dict[str, list[list[str]]] = field(default_factory=dict)  # tl -> programmes -> states
     projection: str = "!"
     offset: tuple[float, float] = (0.0, 0.0)
@@ -70,10 +72,23 @@ def read_net(path: Path, additional: Iterable[Path] = ()) -> Net:
                 for _, node in ET.iterparse(stream):
                     _take(net, node)
         except (ET.ParseError, EOFError, KeyError, ValueError, OSError) as error:
-            raise CodeError(str(file), [Finding("network", "file", str(file), f"cannot be read as a SUMO network ({error})",
-                                                "give a .net.xml or .net.xml.gz as netconvert writes it")]) from None
+            raise CodeError(
+                str(file),
+                [
+                    Finding(
+                        "network",
+                        "file",
+                        str(file),
+                        f"cannot be read as a SUMO network ({error})",
+                        "give a .net.xml or .net.xml.gz as netconvert writes it",
+                    )
+                ],
+            ) from None
     if not net.edges:
-        raise CodeError(str(path), [Finding("network", "edge", "none", "a network has edges", "give a .net.xml as netconvert writes it")])
+        raise CodeError(
+            str(path),
+            [Finding("network", "edge", "none", "a network has edges", "give a .net.xml as netconvert writes it")],
+        )
     return net
 
 
@@ -85,7 +100,9 @@ def _take(net: Net, node: ET.Element) -> None:
         net.connections.append(attrib)
     elif node.tag == "junction":
         net.junctions[attrib["id"]] = attrib
-        net.requests[attrib["id"]] = {int(r.attrib["index"]): (r.attrib["response"], r.attrib["foes"]) for r in node.findall("request")}
+        net.requests[attrib["id"]] = {
+            int(r.attrib["index"]): (r.attrib["response"], r.attrib["foes"]) for r in node.findall("request")
+        }
     elif node.tag == "tlLogic":
         net.programs.setdefault(attrib["id"], []).append([phase.attrib["state"] for phase in node.findall("phase")])
     elif node.tag == "location":
@@ -107,8 +124,13 @@ def _take_edge(net: Net, node: ET.Element) -> None:
 
 def _lane(node: ET.Element) -> NetLane:
     shape = np.array([[float(v) for v in point.split(",")[:2]] for point in node.attrib["shape"].split()])
-    return NetLane(node.attrib["id"], float(node.attrib["speed"]), float(node.attrib.get("width", 3.2)), shape,
-                   _use(node.attrib.get("allow"), node.attrib.get("disallow", "")))
+    return NetLane(
+        node.attrib["id"],
+        float(node.attrib["speed"]),
+        float(node.attrib.get("width", 3.2)),
+        shape,
+        _use(node.attrib.get("allow"), node.attrib.get("disallow", "")),
+    )
 
 
 def _use(allow: str | None, disallow: str) -> str:

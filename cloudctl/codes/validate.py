@@ -1,12 +1,13 @@
 """Validation that explains: one finding for each fault, with the rule and what to do."""
 
+import itertools
 from collections.abc import Iterator
 from math import cos, hypot, radians
 from pathlib import Path
 
 from .citycode import CityCodeError, check
 from .compile import ROLES, TURNS, USES
-from .model import CodeError, Finding, IntersectionCode, Point, parse, read
+from .model import CodeError, Connection, Lane, Finding, IntersectionCode, Point, parse, read
 
 MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
 MAX_REACH = 5000.0  # m from the reference point
@@ -44,7 +45,13 @@ def _identity(code: IntersectionCode) -> Iterator[Finding]:
     except CityCodeError as error:
         yield Finding("code", "id", code.id, str(error), "take the code from the registry, or import anew")
     if not (abs(code.ref_lat_e7) < 880_000_000 and abs(code.ref_lon_e7) <= 1_800_000_000):
-        yield Finding("code", "ref", f"{code.ref_lat_e7}, {code.ref_lon_e7}", "must be 1e-7 degrees within latitude 88", "check order and unit")
+        yield Finding(
+            "code",
+            "ref",
+            f"{code.ref_lat_e7}, {code.ref_lon_e7}",
+            "must be 1e-7 degrees within latitude 88",
+            "check order and unit",
+        )
     if code.revision < 1:
         yield Finding("code", "revision", str(code.revision), "must be 1 or more", "count revisions from 1")
     if code.valid_from is not None and code.valid_to is not None and code.valid_to <= code.valid_from:
@@ -53,17 +60,25 @@ def _identity(code: IntersectionCode) -> Iterator[Finding]:
 
 def _references(code: IntersectionCode) -> Iterator[Finding]:
     known = {"link": set(), "lane": set(), "connection": set(), "group": {0}}  # type: dict[str, set[object]]
-    for kind, items in (("link", code.links), ("lane", code.lanes), ("connection", code.connections), ("group", code.signal_groups)):
+    for kind, items in (
+        ("link", code.links),
+        ("lane", code.lanes),
+        ("connection", code.connections),
+        ("group", code.signal_groups),
+    ):
         for item in items:  # type: ignore[attr-defined]
             if item.id in known[kind]:
-                yield Finding(str(item.id), "id", str(item.id), f"stands twice among {kind}s", "give each an id of its own")
+                yield Finding(
+                    str(item.id), "id", str(item.id), f"stands twice among {kind}s", "give each an id of its own"
+                )
             known[kind].add(item.id)
     wanted = [(lane.id, "link", lane.link, "link") for lane in code.lanes]
     wanted += [(c.id, name, getattr(c, name), "lane") for c in code.connections for name in ("from_lane", "to_lane")]
     wanted += [(line.lane, "stop_line.lane", line.lane, "lane") for line in code.stop_lines]
     wanted += [(rule.id, "lane", rule.lane, "lane") for rule in code.rules]
     wanted += [(f"{c.a}/{c.b}", name, getattr(c, name), "connection") for c in code.conflicts for name in ("a", "b")]
-    wanted += [(c.id, "group", c.group, "group") for c in (*code.connections, *code.crosswalks)]  # type: ignore[misc]
+    wanted += [(c.id, "group", c.group, "group") for c in code.connections]  # type: ignore[misc]
+    wanted += [(x.id, "group", x.group, "group") for x in code.crosswalks]  # type: ignore[misc]
     for entity, name, value, kind in wanted:
         if value not in known[kind]:
             yield Finding(str(entity), name, str(value), f"there is no such {kind}", f"name one of the code's {kind}s")
@@ -81,11 +96,24 @@ def _references(code: IntersectionCode) -> Iterator[Finding]:
 def _geometry(code: IntersectionCode) -> Iterator[Finding]:
     ref = (code.ref_lat_e7, code.ref_lon_e7)
     lanes = {lane.id: lane for lane in code.lanes}
-    for item in (*code.lanes, *code.connections):
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    for item in items:
         if len(item.points) < 2 or length(item.points) <= 0.0:
-            yield Finding(item.id, "points", f"{len(item.points)} points", "a line has two different points at least", "survey it anew")
+            yield Finding(
+                item.id,
+                "points",
+                f"{len(item.points)} points",
+                "a line has two different points at least",
+                "survey it anew",
+            )
         elif max(distance(ref, point) for point in item.points) > MAX_REACH:
-            yield Finding(item.id, "points", "far", f"must lie within {MAX_REACH:.0f} m of the reference point", "check order (lat, lon) and datum")
+            yield Finding(
+                item.id,
+                "points",
+                "far",
+                f"must lie within {MAX_REACH:.0f} m of the reference point",
+                "check order (lat, lon) and datum",
+            )
         if not 0.0 < item.speed <= 70.0:
             yield Finding(item.id, "speed", f"{item.speed}", "must be over 0 and at most 70 m/s", "give m/s")
     for lane in code.lanes:
@@ -94,18 +122,39 @@ def _geometry(code: IntersectionCode) -> Iterator[Finding]:
     for line in code.stop_lines:
         whole = length(lanes[line.lane].points)
         if not 0.0 <= line.s <= whole + 0.5:
-            yield Finding(line.lane, "stop_line.s", f"{line.s}", f"must lie on its lane (0 .. {whole:.1f} m)", "measure along the lane")
+            yield Finding(
+                line.lane,
+                "stop_line.s",
+                f"{line.s}",
+                f"must lie on its lane (0 .. {whole:.1f} m)",
+                "measure along the lane",
+            )
     for c in code.connections:
         if len(c.points) > 1:
-            for name, lane_id, end, point in (("from_lane", c.from_lane, -1, c.points[0]), ("to_lane", c.to_lane, 0, c.points[-1])):
+            for name, lane_id, end, point in (
+                ("from_lane", c.from_lane, -1, c.points[0]),
+                ("to_lane", c.to_lane, 0, c.points[-1]),
+            ):
                 gap = distance(lanes[lane_id].points[end], point)
                 if gap > MAX_GAP:
-                    yield Finding(c.id, name, lane_id, f"its path is {gap:.1f} m off the lane; at most {MAX_GAP:.0f} m", "let the path begin and end at its lanes")
+                    yield Finding(
+                        c.id,
+                        name,
+                        lane_id,
+                        f"its path is {gap:.1f} m off the lane; at most {MAX_GAP:.0f} m",
+                        "let the path begin and end at its lanes",
+                    )
     paths = {c.id: length(c.points) for c in code.connections}
     for conflict in code.conflicts:
         for name, s, path in (("s_a", conflict.s_a, conflict.a), ("s_b", conflict.s_b, conflict.b)):
             if not -0.5 <= s <= paths[path] + 1.0:
-                yield Finding(f"{conflict.a}/{conflict.b}", name, f"{s}", f"must lie on the path (0 .. {paths[path]:.1f} m)", "compute conflict points anew")
+                yield Finding(
+                    f"{conflict.a}/{conflict.b}",
+                    name,
+                    f"{s}",
+                    f"must lie on the path (0 .. {paths[path]:.1f} m)",
+                    "compute conflict points anew",
+                )
 
 
 def _signals(code: IntersectionCode) -> Iterator[Finding]:
@@ -114,12 +163,26 @@ def _signals(code: IntersectionCode) -> Iterator[Finding]:
         if not 1 <= group.id <= 255:
             yield Finding(f"group {group.id}", "id", str(group.id), "must be 1 .. 255", "number groups from 1")
         if group.id not in used:
-            yield Finding(f"group {group.id}", "channels", str(group.channels), "controls nothing", "drop it, or bind it to its movements", "warning")
+            yield Finding(
+                f"group {group.id}",
+                "channels",
+                str(group.channels),
+                "controls nothing",
+                "drop it, or bind it to its movements",
+                "warning",
+            )
     left = {c.from_lane for c in code.connections}
     roles = {link.id: link.role for link in code.links}
     for lane in code.lanes:
         if roles[lane.link] == "ingress" and lane.use == "vehicle" and lane.id not in left:
-            yield Finding(lane.id, "connections", "none", "an ingress lane leads somewhere", "add its connections, or drop it", "warning")
+            yield Finding(
+                lane.id,
+                "connections",
+                "none",
+                "an ingress lane leads somewhere",
+                "add its connections, or drop it",
+                "warning",
+            )
 
 
 def distance(a: Point, b: Point) -> float:
@@ -129,4 +192,4 @@ def distance(a: Point, b: Point) -> float:
 
 def length(points: tuple[Point, ...]) -> float:
     """Return m along a line."""
-    return sum(distance(a, b) for a, b in zip(points[:-1], points[1:], strict=True))
+    return sum(distance(a, b) for a, b in itertools.pairwise(points))

@@ -22,10 +22,14 @@ def gate(world: World) -> tuple[str | None, str | None]:
     elif world.signal_age > SIGNAL_AGE:
         signal = f"signal states are {world.signal_age / 1e9:.1f} s old; at most {SIGNAL_AGE / 1e9:.1f} s is used"
     elif world.signals.revision != world.code.code.revision:
-        signal = (f"signal states refer to code revision {world.signals.revision}, "
-                  f"the code in force is revision {world.code.code.revision}")
+        signal = (
+            f"signal states refer to code revision {world.signals.revision}, "
+            f"the code in force is revision {world.code.code.revision}"
+        )
     if world.perception_age > PERCEPTION_AGE:
-        perception = f"perception is {world.perception_age / 1e9:.1f} s old; at most {PERCEPTION_AGE / 1e9:.1f} s is used"
+        perception = (
+            f"perception is {world.perception_age / 1e9:.1f} s old; at most {PERCEPTION_AGE / 1e9:.1f} s is used"
+        )
     return signal, perception
 
 
@@ -42,6 +46,18 @@ def plan(world: World) -> list[Candidate]:
         out += pedestrian.plan(world) + queue.plan(world, times)
     out += hazard.plan(world)
     target = f"intersection:{world.code.code.id}"
-    out += [Candidate(AdvisoryKind.DEGRADED, target, 2, 1.0, "{why}", {"why": "; ".join(why for why in (signal, perception) if why)})
-            ] if signal or perception else []
+    out += (
+        [
+            Candidate(
+                AdvisoryKind.DEGRADED,
+                target,
+                2,
+                1.0,
+                "{why}",
+                {"why": "; ".join(why for why in (signal, perception) if why)},
+            )
+        ]
+        if signal or perception
+        else []
+    )
     return out

@@ -25,8 +25,24 @@ PAIR = np.dtype([("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("s_a",
 
 
 @njit(cache=True)
-def _pairs(rows: Any, head: Any, after: Any, connection: Any, at: Any, speed: Any, length: Any, conf_start: Any, conf_other: Any, conf_s: Any,
-           conf_s_other: Any, conf_type: Any, conf_yield: Any, ttc_max: float, pet_max: float, out: Any) -> int:
+def _pairs(
+    rows: Any,
+    head: Any,
+    after: Any,
+    connection: Any,
+    at: Any,
+    speed: Any,
+    length: Any,
+    conf_start: Any,
+    conf_other: Any,
+    conf_s: Any,
+    conf_s_other: Any,
+    conf_type: Any,
+    conf_yield: Any,
+    ttc_max: float,
+    pet_max: float,
+    out: Any,
+) -> int:
     n = 0
     for a in rows:
         i = connection[a]
@@ -57,7 +73,9 @@ def plan(world: World) -> list[Candidate]:
     inside = world.path >= code.n_lanes
     at = np.where(inside, world.s, -world.to_stop - world.tracks["length"] / 2)
     speed = np.maximum(world.speed, SLOWEST)
-    entering = (world.connection >= 0) & ((inside & (world.to_stop < 0)) | ((world.to_stop > 0) & (world.to_stop < APPROACH)))
+    entering = (world.connection >= 0) & (
+        (inside & (world.to_stop < 0)) | ((world.to_stop > 0) & (world.to_stop < APPROACH))
+    )
     rows = np.flatnonzero(entering & (inside | _may_go(world)))
     if len(rows) < 2:
         return []
@@ -65,16 +83,36 @@ def plan(world: World) -> list[Candidate]:
     for row in rows:
         after[row], head[world.connection[row]] = head[world.connection[row]], row
     pairs = np.zeros(4 * len(rows), PAIR)
-    found = _pairs(rows, head, after, world.connection, at, speed, world.tracks["length"].astype(np.float64), code.conf_start, code.conf_other,
-                   code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, TTC, PET, pairs)
+    found = _pairs(
+        rows,
+        head,
+        after,
+        world.connection,
+        at,
+        speed,
+        world.tracks["length"].astype(np.float64),
+        code.conf_start,
+        code.conf_other,
+        code.conf_s,
+        code.conf_s_other,
+        code.conf_type,
+        code.conf_yield,
+        TTC,
+        PET,
+        pairs,
+    )
     return _warnings(world, pairs[:found], at)
 
 
 def _may_go(world: World) -> NDArray[np.bool_]:
     """Return whether each track's signal lets it go; a movement without a signal may."""
     group = np.where(world.connection >= 0, world.code.conn_group[np.maximum(world.connection, 0)], -1)
-    state = np.where(group >= 0, world.signals.state[np.maximum(group, 0)], SignalState.GREEN_PERMISSIVE) if len(world.signals.state) else group
-    return (state != SignalState.RED) & (state != SignalState.RED_FLASH) & (state != SignalState.UNKNOWN)
+    state = (
+        np.where(group >= 0, world.signals.state[np.maximum(group, 0)], SignalState.GREEN_PERMISSIVE)
+        if len(world.signals.state)
+        else group
+    )
+    return np.asarray((state != SignalState.RED) & (state != SignalState.RED_FLASH) & (state != SignalState.UNKNOWN))
 
 
 def _warnings(world: World, pairs: NDArray[Any], at: NDArray[np.float64]) -> list[Candidate]:
@@ -83,7 +121,10 @@ def _warnings(world: World, pairs: NDArray[Any], at: NDArray[np.float64]) -> lis
         a, b = int(pair["a"]), int(pair["b"])
         yields, goes = (a, b) if pair["a_yields"] else (b, a)
         inside = world.to_stop[yields] <= 0.0
-        can_stop = not inside and required_deceleration(float(world.speed[yields]), float(world.to_stop[yields]), 0.5, 0.0) < STOPPABLE
+        can_stop = (
+            not inside
+            and required_deceleration(float(world.speed[yields]), float(world.to_stop[yields]), 0.5, 0.0) < STOPPABLE
+        )
         if can_stop:
             continue
         for own, other in ((yields, goes), (goes, yields)):
@@ -91,9 +132,23 @@ def _warnings(world: World, pairs: NDArray[Any], at: NDArray[np.float64]) -> lis
             if report < 0:
                 continue
             target = f"vehicle:{world.vehicles[report].id}"
-            out.setdefault(target, Candidate(
-                AdvisoryKind.COLLISION, target, severity_of(float(pair["ttc"])), float(min(world.tracks["existence"][a], world.tracks["existence"][b])),
-                "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
-                {"role": "give way to" if own == yields else "be ready to brake for", "ttc": float(pair["ttc"]), "pet": float(pair["pet"])},
-                (int(world.tracks["id"][own]), int(world.tracks["id"][other])), None, None, "slow_down"))
+            out.setdefault(
+                target,
+                Candidate(
+                    AdvisoryKind.COLLISION,
+                    target,
+                    severity_of(float(pair["ttc"])),
+                    float(min(world.tracks["existence"][a], world.tracks["existence"][b])),
+                    "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
+                    {
+                        "role": "give way to" if own == yields else "be ready to brake for",
+                        "ttc": float(pair["ttc"]),
+                        "pet": float(pair["pet"]),
+                    },
+                    (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
+                    None,
+                    None,
+                    "slow_down",
+                ),
+            )
     return list(out.values())

@@ -11,7 +11,12 @@ from ..schema import Advisory, AdvisoryKind, Inputs
 from ..world import World
 from .candidate import Candidate
 
-VALID = {AdvisoryKind.GLOSA: 2000 * MS, AdvisoryKind.QUEUE: 1000 * MS, AdvisoryKind.HAZARD: 2000 * MS, AdvisoryKind.DEGRADED: 2000 * MS}
+VALID = {
+    AdvisoryKind.GLOSA: 2000 * MS,
+    AdvisoryKind.QUEUE: 1000 * MS,
+    AdvisoryKind.HAZARD: 2000 * MS,
+    AdvisoryKind.DEGRADED: 2000 * MS,
+}
 SAFETY = 1000 * MS  # validity of every other kind
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
@@ -58,13 +63,33 @@ class Discipline:
 
     def _advisory(self, world: World, c: Candidate, valid_until: int) -> Advisory:
         self._count += 1
-        inputs = Inputs(world.code.code.revision, world.signals.seq if world.signals.t else None, c.tracks, world.t_sensor, world.t_rx)
-        return Advisory(f"{world.code.code.id}-{self._count}", c.kind, world.code.code.id, c.target, c.severity, round(c.confidence, 3),
-                        c.reason.format(**c.facts), world.t, valid_until, inputs,
-                        None if c.speed is None else round(c.speed, 2), None if c.distance is None else round(c.distance, 1), c.behaviour)
+        inputs = Inputs(
+            world.code.code.revision,
+            world.signals.seq if world.signals.t else None,
+            c.tracks,
+            world.t_sensor,
+            world.t_rx,
+        )
+        return Advisory(
+            f"{world.code.code.id}-{self._count}",
+            c.kind,
+            world.code.code.id,
+            c.target,
+            c.severity,
+            round(c.confidence, 3),
+            c.reason.format(**c.facts),
+            world.t,
+            valid_until,
+            inputs,
+            None if c.speed is None else round(c.speed, 2),
+            None if c.distance is None else round(c.distance, 1),
+            c.behaviour,
+        )
 
 
 def _consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop speed advice for whoever is told to stop or brake at the same time."""
     braking = {c.target for c in candidates if c.kind in STOPS and c.severity < 2}
-    return [c for c in candidates if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour == "stop"]
+    return [
+        c for c in candidates if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour == "stop"
+    ]

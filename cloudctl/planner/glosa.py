@@ -30,7 +30,7 @@ def cruise_speed(distance: float, speed: float, arrival: float, deceleration: fl
 def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
     code, signals = world.code, world.signals
-    green, left, start, _ = green_windows(world)
+    _green, left, start, _ = green_windows(world)
     out = []
     for vehicle, row in zip(world.vehicles, world.rows, strict=True):
         distance, connection = float(world.to_stop[row]), int(world.connection[row])
@@ -39,16 +39,36 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         group = int(code.conn_group[connection])
         if group < 0 or signals.confidence[group] < MIN_CONFIDENCE or _spread(world, group) > MAX_SPREAD:
             continue
-        limit = float(code.lane_speed[world.path[row]]) if world.path[row] < code.n_lanes else float(code.conn_speed[connection])
+        limit = (
+            float(code.lane_speed[world.path[row]])
+            if world.path[row] < code.n_lanes
+            else float(code.conn_speed[connection])
+        )
         time, speed = float(passing.time[row]), max(float(world.speed[row]), 0.0)
-        facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance, "ahead": int(passing.ahead[row]), "time": time}
+        facts: dict[str, object] = {
+            "group": int(code.group_ids[group]),
+            "distance": distance,
+            "ahead": int(passing.ahead[row]),
+            "time": time,
+        }
         track = (int(world.tracks["id"][row]),)
         target = f"vehicle:{vehicle.id}"
         if passing.now[row]:
             facts["left"] = float(left[group])
-            out.append(Candidate(AdvisoryKind.GLOSA, target, 2, float(signals.confidence[group]),
-                                 "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go",
-                                 facts, track, limit, distance, "keep" if speed > limit - 1.0 else "speed_up"))
+            out.append(
+                Candidate(
+                    AdvisoryKind.GLOSA,
+                    target,
+                    2,
+                    float(signals.confidence[group]),
+                    "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go",
+                    facts,
+                    track,
+                    limit,
+                    distance,
+                    "keep" if speed > limit - 1.0 else "speed_up",
+                )
+            )
             continue
         if time >= FAR:
             continue
@@ -60,9 +80,24 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         elif advised >= V_MIN:
             behaviour = "slow_down"
         else:
-            behaviour, words = "stop", "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-        out.append(Candidate(AdvisoryKind.GLOSA, target, 2, float(signals.confidence[group]), words, facts, track,
-                             None if behaviour == "stop" else advised, distance, behaviour))
+            behaviour, words = (
+                "stop",
+                "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m",
+            )
+        out.append(
+            Candidate(
+                AdvisoryKind.GLOSA,
+                target,
+                2,
+                float(signals.confidence[group]),
+                words,
+                facts,
+                track,
+                None if behaviour == "stop" else advised,
+                distance,
+                behaviour,
+            )
+        )
     return out
 
 

@@ -15,7 +15,18 @@ def plan(world: World) -> list[Candidate]:
         for vehicle, row in zip(world.vehicles, world.rows, strict=True):
             ahead = (hazard.s[0] if hazard.s else 0.0) - float(world.s[row])
             if lane >= 0 and world.path[row] == lane and 0.0 < ahead < RANGE:
-                out.append(Candidate(AdvisoryKind.HAZARD, f"vehicle:{vehicle.id}", 2, 0.9, "{kind} {ahead:.0f} m ahead on your lane. {text}",
-                                     {"kind": hazard.kind, "ahead": ahead, "text": hazard.text}, (int(world.tracks["id"][row]),),
-                                     None, ahead, "slow_down"))
+                out.append(
+                    Candidate(
+                        AdvisoryKind.HAZARD,
+                        f"vehicle:{vehicle.id}",
+                        2,
+                        0.9,
+                        "{kind} {ahead:.0f} m ahead on your lane. {text}",
+                        {"kind": hazard.kind, "ahead": ahead, "text": hazard.text},
+                        (int(world.tracks["id"][row]),),
+                        None,
+                        ahead,
+                        "slow_down",
+                    )
+                )
     return out

@@ -30,8 +30,23 @@ class Passing(NamedTuple):
 
 
 @njit(cache=True)
-def _sweep(order: Any, lane: Any, to_stop: Any, speed: Any, limit: Any, length: Any, group: Any,
-           green: Any, left: Any, start: Any, duration: Any, time: Any, ahead: Any, now: Any, tail: Any) -> None:
+def _sweep(
+    order: Any,
+    lane: Any,
+    to_stop: Any,
+    speed: Any,
+    limit: Any,
+    length: Any,
+    group: Any,
+    green: Any,
+    left: Any,
+    start: Any,
+    duration: Any,
+    time: Any,
+    ahead: Any,
+    now: Any,
+    tail: Any,
+) -> None:
     last_lane, last_time, count, standing = -1, -FAR, 0, True
     for i in order:
         if lane[i] != last_lane:
@@ -70,14 +85,32 @@ def passing(world: World) -> Passing:
     time, ahead, now = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_)
     tail = np.zeros(max(code.n_lanes, 1))
     on_approach = (world.to_stop > -0.5) & (world.path >= 0)
-    lane = np.where(world.connection >= 0, code.conn_from[np.maximum(world.connection, 0)] if code.n_conns else -1, world.path)
+    lane = np.where(
+        world.connection >= 0, code.conn_from[np.maximum(world.connection, 0)] if code.n_conns else -1, world.path
+    )
     rows = np.flatnonzero(on_approach & (lane < code.n_lanes))
     if not len(rows):
         return Passing(time, ahead, now, tail)
     order = rows[np.lexsort((world.to_stop[rows], lane[rows]))]
-    group = np.where(world.connection >= 0, code.conn_group[np.maximum(world.connection, 0)] if code.n_conns else -1, _group_of_lane(world, lane))
-    _sweep(order, lane, world.to_stop, world.speed, code.lane_speed[np.clip(lane, 0, code.n_lanes - 1)].astype(np.float64),
-           world.tracks["length"].astype(np.float64), group, *green_windows(world), time, ahead, now, tail)
+    group = np.where(
+        world.connection >= 0,
+        code.conn_group[np.maximum(world.connection, 0)] if code.n_conns else -1,
+        _group_of_lane(world, lane),
+    )
+    _sweep(
+        order,
+        lane,
+        world.to_stop,
+        world.speed,
+        code.lane_speed[np.clip(lane, 0, code.n_lanes - 1)].astype(np.float64),
+        world.tracks["length"].astype(np.float64),
+        group,
+        *green_windows(world),
+        time,
+        ahead,
+        now,
+        tail,
+    )
     return Passing(time, ahead, now, tail)
 
 
@@ -89,7 +122,12 @@ def green_windows(world: World) -> tuple[Any, Floats, Floats, Floats]:
     left = np.where(green, seconds(signals.min_end, world.t), 0.0)
     red_ends = np.where(green | np.isin(state, YELLOW), NEVER, signals.max_end)
     starts = np.where(signals.next_green != NEVER, signals.next_green, red_ends)
-    return green, left, seconds(starts, world.t), np.where(signals.next_duration == NEVER, FAR, signals.next_duration / 1e9)
+    return (
+        green,
+        left,
+        seconds(starts, world.t),
+        np.where(signals.next_duration == NEVER, FAR, signals.next_duration / 1e9),
+    )
 
 
 def seconds(at: Ints, t: int) -> Floats:

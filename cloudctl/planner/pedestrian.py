@@ -36,14 +36,26 @@ def plan(world: World) -> list[Candidate]:
         best = _nearest(world, row, connection, at, speed, walkers[walkers != row])
         if best is not None:
             ttc, pet, walker, distance = best
-            out.append(Candidate(AdvisoryKind.PEDESTRIAN, f"vehicle:{vehicle.id}", severity_of(ttc), float(world.tracks["existence"][walker]),
-                                 "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
-                                 {"who": ObjectClass(int(kinds[walker])).name.lower(), "distance": distance, "ttc": ttc, "pet": pet},
-                                 (int(world.tracks["id"][row]), int(world.tracks["id"][walker])), None, distance, "slow_down"))
+            out.append(
+                Candidate(
+                    AdvisoryKind.PEDESTRIAN,
+                    f"vehicle:{vehicle.id}",
+                    severity_of(ttc),
+                    float(world.tracks["existence"][walker]),
+                    "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
+                    {"who": ObjectClass(int(kinds[walker])).name.lower(), "distance": distance, "ttc": ttc, "pet": pet},
+                    (int(world.tracks["id"][row]), int(world.tracks["id"][walker])),
+                    None,
+                    distance,
+                    "slow_down",
+                )
+            )
     return out
 
 
-def _nearest(world: World, row: int, connection: int, at: float, speed: float, walkers: np.ndarray) -> tuple[float, float, int, float] | None:
+def _nearest(
+    world: World, row: int, connection: int, at: float, speed: float, walkers: np.ndarray
+) -> tuple[float, float, int, float] | None:
     code, tracks = world.code, world.tracks
     half = float(tracks["length"][row]) / 2
     best: tuple[float, float, int, float] | None = None
@@ -58,7 +70,9 @@ def _nearest(world: World, row: int, connection: int, at: float, speed: float, w
         walk = np.maximum(np.hypot(vx, vy), SLOWEST_WALK)
         closest = (dx * vx + dy * vy) / walk**2
         miss = np.hypot(dx - vx * closest, dy - vy * closest)
-        near = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON) | (np.hypot(dx, dy) < HALF_WIDTH)
+        near = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON) | (
+            np.hypot(dx, dy) < HALF_WIDTH
+        )
         for j in np.flatnonzero(near):
             come, gone = closest[j] - HALF_WIDTH / walk[j], closest[j] + HALF_WIDTH / walk[j]
             pet = max(enter, come) - min(leave, gone)
@@ -72,4 +86,7 @@ def _point(world: World, connection: int, s: float) -> tuple[float, float]:
     code = world.code
     path = code.n_lanes + connection
     a, b = int(code.path_start[path]), int(code.path_start[path + 1])
-    return (float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 0])), float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 1])))
+    return (
+        float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 0])),
+        float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 1])),
+    )

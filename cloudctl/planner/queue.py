@@ -23,7 +23,18 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
             continue
         needed = required_deceleration(speed, gap, reaction=0.5 if vehicle.state.automated else 1.0)
         if needed > NOTIFY:
-            out.append(Candidate(AdvisoryKind.QUEUE, f"vehicle:{vehicle.id}", severity_of(gap / speed) if needed > WARN else 2, 0.9,
-                                 "standing queue {gap:.0f} m ahead, its tail {tail:.0f} m before the stop line",
-                                 {"gap": gap, "tail": tail}, (int(world.tracks["id"][row]),), None, gap, "slow_down"))
+            out.append(
+                Candidate(
+                    AdvisoryKind.QUEUE,
+                    f"vehicle:{vehicle.id}",
+                    severity_of(gap / speed) if needed > WARN else 2,
+                    0.9,
+                    "standing queue {gap:.0f} m ahead, its tail {tail:.0f} m before the stop line",
+                    {"gap": gap, "tail": tail},
+                    (int(world.tracks["id"][row]),),
+                    None,
+                    gap,
+                    "slow_down",
+                )
+            )
     return out

@@ -35,12 +35,27 @@ def plan(world: World) -> list[Candidate]:
         if needed <= WARN:
             continue
         arrival = distance / speed
-        facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance, "needed": min(needed, 9.9), "arrival": arrival}
+        facts: dict[str, object] = {
+            "group": int(code.group_ids[group]),
+            "distance": distance,
+            "needed": min(needed, 9.9),
+            "arrival": arrival,
+        }
         if vehicle is not None:
-            out.append(Candidate(AdvisoryKind.RED_LIGHT, f"vehicle:{vehicle.id}", 0 if needed > CRITICAL else 1 if needed > STRONG else 2,
-                                 float(world.tracks["existence"][row]),
-                                 "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
-                                 facts, (int(world.tracks["id"][row]),), 0.0, distance, "stop"))
+            out.append(
+                Candidate(
+                    AdvisoryKind.RED_LIGHT,
+                    f"vehicle:{vehicle.id}",
+                    0 if needed > CRITICAL else 1 if needed > STRONG else 2,
+                    float(world.tracks["existence"][row]),
+                    "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
+                    facts,
+                    (int(world.tracks["id"][row]),),
+                    0.0,
+                    distance,
+                    "stop",
+                )
+            )
         if needed > CRITICAL:
             out += _crossing(world, row, connection, arrival)
     return out
@@ -55,12 +70,16 @@ def _red_at(world: World, group: int, green: object, left: object, start: object
         return False
     opens = float(start[group])  # type: ignore[index]
     low = float(world.signals.min_end[group] - world.t) / 1e9
-    return state in (SignalState.RED, SignalState.RED_FLASH) and arrival < min(opens, low) if low < 1e8 else arrival < opens
+    return (
+        state in (SignalState.RED, SignalState.RED_FLASH) and arrival < min(opens, low)
+        if low < 1e8
+        else arrival < opens
+    )
 
 
 def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
     code = world.code
-    foes = code.conf_other[code.conf_start[connection]:code.conf_start[connection + 1]]
+    foes = code.conf_other[code.conf_start[connection] : code.conf_start[connection + 1]]
     out = []
     for vehicle, row in zip(world.vehicles, world.rows, strict=True):
         distance = float(world.to_stop[row])
@@ -68,8 +87,18 @@ def _crossing(world: World, violator: int, connection: int, arrival: float) -> l
             continue
         if int(code.conn_group[world.connection[row]]) == int(code.conn_group[connection]):
             continue
-        out.append(Candidate(AdvisoryKind.RED_LIGHT_CROSSING, f"vehicle:{vehicle.id}", severity_of(arrival), 0.8,
-                             "a vehicle {distance:.0f} m from its red light is not stopping and will cross your path in {arrival:.1f} s",
-                             {"distance": float(world.to_stop[violator]), "arrival": arrival},
-                             (int(world.tracks["id"][violator]), int(world.tracks["id"][row])), None, distance, "slow_down"))
+        out.append(
+            Candidate(
+                AdvisoryKind.RED_LIGHT_CROSSING,
+                f"vehicle:{vehicle.id}",
+                severity_of(arrival),
+                0.8,
+                "a vehicle {distance:.0f} m from its red light is not stopping and will cross your path in {arrival:.1f} s",
+                {"distance": float(world.to_stop[violator]), "arrival": arrival},
+                (int(world.tracks["id"][violator]), int(world.tracks["id"][row])),
+                None,
+                distance,
+                "slow_down",
+            )
+        )
     return out

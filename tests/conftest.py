@@ -1,0 +1,19 @@
+"""What several tests share: a shipped code, a made-up scene on it, keys."""
+
+import pytest
+
+from bench.scene import Scene
+from cloudctl import codes, maps
+from cloudctl.codes import CompiledCode, compile_code
+
+
+@pytest.fixture(scope="session")
+def code() -> CompiledCode:
+    """The shipped four-leg intersection."""
+    return compile_code(codes.load(maps.path("intersection.json")))
+
+
+@pytest.fixture
+def scene(code: CompiledCode) -> Scene:
+    """Thirty road users on its lanes."""
+    return Scene(code, 30)
