@@ -62,7 +62,9 @@ class Gateway:
         self._seq: dict[tuple[str, str], int] = {}
         self._synced = 0
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode: dict[bytes, Callable[[bytes], Any]] = {code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()}
+        self._decode: dict[bytes, Callable[[bytes], Any]] = {
+            code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()
+        }
         self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key))
         self._hello()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .citycode import CityCodeError, check
 from .compile import ROLES, TURNS, USES
-from .model import CodeError, Connection, Lane, Finding, IntersectionCode, Point, parse, read
+from .model import CodeError, Connection, Finding, IntersectionCode, Lane, Point, parse, read
 
 MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
 MAX_REACH = 5000.0  # m from the reference point
