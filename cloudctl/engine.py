@@ -297,6 +297,7 @@ class Engine:
             place.reports,
             place.t_sensor,
             place.t_rx,
+            place.latest,
         )
         place.latest = snapshot
         said = place.discipline.choose(snapshot, planner.plan(snapshot))

@@ -68,6 +68,7 @@ class World:
     s: Floats
     lateral: Floats
     speed: Floats  # m/s along the path
+    accel: Floats  # m/s^2 along it, smoothed over about half a second; 0 for a track not seen before
     to_stop: Floats  # m from the front bumper to the stop line it leads to; nan where it leads to none; negative inside
     connection: Ints  # the movement each track will take or is on; -1 not known
     t_sensor: int
@@ -88,8 +89,9 @@ def build(
     reports: Mapping[int, Report],
     t_sensor: int,
     t_rx: int,
+    previous: World | None = None,
 ) -> World:
-    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them."""
+    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     for row, vehicle in zip(rows, vehicles, strict=True):
@@ -110,12 +112,29 @@ def build(
         s,
         lateral,
         speed,
+        _acceleration(t, tracks, previous),
         to_stop,
         connection,
         t_sensor,
         t_rx,
         t - t_sensor,
     )
+
+
+SMOOTH_S = 0.4  # s
+
+
+def _acceleration(t: int, tracks: NDArray[Any], previous: World | None) -> Floats:
+    """Return m/s^2 in each track's own direction, from its speed now and in the snapshot before."""
+    if previous is None or not len(previous.tracks) or t <= previous.t:
+        return np.zeros(len(tracks))
+    dt = (t - previous.t) / 1e9
+    at = np.minimum(np.searchsorted(previous.tracks["id"], tracks["id"]), len(previous.tracks) - 1)
+    known = previous.tracks["id"][at] == tracks["id"]
+    now = np.hypot(tracks["vx"], tracks["vy"]).astype(np.float64)
+    then = np.hypot(previous.tracks["vx"], previous.tracks["vy"])[at]
+    share = min(dt / SMOOTH_S, 1.0)
+    return np.where(known, previous.accel[at] + share * ((now - then) / dt - previous.accel[at]), 0.0)
 
 
 def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[Report], list[int], Ints]:

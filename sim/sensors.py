@@ -66,24 +66,23 @@ class RsuModel:
         radius, angle = reach * np.sqrt(rng.random(false)), 2 * np.pi * rng.random(false)
         far = np.full(false, np.nan)
         return {
-            "id": np.r_[rows, np.full(false, 9999)],
-            "x": np.r_[xy[rows, 0] + sigma * rng.standard_normal(n), radius * np.cos(angle)],
-            "y": np.r_[xy[rows, 1] + sigma * rng.standard_normal(n), radius * np.sin(angle)],
-            "vx": np.r_[velocity[:, 0] + noise.velocity * rng.standard_normal(n), far],
-            "vy": np.r_[velocity[:, 1] + noise.velocity * rng.standard_normal(n), far],
-            "heading": np.r_[self._heading(truth.heading[rows]) + 0.05 * rng.standard_normal(n), far],
-            "length": np.r_[
-                truth.length[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 2.0)
-            ],
-            "width": np.r_[
-                truth.width[rows] * (1 + noise.size * rng.standard_normal(n)).clip(0.5, 1.5), np.full(false, 1.0)
-            ],
-            "var_x": np.r_[sigma**2, np.full(false, 0.2)],
-            "var_y": np.r_[sigma**2, np.full(false, 0.2)],
+            "id": np.concatenate([rows, np.full(false, 9999)]),
+            "x": np.concatenate([xy[rows, 0] + sigma * rng.standard_normal(n), radius * np.cos(angle)]),
+            "y": np.concatenate([xy[rows, 1] + sigma * rng.standard_normal(n), radius * np.sin(angle)]),
+            "vx": np.concatenate([velocity[:, 0] + noise.velocity * rng.standard_normal(n), far]),
+            "vy": np.concatenate([velocity[:, 1] + noise.velocity * rng.standard_normal(n), far]),
+            "heading": np.concatenate([self._heading(truth.heading[rows]) + 0.05 * rng.standard_normal(n), far]),
+            "length": np.concatenate([truth.length[rows] * self._size_error(n), np.full(false, 2.0)]),
+            "width": np.concatenate([truth.width[rows] * self._size_error(n), np.full(false, 1.0)]),
+            "var_x": np.concatenate([sigma**2, np.full(false, 0.2)]),
+            "var_y": np.concatenate([sigma**2, np.full(false, 0.2)]),
             "cov_xy": np.zeros(n + false),
-            "confidence": np.r_[0.7 + 0.3 * rng.random(n), 0.3 + 0.4 * rng.random(false)],
-            "class": np.r_[kinds, np.full(false, ObjectClass.UNKNOWN)],
+            "confidence": np.concatenate([0.7 + 0.3 * rng.random(n), 0.3 + 0.4 * rng.random(false)]),
+            "class": np.concatenate([kinds, np.full(false, ObjectClass.UNKNOWN)]),
         }
+
+    def _size_error(self, n: int) -> np.ndarray:
+        return np.clip(1 + self.noise.size * self._rng.standard_normal(n), 0.5, 1.5)
 
     def leaves(self, t: int) -> int:
         """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""

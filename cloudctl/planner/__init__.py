@@ -41,7 +41,7 @@ def plan(world: World) -> list[Candidate]:
     if signal is None:
         out += glosa.plan(world, times)
         if perception is None:
-            out += red_light.plan(world) + collision.plan(world)
+            out += red_light.plan(world, times) + collision.plan(world)
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times)
     out += hazard.plan(world)

@@ -10,7 +10,7 @@ from math import sqrt
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
-from .passing import FAR, Passing, green_windows
+from .passing import FAR, Passing
 
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
@@ -30,7 +30,7 @@ def cruise_speed(distance: float, speed: float, arrival: float, deceleration: fl
 def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
     code, signals = world.code, world.signals
-    _green, left, start, _ = green_windows(world)
+    windows = passing.windows
     out = []
     for vehicle, row in zip(world.vehicles, world.rows, strict=True):
         distance, connection = float(world.to_stop[row]), int(world.connection[row])
@@ -54,7 +54,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         track = (int(world.tracks["id"][row]),)
         target = f"vehicle:{vehicle.id}"
         if passing.now[row]:
-            facts["left"] = float(left[group])
+            facts["left"] = float(windows.left[group])
             out.append(
                 Candidate(
                     AdvisoryKind.GLOSA,
@@ -72,7 +72,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
             continue
         if time >= FAR:
             continue
-        facts["opens"] = float(start[group])
+        facts["opens"] = float(windows.start[group])
         advised = min(cruise_speed(distance, max(speed, V_MIN), time), limit)
         words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
         if advised >= limit - 0.3:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ..matching import Floats, Ints
 from ..world import GREEN, NEVER, YELLOW, World
@@ -18,6 +19,17 @@ LOST = 2.0  # s lost at the start of green by the first vehicle of a standing qu
 MARGIN = 1.0  # s kept from both ends of green
 STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue
 FAR = 1e9  # s
+IS_GREEN = np.isin(np.arange(256), GREEN)
+IS_YELLOW = np.isin(np.arange(256), YELLOW)
+
+
+class Windows(NamedTuple):
+    """One row a signal group, times in s from now, FAR where not known."""
+
+    green: NDArray[np.bool_]  # it shows green now
+    left: Floats  # until that ends, at the earliest
+    start: Floats  # until the next green begins, at the latest
+    duration: Floats  # how long that is likely to last
 
 
 class Passing(NamedTuple):
@@ -27,6 +39,7 @@ class Passing(NamedTuple):
     ahead: Ints
     now: Any  # bool[n]: it passes in the green that shows now
     tail: Floats  # float64[n_lanes]: m from the stop line to the tail of the standing queue of each ingress lane
+    windows: Windows
 
 
 @njit(cache=True)
@@ -83,14 +96,14 @@ def passing(world: World) -> Passing:
     """Sweep every ingress lane once; O(n log n) in the tracks."""
     code, n = world.code, len(world.tracks)
     time, ahead, now = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_)
-    tail = np.zeros(max(code.n_lanes, 1))
+    tail, windows = np.zeros(max(code.n_lanes, 1)), green_windows(world)
     on_approach = (world.to_stop > -0.5) & (world.path >= 0)
     lane = np.where(
         world.connection >= 0, code.conn_from[np.maximum(world.connection, 0)] if code.n_conns else -1, world.path
     )
     rows = np.flatnonzero(on_approach & (lane < code.n_lanes))
     if not len(rows):
-        return Passing(time, ahead, now, tail)
+        return Passing(time, ahead, now, tail, windows)
     order = rows[np.lexsort((world.to_stop[rows], lane[rows]))]
     group = np.where(
         world.connection >= 0,
@@ -105,24 +118,24 @@ def passing(world: World) -> Passing:
         code.lane_speed[np.clip(lane, 0, code.n_lanes - 1)].astype(np.float64),
         world.tracks["length"].astype(np.float64),
         group,
-        *green_windows(world),
+        *windows,
         time,
         ahead,
         now,
         tail,
     )
-    return Passing(time, ahead, now, tail)
+    return Passing(time, ahead, now, tail, windows)
 
 
-def green_windows(world: World) -> tuple[Any, Floats, Floats, Floats]:
-    """Return per group: is it green, s until that ends at the earliest, s until the next green begins at the latest, its length s."""
+def green_windows(world: World) -> Windows:
+    """Return what each signal group lets through, now and next."""
     signals = world.signals
     state = signals.state
-    green = np.isin(state, GREEN)
+    green = IS_GREEN[state]
     left = np.where(green, seconds(signals.min_end, world.t), 0.0)
-    red_ends = np.where(green | np.isin(state, YELLOW), NEVER, signals.max_end)
+    red_ends = np.where(green | IS_YELLOW[state], NEVER, signals.max_end)
     starts = np.where(signals.next_green != NEVER, signals.next_green, red_ends)
-    return (
+    return Windows(
         green,
         left,
         seconds(starts, world.t),

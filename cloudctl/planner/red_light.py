@@ -1,38 +1,40 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
 a_req = v^2 / (2 (d - v tr - 2 m)) against 2.0 (warn), 3.0 (strong) and 3.4 m/s^2 (critical; SUMO's DRAC thresholds). Given only when
-the light will be red at the earliest arrival. Beyond stopping (d <= v tr + 2 m), crossing traffic is warned instead.
+the light is sure to be red at the earliest arrival and the driver is not braking half as hard as stopping takes. Crossing traffic is
+warned of whoever is past stopping: v^2 / (2 d), no reaction left, above 6 m/s^2, and not braking at half of that.
 """
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import GREEN, World
 from .candidate import Candidate, required_deceleration, severity_of
-from .passing import green_windows
+from .passing import Passing
 
 WARN, STRONG, CRITICAL = 2.0, 3.0, 3.4  # m/s^2
+PAST_STOPPING = 6.0  # m/s^2; harder than road users brake
 RANGE = 120.0  # m
 SLOWEST = 3.0  # m/s
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
-def plan(world: World) -> list[Candidate]:
+def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
     code = world.code
-    green, left, start, _ = green_windows(world)
     out: list[Candidate] = []
     for row in range(len(world.tracks)):
         connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
         if connection < 0 or not 0.0 < distance < RANGE or speed < SLOWEST:
             continue
         group = int(code.conn_group[connection])
-        if group < 0 or not _red_at(world, group, green, left, start, distance / speed):
+        if group < 0 or not _red_at(world, group, float(passing.windows.start[group]), distance / speed):
             continue
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None
         reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
         needed = required_deceleration(speed, distance, reaction)
-        if needed <= WARN:
+        braking = -float(world.accel[row])
+        if needed <= WARN or braking > 0.5 * min(needed, 9.0):
             continue
         arrival = distance / speed
         facts: dict[str, object] = {
@@ -56,19 +58,18 @@ def plan(world: World) -> list[Candidate]:
                     "stop",
                 )
             )
-        if needed > CRITICAL:
+        if speed * speed / (2.0 * distance) > PAST_STOPPING and braking < 0.5 * PAST_STOPPING:
             out += _crossing(world, row, connection, arrival)
     return out
 
 
-def _red_at(world: World, group: int, green: object, left: object, start: object, arrival: float) -> bool:
+def _red_at(world: World, group: int, opens: float, arrival: float) -> bool:
     """Return whether the group is sure to be red `arrival` s from now."""
     state = int(world.signals.state[group])
     if state in (SignalState.UNKNOWN, SignalState.DARK, SignalState.YELLOW_FLASH):
         return False
     if state in GREEN:
         return False
-    opens = float(start[group])  # type: ignore[index]
     low = float(world.signals.min_end[group] - world.t) / 1e9
     return (
         state in (SignalState.RED, SignalState.RED_FLASH) and arrival < min(opens, low)
