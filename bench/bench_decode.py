@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.scene import Scene, corridor
 from bench.timing import interleaved, ratios
-from cloudctl import _core
+from cloudctl.fusion import decode_batch
 from cloudctl.schema import Perception
 
 
@@ -21,17 +21,17 @@ def run() -> str:
     block = bytes(msgspec.msgpack.decode(whole, type=Perception).objects)
     header = msgspec.msgpack.Decoder(Perception).decode
     many = [block] * 32
-    assert np.array_equal(_core.decode_batch([block])[0]["id"], _core.decode_batch([listed])[0]["id"])
+    assert np.array_equal(decode_batch([block])[0]["id"], decode_batch([listed])[0]["id"])
     took = interleaved(
         {
-            "block form": lambda: _core.decode_batch([block]),
-            "block form with its header": lambda: _core.decode_batch([bytes(header(whole).objects)]),
-            "list of maps": lambda: _core.decode_batch([listed]),
+            "block form": lambda: decode_batch([block]),
+            "block form with its header": lambda: decode_batch([bytes(header(whole).objects)]),
+            "list of maps": lambda: decode_batch([listed]),
             "list of maps, msgspec to dicts": lambda: msgspec.msgpack.decode(listed),
             "list of maps, msgpack to dicts": lambda: msgpack.unpackb(listed),
         }
     )
-    batch = interleaved({"batch": lambda: _core.decode_batch(many)})["batch"] / 32
+    batch = interleaved({"batch": lambda: decode_batch(many)})["batch"] / 32
     return (
         ratios(took, "block form")
         + f"\nblock form in a batch of 32: {batch:.2f} us a frame; must: block <= 5 us, list of maps <= 10 us"

@@ -5,10 +5,9 @@ from cloudctl.sim.show import table
 
 from bench.scene import Scene, corridor
 from bench.timing import interleaved
-from cloudctl import _core
 from cloudctl.client.gateway import pack
 from cloudctl.clock import MS
-from cloudctl.fusion import Fusion, update_batch
+from cloudctl.fusion import Fusion, decode_batch, update_batch
 
 
 def run() -> str:
@@ -16,7 +15,7 @@ def run() -> str:
     for n in (60, 240):
         scene = Scene(corridor()[0], n)
         frames = [
-            _core.decode_batch([b"\xc6" + len(block).to_bytes(4, "big") + block])[0]
+            decode_batch([b"\xc6" + len(block).to_bytes(4, "big") + block])[0]
             for block in (pack(scene.columns(k * 33 * MS)) for k in range(90))
         ]
         one = interleaved({"one": lambda frames=frames: _sequence(frames)}, rounds=5, repeat=3)["one"] / len(frames)

@@ -68,6 +68,10 @@ class Egress:
         self._held[key] = (advisory.valid_until, payload)
         return self._put(topic, payload)
 
+    def waiting(self) -> int:
+        """Return how many bytes wait in the socket."""
+        return int(self._transport.get_write_buffer_size()) if self._transport is not None else 0
+
     def signals(self, signals: Signals) -> None:
         """Send signal states; they are not kept."""
         if not self._put(MqttTopics.signals(signals.intersection), self._encode(signals)):
@@ -81,7 +85,7 @@ class Egress:
     def _put(self, topic: str, payload: bytes, retain: bool = False) -> bool:
         if not self.connected.is_set():
             return False
-        if self._transport is not None and self._transport.get_write_buffer_size() > MAX_UNSENT:
+        if self.waiting() > MAX_UNSENT:
             self._metrics.count("drop.slow_broker", topic.rpartition("/")[2])
             return False
         self._client.publish(topic, payload, qos=1 if retain else 0, retain=retain)

@@ -1,0 +1,62 @@
+"""Publish advisories through the node's egress, beside the vehicle client's own MQTT library: messages/s at QoS 0."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import aiomqtt
+import msgspec
+from cloudctl.sim.show import table
+
+from cloudctl import broker
+from cloudctl.clock import SECOND, WallClock, stopwatch
+from cloudctl.config import BrokerSection
+from cloudctl.egress import Egress
+from cloudctl.metrics import Metrics
+from cloudctl.schema import Advisory, AdvisoryKind, Inputs, MqttTopics
+
+MESSAGES = 3000
+
+
+def run() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        running = broker.start(Path(folder))
+        try:
+            ours, theirs = asyncio.run(measure(running))
+        finally:
+            running.stop()
+    rows = [["egress (gmqtt, expiry, kept for reconnection)", ours, ours / theirs], ["aiomqtt", theirs, 1.0]]
+    return table([f"to {running.name}", "messages/s", "x aiomqtt"], rows)
+
+
+async def measure(running: broker.Broker) -> tuple[float, float]:
+    """Return messages/s of both, medians of interleaved rounds."""
+    clock = WallClock()
+    egress = Egress(BrokerSection(port=running.port, version=running.version), clock, Metrics(), lambda *_: None)
+    egress.start()
+    await egress.connected.wait()
+    t = clock.now()
+    advisories = [
+        Advisory("x", AdvisoryKind.GLOSA, "X", f"vehicle:v{k % 500}", 2, 1.0, "why", t, t + 600 * SECOND, Inputs(1))
+        for k in range(MESSAGES)
+    ]
+    payloads = [msgspec.json.encode(advisory) for advisory in advisories]
+    protocol = aiomqtt.ProtocolVersion.V5 if running.version == 5 else aiomqtt.ProtocolVersion.V311
+    ours, theirs = [], []
+    async with aiomqtt.Client("127.0.0.1", running.port, protocol=protocol) as client:
+        for _ in range(5):
+            begin = stopwatch()
+            for advisory, payload in zip(advisories, payloads, strict=True):
+                egress.advise(advisory, payload)
+                if egress.waiting() > 65_536:
+                    await asyncio.sleep(0)
+            while egress.waiting():
+                await asyncio.sleep(0.0005)
+            ours.append(MESSAGES / (stopwatch() - begin) * SECOND)
+            begin = stopwatch()
+            for k, payload in enumerate(payloads):
+                await client.publish(MqttTopics.vehicle(f"v{k % 500}", "advisories"), payload)
+            theirs.append(MESSAGES / (stopwatch() - begin) * SECOND)
+    await egress.stop()
+    return median(ours), median(theirs)

@@ -1,0 +1,194 @@
+"""The whole loop at 1,000 perception frames/s of 60 objects, beside the same sockets and broker with no work between.
+
+Five intersections, three RSUs each, every frame planned and answered with an advisory. The floor is the node itself with its
+step replaced: decode the frame, publish one ready advisory. Rounds are taken in turn; latency is from the frame's own time in the
+producer to the advisory's arrival in a subscriber, each in a process of its own.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import socket
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import numpy as np
+from cloudctl.sim.show import table
+
+from bench.scene import Scene, corridor, encode
+from cloudctl import broker, codes, live
+from cloudctl.client.gateway import pack
+from cloudctl.clock import MS, SECOND, WallClock, sleep_until
+from cloudctl.config import BrokerSection, GatewaySection, NodeConfig, NodeSection, PlanSection
+from cloudctl.engine import Output
+from cloudctl.engine import encode as encode_advisory
+from cloudctl.fusion import decode_batch
+from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, MqttTopics, Perception
+from cloudctl.wire import Dealer, new_keys
+
+RATE = 1000  # frames a second
+OBJECTS = 60
+SECONDS = 6.0
+SETTLE = 2.0  # s at the start of a round that are not counted
+ROUNDS = 3
+NODE, GATEWAY = new_keys(), new_keys()
+
+
+class Floor(live.Node):
+    """The node with no work in it: decode, and publish one ready advisory for each frame."""
+
+    def step(self, batch: list[Datum]) -> Output:
+        header = msgspec.msgpack.Decoder(Perception).decode
+        for datum in batch:
+            if datum.kind == "perception":
+                frame = header(datum.body)
+                decode_batch([bytes(frame.objects)])
+                t = self.clock.now()
+                inputs = Inputs(1, 1, (1,), frame.t, t)
+                words = "group 1 turns green in 12 s, 0 ahead of you: pass in 14 s"
+                advisory = Advisory(
+                    "floor", AdvisoryKind.GLOSA, "X", "vehicle:car", 2, 1.0, words, t, t + SECOND, inputs, 8.0, 100.0
+                )
+                self.egress.advise(advisory, encode_advisory(advisory))
+        return Output()
+
+
+def serve(pipe: Connection, config: NodeConfig, floor: bool) -> None:
+    """Run one node until told to stop."""
+
+    async def main() -> None:
+        node = (Floor if floor else live.Node)(config)
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pipe.fileno(), stop.set)
+        await node.run(stop, lambda: pipe.send(node.server.address))
+
+    asyncio.run(main())
+
+
+def subscribe(pipe: Connection, port: int) -> None:
+    """Collect (arrival, sensor time) of every advisory until told to stop; answer with the latencies in us."""
+    import paho.mqtt.client as paho
+
+    clock, got = WallClock(), []
+    decode = msgspec.json.Decoder(Advisory).decode
+
+    def heard(_client: object, _data: object, message: paho.MQTTMessage) -> None:
+        now = clock.now()
+        advisory = decode(message.payload)
+        if advisory.kind is AdvisoryKind.GLOSA:
+            got.append((now, advisory.inputs.t_sensor))
+
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_message = heard
+    client.on_connect = lambda *_: client.subscribe(MqttTopics.vehicle("+", "advisories"))
+    client.on_subscribe = lambda *_: pipe.send("ready")
+    client.connect("127.0.0.1", port)
+    sock = client.socket()
+    if sock is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.loop_start()
+    pipe.recv()
+    client.loop_stop()
+    pipe.send(got)
+
+
+def produce(address: str, port: int, seconds: float) -> None:
+    """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2 Hz."""
+    import paho.mqtt.client as paho
+
+    scenes = [Scene(code, OBJECTS, seed) for seed, code in enumerate(corridor())]
+    blocks = [[encode(pack(scene.columns(k * 50 * MS))) for k in range(200)] for scene in scenes]
+    vehicles = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    vehicles.connect("127.0.0.1", port)
+    vehicles.loop_start()
+    dealer = Dealer(address, GATEWAY, NODE.public)
+    dealer.send(b"H", encode(Hello(VERSION, "g", tuple(f"r{i}-{k}" for i in range(len(scenes)) for k in range(3)))))
+    clock = WallClock()
+    begin = clock.now()
+    for n in range(int(seconds * RATE)):
+        sleep_until(begin + n * SECOND // RATE)
+        i, k = n % len(scenes), n // len(scenes) % 3
+        scene, t = scenes[i], clock.now()
+        moved = (t - begin) // (50 * MS) % 200
+        body = Perception(VERSION, f"r{i}-{k}", "fused", n, t, scene.lat, scene.lon, msgspec.Raw(blocks[i][moved]))
+        dealer.send(b"P", encode(body))
+        if n % 100 < len(scenes):
+            dealer.send(b"S", scenes[n % 100].signal(f"r{n % 100}-0", n, t))
+        if n % 500 < len(scenes):
+            state = scenes[n % 500].state(moved * 50 * MS)
+            state = msgspec.structs.replace(state, t=t)
+            vehicles.publish(MqttTopics.vehicle(f"car-{n % 500}", "state"), msgspec.json.encode(state))
+    vehicles.loop_stop()
+    dealer.close()
+
+
+def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
+    """Return the latencies of one round, us."""
+    spawn = multiprocessing.get_context("spawn")
+    made = corridor()
+    for k, code in enumerate(made):
+        (folder / f"{k}.json").write_bytes(codes.dump(code.code))
+    rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
+    (folder / "node.key").write_text(f'public = "{NODE.public}"\nsecret = "{NODE.secret}"\n')
+    config = NodeConfig(
+        NodeSection(
+            "tcp://127.0.0.1:*", str(folder / "node.key"), True, (str(folder / "*.json"),), str(folder / "status.json")
+        ),
+        BrokerSection(port=running.port, version=running.version),
+        plan=PlanSection(period_ms=0, refresh=0.0),
+        gateway=(GatewaySection("g", rsus, GATEWAY.public),),
+    )
+    here, there = spawn.Pipe()
+    node = spawn.Process(target=serve, args=(there, config, floor))
+    node.start()
+    address = here.recv()
+    listen, listened = spawn.Pipe()
+    subscriber = spawn.Process(target=subscribe, args=(listened, running.port))
+    subscriber.start()
+    listen.recv()
+    producer = spawn.Process(target=produce, args=(address, running.port, SECONDS))
+    producer.start()
+    producer.join()
+    listen.send("stop")
+    got = np.array(listen.recv(), np.int64).reshape(-1, 2)
+    here.send("stop")
+    for process in (subscriber, node):
+        process.join()
+    counted = got[:, 1] > got[0, 1] + SETTLE * SECOND
+    return (got[counted, 0] - got[counted, 1]) / 1000
+
+
+def run() -> str:
+    rows: dict[str, list[list[float]]] = {"floor": [], "loop": []}
+    name = ""
+    with tempfile.TemporaryDirectory() as scratch:
+        running = broker.start(Path(scratch) / "broker")
+        name = running.name
+        try:
+            for number in range(ROUNDS):
+                for kind in rows:
+                    folder = Path(scratch) / f"{kind}{number}"
+                    folder.mkdir()
+                    us = once(folder, kind == "floor", running)
+                    rate = len(us) / (SECONDS - SETTLE)
+                    rows[kind].append([float(np.quantile(us, 0.5)), float(np.quantile(us, 0.99)), rate])
+                    status = json.loads((folder / "status.json").read_text())["counters"]
+                    drops = {
+                        k: v
+                        for k, v in status.items()
+                        if k.startswith(("drop", "reject")) and k != "drop.reply.broadcast"
+                    }
+                    if drops:
+                        print(f"   {kind} round {number}: {drops}", flush=True)
+        finally:
+            running.stop()
+    means = {kind: [median(column) for column in zip(*found, strict=True)] for kind, found in rows.items()}
+    body = [
+        [kind, *values, *(a / b for a, b in zip(values[:2], means["floor"][:2], strict=True))]
+        for kind, values in means.items()
+    ]
+    head = [f"{RATE} frames/s x {OBJECTS}, {name}", "p50 us", "p99 us", "advisories/s", "p50 x floor", "p99 x floor"]
+    return table(head, body) + f"\nmedians of {ROUNDS} rounds; must: p50 <= 2.5 x, p99 <= 3 x"
