@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import aiomqtt
+import aiomqtt  # noqa: TID251
 import msgspec
 from cloudctl.sim.show import table
 

@@ -27,14 +27,13 @@ from cloudctl.engine import Output
 from cloudctl.engine import encode as encode_advisory
 from cloudctl.fusion import decode_batch
 from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, MqttTopics, Perception
-from cloudctl.wire import Dealer, new_keys
+from cloudctl.wire import Dealer, KeyPair, new_keys
 
 RATE = 1000  # frames a second
 OBJECTS = 60
 SECONDS = 6.0
 SETTLE = 2.0  # s at the start of a round that are not counted
 ROUNDS = 3
-NODE, GATEWAY = new_keys(), new_keys()
 
 
 class Floor(live.Node):
@@ -95,7 +94,7 @@ def subscribe(pipe: Connection, port: int) -> None:
     pipe.send(got)
 
 
-def produce(address: str, port: int, seconds: float) -> None:
+def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
     """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2 Hz."""
     import paho.mqtt.client as paho
 
@@ -104,11 +103,11 @@ def produce(address: str, port: int, seconds: float) -> None:
     vehicles = paho.Client(paho.CallbackAPIVersion.VERSION2)
     vehicles.connect("127.0.0.1", port)
     vehicles.loop_start()
-    dealer = Dealer(address, GATEWAY, NODE.public)
+    dealer = Dealer(address, keys, node_key)
     dealer.send(b"H", encode(Hello(VERSION, "g", tuple(f"r{i}-{k}" for i in range(len(scenes)) for k in range(3)))))
     clock = WallClock()
     begin = clock.now()
-    for n in range(int(seconds * RATE)):
+    for n in range(int(SECONDS * RATE)):
         sleep_until(begin + n * SECOND // RATE)
         i, k = n % len(scenes), n // len(scenes) % 3
         scene, t = scenes[i], clock.now()
@@ -128,34 +127,34 @@ def produce(address: str, port: int, seconds: float) -> None:
 def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     """Return the latencies of one round, us."""
     spawn = multiprocessing.get_context("spawn")
-    made = corridor()
+    made, node, gateway = corridor(), new_keys(), new_keys()
     for k, code in enumerate(made):
         (folder / f"{k}.json").write_bytes(codes.dump(code.code))
     rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
-    (folder / "node.key").write_text(f'public = "{NODE.public}"\nsecret = "{NODE.secret}"\n')
+    (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
     config = NodeConfig(
         NodeSection(
             "tcp://127.0.0.1:*", str(folder / "node.key"), True, (str(folder / "*.json"),), str(folder / "status.json")
         ),
         BrokerSection(port=running.port, version=running.version),
         plan=PlanSection(period_ms=0, refresh=0.0),
-        gateway=(GatewaySection("g", rsus, GATEWAY.public),),
+        gateway=(GatewaySection("g", rsus, gateway.public),),
     )
     here, there = spawn.Pipe()
-    node = spawn.Process(target=serve, args=(there, config, floor))
-    node.start()
+    server = spawn.Process(target=serve, args=(there, config, floor))
+    server.start()
     address = here.recv()
     listen, listened = spawn.Pipe()
     subscriber = spawn.Process(target=subscribe, args=(listened, running.port))
     subscriber.start()
     listen.recv()
-    producer = spawn.Process(target=produce, args=(address, running.port, SECONDS))
+    producer = spawn.Process(target=produce, args=(address, running.port, gateway, node.public))
     producer.start()
     producer.join()
     listen.send("stop")
     got = np.array(listen.recv(), np.int64).reshape(-1, 2)
     here.send("stop")
-    for process in (subscriber, node):
+    for process in (subscriber, server):
         process.join()
     counted = got[:, 1] > got[0, 1] + SETTLE * SECOND
     return (got[counted, 0] - got[counted, 1]) / 1000

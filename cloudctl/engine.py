@@ -24,6 +24,7 @@ from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, ObjectClass, Si
 COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
+LEAST = 20 * MS  # between plans that no fresh perception asked for
 SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
 MAX_VEHICLES = 100_000
 CELL = 0.01  # degrees; the index of intersections by position
@@ -279,7 +280,7 @@ class Engine:
             if t - place.heard < IDLE:
                 place.waiting = True
                 planned = t if place in due else place.planned
-                heapq.heappush(self._plans, (planned + max(period, MS) + grace, name))
+                heapq.heappush(self._plans, (planned + max(period, LEAST) + grace, name))
         return due
 
     def _plan(self, t: int, place: Place, out: Output) -> None:

@@ -57,7 +57,7 @@ class Node:
         self._peers: dict[str, bytes] = {}
         self._encode = msgspec.msgpack.Encoder().encode
         self._timer: asyncio.TimerHandle | None = None
-        self._queued = False
+        self._queued = self._closed = False
         self._lap = 0
         self._told: str | None = None
 
@@ -97,6 +97,7 @@ class Node:
     def close(self) -> None:
         """Close sockets, recording and an embedded broker."""
         self._report()
+        self._closed = True
         self.server.close()
         if self.recorder:
             self.recorder.close()
@@ -121,6 +122,8 @@ class Node:
 
     def _pump(self) -> None:
         self._queued = False
+        if self._closed:
+            return
         received = self.server.drain(DRAIN)
         batch = [self._datum(message) for message in received]
         batch, self._inbox = batch + self._inbox, []

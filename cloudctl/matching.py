@@ -1,10 +1,10 @@
-"""Lane matching: which lane or connection each track is on, and where along it.
+"""Lane matching: which lane or connection each track is on, where along it, and which stop line it comes to.
 
 A track is matched to the path (of those whose corridor covers its cell) with the least cost: squared lateral offset in
-half lane widths, plus disagreement of heading, less a bonus for the path its vehicle said it would take.
+half lane widths, plus disagreement of heading, less a bonus for the paths its vehicle said it would take.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -18,7 +18,56 @@ Ints = NDArray[np.int64]
 REACH = 3.0  # m; a track further than this from every path is on none
 MOVING = 1.0  # m/s; below it a velocity says nothing of heading
 ALONG = 0.3  # least cosine between motion and path: within about 70 degrees
-DECLARED = 1.5  # cost taken off the path a vehicle said it would take
+DECLARED = 1.5  # cost taken off the paths a vehicle said it would take
+TURNING = 6.0  # cost of motion across the path
+SHY = np.array([0.0, 0.5, 2.0, 0.2])  # cost of a lane for vehicles, bicycles, pedestrians, buses
+
+
+class Tables(NamedTuple):
+    """What matching reads of one code, beside its own arrays; made once."""
+
+    width: Floats  # of each path; a connection has its lane's
+    shy: Floats
+    only: Ints  # of each lane: its one connection, -1 when it has several or none
+    turns: Ints  # int64[n_lanes, n_conns]: the connection of that lane that makes the same turn; itself where there is none
+    stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
+
+
+class Matched(NamedTuple):
+    """One row a track. `path` counts lanes first, then connections; -1 where there is none."""
+
+    path: Ints
+    s: Floats  # m along the path
+    lateral: Floats  # m off it
+    along: Floats  # m/s in its direction
+    connection: Ints  # the movement through the intersection it is on or will take, -1 not known
+    to_stop: Floats  # m from the front to the stop line; negative inside; nan where the path leads to none
+
+
+_KNOWN: dict[str, Tables] = {}
+
+
+def tables(code: CompiledCode) -> Tables:
+    """Return the tables of a code, made once for each content."""
+    table = _KNOWN.get(code.hash)
+    if table is None:
+        table = _KNOWN[code.hash] = _tables(code)
+    return table
+
+
+def _tables(code: CompiledCode) -> Tables:
+    owner = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
+    joint = np.where(np.arange(len(owner)) < code.n_lanes, 0.0, 0.1)
+    count = np.bincount(code.conn_from, minlength=code.n_lanes)
+    only = np.full(code.n_lanes, -1, np.int64)
+    only[code.conn_from] = np.where(count[code.conn_from] == 1, np.arange(code.n_conns), -1)
+    turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
+    from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
+    for k in range(code.n_conns):
+        turns[code.conn_from[k], (from_link == from_link[k]) & (to_link == to_link[k])] = k
+    stop = np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s)
+    width = np.maximum(code.lane_width[owner], 1.0)
+    return Tables(width, SHY[code.lane_use[owner]] + joint, only, turns, stop)
 
 
 @njit(cache=True)
@@ -40,99 +89,68 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
 
 
 @njit(cache=True)
+def _connection(
+    path: int, said: int, n_lanes: int, only: Any, turns: Any, ingress: Any, conn_from: Any, inner: Any
+) -> int:
+    """Return the movement of a track on `path` whose vehicle said movement `said` (-1: nothing)."""
+    if path < 0:
+        return -1
+    if path >= n_lanes:
+        found = path - n_lanes
+    elif said >= 0 and ingress[path] == ingress[conn_from[said]]:
+        found = turns[path, said]
+    else:
+        found = only[path]
+    return found if found >= 0 and inner[found] else -1
+
+
+@njit(cache=True)
 def _match(
-    x: Any,
-    y: Any,
-    vx: Any,
-    vy: Any,
-    declared: Any,
-    start: Any,
-    xy: Any,
-    arc: Any,
-    width: Any,
-    shy: Any,
-    cell_start: Any,
-    cell_path: Any,
-    x0: float,
-    y0: float,
-    cell_m: float,
-    nx: int,
-    ny: int,
-    path: Any,
-    s: Any,
-    lateral: Any,
-    along: Any,
-) -> None:
-    for i in range(len(x)):
-        path[i] = -1
-        cx, cy = int((x[i] - x0) // cell_m), int((y[i] - y0) // cell_m)
-        if cx < 0 or cy < 0 or cx >= nx or cy >= ny:
-            continue
-        speed = (vx[i] * vx[i] + vy[i] * vy[i]) ** 0.5
-        least = 1e18
-        for k in range(cell_start[cy * nx + cx], cell_start[cy * nx + cx + 1]):
-            p = cell_path[k]
-            at, d, ux, uy = _project(p, x[i], y[i], start, xy, arc)
-            if d > REACH:
-                continue
-            cos = 1.0
-            if speed > MOVING:
-                cos = (vx[i] * ux + vy[i] * uy) / speed
-                if cos < ALONG:
+    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, shy: Any, only: Any,
+    turns: Any, stop: Any, lead: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any, cell_start: Any, cell_path: Any,
+    x0: float, y0: float, cell_m: float, nx: int, ny: int,
+    path: Any, s: Any, lateral: Any, along: Any, connection: Any, to_stop: Any,
+) -> None:  # fmt: skip
+    for i in range(len(tracks)):
+        x, y, vx, vy = tracks[i]["x"], tracks[i]["y"], float(tracks[i]["vx"]), float(tracks[i]["vy"])
+        half = 0.5 * float(tracks[i]["length"])
+        cx, cy = int((x - x0) // cell_m), int((y - y0) // cell_m)
+        best, least = -1, 1e18
+        speed = (vx * vx + vy * vy) ** 0.5
+        if 0 <= cx < nx and 0 <= cy < ny:
+            for k in range(cell_start[cy * nx + cx], cell_start[cy * nx + cx + 1]):
+                p = cell_path[k]
+                at, d, ux, uy = _project(p, x, y, start, xy, arc)
+                cos = (vx * ux + vy * uy) / speed if speed > MOVING else 1.0
+                if d > REACH or cos < ALONG:
                     continue
-            cost = (2.0 * d / width[p]) ** 2 + 6.0 * (1.0 - cos) + shy[p]
-            for m in range(declared.shape[1]):
-                if declared[i, m] == p:
-                    cost -= DECLARED
-            if cost < least:
-                least, path[i], s[i], lateral[i] = cost, p, at, d
-                along[i] = vx[i] * ux + vy[i] * uy
+                cost = (2.0 * d / width[p]) ** 2 + TURNING * (1.0 - cos) + shy[p]
+                for m in range(declared.shape[1]):
+                    if declared[i, m] == p:
+                        cost -= DECLARED
+                if cost < least:
+                    least, best = cost, p
+                    s[i], lateral[i], along[i] = at, d, vx * ux + vy * uy
+        path[i] = best
+        said = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else -1
+        connection[i] = _connection(best, said, n_lanes, only, turns, ingress, conn_from, inner)
+        to_stop[i] = np.nan
+        if 0 <= best < n_lanes:
+            to_stop[i] = stop[best] - s[i] + lead[best] - half
+        elif best >= n_lanes and inner[best - n_lanes]:
+            to_stop[i] = -s[i] - half
+        elif best >= n_lanes:
+            to = conn_to[best - n_lanes]
+            to_stop[i] = path_length[best] - s[i] + stop[to] + lead[to] - half
 
 
-def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> tuple[Ints, Floats, Floats, Floats]:
-    """Match tracks to paths.
-
-    `declared`: int64[n, 3], path indices each track's vehicle said it would use, -1 where none. Returns path (int64[n], -1
-    where none; lanes first, then connections), s (m along it), lateral (m off it), along (m/s, speed in its direction).
-    """
-    n = len(tracks)
-    path, s, lateral, along = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n), np.zeros(n)
-    width, shy = path_costs(code)
+def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> Matched:
+    """Match tracks (ndarray[TRACK]) to paths; `declared`: int64[n, 3], paths each track's vehicle said it would use, -1 where none."""
+    n, table = len(tracks), tables(code)
+    out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
     _match(
-        np.ascontiguousarray(tracks["x"]),
-        np.ascontiguousarray(tracks["y"]),
-        tracks["vx"].astype(np.float64),
-        tracks["vy"].astype(np.float64),
-        declared,
-        code.path_start,
-        code.path_xy,
-        code.path_s,
-        width,
-        shy,
-        code.cell_start,
-        code.cell_path,
-        code.bounds[0],
-        code.bounds[1],
-        code.cell_m,
-        code.nx,
-        code.ny,
-        path,
-        s,
-        lateral,
-        along,
-    )
-    return path, s, lateral, along
-
-
-_COSTS: dict[str, tuple[Floats, Floats]] = {}
-
-
-def path_costs(code: CompiledCode) -> tuple[Floats, Floats]:
-    """Return (width, shyness) per path: connections take their lane's width; those not for vehicles cost a little more."""
-    costs = _COSTS.get(code.hash)
-    if costs is None:
-        width = np.concatenate([code.lane_width, code.lane_width[code.conn_from]]).astype(np.float64)
-        use = np.concatenate([code.lane_use, code.lane_use[code.conn_from]])
-        shy = np.array([0.0, 0.5, 2.0, 0.2])[use] + np.where(np.arange(len(use)) < code.n_lanes, 0.0, 0.1)
-        costs = _COSTS[code.hash] = (np.maximum(width, 1.0), shy)
-    return costs
+        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table, code.lane_to_stop,
+        code.lane_ingress, code.conn_from, code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0],
+        code.bounds[1], code.cell_m, code.nx, code.ny, *out,
+    )  # fmt: skip
+    return out

@@ -96,29 +96,12 @@ def build(
     declared = np.full((len(tracks), 3), -1, np.int64)
     for row, vehicle in zip(rows, vehicles, strict=True):
         declared[row] = vehicle.paths
-    path, s, lateral, speed = match(code, tracks, declared)
-    connection = _connections(code, path, declared)
-    to_stop = _to_stop(code, path, s, tracks["length"], connection)
+    on = match(code, tracks, declared)
+    accel = _acceleration(t, tracks, previous)
     return World(
-        t,
-        code,
-        tracks,
-        signals,
-        hazards,
-        tuple(vehicles),
-        np.array(rows, np.int64),
-        report,
-        path,
-        s,
-        lateral,
-        speed,
-        _acceleration(t, tracks, previous),
-        to_stop,
-        connection,
-        t_sensor,
-        t_rx,
-        t - t_sensor,
-    )
+        t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, on.path, on.s, on.lateral, on.along,
+        accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor,
+    )  # fmt: skip
 
 
 SMOOTH_S = 0.4  # s
@@ -150,73 +133,12 @@ def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[
     return vehicles, rows, report
 
 
-def _connections(code: CompiledCode, path: Ints, declared: Ints) -> Ints:
-    """Return the movement through the intersection of each track: the one it is on, the declared one, its lane's only one."""
-    if not code.n_conns:
-        return np.full(len(path), -1, np.int64)
-    only = _only_connection(code)
-    on_lane = (path >= 0) & (path < code.n_lanes)
-    connection = np.where(path >= code.n_lanes, path - code.n_lanes, -1)
-    connection = np.where(on_lane, only[np.where(on_lane, path, 0)], connection)
-    said = np.maximum(declared[:, 0] - code.n_lanes, 0)
-    lane = np.where(on_lane, path, 0)
-    leads = on_lane & (declared[:, 0] >= 0) & (code.lane_ingress[lane] == code.lane_ingress[code.conn_from[said]])
-    connection = np.where(leads, _same_turn(code)[lane, said], connection)
-    return np.where((connection >= 0) & code.conn_inner[np.maximum(connection, 0)], connection, -1)
-
-
-_ONLY: dict[str, Ints] = {}
-
-
-def _only_connection(code: CompiledCode) -> Ints:
-    only = _ONLY.get(code.hash)
-    if only is None:
-        only = np.full(code.n_lanes, -1, np.int64)
-        count = np.bincount(code.conn_from, minlength=code.n_lanes)
-        for k in range(code.n_conns):
-            if count[code.conn_from[k]] == 1:
-                only[code.conn_from[k]] = k
-        _ONLY[code.hash] = only
-    return only
-
-
-_TURNS: dict[str, Ints] = {}
-
-
-def _same_turn(code: CompiledCode) -> Ints:
-    """Return int64[n_lanes, n_conns]: the connection that makes the same turn from that lane; itself where there is none."""
-    turns = _TURNS.get(code.hash)
-    if turns is None:
-        turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
-        from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
-        for k in range(code.n_conns):
-            same = (from_link == from_link[k]) & (to_link == to_link[k])
-            turns[code.conn_from[k], same] = k
-        _TURNS[code.hash] = turns
-    return turns
-
-
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:
     """Return the paths (at most three) of the movement that a connection belongs to; -1 where there are fewer."""
     from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
     same = np.flatnonzero((from_link == from_link[connection]) & (to_link == to_link[connection])) + code.n_lanes
     first, second, third = [*same.tolist()[:3], -1, -1, -1][:3]
     return first, second, third
-
-
-def _to_stop(code: CompiledCode, path: Ints, s: Floats, length: NDArray[Any], connection: Ints) -> Floats:
-    lane = np.where((path >= 0) & (path < code.n_lanes), path, 0)
-    end = np.where(np.isnan(code.lane_stop_s[lane]), code.path_length[lane], code.lane_stop_s[lane])
-    ahead = end - s + code.lane_to_stop[lane] - length / 2
-    on_lane = (path >= 0) & (path < code.n_lanes)
-    inside = path >= code.n_lanes
-    inner = inside & code.conn_inner[np.where(inside, path - code.n_lanes, 0)] if code.n_conns else inside
-    joint = inside & ~inner
-    to_lane = code.conn_to[np.where(joint, path - code.n_lanes, 0)] if code.n_conns else lane
-    beyond = (
-        code.path_length[np.maximum(path, 0)] - s + code.path_length[to_lane] + code.lane_to_stop[to_lane] - length / 2
-    )
-    return np.where(on_lane, ahead, np.where(inner, -s - length / 2, np.where(joint, beyond, np.nan)))
 
 
 def signals_from(

@@ -5,16 +5,19 @@ the light is sure to be red at the earliest arrival and the driver is not brakin
 warned of whoever is past stopping: v^2 / (2 d), no reaction left, above 6 m/s^2, and not braking at half of that.
 """
 
+import numpy as np
+
 from ..schema import AdvisoryKind, SignalState
-from ..world import GREEN, World
+from ..world import World
 from .candidate import Candidate, required_deceleration, severity_of
-from .passing import Passing
+from .passing import FAR, Passing
 
 WARN, STRONG, CRITICAL = 2.0, 3.0, 3.4  # m/s^2
 PAST_STOPPING = 6.0  # m/s^2; harder than road users brake
 RANGE = 120.0  # m
 SLOWEST = 3.0  # m/s
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
+IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
@@ -22,12 +25,15 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
     code = world.code
     out: list[Candidate] = []
-    for row in range(len(world.tracks)):
+    if not code.n_conns or not len(world.signals.state):
+        return out
+    group_of = np.where(world.connection >= 0, code.conn_group[world.connection], -1)
+    facing_red = IS_RED[world.signals.state[group_of]] & (group_of >= 0)
+    near = (world.to_stop > 0.0) & (world.to_stop < RANGE) & (world.speed >= SLOWEST)
+    for row in np.flatnonzero(facing_red & near).tolist():
         connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
-        if connection < 0 or not 0.0 < distance < RANGE or speed < SLOWEST:
-            continue
-        group = int(code.conn_group[connection])
-        if group < 0 or not _red_at(world, group, float(passing.windows.start[group]), distance / speed):
+        group = int(group_of[row])
+        if not _red_at(world, group, float(passing.windows.start[group]), distance / speed):
             continue
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None
@@ -65,17 +71,8 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
 
 def _red_at(world: World, group: int, opens: float, arrival: float) -> bool:
     """Return whether the group is sure to be red `arrival` s from now."""
-    state = int(world.signals.state[group])
-    if state in (SignalState.UNKNOWN, SignalState.DARK, SignalState.YELLOW_FLASH):
-        return False
-    if state in GREEN:
-        return False
-    low = float(world.signals.min_end[group] - world.t) / 1e9
-    return (
-        state in (SignalState.RED, SignalState.RED_FLASH) and arrival < min(opens, low)
-        if low < 1e8
-        else arrival < opens
-    )
+    least = float(world.signals.min_end[group] - world.t) / 1e9
+    return arrival < min(opens, least) if least < FAR else arrival < opens
 
 
 def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
