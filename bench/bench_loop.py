@@ -71,13 +71,15 @@ def subscribe(pipe: Connection, port: int) -> None:
     """Collect (arrival, sensor time) of every advisory until told to stop; answer with the latencies in us."""
     import paho.mqtt.client as paho
 
-    clock, got = WallClock(), []
+    clock, got, newest = WallClock(), [], {}
     decode = msgspec.json.Decoder(Advisory).decode
 
     def heard(_client: object, _data: object, message: paho.MQTTMessage) -> None:
         now = clock.now()
         advisory = decode(message.payload)
-        if advisory.kind is AdvisoryKind.GLOSA:
+        fresh = advisory.inputs.t_sensor > newest.get(advisory.target, 0) or advisory.id == "floor"
+        if advisory.kind is AdvisoryKind.GLOSA and fresh:  # a plan without a new frame answers none
+            newest[advisory.target] = advisory.inputs.t_sensor
             got.append((now, advisory.inputs.t_sensor))
 
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)

@@ -31,6 +31,7 @@ class Tables(NamedTuple):
     only: Ints  # of each lane: its one connection, -1 when it has several or none
     turns: Ints  # int64[n_lanes, n_conns]: the connection of that lane that makes the same turn; itself where there is none
     stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
+    group: Ints  # of each lane: the signal group of its first movement, -1 none
 
 
 class Matched(NamedTuple):
@@ -66,8 +67,11 @@ def _tables(code: CompiledCode) -> Tables:
     for k in range(code.n_conns):
         turns[code.conn_from[k], (from_link == from_link[k]) & (to_link == to_link[k])] = k
     stop = np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s)
+    group = np.full(code.n_lanes, -1, np.int64)
+    signalled = np.flatnonzero(code.conn_group >= 0)[::-1]
+    group[code.conn_from[signalled]] = code.conn_group[signalled]
     width = np.maximum(code.lane_width[owner], 1.0)
-    return Tables(width, SHY[code.lane_use[owner]] + joint, only, turns, stop)
+    return Tables(width, SHY[code.lane_use[owner]] + joint, only, turns, stop, group)
 
 
 @njit(cache=True)
@@ -149,7 +153,7 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> Matched:
     n, table = len(tracks), tables(code)
     out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
     _match(
-        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table, code.lane_to_stop,
+        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table[:-1], code.lane_to_stop,
         code.lane_ingress, code.conn_from, code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0],
         code.bounds[1], code.cell_m, code.nx, code.ny, *out,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
@@ -109,15 +110,23 @@ SMOOTH_S = 0.4  # s
 
 def _acceleration(t: int, tracks: NDArray[Any], previous: World | None) -> Floats:
     """Return m/s^2 in each track's own direction, from its speed now and in the snapshot before."""
-    if previous is None or not len(previous.tracks) or t <= previous.t:
-        return np.zeros(len(tracks))
-    dt = (t - previous.t) / 1e9
-    at = np.minimum(np.searchsorted(previous.tracks["id"], tracks["id"]), len(previous.tracks) - 1)
-    known = previous.tracks["id"][at] == tracks["id"]
-    now = np.hypot(tracks["vx"], tracks["vy"]).astype(np.float64)
-    then = np.hypot(previous.tracks["vx"], previous.tracks["vy"])[at]
-    share = min(dt / SMOOTH_S, 1.0)
-    return np.where(known, previous.accel[at] + share * ((now - then) / dt - previous.accel[at]), 0.0)
+    out = np.zeros(len(tracks))
+    if previous is not None and t > previous.t:
+        dt = (t - previous.t) / 1e9
+        _accelerate(tracks, previous.tracks, previous.accel, dt, min(dt / SMOOTH_S, 1.0), out)
+    return out
+
+
+@njit(cache=True)
+def _accelerate(tracks: Any, before: Any, accel: Any, dt: float, share: float, out: Any) -> None:
+    j = 0
+    for i in range(len(tracks)):  # both are in order of id
+        while j < len(before) and before[j]["id"] < tracks[i]["id"]:
+            j += 1
+        if j < len(before) and before[j]["id"] == tracks[i]["id"]:
+            now = (tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2) ** 0.5
+            then = (before[j]["vx"] ** 2 + before[j]["vy"] ** 2) ** 0.5
+            out[i] = accel[j] + share * ((now - then) / dt - accel[j])
 
 
 def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[Report], list[int], Ints]:

@@ -21,101 +21,79 @@ STOPPABLE = 3.0  # m/s^2; a vehicle that can still stop at less and must yield, 
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 SLOWEST = 1.0  # m/s
 DIVERGE = 2
-PAIR = np.dtype([("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("s_a", "f8"), ("a_yields", "?")])
+PAIR = np.dtype([("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("a_yields", "?")])
+STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
+
+
+@njit(cache=True)
+def _enter(
+    tracks: Any, path: Any, connection: Any, s: Any, to_stop: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any,
+    at: Any, head: Any, after: Any,
+) -> int:  # fmt: skip
+    """List, by connection, the tracks that are on it or may drive onto it; `at` is where each stands along it (m, middle)."""
+    n = 0
+    for i in range(len(tracks)):
+        k = connection[i]
+        inside = path[i] >= n_lanes
+        if k < 0 or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
+            continue
+        if not inside and conn_group[k] >= 0 and stops[state[conn_group[k]]]:
+            continue
+        at[i] = s[i] if inside else -to_stop[i] - 0.5 * tracks[i]["length"]
+        after[i], head[k] = head[k], i
+        n += 1
+    return n
 
 
 @njit(cache=True)
 def _pairs(
-    rows: Any,
-    head: Any,
-    after: Any,
-    connection: Any,
-    at: Any,
-    speed: Any,
-    length: Any,
-    conf_start: Any,
-    conf_other: Any,
-    conf_s: Any,
-    conf_s_other: Any,
-    conf_type: Any,
-    conf_yield: Any,
-    ttc_max: float,
-    pet_max: float,
-    out: Any,
-) -> int:
+    tracks: Any, along: Any, at: Any, head: Any, after: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any,
+    conf_type: Any, conf_yield: Any, out: Any,
+) -> int:  # fmt: skip
     n = 0
-    for a in rows:
-        i = connection[a]
+    for i in range(len(head)):
         for k in range(conf_start[i], conf_start[i + 1]):
-            if conf_type[k] == DIVERGE:
+            if conf_type[k] == DIVERGE or conf_other[k] < i or head[conf_other[k]] < 0:
                 continue
-            b = head[conf_other[k]]
-            while b >= 0:
-                if b > a and n < len(out):
-                    a_in = (conf_s[k] - at[a] - length[a] / 2) / speed[a]
-                    a_out = (conf_s[k] - at[a] + length[a] / 2) / speed[a]
-                    b_in = (conf_s_other[k] - at[b] - length[b] / 2) / speed[b]
-                    b_out = (conf_s_other[k] - at[b] + length[b] / 2) / speed[b]
-                    if a_out > 0.0 and b_out > 0.0:
-                        gap = max(a_in, b_in) - min(a_out, b_out)
-                        ttc = max(a_in, b_in)
-                        if ttc < ttc_max and gap < pet_max:
-                            out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(gap, 0.0)
-                            out[n]["s_a"], out[n]["a_yields"] = conf_s[k], conf_yield[k]
-                            n += 1
-                b = after[b]
+            a = head[i]
+            while a >= 0:
+                half, speed = 0.5 * tracks[a]["length"], max(along[a], SLOWEST)
+                a_in, a_out = (conf_s[k] - at[a] - half) / speed, (conf_s[k] - at[a] + half) / speed
+                b = head[conf_other[k]]
+                while b >= 0 and a_out > 0.0:
+                    half, speed = 0.5 * tracks[b]["length"], max(along[b], SLOWEST)
+                    b_in, b_out = (conf_s_other[k] - at[b] - half) / speed, (conf_s_other[k] - at[b] + half) / speed
+                    gap, ttc = max(a_in, b_in) - min(a_out, b_out), max(a_in, b_in)
+                    if b_out > 0.0 and ttc < TTC and gap < PET and n < len(out):
+                        out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(gap, 0.0)
+                        out[n]["a_yields"] = conf_yield[k]
+                        n += 1
+                    b = after[b]
+                a = after[a]
     return n
 
 
 def plan(world: World) -> list[Candidate]:
     """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant pairs."""
     code, n = world.code, len(world.tracks)
-    inside = world.path >= code.n_lanes
-    at = np.where(inside, world.s, -world.to_stop - world.tracks["length"] / 2)
-    speed = np.maximum(world.speed, SLOWEST)
-    entering = (world.connection >= 0) & (
-        (inside & (world.to_stop < 0)) | ((world.to_stop > 0) & (world.to_stop < APPROACH))
-    )
-    rows = np.flatnonzero(entering & (inside | _may_go(world)))
-    if len(rows) < 2:
+    if not code.n_conns or not len(world.vehicles):
         return []
-    head, after = np.full(code.n_conns, -1, np.int64), np.full(n, -1, np.int64)
-    for row in rows:
-        after[row], head[world.connection[row]] = head[world.connection[row]], row
-    pairs = np.zeros(4 * len(rows), PAIR)
+    at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n, -1, np.int64)
+    entering = _enter(
+        world.tracks, world.path, world.connection, world.s, world.to_stop, code.n_lanes, code.conn_group, world.signals.state, STOPS,
+        at, head, after,
+    )  # fmt: skip
+    if entering < 2:
+        return []
+    pairs = np.zeros(8 * entering, PAIR)
     found = _pairs(
-        rows,
-        head,
-        after,
-        world.connection,
-        at,
-        speed,
-        world.tracks["length"].astype(np.float64),
-        code.conf_start,
-        code.conf_other,
-        code.conf_s,
-        code.conf_s_other,
-        code.conf_type,
-        code.conf_yield,
-        TTC,
-        PET,
-        pairs,
-    )
-    return _warnings(world, pairs[:found], at)
+        world.tracks, world.speed, at, head, after, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
+        code.conf_yield, pairs,
+    )  # fmt: skip
+    return _warnings(world, pairs[:found])
 
 
-def _may_go(world: World) -> NDArray[np.bool_]:
-    """Return whether each track's signal lets it go; a movement without a signal may."""
-    group = np.where(world.connection >= 0, world.code.conn_group[np.maximum(world.connection, 0)], -1)
-    state = (
-        np.where(group >= 0, world.signals.state[np.maximum(group, 0)], SignalState.GREEN_PERMISSIVE)
-        if len(world.signals.state)
-        else group
-    )
-    return np.asarray((state != SignalState.RED) & (state != SignalState.RED_FLASH) & (state != SignalState.UNKNOWN))
-
-
-def _warnings(world: World, pairs: NDArray[Any], at: NDArray[np.float64]) -> list[Candidate]:
+def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
     out: dict[str, Candidate] = {}
     for pair in pairs[np.argsort(pairs["ttc"], kind="stable")]:
         a, b = int(pair["a"]), int(pair["b"])

@@ -11,12 +11,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..matching import Floats, Ints
+from ..matching import Floats, Ints, tables
 from ..world import GREEN, NEVER, YELLOW, World
 
 HEADWAY = 2.0  # s between vehicles of a discharging queue
 LOST = 2.0  # s lost at the start of green by the first vehicle of a standing queue
 MARGIN = 1.0  # s kept from both ends of green
+COMFORT = 1.5  # m/s^2 of acceleration
+GAP = 15.0  # m between standing vehicles of one queue at the most
 STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue
 FAR = 1e9  # s
 IS_GREEN = np.isin(np.arange(256), GREEN)
@@ -43,51 +45,61 @@ class Passing(NamedTuple):
 
 
 @njit(cache=True)
+def _windows(
+    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_duration: Any, is_green: Any, is_yellow: Any,
+    green: Any, left: Any, start: Any, duration: Any,
+) -> None:  # fmt: skip
+    for g in range(len(state)):
+        green[g] = is_green[state[g]]
+        left[g] = 0.0
+        if green[g]:
+            left[g] = FAR if min_end[g] == NEVER else (min_end[g] - t) / 1e9
+        opens = next_green[g]
+        if opens == NEVER and not green[g] and not is_yellow[state[g]]:
+            opens = max_end[g]
+        start[g] = FAR if opens == NEVER else (opens - t) / 1e9
+        duration[g] = FAR if next_duration[g] == NEVER else next_duration[g] / 1e9
+
+
+@njit(cache=True)
 def _sweep(
-    order: Any,
-    lane: Any,
-    to_stop: Any,
-    speed: Any,
-    limit: Any,
-    length: Any,
-    group: Any,
-    green: Any,
-    left: Any,
-    start: Any,
-    duration: Any,
-    time: Any,
-    ahead: Any,
-    now: Any,
-    tail: Any,
-) -> None:
+    tracks: Any, path: Any, connection: Any, to_stop: Any, speed: Any, n_lanes: int, conn_from: Any, conn_group: Any,
+    lane_group: Any, lane_speed: Any, green: Any, left: Any, start: Any, duration: Any,
+    time: Any, ahead: Any, now: Any, tail: Any,
+) -> None:  # fmt: skip
+    n = len(tracks)
+    lane, key = np.full(n, -1, np.int64), np.full(n, 1e18)
+    for i in range(n):
+        if path[i] >= 0 and to_stop[i] > -0.5:
+            lane[i] = conn_from[connection[i]] if connection[i] >= 0 else path[i]
+            if lane[i] < n_lanes:
+                key[i] = lane[i] * 1e5 + to_stop[i]
     last_lane, last_time, count, standing = -1, -FAR, 0, True
-    for i in order:
+    for i in np.argsort(key):
+        if key[i] >= 1e18:
+            break
         if lane[i] != last_lane:
             last_lane, last_time, count, standing = lane[i], -FAR, 0, True
         ahead[i] = count
         count += 1
-        if standing and speed[i] < STANDING and to_stop[i] < tail[lane[i]] + 15.0:
-            tail[lane[i]] = to_stop[i] + length[i]
+        if standing and speed[i] < STANDING and to_stop[i] < tail[lane[i]] + GAP:
+            tail[lane[i]] = to_stop[i] + tracks[i]["length"]
         else:
             standing = False
-        arrive = to_stop[i] / max(limit[i], 1.0)
-        if speed[i] < limit[i]:
-            arrive += (limit[i] - speed[i]) ** 2 / (2.0 * 1.5 * limit[i])
+        limit = max(lane_speed[lane[i]], 1.0)
+        arrive = to_stop[i] / limit
+        if speed[i] < limit:
+            arrive += (limit - speed[i]) ** 2 / (2.0 * COMFORT * limit)
         arrive = max(arrive, last_time + HEADWAY)
-        g = group[i]
-        if g >= 0:
-            now[i] = green[g] and arrive <= left[g] - MARGIN
-            if not now[i]:
-                opens = start[g]
-                if opens >= FAR:
+        g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
+        now[i] = g < 0 or (green[g] and arrive <= left[g] - MARGIN)
+        if not now[i]:
+            if start[g] >= FAR:
+                arrive = FAR
+            else:
+                arrive = max(arrive, start[g] + (LOST if speed[i] < STANDING and count == 1 else MARGIN))
+                if duration[g] < FAR and arrive > start[g] + duration[g] - MARGIN:
                     arrive = FAR
-                else:
-                    lost = LOST if speed[i] < STANDING and count == 1 else MARGIN
-                    arrive = max(arrive, opens + lost)
-                    if duration[g] < FAR and arrive > opens + duration[g] - MARGIN:
-                        arrive = FAR
-        else:
-            now[i] = True
         time[i] = arrive
         last_time = arrive
 
@@ -95,70 +107,22 @@ def _sweep(
 def passing(world: World) -> Passing:
     """Sweep every ingress lane once; O(n log n) in the tracks."""
     code, n = world.code, len(world.tracks)
-    time, ahead, now = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_)
-    tail, windows = np.zeros(max(code.n_lanes, 1)), green_windows(world)
-    on_approach = (world.to_stop > -0.5) & (world.path >= 0)
-    lane = np.where(
-        world.connection >= 0, code.conn_from[np.maximum(world.connection, 0)] if code.n_conns else -1, world.path
+    out = Passing(
+        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(code.n_lanes), green_windows(world)
     )
-    rows = np.flatnonzero(on_approach & (lane < code.n_lanes))
-    if not len(rows):
-        return Passing(time, ahead, now, tail, windows)
-    order = rows[np.lexsort((world.to_stop[rows], lane[rows]))]
-    group = np.where(
-        world.connection >= 0,
-        code.conn_group[np.maximum(world.connection, 0)] if code.n_conns else -1,
-        _group_of_lane(world, lane),
-    )
-    _sweep(
-        order,
-        lane,
-        world.to_stop,
-        world.speed,
-        code.lane_speed[np.clip(lane, 0, code.n_lanes - 1)].astype(np.float64),
-        world.tracks["length"].astype(np.float64),
-        group,
-        *windows,
-        time,
-        ahead,
-        now,
-        tail,
-    )
-    return Passing(time, ahead, now, tail, windows)
+    if code.n_conns:
+        _sweep(
+            world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from, code.conn_group,
+            tables(code).group, code.lane_speed, *out.windows, *out[:4],
+        )  # fmt: skip
+    return out
 
 
 def green_windows(world: World) -> Windows:
     """Return what each signal group lets through, now and next."""
-    signals = world.signals
-    state = signals.state
-    green = IS_GREEN[state]
-    left = np.where(green, seconds(signals.min_end, world.t), 0.0)
-    red_ends = np.where(green | IS_YELLOW[state], NEVER, signals.max_end)
-    starts = np.where(signals.next_green != NEVER, signals.next_green, red_ends)
-    return Windows(
-        green,
-        left,
-        seconds(starts, world.t),
-        np.where(signals.next_duration == NEVER, FAR, signals.next_duration / 1e9),
-    )
-
-
-def seconds(at: Ints, t: int) -> Floats:
-    """Return s from `t` to each time, FAR where it is not known."""
-    return np.where(at == NEVER, FAR, (at - t) / 1e9)
-
-
-_GROUPS: dict[str, Ints] = {}
-
-
-def _group_of_lane(world: World, lane: Ints) -> Ints:
-    """Return the signal group of each lane's first movement: what a vehicle of unknown movement is taken to obey."""
-    code = world.code
-    groups = _GROUPS.get(code.hash)
-    if groups is None:
-        groups = np.full(max(code.n_lanes, 1), -1, np.int64)
-        for k in range(code.n_conns - 1, -1, -1):
-            if code.conn_group[k] >= 0:
-                groups[code.conn_from[k]] = code.conn_group[k]
-        _GROUPS[code.hash] = groups
-    return groups[np.clip(lane, 0, len(groups) - 1)]
+    signals, n = world.signals, len(world.signals.state)
+    out = Windows(np.zeros(n, np.bool_), np.zeros(n), np.zeros(n), np.zeros(n))
+    _windows(
+        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN, IS_YELLOW, *out,
+    )  # fmt: skip
+    return out

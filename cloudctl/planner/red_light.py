@@ -5,7 +5,10 @@ the light is sure to be red at the earliest arrival and the driver is not brakin
 warned of whoever is past stopping: v^2 / (2 d), no reaction left, above 6 m/s^2, and not braking at half of that.
 """
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
@@ -21,18 +24,29 @@ IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
+@njit(cache=True)
+def _facing(connection: Any, to_stop: Any, speed: Any, conn_group: Any, state: Any, is_red: Any, rows: Any) -> int:
+    n = 0
+    for i in range(len(connection)):
+        if connection[i] >= 0 and 0.0 < to_stop[i] < RANGE and speed[i] >= SLOWEST:
+            group = conn_group[connection[i]]
+            if group >= 0 and is_red[state[group]]:
+                rows[n] = i
+                n += 1
+    return n
+
+
 def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
     code = world.code
     out: list[Candidate] = []
     if not code.n_conns or not len(world.signals.state):
         return out
-    group_of = np.where(world.connection >= 0, code.conn_group[world.connection], -1)
-    facing_red = IS_RED[world.signals.state[group_of]] & (group_of >= 0)
-    near = (world.to_stop > 0.0) & (world.to_stop < RANGE) & (world.speed >= SLOWEST)
-    for row in np.flatnonzero(facing_red & near).tolist():
+    rows = np.empty(len(world.tracks), np.int64)
+    found = _facing(world.connection, world.to_stop, world.speed, code.conn_group, world.signals.state, IS_RED, rows)
+    for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
-        group = int(group_of[row])
+        group = int(code.conn_group[connection])
         if not _red_at(world, group, float(passing.windows.start[group]), distance / speed):
             continue
         report = int(world.report[row])
