@@ -27,7 +27,12 @@ END = 450.0  # m of main road before the first and after the last signal
 MAIN, CROSS = (16.67, 3), (11.11, 2)  # m/s, vehicle lanes
 WALK, BIKE, LANE = 2.5, 1.8, 3.3  # m wide
 FIRST = 2  # index of the right-most vehicle lane: 0 is the sidewalk, 1 the bicycle lane
-CYCLE = (("main", 35), ("main left", 11), ("side", 20), ("side left", 8))  # s of green, then YELLOW and ALL_RED: 90 s in all
+CYCLE = (
+    ("main", 35),
+    ("main left", 11),
+    ("side", 20),
+    ("side left", 8),
+)  # s of green, then YELLOW and ALL_RED: 90 s in all
 YELLOW, ALL_RED, CLEAR = 3, 1, 6  # s; CLEAR: before the end of green, in which nobody may begin to walk
 WAVE = 24  # s between neighbours' programmes: 400 m at 60 km/h
 
@@ -38,7 +43,11 @@ def nodes(signals: int) -> str:
     out = [_node("W", first - END, 0), _node("E", -first + END, 0)]
     for k in range(signals):
         x = first + SPACING * k
-        out += [_node(f"J{k}", x, 0, f' type="traffic_light" tl="J{k}"'), _node(f"N{k}", x, SIDE), _node(f"S{k}", x, -SIDE)]
+        out += [
+            _node(f"J{k}", x, 0, f' type="traffic_light" tl="J{k}"'),
+            _node(f"N{k}", x, SIDE),
+            _node(f"S{k}", x, -SIDE),
+        ]
     return "<nodes>" + "".join(out) + "</nodes>"
 
 
@@ -60,8 +69,12 @@ def edges(signals: int) -> str:
     out = []
     for start, end, speed, lanes in roads(signals):
         inner = f'<lane index="0" allow="pedestrian" width="{WALK}"/><lane index="1" allow="bicycle" width="{BIKE}"/>'
-        inner += "".join(f'<lane index="{FIRST + k}" disallow="pedestrian bicycle" width="{LANE}"/>' for k in range(lanes))
-        out.append(f'<edge id="{start}{end}" from="{start}" to="{end}" numLanes="{FIRST + lanes}" speed="{speed}">{inner}</edge>')
+        inner += "".join(
+            f'<lane index="{FIRST + k}" disallow="pedestrian bicycle" width="{LANE}"/>' for k in range(lanes)
+        )
+        out.append(
+            f'<edge id="{start}{end}" from="{start}" to="{end}" numLanes="{FIRST + lanes}" speed="{speed}">{inner}</edge>'
+        )
     return "<edges>" + "".join(out) + "</edges>"
 
 
@@ -75,7 +88,12 @@ def connections(signals: int) -> str:
             into = f"{leg}J{k}"
             left, ahead, right = (f"J{k}{ring[(n + turn) % 4]}" for turn in (1, 2, 3))
             last = FIRST + lanes[into] - 1
-            pairs = [(into, left, last, FIRST + lanes[left] - 1), (into, right, FIRST, FIRST), (into, right, 1, 1), (into, ahead, 1, 1)]
+            pairs = [
+                (into, left, last, FIRST + lanes[left] - 1),
+                (into, right, FIRST, FIRST),
+                (into, right, 1, 1),
+                (into, ahead, 1, 1),
+            ]
             pairs += [(into, ahead, index, index) for index in range(FIRST, last)]
             out += [f'<connection from="{a}" to="{b}" fromLane="{i}" toLane="{j}"/>' for a, b, i, j in pairs]
             out.append(f'<crossing node="J{k}" edges="J{k}{leg} {into}" width="4"/>')
@@ -117,7 +135,9 @@ def build(folder: Path, signals: int, out: Path) -> None:
     programmes = "".join(programme(columns(rough, f"J{k}"), f"J{k}", WAVE * k % 90) for k in range(signals))
     (folder / "signals.xml").write_text(f"<tlLogics>{programmes}</tlLogics>")
     whole = folder / "whole.net.xml"
-    subprocess.run([*base, "-s", str(rough), "-i", str(folder / "signals.xml"), "-o", str(whole)], check=True, capture_output=True)
+    subprocess.run(
+        [*base, "-s", str(rough), "-i", str(folder / "signals.xml"), "-o", str(whole)], check=True, capture_output=True
+    )
     text = re.sub(r"<!--.*?-->\s*", "", whole.read_text(), flags=re.DOTALL)  # when and where it was made
     out.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
@@ -125,7 +145,9 @@ def build(folder: Path, signals: int, out: Path) -> None:
 def columns(net: Path, signal: str) -> dict[int, tuple[str, str]]:
     """Return each link's approach and turn of a signal, as netconvert numbered them."""
     root = ET.parse(net).getroot()
-    crossed = {edge.attrib["id"]: edge.attrib["crossingEdges"] for edge in root.iter("edge") if "crossingEdges" in edge.attrib}
+    crossed = {
+        edge.attrib["id"]: edge.attrib["crossingEdges"] for edge in root.iter("edge") if "crossingEdges" in edge.attrib
+    }
     out: dict[int, tuple[str, str]] = {}
     for c in root.iter("connection"):
         if c.get("tl") == signal:

@@ -17,8 +17,16 @@ def test_annex_vector_of_the_standard() -> None:
     assert grid.encode_exact(lat, lon, 8) == "N50J47539B825534"
 
 
-@pytest.mark.parametrize(("level", "code"), [(5, "N50J572077A"), (6, "N50J572077A2"), (7, "N50J572077A237"), (8, "N50J572077A23711"),
-                                             (10, "N50J572077A237114466")])
+@pytest.mark.parametrize(
+    ("level", "code"),
+    [
+        (5, "N50J572077A"),
+        (6, "N50J572077A2"),
+        (7, "N50J572077A237"),
+        (8, "N50J572077A23711"),
+        (10, "N50J572077A237114466"),
+    ],
+)
 def test_e_town(level: int, code: str) -> None:
     assert grid.grid_encode(LAT, LON, level) == code
     assert len(code) == grid.LENGTHS[level - 1]
@@ -56,13 +64,20 @@ def test_cover_of_a_polygon() -> None:
     assert grid.cover(one, 7) == ["N50J572077A237"]
     four = [(p[0] + (north - south) // 2, p[1] + (east - west) // 2) for p in one]
     assert len(grid.cover(four, 7)) == 4
-    inside = [(south - 5000, west - 5000), (south - 5000, east + 5000), (north + 5000, east + 5000), (north + 5000, west - 5000)]
+    inside = [
+        (south - 5000, west - 5000),
+        (south - 5000, east + 5000),
+        (north + 5000, east + 5000),
+        (north + 5000, west - 5000),
+    ]
     assert "N50J572077A237" in grid.cover(inside, 7)
     with pytest.raises(grid.GridError, match="coarser"):
         grid.cover([(0, 0), (0, 10**7), (10**7, 10**7)], 9)
 
 
-@pytest.mark.parametrize("code", ["", "X50J", "N61J", "N50W", "N50J4", "N50J4Z", "N50JC0", "N50J476", "N50J47539B825539"])
+@pytest.mark.parametrize(
+    "code", ["", "X50J", "N61J", "N50W", "N50J4", "N50J4Z", "N50JC0", "N50J476", "N50J47539B825539"]
+)
 def test_grid_codes_that_are_not(code: str) -> None:
     with pytest.raises(grid.GridError):
         grid.grid_decode(code)
@@ -83,12 +98,19 @@ def test_every_single_slip_of_the_pen_is_found() -> None:
         for wrong in "0123456789ABXZ":
             if right.isalnum() and wrong != right:
                 with pytest.raises(citycode.CityCodeError):
-                    citycode.parse_code(code[:place] + wrong + code[place + 1:])
+                    citycode.parse_code(code[:place] + wrong + code[place + 1 :])
 
 
-@pytest.mark.parametrize(("parts", "says"), [(("11", "IX", "N50J", 1), "6 or 9 digits"), (("110115", "QQ", "N50J", 1), "IX"),
-                                             (("110115", "IX", "N5", 1), "BeiDou"), (("110115", "IX", "N50J", 10_000), "9999"),
-                                             (("110115", "IX", "N50J", 1, "l-7"), "capital")])
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        (("11", "IX", "N50J", 1), "6 or 9 digits"),
+        (("110115", "QQ", "N50J", 1), "IX"),
+        (("110115", "IX", "N5", 1), "BeiDou"),
+        (("110115", "IX", "N50J", 10_000), "9999"),
+        (("110115", "IX", "N50J", 1, "l-7"), "capital"),
+    ],
+)
 def test_what_cannot_be_a_city_code(parts: tuple, says: str) -> None:
     with pytest.raises(citycode.CityCodeError, match=says):
         citycode.make(*parts)

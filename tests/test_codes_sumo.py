@@ -33,8 +33,12 @@ def test_conflicts_are_the_foes_of_the_network(name: str) -> None:
     for code in codes.import_sumo(network(name)):
         ours = {tuple(sorted((c.a, c.b))) for c in code.conflicts}
         rows = {c.id: _row(net, c) for c in code.connections if c.inner}
-        theirs = {tuple(sorted((a, b))) for a, (junction, i) in rows.items() for b, (other, j) in rows.items()
-                  if junction == other and a != b and net.requests[junction][i]["foes"][-1 - j] == "1"}
+        theirs = {
+            tuple(sorted((a, b)))
+            for a, (junction, i) in rows.items()
+            for b, (other, j) in rows.items()
+            if junction == other and a != b and net.requests[junction][i]["foes"][-1 - j] == "1"
+        }
         assert ours == theirs
         for c in code.conflicts:
             (junction, i), (_, j) = rows[c.a], rows[c.b]
@@ -47,10 +51,16 @@ def _row(net, connection) -> tuple[str, int]:
     start, _, end = connection.alias[0].value.partition(">")
     edge, _, lane = start.rpartition("_")
     to_edge, _, to_lane = end.rpartition("_")
-    raw = next(c for c in net.connections if (c["from"], c["fromLane"], c["to"], c["toLane"]) == (edge, lane, to_edge, to_lane))
+    raw = next(
+        c for c in net.connections if (c["from"], c["fromLane"], c["to"], c["toLane"]) == (edge, lane, to_edge, to_lane)
+    )
     junction = net.junctions[net.edges[edge].end]
     order = [lane for lane in junction["incLanes"].split() if not lane.startswith(":")]
-    here = [c for c in net.connections if c["from"] in net.edges and c["to"] in net.edges and net.edges[c["from"]].end == junction["id"]]
+    here = [
+        c
+        for c in net.connections
+        if c["from"] in net.edges and c["to"] in net.edges and net.edges[c["from"]].end == junction["id"]
+    ]
     via = raw["via"]
     first = [c["via"] for name in order for c in here if f"{c['from']}_{c['fromLane']}" == name]
     assert via in first
@@ -61,7 +71,9 @@ def _row(net, connection) -> tuple[str, int]:
 @ALL
 def test_codes_are_whole_and_round_trip(name: str) -> None:
     made = codes.import_sumo(network(name))
-    assert len({code.id for code in made}) == len(made) == {"corridor": 5, "cologne1": 1, "cologne3": 3, "fokr": 1}[name]
+    assert (
+        len({code.id for code in made}) == len(made) == {"corridor": 5, "cologne1": 1, "cologne3": 3, "fokr": 1}[name]
+    )
     for code in made:
         assert [f for f in codes.validate(code) if f.severity == "error"] == []
         assert codes.loads(codes.dump(code)) == code
@@ -83,7 +95,7 @@ def test_compiled_arrays_hang_together(name: str) -> None:
         upstream = c.lane_role == 1
         assert (np.isnan(c.lane_to_stop[upstream]) == (c.lane_ingress[upstream] < 0)).all()
         assert (c.conf_s >= 0).all()
-        assert (c.conf_s <= np.repeat(c.path_length[c.n_lanes:], np.diff(c.conf_start)) + 0.05).all()
+        assert (c.conf_s <= np.repeat(c.path_length[c.n_lanes :], np.diff(c.conf_start)) + 0.05).all()
 
 
 @ALL
@@ -96,7 +108,7 @@ def test_a_cell_lists_every_path_near_it(name: str) -> None:
         x = np.interp(s, code.path_s[rows], code.path_xy[rows, 0]) + rng.uniform(-2, 2)
         y = np.interp(s, code.path_s[rows], code.path_xy[rows, 1]) + rng.uniform(-2, 2)
         cell = int((y - code.bounds[1]) // code.cell_m) * code.nx + int((x - code.bounds[0]) // code.cell_m)
-        assert path in code.cell_path[code.cell_start[cell]:code.cell_start[cell + 1]]
+        assert path in code.cell_path[code.cell_start[cell] : code.cell_start[cell + 1]]
 
 
 def test_approaches_of_several_edges_reach_back() -> None:
@@ -127,7 +139,9 @@ def test_losses_are_told(tmp_path: Path) -> None:
     assert b"laid at Beijing E-Town" in made.report()
 
 
-@pytest.mark.parametrize("text", ["", "<net/>", "<net><edge id='a'/></net>", "no xml", "<net><location netOffset='x,y'/></net>"])
+@pytest.mark.parametrize(
+    "text", ["", "<net/>", "<net><edge id='a'/></net>", "no xml", "<net><location netOffset='x,y'/></net>"]
+)
 def test_what_is_no_network_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.net.xml"
     path.write_text(text)

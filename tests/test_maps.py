@@ -12,7 +12,7 @@ NAMES = [name for name in maps.names() if name.endswith(".json")]
 
 
 def test_what_ships() -> None:
-    assert NAMES == [*(f"corridor-{k}.json" for k in range(1, 6)), "intersection.json"]
+    assert [*(f"corridor-{k}.json" for k in range(1, 6)), "intersection.json"] == NAMES
     assert "corridor.net.xml.gz" in maps.names()
     with pytest.raises(ValueError, match="corridor-1.json"):
         maps.path("nowhere.json")
@@ -43,7 +43,9 @@ def test_the_network_says_nothing_of_where_it_was_made() -> None:
 
 def test_the_shipped_codes_are_those_of_the_network() -> None:
     made = codes.import_sumo(maps.path("corridor.net.xml.gz"), adm="110115403")
-    assert [codes.content_hash(code) for code in made] == [codes.content_hash(codes.load(maps.path(f"corridor-{k}.json"))) for k in range(1, 6)]
+    assert [codes.content_hash(code) for code in made] == [
+        codes.content_hash(codes.load(maps.path(f"corridor-{k}.json"))) for k in range(1, 6)
+    ]
 
 
 def test_the_script_makes_the_same_codes(tmp_path) -> None:
@@ -53,4 +55,6 @@ def test_the_script_makes_the_same_codes(tmp_path) -> None:
     net = tmp_path / "one.net.xml.gz"
     make_maps.build(tmp_path, 1, net)
     made = codes.import_sumo(net, adm=make_maps.ADM)
-    assert [codes.content_hash(code) for code in made] == [codes.content_hash(codes.load(maps.path("intersection.json")))]
+    assert [codes.content_hash(code) for code in made] == [
+        codes.content_hash(codes.load(maps.path("intersection.json")))
+    ]

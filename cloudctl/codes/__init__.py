@@ -9,5 +9,21 @@ from .show import show_svg
 from .sumo import import_sumo
 from .validate import load, loads, validate
 
-__all__ = ["CodeError", "CompiledCode", "Finding", "Imported", "IntersectionCode", "Loss", "compact", "compile_code", "content_hash",
-           "dump", "from_compact", "import_sumo", "load", "loads", "show_svg", "validate"]
+__all__ = [
+    "CodeError",
+    "CompiledCode",
+    "Finding",
+    "Imported",
+    "IntersectionCode",
+    "Loss",
+    "compact",
+    "compile_code",
+    "content_hash",
+    "dump",
+    "from_compact",
+    "import_sumo",
+    "load",
+    "loads",
+    "show_svg",
+    "validate",
+]

@@ -33,14 +33,23 @@ def parse(data: bytes, where: str) -> IntersectionCode:
 
 def _known(code: IntersectionCode, where: str) -> IntersectionCode:
     if code.format != FORMAT:
-        raise refuse(where, "code", "format", code.format, f"this reader knows format {FORMAT}", "update the reader, or export the code anew")
+        raise refuse(
+            where,
+            "code",
+            "format",
+            code.format,
+            f"this reader knows format {FORMAT}",
+            "update the reader, or export the code anew",
+        )
     return code
 
 
 def _typed(where: str, error: Exception) -> CodeError:
     message, _, path = str(error).partition(" - at `$")
     field = path.rstrip("`").lstrip(".") or "file"
-    return refuse(where, "code", field, message, "must be of the type docs/codes.md gives", "correct it, or import the code anew")
+    return refuse(
+        where, "code", field, message, "must be of the type docs/codes.md gives", "correct it, or import the code anew"
+    )
 
 
 def compact(code: IntersectionCode) -> bytes:
@@ -81,7 +90,9 @@ def from_compact(data: bytes) -> IntersectionCode:
 
         code = msgspec.convert(_walk(tree, give), IntersectionCode)
     except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError, StopIteration, RuntimeError) as error:
-        raise refuse("compact code", "code", "bytes", f"{len(data)} bytes", f"is not a compact code ({error})", "fetch it anew") from None
+        raise refuse(
+            "compact code", "code", "bytes", f"{len(data)} bytes", f"is not a compact code ({error})", "fetch it anew"
+        ) from None
     return _known(code, "compact code")
 
 

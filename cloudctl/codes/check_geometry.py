@@ -24,7 +24,9 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     short = [item for item in items if len(item.points) < 2]
     for item in short:
-        yield _error(item.id, "points", f"{len(item.points)} points", "a line has two points at least", "survey it anew")
+        yield _error(
+            item.id, "points", f"{len(item.points)} points", "a line has two points at least", "survey it anew"
+        )
     flat = [walk for walk in code.crosswalks if len(walk.axis) < 2]
     for walk in flat:
         yield _error(walk.id, "axis", f"{len(walk.axis)} points", "an axis has two points at least", "survey it anew")
@@ -47,8 +49,13 @@ def _lines(lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
     for name, line in lines.items():
         far = float(np.abs(line).max())
         if far > MAX_REACH:
-            yield _error(name, "points", f"{far:.0f} m away", f"must lie within {MAX_REACH:.0f} m of the reference point",
-                         "check the order (lat, lon) and the datum")
+            yield _error(
+                name,
+                "points",
+                f"{far:.0f} m away",
+                f"must lie within {MAX_REACH:.0f} m of the reference point",
+                "check the order (lat, lon) and the datum",
+            )
         elif arcs[name][-1] < 0.01:
             yield _error(name, "points", f"{arcs[name][-1]:.3f} m long", "a line has a length", "survey it anew")
         else:
@@ -60,23 +67,44 @@ def _folded(name: str, line: F8) -> Iterator[Finding]:
     long = np.hypot(ahead[:, 0], ahead[:, 1])
     ahead = ahead[long > 1.0] / long[long > 1.0, None]
     if len(ahead) > 1 and float((ahead[1:] * ahead[:-1]).sum(axis=1).min()) < -FOLD:
-        yield _error(name, "points", "turns back", "a line runs in driving direction", "put its points in driving order", "warning")
+        yield _error(
+            name,
+            "points",
+            "turns back",
+            "a line runs in driving direction",
+            "put its points in driving order",
+            "warning",
+        )
 
 
 def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
     for c in code.connections:
-        for field, lane, end, point in (("from_lane", c.from_lane, -1, lines[c.id][0]), ("to_lane", c.to_lane, 0, lines[c.id][-1])):
+        for field, lane, end, point in (
+            ("from_lane", c.from_lane, -1, lines[c.id][0]),
+            ("to_lane", c.to_lane, 0, lines[c.id][-1]),
+        ):
             gap = float(np.hypot(*(lines[lane][end] - point)))
             if gap > MAX_GAP:
-                yield _error(c.id, field, lane, f"its path is {gap:.1f} m off the lane, more than {MAX_GAP:.0f} m",
-                             "let the path begin and end at its lanes, and lanes run in driving direction")
+                yield _error(
+                    c.id,
+                    field,
+                    lane,
+                    f"its path is {gap:.1f} m off the lane, more than {MAX_GAP:.0f} m",
+                    "let the path begin and end at its lanes, and lanes run in driving direction",
+                )
 
 
 def _stops(code: IntersectionCode, arcs: dict[str, F8]) -> Iterator[Finding]:
     for line in code.stop_lines:
         whole = float(arcs[line.lane][-1])
         if not 0.0 <= line.s <= whole + SLACK:
-            yield _error(f"stop line {line.lane}", "s", line.s, f"must lie on its lane, 0 .. {whole:.1f} m", "measure it along the lane")
+            yield _error(
+                f"stop line {line.lane}",
+                "s",
+                line.s,
+                f"must lie on its lane, 0 .. {whole:.1f} m",
+                "measure it along the lane",
+            )
 
 
 def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
@@ -85,19 +113,40 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]
         for field, s, path in (("s_a", c.s_a, c.a), ("s_b", c.s_b, c.b)):
             whole = float(arcs[path][-1])
             if not -SLACK <= s <= whole + SLACK:
-                yield _error(f"{c.a}/{c.b}", field, s, f"must lie on the path of {path}, 0 .. {whole:.1f} m", "compute conflict points anew")
+                yield _error(
+                    f"{c.a}/{c.b}",
+                    field,
+                    s,
+                    f"must lie on the path of {path}, 0 .. {whole:.1f} m",
+                    "compute conflict points anew",
+                )
             places.append(at(lines[path], arcs[path], s))
         apart = float(np.hypot(*(places[0] - places[1])))
         if apart > MAX_APART:
-            yield _error(f"{c.a}/{c.b}", "s_a, s_b", f"{c.s_a}, {c.s_b}", f"the two places are {apart:.1f} m apart, more than {MAX_APART:.0f} m",
-                         "compute conflict points anew")
+            yield _error(
+                f"{c.a}/{c.b}",
+                "s_a, s_b",
+                f"{c.s_a}, {c.s_b}",
+                f"the two places are {apart:.1f} m apart, more than {MAX_APART:.0f} m",
+                "compute conflict points anew",
+            )
 
 
 def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:
-    for name, line in zip((w.id for w in code.crosswalks), local_lines(origin, [w.axis for w in code.crosswalks]), strict=True):
+    for name, line in zip(
+        (w.id for w in code.crosswalks), local_lines(origin, [w.axis for w in code.crosswalks]), strict=True
+    ):
         if not 0.5 <= arc(line)[-1] <= 100.0:
-            yield _error(name, "axis", f"{arc(line)[-1]:.1f} m long", "a crosswalk is 0.5 .. 100 m long", "survey it anew")
+            yield _error(
+                name, "axis", f"{arc(line)[-1]:.1f} m long", "a crosswalk is 0.5 .. 100 m long", "survey it anew"
+            )
     areas: list[Crosswalk | Zone] = [*(w for w in code.crosswalks if w.polygon), *code.zones]
     for item in areas:
         if len(item.polygon) < 3:
-            yield _error(item.id, "polygon", f"{len(item.polygon)} points", "an area has three corners at least", "draw its outline")
+            yield _error(
+                item.id,
+                "polygon",
+                f"{len(item.polygon)} points",
+                "an area has three corners at least",
+                "draw its outline",
+            )

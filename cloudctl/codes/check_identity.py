@@ -48,8 +48,13 @@ def _head(code: IntersectionCode) -> Iterator[Finding]:
     except CityCodeError as error:
         yield _error("code", "id", code.id, str(error), "take the code from the registry, or import anew")
     if not _on_globe(code.ref_lat_e7, code.ref_lon_e7):
-        yield _error("code", "ref_lat_e7, ref_lon_e7", f"{code.ref_lat_e7}, {code.ref_lon_e7}", "must be 1e-7 degree, latitude within 88",
-                     "check order and unit")
+        yield _error(
+            "code",
+            "ref_lat_e7, ref_lon_e7",
+            f"{code.ref_lat_e7}, {code.ref_lon_e7}",
+            "must be 1e-7 degree, latitude within 88",
+            "check order and unit",
+        )
     if not 1 <= code.revision < 2**32:
         yield _error("code", "revision", code.revision, "must be 1 .. 4294967295", "count revisions from 1")
     if code.valid_from is not None and code.valid_to is not None and code.valid_to <= code.valid_from:
@@ -73,8 +78,16 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
     rows += [(zone.id, "kind", zone.kind, ZONE_KINDS) for zone in code.zones]
     rows += [(device.id, "kind", device.kind, DEVICE_KINDS) for device in code.devices]
     rows += [(rule.id, "kind", rule.kind, RULE_KINDS) for rule in code.rules]
-    rows += [(rule.id, "classes", name, CLASSES) for rule in code.rules for name in (*rule.classes, *rule.except_classes)]
-    named: list[IntersectionCode | Node | Link | Lane | Connection] = [code, *code.nodes, *code.links, *code.lanes, *code.connections]
+    rows += [
+        (rule.id, "classes", name, CLASSES) for rule in code.rules for name in (*rule.classes, *rule.except_classes)
+    ]
+    named: list[IntersectionCode | Node | Link | Lane | Connection] = [
+        code,
+        *code.nodes,
+        *code.links,
+        *code.lanes,
+        *code.connections,
+    ]
     rows += [(item.id, "alias.kind", alias.kind, ALIAS_KINDS) for item in named for alias in item.alias]
     for entity, field, value, known in rows:
         if value not in known:
@@ -84,24 +97,42 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
 def _numbers(code: IntersectionCode) -> Iterator[Finding]:
     for lane in code.lanes:
         if not WIDTHS[0] <= lane.width_cm <= WIDTHS[1]:
-            yield _error(lane.id, "width_cm", lane.width_cm, f"a lane is {WIDTHS[0]} .. {WIDTHS[1]} cm wide", "give cm, not m")
+            yield _error(
+                lane.id, "width_cm", lane.width_cm, f"a lane is {WIDTHS[0]} .. {WIDTHS[1]} cm wide", "give cm, not m"
+            )
         if not (isfinite(lane.speed) and 0.0 < lane.speed <= MAX_SPEED):
-            yield _error(lane.id, "speed", lane.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h")
+            yield _error(
+                lane.id, "speed", lane.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h"
+            )
         if lane.number < 1:
-            yield _error(lane.id, "number", lane.number, "lanes are numbered from 1 at the left", "number the link's lanes anew")
+            yield _error(
+                lane.id, "number", lane.number, "lanes are numbered from 1 at the left", "number the link's lanes anew"
+            )
     for c in code.connections:
         if not (isfinite(c.speed) and 0.0 < c.speed <= MAX_SPEED):
             yield _error(c.id, "speed", c.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h")
     for walk in code.crosswalks:
         if not CROSSING_WIDTHS[0] <= walk.width_cm <= CROSSING_WIDTHS[1]:
-            yield _error(walk.id, "width_cm", walk.width_cm, f"a crosswalk is {CROSSING_WIDTHS[0]} .. {CROSSING_WIDTHS[1]} cm wide", "give cm, not m")
+            yield _error(
+                walk.id,
+                "width_cm",
+                walk.width_cm,
+                f"a crosswalk is {CROSSING_WIDTHS[0]} .. {CROSSING_WIDTHS[1]} cm wide",
+                "give cm, not m",
+            )
     for group in code.signal_groups:
         if not 1 <= group.id <= 255:
             yield _error(f"group {group.id}", "id", group.id, "must be 1 .. 255", "number groups from 1")
     places: list[Node | Device] = [*code.nodes, *code.devices]
     for place in places:
         if not _on_globe(place.lat_e7, place.lon_e7):
-            yield _error(place.id, "lat_e7, lon_e7", f"{place.lat_e7}, {place.lon_e7}", "must be 1e-7 degree, latitude within 88", "check order and unit")
+            yield _error(
+                place.id,
+                "lat_e7, lon_e7",
+                f"{place.lat_e7}, {place.lon_e7}",
+                "must be 1e-7 degree, latitude within 88",
+                "check order and unit",
+            )
 
 
 def _phases(code: IntersectionCode) -> Iterator[Finding]:
@@ -109,9 +140,24 @@ def _phases(code: IntersectionCode) -> Iterator[Finding]:
         for number, phase in enumerate(plan.phases):
             name = f"plan {plan.id} phase {number}"
             if len(phase.shows) != len(code.signal_groups):
-                yield _error(name, "shows", phase.shows, f"must have a letter for each of the {len(code.signal_groups)} signal groups", "correct it")
+                yield _error(
+                    name,
+                    "shows",
+                    phase.shows,
+                    f"must have a letter for each of the {len(code.signal_groups)} signal groups",
+                    "correct it",
+                )
             elif set(phase.shows) - set(SHOWN):
                 yield _error(name, "shows", phase.shows, f"letters are of {SHOWN}", "correct it")
-            low, high = phase.min_ms if phase.min_ms is not None else phase.ms, phase.max_ms if phase.max_ms is not None else phase.ms
+            low, high = (
+                phase.min_ms if phase.min_ms is not None else phase.ms,
+                phase.max_ms if phase.max_ms is not None else phase.ms,
+            )
             if phase.ms <= 0 or not 0 <= low <= high:
-                yield _error(name, "ms", f"{low}, {phase.ms}, {high}", "a phase lasts longer than 0 ms, and min_ms <= max_ms", "correct the durations")
+                yield _error(
+                    name,
+                    "ms",
+                    f"{low}, {phase.ms}, {high}",
+                    "a phase lasts longer than 0 ms, and min_ms <= max_ms",
+                    "correct the durations",
+                )

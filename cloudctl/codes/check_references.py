@@ -13,29 +13,48 @@ def references(code: IntersectionCode) -> Iterator[Finding]:
         seen = known.setdefault(kind, set())
         for item in items:
             if item in seen:
-                yield Finding(str(item), "id", str(item), f"stands twice among {kind}s", "error", "give each an id of its own")
+                yield Finding(
+                    str(item), "id", str(item), f"stands twice among {kind}s", "error", "give each an id of its own"
+                )
             seen.add(item)
     known["group"].add(0)
     known["node"].add("")
     known["entity"] = {"code"}.union(*(known[kind] for kind in ("link", "lane", "connection", "zone", "crosswalk")))
     for entity, field, value, kind in _wanted(code):
         if value not in known[kind]:
-            yield Finding(str(entity), field, str(value), f"there is no such {kind}", "error", f"name one of the code's {kind}s, or add it")
+            yield Finding(
+                str(entity),
+                field,
+                str(value),
+                f"there is no such {kind}",
+                "error",
+                f"name one of the code's {kind}s, or add it",
+            )
     pairs: set[tuple[str, str]] = set()
     for c in code.conflicts:
         pair = (min(c.a, c.b), max(c.a, c.b))
         if c.a == c.b or pair in pairs:
-            rule = "a connection does not conflict with itself" if c.a == c.b else "the pair stands twice among conflicts"
+            rule = (
+                "a connection does not conflict with itself" if c.a == c.b else "the pair stands twice among conflicts"
+            )
             yield Finding(f"{c.a}/{c.b}", "b", c.b, rule, "error", "keep one conflict for each pair")
         pairs.add(pair)
 
 
 def _tables(code: IntersectionCode) -> dict[str, list[object]]:
-    return {"node": [n.id for n in code.nodes], "link": [n.id for n in code.links], "lane": [n.id for n in code.lanes],
-            "connection": [n.id for n in code.connections], "group": [n.id for n in code.signal_groups],
-            "crosswalk": [n.id for n in code.crosswalks], "zone": [n.id for n in code.zones], "device": [n.id for n in code.devices],
-            "rule": [n.id for n in code.rules], "plan": [n.id for n in code.plans],
-            "stop line": [n.lane for n in code.stop_lines]}
+    return {
+        "node": [n.id for n in code.nodes],
+        "link": [n.id for n in code.links],
+        "lane": [n.id for n in code.lanes],
+        "connection": [n.id for n in code.connections],
+        "group": [n.id for n in code.signal_groups],
+        "crosswalk": [n.id for n in code.crosswalks],
+        "zone": [n.id for n in code.zones],
+        "device": [n.id for n in code.devices],
+        "rule": [n.id for n in code.rules],
+        "plan": [n.id for n in code.plans],
+        "stop line": [n.lane for n in code.stop_lines],
+    }
 
 
 def _wanted(code: IntersectionCode) -> Iterator[tuple[object, str, object, str]]:

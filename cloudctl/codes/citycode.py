@@ -8,11 +8,30 @@ from typing import NamedTuple
 
 from .grid import GridError, grid_decode, grid_encode
 
-__all__ = ["TYPES", "CityCode", "CityCodeError", "check", "check_character", "grid_encode", "make", "parse_code", "sub_code"]
+__all__ = [
+    "TYPES",
+    "CityCode",
+    "CityCodeError",
+    "check",
+    "check_character",
+    "grid_encode",
+    "make",
+    "parse_code",
+    "sub_code",
+]
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-TYPES = {"IX": "node", "LK": "link", "RS": "road segment", "DV": "device", "SG": "sign", "ZN": "zone", "EV": "event", "RU": "rule",
-         "VS": "stop or stand"}
+TYPES = {
+    "IX": "node",
+    "LK": "link",
+    "RS": "road segment",
+    "DV": "device",
+    "SG": "sign",
+    "ZN": "zone",
+    "EV": "event",
+    "RU": "rule",
+    "VS": "stop or stand",
+}
 
 
 class CityCodeError(ValueError):
@@ -60,7 +79,9 @@ def parse_code(code: str) -> CityCode:
     """Return the parts of a whole city code. Raises CityCodeError, also for a wrong check character."""
     parts = code.split(".")
     if len(parts) not in (5, 6) or parts[0] != "UST1" or len(parts[-1]) < 2:
-        raise CityCodeError(f"{code!r} is not a city code: UST1.<adm>.<type>.<grid>.<serial>[.<part>] and a check character")
+        raise CityCodeError(
+            f"{code!r} is not a city code: UST1.<adm>.<type>.<grid>.<serial>[.<part>] and a check character"
+        )
     bare = [*parts[:-1], parts[-1][:-1]]
     if not (len(bare[4]) == 4 and bare[4].isdecimal()):
         raise CityCodeError(f"{code!r}: the serial must be 4 digits")

@@ -104,18 +104,50 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     width = np.array([c.width_cm / 100 for c in code.crosswalks])
     cells = grid(xy, start)
     return CompiledCode(
-        code, origin, content_hash(code), n, len(code.connections), tuple(lanes), tuple(conns), _names(code.lanes),
-        _names(code.connections), start, xy, np.concatenate(arcs), length,
-        np.array([lane.width_cm / 100 for lane in code.lanes]), np.array([lane.speed for lane in code.lanes]),
-        np.array([USES.index(lane.use) for lane in code.lanes], np.uint8), role, stop, to_stop, link, ingress,
-        conn_from, conn_to, _groups(groups, code.connections),
+        code,
+        origin,
+        content_hash(code),
+        n,
+        len(code.connections),
+        tuple(lanes),
+        tuple(conns),
+        _names(code.lanes),
+        _names(code.connections),
+        start,
+        xy,
+        np.concatenate(arcs),
+        length,
+        np.array([lane.width_cm / 100 for lane in code.lanes]),
+        np.array([lane.speed for lane in code.lanes]),
+        np.array([USES.index(lane.use) for lane in code.lanes], np.uint8),
+        role,
+        stop,
+        to_stop,
+        link,
+        ingress,
+        conn_from,
+        conn_to,
+        _groups(groups, code.connections),
         np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
-        np.array([c.speed for c in code.connections], float), inner,
+        np.array([c.speed for c in code.connections], float),
+        inner,
         np.array([g.id for g in code.signal_groups], np.int32),
-        np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8), *_conflicts(code, conns),
-        tuple(c.id for c in code.crosswalks), _groups(groups, code.crosswalks), cross_start, cross_xy, axis, width,
+        np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8),
+        *_conflicts(code, conns),
+        tuple(c.id for c in code.crosswalks),
+        _groups(groups, code.crosswalks),
+        cross_start,
+        cross_xy,
+        axis,
+        width,
         *_walked(lines, arcs, n, conn_from, conn_to, inner, axis, width),
-        cells.bounds, cells.cell_m, cells.nx, cells.ny, cells.start, cells.path)
+        cells.bounds,
+        cells.cell_m,
+        cells.nx,
+        cells.ny,
+        cells.start,
+        cells.path,
+    )
 
 
 def csr(counts: Iterable[int]) -> I4:
@@ -169,21 +201,29 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
     rows.sort(key=lambda row: row[:2])
     table = np.array(rows, float).reshape(-1, 6)
     counts = np.bincount(table[:, 0].astype(np.int64), minlength=len(code.connections))
-    return (csr(counts.tolist()), table[:, 1].astype(np.int32), table[:, 2].copy(), table[:, 3].copy(),
-            table[:, 4].astype(np.uint8), table[:, 5].astype(np.bool_))
+    return (
+        csr(counts.tolist()),
+        table[:, 1].astype(np.int32),
+        table[:, 2].copy(),
+        table[:, 3].copy(),
+        table[:, 4].astype(np.uint8),
+        table[:, 5].astype(np.bool_),
+    )
 
 
 def _crosswalks(origin: Origin, crosswalks: tuple[Crosswalk, ...]) -> tuple[I4, F8, F8]:
     axes = local_lines(origin, [c.axis for c in crosswalks])
     drawn = local_lines(origin, [c.polygon for c in crosswalks if c.polygon])
-    outlines = [drawn.pop(0) if c.polygon else band(line, c.width_cm / 100)
-                for c, line in zip(crosswalks, axes, strict=True)]
+    outlines = [
+        drawn.pop(0) if c.polygon else band(line, c.width_cm / 100) for c, line in zip(crosswalks, axes, strict=True)
+    ]
     axis = np.array([[*line[0], *line[-1]] for line in axes]).reshape(-1, 4)
     return csr(map(len, outlines)), np.concatenate([np.empty((0, 2)), *outlines]), axis
 
 
-def _walked(lines: list[F8], arcs: list[F8], n_lanes: int, conn_from: I4, conn_to: I4, inner: Flags,
-            axis: F8, width: F8) -> tuple[I4, I4, F8, F8]:
+def _walked(
+    lines: list[F8], arcs: list[F8], n_lanes: int, conn_from: I4, conn_to: I4, inner: Flags, axis: F8, width: F8
+) -> tuple[I4, I4, F8, F8]:
     counts, found = [], []
     for k in range(len(conn_from)):
         rows: list[tuple[int, float, float]] = []

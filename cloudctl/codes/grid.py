@@ -32,7 +32,9 @@ def grid_encode(lat_e7: int, lon_e7: int, level: int = 7) -> str:
 def encode_exact(lat: Fraction, lon: Fraction, level: int) -> str:
     """Return the code of a point in exact degrees. Raises GridError."""
     if not (abs(lat) < 88 and abs(lon) <= 180 and 1 <= level <= 10):
-        raise GridError(f"({float(lat)}, {float(lon)}) level {level}: latitude must be within 88 degrees, longitude within 180, level 1 to 10")
+        raise GridError(
+            f"({float(lat)}, {float(lon)}) level {level}: latitude must be within 88 degrees, longitude within 180, level 1 to 10"
+        )
     return _encode(floor(abs(lat) * UNIT), min(floor(abs(lon) * UNIT), 180 * UNIT - 1), lat >= 0, lon >= 0, level)
 
 
@@ -40,7 +42,7 @@ def _encode(y: int, x: int, north: bool, east: bool, level: int) -> str:
     column, x = divmod(x, WIDTHS[0])
     row, y = divmod(y, HEIGHTS[0])
     code = f"{'N' if north else 'S'}{31 + column if east else 30 - column:02d}{chr(ord('A') + row)}"
-    for depth, (_, _, digits) in enumerate(SPLITS[:level - 1], 1):
+    for depth, (_, _, digits) in enumerate(SPLITS[: level - 1], 1):
         column, x = divmod(x, WIDTHS[depth])
         row, y = divmod(y, HEIGHTS[depth])
         code += DIGITS[column] + DIGITS[row] if digits == 2 else str(2 * row + column)
@@ -49,13 +51,21 @@ def _encode(y: int, x: int, north: bool, east: bool, level: int) -> str:
 
 def _decode(code: str) -> tuple[int, int, bool, bool, int]:
     """Return (y, x, north, east, level): the corner nearest to zero, in units."""
-    if len(code) not in LENGTHS or code[0] not in "NS" or not code[1:3].isdecimal() or not 1 <= int(code[1:3]) <= 60 or not "A" <= code[3] <= "V":
-        raise GridError(f"{code!r} is not a BeiDou grid code: N or S, zone 01 to 60, letter A to V, then the parts of its level")
+    if (
+        len(code) not in LENGTHS
+        or code[0] not in "NS"
+        or not code[1:3].isdecimal()
+        or not 1 <= int(code[1:3]) <= 60
+        or not "A" <= code[3] <= "V"
+    ):
+        raise GridError(
+            f"{code!r} is not a BeiDou grid code: N or S, zone 01 to 60, letter A to V, then the parts of its level"
+        )
     zone, east = int(code[1:3]), int(code[1:3]) >= 31
     x, y, place = (zone - 31 if east else 30 - zone) * WIDTHS[0], (ord(code[3]) - ord("A")) * HEIGHTS[0], 4
     level = LENGTHS.index(len(code)) + 1
-    for depth, (columns, rows, digits) in enumerate(SPLITS[:level - 1], 1):
-        part = code[place:place + digits]
+    for depth, (columns, rows, digits) in enumerate(SPLITS[: level - 1], 1):
+        part = code[place : place + digits]
         place += digits
         found = [DIGITS.find(c) for c in part]
         column, row = found if digits == 2 else (found[0] % 2, found[0] // 2)
@@ -99,13 +109,20 @@ def cover(polygon: Sequence[tuple[int, int]], level: int) -> list[str]:
     """Return the cells that a polygon of (lat_e7, lon_e7) touches, from the south-west. Raises GridError when they are too many."""
     ys, xs = [p[0] for p in polygon], [p[1] for p in polygon]
     height, width = Fraction(HEIGHTS[level - 1] * 10**7, UNIT), Fraction(WIDTHS[level - 1] * 10**7, UNIT)
-    rows, columns = range(floor(min(ys) / height), ceil((max(ys) + 1) / height)), range(floor(min(xs) / width), ceil((max(xs) + 1) / width))
+    rows, columns = (
+        range(floor(min(ys) / height), ceil((max(ys) + 1) / height)),
+        range(floor(min(xs) / width), ceil((max(xs) + 1) / width)),
+    )
     if len(rows) * len(columns) > MAX_COVER:
-        raise GridError(f"level {level} cuts the polygon's surroundings into {len(rows) * len(columns)} cells: take a coarser level")
+        raise GridError(
+            f"level {level} cuts the polygon's surroundings into {len(rows) * len(columns)} cells: take a coarser level"
+        )
     return list(_touched(polygon, level, rows, columns, float(height), float(width)))
 
 
-def _touched(polygon: Sequence[tuple[int, int]], level: int, rows: range, columns: range, height: float, width: float) -> Iterator[str]:
+def _touched(
+    polygon: Sequence[tuple[int, int]], level: int, rows: range, columns: range, height: float, width: float
+) -> Iterator[str]:
     for row in rows:
         for column in columns:
             y, x = row * height, column * width

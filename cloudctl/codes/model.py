@@ -131,7 +131,7 @@ class StopLine(Struct, frozen=True):
 
 
 class Crosswalk(Struct, frozen=True):
-    """A crossing: its axis, its width, its outline, and its signal group (0: none)."""
+    """A crossing: its axis and width, its outline where it is no straight band, and its signal group (0: none)."""
 
     id: str
     axis: tuple[Point, ...]

@@ -2,12 +2,51 @@
 
 from msgspec import Struct
 
-RULE_KINDS = ("speed_max", "speed_min", "turn_ban", "no_entry", "lane_use", "bus_lane", "tidal_lane", "height_max", "width_max",
-              "mass_max", "axle_max", "school_zone", "construction", "toll", "closure", "no_stopping", "no_overtaking",
-              "emission_zone", "av_operating_area")
-CLASSES = ("car", "taxi", "bus", "truck", "logistics_robot", "sanitation", "emergency", "bicycle", "pedestrian", "automated")
-VALUED = {"speed_max": "m/s", "speed_min": "m/s", "school_zone": "m/s", "construction": "m/s", "height_max": "m", "width_max": "m",
-          "mass_max": "t", "axle_max": "t", "toll": "CNY", "emission_zone": "stage"}  # kinds with a value, and its unit
+RULE_KINDS = (
+    "speed_max",
+    "speed_min",
+    "turn_ban",
+    "no_entry",
+    "lane_use",
+    "bus_lane",
+    "tidal_lane",
+    "height_max",
+    "width_max",
+    "mass_max",
+    "axle_max",
+    "school_zone",
+    "construction",
+    "toll",
+    "closure",
+    "no_stopping",
+    "no_overtaking",
+    "emission_zone",
+    "av_operating_area",
+)
+CLASSES = (
+    "car",
+    "taxi",
+    "bus",
+    "truck",
+    "logistics_robot",
+    "sanitation",
+    "emergency",
+    "bicycle",
+    "pedestrian",
+    "automated",
+)
+VALUED = {
+    "speed_max": "m/s",
+    "speed_min": "m/s",
+    "school_zone": "m/s",
+    "construction": "m/s",
+    "height_max": "m",
+    "width_max": "m",
+    "mass_max": "t",
+    "axle_max": "t",
+    "toll": "CNY",
+    "emission_zone": "stage",
+}  # kinds with a value, and its unit
 
 
 class Target(Struct, frozen=True):

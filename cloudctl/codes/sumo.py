@@ -26,7 +26,9 @@ TURN = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "
 E_TOWN_ADM, NO_ADM = "110115403", "000000"
 
 
-def import_sumo(path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str | None = None) -> Imported:
+def import_sumo(
+    path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str | None = None
+) -> Imported:
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
@@ -55,10 +57,21 @@ def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> Intersecti
     local = dict(zip((c.id for c in conns), local_lines(origin, [c.points for c in conns]), strict=True))
     met = tuple(conflicts(net, area, conns, local))
     return IntersectionCode(
-        make(adm, "IX", grid, serials[grid]), _name(net, area, own), *ref, links, lanes, conns, met, signal_groups,
-        _stop_lines(origin, links, lanes), tuple(crosswalks(net, area, own, group_of)), nodes,
-        plans(net, area, signal_groups, conns, met), rules=_rules(links, lanes),
-        alias=(Alias("sumo_tl", area.signal), *(Alias("sumo", node) for node in own)))
+        make(adm, "IX", grid, serials[grid]),
+        _name(net, area, own),
+        *ref,
+        links,
+        lanes,
+        conns,
+        met,
+        signal_groups,
+        _stop_lines(origin, links, lanes),
+        tuple(crosswalks(net, area, own, group_of)),
+        nodes,
+        plans(net, area, signal_groups, conns, met),
+        rules=_rules(links, lanes),
+        alias=(Alias("sumo_tl", area.signal), *(Alias("sumo", node) for node in own)),
+    )
 
 
 def _name(net: Net, area: Area, own: list[str]) -> str:
@@ -80,16 +93,35 @@ def _nodes(net: Net, area: Area, own: list[str]) -> tuple[tuple[Node, ...], dict
 
 
 def _links(net: Net, area: Area, node_of: dict[str, str]) -> tuple[Link, ...]:
-    return tuple(Link(f"K{k}", area.roles[edge], node_of[net.edges[edge].start], node_of[net.edges[edge].end], (Alias("sumo", edge),))
-                 for k, edge in enumerate(sorted(area.roles), 1))
+    return tuple(
+        Link(
+            f"K{k}",
+            area.roles[edge],
+            node_of[net.edges[edge].start],
+            node_of[net.edges[edge].end],
+            (Alias("sumo", edge),),
+        )
+        for k, edge in enumerate(sorted(area.roles), 1)
+    )
 
 
 def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[str, str]]:
     lanes: list[Lane] = []
     for link in links:
         for number, lane in enumerate(reversed(net.edges[link.alias[0].value].lanes), 1):
-            lanes.append(Lane(f"L{len(lanes) + 1}", link.id, number, round(lane.width * 100), round(lane.speed, 2),
-                              net.points(distinct(lane.shape)), lane.use, lane.shared, alias=(Alias("sumo", lane.id),)))
+            lanes.append(
+                Lane(
+                    f"L{len(lanes) + 1}",
+                    link.id,
+                    number,
+                    round(lane.width * 100),
+                    round(lane.speed, 2),
+                    net.points(distinct(lane.shape)),
+                    lane.use,
+                    lane.shared,
+                    alias=(Alias("sumo", lane.id),),
+                )
+            )
     return tuple(lanes), {lane.alias[0].value: lane.id for lane in lanes}
 
 
@@ -100,9 +132,23 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         turn = TURN.get(m.raw.get("dir", "s"))
         if turn is None:
-            net.losses.add(Loss("guessed", f"{m.from_lane}>{m.to_lane}", f"turn {m.raw['dir']!r} is not known: taken as straight"))
-        out.append(Connection(f"C{k}", lane_of[m.from_lane], lane_of[m.to_lane], turn or "straight", net.points(distinct(m.shape)),
-                              group_of.get(column, 0), round(m.speed, 2), m.inner, waits, (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),)))
+            net.losses.add(
+                Loss("guessed", f"{m.from_lane}>{m.to_lane}", f"turn {m.raw['dir']!r} is not known: taken as straight")
+            )
+        out.append(
+            Connection(
+                f"C{k}",
+                lane_of[m.from_lane],
+                lane_of[m.to_lane],
+                turn or "straight",
+                net.points(distinct(m.shape)),
+                group_of.get(column, 0),
+                round(m.speed, 2),
+                m.inner,
+                waits,
+                (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
+            )
+        )
     return tuple(out)
 
 
@@ -122,7 +168,10 @@ def _stop_lines(origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...]
     ingress = {link.id for link in links if link.role == "ingress"}
     stopping = [lane for lane in lanes if lane.link in ingress and lane.use != "pedestrian"]
     lines = local_lines(origin, [lane.points for lane in stopping])
-    return tuple(StopLine(lane.id, float(np.floor(arc(line)[-1] * 100) / 100)) for lane, line in zip(stopping, lines, strict=True))
+    return tuple(
+        StopLine(lane.id, float(np.floor(arc(line)[-1] * 100) / 100))
+        for lane, line in zip(stopping, lines, strict=True)
+    )
 
 
 def _rules(links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[Rule, ...]:
@@ -132,7 +181,12 @@ def _rules(links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[Rule, ...]
         driven = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
         speeds = sorted({lane.speed for lane in driven})
         for speed in speeds:
-            at_speed.setdefault(speed, []).extend([link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed])
-    out = [Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed) for k, speed in enumerate(sorted(at_speed), 1)]
+            at_speed.setdefault(speed, []).extend(
+                [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
+            )
+    out = [
+        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
+        for k, speed in enumerate(sorted(at_speed), 1)
+    ]
     bus = tuple(Target(lane.id) for lane in lanes if lane.use == "bus")
     return (*out, Rule(f"R{len(out) + 1}", "bus_lane", bus)) if bus else tuple(out)

@@ -60,8 +60,13 @@ def areas(net: Net, radius_m: float) -> Iterator[Area]:
         yield area
 
 
-def _upstream(net: Net, area: Area, entering: dict[str, list[dict[str, str]]],
-              chains: dict[tuple[str, str], dict[str, str]], radius_m: float) -> None:
+def _upstream(
+    net: Net,
+    area: Area,
+    entering: dict[str, list[dict[str, str]]],
+    chains: dict[tuple[str, str], dict[str, str]],
+    radius_m: float,
+) -> None:
     """Add the edges that lead to the ingresses, back to `radius_m`; a junction with a signal of its own ends the search."""
     reach = {edge: _length(net.edges[edge]) for edge, role in area.roles.items() if role == "ingress"}
     waiting = sorted(reach)

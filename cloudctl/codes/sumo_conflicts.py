@@ -15,7 +15,7 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
     """Yield a conflict for each pair of foes; pairs of a network without requests meet where their paths cross."""
     inner = [(m, c.id) for m, c in zip(area.movements, conns, strict=True) if m.inner]
     for n, (a, a_id) in enumerate(inner):
-        for b, b_id in inner[n + 1:]:
+        for b, b_id in inner[n + 1 :]:
             if a.junction != b.junction:
                 continue
             known = _known(net, a) and _known(net, b)
@@ -27,14 +27,27 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
             if not known and apart > 0.1:
                 continue
             _note(net, area, a, b, known, apart)
-            yield Conflict(a_id, b_id, kind, round(s_a, 2), round(s_b, 2), known and _bit(net, a, "response", b.index),
-                           known and _bit(net, b, "response", a.index))
+            yield Conflict(
+                a_id,
+                b_id,
+                kind,
+                round(s_a, 2),
+                round(s_b, 2),
+                known and _bit(net, a, "response", b.index),
+                known and _bit(net, b, "response", a.index),
+            )
 
 
 def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: float) -> None:
     pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}"
     if not known:
-        net.losses.add(Loss("guessed", area.signal, "the network has no requests for some movements: conflicts are where paths cross, nobody yields"))
+        net.losses.add(
+            Loss(
+                "guessed",
+                area.signal,
+                "the network has no requests for some movements: conflicts are where paths cross, nobody yields",
+            )
+        )
     elif apart > APART:
         net.losses.add(Loss("differs", area.signal, f"{pair} are foes, though their paths stay {apart:.1f} m apart"))
 

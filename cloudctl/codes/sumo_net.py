@@ -32,7 +32,6 @@ class NetLane:
     shape: F8
     use: str
     shared: tuple[str, ...]
-    outline: F8 | None = None  # of a crossing
 
 
 @dataclass
@@ -100,11 +99,19 @@ def read_net(path: Path, additional: Iterable[Path] = ()) -> Net:
                     _take(net, node)
             net._projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
         except (ET.ParseError, EOFError, KeyError, ValueError, OSError, pyproj.exceptions.ProjError) as error:
-            raise refuse(str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", remedy) from None
+            raise refuse(
+                str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", remedy
+            ) from None
     if not net.edges:
         raise refuse(str(path), "network", "edge", "none", "a network has edges", remedy)
     if not net.placed:
-        net.losses.add(Loss("guessed", "location", "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080"))
+        net.losses.add(
+            Loss(
+                "guessed",
+                "location",
+                "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
+            )
+        )
     return net
 
 
@@ -118,8 +125,12 @@ def _take(net: Net, node: ET.Element) -> None:
         net.junctions[attrib["id"]] = attrib
         net.requests[attrib["id"]] = {int(r.attrib["index"]): dict(r.attrib) for r in node.findall("request")}
     elif node.tag == "tlLogic" and node.find("phase") is not None:
-        program = NetProgram(attrib.get("programID", "0"), attrib.get("type", "static"), float(attrib.get("offset", 0)),
-                             [dict(phase.attrib) for phase in node.findall("phase")])
+        program = NetProgram(
+            attrib.get("programID", "0"),
+            attrib.get("type", "static"),
+            float(attrib.get("offset", 0)),
+            [dict(phase.attrib) for phase in node.findall("phase")],
+        )
         net.programs.setdefault(attrib["id"], []).append(program)
     elif node.tag == "location":
         net.projection = attrib.get("projParameter", "!")
@@ -143,14 +154,14 @@ def _lane(net: Net, node: ET.Element) -> NetLane:
     if shape.shape[1] > 2 and np.ptp(shape[:, 2]) > 0.01:
         net.losses.add(Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code"))
     use, shared = _uses(node.attrib.get("allow"), node.attrib.get("disallow"))
-    outline = node.attrib.get("outlineShape")
-    return NetLane(node.attrib["id"], float(node.attrib["speed"]), float(node.attrib.get("width", 3.2)), shape[:, :2], use, shared,
-                   _shape(outline)[:, :2] if outline else None)
+    return NetLane(
+        node.attrib["id"], float(node.attrib["speed"]), float(node.attrib.get("width", 3.2)), shape[:, :2], use, shared
+    )
 
 
 def _shape(text: str) -> NDArray[np.float64]:
     rows = [[float(v) for v in point.split(",")] for point in text.split()]
-    return np.array([row[:min(map(len, rows))] for row in rows])
+    return np.array([row[: min(map(len, rows))] for row in rows])
 
 
 def _uses(allow: str | None, disallow: str | None) -> tuple[str, tuple[str, ...]]:
@@ -158,9 +169,16 @@ def _uses(allow: str | None, disallow: str | None) -> tuple[str, tuple[str, ...]
     allowed, refused = (allow or "").split(), (disallow or "").split()
 
     def may(kind: str) -> bool:
-        return kind in allowed or "all" in allowed if allow is not None else kind not in refused and "all" not in refused
+        return (
+            kind in allowed or "all" in allowed if allow is not None else kind not in refused and "all" not in refused
+        )
 
-    kinds = {"vehicle": any(map(may, MOTOR)), "bus": may("bus"), "bike": may("bicycle"), "pedestrian": may("pedestrian")}
+    kinds = {
+        "vehicle": any(map(may, MOTOR)),
+        "bus": may("bus"),
+        "bike": may("bicycle"),
+        "pedestrian": may("pedestrian"),
+    }
     found = [kind for kind, ok in kinds.items() if ok] or ["vehicle" if disallow else "pedestrian"]
     said = allow is not None or disallow is not None
     return found[0], tuple(found[1:]) if said else ()

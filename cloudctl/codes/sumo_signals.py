@@ -29,24 +29,35 @@ def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int
         shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
         found.setdefault((kinds[column], shown), []).append(column)
     if len(found) > 255:
-        raise refuse(area.signal, area.signal, "linkIndex", f"{len(found)} groups", "an intersection has at most 255 signal groups",
-                     "split the signal in the network")
+        raise refuse(
+            area.signal,
+            area.signal,
+            "linkIndex",
+            f"{len(found)} groups",
+            "an intersection has at most 255 signal groups",
+            "split the signal in the network",
+        )
     out = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
     return out, {column: group.id for group in out for column in group.channels}
 
 
-def plans(net: Net, area: Area, found: tuple[SignalGroup, ...], conns: tuple[Connection, ...],
-          met: tuple[Conflict, ...]) -> tuple[Plan, ...]:
+def plans(
+    net: Net, area: Area, found: tuple[SignalGroup, ...], conns: tuple[Connection, ...], met: tuple[Conflict, ...]
+) -> tuple[Plan, ...]:
     """Return the programmes; a green that must yield to another of the same phase is permissive, whatever its letter."""
     group_of = {c.id: c.group for c in conns}
-    yields = {(group_of[c.a], group_of[c.b]) for c in met if c.a_yields} | {(group_of[c.b], group_of[c.a]) for c in met if c.b_yields}
+    yields = {(group_of[c.a], group_of[c.b]) for c in met if c.a_yields} | {
+        (group_of[c.b], group_of[c.a]) for c in met if c.b_yields
+    }
     named: dict[str, Plan] = {}
     for program in net.programs.get(area.signal, []):
         named[program.id] = _plan(net, area, program, found, yields)
     return tuple(named.values())
 
 
-def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]) -> Plan:
+def _plan(
+    net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]
+) -> Plan:
     phases = []
     actuated = program.kind != "static"
     for phase in program.phases:
@@ -55,7 +66,13 @@ def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, .
         for a, b in sorted(yields):
             if shown.get(a) == "G" and shown.get(b) == "G" and a != b:
                 shown[a] = "g"
-                net.losses.add(Loss("repaired", area.signal, f"group {a} shows a green of priority but must yield to group {b}: permissive"))
+                net.losses.add(
+                    Loss(
+                        "repaired",
+                        area.signal,
+                        f"group {a} shows a green of priority but must yield to group {b}: permissive",
+                    )
+                )
         ms = [round(float(phase[name]) * 1000) if actuated and name in phase else None for name in ("minDur", "maxDur")]
         phases.append(Phase(round(float(phase["duration"]) * 1000), "".join(shown[g.id] for g in found), ms[0], ms[1]))
     return Plan(program.id, tuple(phases), round(program.offset * 1000), actuated)
@@ -74,12 +91,18 @@ def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int]) -
             net.losses.add(Loss("dropped", edge, "the crossing bends: its axis is taken straight"))
         number += 1
         column = int(entries.get(edge, {}).get("linkIndex", -1))
-        outline = net.points(lane.outline) if lane.outline is not None else ()
-        yield Crosswalk(f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group_of.get(column, 0), outline,
-                        (Alias("sumo", edge),))
+        yield Crosswalk(
+            f"X{number}",
+            net.points(lane.shape[[0, -1]]),
+            round(lane.width * 100),
+            group_of.get(column, 0),
+            alias=(Alias("sumo", edge),),
+        )
 
 
 def _bent(shape: np.ndarray) -> bool:
     whole = shape[-1] - shape[0]
-    off = np.abs(whole[0] * (shape[:, 1] - shape[0, 1]) - whole[1] * (shape[:, 0] - shape[0, 0])) / max(float(np.hypot(*whole)), 1e-9)
+    off = np.abs(whole[0] * (shape[:, 1] - shape[0, 1]) - whole[1] * (shape[:, 0] - shape[0, 0])) / max(
+        float(np.hypot(*whole)), 1e-9
+    )
     return bool(off.max() > 0.5)

@@ -38,7 +38,14 @@ def load(path: Path | str) -> IntersectionCode:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise refuse(str(path), "file", "path", path, error.strerror or "cannot be read", "make one with: cloudctl codes import NETWORK") from None
+        raise refuse(
+            str(path),
+            "file",
+            "path",
+            path,
+            error.strerror or "cannot be read",
+            "make one with: cloudctl codes import NETWORK",
+        ) from None
     return check_code(parse(data, str(path)), str(path))
 
 
