@@ -1,4 +1,4 @@
-"""Digital codes that ship with the product, and the network of our corridor. `cloudctl.sim.make_maps` makes them."""
+"""Digital codes that ship with the product, and the network of our corridor. `make_maps.py` makes them."""
 
 from pathlib import Path
 

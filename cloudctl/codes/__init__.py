@@ -1,7 +1,10 @@
-"""Intersection digital codes: model, city codes, validation with reasons, compiled arrays, import, drawing."""
+"""Intersection digital codes: model, city codes, rules, validation with reasons, compiled arrays, import, export, drawing."""
 
+from .canon import compact, content_hash, dump, from_compact
 from .compile import CompiledCode, compile_code
-from .model import CodeError, Finding, IntersectionCode, compact, content_hash, dump, from_compact
+from .findings import CodeError, Finding
+from .model import IntersectionCode
+from .report import Imported, Loss
 from .show import show_svg
 from .sumo import import_sumo
 from .validate import load, loads, validate
@@ -10,7 +13,9 @@ __all__ = [
     "CodeError",
     "CompiledCode",
     "Finding",
+    "Imported",
     "IntersectionCode",
+    "Loss",
     "compact",
     "compile_code",
     "content_hash",

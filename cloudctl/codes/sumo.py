@@ -1,285 +1,192 @@
 """SUMO networks -> digital codes: one for each signal, with the roads that lead to it.
 
-Traps heeded: lane 0 is the right-most; `request` bit strings read from the right, signal states from the left; `foes` is geometric
-conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
+Traps heeded: lane 0 is the right-most; `request` bit strings read from the right, signal states from the left; `foes` is
+geometric conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from cloudctl.geo import Origin
 
 from .citycode import grid_encode, make
-from .compile import crossing
-from .model import Alias, Conflict, Connection, Crosswalk, IntersectionCode, Lane, Link, Rule, SignalGroup, StopLine
-from .sumo_net import Net, NetEdge, read_net
+from .compile import local_lines
+from .lines import F8, arc
+from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
+from .report import Imported, Loss
+from .rule import Rule, Target
+from .sumo_area import Area, areas
+from .sumo_conflicts import conflicts
+from .sumo_net import Net, read_net
+from .sumo_signals import crosswalks, groups, plans
 
 TURN = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
-NEAR = 2.5  # m; two paths of foes that never cross meet where they come this near
-
-
-@dataclass
-class _Movement:
-    """A connection of the network on its way into the code."""
-
-    raw: dict[str, str]
-    from_lane: str
-    to_lane: str
-    junction: str
-    index: int  # in the junction's requests
-    shape: NDArray[np.float64]
-    speed: float
-    inner: bool
-    id: str = ""
-
-
-@dataclass
-class _Draft:
-    """One intersection being made."""
-
-    net: Net
-    signal: str
-    movements: list[_Movement] = field(default_factory=list)
-    roles: dict[str, str] = field(default_factory=dict)  # edge -> role
+E_TOWN_ADM, NO_ADM = "110115403", "000000"
 
 
 def import_sumo(
-    path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str = "000000"
-) -> list[IntersectionCode]:
+    path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str | None = None
+) -> Imported:
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
-    `additional` files may hold further signal programmes; heads share a group only when they agree in all. Raises CodeError.
+    `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
+    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). The list's
+    `losses` say what was dropped, guessed or repaired. Raises CodeError.
     """
     net = read_net(Path(path), additional)
-    chains = {(c["from"], c["fromLane"]): c for c in net.connections if c["from"].startswith(":")}
-    signals = sorted({c["tl"] for c in net.connections if "tl" in c and not c["from"].startswith(":")})
+    adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
     serials: dict[str, int] = {}
-    return [_code(_draft(net, signal, chains, radius_m), adm, serials) for signal in signals]
+    codes = [_code(net, area, adm, serials) for area in areas(net, radius_m)]
+    return Imported(codes, str(path), net.losses)
 
 
-def _draft(net: Net, signal: str, chains: dict[tuple[str, str], dict[str, str]], radius_m: float) -> _Draft:
-    draft = _Draft(net, signal)
-    own = [c for c in net.connections if c.get("tl") == signal and c["from"] in net.edges]
-    nodes = {net.edges[c["from"]].end for c in own}
-    inner = [
-        c
-        for c in net.connections
-        if c["from"] in net.edges and net.edges[c["from"]].end in nodes and c["to"] in net.edges
-    ]
-    for c in inner:
-        draft.roles[c["from"]] = "ingress"
-    for c in inner:
-        draft.roles.setdefault(c["to"], "egress")
-    draft.movements = [_movement(net, c, chains, True) for c in inner]
-    _upstream(draft, chains, radius_m)
-    return draft
-
-
-def _upstream(draft: _Draft, chains: dict[tuple[str, str], dict[str, str]], radius_m: float) -> None:
-    net = draft.net
-    reach = {edge: _length(net.edges[edge]) for edge, role in draft.roles.items() if role == "ingress"}
-    waiting = sorted(reach)
-    while waiting:
-        edge = waiting.pop(0)
-        if reach[edge] >= radius_m:
-            continue
-        before = [c for c in net.connections if c["to"] == edge and c["from"] in net.edges]
-        if any("tl" in c for c in before):
-            continue
-        for c in before:
-            if draft.roles.get(c["from"]) == "ingress" or net.edges[c["from"]].end == net.edges[c["from"]].start:
-                continue
-            draft.movements.append(_movement(net, c, chains, False))
-            if c["from"] not in reach:
-                draft.roles[c["from"]] = "upstream"
-                reach[c["from"]] = reach[edge] + _length(net.edges[c["from"]])
-                waiting.append(c["from"])
-
-
-def _length(edge: NetEdge) -> float:
-    return float(np.hypot(*np.diff(edge.lanes[0].shape, axis=0).T).sum())
-
-
-def _movement(net: Net, c: dict[str, str], chains: dict[tuple[str, str], dict[str, str]], inner: bool) -> _Movement:
-    start, end = net.edges[c["from"]].lanes[int(c["fromLane"])], net.edges[c["to"]].lanes[int(c["toLane"])]
-    pieces, speed, via = [start.shape[-1:]], start.speed, c.get("via")
-    index = -1
-    if via:
-        number, _, lane = via.rpartition("_")
-        index = int(number.rpartition("_")[2]) + int(lane) if number.rpartition("_")[2].isdigit() else -1
-    while via and via in net.inner:
-        pieces.append(net.inner[via].shape)
-        speed = min(speed, net.inner[via].speed)
-        edge, _, lane = via.rpartition("_")
-        via = chains.get((edge, lane), {}).get("via")
-    pieces.append(end.shape[:1])
-    return _Movement(
-        c, start.id, end.id, net.edges[c["from"]].end, index, _distinct(np.concatenate(pieces)), speed, inner
+def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
+    own = sorted({m.junction for m in area.movements if m.inner})
+    middle = np.mean([[float(net.junctions[n]["x"]), float(net.junctions[n]["y"])] for n in own], axis=0)
+    (ref,) = net.points(middle[None])
+    grid = grid_encode(*ref)
+    serials[grid] = serials.get(grid, 0) + 1
+    origin = Origin(ref[0] / 1e7, ref[1] / 1e7)
+    nodes, node_of = _nodes(net, area, own)
+    links = _links(net, area, node_of)
+    lanes, lane_of = _lanes(net, links)
+    signal_groups, group_of = groups(net, area)
+    conns = _connections(net, area, lane_of, group_of)
+    local = dict(zip((c.id for c in conns), local_lines(origin, [c.points for c in conns]), strict=True))
+    met = tuple(conflicts(net, area, conns, local))
+    return IntersectionCode(
+        make(adm, "IX", grid, serials[grid]),
+        _name(net, area, own),
+        *ref,
+        links,
+        lanes,
+        conns,
+        met,
+        signal_groups,
+        _stop_lines(origin, links, lanes),
+        tuple(crosswalks(net, area, own, group_of)),
+        nodes,
+        plans(net, area, signal_groups, conns, met),
+        rules=_rules(links, lanes),
+        alias=(Alias("sumo_tl", area.signal), *(Alias("sumo", node) for node in own)),
     )
 
 
-def _distinct(line: NDArray[np.float64]) -> NDArray[np.float64]:
+def _name(net: Net, area: Area, own: list[str]) -> str:
+    return next((net.junctions[n]["name"] for n in own if net.junctions[n].get("name")), area.signal)
+
+
+def _nodes(net: Net, area: Area, own: list[str]) -> tuple[tuple[Node, ...], dict[str, str]]:
+    """Return the node table, this intersection first, and the node of each junction."""
+    names = sorted({n for edge in area.roles for n in (net.edges[edge].start, net.edges[edge].end)} - set(own))
+    out, node_of = [], dict.fromkeys(own, "N0")
+    for k, name in enumerate([own[0], *names]):
+        junction = net.junctions[name]
+        (point,) = net.points(np.array([[float(junction["x"]), float(junction["y"])]]))
+        control = "signal" if "traffic_light" in junction["type"] else "priority"
+        members = own if k == 0 else [name]
+        out.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", n) for n in members)))
+        node_of.setdefault(name, f"N{k}")
+    return tuple(out), node_of
+
+
+def _links(net: Net, area: Area, node_of: dict[str, str]) -> tuple[Link, ...]:
+    return tuple(
+        Link(
+            f"K{k}",
+            area.roles[edge],
+            node_of[net.edges[edge].start],
+            node_of[net.edges[edge].end],
+            (Alias("sumo", edge),),
+        )
+        for k, edge in enumerate(sorted(area.roles), 1)
+    )
+
+
+def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[str, str]]:
+    lanes: list[Lane] = []
+    for link in links:
+        for number, lane in enumerate(reversed(net.edges[link.alias[0].value].lanes), 1):
+            lanes.append(
+                Lane(
+                    f"L{len(lanes) + 1}",
+                    link.id,
+                    number,
+                    round(lane.width * 100),
+                    round(lane.speed, 2),
+                    net.points(distinct(lane.shape)),
+                    lane.use,
+                    lane.shared,
+                    alias=(Alias("sumo", lane.id),),
+                )
+            )
+    return tuple(lanes), {lane.alias[0].value: lane.id for lane in lanes}
+
+
+def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
+    out = []
+    for k, m in enumerate(area.movements, 1):
+        column = int(m.raw["linkIndex"]) if m.raw.get("tl") == area.signal else -1
+        waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
+        turn = TURN.get(m.raw.get("dir", "s"))
+        if turn is None:
+            net.losses.add(
+                Loss("guessed", f"{m.from_lane}>{m.to_lane}", f"turn {m.raw['dir']!r} is not known: taken as straight")
+            )
+        out.append(
+            Connection(
+                f"C{k}",
+                lane_of[m.from_lane],
+                lane_of[m.to_lane],
+                turn or "straight",
+                net.points(distinct(m.shape)),
+                group_of.get(column, 0),
+                round(m.speed, 2),
+                m.inner,
+                waits,
+                (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
+            )
+        )
+    return tuple(out)
+
+
+def distinct(line: F8) -> F8:
+    """Return a line without points that repeat the one before (closer than 5 cm); two points at least, both ends kept."""
     keep = np.concatenate([[True], np.hypot(*np.diff(line, axis=0).T) > 0.05])
     keep[-1] = True
     line = line[keep]
     if len(line) > 2 and np.hypot(*(line[-1] - line[-2])) <= 0.05:
         line = np.delete(line, -2, axis=0)
-    if len(line) == 1 or (np.hypot(*(line[-1] - line[0])) < 1e-6 and len(line) == 2):
-        line = np.concatenate([line[:1], [*line[:1], 0.05, 0.0]])
+    if len(line) == 1 or (len(line) == 2 and np.hypot(*(line[1] - line[0])) < 0.05):
+        line = np.concatenate([line[:1], [*line[:1], [0.05, 0.0]]])
     return line
 
 
-def _code(draft: _Draft, adm: str, serials: dict[str, int]) -> IntersectionCode:
-    net = draft.net
-    nodes = sorted({m.junction for m in draft.movements if m.inner})
-    middle = np.mean([[float(net.junctions[n]["x"]), float(net.junctions[n]["y"])] for n in nodes], axis=0)
-    ((lat, lon),) = net.points(middle[None])
-    grid = grid_encode(f"{lat / 1e7:.7f}", f"{lon / 1e7:.7f}", 7)
-    serials[grid] = serials.get(grid, 0) + 1
-    edges = sorted(draft.roles)
-    links = tuple(Link(f"K{k}", draft.roles[edge], (Alias("sumo", edge),)) for k, edge in enumerate(edges, 1))
-    link_of = dict(zip(edges, links, strict=True))
-    lane_ids: dict[str, str] = {}
-    lanes: list[Lane] = []
-    for edge in edges:
-        for number, lane in enumerate(reversed(net.edges[edge].lanes), 1):
-            lane_ids[lane.id] = f"L{len(lanes) + 1}"
-            lanes.append(
-                Lane(
-                    lane_ids[lane.id],
-                    link_of[edge].id,
-                    number,
-                    round(lane.width * 100),
-                    round(lane.speed, 2),
-                    net.points(_distinct(lane.shape)),
-                    lane.use,
-                    (Alias("sumo", lane.id),),
-                )
-            )
-    groups, group_of = _groups(draft)
-    connections = []
-    for k, m in enumerate(draft.movements, 1):
-        m.id = f"C{k}"
-        column = int(m.raw["linkIndex"]) if m.raw.get("tl") == draft.signal else -1
-        connections.append(
-            Connection(
-                m.id,
-                lane_ids[m.from_lane],
-                lane_ids[m.to_lane],
-                TURN.get(m.raw.get("dir", "s"), "straight"),
-                net.points(m.shape),
-                group_of.get(column, 0),
-                round(m.speed, 2),
-                m.inner,
-                (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
-            )
-        )
-    stops = tuple(
-        StopLine(lane.id, _metres(net, lane))
-        for lane in lanes
-        if draft.roles[_edge_of(lane)] == "ingress" and lane.use != "pedestrian"
-    )
-    rules = tuple(Rule(f"R{k}", "speed_max", lane.id, lane.speed) for k, lane in enumerate(lanes, 1))
-    return IntersectionCode(
-        make(adm, "IX", grid, serials[grid]),
-        draft.signal,
-        lat,
-        lon,
-        links,
-        tuple(lanes),
-        tuple(connections),
-        tuple(_conflicts(draft)),
-        groups,
-        stops,
-        tuple(_crosswalks(draft, nodes, group_of)),
-        (),
-        rules,
-        (Alias("sumo_tl", draft.signal), *(Alias("sumo", node) for node in nodes)),
+def _stop_lines(origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[StopLine, ...]:
+    ingress = {link.id for link in links if link.role == "ingress"}
+    stopping = [lane for lane in lanes if lane.link in ingress and lane.use != "pedestrian"]
+    lines = local_lines(origin, [lane.points for lane in stopping])
+    return tuple(
+        StopLine(lane.id, float(np.floor(arc(line)[-1] * 100) / 100))
+        for lane, line in zip(stopping, lines, strict=True)
     )
 
 
-def _edge_of(lane: Lane) -> str:
-    return lane.alias[0].value.rpartition("_")[0]
-
-
-def _metres(net: Net, lane: Lane) -> float:
-    """Return the length of a lane (m), rounded down so that a stop line at its end lies on it."""
-    edge, _, index = lane.alias[0].value.rpartition("_")
-    shape = net.edges[edge].lanes[int(index)].shape
-    return float(np.floor(np.hypot(*np.diff(shape, axis=0).T).sum() * 0.999 * 100) / 100)
-
-
-def _groups(draft: _Draft) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
-    """Group the controller's columns that always show the same to the same kind of user."""
-    kinds: dict[int, str] = {}
-    for c in draft.net.connections:
-        if c.get("tl") == draft.signal and "linkIndex" in c:
-            walker = c["to"] not in draft.net.edges
-            lane = (
-                None
-                if walker or c["from"] not in draft.net.edges
-                else draft.net.edges[c["from"]].lanes[int(c["fromLane"])]
+def _rules(links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[Rule, ...]:
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and a rule for bus lanes."""
+    at_speed: dict[float, list[str]] = {}
+    for link in links:
+        driven = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
+        speeds = sorted({lane.speed for lane in driven})
+        for speed in speeds:
+            at_speed.setdefault(speed, []).extend(
+                [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
             )
-            kinds[int(c["linkIndex"])] = "pedestrian" if lane is None else "bike" if lane.use == "bike" else "vehicle"
-    states = [state for program in draft.net.programs.get(draft.signal, []) for state in program]
-    found: dict[tuple[str, str], list[int]] = {}
-    for column in sorted(kinds):
-        shown = "".join(state[column] if column < len(state) else "-" for state in states)
-        found.setdefault((kinds[column], shown), []).append(column)
-    groups = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
-    return groups, {column: group.id for group in groups for column in group.channels}
-
-
-def _crosswalks(draft: _Draft, nodes: Sequence[str], group_of: dict[int, int]) -> Iterable[Crosswalk]:
-    entries = {c["to"]: c for c in draft.net.connections if c.get("tl") == draft.signal and "_c" in c["to"]}
-    number = 0
-    for name, lane in sorted(draft.net.inner.items()):
-        edge = name.rpartition("_")[0]
-        node, mark, digits = edge.rpartition("_c")
-        if mark and digits.isdigit() and node[1:] in nodes and len(lane.shape) >= 2:
-            number += 1
-            column = int(entries.get(edge, {}).get("linkIndex", -1))
-            yield Crosswalk(
-                f"X{number}",
-                draft.net.points(lane.shape[[0, -1]]),
-                round(lane.width * 100),
-                group_of.get(column, 0),
-                (Alias("sumo", edge),),
-            )
-
-
-def _conflicts(draft: _Draft) -> Iterable[Conflict]:
-    inner = [m for m in draft.movements if m.inner and m.index >= 0]
-    for n, a in enumerate(inner):
-        response, foes = draft.net.requests.get(a.junction, {}).get(a.index, ("", ""))
-        for b in inner[n + 1 :]:
-            if a.junction == b.junction and _bit(foes, b.index):
-                theirs, _ = draft.net.requests[b.junction].get(b.index, ("", ""))
-                kind, s_a, s_b = meeting(a.shape, b.shape, a.to_lane == b.to_lane)
-                yield Conflict(
-                    a.id, b.id, kind, round(s_a, 2), round(s_b, 2), _bit(response, b.index), _bit(theirs, a.index)
-                )
-
-
-def _bit(text: str, index: int) -> bool:
-    return 0 <= index < len(text) and text[-1 - index] == "1"
-
-
-def meeting(a: NDArray[np.float64], b: NDArray[np.float64], merge: bool) -> tuple[str, float, float]:
-    """Return (kind, m along a, m along b) of where two paths meet: their crossing, else where they first come near, else their nearest points."""
-    arcs = [np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))]) for line in (a, b)]
-    if not merge:
-        for k in range(len(b) - 1):
-            at = crossing(a, arcs[0], np.array([*b[k], *b[k + 1]]))
-            if at is not None:
-                point = np.array([np.interp(at, arcs[0], a[:, 0]), np.interp(at, arcs[0], a[:, 1])])
-                return "cross", at, float(arcs[1][k] + np.hypot(*(point - b[k])))
-    s_a, s_b = (np.linspace(0, arc[-1], max(int(arc[-1] * 2), 2)) for arc in arcs)
-    p = np.stack([np.interp(s_a, arcs[0], a[:, 0]), np.interp(s_a, arcs[0], a[:, 1])], axis=1)
-    q = np.stack([np.interp(s_b, arcs[1], b[:, 0]), np.interp(s_b, arcs[1], b[:, 1])], axis=1)
-    far = np.hypot(p[:, None, 0] - q[None, :, 0], p[:, None, 1] - q[None, :, 1])
-    near = np.argwhere(far < NEAR)
-    i, j = near[0] if merge and len(near) else np.unravel_index(far.argmin(), far.shape)
-    return "merge" if merge else "cross", float(s_a[i]), float(s_b[j])
+    out = [
+        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
+        for k, speed in enumerate(sorted(at_speed), 1)
+    ]
+    bus = tuple(Target(lane.id) for lane in lanes if lane.use == "bus")
+    return (*out, Rule(f"R{len(out) + 1}", "bus_lane", bus)) if bus else tuple(out)

@@ -1,0 +1,196 @@
+"""The registry of city codes: issues them, never one twice, and keeps what each stands for.
+
+`Index` resolves codes and places to entities; both are built from digital codes and answer without touching them.
+"""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numba import njit
+from numpy.typing import NDArray
+
+from .citycode import CityCodeError, make, parse_code, sub_code
+from .grid import grid_encode
+from .model import IntersectionCode
+
+CELL_E7 = 5000  # side of a cell of the index, 1e-7 degree: about 55 m of latitude
+LEVELS = {"ZN": 5}  # of the grid in a code; 7 for all but zones
+U16 = 65_535
+
+
+class Issued(Struct):
+    """One issued code: when, where, what for, and when it was retired."""
+
+    code: str
+    lat_e7: int
+    lon_e7: int
+    t: int
+    note: str = ""
+    retired: int | None = None
+
+
+class Registry:
+    """Issues city codes and 16-bit numbers. A code that was issued is never issued again, retired or not."""
+
+    def __init__(self) -> None:
+        self._issued: dict[str, Issued] = {}
+        self._serial: dict[tuple[str, str, str], int] = {}
+        self._numbers: dict[int, dict[str, int]] = {}  # region -> code -> number
+
+    def allocate(self, adm: str, kind: str, lat_e7: int, lon_e7: int, t: int, note: str = "") -> str:
+        """Issue a code of `kind` for a place, at `t` ns. Raises CityCodeError when the cell's serials are used up."""
+        place = (adm, kind, grid_encode(lat_e7, lon_e7, LEVELS.get(kind, 7)))
+        code = make(*place, self._serial.get(place, 0) + 1)
+        self._serial[place] = self._serial.get(place, 0) + 1
+        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+        return code
+
+    def adopt(self, code: str, lat_e7: int, lon_e7: int, t: int, note: str = "") -> None:
+        """Enter a code that was issued elsewhere. Raises CityCodeError when it is malformed or known."""
+        parts = parse_code(code)
+        if code in self._issued:
+            raise CityCodeError(f"{code} was issued already")
+        place = (parts.adm, parts.kind, parts.grid)
+        self._serial[place] = max(self._serial.get(place, 0), parts.serial)
+        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+
+    def retire(self, code: str, t: int) -> None:
+        """Mark a code as no longer in use; it stays issued. Raises KeyError for one that was not issued."""
+        self._issued[code].retired = t
+
+    def number(self, code: str, region: int) -> int:
+        """Return the 16-bit number of an intersection within a region (MAP, SPAT), issued at the first asking, from 256 (below: tests)."""
+        numbers = self._numbers.setdefault(region, {})
+        if code not in numbers:
+            if len(numbers) + 256 > U16:
+                raise CityCodeError(f"region {region} has issued all its numbers: open another region")
+            numbers[code] = len(numbers) + 256
+        return numbers[code]
+
+    def __getitem__(self, code: str) -> Issued:
+        return self._issued[code]
+
+    def __len__(self) -> int:
+        return len(self._issued)
+
+    def save(self, path: Path) -> None:
+        """Write the registry as JSON: the new file whole before the old one goes."""
+        tree = {
+            "issued": list(self._issued.values()),
+            "numbers": {str(region): rows for region, rows in self._numbers.items()},
+        }
+        fresh = path.with_suffix(path.suffix + ".new")
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(tree)))
+        fresh.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Registry":
+        """Read a registry. Raises CityCodeError for a malformed one."""
+        try:
+            tree = msgspec.json.decode(path.read_bytes())
+            out = cls()
+            for row in tree["issued"]:
+                item = msgspec.convert(row, Issued)
+                out.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
+                out._issued[item.code].retired = item.retired
+            out._numbers = {int(region): dict(rows) for region, rows in tree["numbers"].items()}
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+            raise CityCodeError(f"{path} is not a registry ({error}): restore it from the last copy") from None
+        return out
+
+
+class Entity(NamedTuple):
+    """What a city code stands for: the intersection, the kind of part (code, lane, connection, ...), and the part itself."""
+
+    intersection: str
+    kind: str
+    item: Any
+
+
+TABLES = {
+    "links": "link",
+    "lanes": "lane",
+    "connections": "connection",
+    "signal_groups": "signal_group",
+    "crosswalks": "crosswalk",
+    "nodes": "node",
+    "zones": "zone",
+    "devices": "device",
+    "rules": "rule",
+}
+
+
+class Index:
+    """Resolves city codes and places. Lines are entered in every cell they run through."""
+
+    def __init__(self, codes: Iterable[IntersectionCode]) -> None:
+        self.entities: list[Entity] = []
+        self.names: list[str] = []  # city code of each entity
+        keys: list[NDArray[np.int64]] = []
+        for code in codes:
+            self._enter(code.id, Entity(code.id, "code", code), [(code.ref_lat_e7, code.ref_lon_e7)], keys)
+            for field, kind in TABLES.items():
+                for item in getattr(code, field):
+                    name = sub_code(code.id, f"G{item.id}" if kind == "signal_group" else item.id)
+                    self._enter(name, Entity(code.id, kind, item), _points(item), keys)
+        self._by_code = dict(zip(self.names, range(len(self.names)), strict=True))
+        pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
+        cells = pairs >> 24
+        self._cells, first = np.unique(cells, return_index=True)
+        self._start = np.append(first, len(pairs)).astype(np.int64)
+        self._who = (pairs & (2**24 - 1)).astype(np.int32)
+
+    def _enter(self, name: str, entity: Entity, points: list[tuple[int, int]], keys: list[NDArray[np.int64]]) -> None:
+        if points:
+            keys.append(_key(*_along(np.array(points, np.int64))) << 24 | len(self.names))
+        self.names.append(name)
+        self.entities.append(entity)
+
+    def __getitem__(self, code: str) -> Entity:
+        """Return what a whole city code stands for. Raises KeyError."""
+        return self.entities[self._by_code[code]]
+
+    def near(
+        self, lat_e7: NDArray[np.int64], lon_e7: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+        """Return (first, last, who) for many places at once: the entities in the cell of place k are who[first[k]:last[k]]."""
+        return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._who)
+
+
+def _points(item: Any) -> list[tuple[int, int]]:
+    for field in ("points", "axis", "polygon"):
+        if getattr(item, field, None):
+            return list(getattr(item, field))
+    return [(item.lat_e7, item.lon_e7)] if hasattr(item, "lat_e7") else []
+
+
+def _along(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the points of a line and enough between them to meet every cell it runs through (but for clipped corners)."""
+    if len(points) < 2:
+        return points[:, 0], points[:, 1]
+    out = []
+    for a, b in itertools.pairwise(points):
+        steps = int(np.abs(b - a).max() // (CELL_E7 // 8)) + 1
+        out.append(a + (b - a) * np.arange(steps)[:, None] // steps)
+    line = np.concatenate([*out, points[-1:]])
+    return line[:, 0], line[:, 1]
+
+
+def _key(lat: NDArray[np.int64], lon: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (lat + 900_000_000) // CELL_E7 << 20 | (lon + 1_800_000_000) // CELL_E7
+
+
+@njit(cache=True)
+def _lookup(lat: Any, lon: Any, cells: Any, start: Any) -> tuple[Any, Any]:
+    first, last = np.zeros(len(lat), np.int64), np.zeros(len(lat), np.int64)
+    for k in range(len(lat)):
+        key = (lat[k] + 900_000_000) // CELL_E7 << 20 | (lon[k] + 1_800_000_000) // CELL_E7
+        at = np.searchsorted(cells, key)
+        if at < len(cells) and cells[at] == key:
+            first[k], last[k] = start[at], start[at + 1]
+    return first, last

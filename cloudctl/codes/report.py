@@ -1,0 +1,33 @@
+"""What an import dropped, guessed or repaired: the loss report every importer attaches to what it returns."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from .model import IntersectionCode
+
+
+class Loss(Struct, frozen=True, order=True):
+    """One thing that is not as the source had it. `what`: dropped, guessed, repaired, or differs (kept, but worth a look)."""
+
+    what: str
+    entity: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.entity}: {self.detail}"
+
+
+class Imported(list[IntersectionCode]):
+    """The codes of one import, and its loss report, `losses`."""
+
+    def __init__(self, codes: Iterable[IntersectionCode], source: str, losses: Iterable[Loss]) -> None:
+        super().__init__(codes)
+        self.source = source
+        self.losses = tuple(sorted(set(losses)))
+
+    def report(self) -> bytes:
+        """Return the loss report as JSON: source, codes, losses."""
+        rows = {"source": self.source, "codes": [code.id for code in self], "losses": self.losses}
+        return msgspec.json.format(msgspec.json.encode(rows))

@@ -1,0 +1,87 @@
+"""Traffic rules as data: what holds where, for whom, when, and how much."""
+
+from msgspec import Struct
+
+RULE_KINDS = (
+    "speed_max",
+    "speed_min",
+    "turn_ban",
+    "no_entry",
+    "lane_use",
+    "bus_lane",
+    "tidal_lane",
+    "height_max",
+    "width_max",
+    "mass_max",
+    "axle_max",
+    "school_zone",
+    "construction",
+    "toll",
+    "closure",
+    "no_stopping",
+    "no_overtaking",
+    "emission_zone",
+    "av_operating_area",
+)
+CLASSES = (
+    "car",
+    "taxi",
+    "bus",
+    "truck",
+    "logistics_robot",
+    "sanitation",
+    "emergency",
+    "bicycle",
+    "pedestrian",
+    "automated",
+)
+VALUED = {
+    "speed_max": "m/s",
+    "speed_min": "m/s",
+    "school_zone": "m/s",
+    "construction": "m/s",
+    "height_max": "m",
+    "width_max": "m",
+    "mass_max": "t",
+    "axle_max": "t",
+    "toll": "CNY",
+    "emission_zone": "stage",
+}  # kinds with a value, and its unit
+
+
+class Target(Struct, frozen=True):
+    """Where a rule holds: a link, lane, connection, zone, or the whole intersection (`code`); between `s` on a lane or connection."""
+
+    entity: str
+    s_from: float | None = None  # m along it; None: from its beginning
+    s_to: float | None = None
+
+
+class Calendar(Struct, frozen=True):
+    """When a rule holds, in local time: weekdays, minutes of the day, dates, holidays."""
+
+    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO: 1 Monday
+    minutes: tuple[tuple[int, int], ...] = ()  # [from, to) of the local day; to < from runs past midnight; () all day
+    dates: tuple[str, str] | None = None  # first and last day, YYYY-MM-DD
+    holidays: str = "as_weekday"  # as_weekday, never (not on a holiday), only (on holidays only)
+    tz: str = "Asia/Shanghai"
+
+
+class Rule(Struct, frozen=True):
+    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it does not."""
+
+    id: str
+    kind: str
+    targets: tuple[Target, ...]
+    value: float | None = None
+    classes: tuple[str, ...] = ()
+    except_classes: tuple[str, ...] = ()
+    calendar: Calendar | None = None
+    priority: int = 0
+    temporary: bool = False
+    mandatory: bool = True
+    valid_from: int | None = None  # ns
+    valid_to: int | None = None
+    authority: str = ""
+    sign: str = ""  # GB 5768.2 sign index, GB/T 30699 sign code or GB/T 29100 event code, as "gb5768:85"
+    text: str = ""
