@@ -19,7 +19,7 @@ from ..wire import KeyPair, new_keys
 from . import fleet_process, gateways
 from .run import Setup
 from .scenario import Scenario
-from .sensors import RsuModel
+from .sensors import RsuModel, near
 from .traffic import Traffic, Truth, trips
 from .truthfile import TruthFile, fusion_figures
 from .vehicles import Fleet
@@ -192,9 +192,10 @@ class LiveLoop:
     def _sense(self, models: dict[str, list[RsuModel]], traffic: Traffic, truth: Truth, to_gateways: object) -> None:
         for junction in self.scenario.junctions:
             gateway = next(name for name, rsus in self.scenario.gateways.items() if junction.rsus[0].id in rsus)
+            around = near(truth, junction)
             for model in models[junction.id]:
                 rsu = model.rsu
-                columns = model.observe(truth)
+                columns = model.observe(around)
                 due = model.leaves(truth.t) + int(self.setup.extra_delay_ms * MS)
                 to_gateways.send(gateways.Sensed(due, gateway, rsu.id, truth.t, rsu.lat, rsu.lon, columns))
             to_gateways.send(

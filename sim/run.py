@@ -18,7 +18,7 @@ from ..log import Recorder
 from ..metrics import Metrics
 from ..schema import VERSION, Datum, Hello, Perception, Signal, Sync
 from .scenario import Junction, Scenario
-from .sensors import Noise, RsuModel
+from .sensors import Noise, RsuModel, near
 from .traffic import Traffic, Truth, trips
 from .truthfile import TruthFile
 from .vehicles import Fleet
@@ -152,9 +152,10 @@ class Loop:
     def _sense(self, junction: Junction, truth: Truth, traffic: Traffic) -> None:
         gateway = next(name for name, rsus in self.scenario.gateways.items() if junction.rsus[0].id in rsus)
         offset, t = self.offset[gateway], truth.t
+        around = near(truth, junction)
         for model in self.models[junction.id]:
             rsu = model.rsu
-            block = self._encode(pack(model.observe(truth)))
+            block = self._encode(pack(model.observe(around)))
             body = Perception(
                 VERSION, rsu.id, "fused", self._next(rsu.id), t + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
             )

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..clock import MS
 from ..schema import ObjectClass
-from .scenario import Junction
+from .scenario import POLE_M, RANGE_M, Junction
 from .traffic import Truth
 
 OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
@@ -32,6 +32,24 @@ class Noise:
 SPIKE_MS = 150.0
 
 
+def near(truth: Truth, junction: Junction) -> Truth:
+    """Return who is near enough to an intersection for any of its units to see."""
+    xy = junction.local(truth.xy)
+    rows = np.flatnonzero((np.abs(xy) < POLE_M + RANGE_M).all(axis=1))
+    return Truth(
+        truth.t,
+        [],
+        truth.numbers[rows],
+        truth.xy[rows],
+        truth.speed[rows],
+        truth.heading[rows],
+        truth.length[rows],
+        truth.width[rows],
+        truth.kind[rows],
+        0,
+    )
+
+
 class RsuModel:
     """One roadside unit; its own random stream, so that one more or less changes nothing else."""
 
@@ -42,7 +60,7 @@ class RsuModel:
         self._scale = (0.85, 1.0, 1.3)[index % 3]
 
     def observe(self, truth: Truth) -> dict[str, np.ndarray]:
-        """Return the columns of one frame, metres east-north of this unit's pole."""
+        """Return the columns of one frame, metres east-north of this unit's pole; `truth` as `near` gives it."""
         noise, rng = self.noise, self._rng
         xy = self.junction.local(truth.xy) - (self.rsu.x, self.rsu.y)
         distance = np.hypot(xy[:, 0], xy[:, 1])

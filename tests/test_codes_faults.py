@@ -243,5 +243,5 @@ def test_a_damaged_compact_code_is_refused(cut: int) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(codes.CodeError, match="nothing.json"):
+    with pytest.raises(codes.CodeError, match=r"nothing\.json"):
         codes.load(tmp_path / "nothing.json")
