@@ -1,0 +1,162 @@
+"""A digital code from lanes and movements as other formats give them: paths, conflicts, links and numbers are made here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from cloudctl.geo import Origin
+
+from .citycode import make
+from .grid import grid_encode
+from .lines import F8, arc, meeting
+from .model import Alias, Conflict, Connection, Crosswalk, IntersectionCode, Lane, Link, Node, Point, SignalGroup, StopLine
+from .report import Loss
+from .rule import Rule, Target
+
+STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
+NO_ADM = "000000"
+
+
+@dataclass
+class RawLane:
+    """A lane in metres about the reference point, in driving direction; lanes of one approach and role are one link."""
+
+    key: str
+    xy: F8
+    role: str
+    approach: str
+    use: str = "vehicle"
+    width_cm: int = 330
+    speed: float = 13.89
+    revocable: bool = False
+    stop_s: float | None = None  # m; None: at its end
+    alias: tuple[Alias, ...] = ()
+
+
+@dataclass
+class RawMove:
+    """A movement; without a path one is drawn, without a turn one is read from the path."""
+
+    start: str
+    end: str
+    group: int = 0
+    turn: str = ""
+    xy: F8 | None = None
+    waits: bool = False
+    alias: tuple[Alias, ...] = ()
+
+
+@dataclass
+class RawCode:
+    """What an importer found."""
+
+    name: str
+    ref: Point
+    lanes: list[RawLane] = field(default_factory=list)
+    moves: list[RawMove] = field(default_factory=list)
+    walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
+    yields: dict[tuple[int, int], bool] | None = None  # (movement, movement) -> the first yields; None: guessed from the turns
+    revision: int = 1
+    alias: tuple[Alias, ...] = ()
+    losses: set[Loss] = field(default_factory=set)
+
+
+def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
+    """Return the code; what had to be guessed is added to `raw.losses`."""
+    origin = Origin(raw.ref[0] / 1e7, raw.ref[1] / 1e7)
+    _paths(raw)
+    ordered = sorted(raw.lanes, key=lambda lane: (lane.approach, lane.role))
+    keys = sorted({(lane.approach, lane.role) for lane in ordered})
+    links = tuple(Link(f"K{k}", role, "" if role == "ingress" else "N0", "N0" if role == "ingress" else "", ())
+                  for k, (_, role) in enumerate(keys, 1))
+    lanes, ids, stops = list[Lane](), dict[str, str](), list[StopLine]()
+    for link, key in zip(links, keys, strict=True):
+        for number, lane in enumerate(_from_left([x for x in ordered if (x.approach, x.role) == key]), 1):
+            ids[lane.key] = f"L{len(lanes) + 1}"
+            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, _globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
+            if lane.role == "ingress" and lane.use != "pedestrian":
+                whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
+                stops.append(StopLine(ids[lane.key], whole if lane.stop_s is None else min(lane.stop_s, whole)))
+    by_key = {lane.key: lane for lane in raw.lanes}
+    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, _globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
+                  for k, m in enumerate(raw.moves, 1))
+    walks = tuple(Crosswalk(f"X{k}", _globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
+    kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
+    kinds |= {group: "pedestrian" for _, _, group, _ in raw.walks if group and group not in kinds}
+    groups = tuple(SignalGroup(g, kinds[g], (g,)) for g in sorted(kinds))
+    walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
+    return IntersectionCode(
+        make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
+        (Node("N0", *raw.ref),), rules=_limits(links, lanes), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
+
+
+def _unbound(raw: RawCode, walk: Crosswalk, kinds: dict[int, str]) -> Crosswalk:
+    if walk.group and kinds[walk.group] not in ("pedestrian", "bike"):
+        raw.losses.add(Loss("dropped", walk.id, f"crosswalk shares signal group {walk.group} with vehicles: left without a group"))
+        return Crosswalk(walk.id, walk.axis, walk.width_cm, 0, walk.polygon, walk.alias)
+    return walk
+
+
+def _globe(origin: Origin, xy: F8) -> tuple[Point, ...]:
+    lat, lon = origin.to_geodetic(xy[:, 0], xy[:, 1])
+    table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
+    return tuple((a, b) for a, b in table)
+
+
+def _from_left(lanes: list[RawLane]) -> list[RawLane]:
+    """Return lanes of one link from the left-most: by their places at the intersection's side, across their mean direction."""
+    end = -1 if lanes[0].role == "ingress" else 0
+    ahead = np.sum([_unit(lane.xy[-1] - lane.xy[-2]) if end else _unit(lane.xy[1] - lane.xy[0]) for lane in lanes], axis=0)
+    return sorted(lanes, key=lambda lane: float(ahead[1] * lane.xy[end][0] - ahead[0] * lane.xy[end][1]))
+
+
+def _unit(v: F8) -> F8:
+    return np.asarray(v / max(float(np.hypot(*v)), 1e-9))
+
+
+def _line(move: RawMove) -> F8:
+    if move.xy is None:
+        raise ValueError("paths are drawn first")
+    return move.xy
+
+
+def _paths(raw: RawCode) -> None:
+    """Draw the paths that are missing, and read the turns."""
+    by_key = {lane.key: lane for lane in raw.lanes}
+    for move in raw.moves:
+        a, b = by_key[move.start].xy, by_key[move.end].xy
+        out, into = _unit(a[-1] - a[-2]), _unit(b[1] - b[0])
+        if move.xy is None:
+            raw.losses.add(Loss("guessed", raw.name, "paths through the intersection are curves from lane to lane: the source has none"))
+            reach = 0.4 * float(np.hypot(*(b[0] - a[-1])))
+            t = np.linspace(0, 1, 9)[:, None]
+            p0, p1, p2, p3 = a[-1], a[-1] + out * reach, b[0] - into * reach, b[0]
+            move.xy = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
+        angle = float(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into))
+        move.turn = move.turn or ("straight" if abs(angle) < STRAIGHT else "u" if abs(angle) > BACK else "left" if angle > 0 else "right")
+
+
+def _conflicts(raw: RawCode) -> Iterator[Conflict]:
+    """Yield where paths of different lanes cross or merge. Who yields is the source's word, or follows the turns."""
+    if raw.yields is None and len(raw.moves) > 1:
+        raw.losses.add(Loss("guessed", raw.name, "who yields follows the turns: straight before right before left before turning back"))
+    rank = {"straight": 0, "right": 1, "left": 2, "u": 3}
+    for (i, a), (j, b) in combinations(enumerate(raw.moves), 2):
+        if a.start == b.start:
+            continue
+        kind, s_a, s_b, apart = meeting(_line(a), _line(b), a.end == b.end)
+        if apart > 0.1 and kind == "cross":
+            continue
+        lower = rank[a.turn] > rank[b.turn], rank[b.turn] > rank[a.turn]
+        yields = lower if raw.yields is None else (raw.yields.get((i, j), False), raw.yields.get((j, i), False))
+        yield Conflict(f"C{i + 1}", f"C{j + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
+
+
+def _limits(links: tuple[Link, ...], lanes: list[Lane]) -> tuple[Rule, ...]:
+    of: dict[float, list[Target]] = {}
+    for lane in lanes:
+        if lane.use != "pedestrian":
+            of.setdefault(lane.speed, []).append(Target(lane.id))
+    return tuple(Rule(f"R{k}", "speed_max", tuple(of[speed]), speed) for k, speed in enumerate(sorted(of), 1))

@@ -1,0 +1,60 @@
+"""MAP and SPAT as UPER bytes, through the ETSI/ISO modules that pycrate carries (LGPL; `pip install cloudctl[messages]`).
+
+A message of SAE J2735 stands in a frame (its id, then its bytes); MAPEM and SPATEM bodies are the same MapData and SPAT.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from .findings import refuse
+
+MESSAGES = {18: "MapData", 19: "SPAT", 29: "SignalRequestMessage", 30: "SignalStatusMessage"}
+IDS = {name: number for number, name in MESSAGES.items()}
+
+
+def _modules() -> Any:
+    try:
+        return import_module("pycrate_asn1dir.ITS_IS").DSRC
+    except ImportError:
+        raise refuse("messages", "pycrate", "module", "missing", "UPER needs the pycrate package", "pip install 'cloudctl[messages]'") from None
+
+
+def decode(name: str, body: bytes) -> dict[str, Any]:
+    """Return the value tree of one message's UPER bytes (`MapData`, `SPAT`, ...). Raises CodeError."""
+    kind = getattr(_modules(), name)
+    try:
+        kind.from_uper(body)
+        tree: dict[str, Any] = kind.get_val()
+    except Exception as error:  # pycrate raises many kinds, none of one family
+        raise refuse(name, name, "bytes", f"{len(body)} bytes", f"is not a valid {name} ({error})", "correct the sender") from None
+    return tree
+
+
+def encode(name: str, tree: dict[str, Any]) -> bytes:
+    """Return the UPER bytes of a value tree. Raises CodeError naming the field that does not fit."""
+    kind = getattr(_modules(), name)
+    try:
+        kind.set_val(tree)
+        out: bytes = kind.to_uper()
+    except Exception as error:  # as above
+        raise refuse(name, name, "value", "tree", f"does not fit {name} ({error})", "see the field named; nothing is cut to fit") from None
+    return out
+
+
+def unframe(frame: bytes) -> tuple[str, bytes]:
+    """Return (name, body) of a J2735 MessageFrame: 2 bytes of id, the length (1 or 2 bytes), the body. Raises CodeError."""
+    number = int.from_bytes(frame[:2])
+    if len(frame) < 4 or number not in MESSAGES:
+        raise refuse("frame", "frame", "messageId", number, f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}", "give MAP or SPAT frames")
+    length, at = (frame[2], 3) if frame[2] < 128 else ((frame[2] & 0x3F) << 8 | frame[3], 4)
+    if len(frame) < at + length:
+        raise refuse("frame", "frame", "length", length, f"only {len(frame) - at} bytes follow", "the frame was cut off: send it whole")
+    return MESSAGES[number], frame[at:at + length]
+
+
+def framed(name: str, body: bytes) -> bytes:
+    """Return the J2735 MessageFrame of a message's bytes. Raises CodeError beyond 16,383 bytes."""
+    if len(body) > 16_383:
+        raise refuse(name, name, "length", len(body), "a frame holds 16383 bytes", "split the intersection")
+    length = bytes([len(body)]) if len(body) < 128 else (0x8000 | len(body)).to_bytes(2)
+    return IDS[name].to_bytes(2) + length + body

@@ -1,0 +1,149 @@
+"""MAP and SPAT: real messages come in, ours go out and come back the same, and what does not fit is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cloudctl import codes, maps
+from cloudctl.codes.spat import mark_of, minute_of_year, read_spat, time_of, write_spat
+from cloudctl.schema import Group, SignalState
+
+pytest.importorskip("pycrate_asn1dir")
+from cloudctl.codes.j2735 import import_map
+from cloudctl.codes.map_export import map_losses, write_map
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "messages"
+GOOD = codes.load(maps.path("intersection.json"))
+SECOND, HOUR = 10**9, 3600 * 10**9
+
+
+def samples(kind: str) -> list[str]:
+    if not DATA.exists():
+        pytest.skip(f"{DATA} is not there: recorded messages are not part of the project")
+    return [row["hex"] for row in json.loads((DATA / "j2735_uper_hex.json").read_text())[kind]]
+
+
+def test_real_maps_come_in_whole() -> None:
+    for text in samples("MAP"):
+        for code in import_map(text.encode()):
+            assert [f for f in codes.validate(code) if f.severity == "error"] == []
+            assert code.signal_groups
+            assert code.conflicts
+            assert codes.compile_code(code).n_conns > 10
+
+
+def test_the_same_map_as_json() -> None:
+    path = DATA / "conflictmonitor" / "MAP_MinData.csv"
+    if not path.exists():
+        pytest.skip("recorded messages are not part of the project")
+    line = path.read_text()
+    (code,) = import_map(line[line.index("{"):].replace('"@MINUTE_OF_YEAR@"', "1").encode())
+    assert codes.validate(code) == []
+    assert {c.turn for c in code.connections} >= {"straight", "left"}
+
+
+def test_real_spats_come_in_or_are_refused_with_the_field() -> None:
+    now = 1_748_764_798 * SECOND
+    read, refused = [], []
+    for text in samples("SPAT"):
+        try:
+            read += read_spat(bytes.fromhex(text), now)
+        except codes.CodeError as error:
+            refused.append(str(error))
+    assert len(read) == 13
+    assert len(refused) == 1
+    assert "startTime" in refused[0]
+    assert all(g.state != SignalState.UNKNOWN for spat in read for g in spat.groups)
+
+
+def test_time_marks_of_the_standard() -> None:
+    t = 1_748_764_798_400_000_000
+    assert (mark_of(t, t), minute_of_year(t)) == (35984, (217919, 58400))
+    assert (mark_of(t + 5 * SECOND, t), minute_of_year(t + 5 * SECOND)[0]) == (34, 217920)
+    assert time_of(34, t) == t + 5 * SECOND
+    assert [time_of(mark, t) for mark in (None, 36000, 36001, -1)] == [None] * 4
+    assert mark_of(t + HOUR, t) == 36000
+
+
+groups = st.lists(st.builds(
+    Group, st.integers(1, 255), st.sampled_from([s for s in SignalState if s != SignalState.GREEN_FLASH]), st.integers(0, 9000), st.none() | st.integers(9000, 17000),
+    st.none() | st.integers(0, 17000), st.none() | st.sampled_from([0.21, 0.5, 1.0]), st.none() | st.integers(0, 17000)), min_size=1, max_size=12,
+    unique_by=lambda g: g.group)
+
+
+@settings(deadline=None, max_examples=40)
+@given(groups, st.integers(1_735_689_600_0, 1_767_225_599_9), st.integers(0, 127))
+def test_a_spat_goes_out_and_comes_back(found: list[Group], tenths: int, revision: int) -> None:
+    t = tenths * SECOND // 10
+    moved = tuple(replace(g, **{name: None if getattr(g, name) is None else t + getattr(g, name) * SECOND // 10
+                                for name in ("min_end", "max_end", "likely_end", "next_green")}) for g in found)
+    (back,) = read_spat(write_spat(300, revision, t, moved, region=10, frame=True), t)
+    assert (back.intersection, back.revision, back.t) == ("10/300", revision, t)
+    known = {0.21: 0.21, 0.5: 0.47, 1.0: 1.0, None: None}
+    assert back.groups == tuple(replace(g, confidence=known[g.confidence]) for g in moved)
+
+
+@pytest.mark.parametrize("name", ["intersection.json", "corridor-3.json"])
+def test_a_map_goes_out_and_comes_back(name: str) -> None:
+    code = codes.load(maps.path(name))
+    sent = write_map(code, 300, region=10, frame=True)
+    assert len(sent) < 2400
+    (back,) = import_map(sent)
+    assert write_map(back, 300, region=10, frame=True) == sent or _same(code, back)
+    assert _same(code, back)
+
+
+def _same(a: codes.IntersectionCode, b: codes.IntersectionCode) -> bool:
+    x, y = codes.compile_code(a), codes.compile_code(b)
+    keys = [{_key(c, k): k for k in range(c.n_lanes)} for c in (x, y)]
+    assert len(keys[0]) == x.n_lanes == y.n_lanes
+    pair = {keys[0][key]: keys[1][key] for key in keys[0]}
+    for k, m in pair.items():
+        p, q = (c.path_xy[c.path_start[i]:c.path_start[i + 1]] for c, i in ((x, k), (y, m)))
+        assert max(_off(p, q), _off(q, p)) < 0.03
+        assert (x.lane_use[k], x.lane_role[k], x.lane_width[k]) == (y.lane_use[m], y.lane_role[m], y.lane_width[m])
+    mine = {(pair[f], pair[t], turn, x.group_ids[g]) for f, t, turn, g in zip(x.conn_from, x.conn_to, x.conn_turn, x.conn_group, strict=True)}
+    theirs = {(f, t, turn, y.group_ids[g]) for f, t, turn, g in zip(y.conn_from, y.conn_to, y.conn_turn, y.conn_group, strict=True)}
+    assert mine == theirs
+    assert [(w.width_cm, w.group) for w in a.crosswalks] == [(w.width_cm, w.group) for w in b.crosswalks]
+    return True
+
+
+def _off(points, line) -> float:
+    """Return how far (m) points are from a line, at most."""
+    a, d = line[:-1], np.diff(line, axis=0)
+    along = np.clip(((points[:, None] - a) * d).sum(axis=2) / (d**2).sum(axis=1), 0, 1)
+    return float(np.hypot(*np.moveaxis(points[:, None] - a - along[..., None] * d, 2, 0)).min(axis=1).max())
+
+
+def _key(code, k: int) -> tuple:
+    end = code.path_xy[code.path_start[k + 1] - 1] if code.lane_role[k] == 0 else code.path_xy[code.path_start[k]]
+    return (*(int(v) for v in np.rint(end)), int(code.lane_role[k]))
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda c: replace(c, lanes=(replace(c.lanes[0], points=((397955000, 1165180000), (397955000, 1165280000))), *c.lanes[1:])), "327.67 m"),
+    (lambda c: replace(c, lanes=(replace(c.lanes[0], points=tuple((397955000, 1165080000 + 10 * k) for k in range(70))), *c.lanes[1:])), "63 nodes"),
+    (lambda c: replace(c, lanes=(replace(c.lanes[0], width_cm=990), *c.lanes[1:])), "widths"),
+    (lambda c: replace(c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 70))), "16 connections"),
+    (lambda c: replace(c, crosswalks=c.crosswalks * 70), "255 lanes")])
+def test_what_does_not_fit_is_named_never_cut(change, says: str) -> None:
+    with pytest.raises(codes.CodeError, match=says):
+        write_map(change(GOOD), 300)
+
+
+def test_what_a_map_cannot_carry_is_told() -> None:
+    assert {f.field for f in map_losses(GOOD)} >= {"conflicts", "plans", "connections.points"}
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x00\x12", b"\x00\x12\x90\xff\x00", b"\x00\x99\x01\x00", b"{", b"{}", b'{"payload":{}}', b"zz"])
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(codes.CodeError):
+        import_map(data)
+    with pytest.raises(codes.CodeError):
+        read_spat(data.replace(b"\x12", b"\x13"), 0)
