@@ -11,7 +11,19 @@ from cloudctl.geo import Origin
 from .citycode import make
 from .grid import grid_encode
 from .lines import F8, arc, meeting
-from .model import Alias, Conflict, Connection, Crosswalk, IntersectionCode, Lane, Link, Node, Point, SignalGroup, StopLine
+from .model import (
+    Alias,
+    Conflict,
+    Connection,
+    Crosswalk,
+    IntersectionCode,
+    Lane,
+    Link,
+    Node,
+    Point,
+    SignalGroup,
+    StopLine,
+)
 from .report import Loss
 from .rule import Rule, Target
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,8 @@ def _read(data: bytes) -> dict[str, Any]:
         except ValueError as error:
             raise refuse("MAP", "MAP", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
         return tree
-    try:
+    with suppress(ValueError):  # what is not hex text is the bytes themselves
         data = bytes.fromhex(text.decode())
-    except ValueError:
-        pass  # not hex text: the bytes themselves
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
     return decode("MapData", data)
