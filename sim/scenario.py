@@ -102,6 +102,13 @@ def corridor(folder: Path, say: Callable[[str], None] = lambda _: None, flow: fl
     return load(write_corridor(folder, maps.path("corridor.net.xml.gz"), flow), "corridor", say)
 
 
+def inputs(sumocfg: Path) -> list[Path]:
+    """Return the files a SUMO configuration is made of, itself first, those that exist."""
+    options = _options(sumocfg)
+    names = [n for key in ("net-file", "route-files", "additional-files") for n in options.get(key, "").split(",") if n]
+    return [sumocfg, *(file for n in names if (file := (sumocfg.parent / n.strip()).resolve()).is_file())]
+
+
 def _options(sumocfg: Path) -> dict[str, str]:
     try:
         root = ET.parse(sumocfg).getroot()

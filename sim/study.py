@@ -10,19 +10,23 @@ waiting, fuel and travel time, not time loss: SUMO holds that against the speed 
 import argparse
 import multiprocessing
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..clock import SECOND, stopwatch
 from . import study_ratio, study_run
+from .net import approach_of, by_approach, read
 from .show import table
 from .study_run import ARMS, Job
 
-HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "no stop at all")
+WINDOW = 480.0  # s of a run that a time-space diagram shows
+HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "SUMO's stops", "no stop at all")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,9 +39,12 @@ def run(args: argparse.Namespace) -> None:
     rest = [replace(job, vehicles=names[job.seed]) for job in jobs if job.arm != "none"]
     results = baseline | _run_all(rest, args.out, args.jobs, "with advice")
     study = summary(results)
+    if len({r["key"]["made_from"] for job, r in results.items() if job.arm == "ours"}) > 1:
+        print("note: the source changed while the study ran; the same command again runs what is out of date")
     print(ratio_table(study))
     (args.out / "study.json").write_bytes(msgspec.json.format(msgspec.json.encode(study)))
-    print(f"\nwrote {args.out / 'study.json'}")
+    files = [args.out / "study.json", *draw(args, study, results)]
+    print("\nwrote " + ", ".join(str(file) for file in files))
 
 
 def plan(args: argparse.Namespace) -> list[Job]:
@@ -120,6 +127,39 @@ def cached(job: Job, out: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
     return found if found["key"] == job.key() else None
+
+
+def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dict[str, Any]]) -> list[Path]:
+    """Draw the study's plots into its folder and return their files; diagrams are of the first seed and the largest share."""
+    from . import study_plot
+
+    net = read(study_run.scenario_of(args.sumocfg, args.out / "input" / "check").net)
+    share = max(job.penetration for job in results)
+    shown = [job for job in results if job.arm == "none" or job.penetration == share]
+    first = sorted((job for job in shown if job.seed == study["seeds"][0]), key=lambda job: ARMS.index(job.arm))
+    routes = results[first[0]]["routes"]
+    approach = approach_of(net, routes)
+    stops = []
+    for arm in dict.fromkeys(job.arm for job in first):
+        total: Counter[str] = Counter()
+        for job in shown:
+            if job.arm == arm:
+                total.update(
+                    {
+                        k: n / len(study["seeds"])
+                        for k, n in by_approach(results[job]["stops_by_edge"], approach).items()
+                    }
+                )  # type: ignore[misc]
+        stops.append((arm, dict(total)))
+    title = f"{study['scenario']}, {100 * share:g} % connected"
+    study_plot.ratios(study, args.out / "ratios.png")
+    study_plot.stops_by_approach(stops, f"{title}, mean of {len(study['seeds'])} seed(s)", args.out / "stops.png")
+    path = study_plot.lay_out(net, study_plot.main_route(routes, net))
+    panels = [(job.arm, dict(np.load(args.out / f"{job.name}.npz")), results[job]["signals"]) for job in first]
+    last = float(panels[0][1]["t"].max()) if len(panels[0][1]["t"]) else 0.0
+    window = (0.3 * last, min(0.3 * last + WINDOW, last))
+    study_plot.time_space(panels, path, window, f"{title}, seed {study['seeds'][0]}", args.out / "time-space.png")
+    return [args.out / name for name in ("ratios.png", "stops.png", "time-space.png")]
 
 
 def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
