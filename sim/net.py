@@ -12,11 +12,16 @@ INSIDE, BEYOND = "inside an intersection", "past the last signal"
 
 @dataclass(frozen=True)
 class Link:
-    """One connection of a network; `inner` is the junction's own edge it runs over, `signal` is "" where there is none."""
+    """One connection of a network; `lane` is the junction's own lane it runs over, `signal` is "" where there is none."""
 
-    inner: str
+    lane: str
     signal: str
     column: int
+
+    @property
+    def inner(self) -> str:
+        """The junction's own edge it runs over."""
+        return self.lane.rpartition("_")[0]
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,7 @@ def read(file: Path) -> Net:
                 )
                 node.clear()
             elif node.tag == "connection":
-                inner = node.get("via", "").rpartition("_")[0]
-                link = Link(inner, node.get("tl", ""), int(node.get("linkIndex", 0)))
+                link = Link(node.get("via", ""), node.get("tl", ""), int(node.get("linkIndex", 0)))
                 links[node.attrib["from"], node.attrib["to"]].append(link)
     return Net(length, dict(links))
 

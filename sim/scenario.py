@@ -65,6 +65,7 @@ class Scenario:
     end: float
     junctions: tuple[Junction, ...]
     extra: tuple[str, ...] = ()
+    additional: tuple[Path, ...] = ()  # the configuration's own additional files
     gateways: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -87,7 +88,9 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
     begin, end = _seconds(options.get("begin", "0")), _seconds(options.get("end", "-1"))
     name = name or sumocfg.stem
     gateways = {f"{name}-gateway": {rsu.id: junction.id for junction in junctions for rsu in junction.rsus}}
-    return Scenario(name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), gateways)
+    return Scenario(
+        name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), tuple(extra), gateways
+    )
 
 
 def braunschweig(say: Callable[[str], None] = lambda _: None) -> Scenario:
