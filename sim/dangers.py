@@ -7,7 +7,7 @@ from pathlib import Path
 from .scenario import Scenario, inputs
 
 LATE = {"jmDriveAfterRedTime": "4", "jmDriveAfterYellowTime": "6"}  # s: drives on when the red is younger
-RECKLESS = {"jmDriveAfterRedTime": "60", "jmDriveAfterYellowTime": "60", "speedFactor": "1.2"}
+RECKLESS = {"jmDriveAfterRedTime": "300", "jmDriveAfterYellowTime": "60", "speedFactor": "1.2"}
 CARELESS = {
     "sigma": "0.9",
     "speedFactor": "1.25",
@@ -19,7 +19,7 @@ CARELESS = {
     "impatience": "0.9",
 }
 WAYS = {"late": LATE, "reckless": RECKLESS, "careless": CARELESS}
-SHARES = {"late": 0.06, "reckless": 0.02, "careless": 0.10}
+SHARES = {"late": 0.08, "reckless": 0.05, "careless": 0.10}
 UNTOUCHED = ("bicycle", "pedestrian")
 PLAIN = ET.fromstring('<vType id="DEFAULT_VEHTYPE" vClass="passenger"/>')
 

@@ -1,7 +1,7 @@
 """TTC and PET of vehicles with pedestrians and cyclists, which device.ssm does not log, from true trajectories.
 
-A vehicle is a rectangle, a pedestrian or cyclist a disc. TTC: both keep their velocity; the time until the disc touches the rectangle
-(Hayward 1972), by the slab method in the vehicle's frame. PET: the least time between one having been at a place and the other being there
+A vehicle is a rectangle, a pedestrian or cyclist a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that it
+truly took (Hayward 1972; on a straight line instead, whoever waits at a corner is about to be hit by all who turn). PET: the least time between one having been at a place and the other being there
 (Allen 1978), found as the least lag at which their footprints overlap. Those who move the same way (within ALONG) follow
 each other and are not counted. Thresholds: TTC 1.5 s, PET 2 s.
 """
@@ -24,49 +24,57 @@ CYCLIST = 0.8
 
 
 @njit(cache=True)
-def ttc(x: float, y: float, vx: float, vy: float, length: float, width: float, r: float) -> float:
-    """Return s until a disc at (x, y) moving at (vx, vy), both in a rectangle's own frame, touches it; inf when it never does.
+def overlaps(x: float, y: float, heading: float, at: Any, length: float, width: float, r: float) -> bool:
+    """Return whether a disc of radius `r` at `at` touches a rectangle centred at (x, y), lying along `heading`.
 
-    The rectangle is centred at 0 and lies along x; its corners are not rounded, which errs by at most 0.41 r.
+    The rectangle is grown by `r` without rounding its corners, which errs by at most 0.41 r.
     """
-    enter, leave = 0.0, np.inf
-    for p, v, half in ((x, vx, length / 2 + r), (y, vy, width / 2 + r)):
-        if abs(v) < 1e-9:
-            if abs(p) > half:
-                return np.inf
-            continue
-        a, b = (-half - p) / v, (half - p) / v
-        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
-    return enter if enter <= leave else np.inf
+    dx, dy = at[0] - x, at[1] - y
+    c, s = np.cos(heading), np.sin(heading)
+    return abs(c * dx + s * dy) < length / 2 + r and abs(c * dy - s * dx) < width / 2 + r
+
+
+@njit(cache=True)
+def _ttc(mover: Any, k: int, walker: Any, length: float, width: float, r: float, limit: float) -> float:
+    """Return s until the walker, at its velocity now, is touched by the mover on its path at its speed now."""
+    speed, gone = mover[k, 3], 0.0
+    at = np.array([walker[0], walker[1]])
+    vx, vy = walker[3] * np.cos(walker[2]), walker[3] * np.sin(walker[2])
+    for j in range(k, len(mover)):
+        if j > k:
+            gone += np.hypot(mover[j, 0] - mover[j - 1, 0], mover[j, 1] - mover[j - 1, 1])
+        left = gone / speed
+        if not left < limit:  # nan too: out of reach
+            break
+        at[0], at[1] = walker[0] + vx * left, walker[1] + vy * left
+        if overlaps(mover[j, 0], mover[j, 1], mover[j, 2], at, length, width, r):
+            return left
+    return np.inf
 
 
 @njit(cache=True)
 def _measure(
     mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, along: float, step: float, least_v: float,
-    out: Any,
+    limit: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same moment."""
-    n, m = len(mover), len(walker)
-    for k in range(n):
+    m = len(walker)
+    for k in range(len(mover)):
         out[k, 0] = out[k, 1] = np.inf
         x, y, heading, speed = mover[k]
-        if speed < least_v:
+        if not speed >= least_v:
             continue
-        c, s = np.cos(heading), np.sin(heading)
         for lag in range(-lags, lags + 1):
             j = first + k + lag
             if j < 0 or j >= m:
                 continue
-            dx, dy = walker[j, 0] - x, walker[j, 1] - y
-            px, py = c * dx + s * dy, c * dy - s * dx
             turn = abs((walker[j, 2] - heading + np.pi) % (2 * np.pi) - np.pi)
-            if turn < along:
+            if not turn >= along:
                 continue
-            if abs(px) < length / 2 + r and abs(py) < width / 2 + r:
+            if overlaps(x, y, heading, walker[j], length, width, r):
                 out[k, 1] = min(out[k, 1], abs(lag) * step)
             if lag == 0:
-                wx, wy = walker[j, 3] * np.cos(walker[j, 2]), walker[j, 3] * np.sin(walker[j, 2])
-                out[k, 0] = ttc(px, py, c * wx + s * wy - speed, c * wy - s * wx, length, width, r)
+                out[k, 0] = _ttc(mover, k, walker[j], length, width, r, limit)
 
 
 def of_pair(
@@ -79,7 +87,7 @@ def of_pair(
     """
     out = np.full((len(mover), 2), np.inf)
     lags = int(PET / step)
-    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(ALONG), step, SLOWEST, out)
+    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(ALONG), step, SLOWEST, TTC, out)
     return out
 
 
@@ -108,6 +116,22 @@ def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, k
 def radius(is_cyclist: bool, length: float) -> float:
     """Return the radius of the disc a pedestrian or cyclist is taken for, m."""
     return min(length / 2, CYCLIST) if is_cyclist else RADIUS
+
+
+def merged(found: list[Conflict]) -> list[Conflict]:
+    """Return conflicts with those of one vehicle closer than HOLD made one: a group on a crossing is met once. In order of time."""
+    out: list[Conflict] = []
+    last: dict[str, int] = {}
+    for c in sorted(found, key=lambda c: c.crossed):
+        k = last.get(c.a, -1)
+        if k >= 0 and c.crossed - max(out[k].crossed, out[k].worst) < HOLD:
+            o = out[k]
+            worst = c.worst if min(c.ttc, c.pet) < min(o.ttc, o.pet) else o.worst
+            out[k] = Conflict(o.kind, o.a, o.b, o.crossed, worst, min(o.ttc, c.ttc), min(o.pet, c.pet))
+        else:
+            last[c.a] = len(out)
+            out.append(c)
+    return out
 
 
 def near_pairs(places: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], reach: float) -> set[tuple[int, int]]:

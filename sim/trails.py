@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..schema import ObjectClass
-from .encounters import conflicts, near_pairs, of_pair, radius
+from .encounters import conflicts, merged, near_pairs, of_pair, radius
 from .scenario import Scenario
 from .ssm import Conflict
 from .traffic import Truth
@@ -61,7 +61,7 @@ class Trails:
         return all(self.there(name, conflict.crossed - EARLY) for name in names)
 
     def meetings(self) -> list[Conflict]:
-        """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle."""
+        """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle, `b` the first it met."""
         walkers = {n for n, (_, _, kind) in self.sizes.items() if kind in WALKERS}
         places = [(m[1], m[2][:, :2], np.isin(m[1], list(walkers))) for m in self._moments]
         tracks = self._by_number()
@@ -73,7 +73,7 @@ class Trails:
             measures = of_pair(mover, walker, (first, second), (length, width, r), STEP)
             times = self._moments[0][0] + STEP * (first + np.arange(len(mover)))
             out += conflicts((self.names[a], self.names[b]), measures, times)
-        return sorted(out, key=lambda c: c.crossed)
+        return merged(out)
 
     def _by_number(self) -> dict[int, tuple[int, np.ndarray]]:
         """Return, for each road user, the first moment and the rows from then on; nan while out of reach."""
