@@ -19,7 +19,7 @@ CARELESS = {
     "impatience": "0.9",
 }
 WAYS = {"late": LATE, "reckless": RECKLESS, "careless": CARELESS}
-SHARES = {"late": 0.08, "reckless": 0.05, "careless": 0.10}
+SHARES = {"late": 0.10, "reckless": 0.12, "careless": 0.10}
 UNTOUCHED = ("bicycle", "pedestrian")
 PLAIN = ET.fromstring('<vType id="DEFAULT_VEHTYPE" vClass="passenger"/>')
 

@@ -168,7 +168,8 @@ def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
     alike = {seed: study_ratio.common([r["trips"] for job, r in results.items() if job.seed == seed]) for seed in seeds}
     base = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
     rows = []
-    for arm, share in dict.fromkeys((job.arm, job.penetration) for job in results):
+    columns = sorted({(ARMS.index(job.arm), -job.penetration) for job in results})
+    for arm, share in ((ARMS[k], -share) for k, share in columns):
         runs = {job.seed: r for job, r in results.items() if (job.arm, job.penetration) == (arm, share)}
         row = study_ratio.compare(
             [{n: base[s][n] for n in alike[s]} for s in seeds],

@@ -19,7 +19,7 @@ from matplotlib.collections import LineCollection
 INK, SOFT = "#1d2733", "#7a8794"
 COLOURS = {
     "none": "#7a8794",
-    "glosa-default": "#e8b27a",
+    "glosa-default": "#c9a06a",
     "glosa-best": "#e07b27",
     "glosa-best-queue": "#b45309",
     "ours": "#2667c9",
@@ -72,7 +72,7 @@ def ratios(study: Mapping[str, Any], file: Path) -> None:
                 label=f"{row['arm']}, {100 * row['penetration']:g} %",
             )
             for x, f in zip(at, figures, strict=True):
-                axis.annotate(f"{f['value']:.2f}", (x, 0.02), ha="center", fontsize=7, rotation=90, color="white")
+                axis.annotate(f"{f['value']:.2f}", (x, 0.02), ha="center", fontsize=8, rotation=90, color="white")
         axis.axhline(1.0, color=SOFT, lw=1)
         axis.set_xticks(range(len(LABELS)), list(LABELS.values()))
         top = max((row[name]["high"] for row in rows for name in LABELS), default=1.0)
@@ -92,6 +92,7 @@ def stops_by_approach(runs: Sequence[tuple[str, Mapping[str, float]]], title: st
             at = np.arange(len(names)) - (k - (len(runs) - 1) / 2) * height
             axis.barh(at, [stops.get(n, 0.0) for n in names], 0.92 * height, color=COLOURS[arm], label=arm)
         axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(-0.6, len(names) - 0.4)
         axis.tick_params(axis="y", length=0)
         axis.set(xlabel="stops on the approach, a run")
         axis.set_title(title, loc="left", fontsize=10)
@@ -141,10 +142,15 @@ def time_space(
             len(panels), 1, figsize=(9.6, 0.7 + 3.0 * len(panels)), sharex=True, sharey=True, squeeze=False
         )
         for axis, (arm, columns, signals) in zip(axes[:, 0], panels, strict=True):
-            _trajectories(axis, columns, path, window)
+            drawn = _trajectories(axis, columns, path, window)
             _lamps(axis, signals, path, window)
             axis.set(ylabel="along the road, m", xlim=window, ylim=(-5, path.length + 5))
             axis.set_title(arm, loc="left", fontsize=10, color=COLOURS[arm], fontweight="bold")
+        bar = figure.colorbar(
+            drawn, ax=axes[0, 0], location="top", fraction=0.05, pad=0.03, aspect=50, anchor=(1.0, 0.0), shrink=0.35
+        )
+        bar.set_label("m/s", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
         axes[-1, 0].set_xlabel(f"s of the run; {title}")
         _save(figure, file)
 
@@ -162,6 +168,7 @@ def _trajectories(axis: Axes, columns: Mapping[str, np.ndarray], path: Path1D, w
     lines = LineCollection(list(segments), cmap="viridis", norm=plt.Normalize(0, 15), lw=0.8)
     lines.set_array(speed[1:][joined])
     axis.add_collection(lines)
+    return lines
 
 
 def _lamps(axis: Axes, signals: Mapping[str, Any], path: Path1D, window: tuple[float, float]) -> None:

@@ -23,7 +23,7 @@ from .study_run import digest
 from .warning_run import Heard
 from .warning_score import MATCHES, Run
 
-WARM_UP = {"braunschweig": 300.0, "corridor": 240.0}
+MEASURES = ("warning_run", "dangers", "ssm", "encounters", "trails", "net")
 HEADER = (
     *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "of serious", "of visible"),
     *("lead s", "false / veh-h"),
@@ -105,7 +105,7 @@ def _share(share: dict[str, Any]) -> str:
 
 
 def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Run]:
-    works = [(args.scenario, seed, args.seconds, args.penetration, args.out) for seed in seeds]
+    works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.out) for seed in seeds]
     out: dict[int, Run] = {}
     start = stopwatch()
     with multiprocessing.get_context("spawn").Pool(min(args.jobs, len(works)), maxtasksperchild=1) as pool:
@@ -121,15 +121,16 @@ def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Ru
     return out
 
 
-def _one(work: tuple[str, int, float, float, Path]) -> tuple[int, Path]:
-    name, seed, seconds, penetration, out = work
+def _one(work: tuple[str, int, float, float, float, Path]) -> tuple[int, Path]:
+    name, seed, seconds, warm_up, penetration, out = work
     file = out / f"seed-{seed}.json"
     source = name if name == "corridor" else str(scenario_of(name, out).sumocfg)
-    key = {"seed": seed, "seconds": seconds, "penetration": penetration, "made_from": digest(source, ours=True)}
+    key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration}
+    key["made_from"] = digest(source, True, MEASURES)
     if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
         return seed, file
     scenario = scenario_of(name, out / f"input-{seed}")
-    setup = Setup(seed, penetration, True, seconds, warm_up=WARM_UP.get(scenario.name, 240.0))
+    setup = Setup(seed, penetration, True, seconds, warm_up=warm_up)
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup)}))
     part.replace(file)
