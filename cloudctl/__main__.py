@@ -73,9 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo = _command(commands, "demo", "the whole loop on real traffic, in about a minute, with a report", _demo)
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
-    demo.add_argument("--seconds", type=float, default=15.0, help="real time over sockets, a scenario (default 15)")
+    demo.add_argument("--seconds", type=float, default=12.0, help="real time over sockets, a scenario (default 12)")
     demo.add_argument(
-        "--study", type=float, default=300.0, help="simulated seconds with and without advice, a seed (default 300)"
+        "--study", type=float, default=200.0, help="simulated seconds with and without advice, a seed (default 200)"
     )
     demo.add_argument("--seeds", type=int, default=2, help="seeds of the study with and without advice (default 2)")
     bench = _command(
