@@ -8,7 +8,6 @@ waiting, fuel and travel time, not time loss: SUMO holds that against the speed 
 """
 
 import argparse
-import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import msgspec
 import numpy as np
 
 from ..clock import SECOND, stopwatch
-from . import study_ratio, study_run
+from . import pool, study_ratio, study_run
 from .net import approach_of, by_approach, read
 from .show import table
 from .study_run import ARMS, Job
@@ -35,15 +34,22 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     study_run.scenario_of(args.sumocfg, args.out / "input" / "check")  # a missing file is told before anything runs
     baseline = _run_all([job for job in jobs if job.arm == "none"], args.out, args.jobs, "no advice")
+    lost = [job.name for job in jobs if job.arm == "none" and job not in baseline]
+    if lost:
+        raise RuntimeError(f"SUMO died in {lost[0]}, without any advice. Run the scenario in sumo itself to see why")
     names = {job.seed: tuple(result["trips"]) for job, result in baseline.items()}
     rest = [replace(job, vehicles=names[job.seed]) for job in jobs if job.arm != "none"]
     results = baseline | _run_all(rest, args.out, args.jobs, "with advice")
-    study = summary(results)
+    died = {job.arm: job.name for job in rest if job not in results}
+    study = summary({job: result for job, result in results.items() if job.arm not in died})
+    study["died"] = died
     if len({r["key"]["made_from"] for job, r in results.items() if job.arm == "ours"}) > 1:
         print("note: the source changed while the study ran; the same command again runs what is out of date")
+    for arm, name in died.items():
+        print(f"note: {arm} is left out: SUMO died in {name}. Its use-queue does on programmes that begin with a green")
     print(ratio_table(study))
     (args.out / "study.json").write_bytes(msgspec.json.format(msgspec.json.encode(study)))
-    files = [args.out / "study.json", *draw(args, study, results)]
+    files = [args.out / "study.json", *draw(args, study, {job: r for job, r in results.items() if job.arm not in died})]
     print("\nwrote " + ", ".join(str(file) for file in files))
 
 
@@ -103,21 +109,23 @@ def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[
     if not left:
         return results
     start = stopwatch()
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(left)), maxtasksperchild=1) as pool:
-        for n, (job, result) in enumerate(pool.imap_unordered(_one, [(job, out) for job in left]), 1):
-            results[job] = result
-            took = (stopwatch() - start) / SECOND
-            print(
-                f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {job.name}: "
-                f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time",
-                file=sys.stderr,
-                flush=True,
-            )
+    for n, (work, result) in enumerate(pool.each(_one, [(job, out) for job in left], processes), 1):
+        took = (stopwatch() - start) / SECOND
+        if result is None:
+            told = "SUMO died in it"
+        else:
+            results[work[0]] = result
+            told = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
+        print(
+            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {work[0].name}: {told}",
+            file=sys.stderr,
+            flush=True,
+        )
     return results
 
 
-def _one(work: tuple[Job, Path]) -> tuple[Job, dict[str, Any]]:
-    return work[0], study_run.run(*work)
+def _one(work: tuple[Job, Path]) -> dict[str, Any]:
+    return study_run.run(*work)
 
 
 def cached(job: Job, out: Path) -> dict[str, Any] | None:

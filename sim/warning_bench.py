@@ -5,7 +5,6 @@ figures are of the others.
 """
 
 import argparse
-import multiprocessing
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..clock import SECOND, stopwatch
-from . import warning_plot, warning_run, warning_score
+from . import pool, warning_plot, warning_run, warning_score
 from .run import Setup
 from .scenario import Scenario, braunschweig, corridor, load
 from .show import table
@@ -47,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--train {args.train}: has seeds of --seeds {args.seeds}. Thresholds chosen on a seed say nothing on it: give others"
         )
+    if args.seconds <= 0 or args.jobs < 1:
+        raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
     args.out.mkdir(parents=True, exist_ok=True)
     scenario = scenario_of(args.scenario, args.out)
     runs = _runs(args, scenario.name, [*train, *test])
@@ -108,33 +109,35 @@ def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Ru
     works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.out) for seed in seeds]
     out: dict[int, Run] = {}
     start = stopwatch()
-    with multiprocessing.get_context("spawn").Pool(min(args.jobs, len(works)), maxtasksperchild=1) as pool:
-        for n, (seed, file) in enumerate(pool.imap_unordered(_one, works), 1):
-            out[seed] = loaded(file)
-            left = (stopwatch() - start) / SECOND / n * (len(works) - n)
-            print(
-                f"warnings, {name}: {n} of {len(works)} runs, {left:.0f} s left; seed {seed}: {len(out[seed].truth)} conflicts, "
-                f"{len(out[seed].heard)} messages",
-                file=sys.stderr,
-                flush=True,
-            )
+    for n, (work, file) in enumerate(pool.each(_one, works, args.jobs), 1):
+        seed = work[1]
+        if file is None:
+            raise RuntimeError(f"SUMO died in seed {seed}. Leave it out, or run the scenario in sumo itself to see why")
+        out[seed] = loaded(file)
+        left = (stopwatch() - start) / SECOND / n * (len(works) - n)
+        print(
+            f"warnings, {name}: {n} of {len(works)} runs, {left:.0f} s left; seed {seed}: {len(out[seed].truth)} conflicts, "
+            f"{len(out[seed].heard)} messages",
+            file=sys.stderr,
+            flush=True,
+        )
     return out
 
 
-def _one(work: tuple[str, int, float, float, float, Path]) -> tuple[int, Path]:
+def _one(work: tuple[str, int, float, float, float, Path]) -> Path:
     name, seed, seconds, warm_up, penetration, out = work
     file = out / f"seed-{seed}.json"
     source = name if name == "corridor" else str(scenario_of(name, out).sumocfg)
     key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration}
     key["made_from"] = digest(source, True, MEASURES)
     if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
-        return seed, file
+        return file
     scenario = scenario_of(name, out / f"input-{seed}")
     setup = Setup(seed, penetration, True, seconds, warm_up=warm_up)
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup)}))
     part.replace(file)
-    return seed, file
+    return file
 
 
 def loaded(file: Path) -> Run:

@@ -1,13 +1,14 @@
 """The closed-loop study: what it refuses, how it compares, a tiny run of it, and that it goes on where it was."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import net, study, study_plot, study_ratio
+from cloudctl.sim import net, pool, study, study_plot, study_ratio
 from cloudctl.sim.demand import write_corridor
 
 from cloudctl import maps
@@ -109,3 +110,10 @@ def test_a_route_laid_out_straight():
     assert path.start == {"a": 0.0, "b": 100.0, ":J_0": 150.0, "c": 170.0}
     assert path.lines == ((150.0, "J", (1, 2)),)
     assert path.length == 250.0
+
+
+def test_a_run_that_takes_its_process_down_is_told_and_the_others_go_on():
+    assert dict(pool.each(os._exit, [3, 4], 2)) == {3: None, 4: None}
+    assert dict(pool.each(abs, [-1, 2, -3], 2)) == {-1: 1, 2: 2, -3: 3}
+    with pytest.raises(TypeError):
+        list(pool.each(abs, ["x"], 1))
