@@ -180,9 +180,9 @@ def _warnings_parser(commands: Any) -> None:
         "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
     )
     bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
-    bench.add_argument("--seeds", default="11..13", help="seeds of which figures are shown (default 11..13)")
-    bench.add_argument("--seconds", type=float, default=600.0, help="simulated seconds a seed (default 600)")
-    bench.add_argument("--warm-up", type=float, default=300.0, help="seconds of traffic before (default 300)")
+    bench.add_argument("--seeds", default="11..14", help="seeds of which figures are shown (default 11..14)")
+    bench.add_argument("--seconds", type=float, default=300.0, help="simulated seconds a seed (default 300)")
+    bench.add_argument("--warm-up", type=float, default=150.0, help="seconds of traffic before (default 150)")
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
