@@ -160,6 +160,32 @@ def _study_parser(commands: Any) -> None:
     study.add_argument("--delay-ms", type=float, default=0.0, help="ms added to every sensor and advisory of ours")
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
+    _warnings_parser(commands)
+
+
+WARNINGS = """examples:
+  cloudctl sim warnings --out out/warnings                                Braunschweig: cars, bicycles, pedestrians, some reckless
+  cloudctl sim warnings --scenario corridor --seeds 11..15 --train 1..3 --out out/corridor
+  cloudctl sim warnings --scenario town.sumocfg --seconds 1800 --out out/town
+Nobody reacts to a warning here, so that what it warns of happens. docs/study.md says how to read it.
+"""
+
+
+def _warnings_parser(commands: Any) -> None:
+    bench = _command(
+        commands, "warnings", "how often warnings are right, how many conflicts they find, how early", _sim_warnings
+    )
+    bench.formatter_class, bench.epilog = argparse.RawDescriptionHelpFormatter, WARNINGS
+    bench.add_argument(
+        "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
+    )
+    bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
+    bench.add_argument("--seeds", default="11..13", help="seeds of which figures are shown (default 11..13)")
+    bench.add_argument("--seconds", type=float, default=600.0, help="simulated seconds a seed (default 600)")
+    bench.add_argument("--warm-up", type=float, default=300.0, help="seconds of traffic before (default 300)")
+    bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
+    bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
 
 
 def _serve(args: argparse.Namespace) -> None:
@@ -251,6 +277,12 @@ def _sim_study(args: argparse.Namespace) -> None:
     from .sim import study
 
     study.run(args)
+
+
+def _sim_warnings(args: argparse.Namespace) -> None:
+    from .sim import warning_bench
+
+    warning_bench.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:
