@@ -87,14 +87,14 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     for link, key in zip(links, keys, strict=True):
         for number, lane in enumerate(_from_left([x for x in ordered if (x.approach, x.role) == key]), 1):
             ids[lane.key] = f"L{len(lanes) + 1}"
-            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, _globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
+            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
             if lane.role == "ingress" and lane.use != "pedestrian":
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(StopLine(ids[lane.key], whole if lane.stop_s is None else min(lane.stop_s, whole)))
     by_key = {lane.key: lane for lane in raw.lanes}
-    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, _globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
+    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
                   for k, m in enumerate(raw.moves, 1))
-    walks = tuple(Crosswalk(f"X{k}", _globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
+    walks = tuple(Crosswalk(f"X{k}", globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
     kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
     kinds |= {group: "pedestrian" for _, _, group, _ in raw.walks if group and group not in kinds}
     groups = tuple(SignalGroup(g, kinds[g], (g,)) for g in sorted(kinds))
@@ -111,7 +111,8 @@ def _unbound(raw: RawCode, walk: Crosswalk, kinds: dict[int, str]) -> Crosswalk:
     return walk
 
 
-def _globe(origin: Origin, xy: F8) -> tuple[Point, ...]:
+def globe(origin: Origin, xy: F8) -> tuple[Point, ...]:
+    """Return metres of `origin`, float64[n, 2], as whole 1e-7 degrees."""
     lat, lon = origin.to_geodetic(xy[:, 0], xy[:, 1])
     table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
     return tuple((a, b) for a, b in table)

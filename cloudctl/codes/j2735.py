@@ -31,9 +31,12 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
     losses: set[Loss] = set()
     codes = []
-    for row in rows:
-        raw = _intersection(_plain(row))
-        codes.append(build(raw, adm))
+    for k, row in enumerate(rows):
+        try:
+            raw = _intersection(_plain(row))
+            codes.append(build(raw, adm))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+            raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
         losses |= raw.losses
     return Imported(codes, "MAP", losses)
 

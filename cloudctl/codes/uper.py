@@ -3,6 +3,7 @@
 A message of SAE J2735 stands in a frame (its id, then its bytes); MAPEM and SPATEM bodies are the same MapData and SPAT.
 """
 
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,8 @@ from .findings import refuse
 
 MESSAGES = {18: "MapData", 19: "SPAT", 29: "SignalRequestMessage", 30: "SignalStatusMessage"}
 IDS = {name: number for number, name in MESSAGES.items()}
+PADDING = 8  # bytes that a recorder may leave behind a frame
+FRAMES = {**MESSAGES, 18: "MAP", 20: "BSM", 26: "PDM", 27: "PVD", 28: "RTCM", 31: "TIM", 32: "PSM", 41: "SDSM"}
 
 
 def _modules() -> Any:
@@ -58,3 +61,13 @@ def framed(name: str, body: bytes) -> bytes:
         raise refuse(name, name, "length", len(body), "a frame holds 16383 bytes", "split the intersection")
     length = bytes([len(body)]) if len(body) < 128 else (0x8000 | len(body)).to_bytes(2)
     return IDS[name].to_bytes(2) + length + body
+
+
+def frame_id(data: bytes) -> int | None:
+    """Return the message id when bytes, or hex text, are a J2735 MessageFrame of a known kind whose length about holds; else None."""
+    with suppress(ValueError, UnicodeDecodeError):  # what is not hex text is the bytes themselves
+        data = bytes.fromhex(data.decode("ascii").strip())
+    if len(data) < 4 or int.from_bytes(data[:2]) not in FRAMES:
+        return None
+    length, at = (data[2], 3) if data[2] < 128 else ((data[2] & 0x3F) << 8 | data[3], 4)
+    return int.from_bytes(data[:2]) if 0 <= len(data) - at - length <= PADDING else None
