@@ -16,8 +16,9 @@ from msgspec import Struct
 from . import planner, world
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
+from .codes.quality import SignalFault, SignalQuality
 from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
-from .ingest import Batch, Frames, Ingest, Timed, Vehicle
+from .ingest import Batch, Frames, Ingest, Timed, Untimely, Vehicle
 from .metrics import Metrics
 from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, ObjectClass, Signal, Signals, VehicleState
 
@@ -52,6 +53,7 @@ class Output:
     replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
     advisories: list[Advisory] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
+    faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
 
 
 @dataclass
@@ -64,6 +66,8 @@ class Place:
     signals: world.Signals
     gateways: tuple[str, ...]
     groups: dict[int, int]
+    quality: SignalQuality
+    said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
     reports: dict[int, world.Report] = field(default_factory=dict)
     hazards: dict[str, Hazard] = field(default_factory=dict)
     t_sensor: int = 0
@@ -109,6 +113,9 @@ class Engine:
         out.replies += got.replies
         lap("decoded")
         self._greet(got)
+        for intersection, why in got.faults:
+            quality = self.places[intersection].quality
+            self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
         for timed in got.timed:
             self._timed(t, timed, out)
         fresh = self._fuse(t, got)
@@ -130,7 +137,13 @@ class Engine:
         gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return Place(
-            code, fusion, planner.Discipline(self.config.refresh), world.Signals.dark(len(groups)), gateways, groups
+            code,
+            fusion,
+            planner.Discipline(self.config.refresh),
+            world.Signals.dark(len(groups)),
+            gateways,
+            groups,
+            SignalQuality(code.code),
         )
 
     def _index(self, place: Place) -> None:
@@ -164,16 +177,26 @@ class Engine:
             if timed.t <= place.signals.t:
                 self.metrics.count("signal.late", body.rsu)
                 return
-            if body.revision != place.code.code.revision:
-                self.metrics.count("signal.revision_mismatch", body.rsu)
-            place.signals = world.signals_from(
-                place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
-            )
+            begun = place.quality.observe(t, timed.t, body.revision, body.groups, timed.offset)
+            if begun:
+                self._fault(begun, out)
+            if place.said[0] is body.groups and place.said[1] == timed.offset:
+                place.signals = world.signals_again(place.signals, timed.t, body.seq, body.revision)
+            else:
+                place.signals = world.signals_from(
+                    place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
+                )
+                place.said = body.groups, timed.offset
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups))
         elif isinstance(body, Hazard):
             for place in self._of_rsu(body.rsu):
                 place.hazards[body.id] = body
+
+    def _fault(self, begun: list[SignalFault], out: Output) -> None:
+        for fault in begun:
+            self.metrics.count(f"signal.{fault.check}", fault.intersection)
+        out.faults += begun
 
     def _of_rsu(self, rsu: str) -> list[Place]:
         return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
@@ -299,6 +322,7 @@ class Engine:
             place.t_sensor,
             place.t_rx,
             place.latest,
+            place.quality.trouble(t),
         )
         place.latest = snapshot
         said = place.discipline.choose(snapshot, planner.plan(snapshot))

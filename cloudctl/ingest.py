@@ -24,6 +24,7 @@ from .schema import (
     VERSION,
     Ack,
     Datum,
+    Group,
     Hazard,
     Health,
     Hello,
@@ -49,6 +50,34 @@ class Refused(Exception):
     def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
         super().__init__(rule)
         self.field, self.value, self.rule, self.remedy = field, str(value)[:80], rule, remedy
+
+
+class Untimely(Refused):
+    """A message is too old, or in the future; `age` in ns."""
+
+    age = 0
+
+
+class Disordered(Refused):
+    """The end times of a signal group are out of order."""
+
+    group = 0
+
+
+class _Heads(
+    msgspec.Struct,
+    frozen=True,
+    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g"},
+):
+    """A `Signal` whose groups are not decoded yet: from one message to the next they are mostly the same bytes."""
+
+    version: int
+    rsu: str
+    intersection: str
+    revision: int
+    seq: int
+    t: int
+    groups: msgspec.Raw
 
 
 @dataclass
@@ -104,6 +133,7 @@ class Batch:
     frames: Frames | None = None
     timed: list[Timed] = field(default_factory=list)
     vehicles: list[Vehicle] = field(default_factory=list)
+    faults: list[tuple[str, Untimely | Disordered]] = field(default_factory=list)  # (intersection, why its signal was refused)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
 
@@ -131,6 +161,9 @@ class Ingest:
             for kind, topic in TOPICS.items()
             if topic.direction != "out"
         }
+        self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
+        self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
+        self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
 
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
@@ -140,6 +173,8 @@ class Ingest:
             try:
                 if datum.kind == "perception":
                     pending.append(self._perception(t_rx, datum))
+                elif datum.kind == "signal":
+                    self._signal(t_rx, datum, batch)
                 else:
                     self._other(t_rx, datum, batch)
             except Refused as why:
@@ -246,34 +281,60 @@ class Ingest:
         else:
             gateway = self._check(datum, body)
             t = _check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
-            if isinstance(body, Signal):
-                self._check_signal(body, gateway)
             batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
-    def _check_signal(self, body: Signal, gateway: Gateway) -> None:
-        if body.intersection != gateway.rsus[body.rsu]:
+    def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
+        heads: _Heads = self._body(datum)
+        gateway = self._check(datum, heads)
+        intersection = gateway.rsus[heads.rsu]
+        if heads.intersection != intersection:
             raise Refused(
                 "i",
-                body.intersection,
-                f"RSU {body.rsu} speaks for {gateway.rsus[body.rsu]}",
+                heads.intersection,
+                f"RSU {heads.rsu} speaks for {intersection}",
                 "send that intersection's id, or have the node's operator bind the RSU to this one",
             )
-        key = (body.rsu, "signal")
-        source = self.sources.get(key)
-        if source is None:
-            source = self.sources[key] = Source(-1, body.intersection)
-        self._check_seq(source, body.seq, f"{body.rsu}/signal")
-        for group in body.groups:
+        try:
+            t = _check_time(t_rx, heads.t, gateway.offset, TOPICS["signal"].max_age)
+            key = (heads.rsu, "signal")
+            source = self.sources.get(key)
+            if source is None:
+                source = self.sources[key] = Source(-1, intersection)
+            self._check_seq(source, heads.seq, f"{heads.rsu}/signal")
+            groups = self._same_groups(heads)
+        except (Untimely, Disordered) as why:
+            batch.faults.append((intersection, why))
+            raise
+        body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups)
+        batch.timed.append(Timed(t, gateway.offset, body))
+        self.metrics.count("accept.signal", datum.sender)
+
+    def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
+        """Return the groups: those of the RSU's last message, the very tuple, where the bytes are the same."""
+        data = bytes(heads.groups)
+        known = self._groups.get(heads.rsu)
+        if known is not None and known[0] == data:
+            return known[1]
+        try:
+            groups = self._decode_groups(data)
+        except msgspec.DecodeError as error:
+            text, _, path = str(error).partition(" - at `$")
+            raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
+        for group in groups:
             low, likely, high = group.min_end, group.likely_end, group.max_end
-            known = [end for end in (low, likely, high) if end is not None]
-            if known != sorted(known):
-                raise Refused(
+            known_ends = [end for end in (low, likely, high) if end is not None]
+            if known_ends != sorted(known_ends):
+                why = Disordered(
                     f"g[{group.group}]",
                     f"{low}, {likely}, {high}",
                     "min_end <= likely_end <= max_end must hold",
                     "check the end times that the controller gives",
                 )
+                why.group = group.group
+                raise why
+        self._groups[heads.rsu] = (data, groups)
+        return groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self._known(datum)
@@ -372,21 +433,15 @@ class Ingest:
 def _check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     event = t - offset
     age = t_rx - event
+    if -FUTURE <= age <= max_age:
+        return event
     if age > max_age:
-        raise Refused(
-            "t",
-            t,
-            f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted",
-            "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known",
-        )
-    if age < -FUTURE:
-        raise Refused(
-            "t",
-            t,
-            f"is {-age / 1e9:.3f} s in the future",
-            "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync",
-        )
-    return event
+        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted"
+        why = Untimely("t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
+    else:
+        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+    why.age = age
+    raise why
 
 
 def _wrong_version(version: int) -> Refused:

@@ -166,6 +166,8 @@ class Node:
                 self._trace.write(f"{advisory.id} {self.clock.now()}\n")
         for signals in out.signals:
             self.egress.signals(signals)
+        for fault in out.faults:
+            print(f"cloudctl: {fault}", file=sys.stderr, flush=True)
         for gateway, kind, body in out.replies:
             peer = self._peers.get(gateway)
             if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):
