@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import MS
 from .fusion import decode_batch
 from .geo import Origin
 from .metrics import Metrics
+from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable, wrong_version
 from .schema import (
     MAX_BODY,
     TOPICS,
@@ -37,31 +37,10 @@ from .schema import (
     VehicleState,
 )
 
-FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
 SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
-
-
-class Refused(Exception):
-    """A message broke a rule. Carries what its sender needs to know."""
-
-    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
-        super().__init__(rule)
-        self.field, self.value, self.rule, self.remedy = field, str(value)[:80], rule, remedy
-
-
-class Untimely(Refused):
-    """A message is too old, or in the future; `age` in ns."""
-
-    age = 0
-
-
-class Disordered(Refused):
-    """The end times of a signal group are out of order."""
-
-    group = 0
 
 
 class _Heads(
@@ -154,7 +133,7 @@ class Ingest:
         self.metrics = metrics
         self.gateways = {name: Gateway(rsus) for name, rsus in gateways.items()}
         self.sources: dict[tuple[str, str], Source] = {}
-        self._origins = origins
+        self._origins = dict(origins)
         self._per_intersection: dict[str, int] = {}
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
@@ -164,6 +143,14 @@ class Ingest:
         self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
         self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
         self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
+
+    def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:
+        """Take in that an intersection's local frame has a new origin; return its sources, by RSU and sensor."""
+        self._origins[intersection] = origin
+        found = [key for key, source in self.sources.items() if source.intersection == intersection]
+        for key in found:
+            self.sources[key].origin = None
+        return found
 
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
@@ -180,7 +167,7 @@ class Ingest:
             except Refused as why:
                 self._refuse(datum, None, why, batch)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                self._refuse(datum, None, _undecodable(error), batch)
+                self._refuse(datum, None, undecodable(error), batch)
         if pending:
             batch.frames = self._frames(self._newest(pending), batch)
         return batch
@@ -192,7 +179,7 @@ class Ingest:
         gateway = self._check(datum, body)
         key = (body.rsu, body.sensor)
         source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
-        t = _check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
+        t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
         self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
             self._move_origin(source, body)
@@ -280,7 +267,7 @@ class Ingest:
             self._hello(datum, body, batch)
         else:
             gateway = self._check(datum, body)
-            t = _check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
+            t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
@@ -296,7 +283,7 @@ class Ingest:
                 "send that intersection's id, or have the node's operator bind the RSU to this one",
             )
         try:
-            t = _check_time(t_rx, heads.t, gateway.offset, TOPICS["signal"].max_age)
+            t = check_time(t_rx, heads.t, gateway.offset, TOPICS["signal"].max_age)
             key = (heads.rsu, "signal")
             source = self.sources.get(key)
             if source is None:
@@ -321,25 +308,14 @@ class Ingest:
         except msgspec.DecodeError as error:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
-        for group in groups:
-            low, likely, high = group.min_end, group.likely_end, group.max_end
-            known_ends = [end for end in (low, likely, high) if end is not None]
-            if known_ends != sorted(known_ends):
-                why = Disordered(
-                    f"g[{group.group}]",
-                    f"{low}, {likely}, {high}",
-                    "min_end <= likely_end <= max_end must hold",
-                    "check the end times that the controller gives",
-                )
-                why.group = group.group
-                raise why
+        check_order(groups)
         self._groups[heads.rsu] = (data, groups)
         return groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self._known(datum)
         if body.version != VERSION:
-            raise _wrong_version(body.version)
+            raise wrong_version(body.version)
         for rsu in body.rsus:
             self._bound(gateway, rsu)
         for (rsu, _), source in self.sources.items():
@@ -364,22 +340,9 @@ class Ingest:
         gateway.offset = min(gateway.exchanges)[1]
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
-        _check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
+        check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
         if isinstance(body, VehicleState):
-            numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
-            if not all(map(isfinite, numbers)):
-                raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
-            for name, value, low, high in (
-                ("lat", body.lat, -90, 90),
-                ("lon", body.lon, -180, 180),
-                ("speed", body.speed, 0, 100),
-                ("accuracy", body.accuracy, 0.01, 100),
-                ("length", body.length, 0.2, 60),
-            ):
-                if not low <= value <= high:
-                    raise Refused(
-                        name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state"
-                    )
+            check_state(body)
         batch.vehicles.append(Vehicle(datum.sender, body))
 
     # --- shared checks ---
@@ -397,7 +360,7 @@ class Ingest:
     def _check(self, datum: Datum, body: Any) -> Gateway:
         gateway = self._known(datum)
         if body.version != VERSION:
-            raise _wrong_version(body.version)
+            raise wrong_version(body.version)
         self._bound(gateway, body.rsu)
         return gateway
 
@@ -428,29 +391,3 @@ class Ingest:
             batch.replies.append(
                 (datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy))
             )
-
-
-def _check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
-    event = t - offset
-    age = t_rx - event
-    if -FUTURE <= age <= max_age:
-        return event
-    if age > max_age:
-        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted"
-        why = Untimely("t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
-    else:
-        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
-    why.age = age
-    raise why
-
-
-def _wrong_version(version: int) -> Refused:
-    return Refused("v", version, f"this node speaks version {VERSION}", "use the client of that version")
-
-
-def _undecodable(error: Exception) -> Refused:
-    text, _, path = str(error).partition(" - at `$")
-    where = path.rstrip("`").lstrip(".") or "body"
-    return Refused(
-        where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types"
-    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
@@ -31,8 +32,7 @@ class Report:
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from; -1 where there are fewer
 
 
-@dataclass(frozen=True)
-class Signals:
+class Signals(Struct, frozen=True):
     """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
 
     t: int  # event time of the newest message, 0 when there was none

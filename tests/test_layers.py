@@ -9,10 +9,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("schema", "clock", "metrics", "geo", "maps", "_core", "__init__"),
     ("codes",),
-    ("fusion", "matching"),
+    ("fusion", "matching", "refusals"),
     ("ingest",),
     ("world",),
     ("planner",),
+    ("place",),
     ("engine",),
     ("wire", "log", "broker"),
     ("config",),
