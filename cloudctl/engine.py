@@ -74,8 +74,10 @@ class Engine:
         for code in codes:
             self.versions.add(code)
         for name in self.versions.ids():
-            self.places[name] = self._place(compile_code(self.versions.first(name)))
-        self._change = -NEVER
+            first = self.versions.first(name)
+            place = self.places[name] = self._place(compile_code(first))
+            place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
+        self._change = self.versions.next_change(-NEVER) or NEVER
         for gateway, rsus in config.gateways.items():
             for rsu, intersection in rsus.items():
                 if intersection not in self.places:
@@ -126,7 +128,7 @@ class Engine:
 
     def next_plan(self) -> int | None:
         """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
-        due = min(self._plans[0][0] if self._plans else NEVER, self._change if self._change > 0 else NEVER)
+        due = min(self._plans[0][0] if self._plans else NEVER, self._change)
         return due if due < NEVER else None
 
     # --- set-up ---

@@ -17,7 +17,8 @@ LAYERS = (
     ("engine",),
     ("wire", "log", "broker"),
     ("config",),
-    ("egress",),
+    ("egress", "web"),
+    ("publish",),
     ("live", "replay", "client", "doctor"),
     ("sim",),
     ("__main__",),
@@ -27,6 +28,7 @@ ONLY = {  # what may be imported where, and why
     "time": ({"clock"}, "only clock.py reads time, so that a replay is the run"),
     "zmq": ({"wire"}, "only wire.py speaks ZeroMQ, so that sockets and keys are in one place"),
     "gmqtt": ({"egress"}, "only egress.py speaks MQTT for the node, so that expiry is in one place"),
+    "aiohttp": ({"web"}, "only web.py serves HTTP, so that what can be asked is in one place"),
     "aiomqtt": ({"client"}, "only client/vehicle.py uses the vehicle's MQTT client"),
     "_core": ({"fusion"}, "the C core has one door, fusion.py"),
     "asyncio": (
