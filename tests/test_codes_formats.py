@@ -191,3 +191,10 @@ def test_the_commands(tmp_path: Path, capsys) -> None:
     assert "IntersectionCode" in json.loads(capsys.readouterr().out)["$defs"]
     assert main(["codes", "export", str(code), "--to", "ydt3709"]) == 2
     assert "--id" in capsys.readouterr().err
+
+
+def test_the_code_that_the_manual_explains_is_a_good_one() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "codes.md").read_text()
+    code = codes.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1].encode())
+    assert codes.validate(code) == []
+    assert (len(code.connections), len(code.conflicts), len(code.plans), len(code.rules)) == (2, 1, 1, 4)

@@ -99,7 +99,7 @@ def test_a_late_announcement_is_refused(scene: Scene) -> None:
 def test_a_time_in_a_question() -> None:
     assert time_of("1767225600000000000") == time_of("2026-01-01T00:00:00+00:00") == time_of("2026-01-01T08:00:00+08:00") == T
     for text in ("", "yesterday", "2026-01-01T00:00:00"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError):  # noqa: PT011
             time_of(text)
 
 
