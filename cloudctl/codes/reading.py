@@ -38,6 +38,7 @@ def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | No
 
 def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Imported:
     from .lanelet2 import import_lanelet2
+    from .opendrive import import_opendrive
     from .sumo import import_sumo
 
     found = ROOT.search(COMMENT.sub(b"", data[:65536]))
@@ -46,6 +47,8 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Importe
         return import_sumo(Path(name), adm=adm)
     if root == "osm":
         return import_lanelet2(data, adm=adm or NO_ADM, zero=zero)
+    if root == "OpenDRIVE":
+        return import_opendrive(data, adm=adm or NO_ADM, zero=zero)
     if root:
         raise _unknown(name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with")
     raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
