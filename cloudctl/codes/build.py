@@ -44,7 +44,7 @@ class RawLane:
     width_cm: int = 330
     speed: float = 13.89
     revocable: bool = False
-    stop_s: float | None = None  # m; None: at its end
+    stop_s: float | None = None  # m; inf: at its end; None: not known
     alias: tuple[Alias, ...] = ()
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _lane(raw: RawCode, lane: dict[str, Any], width: int, speed: float) -> None:
     use = "bus" if lane["kind"] == "vehicle" and lane["bits"] & BUS else USES[lane["kind"]]
     approach = lane.get("ingressApproach") if ingress else lane.get("egressApproach")
     raw.lanes.append(RawLane(name, _driving(xy, ingress), "ingress" if ingress else "egress", f"{approach if approach is not None else 'lane ' + name}", use,
-                             width, speed, lane["kind"] == "vehicle" and lane["bits"] & REVOCABLE != 0, alias=(Alias("j2735", name),)))
+                             width, speed, lane["kind"] == "vehicle" and lane["bits"] & REVOCABLE != 0, inf, alias=(Alias("j2735", name),)))
 
 
 def _driving(xy: F8, ingress: bool) -> F8:

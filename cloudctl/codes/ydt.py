@@ -7,6 +7,7 @@ message has them, and else are drawn beside the incoming road from that node, wh
 """
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import msgspec
@@ -135,7 +136,7 @@ def _link(raw: RawCode, link: Tree, approach: str, ref: Point, role: str, node: 
         flag = bits(flags, 8) if kind == "vehicle" else [False] * 8
         own = _speed(lane) or speed or DEFAULT_SPEED
         key = f"{approach} {number}" if role == "ingress" else f"out {node} {number}"
-        raw.lanes.append(RawLane(key, xy, role, approach, "bus" if flag[BUS] else USES[kind], width, own, flag[REVOCABLE]))
+        raw.lanes.append(RawLane(key, xy, role, approach, "bus" if flag[BUS] else USES[kind], width, own, flag[REVOCABLE], inf))
 
 
 def _speed(row: Tree) -> float | None:
