@@ -37,6 +37,7 @@ from .schema import (
     VehicleState,
 )
 
+SIGNAL_AGE = TOPICS["signal"].max_age
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
@@ -273,7 +274,9 @@ class Ingest:
 
     def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
         heads: _Heads = self._body(datum)
-        gateway = self._check(datum, heads)
+        gateway = self.gateways.get(datum.sender)
+        if gateway is None or heads.version != VERSION or heads.rsu not in gateway.rsus:
+            gateway = self._check(datum, heads)  # says why
         intersection = gateway.rsus[heads.rsu]
         if heads.intersection != intersection:
             raise Refused(
@@ -283,12 +286,14 @@ class Ingest:
                 "send that intersection's id, or have the node's operator bind the RSU to this one",
             )
         try:
-            t = check_time(t_rx, heads.t, gateway.offset, TOPICS["signal"].max_age)
-            key = (heads.rsu, "signal")
-            source = self.sources.get(key)
+            t = check_time(t_rx, heads.t, gateway.offset, SIGNAL_AGE)
+            source = self.sources.get((heads.rsu, "signal"))
             if source is None:
-                source = self.sources[key] = Source(-1, intersection)
-            self._check_seq(source, heads.seq, f"{heads.rsu}/signal")
+                source = self.sources[heads.rsu, "signal"] = Source(-1, intersection)
+            if heads.seq == source.seq + 1:
+                source.seq = heads.seq
+            else:
+                self._check_seq(source, heads.seq, f"{heads.rsu}/signal")
             groups = self._same_groups(heads)
         except (Untimely, Disordered) as why:
             batch.faults.append((intersection, why))

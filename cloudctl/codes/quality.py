@@ -65,7 +65,9 @@ class SignalQuality:
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
         begun: list[SignalFault] = []
-        self._rate(t_rx, begun)
+        self._heard += 1
+        if t_rx - self._window >= WINDOW:
+            self._rate(t_rx, begun)
         if not EARLIEST <= t_rx - t <= OLDEST:
             self.late(t_rx, t_rx - t, begun)
         if revision != self._revision:
@@ -117,14 +119,9 @@ class SignalQuality:
         self._active[key] = (t + (WINDOW if check == "rate" else HOLD), fault)
 
     def _rate(self, t_rx: int, begun: list[SignalFault]) -> None:
-        if self._heard == 0:
-            self._window = t_rx
-        self._heard += 1
-        if t_rx - self._window < WINDOW:
-            return
-        rate = (self._heard - 1) * 1000 * MS / (t_rx - self._window)
+        first, rate = self._window == 0, (self._heard - 1) * 1000 * MS / (t_rx - self._window)
         self._window, self._heard = t_rx, 1
-        if not SLOWEST <= rate <= FASTEST:
+        if not first and not SLOWEST <= rate <= FASTEST:
             self._note(begun, t_rx, "rate", 0, "rate", f"{rate:.2f} /s", f"must be {SLOWEST:.0f} .. {FASTEST:.0f} messages a second",
                        "send the states at 10 Hz, and check the link to the gateway")
 
