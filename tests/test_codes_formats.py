@@ -17,6 +17,8 @@ from cloudctl.codes.lanelet2 import import_lanelet2
 from cloudctl.codes.reading import read_any
 from cloudctl.codes.ydt import import_ydt
 from cloudctl.codes.ydt_export import map_losses, write_ydt_map
+from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
+from cloudctl.schema import Group, SignalState
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 GOOD = codes.load(maps.path("intersection.json"))
@@ -198,3 +200,46 @@ def test_the_code_that_the_manual_explains_is_a_good_one() -> None:
     code = codes.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1].encode())
     assert codes.validate(code) == []
     assert (len(code.connections), len(code.conflicts), len(code.plans), len(code.rules)) == (2, 1, 1, 4)
+
+
+# --- SPAT of YD/T 3709 ---
+
+SECOND = 10**9
+STATES = [s for s in SignalState if s not in (SignalState.YELLOW_PROTECTED, SignalState.PRE_MOVEMENT)]
+tenths = st.integers(1, 35_999)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 255), st.sampled_from(STATES), st.none() | tenths, st.none() | tenths, tenths, st.none() | st.integers(0, 200), st.none() | tenths),
+                min_size=1, max_size=16, unique_by=lambda row: row[0]), st.integers(1_735_689_600_0, 1_767_225_599_9))
+def test_a_spat_of_yd_t_3709_goes_out_and_comes_back(found: list[tuple], when: int) -> None:
+    t = when * SECOND // 10
+    groups = tuple(Group(g, s, *(None if v is None else t + v * SECOND // 10 for v in (low, high, likely)), None if share is None else share / 200,
+                         None if green is None else t + green * SECOND // 10, None if green is None or green > 35_000 else 5 * SECOND)
+                   for g, s, low, high, likely, share, green in found)
+    (back,) = read_ydt_spat(write_ydt_spat(19, t, groups, region=10), t + SECOND)
+    assert (back.intersection, back.t, back.doubts) == ("10/19", t, ())
+    assert back.groups == groups
+
+
+def test_a_spat_as_converters_write_it_in_both_kinds_of_timing() -> None:
+    t = 1_748_764_798_400_000_000
+    text = """{"intersections": {"IntersectionState": {"intersectionId": {"region": "10", "id": "19"}, "status": "0010000000000000", "moy": "217919", "timeStamp": "58400", "phases": {"Phase": [
+      {"id": "6", "phaseStates": {"PhaseState": [{"light": {"red": null}, "timing": {"counting": {"startTime": "0", "likelyEndTime": "50"}}},
+        {"light": {"protected-green": null}, "timing": {"counting": {"startTime": "50", "likelyEndTime": "250"}}}]}},
+      {"id": "7", "phaseStates": {"PhaseState": {"light": "6", "timing": {"utcTiming": {"startUTCTime": "35900", "likelyEndUTCTime": "34", "timeConfidence": "100"}}}}}]}}}}"""
+    (spat,) = read_ydt_spat(text.encode(), t + SECOND)
+    assert (spat.t, spat.doubts) == (t, ("failureFlash",))
+    assert spat.groups == (Group(6, SignalState.RED, None, None, t + 5 * SECOND, None, t + 5 * SECOND, 20 * SECOND),
+                           Group(7, SignalState.GREEN_PROTECTED, None, None, t + 5 * SECOND, 0.5))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"intersections": [{}]}', b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light": "blue"}]}]}]}'])
+def test_what_is_no_spat_is_refused(data: bytes) -> None:
+    with pytest.raises(codes.CodeError, match="YD/T"):
+        read_ydt_spat(data, 0)
+
+
+def test_too_many_phases_are_named() -> None:
+    with pytest.raises(codes.CodeError, match="16 phases"):
+        write_ydt_spat(19, 0, tuple(Group(k, SignalState.RED) for k in range(1, 18)))

@@ -58,6 +58,17 @@ def minute_of_year(t: int) -> tuple[int, int]:
     return (t - year_start(t)) // MINUTE, t % MINUTE // 1_000_000
 
 
+def moment(minute: int | None, ms: int | None, received: int) -> int:
+    """Return ns of a minute of the year and ms within it: of the year that is nearest to `received`, which stands in where either is missing."""
+    if ms is None:
+        return received
+    if minute is None:
+        return received // MINUTE * MINUTE + ms * 1_000_000
+    first = year_start(received)
+    years = (first, year_start(first - 1), year_start(first + 370 * 24 * HOUR))
+    return min((year + minute * MINUTE + ms * 1_000_000 for year in years), key=lambda t: abs(t - received))
+
+
 def year_start(t: int) -> int:
     """Return when the UTC year of `t` ns began, ns."""
     days = t // (24 * HOUR)
@@ -103,8 +114,7 @@ def _rows(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _state(row: dict[str, Any], minute: int | None, received: int) -> Spat:
     moy, ms = row.get("moy", minute), row.get("timeStamp")
-    start = year_start(received) + moy * MINUTE if isinstance(moy, int) else received // MINUTE * MINUTE
-    t = start + ms * 1_000_000 if isinstance(ms, int) else received
+    t = moment(moy if isinstance(moy, int) else None, ms if isinstance(ms, int) else None, received)
     moves = row["states"]
     moves = moves["movementList"] if isinstance(moves, dict) else moves
     status = row.get("status") or (0, 16)
