@@ -20,6 +20,7 @@ REVOCABLE, BUS = 0x80, 0x10  # of the eight vehicle attributes, first bit highes
 TURNS = ("straight", "left", "right", "u")  # first four bits of a maneuver
 SPEED = 0.02  # m/s
 DEFAULT_WIDTH = 330  # cm
+SLOW = 4.0  # m/s; a limit below is worth a look
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
@@ -106,6 +107,8 @@ def _intersection(row: dict[str, Any]) -> RawCode:
     alias = Alias("j2735", f"{number.get('region') or 0}/{number['id']}")
     raw = RawCode(str(row.get("name") or number["id"]), ref, revision=(row.get("revision") or 0) + 1, alias=(alias,))
     speed = next((limit["speed"] * SPEED for limit in row["speedLimits"] if limit["type"] == "vehicleMaxSpeed"), 13.89)
+    if speed < SLOW:
+        raw.losses.add(Loss("differs", raw.name, f"the speed limit is {speed:.1f} m/s: too slow to be true? It is kept"))
     if not row["speedLimits"]:
         raw.losses.add(Loss("guessed", raw.name, "no speed limit in the MAP: 50 km/h"))
     width = row.get("laneWidth") or DEFAULT_WIDTH
