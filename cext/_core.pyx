@@ -133,8 +133,11 @@ def decode_batch(list payloads, shifts=None):
     cdef fault_t fault
     cdef int32_t got
     cdef const uint8_t *data
-    cdef const double[:, ::1] shift = np.zeros((n, 2)) if shifts is None else np.ascontiguousarray(shifts, np.float64)
-    offsets = np.zeros(n + 1, np.int64)
+    cdef const double[:, ::1] shift = None
+    if shifts is not None:
+        shift = np.ascontiguousarray(shifts, np.float64)
+    cdef double dx = 0.0, dy = 0.0
+    offsets = np.empty(n + 1, np.int64)
     cdef int64_t[::1] at = offsets
     faults = [None] * n
     cdef int64_t total = 0
@@ -143,13 +146,14 @@ def decode_batch(list payloads, shifts=None):
         total += got if got > 0 else 0
     rows = np.empty(total * sizeof(detection), np.uint8)
     cdef uint8_t[::1] view = rows
+    at[0] = 0
     for k in range(n):
+        if shift is not None:
+            dx, dy = shift[k, 0], shift[k, 1]
         data = <const uint8_t *>PyBytes_AS_STRING(payloads[k])
-        got = objects_count(data, PyBytes_GET_SIZE(payloads[k]), &fault)
-        if got > 0:
-            got = objects_decode(data, PyBytes_GET_SIZE(payloads[k]), shift[k, 0], shift[k, 1], <detection *>&view[at[k] * sizeof(detection)], &fault)
+        got = objects_decode(data, PyBytes_GET_SIZE(payloads[k]), dx, dy, <detection *>&view[0] + at[k] if total else NULL, &fault)
         if got < 0:
             faults[k] = (fault.row, fault.field.decode(), f"{fault.value:g}", fault.rule.decode())
             got = 0
         at[k + 1] = at[k] + got
-    return rows[:at[n] * sizeof(detection)], offsets, faults
+    return rows if at[n] == total else rows[:at[n] * sizeof(detection)], offsets, faults

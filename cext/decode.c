@@ -36,14 +36,8 @@ static uint64_t big_endian(const uint8_t *p, int n)
 
 static int number(value *v, const uint8_t *p, uint8_t tag)
 {
-    uint64_t raw = big_endian(p, tag == 0xca ? 4 : tag == 0xcb ? 8 : 1 << (tag & 3));
-    if (tag == 0xca) {
-        uint32_t bits = (uint32_t)raw;
-        float f;
-        memcpy(&f, &bits, 4);
-        v->number = f;
-        v->kind = 'f';
-    } else if (tag == 0xcb) {
+    uint64_t raw = big_endian(p, tag == 0xcb ? 8 : 1 << (tag & 3));
+    if (tag == 0xcb) {
         memcpy(&v->number, &raw, 8);
         v->kind = 'f';
     } else {
@@ -85,7 +79,9 @@ static int read_value(reader *r, value *v)
     if (p == NULL)
         return 0;
     uint8_t tag = *p;
-    memset(v, 0, sizeof *v);
+    v->number = 0;
+    v->data = NULL;
+    v->size = 0;
     if (tag <= 0x7f || tag >= 0xe0) {
         v->kind = 'i';
         v->number = (int8_t)tag;
@@ -101,8 +97,18 @@ static int read_value(reader *r, value *v)
         v->size = tag & 31;
         return (v->data = take(r, v->size)) != NULL;
     }
-    if (tag >= 0xca && tag <= 0xd3) {
-        p = take(r, tag == 0xca ? 4 : tag == 0xcb ? 8 : (size_t)1 << (tag & 3));
+    if (tag == 0xca) { /* what most fields are */
+        if ((p = take(r, 4)) == NULL)
+            return 0;
+        uint32_t bits = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+        float one;
+        memcpy(&one, &bits, 4);
+        v->kind = 'f';
+        v->number = one;
+        return 1;
+    }
+    if (tag > 0xca && tag <= 0xd3) {
+        p = take(r, tag == 0xcb ? 8 : (size_t)1 << (tag & 3));
         return p != NULL && number(v, p, tag);
     }
     switch (tag) {
@@ -145,10 +151,34 @@ static int skip(reader *r, const value *v, int depth)
     return 1;
 }
 
-static const char *const FLOATS[13] = {"confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy"};
 static const char *const CLASS_NAMES[CLASSES] = {"unknown", "car", "truck", "bus", "motorcycle", "bicycle", "pedestrian", "static"};
 
 static int same(const value *v, const char *text) { return v->size == strlen(text) && memcmp(v->data, text, v->size) == 0; }
+
+/* Names of the fields of a map: the 13 floats, then id and class. Senders write every object with its keys in one order, so the
+   field that stood at this place of the object before is tried first. */
+enum { ID = 13, CLASS = 14, FIELDS = 15, PLACES = 24 };
+typedef struct {
+    const char *name;
+    uint32_t size;
+} field_t;
+static const field_t FIELD[FIELDS] = {
+    {"confidence", 10}, {"x", 1}, {"y", 1}, {"z", 1}, {"vx", 2}, {"vy", 2}, {"heading", 7}, {"length", 6},
+    {"width", 5}, {"height", 6}, {"var_x", 5}, {"var_y", 5}, {"cov_xy", 6}, {"id", 2}, {"class", 5}};
+
+static int names(const value *key, int k) { return key->size == FIELD[k].size && memcmp(key->data, FIELD[k].name, key->size) == 0; }
+
+static int field_of(const value *key, uint8_t *last)
+{
+    if (key->kind != 's')
+        return -1;
+    if (names(key, *last))
+        return *last;
+    for (int k = 0; k < FIELDS; k++)
+        if (names(key, k))
+            return *last = (uint8_t)k;
+    return -1;
+}
 
 /* Put the 13 columns of one object into its row. */
 static void fill(detection *d, const double c[13])
@@ -232,34 +262,26 @@ static int32_t class_of(const value *v)
     return -1;
 }
 
-static int32_t decode_field(const value *key, const value *v, double c[13], detection *out, int32_t row, fault_t *f)
+static int32_t decode_field(int k, const value *v, double c[13], detection *out, int32_t row, fault_t *f)
 {
-    if (key->kind != 's')
-        return 0;
-    if (same(key, "id")) {
+    if (k == ID) {
         if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
             return fail(f, row, "id", v->number, "must be an integer of 32 bits");
         out->id = (uint32_t)v->number;
-        return 0;
-    }
-    if (same(key, "class")) {
+    } else if (k == CLASS) {
         int32_t cls = class_of(v);
         if (cls < 0)
             return fail(f, row, "class", v->number, "must be 0..7 or a class name");
         out->cls = (uint8_t)cls;
-        return 0;
+    } else if (k >= 0) {
+        if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
+            return fail(f, row, FIELD[k].name, NAN, "must be a number");
+        c[k] = v->kind == 'n' ? NAN : v->number;
     }
-    for (int k = 0; k < 13; k++)
-        if (same(key, FLOATS[k])) {
-            if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
-                return fail(f, row, FLOATS[k], NAN, "must be a number");
-            c[k] = v->kind == 'n' ? NAN : v->number;
-            return 0;
-        }
     return 0;
 }
 
-static int32_t decode_map(reader *r, int32_t row, double dx, double dy, detection *out, fault_t *f)
+static int32_t decode_map(reader *r, int32_t row, uint8_t last[PLACES], detection *out, fault_t *f)
 {
     value map, key, v;
     double c[13];
@@ -272,15 +294,11 @@ static int32_t decode_map(reader *r, int32_t row, double dx, double dy, detectio
     for (uint32_t i = 0; i < map.size; i++) {
         if (!read_value(r, &key) || !skip(r, &key, 0) || !read_value(r, &v) || !skip(r, &v, 0))
             return fail(f, row, "object", NAN, "is cut off, or nested too deeply");
-        if (decode_field(&key, &v, c, out, row, f) < 0)
+        if (decode_field(field_of(&key, &last[i < PLACES ? i : PLACES - 1]), &v, c, out, row, f) < 0)
             return -1;
     }
     fill(out, c);
-    if (check(out, row, f) < 0)
-        return -1;
-    out->x += dx;
-    out->y += dy;
-    return 0;
+    return check(out, row, f);
 }
 
 int32_t objects_count(const uint8_t *data, size_t size, fault_t *f)
@@ -310,8 +328,12 @@ int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, d
         return -1;
     if (v.kind == 'x')
         return decode_block(&v, dx, dy, out, f);
-    for (int32_t i = 0; i < n; i++)
-        if (decode_map(&r, i, dx, dy, &out[i], f) < 0)
+    uint8_t last[PLACES] = {0};
+    for (int32_t i = 0; i < n; i++) {
+        if (decode_map(&r, i, last, &out[i], f) < 0)
             return -1;
+        out[i].x += dx;
+        out[i].y += dy;
+    }
     return n;
 }

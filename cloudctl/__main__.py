@@ -74,9 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo = _command(commands, "demo", "the whole loop on real traffic, in about a minute, with a report", _demo)
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
-    demo.add_argument("--seconds", type=float, default=15.0, help="real time over sockets, a scenario (default 15)")
+    demo.add_argument("--seconds", type=float, default=12.0, help="real time over sockets, a scenario (default 12)")
     demo.add_argument(
-        "--study", type=float, default=300.0, help="simulated seconds with and without advice, a seed (default 300)"
+        "--study", type=float, default=200.0, help="simulated seconds with and without advice, a seed (default 200)"
     )
     demo.add_argument("--seeds", type=int, default=2, help="seeds of the study with and without advice (default 2)")
     bench = _command(
@@ -99,7 +99,7 @@ def _command(
 def _codes_parsers(commands: Any) -> None:
     imported = _command(commands, "import", "digital codes from a file of another format, known by its content", _codes("import_"))
     imported.add_argument("file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)")
-    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.json")
+    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl")
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
@@ -150,6 +150,36 @@ def _sim_parsers(commands: Any) -> None:
         default=Path("out/sim"),
         help="folder for keys, configuration and logs of a run over sockets",
     )
+    _study_parser(commands)
+
+
+STUDY = """examples:
+  cloudctl sim study --sumocfg town.sumocfg --out out/town            5 seeds, all and 30 % connected, against SUMO's device
+  cloudctl sim study --sumocfg corridor --seeds 1 --penetration 1.0 --seconds 600 --against none --out out/quick
+  cloudctl sim study --sumocfg town.sumocfg --delay-ms 500 --miss 0.2 --out out/town-worse
+Stopped half-way it goes on where it was: runs already in --out are not run again. docs/study.md says how to read it.
+"""
+
+
+def _study_parser(commands: Any) -> None:
+    study = _command(
+        commands, "study", "what the advice changes, against no advice and against SUMO's own GLOSA device", _sim_study
+    )
+    study.formatter_class, study.epilog = argparse.RawDescriptionHelpFormatter, STUDY
+    study.add_argument("--sumocfg", required=True, help="a SUMO scenario, or `corridor`: ours, of five signals")
+    study.add_argument("--seeds", default="1..5", help="such as 1..5 or 1,2,9 (default 1..5)")
+    study.add_argument("--penetration", default="1.0,0.3", help="shares of connected vehicles (default 1.0,0.3)")
+    study.add_argument(
+        "--against",
+        default="none,glosa-default,glosa-best",
+        help="some of none, glosa-default, glosa-best, glosa-best-queue (default: the first three)",
+    )
+    study.add_argument("--seconds", type=float, help="departures of so many seconds (default: the scenario's span)")
+    study.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
+    study.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    study.add_argument("--delay-ms", type=float, default=0.0, help="ms added to every sensor and advisory of ours")
+    study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
+    study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
 
 
 def _serve(args: argparse.Namespace) -> None:
@@ -198,6 +228,12 @@ def _sim_run(args: argparse.Namespace) -> None:
     from .sim import command
 
     command.run(args)
+
+
+def _sim_study(args: argparse.Namespace) -> None:
+    from .sim import study
+
+    study.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

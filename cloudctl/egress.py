@@ -6,6 +6,7 @@ comes back. What waits is bounded, newest wins, and every drop is counted.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .schema import Advisory, MqttTopics, Signals
 MAX_HELD = 50_000  # advisories kept for a broker that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
 RETRY = 0.5  # s between attempts to connect
+NEVER = -2  # of gmqtt's own reconnection, which keeps no count of what it loses: `_keep` reconnects
+logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # `trouble` says it, once and with the remedy
 INBOX = ("state", "requests", "acks")
 Hear = Callable[[str, str, bytes], None]
 
@@ -103,15 +106,20 @@ class Egress:
     async def _keep(self) -> None:
         while True:
             self._lost.clear()
+            section = self._section
             try:
                 await self._connect()
                 self.trouble = None
                 await self._lost.wait()
                 self._metrics.count("egress.lost")
+                self.trouble = (
+                    f"the MQTT broker at {section.host}:{section.port} is gone; trying again every {RETRY} s. "
+                    "What is still valid then is sent when it is back"
+                )
             except (TimeoutError, OSError, gmqtt.MQTTConnectError, ssl.SSLError) as error:
                 self._metrics.count("egress.unreachable")
                 self.trouble = (
-                    f"no MQTT broker at {self._section.host}:{self._section.port} ({error or type(error).__name__}); trying again. "
+                    f"no MQTT broker at {section.host}:{section.port} ({error or type(error).__name__}); trying again. "
                     "Start one, or set [broker] embedded = true"
                 )
             self.connected.clear()
@@ -120,7 +128,7 @@ class Egress:
     async def _connect(self) -> None:
         section = self._section
         client = gmqtt.Client(f"cloudctl-node-{id(self):x}", clean_session=True)
-        client.set_config({"reconnect_retries": 0})
+        client.set_config({"reconnect_retries": NEVER})
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         if section.username:

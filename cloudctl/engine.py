@@ -86,7 +86,8 @@ class Engine:
                         f"Known: {', '.join(self.places) or 'none'}"
                     )
         self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
-        self._handles: dict[str, int] = {}
+        self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
+        self._numbered = 0
         self._where: dict[tuple[int, int], list[Place]] = {}
         self._plans: list[tuple[int, str]] = []
         self._index()
@@ -285,20 +286,20 @@ class Engine:
             x0, y0, x1, y1 = place.code.bounds
             if x0 <= x <= x1 and y0 <= y <= y1:
                 handle = self._handle(vehicle.id)
-                if handle == 0:
-                    continue
                 place.reports[handle] = self._report(place, vehicle.id, handle, state)
                 self._wake(t, place)
                 out.append((place, detection(state, x, y, handle)))
         return out
 
     def _handle(self, vehicle: str) -> int:
-        handle = self._handles.get(vehicle, 0)
+        """Return the number of a vehicle: the newest MAX_VEHICLES are known, and no number is given twice."""
+        handle = self._handles.pop(vehicle, 0)
         if handle == 0:
+            self._numbered += 1
+            handle = self._numbered
             if len(self._handles) >= MAX_VEHICLES:
-                self.metrics.count("drop.vehicles", vehicle)
-                return 0
-            handle = self._handles[vehicle] = len(self._handles) + 1
+                del self._handles[next(iter(self._handles))]
+        self._handles[vehicle] = handle
         return handle
 
     @staticmethod

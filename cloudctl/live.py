@@ -203,8 +203,8 @@ class Node:
         if self.server.malformed:
             self.metrics.counters["reject.frames", ""] = self.server.malformed
         trouble = (self.recorder.failure if self.recorder else None) or self.egress.trouble
-        if trouble != self._told and trouble:
-            print(f"cloudctl: {trouble}", file=sys.stderr, flush=True)
+        if trouble != self._told:
+            print(f"cloudctl: {trouble or 'all is well again'}", file=sys.stderr, flush=True)
         self._told = trouble
         if self.config.node.status:
             file = Path(self.config.node.status)

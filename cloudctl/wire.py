@@ -6,6 +6,7 @@ handshake proved comes with every frame, so a gateway is known by its key and by
 
 import os
 import tomllib
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -189,7 +190,7 @@ def _user(frame: Any) -> str:
 
 
 class Dealer:
-    """The gateway's side: one connection to a node, reconnecting by itself."""
+    """The gateway's side: one connection to a node, reconnecting by itself; `close()` sends what is queued and ends it."""
 
     def __init__(self, connect: str, keys: KeyPair | None, node_key: str | None, high_water: int = 1000) -> None:
         self._context = zmq.Context()
@@ -207,6 +208,7 @@ class Dealer:
         events = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         events |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         self._monitor = self._socket.get_monitor_socket(events)
+        self.close = weakref.finalize(self, _end, self._socket, self._monitor, self._context)
         try:
             self._socket.connect(connect)
         except zmq.ZMQError as error:
@@ -235,8 +237,10 @@ class Dealer:
             event = int(recv_monitor_message(self._monitor)["event"])
             seen(names.get(event, "refused"))
 
-    def close(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close()
-        self._context.term()
+
+def _end(socket: Any, monitor: Any, context: Any) -> None:
+    """Send what is queued (LINGER at most), and let go; also when its owner is forgotten or the process ends."""
+    socket.disable_monitor()
+    monitor.close(0)
+    socket.close()
+    context.term()

@@ -1,7 +1,6 @@
 """`make demo`: two real-time runs over sockets, a study with and without advice, a table and a page."""
 
 import multiprocessing
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     progress = Progress("demo")
     scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
     live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
-    study = _study(out, study_seconds, seeds, progress)
+    study = _study(out, study_seconds, seeds)
     proofs = [_proof(Path(r["recording"])) for r in live]
     page = out / "report.html"
     notes = [
@@ -56,7 +55,7 @@ def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _study(out: Path, seconds: float, seeds: int, progress: Progress) -> list[dict[str, Any]]:
+def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
     jobs = [
         (name, seed, advice, seconds, out)
         for seed in range(1, seeds + 1)
@@ -65,18 +64,13 @@ def _study(out: Path, seconds: float, seeds: int, progress: Progress) -> list[di
     ]
     if not seeds:
         return []
-    progress.say(f"study with and without advice: {len(jobs)} runs of {seconds:.0f} s")
+    progress = Progress(f"study with and without advice, {len(jobs)} runs")
     results = []
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for number, result in enumerate(pool.imap(_one, jobs), 1):
+        for result in pool.imap(_one, jobs):
             results.append(result)
-            if sys.stderr.isatty():
-                print(
-                    f"\rstudy: {number} of {len(jobs)} runs",
-                    end="\n" if number == len(jobs) else "",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            progress.at(len(results) * seconds, len(jobs) * seconds)
+    progress.done()
     return sorted(results, key=lambda r: (r["scenario"], r["seed"], r["advice"]))
 
 

@@ -51,7 +51,16 @@ class Setup:
 class Loop:
     """The loop in one process. `run()` returns the figures; `record`, where given, gets the run and its truth."""
 
-    def __init__(self, scenario: Scenario, setup: Setup, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        setup: Setup,
+        record: Path | None = None,
+        outputs: Path | None = None,
+        scored: bool = True,
+    ) -> None:
+        """`outputs`: folder where SUMO's own files are kept; `scored`: whether fusion is held against the truth."""
+        self.outputs, self.scored = outputs, scored
         self.scenario, self.setup, self.metrics = scenario, setup, Metrics()
         loaded = [junction.code.code for junction in scenario.junctions]
         config = EngineConfig(scenario.gateways)
@@ -81,8 +90,10 @@ class Loop:
     def run(self, progress: Callable[[float, float], None] = lambda done, total: None) -> dict[str, object]:
         """Run it; `progress` gets simulated seconds done and in all."""
         with tempfile.TemporaryDirectory() as folder:
-            tripinfo = Path(folder) / "trips.xml"
-            traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, EPOCH, tripinfo, self.setup.arguments)
+            kept = self.outputs or Path(folder)
+            tripinfo = kept / "trips.xml"
+            args = ("--statistic-output", str(kept / "statistics.xml"), *self.setup.arguments)
+            traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, EPOCH, tripinfo, args)
             try:
                 took = self._drive(traffic, progress)
             finally:
@@ -119,9 +130,10 @@ class Loop:
             self._greet(traffic.t)
         begun = traffic.t
         steps = 0
-        while (traffic.t - begun) / SECOND < total and not traffic.done:
+        while not self.over(traffic, (traffic.t - begun) / SECOND, total):
             traffic.step()
             steps += 1
+            self.stepped(traffic)
             if setup.advice:
                 self._observe(traffic, fleet)
             if steps % 200 == 0:
@@ -132,6 +144,13 @@ class Loop:
             "took_s": took,
             "times_real": (traffic.t - begun) / SECOND / max(took, 1e-9),
         }
+
+    def over(self, traffic: Traffic, done: float, total: float) -> bool:
+        """Return whether to end, `done` of `total` simulated seconds in; here: when the time is up or the roads are empty."""
+        return done >= total or traffic.done
+
+    def stepped(self, traffic: Traffic) -> None:
+        """Called after each step of SUMO, before it is observed."""
 
     # --- one step of observation ---
 
@@ -145,7 +164,8 @@ class Loop:
                 self._sense(junction, truth, traffic)
             for name, state in fleet.states(truth).items():
                 self._push(t + REPORT_DELAY, Datum("state", name, self._json(state)))
-            self.watch.note(truth, self.engine)
+            if self.scored:
+                self.watch.note(truth, self.engine)
             if self.truth_file:
                 self.truth_file.note(truth)
 

@@ -9,6 +9,7 @@ from ..schema import ObjectClass
 from .scenario import POLE_M, RANGE_M, Junction
 from .traffic import Truth
 
+CONFUSED = np.array([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], np.int64)
 OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
 
 
@@ -32,21 +33,33 @@ class Noise:
 SPIKE_MS = 150.0
 
 
-def near(truth: Truth, junction: Junction) -> Truth:
+@dataclass(frozen=True)
+class Around:
+    """Who is near an intersection, in its frame: metres east and north of its origin, m/s, rad; shared by its roadside units."""
+
+    xy: np.ndarray
+    velocity: np.ndarray
+    heading: np.ndarray
+    length: np.ndarray
+    width: np.ndarray
+    kind: np.ndarray
+
+
+def near(truth: Truth, junction: Junction) -> Around:
     """Return who is near enough to an intersection for any of its units to see."""
     xy = junction.local(truth.xy)
     rows = np.flatnonzero((np.abs(xy) < POLE_M + RANGE_M).all(axis=1))
-    return Truth(
-        truth.t,
-        [],
-        truth.numbers[rows],
-        truth.xy[rows],
-        truth.speed[rows],
-        truth.heading[rows],
+    ahead = np.empty((len(rows), 2))
+    np.cos(truth.heading[rows], out=ahead[:, 0])
+    np.sin(truth.heading[rows], out=ahead[:, 1])
+    ahead = ahead @ junction.turn
+    return Around(
+        xy[rows],
+        ahead * truth.speed[rows, None],
+        np.arctan2(ahead[:, 1], ahead[:, 0]),
         truth.length[rows],
         truth.width[rows],
         truth.kind[rows],
-        0,
     )
 
 
@@ -56,51 +69,67 @@ class RsuModel:
     def __init__(self, junction: Junction, index: int, noise: Noise, seed: int) -> None:
         self.junction, self.rsu, self.noise = junction, junction.rsus[index], noise
         self._rng = np.random.default_rng([seed, index, *junction.id.encode()])
+        self._pole = (self.rsu.x, self.rsu.y)
         self._left = 0
         self._scale = (0.85, 1.0, 1.3)[index % 3]
 
-    def observe(self, truth: Truth) -> dict[str, np.ndarray]:
-        """Return the columns of one frame, metres east-north of this unit's pole; `truth` as `near` gives it."""
-        noise, rng = self.noise, self._rng
-        xy = self.junction.local(truth.xy) - (self.rsu.x, self.rsu.y)
+    def observe(self, around: Around) -> dict[str, np.ndarray]:
+        """Return the columns of one frame, metres east-north of this unit's pole; `around` as `near` gives it."""
+        noise, rng, reach = self.noise, self._rng, self.rsu.sensor.range
+        xy = around.xy - self._pole
         distance = np.hypot(xy[:, 0], xy[:, 1])
-        reach = self.rsu.sensor.range
         seen = distance < reach
-        seen &= ~self._hidden(truth, xy, distance, seen)
+        seen &= ~self._hidden(around, xy, distance, seen)
         seen &= rng.random(len(seen)) > noise.miss + noise.far_miss * np.minimum(distance / reach, 1.0) ** 2
         rows = np.flatnonzero(seen)
-        n, false = len(rows), int(rng.poisson(noise.clutter))
+        n = len(rows)
         sigma = noise.position * self._scale * (0.7 + 0.6 * distance[rows] / reach)
-        velocity = (
-            np.c_[np.cos(truth.heading[rows]), np.sin(truth.heading[rows])]
-            * truth.speed[rows, None]
-            @ self.junction.turn
-        )
-        kinds = truth.kind[rows].copy()
+        draw = rng.standard_normal((7, n))
+        kinds = around.kind[rows]
         wrong = rng.random(n) < noise.confuse
-        kinds[wrong] = rng.choice(
-            [ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], int(wrong.sum())
-        )
-        radius, angle = reach * np.sqrt(rng.random(false)), 2 * np.pi * rng.random(false)
-        far = np.full(false, np.nan)
-        return {
-            "id": np.concatenate([rows, np.full(false, 9999)]),
-            "x": np.concatenate([xy[rows, 0] + sigma * rng.standard_normal(n), radius * np.cos(angle)]),
-            "y": np.concatenate([xy[rows, 1] + sigma * rng.standard_normal(n), radius * np.sin(angle)]),
-            "vx": np.concatenate([velocity[:, 0] + noise.velocity * rng.standard_normal(n), far]),
-            "vy": np.concatenate([velocity[:, 1] + noise.velocity * rng.standard_normal(n), far]),
-            "heading": np.concatenate([self._heading(truth.heading[rows]) + 0.05 * rng.standard_normal(n), far]),
-            "length": np.concatenate([truth.length[rows] * self._size_error(n), np.full(false, 2.0)]),
-            "width": np.concatenate([truth.width[rows] * self._size_error(n), np.full(false, 1.0)]),
-            "var_x": np.concatenate([sigma**2, np.full(false, 0.2)]),
-            "var_y": np.concatenate([sigma**2, np.full(false, 0.2)]),
-            "cov_xy": np.zeros(n + false),
-            "confidence": np.concatenate([0.7 + 0.3 * rng.random(n), 0.3 + 0.4 * rng.random(false)]),
-            "class": np.concatenate([kinds, np.full(false, ObjectClass.UNKNOWN)]),
+        kinds[wrong] = rng.choice(CONFUSED, int(np.count_nonzero(wrong)))
+        size = np.minimum(np.maximum(1 + noise.size * draw[5:7], 0.5), 1.5)
+        frame = {
+            "id": rows,
+            "x": xy[rows, 0] + sigma * draw[0],
+            "y": xy[rows, 1] + sigma * draw[1],
+            "vx": around.velocity[rows, 0] + noise.velocity * draw[2],
+            "vy": around.velocity[rows, 1] + noise.velocity * draw[3],
+            "heading": around.heading[rows] + 0.05 * draw[4],
+            "length": around.length[rows] * size[0],
+            "width": around.width[rows] * size[1],
+            "var_x": sigma**2,
+            "var_y": sigma**2,
+            "cov_xy": np.zeros(n),
+            "confidence": 0.7 + 0.3 * rng.random(n),
+            "class": kinds,
         }
+        false = int(rng.poisson(noise.clutter))
+        return (
+            {name: np.concatenate([frame[name], more]) for name, more in self._clutter(false).items()}
+            if false
+            else frame
+        )
 
-    def _size_error(self, n: int) -> np.ndarray:
-        return np.clip(1 + self.noise.size * self._rng.standard_normal(n), 0.5, 1.5)
+    def _clutter(self, n: int) -> dict[str, np.ndarray]:
+        """Return `n` detections of nothing, in the order of a frame's columns."""
+        radius, angle = self.rsu.sensor.range * np.sqrt(self._rng.random(n)), 2 * np.pi * self._rng.random(n)
+        unknown = np.full(n, np.nan)
+        return {
+            "id": np.full(n, 9999),
+            "x": radius * np.cos(angle),
+            "y": radius * np.sin(angle),
+            "vx": unknown,
+            "vy": unknown,
+            "heading": unknown,
+            "length": np.full(n, 2.0),
+            "width": np.full(n, 1.0),
+            "var_x": np.full(n, 0.2),
+            "var_y": np.full(n, 0.2),
+            "cov_xy": np.zeros(n),
+            "confidence": 0.3 + 0.4 * self._rng.random(n),
+            "class": np.full(n, int(ObjectClass.UNKNOWN)),
+        }
 
     def leaves(self, t: int) -> int:
         """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""
@@ -111,17 +140,16 @@ class RsuModel:
         )
         return self._left
 
-    def _heading(self, heading: np.ndarray) -> np.ndarray:
-        turned = np.c_[np.cos(heading), np.sin(heading)] @ self.junction.turn
-        return np.arctan2(turned[:, 1], turned[:, 0])
-
     @staticmethod
-    def _hidden(truth: Truth, xy: np.ndarray, distance: np.ndarray, near: np.ndarray) -> np.ndarray:
+    def _hidden(around: Around, xy: np.ndarray, distance: np.ndarray, near: np.ndarray) -> np.ndarray:
         """Return what stands behind something long, as seen from the pole."""
         hidden = np.zeros(len(distance), bool)
+        occluders = np.flatnonzero(near & (around.length > OCCLUDER_M))
+        if not len(occluders):
+            return hidden
         bearing = np.arctan2(xy[:, 1], xy[:, 0])
-        for k in np.flatnonzero(near & (truth.length > OCCLUDER_M)):
-            half = np.arctan2(truth.length[k] / 2 * abs(np.sin(truth.heading[k] - bearing[k])) + 1.2, distance[k])
+        for k in occluders:
+            half = np.arctan2(around.length[k] / 2 * abs(np.sin(around.heading[k] - bearing[k])) + 1.2, distance[k])
             off = np.abs((bearing - bearing[k] + np.pi) % (2 * np.pi) - np.pi)
             hidden |= (off < half) & (distance > distance[k] + 4.0) & (distance < distance[k] + 30.0)
         return hidden

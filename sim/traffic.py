@@ -130,17 +130,21 @@ class Traffic:
         vehicles, persons = libsumo.vehicle.getIDList(), libsumo.person.getIDList()
         ids = [*vehicles, *persons]
         n = len(ids)
-        xy, speed, heading = np.empty((n, 2)), np.empty(n), np.empty(n)
-        fixed = []
-        for k, name in enumerate(ids):
-            api = libsumo.vehicle if k < len(vehicles) else libsumo.person
-            xy[k], speed[k], heading[k] = api.getPosition(name)[:2], api.getSpeed(name), api.getAngle(name)
-            fixed.append(self._fixed.get(name) or self._new(api, name))
+        places, speeds, angles, fixed = [], [], [], []
+        for api, names in ((libsumo.vehicle, vehicles), (libsumo.person, persons)):
+            place, pace, angle = api.getPosition, api.getSpeed, api.getAngle
+            for name in names:
+                places.append(place(name)[:2])
+                speeds.append(pace(name))
+                angles.append(angle(name))
+                fixed.append(self._fixed.get(name) or self._new(api, name))
+        xy, speed, heading = np.array(places, float).reshape(n, 2), np.array(speeds, float), np.array(angles, float)
         heading = np.radians(90.0 - heading)
         numbers, length, width, kind = (
             (np.array(column) for column in zip(*fixed, strict=True)) if n else (np.zeros(0),) * 4
         )
-        xy -= np.c_[np.cos(heading), np.sin(heading)] * (length / 2)[:, None]
+        xy[:, 0] -= np.cos(heading) * (length / 2)
+        xy[:, 1] -= np.sin(heading) * (length / 2)
         return Truth(
             self.t,
             ids,

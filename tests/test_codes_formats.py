@@ -182,7 +182,7 @@ def test_the_commands(tmp_path: Path, capsys) -> None:
         assert main(["codes", "export", str(code), "--to", to, *more]) == 0
     for number, name in enumerate(("code.geojson", "code.cc", "code.ydt.json")):
         assert main(["codes", "import", str(tmp_path / name), "--out", str(tmp_path / str(number))]) == 0
-        assert json.loads((tmp_path / str(number) / "losses.json").read_text())["codes"]
+        assert json.loads((tmp_path / str(number) / "losses.jsonl").read_text().splitlines()[0])["codes"]
     assert codes.load(tmp_path / "0" / "0.json") == codes.load(tmp_path / "1" / "0.json") == GOOD
     code.write_bytes(codes.dump(replace(GOOD, revision=2, name="other")))
     assert main(["codes", "diff", str(tmp_path / "0" / "0.json"), str(code)]) == 1

@@ -138,9 +138,10 @@ class Gateway:
         self._send("hello", Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl"))
 
     def _changed(self, state: str) -> None:
-        if state == "connected" and self.state == "disconnected":
+        if state == "connected" and self.state in ("disconnected", "refused"):
             self._hello()
-        self.state = state
+        if not (state == "disconnected" and self.state == "refused"):
+            self.state = state
         if state == "refused":
             key = self._keys.public if self._keys else "none"
             self._on_reject(

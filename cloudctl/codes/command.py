@@ -19,7 +19,7 @@ SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson":
 
 
 def import_(args: Namespace) -> int:
-    """Write one JSON file an intersection and losses.json, and print both; exit 1 when a code has an error."""
+    """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
     found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
@@ -34,10 +34,10 @@ def import_(args: Namespace) -> int:
         wrong += bool(errors)
         for finding in errors:
             print(f"  {finding}")
-    (args.out / "losses.json").write_bytes(found.report())
+    (args.out / "losses.jsonl").write_bytes(found.report())
     for loss in found.losses:
         print(f"  {loss}")
-    print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.json'}")
+    print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
     return int(bool(wrong))
 
 

@@ -1,0 +1,70 @@
+"""Ratios to no advice, with their confidence: the same trips on both sides, seed by seed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+FIGURES = ("stops", "waiting_s", "fuel_g", "travel_time_s", "free_share")
+LEVEL = 0.95
+DRAWS = 1000  # of the bootstrap, where there is one seed only
+
+Trips = Mapping[str, Mapping[str, float]]
+
+
+def columns(trips: Trips, names: Sequence[str]) -> np.ndarray:
+    """Return float64[n, 5]: FIGURES of the named trips; the last is 1 for a trip without a stop."""
+    rows = [[*(trips[n][k] for k in FIGURES[:-1]), float(trips[n]["stops"] == 0)] for n in names]
+    return np.array(rows, float).reshape(-1, len(FIGURES))
+
+
+def common(runs: Sequence[Trips]) -> list[str]:
+    """Return the trips that ended in every one of the runs: the ones to be compared."""
+    names = set(runs[0]).intersection(*runs[1:]) if runs else set()
+    return sorted(names)
+
+
+def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
+    """Return, for each figure, the mean ratio of `other` to `base`, its confidence interval and the means.
+
+    `base[k]` and `other[k]` are the trips of one seed and hold the same vehicles. A seed's ratio is that of the two
+    means. The interval is Student's t over the seeds' ratios; with one seed, the bootstrap over its trips, drawn in
+    pairs (Efron 1979): it tells what this seed's trips leave open, and nothing of other seeds. `free_share` is the share of trips
+    without a stop: shares, not ratios.
+    """
+    pairs = []
+    for a, b in zip(base, other, strict=True):
+        names = common([a, b])
+        if not names:
+            raise ValueError("study: no trip ended in both runs of a seed. Give it more --seconds")
+        pairs.append((columns(a, names), columns(b, names)))
+    out: dict[str, Any] = {"trips": int(sum(len(a) for a, _ in pairs)), "seeds": len(pairs)}
+    for k, name in enumerate(FIGURES):
+        means = np.array([[a[:, k].mean(), b[:, k].mean()] for a, b in pairs])
+        shares = name == "free_share"
+        values = means[:, 1] if shares else means[:, 1] / np.maximum(means[:, 0], 1e-9)
+        low, high = _interval(values) if len(pairs) > 1 else _bootstrap(*pairs[0], k, shares)
+        out[name] = {
+            "value": float(values.mean()),
+            "low": low,
+            "high": high,
+            "without": float(means[:, 0].mean()),
+            "with": float(means[:, 1].mean()),
+            "by_seed": values.tolist(),
+        }
+    return out
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _bootstrap(a: np.ndarray, b: np.ndarray, k: int, shares: bool) -> tuple[float, float]:
+    rng = np.random.default_rng(1)
+    draws = rng.integers(0, len(a), (DRAWS, len(a)))
+    upper = b[draws, k].mean(axis=1)
+    found = upper if shares else upper / np.maximum(a[draws, k].mean(axis=1), 1e-9)
+    low, high = np.quantile(found, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return float(low), float(high)

@@ -1,0 +1,91 @@
+"""A node as its operator runs it: one TOML file, `cloudctl serve`, a broker, gateways with keys of their own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cloudctl import broker, codes
+from cloudctl.client import Gateway
+from cloudctl.clock import SECOND, WallClock, sleep_until
+from cloudctl.codes import CompiledCode
+from cloudctl.schema import Reject
+from cloudctl.wire import KeyPair, new_keys, write_keys
+
+
+def until(done: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> Any:
+    """Return what `done` returns once that is true; fails when `seconds` go by first."""
+    clock = WallClock()
+    deadline = clock.now() + int(seconds * SECOND)
+    while clock.now() < deadline:
+        if found := done():
+            return found
+        sleep_until(clock.now() + SECOND // 100)
+    raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
+
+
+class NodeProcess:
+    """`cloudctl serve` on the shipped intersection, for gateway "g" with rsu-1 and rsu-2, and "other" with rsu-9."""
+
+    def __init__(self, folder: Path, code: CompiledCode, extra: str = "", record: str | None = None) -> None:
+        self.folder, self.code = folder, code
+        self.node = write_keys(folder / "node")
+        self.keys = {"g": write_keys(folder / "g"), "other": new_keys()}
+        self.port, self.mqtt = broker.free_port(), broker.free_port()
+        (folder / "code.json").write_bytes(codes.dump(code.code))
+        place = code.code.id
+        recording = f'[record]\npath = "{record}"\n' if record else ""
+        self.config = folder / "node.toml"
+        self.config.write_text(
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\n'
+            f'status = "status.json"\n[broker]\nport = {self.mqtt}\n{extra}{recording}'
+            f'[[gateway]]\nname = "g"\nkey = "{self.keys["g"].public}"\n'
+            f'rsus = {{ "rsu-1" = "{place}", "rsu-2" = "{place}" }}\n'
+            f'[[gateway]]\nname = "other"\nkey = "{self.keys["other"].public}"\nrsus = {{ "rsu-9" = "{place}" }}\n'
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "NodeProcess":
+        with (self.folder / "node.err").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cloudctl", "serve", str(self.config)], stdout=subprocess.PIPE, stderr=log
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert b"serving 1 intersection" in line, self.said
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(20)
+
+    @property
+    def said(self) -> str:
+        """What the node said on standard error."""
+        return (self.folder / "node.err").read_text()
+
+    def gateway(self, name: str = "g", keys: KeyPair | None = None, **more: Any) -> Gateway:
+        """Return a gateway's connection; its rejects are in `rejects`."""
+        rsus = {"g": ["rsu-1", "rsu-2"], "other": ["rsu-9"]}.get(name, ["rsu-1"])
+        gateway = Gateway(
+            f"tcp://127.0.0.1:{self.port}",
+            rsus,
+            name=name,
+            key=keys or self.keys[name],
+            node_key=self.node.public,
+            on_reject=lambda reject: self.rejects.append(reject),
+            **more,
+        )
+        self.rejects: list[Reject] = []
+        return gateway
+
+    def count(self, name: str, source: str | None = None) -> int:
+        """Return a counter of status.json: of one source, or of all."""
+        try:
+            sources = json.loads((self.folder / "status.json").read_text())["counters"].get(name, {})
+        except FileNotFoundError:
+            return 0
+        return int(sum(sources.values()) if source is None else sources.get(source, 0))
