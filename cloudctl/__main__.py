@@ -108,6 +108,7 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--out", type=Path, help="file to write (default: beside the code)")
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
+    export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
     differ = _command(commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference"))
     differ.add_argument("before", type=Path)
     differ.add_argument("after", type=Path)

@@ -54,7 +54,7 @@ def _point(text: str | None) -> Point | None:
 def export(args: Namespace) -> None:
     """Write a code in another format; what that format cannot carry is printed."""
     code = load(args.file)
-    data, missed = _exported(code, args.to, args.id, args.region)
+    data, missed = _exported(code, args.to, args.id, args.region, args.station)
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(data)
     for line in missed:
@@ -62,7 +62,7 @@ def export(args: Namespace) -> None:
     print(f"wrote {out}, {len(data)} bytes")
 
 
-def _exported(code: IntersectionCode, to: str, number: int | None, region: int | None) -> tuple[bytes, list[str]]:
+def _exported(code: IntersectionCode, to: str, number: int | None, region: int | None, station: int) -> tuple[bytes, list[str]]:
     if to == "compact":
         return compact(code), []
     if to == "geojson":
@@ -76,7 +76,7 @@ def _exported(code: IntersectionCode, to: str, number: int | None, region: int |
     from .map_export import map_losses, write_map
 
     region, number = _number(code, "j2735", number, region)
-    return write_map(code, number, region=region, frame=to == "j2735"), [str(f) for f in map_losses(code)]
+    return write_map(code, number, region=region, frame=to == "j2735", station=station if to == "mapem" else None), [str(f) for f in map_losses(code)]
 
 
 def _number(code: IntersectionCode, kind: str, number: int | None, region: int | None) -> tuple[int | None, int]:

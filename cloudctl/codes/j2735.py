@@ -13,7 +13,7 @@ from .findings import refuse
 from .lines import F8
 from .model import Alias
 from .report import Imported, Loss
-from .uper import decode, unframe
+from .uper import decode, is_pdu, read_pdu, unframe
 
 USES = {"vehicle": "vehicle", "bikeLane": "bike", "sidewalk": "pedestrian", "trackedVehicle": "vehicle"}
 REVOCABLE, BUS = 0x80, 0x10  # of the eight vehicle attributes, first bit highest
@@ -55,7 +55,7 @@ def _read(data: bytes) -> dict[str, Any]:
         data = bytes.fromhex(text.decode())
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
-    return decode("MapData", data)
+    return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

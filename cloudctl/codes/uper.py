@@ -15,16 +15,21 @@ PADDING = 8  # bytes that a recorder may leave behind a frame
 FRAMES = {**MESSAGES, 18: "MAP", 20: "BSM", 26: "PDM", 27: "PVD", 28: "RTCM", 31: "TIM", 32: "PSM", 41: "SDSM"}
 
 
-def _modules() -> Any:
+PDUS = {"MAPEM": (5, "map"), "SPATEM": (4, "spat")}  # of ETSI TS 103 301: message id, and the field that holds the body
+PROTOCOL = 2  # version in their header
+
+
+def _kind(name: str) -> Any:
     try:
-        return import_module("pycrate_asn1dir.ITS_IS").DSRC
+        modules = import_module("pycrate_asn1dir.ITS_IS")
+        return getattr(getattr(modules, f"{name}_PDU_Descriptions") if name in PDUS else modules.DSRC, name)
     except ImportError:
         raise refuse("messages", "pycrate", "module", "missing", "UPER needs the pycrate package", "pip install 'cloudctl[messages]'") from None
 
 
 def decode(name: str, body: bytes) -> dict[str, Any]:
     """Return the value tree of one message's UPER bytes (`MapData`, `SPAT`, ...). Raises CodeError."""
-    kind = getattr(_modules(), name)
+    kind = _kind(name)
     try:
         kind.from_uper(body)
         tree: dict[str, Any] = kind.get_val()
@@ -35,13 +40,30 @@ def decode(name: str, body: bytes) -> dict[str, Any]:
 
 def encode(name: str, tree: dict[str, Any]) -> bytes:
     """Return the UPER bytes of a value tree. Raises CodeError naming the field that does not fit."""
-    kind = getattr(_modules(), name)
+    kind = _kind(name)
     try:
         kind.set_val(tree)
         out: bytes = kind.to_uper()
     except Exception as error:  # as above
         raise refuse(name, name, "value", "tree", f"does not fit {name} ({error})", "see the field named; nothing is cut to fit") from None
     return out
+
+
+def is_pdu(name: str, data: bytes) -> bool:
+    """Return whether bytes begin as a MAPEM or SPATEM does: protocol version 1 or 2, then its message id."""
+    return len(data) > 6 and data[0] in (1, 2) and data[1] == PDUS[name][0]
+
+
+def read_pdu(name: str, data: bytes) -> dict[str, Any]:
+    """Return the value tree of the body of a MAPEM or SPATEM. Raises CodeError."""
+    body: dict[str, Any] = decode(name, data)[PDUS[name][1]]
+    return body
+
+
+def write_pdu(name: str, tree: dict[str, Any], station: int) -> bytes:
+    """Return a MAPEM or SPATEM with its header. Raises CodeError."""
+    number, field = PDUS[name]
+    return encode(name, {"header": {"protocolVersion": PROTOCOL, "messageID": number, "stationID": station}, field: tree})
 
 
 def unframe(frame: bytes) -> tuple[str, bytes]:

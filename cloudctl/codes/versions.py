@@ -75,8 +75,8 @@ def _text(value: Any) -> str:
 
 
 def wire_revision(code: IntersectionCode) -> int:
-    """Return the revision as MAP and SPAT carry it: modulo 128."""
-    return code.revision % WIRE_REVISIONS
+    """Return the revision as MAP and SPAT carry it: counted from 0, modulo 128."""
+    return (code.revision - 1) % WIRE_REVISIONS
 
 
 class Versions:
