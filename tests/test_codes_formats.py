@@ -38,8 +38,9 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 # --- every sample comes in, or is refused with what to do ---
 
 COMES_IN = {"sind/tianjin/map.osm": (1, 20, 28, 10, 4), "sind/chongqing/map.osm": (1, 20, 16, 12, 4), "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0)}
-REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "of none of the known formats",
-           "messages/ntcip1202_tscbm.txt": "none of the known formats", "messages/openv2x_yizhuang_map.md": "none of the known formats"}
+REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "is text of none of",
+           "messages/ntcip1202_tscbm.txt": "none of", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
+           "messages/j2735_uper_hex.json": "UPER frames as text", "messages/conflictmonitor/MAP_MinData.csv": "in each line", "messages/openv2x_yizhuang_map.md": "a page with JSON"}
 
 
 @pytest.mark.parametrize("name", COMES_IN)
@@ -71,6 +72,25 @@ def test_every_message_is_a_map_or_is_named() -> None:
             else:
                 with pytest.raises(codes.CodeError, match="not a MAP"):
                     read_any(row["hex"].encode(), "message")
+
+
+def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
+    """Each file as it lies there, whatever it is: map, trips, tracks, pictures of pages."""
+    pytest.importorskip("pycrate_asn1dir")
+    sample("README.md")
+    came, refused = [], []
+    for path in sorted(p for p in DATA.rglob("*") if p.is_file()):
+        try:
+            found = read_any(path.read_bytes(), str(path))
+        except codes.CodeError as error:
+            (finding,) = error.findings
+            assert all((finding.field, finding.rule, finding.remedy)), path
+            refused.append(path.name)
+        else:
+            assert [errors(code) for code in found] == [[] for _ in found], path
+            came.append((path.parent.name, path.name, len(found)))
+    assert came == [("cologne1", "cologne1.net.xml", 1), ("cologne3", "cologne3.net.xml", 3), ("chongqing", "map.osm", 1), ("tianjin", "map.osm", 1)]
+    assert len(refused) >= 30
 
 
 def test_the_map_of_a_beijing_intersection_comes_in() -> None:

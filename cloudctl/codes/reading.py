@@ -74,7 +74,21 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
         from .j2735 import import_map
 
         return import_map(inner, adm=adm)
-    raise _unknown(name, data, _what_json(tree, inner), "give the MAP of the same intersection, or its digital code")
+    raise _unknown(name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code")
+
+
+def _what_text(data: bytes) -> tuple[str, str]:
+    """Return what a text is, and what to give instead."""
+    if b"```json" in data:
+        return "is a page with JSON in it, not the JSON itself", "give what stands between ```json and ```, without comments"
+    if data.lstrip()[:1] == b"[":
+        return "is a JSON list: records, not a map", f"give one of: {FORMATS}"
+    first = data.split(b"\n", 1)[0]
+    if b'{"' in first:
+        return "is a table with a JSON message in each line, not one message", "give the JSON of one MAP line, from its first { on"
+    if first.count(b",") > 1:
+        return "is a table (CSV): records, not a map", f"give one of: {FORMATS}"
+    return f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one"
 
 
 def _first(found: Any) -> dict[str, Any]:
@@ -86,6 +100,8 @@ def _first(found: Any) -> dict[str, Any]:
 def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
     if any(key in inner for key in ("intersectionStateList", "states", "spatFrame", "intersections")) or tree.get("messageType") == "SPAT":
         return "is a SPAT: states of signals, not a place"
+    if '"hex"' in str(tree)[:4000].replace("'", '"'):
+        return "is a list of UPER frames as text, not one message"
     if "coreData" in inner or "bsmFrame" in tree:
         return "is a BSM: the state of a vehicle, not a place"
     return f"is JSON without a map; known: {FORMATS}"
@@ -98,8 +114,8 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
     number = frame_id(data)
     if number is not None and number != 18:
         raise _unknown(name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection")
-    if number is None and not HEX.fullmatch(data) and max(data, default=0) < 128:
-        raise _unknown(name, data, f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one")
+    if number is None and not HEX.fullmatch(data) and b"\0" not in data[:4096]:
+        raise _unknown(name, data, *_what_text(data))
     try:
         return import_map(data, adm=adm)
     except CodeError as error:
