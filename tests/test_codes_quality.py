@@ -167,6 +167,15 @@ def test_the_plan_of_the_code_is_in_order() -> None:
     assert run(GOOD, iter(found)) == []
 
 
+def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() -> None:
+    states = [Group(GOOD.signal_groups[2].id, s) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)]
+    sequence = [(T + k * 100 * MS, T + k * 100 * MS, (group,), 1) for k, group in enumerate(states)]
+    phases = tuple(replace(GOOD.plans[0].phases[0], shows=GOOD.plans[0].phases[0].shows[:2] + letter + GOOD.plans[0].phases[0].shows[3:]) for letter in "GYG")
+    odd = replace(GOOD, plans=(replace(GOOD.plans[0], phases=phases),))
+    assert run(GOOD, iter(sequence)) == ["phase_order"]
+    assert run(odd, iter(sequence)) == []
+
+
 def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     engine = node(GOOD)
     quality = engine.places[GOOD.id].quality

@@ -27,7 +27,8 @@ RED, GREEN, YELLOW = (S.RED,), (S.GREEN_PERMISSIVE, S.GREEN_PROTECTED, S.GREEN_F
 DRIVEN = ("vehicle", "bus", "tram")  # kinds of groups that show yellow after green
 ANY = (S.UNKNOWN, S.DARK, S.RED_FLASH, S.YELLOW_FLASH)  # of a controller that begins, ends or fails: may follow and precede all
 FOLLOWS = {S.RED: (S.PRE_MOVEMENT, *GREEN), S.PRE_MOVEMENT: GREEN, **dict.fromkeys(GREEN, (*GREEN, *YELLOW)), **dict.fromkeys(YELLOW, (*RED, *YELLOW))}
-SHOWN = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "Y": S.YELLOW_PROTECTED, "P": S.PRE_MOVEMENT, "y": S.GREEN_FLASH}
+COLOUR = {S.RED: "R", S.PRE_MOVEMENT: "P", **dict.fromkeys(GREEN, "G"), **dict.fromkeys(YELLOW, "Y")}
+SHOWN = {"R": "R", "G": "G", "g": "G", "y": "G", "Y": "Y", "P": "P"}  # the colour of a plan's letter
 
 
 class SignalFault(Struct, frozen=True):
@@ -148,7 +149,7 @@ class SignalQuality:
 
     def _ordered(self, t_rx: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         a, b = before.state, now.state
-        if a in ANY or b in ANY or b in FOLLOWS.get(a, ()) or (now.group, a, b) in self._planned:
+        if a in ANY or b in ANY or b in FOLLOWS.get(a, ()) or (now.group, COLOUR[a], COLOUR[b]) in self._planned:
             return
         if a in GREEN and b in RED and self._kinds.get(now.group) not in DRIVEN:
             return
@@ -184,8 +185,8 @@ def _foes(code: IntersectionCode) -> dict[int, set[int]]:
     return out
 
 
-def _planned(code: IntersectionCode) -> set[tuple[int, SignalState, SignalState]]:
-    """Return the changes that the code's own plans make: they are in order whatever the rule."""
+def _planned(code: IntersectionCode) -> set[tuple[int, str, str]]:
+    """Return the changes of colour that the code's own plans make: they are in order whatever the rule."""
     out = set()
     for plan in code.plans:
         for k, phase in enumerate(plan.phases):
