@@ -5,7 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start")
+NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start", "codes")
 
 
 def machine() -> str:
