@@ -16,12 +16,14 @@ class Tracker:
         gate: float,
         miss_cost: float,
         confirm: float,
+        show: float,
         drop: float,
         survive: float,
         coast: int,
         window: int,
-        noise: NDArray[np.float64],
+        features: int,
     ) -> None: ...
+    def motion(self) -> NDArray[np.float64]: ...
     def source(
         self,
         index: int,
@@ -35,8 +37,11 @@ class Tracker:
         p_detect: float,
         clutter: float,
         kind: int,
+        bias_x: float,
+        bias_y: float,
+        lag: float,
     ) -> None: ...
-    def update(self, t: int, source: int, rows: Bytes) -> None: ...
+    def update(self, t: int, source: int, rows: Bytes) -> tuple[int, str] | None: ...
     def tracks(self, t: int) -> Bytes: ...
     def stats(self) -> dict[str, Any]: ...
 

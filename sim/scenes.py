@@ -243,7 +243,7 @@ def one_sensor(seed: int, n: int = 60, frames: int = 500, features: bool = False
 def crowd(seed: int, n: int = 100, frames: int = 500, features: bool = False) -> Case:
     """`n` pedestrians in files 1 m apart: noise 0.1 m, 10 % missed, 5 % clutter."""
     rng = np.random.default_rng(seed)
-    traffic = Crowd(n, 32.0, rng)
+    traffic = Crowd(n, 40.0, rng)
     case = play("dense crowd", traffic, (Unit(sigma=0.1),), frames, rng, features)
     case.match_m = 1.0
     return case

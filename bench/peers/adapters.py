@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from cloudctl.sim.scenes import positions
 
 from cloudctl.clock import SECOND
 from cloudctl.fusion import Fusion, FusionConfig
-from cloudctl.sim.scenes import positions
 
 Where = tuple[np.ndarray, np.ndarray]  # ids int64[n], xy float64[n, 2]
 

@@ -1,0 +1,144 @@
+/* Gating: a grid over the scan's detections, and for each track the detections inside its own gate with the cost of each pair. */
+#include "numeric.h"
+#include "track.h"
+
+#include <math.h>
+
+#define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
+#define REACH 12.0   /* m: a gate is never wider */
+
+typedef struct {
+    double left, bottom, one; /* corner (m), cells per metre */
+    int32_t columns, rows;
+} grid_t;
+
+static int32_t clipped(double v, int32_t most)
+{
+    int32_t k = v < 0.0 ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
+    return k;
+}
+
+/* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
+static grid_t lay_grid(const frame_t *w, double size)
+{
+    double low[2] = {w->xy[0], w->xy[1]}, high[2] = {w->xy[0], w->xy[1]};
+    for (int32_t j = 1; j < w->n; j++)
+        for (int i = 0; i < 2; i++) {
+            double v = w->xy[2 * j + i];
+            low[i] = v < low[i] ? v : low[i];
+            high[i] = v > high[i] ? v : high[i];
+        }
+    double width = high[0] - low[0] + 1e-3, height = high[1] - low[1] + 1e-3, most = (double)w->cells;
+    while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
+        size *= 1.4;
+    grid_t g = {low[0], low[1], 1.0 / size, (int32_t)(width / size) + 1, (int32_t)(height / size) + 1};
+    return g;
+}
+
+/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. */
+static void sort_by_cell(frame_t *w, const grid_t *g)
+{
+    int32_t cells = g->columns * g->rows;
+    memset(w->head, 0, sizeof(int32_t) * ((size_t)cells + 1));
+    for (int32_t j = 0; j < w->n; j++) {
+        int32_t c = clipped((w->xy[2 * j] - g->left) * g->one, g->columns) + g->columns * clipped((w->xy[2 * j + 1] - g->bottom) * g->one, g->rows);
+        w->cell[j] = c;
+        w->head[c + 1]++;
+    }
+    for (int32_t c = 0; c < cells; c++)
+        w->head[c + 1] += w->head[c];
+    for (int32_t j = w->n - 1; j >= 0; j--)
+        w->order[--w->head[w->cell[j] + 1]] = j;
+    /* head[c + 1] is now where cell c begins; shift back */
+    memmove(w->head, w->head + 1, sizeof(int32_t) * (size_t)cells);
+    w->head[cells] = w->n;
+}
+
+/* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
+static double likeness(const fusion_t *f, const track_t *k, const state_t *s, const detection *z)
+{
+    double cost = 0.0;
+    if (z->vehicle && k->vehicle && z->vehicle != k->vehicle)
+        return INFINITY;
+    if (z->vehicle && z->vehicle == k->vehicle)
+        cost -= 6.0;
+    if (f->features & NO_CLASS)
+        return cost;
+    if (z->cls && k->cls)
+        cost -= 2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
+    if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
+        double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
+        cost += fmin(off * off, 4.0);
+    }
+    if (isfinite(z->vx) && isfinite(z->vy)) {
+        double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
+        cost += fmin((dx * dx + dy * dy) / (0.8 + s->p[7] + s->p[9]), 6.0);
+    }
+    return cost;
+}
+
+static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double c)
+{
+    if (n < MAX_EDGES) {
+        column[n] = j;
+        cost[n] = c;
+        return n + 1;
+    }
+    int32_t worst = 0;
+    for (int32_t e = 1; e < n; e++)
+        if (cost[e] > cost[worst])
+            worst = e;
+    if (c < cost[worst]) {
+        column[worst] = j;
+        cost[worst] = c;
+    }
+    return n;
+}
+
+static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, int32_t i, int32_t *column, double *cost)
+{
+    const track_t *k = &f->tracks[i];
+    const state_t *s = &w->mean[i];
+    double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest)), REACH);
+    double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
+    double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
+    if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
+        return 0;
+    int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), n = 0;
+    double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
+    for (int32_t row = clipped(y0, g->rows); row <= clipped(y1, g->rows); row++)
+        for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
+            int32_t j = w->order[e];
+            double x = w->xy[2 * j], y = w->xy[2 * j + 1], det;
+            if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
+                continue;
+            double d = distance(s, x, y, &w->r[3 * j], &det);
+            if (!(d < f->gate))
+                continue;
+            double c = d + ln(det) + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j]));
+            if (c < f->miss_cost)
+                n = keep(column, cost, n, j, c);
+        }
+    return n;
+}
+
+void gate(const fusion_t *f, frame_t *w)
+{
+    int32_t edges = 0;
+    double sum = 0.0;
+    w->start[0] = 0;
+    if (w->n == 0) {
+        memset(w->start, 0, sizeof(int32_t) * ((size_t)w->known + 1));
+        return;
+    }
+    for (int32_t i = 0; i < w->known; i++)
+        sum += fmin(f->gate * (w->mean[i].p[0] + w->widest), REACH * REACH);
+    double size = bounded(1.3 * sqrt(sum / fmax((double)w->known, 1.0)), 0.5, REACH);
+    grid_t g = lay_grid(w, size);
+    sort_by_cell(w, &g);
+    for (int32_t i = 0; i < w->known; i++) {
+        edges += edges_of(f, w, &g, i, w->column + edges, w->cost + edges);
+        w->start[i + 1] = edges;
+    }
+    w->area = (double)g.columns * (double)g.rows / (g.one * g.one);
+}
