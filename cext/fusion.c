@@ -8,8 +8,8 @@
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
-    {0.5, 6.0, 0.5, 0.3, 0.6}, {0.5, 6.0, 0.5, 0.3, 0.6}, {0.4, 4.0, 0.3, 0.2, 0.6}, {0.4, 4.0, 0.3, 0.2, 0.6},
-    {0.6, 6.0, 0.8, 0.3, 0.6}, {0.4, 2.0, 0.8, 0.3, 0.6}, {0.15, 1.0, 1.0, 0.3, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
+    {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
+    {0.15, 3.0, 0.6, 0.2, 0.6}, {0.12, 1.5, 0.6, 0.2, 0.6}, {0.08, 0.8, 1.0, 0.2, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
 
 size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)capacity; }
 
@@ -203,7 +203,7 @@ static void bury(fusion_t *f, int64_t t)
         track_t *k = &f->tracks[i];
         int seen = k->missed > k->last;
         int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
-        if (k->existence < f->drop || t - k->last > patience) {
+        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
             if (k->status == TENTATIVE)
                 for (int s = 0; s < SOURCES; s++)
                     if (k->sources >> s & 1u) {

@@ -77,6 +77,19 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
     return cost;
 }
 
+/* Distance and log determinant to the likelier of the two models: a track of one hit is a walker's or a driver's. */
+static double either(const imm_t *m, double x, double y, const double r[3])
+{
+    double det_a, det_b, a = distance(&m->straight, x, y, r, &det_a);
+    state_t fast;
+    memcpy(fast.x, m->turning.x, sizeof fast.x);
+    memcpy(fast.p, m->turning.p, sizeof fast.p);
+    double b = distance(&fast, x, y, r, &det_b);
+    a += ln(det_a) - 2.0 * ln(1.0 - m->turns);
+    b += ln(det_b) - 2.0 * ln(m->turns);
+    return a < b ? a : b;
+}
+
 static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double c)
 {
     if (n < MAX_EDGES) {
@@ -115,7 +128,8 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
             double d = distance(s, x, y, &w->r[3 * j], &det);
             if (!(d < f->gate))
                 continue;
-            double c = d + ln(det) + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j]));
+            double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, &w->r[3 * j]) : d + ln(det);
+            double c = near + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j]));
             if (c < f->miss_cost)
                 n = keep(column, cost, n, j, c);
         }

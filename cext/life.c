@@ -110,8 +110,8 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
     if (k->run < 65535)
         k->run++;
     k->existence = q * k->existence / (1.0 - k->existence + q * k->existence);
-    if (k->status == CONFIRMED && k->existence < 0.02 && f->drop < 0.02)
-        k->existence = 0.02; /* kept, not shown, until `coast` is over: who comes back is known again */
+    if (k->status == CONFIRMED && k->existence < 0.001 && f->drop < 0.02)
+        k->existence = 0.001; /* kept, not shown, until `coast` is over: who comes back is known again */
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
@@ -173,9 +173,9 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     track_t *k = &f->tracks[f->count++];
     memset(k, 0, sizeof *k);
     int moving = isfinite(z->vx) && isfinite(z->vy);
-    double spread = moving ? s->sigma_v * s->sigma_v + 0.3 : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 60.0;
+    double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
     double x[4] = {w->xy[2 * j], w->xy[2 * j + 1], moving ? z->vx : 0.0, moving ? z->vy : 0.0};
-    imm_start(&k->now, x, &w->r[3 * j], spread);
+    imm_start(&k->now, x, &w->r[3 * j], moving ? known : 2.0, fast);
     imm_mean(&k->now, &k->mean);
     k->t = k->last = k->missed = w->t;
     double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);

@@ -131,7 +131,7 @@ void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out)
     out->turns = turns;
 }
 
-void imm_start(imm_t *out, const double x[4], const double r[3], double spread)
+void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast)
 {
     memset(out, 0, sizeof *out);
     for (int i = 0; i < 4; i++)
@@ -141,8 +141,8 @@ void imm_start(imm_t *out, const double x[4], const double r[3], double spread)
         p[k][0] = r[0];
         p[k][4] = r[1];
         p[k][1] = r[2];
-        p[k][7] = p[k][9] = spread;
+        p[k][7] = p[k][9] = k ? fast : slow;
     }
     out->turning.p[14] = RATE_SPREAD;
-    out->turns = 0.2;
+    out->turns = slow < fast ? 0.5 : 0.2;
 }

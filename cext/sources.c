@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define PRIOR 60.0    /* detections that what a source is said to have is worth */
+#define PRIOR 20.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten */
 #define LAG_MOST 0.8  /* s */
 #define BIAS_MOST 2.0 /* m */
@@ -104,14 +104,12 @@ void learn(fusion_t *f, const frame_t *w)
     for (int32_t i = 0; i < w->known; i++) {
         const track_t *k = &f->tracks[i];
         int32_t j = w->hit[i];
-        if (k->status != CONFIRMED)
-            continue;
         if (j == MISSED)
             a.misses += 1.0;
         if (j < 0)
             continue;
-        a.hits += w->run[i] == 0;
-        if (k->hits > 5 && k->t == w->t)
+        a.hits += k->status == CONFIRMED && w->run[i] == 0;
+        if (k->hits > 2 && k->t == w->t)
             take(&a, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j]);
     }
     if (w->area > 1.0 && !(f->features & NO_LIFE)) {
@@ -125,7 +123,7 @@ void learn(fusion_t *f, const frame_t *w)
     if (a.n <= 0.0)
         return;
     s->weight = fmin(s->weight + a.n, MEMORY);
-    double share = a.n / (s->weight + a.n);
+    double share = a.n / s->weight;
     s->residual += share * (a.distance / a.n - s->residual);
     if (!(f->features & NO_NOISE))
         s->scale = bounded(s->scale * (1.0 + share * (a.noise / a.said - 1.0)), 0.01, 25.0);

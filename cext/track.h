@@ -130,7 +130,8 @@ void straight_step(const state_t *in, double dt, double q, state_t *out);
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
 void imm_mean(const imm_t *in, state_t *out);
 void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out);
-void imm_start(imm_t *out, const double x[4], const double r[3], double spread);
+/* slow, fast: variance of velocity of the straight and of the turning model: nobody knows yet whether a new one walks or drives */
+void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
 
 /* kalman.c: measurement */
 double distance(const state_t *s, double x, double y, const double r[3], double *det);
