@@ -1,5 +1,6 @@
 """The seam to the C core: memory in, arrays out. No arithmetic here."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -103,27 +104,34 @@ cdef class Tracker:
         source_start(s)
         s.bias_x, s.bias_y, s.lag = bias_x, bias_y, lag
 
-    def update(self, int64_t t, int32_t source, const uint8_t[::1] rows):
-        """Fold in one scan; returns None, or the row and field that cannot be used (nothing is folded in then)."""
-        cdef int32_t n = <int32_t>(rows.shape[0] // sizeof(detection)), row
-        cdef const detection *z = <const detection *>&rows[0] if n else NULL
+    def update(self, int64_t t, int32_t source, rows):
+        """Fold in one scan (contiguous detections); returns None, or the row and field that cannot be used (nothing is folded in then)."""
+        cdef Py_buffer buffer
         cdef const char *field = NULL
+        cdef int32_t n, row = -1
         cdef int code
-        self.reserve(n)
-        with nogil:
-            code = fusion_update(self.f, t, source, z, n, self.scratch)
-        if code == 2:
-            row = fusion_check(z, n, &field)
-            return row, field.decode()
-
-    def tracks(self, int64_t t):
-        out = np.empty(self.f.count * sizeof(track_row), np.uint8)
-        cdef uint8_t[::1] view = out
-        cdef int32_t n = 0
-        if self.f.count:
+        PyObject_GetBuffer(rows, &buffer, PyBUF_SIMPLE)
+        try:
+            n = <int32_t>(buffer.len // <Py_ssize_t>sizeof(detection))
+            self.reserve(n)
             with nogil:
-                n = fusion_tracks(self.f, t, <track_row *>&view[0])
-        return out[:n * sizeof(track_row)]
+                code = fusion_update(self.f, t, source, <const detection *>buffer.buf, n, self.scratch)
+                if code == 2:
+                    row = fusion_check(<const detection *>buffer.buf, n, &field)
+        finally:
+            PyBuffer_Release(&buffer)
+        return None if code != 2 else (row, field.decode())
+
+    def tracks(self, int64_t t, dtype):
+        """The confirmed tracks at t as a fresh array of `dtype`, whose items are track_row."""
+        cdef Py_buffer buffer
+        cdef int32_t n = 0
+        out = np.empty(self.f.count, dtype)
+        PyObject_GetBuffer(out, &buffer, PyBUF_WRITABLE)
+        with nogil:
+            n = fusion_tracks(self.f, t, <track_row *>buffer.buf)
+        PyBuffer_Release(&buffer)
+        return out if n == self.f.count else out[:n]
 
     def stats(self):
         sources = {}

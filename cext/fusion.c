@@ -26,9 +26,9 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->capacity = capacity;
     f->next_id = 1;
     f->window = 1000000000;
-    f->gate = 16.0;
-    f->miss_cost = 15.0;
-    f->confirm = 0.9;
+    f->gate = 20.0;
+    f->miss_cost = 12.0;
+    f->confirm = 0.97;
     f->show = 0.5;
     f->drop = 0.01;
     f->survive = 30.0;
@@ -99,6 +99,16 @@ static void read_scan(const source_t *s, frame_t *w)
     }
 }
 
+/* The few reports of connected vehicles concern few tracks: the others are left where they are, out of every gate. */
+static int aloof(const frame_t *w, const track_t *k)
+{
+    double dt = fabs((double)(w->t - k->t)) * 1e-9, reach = 30.0 + dt * (fabs(k->mean.x[2]) + fabs(k->mean.x[3]) + 10.0);
+    for (int32_t j = 0; j < w->n; j++)
+        if (fabs(w->xy[2 * j] - k->mean.x[0]) < reach && fabs(w->xy[2 * j + 1] - k->mean.x[1]) < reach)
+            return 0;
+    return 1;
+}
+
 static void place(const fusion_t *f, frame_t *w)
 {
     for (int32_t i = 0; i < w->known; i++) {
@@ -106,6 +116,10 @@ static void place(const fusion_t *f, frame_t *w)
         const motion_t *m = &f->motion[k->cls];
         w->hit[i] = FREE;
         w->run[i] = k->run;
+        if (w->n <= 4 && f->sources[w->source].kind == COOPERATIVE && aloof(w, k)) {
+            w->mean[i] = k->mean;
+            continue;
+        }
         if (w->t >= k->t) {
             imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &w->at[i]);
             imm_mean(&w->at[i], &w->mean[i]);
@@ -152,7 +166,8 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
-    exist(f, k, s, distance(&w->mean[i], x, y, r, &det), det, w->t);
+    double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
+    exist(f, k, s, d, det, w->t);
     if (w->t >= k->t) {
         remember(k);
         k->now = w->at[i];

@@ -80,11 +80,8 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
 /* Distance and log determinant to the likelier of the two models: a track of one hit is a walker's or a driver's. */
 static double either(const imm_t *m, double x, double y, const double r[3])
 {
-    double det_a, det_b, a = distance(&m->straight, x, y, r, &det_a);
-    state_t fast;
-    memcpy(fast.x, m->turning.x, sizeof fast.x);
-    memcpy(fast.p, m->turning.p, sizeof fast.p);
-    double b = distance(&fast, x, y, r, &det_b);
+    double det_a, det_b, a = distance(m->straight.x, m->straight.p, x, y, r, &det_a);
+    double b = distance(m->turning.x, m->turning.p, x, y, r, &det_b);
     a += ln(det_a) - 2.0 * ln(1.0 - m->turns);
     b += ln(det_b) - 2.0 * ln(m->turns);
     return a < b ? a : b;
@@ -125,7 +122,7 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
             double x = w->xy[2 * j], y = w->xy[2 * j + 1], det;
             if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
                 continue;
-            double d = distance(s, x, y, &w->r[3 * j], &det);
+            double d = distance(s->x, s->p, x, y, &w->r[3 * j], &det);
             if (!(d < f->gate))
                 continue;
             double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, &w->r[3 * j]) : d + ln(det);

@@ -10,26 +10,6 @@
 
 static const uint8_t AT[5][5] = {{0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
 
-/* Inverse of the symmetric 2x2 (xx, yy, xy); returns the determinant, kept positive. */
-static inline double invert2(double xx, double yy, double xy, double i[3])
-{
-    double det = xx * yy - xy * xy;
-    if (!(det > 1e-12))
-        det = 1e-12;
-    double one = 1.0 / det;
-    i[0] = yy * one;
-    i[1] = xx * one;
-    i[2] = -xy * one;
-    return det;
-}
-
-double distance(const state_t *s, double x, double y, const double r[3], double *det)
-{
-    double i[3], dx = x - s->x[0], dy = y - s->x[1];
-    *det = invert2(s->p[0] + r[0], s->p[4] + r[1], s->p[1] + r[2], i);
-    return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
-}
-
 /* x += w v, p -= w (pht)' for a gain w = pht S^-1 of two measured components; n is 4 or 5 */
 static inline void correct(double *x, double *p, int n, const double *pht, const double i[3], double dx, double dy)
 {
@@ -61,12 +41,11 @@ static inline double fold(double *x, double *p, int n, int a, int b, double za, 
 }
 
 /* Bayes over the two models from their distances and determinants. */
-static void weigh(imm_t *s, double da, double det_a, double db, double det_b)
+static inline void weigh(imm_t *s, double da, double det_a, double db, double det_b)
 {
-    double least = da < db ? da : db, turns = s->turns;
-    double a = (1.0 - turns) * exp_negative(-0.5 * (da - least)) * sqrt(det_b);
-    double b = turns * exp_negative(-0.5 * (db - least)) * sqrt(det_a);
-    s->turns = bounded(b / (a + b), 0.001, 0.999);
+    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)), odds = (1.0 - s->turns) / s->turns * sqrt(det_b / det_a);
+    double straight = off > 0.0 ? odds * e : odds, turning = off > 0.0 ? 1.0 : e;
+    s->turns = bounded(turning / (straight + turning), 0.001, 0.999);
 }
 
 void imm_update(imm_t *s, double x, double y, const double r[3])

@@ -175,12 +175,15 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     int moving = isfinite(z->vx) && isfinite(z->vy);
     double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
     double x[4] = {w->xy[2 * j], w->xy[2 * j + 1], moving ? z->vx : 0.0, moving ? z->vy : 0.0};
-    imm_start(&k->now, x, &w->r[3 * j], moving ? known : 2.0, fast);
+    imm_start(&k->now, x, &w->r[3 * j], moving ? known : 1.0, fast);
     imm_mean(&k->now, &k->mean);
     k->t = k->last = k->missed = w->t;
     double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
     k->existence = odds / (1.0 + odds);
-    k->status = sure >= 0.95 && k->existence > f->confirm ? CONFIRMED : TENTATIVE;
+    if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
+        k->existence = fmax(k->existence, f->confirm);
+        k->status = CONFIRMED;
+    }
     k->id = f->next_id++;
     k->sources = 1u << w->source;
     k->sensed = s->kind != COOPERATIVE;

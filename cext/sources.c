@@ -47,7 +47,7 @@ static void take(sums_t *a, const track_t *k, const state_t *before, const doubl
     a->ex += nx;
     a->ey += ny;
     a->ev += nx * vx + ny * vy;
-    a->distance += distance(before, z[0], z[1], r, &det);
+    a->distance += distance(before->x, before->p, z[0], z[1], r, &det);
 }
 
 /* Bias and latency by least squares of residual = bias - lag v over the scan; moved by the scan's share, more carefully than noise. */

@@ -36,6 +36,26 @@ typedef struct { /* x, y, vx, vy */
     double x[4], p[10];
 } state_t;
 
+/* Inverse of the symmetric 2x2 (xx, yy, xy); returns the determinant, kept positive. */
+static inline double invert2(double xx, double yy, double xy, double i[3])
+{
+    double det = xx * yy - xy * xy;
+    det = det > 1e-12 ? det : 1e-12;
+    double one = 1.0 / det;
+    i[0] = yy * one;
+    i[1] = xx * one;
+    i[2] = -xy * one;
+    return det;
+}
+
+/* Squared Mahalanobis distance of a position with noise r (xx, yy, xy), and the determinant of its covariance. */
+static inline double distance(const double *mean, const double *p, double x, double y, const double r[3], double *det)
+{
+    double i[3], dx = x - mean[0], dy = y - mean[1];
+    *det = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], i);
+    return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
+}
+
 typedef struct { /* x, y, vx, vy, turn rate (rad/s) */
     double x[5], p[15];
 } turning_t;
@@ -134,7 +154,6 @@ void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out);
 void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
 
 /* kalman.c: measurement */
-double distance(const state_t *s, double x, double y, const double r[3], double *det);
 void imm_update(imm_t *s, double x, double y, const double r[3]);
 void imm_update_velocity(imm_t *s, double vx, double vy, double r);
 /* h: 2x4, of position and velocity; z measured with noise r (xx, yy, xy) */

@@ -97,9 +97,9 @@ class FusionConfig:
     """How an intersection's tracker works; the defaults need no tuning. docs/fusion.md tells what each does."""
 
     max_tracks: int = 512
-    gate: float = 16.0  # squared Mahalanobis distance
-    miss_cost: float = 15.0  # of leaving a track without a detection, in the same unit
-    confirm: float = 0.9  # existence probability from which a track is given out
+    gate: float = 20.0  # squared Mahalanobis distance
+    miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
+    confirm: float = 0.97  # existence probability from which a track is given out
     show: float = 0.5  # below it a confirmed track is kept but not given out
     drop: float = 0.01
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
@@ -180,7 +180,7 @@ class Fusion:
         """
         _check_source(source_id)
         rows = np.ascontiguousarray(detections, DETECTION)
-        wrong = self.core.update(t_ns, source_id, rows.view(np.uint8))
+        wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
             row, name = wrong
             rule = "a position must be finite and within 1,000 km" if name in "xy" else "must be finite, or NaN when not measured"
@@ -188,7 +188,7 @@ class Fusion:
 
     def tracks(self, t_ns: int) -> Rows:
         """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id."""
-        return self.core.tracks(t_ns).view(TRACK)
+        return self.core.tracks(t_ns, TRACK)
 
     def stats(self) -> dict[str, Any]:
         """Return counts: tracks, scans too old, births refused for want of room, merged; of each source its health; and the wrong claims.
