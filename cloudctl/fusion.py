@@ -183,7 +183,11 @@ class Fusion:
         wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
             row, name = wrong
-            rule = "a position must be finite and within 1,000 km" if name in "xy" else "must be finite, or NaN when not measured"
+            rule = (
+                "a position must be finite and within 1,000 km"
+                if name in "xy"
+                else "must be finite, or NaN when not measured"
+            )
             raise ValueError(f"detections[{row}].{name} = {rows[name][row]}: {rule}. Leave the row out")
 
     def tracks(self, t_ns: int) -> Rows:

@@ -89,7 +89,10 @@ class Traffic:
         self.xy[k] = ((-h, along), (h, along), (along, -h), (along, h))[edge]
         self.heading[k] = (0.0, np.pi, np.pi / 2, -np.pi / 2)[edge] + rng.normal(0, 0.3)
         if anywhere:
-            self.xy[k], self.heading[k] = rng.uniform(-h, h, 2) * (1.0, ROAD)[:: rng.choice((-1, 1))], rng.uniform(-np.pi, np.pi)
+            self.xy[k], self.heading[k] = (
+                rng.uniform(-h, h, 2) * (1.0, ROAD)[:: rng.choice((-1, 1))],
+                rng.uniform(-np.pi, np.pi),
+            )
 
     def step(self, dt: float) -> None:
         """Move everybody by `dt` s; manoeuvres begin at random: a turn of up to 90 degrees, a stop, a new speed."""

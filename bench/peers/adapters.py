@@ -115,7 +115,9 @@ def ioutrack() -> Peer:
 class FilterpySort:
     """SORT's recipe on positions: filterpy's Kalman filter, scipy's Hungarian assignment, patience in frames."""
 
-    def __init__(self, sigma: float = 0.3, q: float = 3.0, gate: float = 2.2, patience: int = 5, dt: float = 0.1) -> None:
+    def __init__(
+        self, sigma: float = 0.3, q: float = 3.0, gate: float = 2.2, patience: int = 5, dt: float = 0.1
+    ) -> None:
         self.filter = importlib.import_module("filterpy.kalman").KalmanFilter
         self.solve = importlib.import_module("scipy.optimize").linear_sum_assignment
         self.sigma, self.q, self.gate, self.patience, self.dt = sigma, q, gate, patience, dt
