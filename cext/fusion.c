@@ -5,6 +5,8 @@
 #include <math.h>
 
 #define EDGES 12
+#define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
+#define SURE 300.0     /* residuals after which it is */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -82,9 +84,13 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field)
     return -1;
 }
 
-static void read_scan(const source_t *s, frame_t *w)
+static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
 {
-    w->widest = 0.0;
+    w->widest = w->unsure = 0.0;
+    if (f->several && s->kind != COOPERATIVE && s->sum[0] < SURE && !(f->features & NO_LAG)) {
+        double left = LAG_PRIOR * (1.0 - s->sum[0] / SURE);
+        w->unsure = left * left;
+    }
     w->plain = 1;
     for (int32_t j = 0; j < w->n; j++) {
         const detection *z = &w->z[j];
@@ -274,7 +280,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     lay_out(&w, f, z, n, scratch);
     w.t = t;
     w.source = source;
-    read_scan(s, &w);
+    read_scan(f, s, &w);
     place(f, &w);
     gate(f, &w);
     if (f->features & NO_GLOBAL)
@@ -286,6 +292,8 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     for (int32_t j = 0; j < n; j++)
         if (w.cell[j] == FREE)
             born(f, &w, j);
+    f->heard |= 1u << source;
+    f->several = (f->heard & (f->heard - 1u)) != 0;
     s->late += t < f->newest;
     s->detections += (uint64_t)n;
     s->scans++;

@@ -109,7 +109,8 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
 {
     const track_t *k = &f->tracks[i];
     const state_t *s = &w->mean[i];
-    double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest)), REACH);
+    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]);
+    double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
     if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
@@ -122,10 +123,11 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
             double x = w->xy[2 * j], y = w->xy[2 * j + 1], det;
             if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
                 continue;
-            double d = distance(s->x, s->p, x, y, &w->r[3 * j], &det);
+            const double *own = &w->r[3 * j], r[3] = {own[0] + late, own[1] + late, own[2]};
+            double d = distance(s->x, s->p, x, y, r, &det);
             if (!(d < f->gate))
                 continue;
-            double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, &w->r[3 * j]) : d + ln(det);
+            double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, r) : d + ln(det);
             double c = near + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j]));
             if (c < f->miss_cost)
                 n = keep(column, cost, n, j, c);

@@ -6,14 +6,19 @@
 #include <math.h>
 
 #define PRIOR 20.0    /* detections that what a source is said to have is worth */
-#define MEMORY 1500.0 /* detections after which the old is forgotten */
+#define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
+#define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
+#define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
+#define STIFF_LAG 10.0
+#define FEW 30.0       /* residuals before a source's offsets count */
 #define LAG_MOST 0.8  /* s */
 #define BIAS_MOST 2.0 /* m */
 
 void source_start(source_t *s)
 {
     s->scale = 1.0;
-    s->bias_x = s->bias_y = s->lag = 0.0;
+    s->bias_x = s->bias_y = s->lag = s->own_x = s->own_y = s->own_lag = 0.0;
+    memset(s->sum, 0, sizeof s->sum);
     s->seen = s->p_detect;
     s->strewn = s->clutter;
     s->deaths = 0.0;
@@ -31,37 +36,37 @@ void measurement_noise(const source_t *s, const detection *z, double r[3])
 }
 
 typedef struct {
-    double n, noise, said, vx, vy, vv, ex, ey, ev, distance, hits, misses;
+    double n, noise, said, distance, hits, misses, moved;
 } sums_t;
 
-static void take(sums_t *a, const track_t *k, const state_t *before, const double *z, const double *r)
+/* Residuals on one track: offsets at any time, noise only when the state is not smoothed by what came later. */
+static void take(source_t *s, sums_t *a, const track_t *k, const state_t *before, const double *z, const double *r, int on_time)
 {
-    double nx = z[0] - before->x[0], ny = z[1] - before->x[1], det;
-    double ax = z[0] - k->mean.x[0], ay = z[1] - k->mean.x[1], vx = before->x[2], vy = before->x[3];
+    double nx = z[0] - before->x[0], ny = z[1] - before->x[1], det, vx = before->x[2], vy = before->x[3];
+    double square = vx * vx + vy * vy, ox = nx + s->bias_x - s->lag * vx, oy = ny + s->bias_y - s->lag * vy;
+    if (square < SLOW)
+        return;
+    const double more[7] = {1.0, vx, vy, square, ox, oy, ox * vx + oy * vy};
+    for (int i = 0; i < 7; i++)
+        s->sum[i] += more[i];
+    a->moved += 1.0;
+    if (!on_time)
+        return;
     a->n += 1.0;
-    a->noise += nx * ax + ny * ay;
+    a->noise += nx * (z[0] - k->mean.x[0]) + ny * (z[1] - k->mean.x[1]);
     a->said += r[0] + r[1];
-    a->vx += vx;
-    a->vy += vy;
-    a->vv += vx * vx + vy * vy;
-    a->ex += nx;
-    a->ey += ny;
-    a->ev += nx * vx + ny * vy;
     a->distance += distance(before->x, before->p, z[0], z[1], r, &det);
 }
 
-/* Bias and latency by least squares of residual = bias - lag v over the scan; moved by the scan's share, more carefully than noise. */
-static void learn_offset(fusion_t *f, source_t *s, const sums_t *a, double share)
+/* Least squares of o = bias - lag v over the faded sums. */
+static void solve_offset(source_t *s)
 {
-    double mx = a->ex / a->n, my = a->ey / a->n, ux = a->vx / a->n, uy = a->vy / a->n;
-    double spread = a->vv - a->n * (ux * ux + uy * uy), with = a->ev - a->n * (mx * ux + my * uy);
-    double lag = -with / (spread + 4.0 * a->n);
-    if (!(f->features & NO_LAG))
-        s->lag = bounded(s->lag + share * lag, -LAG_MOST, LAG_MOST);
-    if (f->features & NO_BIAS)
-        return;
-    s->bias_x = bounded(s->bias_x + share * (mx + lag * ux), -BIAS_MOST, BIAS_MOST);
-    s->bias_y = bounded(s->bias_y + share * (my + lag * uy), -BIAS_MOST, BIAS_MOST);
+    const double *m = s->sum;
+    double n = m[0] + STIFF_BIAS, spread = m[3] + STIFF_LAG - (m[1] * m[1] + m[2] * m[2]) / n;
+    double lag = -(m[6] - (m[1] * m[4] + m[2] * m[5]) / n) / spread;
+    s->own_lag = bounded(lag, -LAG_MOST, LAG_MOST);
+    s->own_x = bounded((m[4] + s->own_lag * m[1]) / n, -BIAS_MOST, BIAS_MOST);
+    s->own_y = bounded((m[5] + s->own_lag * m[2]) / n, -BIAS_MOST, BIAS_MOST);
 }
 
 /* Only differences between sources can be seen: the connected vehicles' own clock and place are the reference where there are any,
@@ -72,28 +77,31 @@ static void anchor(fusion_t *f)
     const source_t *reference = NULL;
     for (int i = 0; i < SOURCES; i++) {
         const source_t *s = &f->sources[i];
-        if (s->weight <= PRIOR + 20.0)
+        if (s->sum[0] < FEW)
             continue;
         if (s->kind == COOPERATIVE)
             reference = s;
         double weight = 1.0 / (s->scale * s->sigma * s->sigma);
-        bx += weight * s->bias_x;
-        by += weight * s->bias_y;
+        bx += weight * s->own_x;
+        by += weight * s->own_y;
         weights += weight;
-        least = s->lag < least ? s->lag : least;
+        least = s->own_lag < least ? s->own_lag : least;
     }
     if (weights <= 0.0)
         return;
-    bx = reference ? reference->bias_x : bx / weights;
-    by = reference ? reference->bias_y : by / weights;
-    least = reference ? reference->lag : least;
+    bx = reference ? reference->own_x : bx / weights;
+    by = reference ? reference->own_y : by / weights;
+    least = reference ? reference->own_lag : least;
     for (int i = 0; i < SOURCES; i++) {
         source_t *s = &f->sources[i];
-        if (s->weight <= PRIOR + 20.0)
+        if (s->sum[0] < FEW)
             continue;
-        s->bias_x -= bx;
-        s->bias_y -= by;
-        s->lag -= least;
+        if (!(f->features & NO_BIAS)) {
+            s->bias_x = s->own_x - bx;
+            s->bias_y = s->own_y - by;
+        }
+        if (!(f->features & NO_LAG))
+            s->lag = s->own_lag - least;
     }
 }
 
@@ -109,8 +117,8 @@ void learn(fusion_t *f, const frame_t *w)
         if (j < 0)
             continue;
         a.hits += k->status == CONFIRMED && w->run[i] == 0;
-        if (k->hits > 2 && k->t == w->t)
-            take(&a, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j]);
+        if (k->hits > 2)
+            take(s, &a, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j], k->t == w->t);
     }
     if (w->area > 1.0 && !(f->features & NO_LIFE)) {
         s->strewn = bounded(s->strewn + 0.01 * (s->deaths / w->area - s->strewn), 1e-6, 0.1);
@@ -120,6 +128,13 @@ void learn(fusion_t *f, const frame_t *w)
         double share = (a.hits + a.misses) / (300.0 + a.hits + a.misses);
         s->seen = bounded(s->seen + share * (a.hits / (a.hits + a.misses) - s->seen), 0.2, 0.98);
     }
+    if (a.moved > 0.0) {
+        double fade = 1.0 - a.moved / (2.0 * MEMORY + a.moved);
+        for (int i = 0; i < 7; i++)
+            s->sum[i] *= fade;
+        solve_offset(s);
+        anchor(f);
+    }
     if (a.n <= 0.0)
         return;
     s->weight = fmin(s->weight + a.n, MEMORY);
@@ -127,6 +142,4 @@ void learn(fusion_t *f, const frame_t *w)
     s->residual += share * (a.distance / a.n - s->residual);
     if (!(f->features & NO_NOISE))
         s->scale = bounded(s->scale * (1.0 + share * (a.noise / a.said - 1.0)), 0.01, 25.0);
-    learn_offset(f, s, &a, 0.5 * share);
-    anchor(f);
 }

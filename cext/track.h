@@ -84,6 +84,8 @@ typedef struct { /* what is known of one source, and what was found out about it
     double bias_x, bias_y, lag;  /* m, m, s: found */
     double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
     double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
+    double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
+    double own_x, own_y, own_lag; /* bias and latency against the tracks, before sources are set against one another */
 } source_t;
 
 typedef struct {
@@ -106,7 +108,7 @@ typedef struct { /* a connected vehicle's report that its track or the sensors c
 
 typedef struct {
     int32_t capacity, count;
-    uint32_t next_id, features;
+    uint32_t next_id, features, heard, several; /* heard: bit by source */
     int64_t newest, window; /* ns */
     motion_t motion[CLASSES];
     double gate, miss_cost, confirm, show, drop, survive; /* survive: s */
@@ -131,6 +133,7 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     int32_t *head, *order, *cell; /* the grid; `cell` is the owner of each detection once they are assigned */
     void *rest;
     double widest, area; /* m^2: largest variance, what the scan covers */
+    double unsure;       /* s^2: variance of a latency that is not yet found */
     int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
     int64_t t;
 } frame_t;
