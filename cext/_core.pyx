@@ -22,7 +22,7 @@ cdef extern from "track.h" nogil:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
         int32_t kind, known
         uint64_t scans, late, refused, detections
-        double scale, bias_x, bias_y, lag, seen, strewn, residual, weight
+        double said_x, said_y, said_lag, scale, bias_x, bias_y, lag, seen, strewn, residual, weight
     ctypedef struct motion_t:
         double straight
     ctypedef struct wrong_t:
@@ -101,8 +101,8 @@ cdef class Tracker:
         cdef source_t *s = &self.f.sources[index]
         s.x, s.y, s.heading, s.fov, s.range, s.sigma, s.sigma_v = x, y, heading, fov, reach, sigma, sigma_v
         s.p_detect, s.clutter, s.kind, s.known = p_detect, clutter, kind, 1
+        s.said_x, s.said_y, s.said_lag = bias_x, bias_y, lag
         source_start(s)
-        s.bias_x, s.bias_y, s.lag = bias_x, bias_y, lag
 
     def update(self, int64_t t, int32_t source, rows):
         """Fold in one scan (contiguous detections); returns None, or the row and field that cannot be used (nothing is folded in then)."""

@@ -100,7 +100,7 @@ static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
         measurement_noise(s, z, r);
         w->widest = r[0] > w->widest ? r[0] : w->widest;
         w->widest = r[1] > w->widest ? r[1] : w->widest;
-        if (z->cls || z->vehicle || isfinite(z->vx) || isfinite(z->length))
+        if (z->cls || z->vehicle || z->id || isfinite(z->vx) || isfinite(z->length))
             w->plain = 0;
     }
 }
@@ -194,6 +194,10 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     k->sources |= 1u << w->source;
     k->sensed |= s->kind != COOPERATIVE;
+    if (s->kind == FROM_TRACKS) {
+        k->told = z->id;
+        k->teller = (uint8_t)w->source;
+    }
     if (k->hits < 65535)
         k->hits++;
     describe(k, z);

@@ -6,6 +6,7 @@
 
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
+#define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 typedef struct {
     double left, bottom, one; /* corner (m), cells per metre */
@@ -55,9 +56,11 @@ static void sort_by_cell(frame_t *w, const grid_t *g)
 }
 
 /* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
-static double likeness(const fusion_t *f, const track_t *k, const state_t *s, const detection *z)
+static double likeness(const fusion_t *f, const track_t *k, const state_t *s, const detection *z, int32_t source)
 {
     double cost = 0.0;
+    if (f->sources[source].kind == FROM_TRACKS && z->id && k->told && k->teller == source)
+        cost += z->id == k->told ? -TOLD : TOLD;
     if (z->vehicle && k->vehicle && z->vehicle != k->vehicle)
         return INFINITY;
     if (z->vehicle && z->vehicle == k->vehicle)
@@ -128,7 +131,7 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
             if (!(d < f->gate))
                 continue;
             double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, r) : d + ln(det);
-            double c = near + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j]));
+            double c = near + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
             if (c < f->miss_cost)
                 n = keep(column, cost, n, j, c);
         }

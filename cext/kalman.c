@@ -76,15 +76,27 @@ void imm_update_velocity(imm_t *s, double vx, double vy, double r)
     weigh(s, da, det_a, db, det_b);
 }
 
-/* Covariance intersection in information weights w and 1 - w, w by traces (Niehsen 2002): the source's estimate may already hold ours. */
+/* p = d p d for d = diag(by, by, 1, 1, 1): the position's part grows, what it has in common with the rest keeps its correlation */
+static void widen(double *p, double by)
+{
+    const uint8_t rest[4] = {2, 3, 5, 6};
+    p[0] *= by * by;
+    p[1] *= by * by;
+    p[4] *= by * by;
+    for (int i = 0; i < 4; i++)
+        p[rest[i]] *= by;
+}
+
+/* Covariance intersection of positions, in information weights w and 1 - w, w by traces (Niehsen 2002): the source's estimate may
+ * already hold ours. Velocity is not measured, so it is not given away. */
 void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3])
 {
-    double ours = mean->p[0] + mean->p[4], theirs = r[0] + r[1], w = bounded(theirs / (ours + theirs), 0.05, 0.95);
-    double wide[3] = {r[0] / (1.0 - w), r[1] / (1.0 - w), r[2] / (1.0 - w)};
-    for (int i = 0; i < 10; i++)
-        s->straight.p[i] /= w;
-    for (int i = 0; i < 15; i++)
-        s->turning.p[i] /= w;
+    double ours = mean->p[0] + mean->p[4], theirs = r[0] + r[1], w = bounded(theirs / (ours + theirs), 0.3, 0.95);
+    double wide[3] = {r[0] / (1.0 - w), r[1] / (1.0 - w), r[2] / (1.0 - w)}, by = sqrt(1.0 / w);
+    widen(s->straight.p, by);
+    widen(s->turning.p, by);
+    s->turning.p[10] *= by;
+    s->turning.p[11] *= by;
     imm_update(s, x, y, wide);
 }
 

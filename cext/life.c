@@ -187,6 +187,8 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     k->id = f->next_id++;
     k->sources = 1u << w->source;
     k->sensed = s->kind != COOPERATIVE;
+    k->told = s->kind == FROM_TRACKS ? z->id : 0;
+    k->teller = (uint8_t)w->source;
     k->hits = 1;
     k->cls = z->cls < CLASSES ? z->cls : 0;
     for (int c = 1; c < CLASSES; c++)

@@ -17,7 +17,9 @@
 void source_start(source_t *s)
 {
     s->scale = 1.0;
-    s->bias_x = s->bias_y = s->lag = s->own_x = s->own_y = s->own_lag = 0.0;
+    s->bias_x = s->own_x = s->said_x;
+    s->bias_y = s->own_y = s->said_y;
+    s->lag = s->own_lag = s->said_lag;
     memset(s->sum, 0, sizeof s->sum);
     s->seen = s->p_detect;
     s->strewn = s->clutter;
@@ -70,28 +72,30 @@ static void solve_offset(source_t *s)
 }
 
 /* Only differences between sources can be seen: the connected vehicles' own clock and place are the reference where there are any,
- * else the mean bias is none and the earliest source is on time. */
+ * else their mean bias and the earliest latency are as they were said to be. One source alone keeps what it was said to have. */
 static void anchor(fusion_t *f)
 {
-    double bx = 0.0, by = 0.0, weights = 0.0, least = LAG_MOST;
+    double bx = 0.0, by = 0.0, weights = 0.0, least = 2.0 * LAG_MOST;
     const source_t *reference = NULL;
+    int known = 0;
     for (int i = 0; i < SOURCES; i++) {
         const source_t *s = &f->sources[i];
         if (s->sum[0] < FEW)
             continue;
+        known++;
         if (s->kind == COOPERATIVE)
             reference = s;
         double weight = 1.0 / (s->scale * s->sigma * s->sigma);
-        bx += weight * s->own_x;
-        by += weight * s->own_y;
+        bx += weight * (s->own_x - s->said_x);
+        by += weight * (s->own_y - s->said_y);
         weights += weight;
-        least = s->own_lag < least ? s->own_lag : least;
+        least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
     }
-    if (weights <= 0.0)
+    if (known < 2)
         return;
-    bx = reference ? reference->own_x : bx / weights;
-    by = reference ? reference->own_y : by / weights;
-    least = reference ? reference->own_lag : least;
+    bx = reference ? reference->own_x - reference->said_x : bx / weights;
+    by = reference ? reference->own_y - reference->said_y : by / weights;
+    least = reference ? reference->own_lag - reference->said_lag : least;
     for (int i = 0; i < SOURCES; i++) {
         source_t *s = &f->sources[i];
         if (s->sum[0] < FEW)
@@ -140,6 +144,6 @@ void learn(fusion_t *f, const frame_t *w)
     s->weight = fmin(s->weight + a.n, MEMORY);
     double share = a.n / s->weight;
     s->residual += share * (a.distance / a.n - s->residual);
-    if (!(f->features & NO_NOISE))
+    if (!(f->features & NO_NOISE) && s->kind != FROM_TRACKS) /* another's tracks err alike from scan to scan */
         s->scale = bounded(s->scale * (1.0 + share * (a.noise / a.said - 1.0)), 0.01, 25.0);
 }

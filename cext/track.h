@@ -85,7 +85,8 @@ typedef struct { /* what is known of one source, and what was found out about it
     double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
     double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
     double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
-    double own_x, own_y, own_lag; /* bias and latency against the tracks, before sources are set against one another */
+    double said_x, said_y, said_lag; /* bias and latency it was said to have */
+    double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
 } source_t;
 
 typedef struct {
@@ -95,9 +96,9 @@ typedef struct {
     int64_t t, last, missed; /* ns: of `now`, last measurement, last counted miss */
     double existence;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
-    uint32_t id, vehicle, claim, sources;
+    uint32_t id, vehicle, claim, sources, told; /* told: the id a source of tracks last gave it */
     uint16_t hits, claims, shadow, run;
-    uint8_t ring, filled, status, cls, sensed, sizes;
+    uint8_t ring, filled, status, cls, sensed, sizes, teller;
 } track_t;
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
