@@ -6,6 +6,7 @@
 
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
+#define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 typedef struct {
@@ -112,7 +113,7 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
 {
     const track_t *k = &f->tracks[i];
     const state_t *s = &w->mean[i];
-    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]);
+    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * (double)k->run * (double)k->run;
     double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;

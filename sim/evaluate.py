@@ -77,7 +77,10 @@ def scenes(
 
 
 def probe_latency(folder: Path) -> SourceConfig:
-    """Find the roadside units' latency as the tracker does: the probe vehicle's RTK reports in its own trial are a cooperative source."""
+    """Find the roadside units' latency as the tracker does: the probe vehicle's RTK reports in its own trial are a cooperative source.
+
+    Of what is found, latency and noise are the units' own; the bias is not taken along, for the antenna is not the vehicle's middle.
+    """
     trial = mcity.load(folder, mcity.PROBE_TRIAL)
     fusion = Fusion()
     fusion.add_source(1, SourceConfig(kind="cooperative", sigma_m=0.1, sigma_v=0.3))
