@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench = _command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )
-    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start (default: all)")
+    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start (default: all these), peers (other trackers)")
     _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
     return parser

@@ -87,9 +87,7 @@ def probe_latency(folder: Path) -> SourceConfig:
     for t, source, rows in probed(trial):
         fusion.update(t, source, rows)
     found = fusion.stats()["sources"][0]
-    return SourceConfig(
-        latency_ms=found["lag"] * 1000, bias_m=(found["bias_x"], found["bias_y"]), sigma_m=found["sigma"]
-    )
+    return SourceConfig(latency_ms=found["lag"] * 1000, sigma_m=found["sigma"])
 
 
 def probed(trial: mcity.Trial) -> list[tuple[int, int, Rows]]:
