@@ -13,13 +13,13 @@ static const motion_t MOTION[CLASSES] = {
     {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
     {0.15, 3.0, 0.6, 0.2, 0.6}, {0.12, 1.5, 0.6, 0.2, 0.6}, {0.08, 0.8, 1.0, 0.2, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
 
-size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)capacity; }
+size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + (sizeof(track_t) + sizeof(int32_t)) * (size_t)capacity; }
 
 size_t fusion_scratch(int32_t capacity, int32_t n)
 {
     size_t k = (size_t)capacity, m = (size_t)n;
-    return (sizeof(imm_t) + sizeof(state_t)) * k + sizeof(double) * (5 * m + EDGES * k) +
-           sizeof(int32_t) * (k + 1 + EDGES * k + 3 * k + (4 * m + 65) + 2 * m) + assign_scratch(capacity, n) + 256;
+    return sizeof(state_t) * k + sizeof(double) * (5 * m + EDGES * k) +
+           sizeof(int32_t) * (k + 1 + EDGES * k + 2 * k + (4 * m + 65) + 2 * m) + assign_scratch(capacity, n) + 256;
 }
 
 void fusion_init(fusion_t *f, int32_t capacity)
@@ -27,6 +27,8 @@ void fusion_init(fusion_t *f, int32_t capacity)
     memset(f, 0, fusion_size(capacity));
     f->capacity = capacity;
     f->next_id = 1;
+    for (int32_t i = 0; i < capacity; i++)
+        order_of(f)[i] = i;
     f->window = 1000000000;
     f->gate = 20.0;
     f->miss_cost = 12.0;
@@ -51,8 +53,7 @@ static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n
     w->n = n;
     w->known = f->count;
     w->cells = 4 * n + 64;
-    w->at = scratch;
-    w->mean = (state_t *)(w->at + k);
+    w->mean = scratch;
     w->xy = (double *)(w->mean + k);
     w->r = w->xy + 2 * m;
     w->cost = w->r + 3 * m;
@@ -60,13 +61,13 @@ static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n
     w->column = w->start + k + 1;
     w->mate = w->column + EDGES * k;
     w->hit = w->mate + k;
-    w->run = w->hit + k;
-    w->head = w->run + k;
+    w->head = w->hit + k;
     w->order = w->head + w->cells + 1;
     w->cell = w->order + m;
     uintptr_t end = (uintptr_t)(w->cell + m);
     w->rest = (void *)((end + 15) & ~(uintptr_t)15);
-    w->area = 0.0;
+    w->area = w->reach = 0.0;
+    memset(&w->sums, 0, sizeof w->sums);
 }
 
 int32_t fusion_check(const detection *z, int32_t n, const char **field)
@@ -115,24 +116,44 @@ static int aloof(const frame_t *w, const track_t *k)
     return 1;
 }
 
-static void place(const fusion_t *f, frame_t *w)
+/* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
+static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *mean)
 {
-    for (int32_t i = 0; i < w->known; i++) {
-        const track_t *k = &f->tracks[i];
-        const motion_t *m = &f->motion[k->cls];
-        w->hit[i] = FREE;
-        w->run[i] = k->run;
-        if (w->n <= 4 && f->sources[w->source].kind == COOPERATIVE && aloof(w, k)) {
-            w->mean[i] = k->mean;
-            continue;
-        }
-        if (w->t >= k->t) {
-            imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &w->at[i]);
-            imm_mean(&w->at[i], &w->mean[i]);
-        } else {
-            state_at(k, w->t, m, &w->mean[i]);
-        }
+    const motion_t *m = &f->motion[k->cls];
+    if (w->t < k->t) {
+        state_at(k, w->t, m, mean);
+        return;
     }
+    if (w->t > k->t) {
+        imm_t ahead;
+        imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &ahead);
+        k->now = ahead;
+        k->t = w->t;
+        imm_mean(&k->now, &k->mean);
+    }
+    *mean = k->mean;
+}
+
+static void place(fusion_t *f, frame_t *w)
+{
+    int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
+    if (w->n)
+        lay_grid(f, w);
+    w->start[0] = 0;
+    for (int32_t i = 0; i < w->known; i++) {
+        track_t *k = track_at(f, i);
+        w->hit[i] = FREE;
+        if (few && aloof(w, k)) {
+            w->mean[i] = k->mean;
+        } else {
+            advance(f, w, k, &w->mean[i]);
+            if (w->n)
+                edges = gate(f, w, i, edges);
+        }
+        w->start[i + 1] = edges;
+    }
+    if (w->known && w->n && !few)
+        f->reach = w->reach / (double)w->known;
 }
 
 static void nearest(frame_t *w)
@@ -164,7 +185,7 @@ static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double d
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
 {
-    track_t *k = &f->tracks[i];
+    track_t *k = track_at(f, i);
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
     const motion_t *m = &f->motion[k->cls];
@@ -174,10 +195,7 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     w->hit[i] = j;
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    if (w->t >= k->t) {
-        remember(k);
-        k->now = w->at[i];
-        k->t = w->t;
+    if (w->t == k->t) {
         if (s->kind == FROM_TRACKS)
             imm_intersect(&k->now, &w->mean[i], x, y, r);
         else
@@ -185,9 +203,13 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
         if (isfinite(z->vx) && isfinite(z->vy))
             imm_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
         imm_mean(&k->now, &k->mean);
+        remember(k);
     } else {
         imm_update_late(k, w->t, m, x, y, r);
     }
+    if (k->hits > 1)
+        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
+    w->sums.hits += k->status == CONFIRMED && k->run == 0;
     if (w->t > k->last) {
         k->last = w->t;
         k->run = 0;
@@ -210,7 +232,7 @@ static void duplicates(fusion_t *f, const frame_t *w)
 {
     for (int32_t j = 0; j < w->known; j++) {
         if (w->hit[j] >= 0) {
-            f->tracks[j].shadow = 0;
+            track_at(f, j)->shadow = 0;
             continue;
         }
         for (int32_t e = w->start[j]; e < w->start[j + 1]; e++) {
@@ -225,7 +247,7 @@ static void bury(fusion_t *f, int64_t t)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = &f->tracks[i];
+        track_t *k = track_at(f, i);
         int seen = k->missed > k->last;
         int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
         if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
@@ -239,9 +261,9 @@ static void bury(fusion_t *f, int64_t t)
                 blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
             continue;
         }
-        if (kept != i)
-            f->tracks[kept] = *k;
-        kept++;
+        int32_t *order = order_of(f), slot = order[i];
+        order[i] = order[kept];
+        order[kept++] = slot;
     }
     f->count = kept;
 }
@@ -286,7 +308,6 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     w.source = source;
     read_scan(f, s, &w);
     place(f, &w);
-    gate(f, &w);
     if (f->features & NO_GLOBAL)
         nearest(&w);
     else
@@ -310,7 +331,7 @@ int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
-        const track_t *k = &f->tracks[i];
+        const track_t *k = track_at(f, i);
         if (k->status != CONFIRMED || k->existence < f->show)
             continue;
         state_t s;

@@ -6,35 +6,13 @@
 
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
-#define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
+#define LOST 1.0     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
-
-typedef struct {
-    double left, bottom, one; /* corner (m), cells per metre */
-    int32_t columns, rows;
-} grid_t;
 
 static int32_t clipped(double v, int32_t most)
 {
     int32_t k = v < 0.0 ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
     return k;
-}
-
-/* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
-static grid_t lay_grid(const frame_t *w, double size)
-{
-    double low[2] = {w->xy[0], w->xy[1]}, high[2] = {w->xy[0], w->xy[1]};
-    for (int32_t j = 1; j < w->n; j++)
-        for (int i = 0; i < 2; i++) {
-            double v = w->xy[2 * j + i];
-            low[i] = v < low[i] ? v : low[i];
-            high[i] = v > high[i] ? v : high[i];
-        }
-    double width = high[0] - low[0] + 1e-3, height = high[1] - low[1] + 1e-3, most = (double)w->cells;
-    while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
-        size *= 1.4;
-    grid_t g = {low[0], low[1], 1.0 / size, (int32_t)(width / size) + 1, (int32_t)(height / size) + 1};
-    return g;
 }
 
 /* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. */
@@ -54,6 +32,25 @@ static void sort_by_cell(frame_t *w, const grid_t *g)
     /* head[c + 1] is now where cell c begins; shift back */
     memmove(w->head, w->head + 1, sizeof(int32_t) * (size_t)cells);
     w->head[cells] = w->n;
+}
+
+/* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
+void lay_grid(fusion_t *f, frame_t *w)
+{
+    double low[2] = {w->xy[0], w->xy[1]}, high[2] = {w->xy[0], w->xy[1]}, size = bounded(1.3 * f->reach, 0.5, REACH);
+    for (int32_t j = 1; j < w->n; j++)
+        for (int i = 0; i < 2; i++) {
+            double v = w->xy[2 * j + i];
+            low[i] = v < low[i] ? v : low[i];
+            high[i] = v > high[i] ? v : high[i];
+        }
+    double width = high[0] - low[0] + 1e-3, height = high[1] - low[1] + 1e-3, most = (double)w->cells;
+    while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
+        size *= 1.4;
+    grid_t g = {low[0], low[1], 1.0 / size, (int32_t)(width / size) + 1, (int32_t)(height / size) + 1};
+    w->grid = g;
+    w->area = width * height;
+    sort_by_cell(w, &g);
 }
 
 /* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
@@ -109,19 +106,23 @@ static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double 
     return n;
 }
 
-static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, int32_t i, int32_t *column, double *cost)
+int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
 {
-    const track_t *k = &f->tracks[i];
+    const track_t *k = track_at(f, i);
     const state_t *s = &w->mean[i];
+    const grid_t *g = &w->grid;
+    int32_t *column = w->column + edges, n = 0;
+    double *cost = w->cost + edges;
     double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * (double)k->run * (double)k->run;
     double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
+    w->reach += hx;
     if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
-        return 0;
-    int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), n = 0;
+        return edges;
+    int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), top = clipped(y1, g->rows);
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
-    for (int32_t row = clipped(y0, g->rows); row <= clipped(y1, g->rows); row++)
+    for (int32_t row = clipped(y0, g->rows); row <= top; row++)
         for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
             int32_t j = w->order[e];
             double x = w->xy[2 * j], y = w->xy[2 * j + 1], det;
@@ -131,31 +132,10 @@ static int32_t edges_of(const fusion_t *f, const frame_t *w, const grid_t *g, in
             double d = distance(s->x, s->p, x, y, r, &det);
             if (!(d < f->gate))
                 continue;
-            double near = k->hits == 1 && w->t >= k->t && w->at[i].turns > 0.01 ? either(&w->at[i], x, y, r) : d + ln(det);
-            double c = near + young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
+            double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
+            c += k->hits == 1 && w->t == k->t && k->now.turns > 0.01 ? either(&k->now, x, y, r) : d + ln(det);
             if (c < f->miss_cost)
                 n = keep(column, cost, n, j, c);
         }
-    return n;
-}
-
-void gate(const fusion_t *f, frame_t *w)
-{
-    int32_t edges = 0;
-    double sum = 0.0;
-    w->start[0] = 0;
-    if (w->n == 0) {
-        memset(w->start, 0, sizeof(int32_t) * ((size_t)w->known + 1));
-        return;
-    }
-    for (int32_t i = 0; i < w->known; i++)
-        sum += fmin(f->gate * (w->mean[i].p[0] + w->widest), REACH * REACH);
-    double size = bounded(1.3 * sqrt(sum / fmax((double)w->known, 1.0)), 0.5, REACH);
-    grid_t g = lay_grid(w, size);
-    sort_by_cell(w, &g);
-    for (int32_t i = 0; i < w->known; i++) {
-        edges += edges_of(f, w, &g, i, w->column + edges, w->cost + edges);
-        w->start[i + 1] = edges;
-    }
-    w->area = (double)g.columns * (double)g.rows / (g.one * g.one);
+    return edges + n;
 }

@@ -15,9 +15,11 @@ static double seconds(int64_t ns) { return (double)ns * 1e-9; }
 
 void remember(track_t *k)
 {
-    int32_t newest = (k->ring + RING - 1) % RING;
-    if (k->filled && k->t - k->past[newest].t < APART)
-        return;
+    int32_t newest = (k->ring + RING - 1) % RING, before_it = (k->ring + RING - 2) % RING;
+    if (k->filled > 1 && k->past[newest].t - k->past[before_it].t < APART) { /* so near the one before that it can go */
+        k->ring = (uint8_t)newest;
+        k->filled--;
+    }
     past_t *p = &k->past[k->ring];
     p->t = k->t;
     p->x = k->mean.x[0];

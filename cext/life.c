@@ -97,7 +97,7 @@ int looks_at(const source_t *s, double x, double y)
 /* Misses in a row are not independent: after the first, the probability of another is the one found (`again`). */
 void miss(fusion_t *f, frame_t *w, int32_t i)
 {
-    track_t *k = &f->tracks[i];
+    track_t *k = track_at(f, i);
     const source_t *s = &f->sources[w->source];
     if (w->t <= k->last || !looks_at(s, w->mean[i].x[0], w->mean[i].x[1]))
         return;
@@ -105,7 +105,7 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
     if (k->status == TENTATIVE)
         q = one;
     else if (k->run == 0)
-        w->hit[i] = MISSED;
+        w->sums.misses += 1.0;
     k->missed = w->t;
     if (k->run < 65535)
         k->run++;
@@ -137,8 +137,8 @@ void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
 static track_t *track_of(fusion_t *f, uint32_t vehicle)
 {
     for (int32_t i = 0; i < f->count; i++)
-        if (f->tracks[i].vehicle == vehicle)
-            return &f->tracks[i];
+        if (track_at(f, i)->vehicle == vehicle)
+            return track_at(f, i);
     return NULL;
 }
 
@@ -170,7 +170,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
         return;
     }
     const source_t *s = &f->sources[w->source];
-    track_t *k = &f->tracks[f->count++];
+    track_t *k = track_at(f, f->count++);
     memset(k, 0, sizeof *k);
     int moving = isfinite(z->vx) && isfinite(z->vy);
     double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
@@ -178,6 +178,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     imm_start(&k->now, x, &w->r[3 * j], moving ? known : 1.0, fast);
     imm_mean(&k->now, &k->mean);
     k->t = k->last = k->missed = w->t;
+    remember(k);
     double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
     k->existence = odds / (1.0 + odds);
     if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
@@ -206,7 +207,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
 /* A younger track that stands and moves in an older one's place, and is passed over when that is hit, is the same road user. */
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j)
 {
-    track_t *k = &f->tracks[i], *o = &f->tracks[j];
+    track_t *k = track_at(f, i), *o = track_at(f, j);
     const state_t *a = &w->mean[i], *b = &w->mean[j];
     double dx = b->x[0] - a->x[0], dy = b->x[1] - a->x[1], vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
     double reach = k->cls == 6 ? 0.5 : k->cls == 5 || k->cls == 4 ? 0.9 : k->cls == 0 ? 0.8 : 1.6;

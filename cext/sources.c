@@ -37,13 +37,11 @@ void measurement_noise(const source_t *s, const detection *z, double r[3])
     r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * s->scale, -limit, limit) : 0.0;
 }
 
-typedef struct {
-    double n, noise, said, distance, hits, misses, moved;
-} sums_t;
-
-/* Residuals on one track: offsets at any time, noise only when the state is not smoothed by what came later. */
-static void take(source_t *s, sums_t *a, const track_t *k, const state_t *before, const double *z, const double *r, int on_time)
+/* Offsets are taken at any time, noise only when the state is not smoothed by what came later. */
+void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r)
 {
+    source_t *s = &f->sources[w->source];
+    sums_t *a = &w->sums;
     double nx = z[0] - before->x[0], ny = z[1] - before->x[1], det, vx = before->x[2], vy = before->x[3];
     double square = vx * vx + vy * vy, ox = nx + s->bias_x - s->lag * vx, oy = ny + s->bias_y - s->lag * vy;
     if (square < SLOW)
@@ -52,7 +50,7 @@ static void take(source_t *s, sums_t *a, const track_t *k, const state_t *before
     for (int i = 0; i < 7; i++)
         s->sum[i] += more[i];
     a->moved += 1.0;
-    if (!on_time)
+    if (k->t != w->t)
         return;
     a->n += 1.0;
     a->noise += nx * (z[0] - k->mean.x[0]) + ny * (z[1] - k->mean.x[1]);
@@ -112,18 +110,7 @@ static void anchor(fusion_t *f)
 void learn(fusion_t *f, const frame_t *w)
 {
     source_t *s = &f->sources[w->source];
-    sums_t a = {0};
-    for (int32_t i = 0; i < w->known; i++) {
-        const track_t *k = &f->tracks[i];
-        int32_t j = w->hit[i];
-        if (j == MISSED)
-            a.misses += 1.0;
-        if (j < 0)
-            continue;
-        a.hits += k->status == CONFIRMED && w->run[i] == 0;
-        if (k->hits > 2)
-            take(s, &a, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j], k->t == w->t);
-    }
+    sums_t a = w->sums;
     if (w->area > 1.0 && !(f->features & NO_LIFE)) {
         s->strewn = bounded(s->strewn + 0.01 * (s->deaths / w->area - s->strewn), 1e-6, 0.1);
         s->deaths = 0.0;

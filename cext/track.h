@@ -90,15 +90,17 @@ typedef struct { /* what is known of one source, and what was found out about it
 } source_t;
 
 typedef struct {
-    imm_t now;
-    state_t mean; /* of both models */
-    past_t past[RING];
+    /* what every scan reads comes first: one line of the cache */
     int64_t t, last, missed; /* ns: of `now`, last measurement, last counted miss */
     double existence;
-    float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
-    uint32_t id, vehicle, claim, sources, told; /* told: the id a source of tracks last gave it */
+    uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
     uint8_t ring, filled, status, cls, sensed, sizes, teller;
+    state_t mean; /* of both models */
+    imm_t now;
+    uint32_t told; /* the id a source of tracks last gave it */
+    float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
+    past_t past[RING];
 } track_t;
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
@@ -115,28 +117,44 @@ typedef struct {
     double gate, miss_cost, confirm, show, drop, survive; /* survive: s */
     int64_t coast;                                        /* ns without a measurement before a track is dropped */
     uint64_t refused_old, full, merged;
+    double reach; /* m: mean half width of the gates of the last scan */
     double again; /* found: probability of one more miss after a miss, of who is still there */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
-    track_t tracks[];
+    track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
 } fusion_t;
+
+static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(uintptr_t)(f->tracks + f->capacity); }
+
+static inline track_t *track_at(const fusion_t *f, int32_t i) { return (track_t *)(uintptr_t)&f->tracks[order_of(f)[i]]; }
 
 /* Features that can be left out, to measure what each is worth. */
 enum { NO_TURNS = 1, NO_NOISE = 2, NO_BIAS = 4, NO_LAG = 8, NO_LIFE = 16, NO_LATE = 32, NO_MERGE = 64, NO_CLASS = 128, NO_GLOBAL = 256 };
 
+typedef struct { /* a grid over a scan's detections */
+    double left, bottom, one; /* corner (m), cells per metre */
+    int32_t columns, rows;
+} grid_t;
+
+typedef struct { /* what one scan says of its source */
+    double n, noise, said, distance, hits, misses, moved;
+} sums_t;
+
 typedef struct { /* one scan while it is worked on; all in the caller's scratch */
     const detection *z;
-    imm_t *at;      /* per track: predicted to the scan */
-    state_t *mean;  /* per track: of both models */
+    state_t *mean;  /* per track: at the scan's time, of both models */
     double *xy, *r; /* per detection: place less the source's bias; variance xx, yy, xy */
     double *cost;   /* per edge */
-    int32_t *start, *column, *mate, *hit, *run;
+    int32_t *start, *column, *mate, *hit;
     int32_t *head, *order, *cell; /* the grid; `cell` is the owner of each detection once they are assigned */
     void *rest;
     double widest, area; /* m^2: largest variance, what the scan covers */
+    double reach;        /* m: sum of the gates' half widths */
     double unsure;       /* s^2: variance of a latency that is not yet found */
     int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
     int64_t t;
+    grid_t grid;
+    sums_t sums;
 } frame_t;
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
@@ -168,8 +186,9 @@ void remember(track_t *k);
 void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out);
 void imm_update_late(track_t *k, int64_t t, const motion_t *m, double x, double y, const double r[3]);
 
-/* gate.c: edges of tracks (rows) to detections (columns) */
-void gate(const fusion_t *f, frame_t *w);
+/* gate.c: the grid, and the edges of one track (a row) to detections (columns): returns how many there are now */
+void lay_grid(fusion_t *f, frame_t *w);
+int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges);
 
 /* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
 size_t assign_scratch(int32_t rows, int32_t columns);
@@ -188,6 +207,8 @@ int looks_at(const source_t *s, double x, double y);
 /* sources.c: what is found out about sources */
 void source_start(source_t *s);
 void measurement_noise(const source_t *s, const detection *z, double r[3]);
+/* residuals on one track, before and after its update (`mean` of the track) */
+void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
 void learn(fusion_t *f, const frame_t *w);
 
 /* decode.c */

@@ -1,4 +1,4 @@
-/* The floor: a grid, gated nearest neighbour, a four-state Kalman filter in decoupled axes. No feature beyond that. */
+/* The floor: a grid, gated nearest neighbour, a four-state Kalman filter with its full covariance. No feature beyond that. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #define CELL 4.0
 
 typedef struct {
-    double x, y, vx, vy, pp, pv, vv;
+    double x[4], p[4][4]; /* x, y, vx, vy */
     int64_t t;
     int32_t id, hits, missed, taken;
 } track;
@@ -25,25 +25,44 @@ static uint32_t bucket(int32_t a, int32_t b) { return ((uint32_t)a * 73856093u ^
 
 static void predict(track *k, int64_t t, double q)
 {
-    double dt = (double)(t - k->t) * 1e-9;
+    double dt = (double)(t - k->t) * 1e-9, a[4][4];
     k->t = t;
-    k->x += dt * k->vx;
-    k->y += dt * k->vy;
-    k->pp += dt * (2 * k->pv + dt * k->vv) + q * dt * dt * dt / 3;
-    k->pv += dt * k->vv + q * dt * dt / 2;
-    k->vv += q * dt;
+    k->x[0] += dt * k->x[2];
+    k->x[1] += dt * k->x[3];
+    for (int c = 0; c < 4; c++) {
+        a[0][c] = k->p[0][c] + dt * k->p[2][c];
+        a[1][c] = k->p[1][c] + dt * k->p[3][c];
+        a[2][c] = k->p[2][c];
+        a[3][c] = k->p[3][c];
+    }
+    for (int r = 0; r < 4; r++) {
+        k->p[r][0] = a[r][0] + dt * a[r][2];
+        k->p[r][1] = a[r][1] + dt * a[r][3];
+        k->p[r][2] = a[r][2];
+        k->p[r][3] = a[r][3];
+    }
+    for (int i = 0; i < 2; i++) {
+        k->p[i][i] += q * dt * dt * dt / 3;
+        k->p[i][i + 2] += q * dt * dt / 2;
+        k->p[i + 2][i] += q * dt * dt / 2;
+        k->p[i + 2][i + 2] += q * dt;
+    }
 }
 
 static void update(track *k, double x, double y, double r)
 {
-    double s = k->pp + r, a = k->pp / s, b = k->pv / s, dx = x - k->x, dy = y - k->y;
-    k->x += a * dx;
-    k->vx += b * dx;
-    k->y += a * dy;
-    k->vy += b * dy;
-    k->vv -= b * k->pv;
-    k->pv -= a * k->pv;
-    k->pp -= a * k->pp;
+    double a = k->p[0][0] + r, b = k->p[1][1] + r, c = k->p[0][1], det = a * b - c * c, w[4][2], h[2][4];
+    double dx = x - k->x[0], dy = y - k->x[1];
+    for (int i = 0; i < 4; i++) {
+        h[0][i] = k->p[0][i];
+        h[1][i] = k->p[1][i];
+        w[i][0] = (k->p[i][0] * b - k->p[i][1] * c) / det;
+        w[i][1] = (k->p[i][1] * a - k->p[i][0] * c) / det;
+        k->x[i] += w[i][0] * dx + w[i][1] * dy;
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            k->p[i][j] -= w[i][0] * h[0][j] + w[i][1] * h[1][j];
     k->hits++;
     k->missed = 0;
     k->taken = 1;
@@ -57,7 +76,7 @@ void minimal_update(minimal *f, int64_t t, const double *xy, int32_t n, double s
         track *k = &f->tracks[i];
         predict(k, t, q);
         k->taken = 0;
-        uint32_t b = bucket((int32_t)floor(k->x / CELL), (int32_t)floor(k->y / CELL));
+        uint32_t b = bucket((int32_t)floor(k->x[0] / CELL), (int32_t)floor(k->x[1] / CELL));
         f->next[i] = f->head[b];
         f->head[b] = i;
     }
@@ -68,7 +87,8 @@ void minimal_update(minimal *f, int64_t t, const double *xy, int32_t n, double s
             for (int32_t b = -1; b <= 1; b++)
                 for (int32_t i = f->head[bucket(cx + a, cy + b)]; i >= 0; i = f->next[i]) {
                     const track *k = &f->tracks[i];
-                    double dx = x - k->x, dy = y - k->y, d = (dx * dx + dy * dy) / (k->pp + sigma * sigma);
+                    double a = k->p[0][0] + sigma * sigma, e = k->p[1][1] + sigma * sigma, c = k->p[0][1];
+                    double dx = x - k->x[0], dy = y - k->x[1], d = (dx * dx * e + dy * dy * a - 2 * dx * dy * c) / (a * e - c * c);
                     if (d < best && !k->taken) {
                         best = d;
                         who = i;
@@ -77,7 +97,7 @@ void minimal_update(minimal *f, int64_t t, const double *xy, int32_t n, double s
         if (who >= 0)
             update(&f->tracks[who], x, y, sigma * sigma);
         else if (f->count < MAX)
-            f->tracks[f->count++] = (track){x, y, 0, 0, sigma * sigma, 0, 60.0, t, ++f->next_id, 1, 0, 1};
+            f->tracks[f->count++] = (track){{x, y, 0, 0}, {{sigma * sigma}, {0, sigma * sigma}, {0, 0, 60.0}, {0, 0, 0, 60.0}}, t, ++f->next_id, 1, 0, 1};
     }
     int32_t kept = 0;
     for (int32_t i = 0; i < f->count; i++) {
@@ -98,8 +118,8 @@ int32_t minimal_tracks(const minimal *f, int64_t t, int32_t *id, double *xy)
         if (k->hits < 3)
             continue;
         id[n] = k->id;
-        xy[2 * n] = k->x + dt * k->vx;
-        xy[2 * n++ + 1] = k->y + dt * k->vy;
+        xy[2 * n] = k->x[0] + dt * k->x[2];
+        xy[2 * n++ + 1] = k->x[1] + dt * k->x[3];
     }
     return n;
 }
