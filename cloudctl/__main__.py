@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   cloudctl codes show codes/0.json --out 0.html      draw a digital code
   cloudctl codes export codes/0.json --to geojson    a digital code in another format
   cloudctl sim run --sumocfg town.sumocfg --in-process --json run.json
+  cloudctl eval                                      the tracker against truth, on made-up scenes
   cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
   cloudctl doctor                                    what is missing on this machine, and what installs it
 """
@@ -82,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     bench = _command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )
-    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start codes (default: all)")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers)",
+    )
+    _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
     return parser
 
@@ -207,6 +213,31 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
+
+
+EVAL_EXAMPLES = """examples:
+  cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
+  cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
+  cloudctl eval --recording run.mcap --truth run.truth.mcap
+"""
+
+
+def _eval_parser(commands: Any) -> None:
+    score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
+    score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
+    score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
+    score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
+    score.add_argument("--truth", type=Path, metavar="FILE", help="the truth written beside it")
+    score.add_argument("--plot", type=Path, metavar="PNG", help="draw tracks, truth and error over time")
+
+
+def _eval(args: argparse.Namespace) -> None:
+    from .sim import evaluate
+
+    evaluate.run(args)
 
 
 def _serve(args: argparse.Namespace) -> None:
