@@ -13,9 +13,11 @@ EXAMPLES = """examples:
   cloudctl demo --out out/demo                       the whole loop on real traffic, with a report
   cloudctl keys new keys/node                        a CURVE key pair: keys/node.key, keys/node.pub
   cloudctl serve node.toml                           a node: sockets, keys, broker, codes, recording from one file
-  cloudctl codes import net.net.xml --out codes/     a SUMO network to digital codes
-  cloudctl codes show codes/1.json --out 1.svg       draw a digital code
+  cloudctl codes import net.net.xml --out codes/     a SUMO network, or another format, to digital codes
+  cloudctl codes show codes/0.json --out 0.html      draw a digital code
+  cloudctl codes export codes/0.json --to geojson    a digital code in another format
   cloudctl sim run --sumocfg town.sumocfg --in-process --json run.json
+  cloudctl eval                                      the tracker against truth, on made-up scenes
   cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
   cloudctl doctor                                    what is missing on this machine, and what installs it
 """
@@ -81,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     bench = _command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )
-    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start (default: all)")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers)",
+    )
+    _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
     return parser
 
@@ -96,16 +103,36 @@ def _command(
 
 
 def _codes_parsers(commands: Any) -> None:
-    imported = _command(
-        commands, "import", "digital codes from a SUMO network (.net.xml or .net.xml.gz)", _codes_import
-    )
-    imported.add_argument("network", type=Path)
-    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection")
-    validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes_validate)
+    imported = _command(commands, "import", "digital codes from a file of another format, known by its content", _codes("import_"))
+    imported.add_argument("file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)")
+    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl")
+    imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
+    imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
+    export = _command(commands, "export", "a digital code in another format", _codes("export"))
+    export.add_argument("file", type=Path)
+    export.add_argument("--to", choices=("mapem", "j2735", "ydt3709", "geojson", "compact"), required=True)
+    export.add_argument("--out", type=Path, help="file to write (default: beside the code)")
+    export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
+    export.add_argument("--region", type=int, help="the region of that number")
+    export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
+    differ = _command(commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference"))
+    differ.add_argument("before", type=Path)
+    differ.add_argument("after", type=Path)
+    _command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
+    validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes("check"))
     validate.add_argument("files", type=Path, nargs="+")
-    show = _command(commands, "show", "draw a digital code as SVG", _codes_show)
+    show = _command(commands, "show", "draw a digital code as SVG, or as an HTML page", _codes("show"))
     show.add_argument("file", type=Path)
-    show.add_argument("--out", type=Path, help="file to write (default: beside the code)")
+    show.add_argument("--out", type=Path, help="file to write, .svg or .html (default: .svg beside the code)")
+
+
+def _codes(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(args: argparse.Namespace) -> int:
+        from .codes import command
+
+        return int(getattr(command, name)(args) or 0)
+
+    return run
 
 
 def _sim_parsers(commands: Any) -> None:
@@ -188,6 +215,31 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
 
 
+EVAL_EXAMPLES = """examples:
+  cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
+  cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
+  cloudctl eval --recording run.mcap --truth run.truth.mcap
+"""
+
+
+def _eval_parser(commands: Any) -> None:
+    score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
+    score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
+    score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
+    score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
+    score.add_argument("--truth", type=Path, metavar="FILE", help="the truth written beside it")
+    score.add_argument("--plot", type=Path, metavar="PNG", help="draw tracks, truth and error over time")
+
+
+def _eval(args: argparse.Namespace) -> None:
+    from .sim import evaluate
+
+    evaluate.run(args)
+
+
 def _serve(args: argparse.Namespace) -> None:
     from . import config, live
 
@@ -228,43 +280,6 @@ def _keys_new(args: argparse.Namespace) -> None:
     print(
         f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}"
     )
-
-
-def _codes_import(args: argparse.Namespace) -> None:
-    from . import codes
-
-    args.out.mkdir(parents=True, exist_ok=True)
-    for number, code in enumerate(codes.import_sumo(args.network)):
-        file = args.out / f"{number}.json"
-        file.write_bytes(codes.dump(code))
-        print(
-            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.signal_groups)} signal groups, "
-            f"{len(code.crosswalks)} crosswalks"
-        )
-
-
-def _codes_validate(args: argparse.Namespace) -> int:
-    from . import codes
-
-    wrong = 0
-    for file in args.files:
-        try:
-            findings = codes.validate(codes.load(file))
-        except codes.CodeError as error:
-            findings = error.findings
-            wrong += 1
-        print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
-        for finding in findings:
-            print(f"  {finding}")
-    return int(bool(wrong))
-
-
-def _codes_show(args: argparse.Namespace) -> None:
-    from . import codes
-
-    out = args.out or args.file.with_suffix(".svg")
-    out.write_text(codes.show_svg(codes.load(args.file)))
-    print(f"wrote {out}")
 
 
 def _sim_run(args: argparse.Namespace) -> None:

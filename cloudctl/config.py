@@ -45,6 +45,12 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     server_key: str | None = None
 
 
+class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Digital codes over HTTP, read only; off where `bind` is left out."""
+
+    bind: str | None = None  # "host:port"
+
+
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to record."""
 
@@ -72,6 +78,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     node: NodeSection = field(default_factory=NodeSection)
     broker: BrokerSection = field(default_factory=BrokerSection)
+    http: HttpSection = field(default_factory=HttpSection)
     record: RecordSection = field(default_factory=RecordSection)
     plan: PlanSection = field(default_factory=PlanSection)
     gateway: tuple[GatewaySection, ...] = ()
@@ -139,6 +146,9 @@ def _check(config: NodeConfig, path: Path) -> None:
             )
         if gateway.key is not None:
             check_key(gateway.key, f"{path}: gateway {gateway.name}")
+    bind = config.http.bind
+    if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
+        raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
@@ -167,6 +177,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
 SECTIONS = {
     "node": NodeSection,
     "broker": BrokerSection,
+    "http": HttpSection,
     "record": RecordSection,
     "plan": PlanSection,
     "gateway": GatewaySection,

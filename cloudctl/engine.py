@@ -6,7 +6,7 @@ Intersections share nothing but the time they are given: each is a `Place` with 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import cos, floor, sin
+from math import floor
 from typing import Any
 
 import msgspec
@@ -16,10 +16,15 @@ from msgspec import Struct
 from . import planner, world
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
+from .codes.findings import refuse
+from .codes.quality import SignalFault, SignalQuality
+from .codes.versions import Versions
 from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
 from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
-from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, ObjectClass, Signal, Signals, VehicleState
+from .place import NEVER, Place, detection
+from .refusals import Untimely
+from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Sensor, Signal, Signals, VehicleState
 
 COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
@@ -27,13 +32,8 @@ FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgot
 LEAST = 20 * MS  # between plans that no fresh perception asked for
 SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
 MAX_VEHICLES = 100_000
+NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
 CELL = 0.01  # degrees; the index of intersections by position
-CLASS_OF_KIND = {
-    "bus": ObjectClass.BUS,
-    "truck": ObjectClass.TRUCK,
-    "bicycle": ObjectClass.BICYCLE,
-    "pedestrian": ObjectClass.PEDESTRIAN,
-}
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,27 +52,8 @@ class Output:
     replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
     advisories: list[Advisory] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
-
-
-@dataclass
-class Place:
-    """The whole state of one intersection."""
-
-    code: CompiledCode
-    fusion: Fusion
-    discipline: planner.Discipline
-    signals: world.Signals
-    gateways: tuple[str, ...]
-    groups: dict[int, int]
-    reports: dict[int, world.Report] = field(default_factory=dict)
-    hazards: dict[str, Hazard] = field(default_factory=dict)
-    t_sensor: int = 0
-    t_rx: int = 0
-    heard: int = 0
-    planned: int = 0
-    fresh: bool = False
-    waiting: bool = False  # in the heap of plans to come
-    latest: world.World | None = None
+    faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
+    changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
 
 
 def _no_lap(_: str) -> None:
@@ -80,14 +61,23 @@ def _no_lap(_: str) -> None:
 
 
 class Engine:
-    """All intersections of a node. `lap`, where given, is called with "decoded", "fused" and "planned" as a step passes them."""
+    """All intersections of a node, each with every known revision of its code.
+
+    `lap`, where given, is called with "decoded", "fused" and "planned" as a step passes them.
+    """
 
     def __init__(self, codes: Iterable[IntersectionCode], config: EngineConfig, metrics: Metrics | None = None) -> None:
         self.config = config
         self.metrics = metrics or Metrics()
         self.places: dict[str, Place] = {}
+        self.versions = Versions()
         for code in codes:
-            self.places[code.id] = self._place(compile_code(code))
+            self.versions.add(code)
+        for name in self.versions.ids():
+            first = self.versions.first(name)
+            place = self.places[name] = self._place(compile_code(first))
+            place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
+        self._change = self.versions.next_change(-NEVER) or NEVER
         for gateway, rsus in config.gateways.items():
             for rsu, intersection in rsus.items():
                 if intersection not in self.places:
@@ -100,16 +90,34 @@ class Engine:
         self._numbered = 0
         self._where: dict[tuple[int, int], list[Place]] = {}
         self._plans: list[tuple[int, str]] = []
-        for place in self.places.values():
-            self._index(place)
+        self._index()
+
+    def announce(self, code: IntersectionCode, t: int) -> None:
+        """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
+        if code.id not in self.places:
+            raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
+        if self.versions.knows(code):
+            return
+        if code.valid_from is None or code.valid_from < t + NOTICE:
+            raise refuse(code.id, "code", "valid_from", code.valid_from, f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {t})",
+                         "set valid_from to a later time")
+        self.versions.add(code)
+        self._change = min(self._change, code.valid_from)
+        place = self.places[code.id]
+        place.until = self.versions.change_of(code.id, t) or NEVER
 
     def step(self, t: int, batch: Sequence[Datum], lap: Callable[[str], None] = _no_lap) -> Output:
         """Take what was received at `t` ns, fuse it, plan what is due, and return what is to be said."""
         out = Output()
+        if t >= self._change:
+            self._turn(t, out)
         got = self.ingest.receive(t, batch)
         out.replies += got.replies
         lap("decoded")
         self._greet(got)
+        for intersection, why in got.faults:
+            quality = self.places[intersection].quality
+            self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
         for timed in got.timed:
             self._timed(t, timed, out)
         fresh = self._fuse(t, got)
@@ -120,8 +128,9 @@ class Engine:
         return out
 
     def next_plan(self) -> int | None:
-        """Return when the next plan is due without further data, or None: the driver must step by then."""
-        return self._plans[0][0] if self._plans else None
+        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
+        due = min(self._plans[0][0] if self._plans else NEVER, self._change)
+        return due if due < NEVER else None
 
     # --- set-up ---
 
@@ -131,30 +140,67 @@ class Engine:
         gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return Place(
-            code, fusion, planner.Discipline(self.config.refresh), world.Signals.dark(len(groups)), gateways, groups
+            code,
+            fusion,
+            planner.Discipline(self.config.refresh),
+            world.Signals.dark(len(groups)),
+            gateways,
+            groups,
+            SignalQuality(code.code),
         )
 
-    def _index(self, place: Place) -> None:
-        x0, y0, x1, y1 = place.code.bounds
-        lat, lon = place.code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
-        for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1):
-            for j in range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1):
-                self._where.setdefault((i, j), []).append(place)
+    def _index(self) -> None:
+        self._where.clear()
+        for place in self.places.values():
+            x0, y0, x1, y1 = place.code.bounds
+            lat, lon = place.code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
+            for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1):
+                for j in range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1):
+                    self._where.setdefault((i, j), []).append(place)
 
     def _greet(self, got: Batch) -> None:
         for gateway, hello in got.hellos:
             for rsu in hello.rsus:
                 place = self.places[self.config.gateways[gateway][rsu]]
                 for sensor in hello.sensors:
-                    if sensor.lat is not None and sensor.lon is not None:
-                        x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
-                        source = self.ingest.sources[rsu, sensor.id]
-                        place.fusion.add_source(
-                            source.index,
-                            SourceConfig(
-                                x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range
-                            ),
-                        )
+                    self._stand(place, rsu, sensor)
+
+    def _stand(self, place: Place, rsu: str, sensor: Sensor) -> None:
+        """Tell the tracker where a sensor stands."""
+        if sensor.lat is not None and sensor.lon is not None:
+            x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
+            source = self.ingest.sources[rsu, sensor.id]
+            view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
+            place.fusion.add_source(source.index, view)
+
+    # --- what changes ---
+
+    def _turn(self, t: int, out: Output) -> None:
+        """Bring into force what is in force at `t`."""
+        for name, place in self.places.items():
+            code = self.versions.current(name, t)
+            if place.in_force != (code is not None) or (code is not None and code is not place.code.code):
+                out.changed.append(name)
+            place.in_force, place.until = code is not None, self.versions.change_of(name, t) or NEVER
+            if code is not None and code is not place.code.code:
+                self._renew(place, compile_code(code))
+        if out.changed:
+            self._index()
+        self._change = self.versions.next_change(t) or NEVER
+
+    def _renew(self, place: Place, code: CompiledCode) -> None:
+        """Put a place on another revision: tracks stay where its origin stays, everything that names lanes or groups begins anew."""
+        fresh = self._place(code)
+        moved = code.origin != place.code.origin
+        place.renew(fresh)
+        if moved:
+            place.fusion = fresh.fusion
+            for rsu, name in self.ingest.move(code.code.id, code.origin):
+                sensor = self.ingest.sources[rsu, name].sensor
+                if sensor is not None:
+                    self._stand(place, rsu, sensor)
+        reports, place.reports = place.reports, {}
+        place.reports = {handle: self._report(place, report.id, handle, report.state) for handle, report in reports.items()}
 
     # --- what came ---
 
@@ -165,16 +211,26 @@ class Engine:
             if timed.t <= place.signals.t:
                 self.metrics.count("signal.late", body.rsu)
                 return
-            if body.revision != place.code.code.revision:
-                self.metrics.count("signal.revision_mismatch", body.rsu)
-            place.signals = world.signals_from(
-                place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
-            )
+            begun = place.quality.observe(t, timed.t, body.revision, body.groups, timed.offset)
+            if begun:
+                self._fault(begun, out)
+            if place.said[0] is body.groups and place.said[1] == timed.offset:
+                place.signals = world.signals_again(place.signals, timed.t, body.seq, body.revision)
+            else:
+                place.signals = world.signals_from(
+                    place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
+                )
+                place.said = body.groups, timed.offset
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups))
         elif isinstance(body, Hazard):
             for place in self._of_rsu(body.rsu):
                 place.hazards[body.id] = body
+
+    def _fault(self, begun: list[SignalFault], out: Output) -> None:
+        for fault in begun:
+            self.metrics.count(f"signal.{fault.check}", fault.intersection)
+        out.faults += begun
 
     def _of_rsu(self, rsu: str) -> list[Place]:
         return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
@@ -232,7 +288,7 @@ class Engine:
                 handle = self._handle(vehicle.id)
                 place.reports[handle] = self._report(place, vehicle.id, handle, state)
                 self._wake(t, place)
-                out.append((place, _detection(state, x, y, handle)))
+                out.append((place, detection(state, x, y, handle)))
         return out
 
     def _handle(self, vehicle: str) -> int:
@@ -290,6 +346,9 @@ class Engine:
         for key in [k for k, hazard in place.hazards.items() if hazard.end < t]:
             del place.hazards[key]
         place.planned, place.fresh = t, False
+        if not place.in_force:
+            self.metrics.count("code.none_in_force", place.code.code.id)
+            return
         snapshot = world.build(
             t,
             place.code,
@@ -300,22 +359,18 @@ class Engine:
             place.t_sensor,
             place.t_rx,
             place.latest,
+            place.quality.trouble(t),
         )
         place.latest = snapshot
         said = place.discipline.choose(snapshot, planner.plan(snapshot))
+        if place.until != NEVER:
+            said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
         for advisory in said:
             self.metrics.count("advisory", advisory.kind)
         out.advisories += said
         if said:
             body = Broadcast(VERSION, place.code.code.id, t, tuple(said))
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
-
-
-def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:
-    """Return a row of DETECTION."""
-    vx, vy, var = state.speed * cos(state.heading), state.speed * sin(state.heading), state.accuracy**2
-    kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
-    return (x, y, vx, vy, state.heading, state.length, state.width, np.nan, var, var, 0.0, 1.0, handle, handle, kind)
 
 
 def encode(advisory: Advisory) -> bytes:

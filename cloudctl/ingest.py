@@ -14,16 +14,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import MS
 from .fusion import decode_batch
 from .geo import Origin
 from .metrics import Metrics
+from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable, wrong_version
 from .schema import (
     MAX_BODY,
     TOPICS,
     VERSION,
     Ack,
     Datum,
+    Group,
     Hazard,
     Health,
     Hello,
@@ -36,19 +37,27 @@ from .schema import (
     VehicleState,
 )
 
-FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
+SIGNAL_AGE = TOPICS["signal"].max_age
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
 SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
 
 
-class Refused(Exception):
-    """A message broke a rule. Carries what its sender needs to know."""
+class _Heads(
+    msgspec.Struct,
+    frozen=True,
+    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g"},
+):
+    """A `Signal` whose groups are not decoded yet: from one message to the next they are mostly the same bytes."""
 
-    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
-        super().__init__(rule)
-        self.field, self.value, self.rule, self.remedy = field, str(value)[:80], rule, remedy
+    version: int
+    rsu: str
+    intersection: str
+    revision: int
+    seq: int
+    t: int
+    groups: msgspec.Raw
 
 
 @dataclass
@@ -104,6 +113,7 @@ class Batch:
     frames: Frames | None = None
     timed: list[Timed] = field(default_factory=list)
     vehicles: list[Vehicle] = field(default_factory=list)
+    faults: list[tuple[str, Untimely | Disordered]] = field(default_factory=list)  # (intersection, why its signal was refused)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
 
@@ -124,13 +134,24 @@ class Ingest:
         self.metrics = metrics
         self.gateways = {name: Gateway(rsus) for name, rsus in gateways.items()}
         self.sources: dict[tuple[str, str], Source] = {}
-        self._origins = origins
+        self._origins = dict(origins)
         self._per_intersection: dict[str, int] = {}
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
             if topic.direction != "out"
         }
+        self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
+        self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
+        self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
+
+    def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:
+        """Take in that an intersection's local frame has a new origin; return its sources, by RSU and sensor."""
+        self._origins[intersection] = origin
+        found = [key for key, source in self.sources.items() if source.intersection == intersection]
+        for key in found:
+            self.sources[key].origin = None
+        return found
 
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
@@ -140,12 +161,14 @@ class Ingest:
             try:
                 if datum.kind == "perception":
                     pending.append(self._perception(t_rx, datum))
+                elif datum.kind == "signal":
+                    self._signal(t_rx, datum, batch)
                 else:
                     self._other(t_rx, datum, batch)
             except Refused as why:
                 self._refuse(datum, None, why, batch)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                self._refuse(datum, None, _undecodable(error), batch)
+                self._refuse(datum, None, undecodable(error), batch)
         if pending:
             batch.frames = self._frames(self._newest(pending), batch)
         return batch
@@ -157,7 +180,7 @@ class Ingest:
         gateway = self._check(datum, body)
         key = (body.rsu, body.sensor)
         source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
-        t = _check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
+        t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
         self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
             self._move_origin(source, body)
@@ -245,40 +268,59 @@ class Ingest:
             self._hello(datum, body, batch)
         else:
             gateway = self._check(datum, body)
-            t = _check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
-            if isinstance(body, Signal):
-                self._check_signal(body, gateway)
+            t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
-    def _check_signal(self, body: Signal, gateway: Gateway) -> None:
-        if body.intersection != gateway.rsus[body.rsu]:
+    def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
+        heads: _Heads = self._body(datum)
+        gateway = self.gateways.get(datum.sender)
+        if gateway is None or heads.version != VERSION or heads.rsu not in gateway.rsus:
+            gateway = self._check(datum, heads)  # says why
+        intersection = gateway.rsus[heads.rsu]
+        if heads.intersection != intersection:
             raise Refused(
                 "i",
-                body.intersection,
-                f"RSU {body.rsu} speaks for {gateway.rsus[body.rsu]}",
+                heads.intersection,
+                f"RSU {heads.rsu} speaks for {intersection}",
                 "send that intersection's id, or have the node's operator bind the RSU to this one",
             )
-        key = (body.rsu, "signal")
-        source = self.sources.get(key)
-        if source is None:
-            source = self.sources[key] = Source(-1, body.intersection)
-        self._check_seq(source, body.seq, f"{body.rsu}/signal")
-        for group in body.groups:
-            low, likely, high = group.min_end, group.likely_end, group.max_end
-            known = [end for end in (low, likely, high) if end is not None]
-            if known != sorted(known):
-                raise Refused(
-                    f"g[{group.group}]",
-                    f"{low}, {likely}, {high}",
-                    "min_end <= likely_end <= max_end must hold",
-                    "check the end times that the controller gives",
-                )
+        try:
+            t = check_time(t_rx, heads.t, gateway.offset, SIGNAL_AGE)
+            source = self.sources.get((heads.rsu, "signal"))
+            if source is None:
+                source = self.sources[heads.rsu, "signal"] = Source(-1, intersection)
+            if heads.seq == source.seq + 1:
+                source.seq = heads.seq
+            else:
+                self._check_seq(source, heads.seq, f"{heads.rsu}/signal")
+            groups = self._same_groups(heads)
+        except (Untimely, Disordered) as why:
+            batch.faults.append((intersection, why))
+            raise
+        body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups)
+        batch.timed.append(Timed(t, gateway.offset, body))
+        self.metrics.count("accept.signal", datum.sender)
+
+    def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
+        """Return the groups: those of the RSU's last message, the very tuple, where the bytes are the same."""
+        data = bytes(heads.groups)
+        known = self._groups.get(heads.rsu)
+        if known is not None and known[0] == data:
+            return known[1]
+        try:
+            groups = self._decode_groups(data)
+        except msgspec.DecodeError as error:
+            text, _, path = str(error).partition(" - at `$")
+            raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
+        check_order(groups)
+        self._groups[heads.rsu] = (data, groups)
+        return groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self._known(datum)
         if body.version != VERSION:
-            raise _wrong_version(body.version)
+            raise wrong_version(body.version)
         for rsu in body.rsus:
             self._bound(gateway, rsu)
         for (rsu, _), source in self.sources.items():
@@ -303,22 +345,9 @@ class Ingest:
         gateway.offset = min(gateway.exchanges)[1]
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
-        _check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
+        check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
         if isinstance(body, VehicleState):
-            numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
-            if not all(map(isfinite, numbers)):
-                raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
-            for name, value, low, high in (
-                ("lat", body.lat, -90, 90),
-                ("lon", body.lon, -180, 180),
-                ("speed", body.speed, 0, 100),
-                ("accuracy", body.accuracy, 0.01, 100),
-                ("length", body.length, 0.2, 60),
-            ):
-                if not low <= value <= high:
-                    raise Refused(
-                        name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state"
-                    )
+            check_state(body)
         batch.vehicles.append(Vehicle(datum.sender, body))
 
     # --- shared checks ---
@@ -336,7 +365,7 @@ class Ingest:
     def _check(self, datum: Datum, body: Any) -> Gateway:
         gateway = self._known(datum)
         if body.version != VERSION:
-            raise _wrong_version(body.version)
+            raise wrong_version(body.version)
         self._bound(gateway, body.rsu)
         return gateway
 
@@ -367,35 +396,3 @@ class Ingest:
             batch.replies.append(
                 (datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy))
             )
-
-
-def _check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
-    event = t - offset
-    age = t_rx - event
-    if age > max_age:
-        raise Refused(
-            "t",
-            t,
-            f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted",
-            "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known",
-        )
-    if age < -FUTURE:
-        raise Refused(
-            "t",
-            t,
-            f"is {-age / 1e9:.3f} s in the future",
-            "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync",
-        )
-    return event
-
-
-def _wrong_version(version: int) -> Refused:
-    return Refused("v", version, f"this node speaks version {VERSION}", "use the client of that version")
-
-
-def _undecodable(error: Exception) -> Refused:
-    text, _, path = str(error).partition(" - at `$")
-    where = path.rstrip("`").lstrip(".") or "body"
-    return Refused(
-        where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types"
-    )

@@ -21,7 +21,9 @@ from .engine import encode as encode_advisory
 from .log import Recorder
 from .metrics import Metrics
 from .planner.warm import warm
-from .schema import KIND_OF_CODE, TOPICS, Datum, MqttTopics
+from .publish import Publisher
+from .schema import KIND_OF_CODE, TOPICS, Datum
+from .web import Web, WebError
 from .wire import Received, Server
 
 MAX_INBOX = 10_000  # vehicle messages waiting for the next step; the oldest go first
@@ -50,8 +52,9 @@ class Node:
         if self.broker:
             section = msgspec.structs.replace(section, port=self.broker.port, version=self.broker.version)
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
-        for code in loaded:
-            self.egress.retain(MqttTopics.codes(code.id), codes.compact(code))
+        self.publisher = Publisher(config, self.engine, self.egress, self.recorder)
+        self.publisher.publish(self.clock.now())
+        self.web = Web(config.http.bind, self.engine.versions, self.clock) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._peers: dict[str, bytes] = {}
@@ -79,6 +82,12 @@ class Node:
                 loop.add_signal_handler(number, stop.set)
         for place in list(self.engine.places.values())[:1]:
             warm(place.code)
+        if self.web:
+            try:
+                await self.web.start()
+            except WebError:
+                self.close()
+                raise
         self.egress.start()
         loop.add_reader(self.server.fd, self._wake)
         self._wake()
@@ -89,9 +98,13 @@ class Node:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(stop.wait(), 1.0)
                 self._report()
+                if self.publisher.watch(self.clock.now()):
+                    self._arm()
         finally:
             loop.remove_reader(self.server.fd)
             await self.egress.stop()
+            if self.web:
+                await self.web.stop()
             self.close()
 
     def close(self) -> None:
@@ -166,6 +179,10 @@ class Node:
                 self._trace.write(f"{advisory.id} {self.clock.now()}\n")
         for signals in out.signals:
             self.egress.signals(signals)
+        if out.changed:
+            self.publisher.publish(t, out.changed)
+        for fault in out.faults:
+            print(f"cloudctl: {fault}", file=sys.stderr, flush=True)
         for gateway, kind, body in out.replies:
             peer = self._peers.get(gateway)
             if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):

@@ -367,6 +367,10 @@ class MqttTopics:
         return f"{cls.ROOT}/codes/{intersection}"
 
     @classmethod
+    def next_code(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/codes/{intersection}/next"
+
+    @classmethod
     def signals(cls, intersection: str) -> str:
         return f"{cls.ROOT}/signals/{intersection}"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
@@ -31,8 +32,7 @@ class Report:
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from; -1 where there are fewer
 
 
-@dataclass(frozen=True)
-class Signals:
+class Signals(Struct, frozen=True):
     """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
 
     t: int  # event time of the newest message, 0 when there was none
@@ -75,6 +75,7 @@ class World:
     t_sensor: int
     t_rx: int
     perception_age: int  # ns
+    signal_trouble: str | None = None  # why signal states are not to be trusted
 
     @property
     def signal_age(self) -> int:
@@ -91,6 +92,7 @@ def build(
     t_sensor: int,
     t_rx: int,
     previous: World | None = None,
+    signal_trouble: str | None = None,
 ) -> World:
     """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before."""
     vehicles, rows, report = _claimed(tracks, reports)
@@ -101,7 +103,7 @@ def build(
     accel = _acceleration(t, tracks, previous)
     return World(
         t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, on.path, on.s, on.lateral, on.along,
-        accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor,
+        accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
     )  # fmt: skip
 
 
@@ -171,6 +173,12 @@ def signals_from(
         green[k] = NEVER if group.next_green is None else group.next_green - offset
         length[k] = NEVER if group.next_duration is None else group.next_duration
     return Signals(t, seq, revision, state, low, high, likely, confidence, green, length)
+
+
+def signals_again(previous: Signals, t: int, seq: int, revision: int) -> Signals:
+    """Return `previous` as a newer message said it again."""
+    p = previous
+    return Signals(t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration)
 
 
 def _confidence(group: Any) -> float:

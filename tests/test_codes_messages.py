@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
-from cloudctl.codes.spat import mark_of, minute_of_year, read_spat, time_of, write_spat
-from cloudctl.schema import Group, SignalState
+from cloudctl.client import Gateway
+from cloudctl.codes.spat import Spat, as_signal, mark_of, minute_of_year, read_spat, time_of, write_spat
+from cloudctl.schema import Group, Signal, SignalState
+from cloudctl.wire import Server
 
 pytest.importorskip("pycrate_asn1dir")
 from cloudctl.codes.j2735 import import_map
@@ -147,3 +150,57 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
         import_map(data)
     with pytest.raises(codes.CodeError):
         read_spat(data.replace(b"\x12", b"\x13"), 0)
+
+
+def test_mapem_and_spatem_with_their_header() -> None:
+    sent = write_map(GOOD, 300, region=10, station=7)
+    assert sent[:6] == bytes((2, 5, 0, 0, 0, 7))
+    assert _same(GOOD, import_map(sent)[0])
+    assert codes.read_any(sent, "mapem")[0] == import_map(sent)[0]
+    t = 1_748_764_798_400_000_000
+    green = (Group(1, SignalState.GREEN_PROTECTED, t + SECOND, t + 2 * SECOND),)
+    message = write_spat(300, 0, t, green, region=10, station=7)
+    assert message[:6] == bytes((2, 4, 0, 0, 0, 7))
+    assert read_spat(message, t)[0].groups == green
+
+
+def test_a_gateway_makes_our_form_of_a_spat() -> None:
+    t = 1_748_764_798_400_000_000
+    server = Server("tcp://127.0.0.1:*", None, {})
+    gateway = Gateway(server.address, ["r"], now=lambda: t)
+    try:
+        groups = (Group(1, SignalState.RED, t + 5 * SECOND, t + 5 * SECOND), Group(2, SignalState.GREEN_PROTECTED, t + 2 * SECOND))
+        for revision, frame in ((4, True), (9, False)):
+            assert gateway.spat("r", {"10/300": (GOOD.id, 5)}, write_spat(300, revision, t, groups, region=10, frame=frame)) == 1
+        assert gateway.spat("r", {"10/7": (GOOD.id, 5)}, write_spat(300, 4, t, groups, region=10)) == 0
+        found = []
+        for _ in range(200):
+            found += [m for m in server.drain(16) if m.kind == b"S"]
+            if len(found) == 2:
+                break
+            gateway.poll(10)
+        first, second = (msgspec.msgpack.decode(m.body, type=Signal) for m in found)
+        assert (first.intersection, first.revision, first.t, first.groups) == (GOOD.id, 5, t, groups)
+        assert second.revision == 9, "a revision that is not the code's is passed on, for the node to see"
+    finally:
+        gateway.close()
+        server.close()
+    doubtful = as_signal(Spat("10/300", 4, t, groups, ("failureMode",)), 5)
+    assert [g.state for g in doubtful[1]] == [SignalState.UNKNOWN] * 2
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["intersection.json", "corridor-2.json"]))
+def test_a_map_of_the_common_profile_comes_back(seed: int, name: str) -> None:
+    """Lanes with line, width, use and flags, movements with turn and group, crosswalks, revision: the same, lines to 3 cm (a MAP counts in cm)."""
+    code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
+    groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
+    lanes = tuple(replace(lane, width_cm=int(rng.integers(250, 400)), revocable=lane.use == "vehicle" and bool(rng.integers(2))) for lane in code.lanes)
+    code = replace(code, lanes=lanes, connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections), revision=int(rng.integers(1, 129)))
+    (once,) = import_map(write_map(code, 300, region=10, frame=True))
+    (twice,) = import_map(write_map(once, 300, region=10, frame=True))
+    assert _same(code, once)
+    assert _same(once, twice)
+    assert once.revision == twice.revision == code.revision
+    roles = {link.id: link.role for link in code.links}
+    assert sum(lane.revocable for lane in once.lanes) == sum(lane.revocable for lane in code.lanes if roles[lane.link] != "upstream")

@@ -109,6 +109,22 @@ class Gateway:
             ),
         )
 
+    def spat(self, rsu: str, places: Mapping[str, tuple[str, int]], message: bytes) -> int:
+        """Send what a SPAT says (UPER, framed or not, SPATEM, or JSON); return how many intersections were sent.
+
+        `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are meant. A revision of the
+        message that is not the code's is passed on, and the node will say so. Raises CodeError for what is no SPAT.
+        """
+        from ..codes.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
+
+        sent = 0
+        for found in read_spat(message, self._now()):
+            if found.intersection in places:
+                name, revision = places[found.intersection]
+                said, groups = as_signal(found, revision)
+                sent += self.signal(rsu, name, said, groups, found.t)
+        return sent
+
     def hazard(self, hazard: Hazard) -> bool:
         """Send a hazard."""
         return self._send("hazard", hazard)

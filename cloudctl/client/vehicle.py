@@ -41,6 +41,7 @@ class Vehicle:
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
+        self.announced: dict[str, bytes] = {}  # compact codes that are to follow
         self._host, self._port, self._version, self._tls = host, port, version, tls
         self._intersections = intersections
         self._now = now or WallClock().now
@@ -123,13 +124,15 @@ class Vehicle:
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         await client.subscribe(MqttTopics.vehicle(self.id, "advisories"))
         for intersection in self._intersections:
-            for topic in (MqttTopics.codes, MqttTopics.signals, MqttTopics.intersection):
+            for topic in (MqttTopics.codes, MqttTopics.next_code, MqttTopics.signals, MqttTopics.intersection):
                 await client.subscribe(topic(intersection))
 
     async def _heard(self, topic: str, payload: bytes) -> None:
         *_, branch, name = topic.split("/")
         try:
-            if branch == "codes":
+            if name == "next" and branch in self._intersections:
+                self.announced[branch] = payload
+            elif branch == "codes":
                 self.codes[name] = payload
             elif branch == "signals":
                 self.signals[name] = msgspec.json.decode(payload, type=Signals)

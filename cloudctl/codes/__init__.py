@@ -4,6 +4,7 @@ from .canon import compact, content_hash, dump, from_compact
 from .compile import CompiledCode, compile_code
 from .findings import CodeError, Finding
 from .model import IntersectionCode
+from .reading import read_any
 from .report import Imported, Loss
 from .show import show_svg
 from .sumo import import_sumo
@@ -24,6 +25,7 @@ __all__ = [
     "import_sumo",
     "load",
     "loads",
+    "read_any",
     "show_svg",
     "validate",
 ]

@@ -10,7 +10,7 @@ from cloudctl.geo import Origin
 
 from .citycode import make
 from .grid import grid_encode
-from .lines import F8, arc, meeting
+from .lines import F8, arc, crossings, meeting
 from .model import (
     Alias,
     Conflict,
@@ -29,6 +29,7 @@ from .rule import Rule, Target
 
 STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
 NO_ADM = "000000"
+CLEAR, REACH, NEAR = 1.0, 4.0, 12.0  # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
 
 
 @dataclass
@@ -43,7 +44,7 @@ class RawLane:
     width_cm: int = 330
     speed: float = 13.89
     revocable: bool = False
-    stop_s: float | None = None  # m; None: at its end
+    stop_s: float | None = None  # m; inf: at its end; None: not known
     alias: tuple[Alias, ...] = ()
 
 
@@ -87,14 +88,14 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     for link, key in zip(links, keys, strict=True):
         for number, lane in enumerate(_from_left([x for x in ordered if (x.approach, x.role) == key]), 1):
             ids[lane.key] = f"L{len(lanes) + 1}"
-            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, _globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
+            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
             if lane.role == "ingress" and lane.use != "pedestrian":
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
-                stops.append(StopLine(ids[lane.key], whole if lane.stop_s is None else min(lane.stop_s, whole)))
+                stops.append(StopLine(ids[lane.key], _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole)))
     by_key = {lane.key: lane for lane in raw.lanes}
-    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, _globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
+    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
                   for k, m in enumerate(raw.moves, 1))
-    walks = tuple(Crosswalk(f"X{k}", _globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
+    walks = tuple(Crosswalk(f"X{k}", globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
     kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
     kinds |= {group: "pedestrian" for _, _, group, _ in raw.walks if group and group not in kinds}
     groups = tuple(SignalGroup(g, kinds[g], (g,)) for g in sorted(kinds))
@@ -104,6 +105,21 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
         (Node("N0", *raw.ref),), rules=_limits(links, lanes), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
 
 
+def _before_walks(raw: RawCode, lane: RawLane, end: float) -> float:
+    """Return where to stop on a lane without a stop line of its own: at its end, or before the crosswalk that lies there."""
+    ahead = lane.xy[-1] - lane.xy[-2]
+    longer = np.concatenate([lane.xy, [lane.xy[-1] + ahead / max(float(np.hypot(*ahead)), 1e-9) * REACH]])
+    stop = end
+    for axis, width, _, _ in raw.walks:
+        for s, sine in crossings(longer, arc(longer), np.concatenate([axis[0], axis[-1]])):
+            begins = float(s) - width / 200 / max(float(sine), 0.5)
+            if end - NEAR < begins < end and begins - CLEAR > 1:
+                stop = min(stop, float(np.floor((begins - CLEAR) * 100) / 100))
+    if stop < end:
+        raw.losses.add(Loss("repaired", raw.name, "lanes that end on a crosswalk get their stop line 1 m before it"))
+    return stop
+
+
 def _unbound(raw: RawCode, walk: Crosswalk, kinds: dict[int, str]) -> Crosswalk:
     if walk.group and kinds[walk.group] not in ("pedestrian", "bike"):
         raw.losses.add(Loss("dropped", walk.id, f"crosswalk shares signal group {walk.group} with vehicles: left without a group"))
@@ -111,7 +127,8 @@ def _unbound(raw: RawCode, walk: Crosswalk, kinds: dict[int, str]) -> Crosswalk:
     return walk
 
 
-def _globe(origin: Origin, xy: F8) -> tuple[Point, ...]:
+def globe(origin: Origin, xy: F8) -> tuple[Point, ...]:
+    """Return metres of `origin`, float64[n, 2], as whole 1e-7 degrees."""
     lat, lon = origin.to_geodetic(xy[:, 0], xy[:, 1])
     table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
     return tuple((a, b) for a, b in table)

@@ -98,7 +98,7 @@ def from_compact(data: bytes) -> IntersectionCode:
 
 def _plain(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: _plain(value) for key, value in tree.items()}
+        return {key: value if key in LINES else _plain(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return tree if tree and isinstance(tree[0], int) else [_plain(value) for value in tree]
     return int(tree) if isinstance(tree, float) and tree.is_integer() else tree

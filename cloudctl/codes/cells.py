@@ -9,6 +9,7 @@ from .lines import F8
 
 CELL = 4.0  # m; larger where an intersection's roads reach so far that the grid would outgrow its budget
 MAX_CELLS = 12_000  # 48 KiB
+MAX_MARKS = 4_000_000  # bytes of the table that finds distinct numbers
 NEAR = 4.0  # m from a path within which a cell lists it
 
 
@@ -33,14 +34,22 @@ def grid(xy: F8, path_start: NDArray[np.int32]) -> Grid:
     offsets = np.arange(-NEAR, NEAR + 1, 2.0)
     around = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
     around = around[np.hypot(around[:, 0], around[:, 1]) <= NEAR]
-    touched = points[:, None, :] + around[None]
-    cx = np.clip(((touched[..., 0] - x0) // cell).astype(np.int64), 0, nx - 1)
-    cy = np.clip(((touched[..., 1] - y0) // cell).astype(np.int64), 0, ny - 1)
+    cx = np.clip(((points[:, :1] - x0 + around[:, 0]) / cell).astype(np.int64), 0, nx - 1)
+    cy = np.clip(((points[:, 1:] - y0 + around[:, 1]) / cell).astype(np.int64), 0, ny - 1)
     paths = len(path_start) - 1
-    pairs = np.unique((cy * nx + cx) * paths + owner[:, None])
+    pairs = _distinct(((cy * nx + cx) * paths + owner[:, None]).ravel(), nx * ny * paths)
     counts = np.bincount(pairs // paths, minlength=nx * ny)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return Grid((x0, y0, x1, y1), cell, nx, ny, start, (pairs % paths).astype(np.int32))
+
+
+def _distinct(numbers: NDArray[np.int64], bound: int) -> NDArray[np.int64]:
+    """Return the different numbers in order, all below `bound`."""
+    if bound > MAX_MARKS:
+        return np.unique(numbers)
+    marks = np.zeros(bound, np.bool_)
+    marks[numbers] = True
+    return np.flatnonzero(marks)
 
 
 def _sampled(xy: F8, path_start: NDArray[np.int32], step: float) -> tuple[F8, NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """Checks of places: lines have a length, lanes meet, stop lines and conflict points lie on their lines, crosswalks are areas."""
 
 from collections.abc import Iterator
+from math import hypot
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from cloudctl.geo import Origin
 
 from .compile import local_lines
 from .findings import Finding
-from .lines import F8, arc, at
+from .lines import F8, arc, arcs
 from .model import Connection, Crosswalk, IntersectionCode, Lane, Zone
 
 MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
@@ -33,11 +34,11 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
     if short or flat:
         return
     lines = dict(zip((item.id for item in items), local_lines(origin, [item.points for item in items]), strict=True))
-    arcs = {name: arc(line) for name, line in lines.items()}
-    yield from _lines(lines, arcs)
+    along = dict(zip(lines, arcs(list(lines.values())), strict=True))
+    yield from _lines(lines, along)
     yield from _joints(code, lines)
-    yield from _stops(code, arcs)
-    yield from _conflicts(code, lines, arcs)
+    yield from _stops(code, along)
+    yield from _conflicts(code, lines, along)
     yield from _areas(code, origin)
 
 
@@ -58,7 +59,7 @@ def _lines(lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
             )
         elif arcs[name][-1] < 0.01:
             yield _error(name, "points", f"{arcs[name][-1]:.3f} m long", "a line has a length", "survey it anew")
-        else:
+        elif len(line) > 2:
             yield from _folded(name, line)
 
 
@@ -83,7 +84,8 @@ def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
             ("from_lane", c.from_lane, -1, lines[c.id][0]),
             ("to_lane", c.to_lane, 0, lines[c.id][-1]),
         ):
-            gap = float(np.hypot(*(lines[lane][end] - point)))
+            (x, y), (px, py) = lines[lane][end].tolist(), point.tolist()
+            gap = hypot(x - px, y - py)
             if gap > MAX_GAP:
                 yield _error(
                     c.id,
@@ -108,8 +110,8 @@ def _stops(code: IntersectionCode, arcs: dict[str, F8]) -> Iterator[Finding]:
 
 
 def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
-    for c in code.conflicts:
-        places = []
+    places = _places(code, lines, arcs)
+    for k, c in enumerate(code.conflicts):
         for field, s, path in (("s_a", c.s_a, c.a), ("s_b", c.s_b, c.b)):
             whole = float(arcs[path][-1])
             if not -SLACK <= s <= whole + SLACK:
@@ -120,8 +122,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]
                     f"must lie on the path of {path}, 0 .. {whole:.1f} m",
                     "compute conflict points anew",
                 )
-            places.append(at(lines[path], arcs[path], s))
-        apart = float(np.hypot(*(places[0] - places[1])))
+        apart = hypot(*(places[2 * k] - places[2 * k + 1]).tolist())
         if apart > MAX_APART:
             yield _error(
                 f"{c.a}/{c.b}",
@@ -130,6 +131,15 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]
                 f"the two places are {apart:.1f} m apart, more than {MAX_APART:.0f} m",
                 "compute conflict points anew",
             )
+
+
+def _places(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> F8:
+    """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them at once."""
+    base = dict(zip(arcs, np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arcs.values())]).tolist(), strict=False))
+    whole = np.concatenate([along + base[name] for name, along in arcs.items()])
+    xy = np.concatenate(list(lines.values()))
+    wanted = [base[path] + min(max(s, 0.0), float(arcs[path][-1])) for c in code.conflicts for path, s in ((c.a, c.s_a), (c.b, c.s_b))]
+    return np.stack([np.interp(wanted, whole, xy[:, 0]), np.interp(wanted, whole, xy[:, 1])], axis=1) if wanted else np.empty((0, 2))
 
 
 def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:

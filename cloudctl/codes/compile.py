@@ -231,7 +231,9 @@ def _walked(
             before, path, after = lines[conn_from[k]], lines[n_lanes + k], lines[conn_to[k]]
             whole = np.concatenate([before[-12:], path, after[:12]])
             along = arc(whole) - arc(before[-12:])[-1] - np.hypot(*(path[0] - before[-1]))
-            for c in range(len(axis)):
+            low, high = whole.min(axis=0), whole.max(axis=0)
+            ends = axis.reshape(-1, 2, 2)
+            for c in np.flatnonzero(((ends.max(axis=1) >= low) & (ends.min(axis=1) <= high)).all(axis=1)).tolist():
                 for s, sine in crossings(whole, along, axis[c]):
                     if -BESIDE < s < arcs[n_lanes + k][-1] + BESIDE:
                         half = width[c] / 2 / max(sine, 0.5)

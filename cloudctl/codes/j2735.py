@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from .findings import refuse
 from .lines import F8
 from .model import Alias
 from .report import Imported, Loss
-from .uper import decode, unframe
+from .uper import decode, is_pdu, read_pdu, unframe
 
 USES = {"vehicle": "vehicle", "bikeLane": "bike", "sidewalk": "pedestrian", "trackedVehicle": "vehicle"}
 REVOCABLE, BUS = 0x80, 0x10  # of the eight vehicle attributes, first bit highest
 TURNS = ("straight", "left", "right", "u")  # first four bits of a maneuver
 SPEED = 0.02  # m/s
 DEFAULT_WIDTH = 330  # cm
+SLOW = 4.0  # m/s; a limit below is worth a look
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
@@ -31,9 +33,12 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
     losses: set[Loss] = set()
     codes = []
-    for row in rows:
-        raw = _intersection(_plain(row))
-        codes.append(build(raw, adm))
+    for k, row in enumerate(rows):
+        try:
+            raw = _intersection(_plain(row))
+            codes.append(build(raw, adm))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+            raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
         losses |= raw.losses
     return Imported(codes, "MAP", losses)
 
@@ -50,7 +55,7 @@ def _read(data: bytes) -> dict[str, Any]:
         data = bytes.fromhex(text.decode())
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
-    return decode("MapData", data)
+    return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +107,8 @@ def _intersection(row: dict[str, Any]) -> RawCode:
     alias = Alias("j2735", f"{number.get('region') or 0}/{number['id']}")
     raw = RawCode(str(row.get("name") or number["id"]), ref, revision=(row.get("revision") or 0) + 1, alias=(alias,))
     speed = next((limit["speed"] * SPEED for limit in row["speedLimits"] if limit["type"] == "vehicleMaxSpeed"), 13.89)
+    if speed < SLOW:
+        raw.losses.add(Loss("differs", raw.name, f"the speed limit is {speed:.1f} m/s: too slow to be true? It is kept"))
     if not row["speedLimits"]:
         raw.losses.add(Loss("guessed", raw.name, "no speed limit in the MAP: 50 km/h"))
     width = row.get("laneWidth") or DEFAULT_WIDTH
@@ -138,7 +145,7 @@ def _lane(raw: RawCode, lane: dict[str, Any], width: int, speed: float) -> None:
     use = "bus" if lane["kind"] == "vehicle" and lane["bits"] & BUS else USES[lane["kind"]]
     approach = lane.get("ingressApproach") if ingress else lane.get("egressApproach")
     raw.lanes.append(RawLane(name, _driving(xy, ingress), "ingress" if ingress else "egress", f"{approach if approach is not None else 'lane ' + name}", use,
-                             width, speed, lane["kind"] == "vehicle" and lane["bits"] & REVOCABLE != 0, alias=(Alias("j2735", name),)))
+                             width, speed, lane["kind"] == "vehicle" and lane["bits"] & REVOCABLE != 0, inf, alias=(Alias("j2735", name),)))
 
 
 def _driving(xy: F8, ingress: bool) -> F8:

@@ -27,6 +27,17 @@ def arc(line: F8) -> F8:
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
 
 
+def arcs(lines: list[F8]) -> list[F8]:
+    """Return `arc` of each of many lines, at once."""
+    if not lines:
+        return []
+    xy, bounds = np.concatenate(lines), np.cumsum([len(line) for line in lines])
+    step = np.concatenate([[0.0], np.hypot(*np.diff(xy, axis=0).T)])
+    step[bounds[:-1]] = 0.0
+    parts = np.split(np.cumsum(step), bounds[:-1])
+    return [part - part[0] for part in parts]
+
+
 def at(line: F8, along: F8, s: F8 | float) -> F8:
     """Return the points `s` m along a line, float64[..., 2]."""
     return np.stack([np.interp(s, along, line[:, 0]), np.interp(s, along, line[:, 1])], axis=-1)

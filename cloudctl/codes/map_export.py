@@ -15,7 +15,8 @@ from .compile import local_lines
 from .findings import Finding, refuse
 from .lines import F8
 from .model import IntersectionCode, Lane
-from .uper import encode, framed
+from .uper import encode, framed, write_pdu
+from .versions import wire_revision
 
 STEPS = ((512, "node-XY1"), (1024, "node-XY2"), (2048, "node-XY3"), (4096, "node-XY4"), (8192, "node-XY5"), (32768, "node-XY6"))  # cm
 TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
@@ -31,9 +32,14 @@ def map_losses(code: IntersectionCode) -> list[Finding]:
     return [Finding("code", field, str(n), "a MAP has no place for it", "warning", "publish the digital code itself beside the MAP") for field, n in missed.items() if n]
 
 
-def write_map(code: IntersectionCode, intersection: int, *, region: int | None = None, frame: bool = False) -> bytes:
-    """Return a MAP in UPER; `intersection` and `region` are the registry's 16-bit numbers. Raises CodeError naming field and limit."""
+def write_map(code: IntersectionCode, intersection: int, *, region: int | None = None, frame: bool = False, station: int | None = None) -> bytes:
+    """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and limit.
+
+    `intersection` and `region` are the registry's 16-bit numbers.
+    """
     tree = map_tree(code, intersection, region)
+    if station is not None:
+        return write_pdu("MAPEM", tree, station)
     body = encode("MapData", tree)
     return framed("MapData", body) if frame else body
 
@@ -58,7 +64,7 @@ def map_tree(code: IntersectionCode, intersection: int, region: int | None = Non
              for k, (walk, axis) in enumerate(zip(code.crosswalks, axes, strict=True), 1)]
     number = {"id": intersection} if region is None else {"region": region, "id": intersection}
     fastest = max((lane.speed for lane in lanes if lane.use != "pedestrian"), default=13.89)
-    row = {"name": code.name.encode("ascii", "replace").decode()[:63] or "-", "id": number, "revision": (code.revision - 1) % 128,
+    row = {"name": code.name.encode("ascii", "replace").decode()[:63] or "-", "id": number, "revision": wire_revision(code),
            "refPoint": {"lat": code.ref_lat_e7, "long": code.ref_lon_e7}, "laneWidth": common,
            "speedLimits": [{"type": "vehicleMaxSpeed", "speed": round(fastest / 0.02)}], "laneSet": rows}
     return {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [row]}

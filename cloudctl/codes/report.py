@@ -28,6 +28,6 @@ class Imported(list[IntersectionCode]):
         self.losses = tuple(sorted(set(losses)))
 
     def report(self) -> bytes:
-        """Return the loss report as JSON: source, codes, losses."""
-        rows = {"source": self.source, "codes": [code.id for code in self], "losses": self.losses}
-        return msgspec.json.format(msgspec.json.encode(rows))
+        """Return the loss report as lines of JSON: the source and its codes, then one loss a line."""
+        first = {"source": self.source, "codes": [code.id for code in self], "losses": len(self.losses)}
+        return b"".join(msgspec.json.encode(row) + b"\n" for row in (first, *self.losses))

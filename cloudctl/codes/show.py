@@ -197,6 +197,9 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
         inside = spots[((spots > 24) & (spots < SIZE - 24)).all(axis=1)]
         if len(inside):
             x, y = inside[-1]
+            if along[-1] < 20:  # a short lane: beside its name there is no room
+                back = spots[-1] - spots[0]
+                x, y = spots[-1] + back / max(float(np.hypot(*back)), 1e-9) * 20
             out.append(
                 f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="#fff" stroke="#c22" stroke-width="4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
                 f'dominant-baseline="central" font-weight="700">{code.lane_speed[lanes].max() * 3.6:.0f}</text>'

@@ -11,7 +11,7 @@ from msgspec import Struct
 from cloudctl.schema import Group, SignalState
 
 from .findings import CodeError, refuse
-from .uper import decode, encode, framed, unframe
+from .uper import decode, encode, framed, is_pdu, read_pdu, unframe, write_pdu
 
 SECOND, MINUTE, HOUR = 1_000_000_000, 60_000_000_000, 3_600_000_000_000
 TENTH = SECOND // 10
@@ -38,6 +38,16 @@ class Spat(Struct, frozen=True):
     doubts: tuple[str, ...] = ()  # status bits that say the states are not to be trusted
 
 
+def as_signal(spat: Spat, revision: int) -> tuple[int, tuple[Group, ...]]:
+    """Return (revision, groups) as a gateway sends them to a node, when it knows the code of the place in `revision`.
+
+    The wire's revision is said as it came where it is not that code's; states that are not to be trusted become unknown.
+    """
+    said = revision if (revision - 1) % 128 == spat.revision else spat.revision
+    groups = tuple(Group(group.group, SignalState.UNKNOWN) for group in spat.groups) if spat.doubts else spat.groups
+    return said, groups
+
+
 def time_of(mark: int | None, t: int) -> int | None:
     """Return ns of a time mark in a message of `t` ns: the time nearest to it; None for marks that name no time."""
     if mark is None or not 0 <= mark < FAR:
@@ -56,6 +66,17 @@ def mark_of(at: int | None, t: int) -> int:
 def minute_of_year(t: int) -> tuple[int, int]:
     """Return (minutes since the year began, ms within the minute) of `t` ns, UTC."""
     return (t - year_start(t)) // MINUTE, t % MINUTE // 1_000_000
+
+
+def moment(minute: int | None, ms: int | None, received: int) -> int:
+    """Return ns of a minute of the year and ms within it: of the year that is nearest to `received`, which stands in where either is missing."""
+    if ms is None:
+        return received
+    if minute is None:
+        return received // MINUTE * MINUTE + ms * 1_000_000
+    first = year_start(received)
+    years = (first, year_start(first - 1), year_start(first + 370 * 24 * HOUR))
+    return min((year + minute * MINUTE + ms * 1_000_000 for year in years), key=lambda t: abs(t - received))
 
 
 def year_start(t: int) -> int:
@@ -93,7 +114,7 @@ def _tree(data: bytes) -> dict[str, Any]:
         return found
     if data[:2] == b"\x00\x13":
         return decode(*unframe(data))
-    return decode("SPAT", data)
+    return read_pdu("SPATEM", data) if is_pdu("SPATEM", data) else decode("SPAT", data)
 
 
 def _rows(tree: dict[str, Any]) -> list[dict[str, Any]]:
@@ -103,8 +124,7 @@ def _rows(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _state(row: dict[str, Any], minute: int | None, received: int) -> Spat:
     moy, ms = row.get("moy", minute), row.get("timeStamp")
-    start = year_start(received) + moy * MINUTE if isinstance(moy, int) else received // MINUTE * MINUTE
-    t = start + ms * 1_000_000 if isinstance(ms, int) else received
+    t = moment(moy if isinstance(moy, int) else None, ms if isinstance(ms, int) else None, received)
     moves = row["states"]
     moves = moves["movementList"] if isinstance(moves, dict) else moves
     status = row.get("status") or (0, 16)
@@ -126,14 +146,22 @@ def _group(move: dict[str, Any], t: int) -> Group:
                  time_of(timing.get("likelyTime"), t), CONFIDENCE[level] / 100 if isinstance(level, int) else None, time_of(begins, t))
 
 
-def write_spat(intersection: int, revision: int, t: int, groups: tuple[Group, ...], *, region: int | None = None, frame: bool = False) -> bytes:
-    """Return a SPAT in UPER (in a J2735 frame with `frame`). A missing least end is `t`, the most cautious. Raises CodeError."""
+def write_spat(
+    intersection: int, revision: int, t: int, groups: tuple[Group, ...], *, region: int | None = None, frame: bool = False, station: int | None = None
+) -> bytes:
+    """Return a SPAT in UPER: bare, in a J2735 frame, or as the SPATEM of a `station`. Raises CodeError.
+
+    `revision` is the wire's (0 .. 127); a missing least end is `t`, the most cautious.
+    """
     if len(groups) > 255 or not groups:
         raise refuse("SPAT", "SPAT", "groups", len(groups), "a SPAT holds 1 .. 255 movements", "split the intersection")
     minute, ms = minute_of_year(t)
     number = {"id": intersection} if region is None else {"region": region, "id": intersection}
     row = {"id": number, "revision": revision % 128, "status": (0, 16), "moy": minute, "timeStamp": ms, "states": [_movement(g, t) for g in groups]}
-    body = encode("SPAT", {"intersections": [row]})
+    tree = {"intersections": [row]}
+    if station is not None:
+        return write_pdu("SPATEM", tree, station)
+    body = encode("SPAT", tree)
     return framed("SPAT", body) if frame else body
 
 
@@ -147,4 +175,4 @@ def _movement(group: Group, t: int) -> dict[str, Any]:
     return {"signalGroup": group.group, "state-time-speed": [{"eventState": WRITTEN[SignalState(group.state)], "timing": timing}]}
 
 
-__all__ = ["CodeError", "Spat", "mark_of", "minute_of_year", "read_spat", "time_of", "write_spat"]
+__all__ = ["CodeError", "Spat", "as_signal", "mark_of", "minute_of_year", "read_spat", "time_of", "write_spat"]

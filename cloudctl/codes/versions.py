@@ -1,6 +1,6 @@
 """Revisions of codes in time: which one is in force, which one is announced, and what differs between two."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -75,8 +75,8 @@ def _text(value: Any) -> str:
 
 
 def wire_revision(code: IntersectionCode) -> int:
-    """Return the revision as MAP and SPAT carry it: modulo 128."""
-    return code.revision % WIRE_REVISIONS
+    """Return the revision as MAP and SPAT carry it: counted from 0, modulo 128."""
+    return (code.revision - 1) % WIRE_REVISIONS
 
 
 class Versions:
@@ -87,7 +87,7 @@ class Versions:
 
     def add(self, code: IntersectionCode) -> None:
         """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in time."""
-        known = self._of.setdefault(code.id, [])
+        known = list(self._of.get(code.id, ()))
         for other in known:
             if other.revision == code.revision:
                 if content_hash(other) != content_hash(code):
@@ -110,8 +110,11 @@ class Versions:
                     f"every higher (revision {other.revision} begins at {other.valid_from})",
                     "correct valid_from or revision",
                 )
-        known.append(code)
-        known.sort(key=lambda item: item.revision)
+        self._of[code.id] = sorted([*known, code], key=lambda item: item.revision)
+
+    def knows(self, code: IntersectionCode) -> bool:
+        """Return whether the very code is known."""
+        return any(other == code for other in self._of.get(code.id, ()))
 
     def current(self, name: str, t: int) -> IntersectionCode | None:
         """Return the revision in force at `t`; None when there is none."""
@@ -124,16 +127,21 @@ class Versions:
         """Return the next revision that begins after `t`; None when none is announced."""
         return next((code for code in self._of.get(name, ()) if _start(code) > t), None)
 
+    def first(self, name: str) -> IntersectionCode:
+        """Return the earliest revision of a known intersection."""
+        return self._of[name][0]
+
+    def change_of(self, name: str, t: int) -> int | None:
+        """Return when the revision in force at `t` is replaced or ends; None when that is not known."""
+        return self._next(self._of.get(name, ()), t)
+
     def next_change(self, t: int) -> int | None:
         """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to change."""
-        times = [
-            at
-            for codes in self._of.values()
-            for code in codes
-            for at in (code.valid_from, code.valid_to)
-            if at is not None and at > t
-        ]
-        return min(times, default=None)
+        return self._next((code for codes in self._of.values() for code in codes), t)
+
+    @staticmethod
+    def _next(codes: Iterable[IntersectionCode], t: int) -> int | None:
+        return min((at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None)
 
     def ids(self) -> list[str]:
         """Return the intersections known, sorted."""

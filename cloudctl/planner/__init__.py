@@ -26,6 +26,8 @@ def gate(world: World) -> tuple[str | None, str | None]:
             f"signal states refer to code revision {world.signals.revision}, "
             f"the code in force is revision {world.code.code.revision}"
         )
+    elif world.signal_trouble:
+        signal = f"signal states are not to be trusted: {world.signal_trouble}"
     if world.perception_age > PERCEPTION_AGE:
         perception = (
             f"perception is {world.perception_age / 1e9:.1f} s old; at most {PERCEPTION_AGE / 1e9:.1f} s is used"

@@ -39,6 +39,10 @@ class Discipline:
         self._count = 0
         self._refresh = refresh
 
+    def forget(self) -> None:
+        """Forget what was said: it rests on a digital code that is no longer in force."""
+        self._sent.clear()
+
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
         out = []

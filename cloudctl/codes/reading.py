@@ -1,0 +1,130 @@
+"""Which format a file is of, by its content, and its import. A file that is no map of a place is refused with what to do instead."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .build import NO_ADM
+from .canon import from_compact, parse
+from .findings import CodeError, refuse
+from .model import Point
+from .report import Imported
+from .validate import check_code
+
+FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex or JSON), MAP of YD/T 3709 (JSON), or a digital code (JSON, GeoJSON, compact)"
+COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+HEX = re.compile(rb"[0-9A-Fa-f\s]+")
+ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
+
+
+def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None) -> Imported:
+    """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place. Raises CodeError."""
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as error:
+            raise _unknown(name, data, f"is broken gzip ({error})", "copy the file again") from None
+    head = data.lstrip()[:4096]
+    if head[:1] == b"<":
+        return _xml(data, name, adm, zero)
+    if head[:1] == b"{":
+        return _json(data, name, adm or NO_ADM)
+    if data[:2] == b"C1":
+        return Imported([check_code(from_compact(data), name)], name, ())
+    return _message(data, name, adm or NO_ADM)
+
+
+def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Imported:
+    from .lanelet2 import import_lanelet2
+    from .opendrive import import_opendrive
+    from .sumo import import_sumo
+
+    found = ROOT.search(COMMENT.sub(b"", data[:65536]))
+    root = found[1].decode() if found else ""
+    if root == "net":
+        return import_sumo(Path(name), adm=adm)
+    if root == "osm":
+        return import_lanelet2(data, adm=adm or NO_ADM, zero=zero)
+    if root == "OpenDRIVE":
+        return import_opendrive(data, adm=adm or NO_ADM, zero=zero)
+    if root:
+        raise _unknown(name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with")
+    raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
+
+
+def _json(data: bytes, name: str, adm: str) -> Imported:
+    try:
+        tree: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
+    inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
+    if "ref_lat_e7" in tree:
+        return Imported([check_code(parse(data, name), name)], name, ())
+    if tree.get("type") == "FeatureCollection":
+        from .geojson import read_geojson
+
+        return Imported([check_code(read_geojson(data), name)], name, ())
+    if "nodes" in tree or "mapFrame" in tree:
+        from .ydt import import_ydt
+
+        return import_ydt(tree, adm=adm)
+    if "intersections" in inner and "laneSet" in _first(inner["intersections"]):
+        from .j2735 import import_map
+
+        return import_map(inner, adm=adm)
+    raise _unknown(name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code")
+
+
+def _what_text(data: bytes) -> tuple[str, str]:
+    """Return what a text is, and what to give instead."""
+    if b"```json" in data:
+        return "is a page with JSON in it, not the JSON itself", "give what stands between ```json and ```, without comments"
+    if data.lstrip()[:1] == b"[":
+        return "is a JSON list: records, not a map", f"give one of: {FORMATS}"
+    first = data.split(b"\n", 1)[0]
+    if b'{"' in first:
+        return "is a table with a JSON message in each line, not one message", "give the JSON of one MAP line, from its first { on"
+    if first.count(b",") > 1:
+        return "is a table (CSV): records, not a map", f"give one of: {FORMATS}"
+    return f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one"
+
+
+def _first(found: Any) -> dict[str, Any]:
+    """Return the first intersection, in either way of writing."""
+    listed = next(iter(found.values()), []) if isinstance(found, dict) else found
+    return listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+
+
+def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
+    if any(key in inner for key in ("intersectionStateList", "states", "spatFrame", "intersections")) or tree.get("messageType") == "SPAT":
+        return "is a SPAT: states of signals, not a place"
+    if '"hex"' in str(tree)[:4000].replace("'", '"'):
+        return "is a list of UPER frames as text, not one message"
+    if "coreData" in inner or "bsmFrame" in tree:
+        return "is a BSM: the state of a vehicle, not a place"
+    return f"is JSON without a map; known: {FORMATS}"
+
+
+def _message(data: bytes, name: str, adm: str) -> Imported:
+    from .j2735 import import_map
+    from .uper import FRAMES, frame_id
+
+    number = frame_id(data)
+    if number is not None and number != 18:
+        raise _unknown(name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection")
+    if number is None and not HEX.fullmatch(data) and b"\0" not in data[:4096]:
+        raise _unknown(name, data, *_what_text(data))
+    try:
+        return import_map(data, adm=adm)
+    except CodeError as error:
+        if "pycrate" in str(error) or number == 18:
+            raise
+        raise _unknown(name, data, f"is none of the known formats: {FORMATS}", "give one of these, or convert to one") from None
+
+
+def _unknown(name: str, data: bytes, rule: str, remedy: str) -> CodeError:
+    return refuse(name, "file", "content", f"{len(data)} bytes, beginning {data[:24]!r}", rule, remedy)
+
+

@@ -1,0 +1,58 @@
+"""One intersection as the engine holds it: its code, tracker, signals, vehicles, and memory of what it said."""
+
+from dataclasses import dataclass, field
+from math import cos, sin
+
+import numpy as np
+
+from . import planner, world
+from .codes import CompiledCode
+from .codes.quality import SignalQuality
+from .fusion import Fusion
+from .schema import Hazard, ObjectClass, VehicleState
+
+NEVER = 2**62  # ns
+CLASS_OF_KIND = {
+    "bus": ObjectClass.BUS,
+    "truck": ObjectClass.TRUCK,
+    "bicycle": ObjectClass.BICYCLE,
+    "pedestrian": ObjectClass.PEDESTRIAN,
+}
+
+
+@dataclass
+class Place:
+    """The whole state of one intersection."""
+
+    code: CompiledCode
+    fusion: Fusion
+    discipline: planner.Discipline
+    signals: world.Signals
+    gateways: tuple[str, ...]
+    groups: dict[int, int]
+    quality: SignalQuality
+    said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
+    reports: dict[int, world.Report] = field(default_factory=dict)
+    hazards: dict[str, Hazard] = field(default_factory=dict)
+    t_sensor: int = 0
+    t_rx: int = 0
+    heard: int = 0
+    planned: int = 0
+    fresh: bool = False
+    waiting: bool = False  # in the heap of plans to come
+    in_force: bool = True  # whether a revision of the code is; else nothing is said
+    until: int = NEVER  # when that changes: nothing said before is valid beyond
+    latest: world.World | None = None
+
+    def renew(self, fresh: "Place") -> None:
+        """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
+        self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
+        self.latest = None
+        self.discipline.forget()
+
+
+def detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:
+    """Return what a vehicle says of itself, at x, y m of the place, as a row of DETECTION."""
+    vx, vy, var = state.speed * cos(state.heading), state.speed * sin(state.heading), state.accuracy**2
+    kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
+    return (x, y, vx, vy, state.heading, state.length, state.width, np.nan, var, var, 0.0, 1.0, handle, handle, kind)

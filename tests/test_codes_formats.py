@@ -1,0 +1,265 @@
+"""Other maps: each comes in by its content or is refused with what to do, and what goes out comes back the same."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cloudctl import codes, maps
+from cloudctl.__main__ import main
+from cloudctl.codes.geojson import read_geojson, write_geojson
+from cloudctl.codes.lanelet2 import import_lanelet2
+from cloudctl.codes.reading import read_any
+from cloudctl.codes.ydt import import_ydt
+from cloudctl.codes.ydt_export import map_losses, write_ydt_map
+from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
+from cloudctl.schema import Group, SignalState
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+GOOD = codes.load(maps.path("intersection.json"))
+
+
+def sample(name: str) -> bytes:
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there: recorded maps are not part of the project")
+    return path.read_bytes()
+
+
+def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
+    return [finding for finding in codes.validate(code) if finding.severity == "error"]
+
+
+# --- every sample comes in, or is refused with what to do ---
+
+COMES_IN = {"sind/tianjin/map.osm": (1, 20, 28, 10, 4), "sind/chongqing/map.osm": (1, 20, 16, 12, 4), "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0)}
+REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "is text of none of",
+           "messages/ntcip1202_tscbm.txt": "none of", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
+           "messages/j2735_uper_hex.json": "UPER frames as text", "messages/conflictmonitor/MAP_MinData.csv": "in each line", "messages/openv2x_yizhuang_map.md": "a page with JSON"}
+
+
+@pytest.mark.parametrize("name", COMES_IN)
+def test_a_real_map_comes_in(name: str) -> None:
+    found = read_any(sample(name), str(DATA / name))
+    assert [errors(code) for code in found] == [[] for _ in found]
+    code = found[0]
+    assert found.losses or name.endswith(".net.xml")
+    assert (len(found), len(code.stop_lines), len(code.crosswalks)) == (COMES_IN[name][0], *COMES_IN[name][3:])
+    if "sind" in name:
+        assert (len(code.lanes), len(code.connections), len(code.signal_groups)) == (*COMES_IN[name][1:3], 4)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_map_is_refused_with_what_to_do(name: str) -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    with pytest.raises(codes.CodeError) as caught:
+        read_any(sample(name), str(DATA / name))
+    assert REFUSED[name] in str(caught.value)
+    assert caught.value.findings[0].remedy
+
+
+def test_every_message_is_a_map_or_is_named() -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    for kind, rows in json.loads(sample("messages/j2735_uper_hex.json")).items():
+        for row in rows:
+            if kind == "MAP":
+                assert all(errors(code) == [] for code in read_any(row["hex"].encode(), "message"))
+            else:
+                with pytest.raises(codes.CodeError, match="not a MAP"):
+                    read_any(row["hex"].encode(), "message")
+
+
+def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
+    """Each file as it lies there, whatever it is: map, trips, tracks, pictures of pages."""
+    pytest.importorskip("pycrate_asn1dir")
+    sample("README.md")
+    came, refused = [], []
+    for path in sorted(p for p in DATA.rglob("*") if p.is_file()):
+        try:
+            found = read_any(path.read_bytes(), str(path))
+        except codes.CodeError as error:
+            (finding,) = error.findings
+            assert all((finding.field, finding.rule, finding.remedy)), path
+            refused.append(path.name)
+        else:
+            assert [errors(code) for code in found] == [[] for _ in found], path
+            came.append((path.parent.name, path.name, len(found)))
+    assert came == [("cologne1", "cologne1.net.xml", 1), ("cologne3", "cologne3.net.xml", 3), ("chongqing", "map.osm", 1), ("tianjin", "map.osm", 1)]
+    assert len(refused) >= 30
+
+
+def test_the_map_of_a_beijing_intersection_comes_in() -> None:
+    text = sample("messages/openv2x_yizhuang_map.md").decode()
+    data = re.sub(r"//[^\n]*", "", text.split("```json")[1].split("```")[0])
+    (code,) = found = read_any(data.encode(), "map.json")
+    assert errors(code) == []
+    assert (len(code.connections), len(code.stop_lines), len(code.signal_groups)) == (14, 8, 12)
+    assert {c.turn for c in code.connections} == {"straight", "left", "right"}
+    assert any("10/12" in loss.detail and loss.what == "guessed" for loss in found.losses)
+    assert codes.model.Alias("ydt3709", "10/19") in code.alias
+
+
+def test_a_swapped_bound_is_repaired_and_told() -> None:
+    found = import_lanelet2(sample("sind/chongqing/map.osm"), adm="500000", zero=(295600000, 1065500000))
+    assert [loss.entity for loss in found.losses if loss.what == "repaired"] == ["lanelet R2In3"]
+    assert abs(found[0].ref_lat_e7 - 295600000) < 10_000
+    assert not any("laid at" in loss.detail for loss in found.losses)
+
+
+@pytest.mark.parametrize("data", [b"", b"<osm/>", b"<osm><node id='1' lat='1' lon='1'/></osm>", b"<osm", b"<net", b"<kml/>", b"{}", b"{", b"\x1f\x8bxx", b"C1x",
+                                  b'{"nodes": 3}', b'{"nodes": [{"id": {"id": 1}}]}', b'{"payload": 3}', b'{"intersections": []}', b'{"type":"FeatureCollection","features":[]}'])
+def test_what_cannot_be_read_is_refused_in_words(data: bytes) -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    with pytest.raises(codes.CodeError) as caught:
+        read_any(data, "file")
+    assert caught.value.findings[0].rule
+    assert caught.value.findings[0].remedy
+
+
+# --- there and back ---
+
+
+def placed(code: codes.IntersectionCode) -> dict:
+    """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their lanes."""
+    roles = {link.id: link.role for link in code.links}
+    lanes = {lane.id: (roles[lane.link], lane.use, lane.points, lane.width_cm, lane.speed, lane.revocable) for lane in code.lanes if roles[lane.link] != "upstream"}
+    return {"lanes": sorted(lanes.values()), "crosswalks": sorted((w.axis, w.width_cm, w.group) for w in code.crosswalks),
+            "movements": sorted((lanes[c.from_lane][2], lanes[c.to_lane][2], c.turn, c.group) for c in code.connections if c.inner), "ref": (code.ref_lat_e7, code.ref_lon_e7)}
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["intersection.json", "corridor-1.json", "corridor-4.json"]))
+def test_a_map_of_yd_t_3709_goes_out_and_comes_back_the_same(seed: int, name: str) -> None:
+    code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
+    groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
+    lanes = tuple(replace(lane, width_cm=int(rng.integers(200, 500)), speed=round(int(rng.integers(100, 1100)) * 0.02, 2),
+                          use=lane.use if lane.use == "pedestrian" else str(rng.choice(["vehicle", "bus", "bike"]))) for lane in code.lanes)
+    code = replace(code, lanes=lanes, connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections))
+    sent = write_ydt_map(code, 19, region=10)
+    (back,) = import_ydt(json.loads(sent))
+    there, here = placed(code), placed(back)
+    for key in ("crosswalks", "movements", "lanes", "ref"):
+        assert near(there[key], here[key]), key
+    again = import_ydt(json.loads(write_ydt_map(back, 19, region=10)))[0]
+    assert placed(again) == here
+
+
+def near(a, b) -> bool:
+    """Return whether two values are the same but for 2e-7 degree (2 cm) in coordinates: stop lines stand on whole centimetres."""
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(near, a, b))
+    return abs(a - b) <= 2 if isinstance(a, int) and not isinstance(a, bool) else a == b
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_geojson_and_the_compact_form_come_back_exactly(data: st.DataObject) -> None:
+    move = data.draw(st.integers(-1000, 1000))
+    code = replace(GOOD, name=data.draw(st.text(max_size=20)), revision=data.draw(st.integers(1, 2**31)),
+                   lanes=tuple(replace(lane, points=tuple((a + move, b - move) for a, b in lane.points), speed=data.draw(st.floats(0, 60))) for lane in GOOD.lanes))
+    assert read_geojson(write_geojson(code)) == code
+    assert codes.from_compact(codes.compact(code)) == code
+
+
+@pytest.mark.parametrize("path", sorted(Path(maps.path("intersection.json")).parent.glob("*.json")), ids=lambda path: path.stem)
+def test_the_compact_form_of_a_shipped_code_is_small(path: Path) -> None:
+    assert len(codes.compact(codes.load(path))) <= 8 * 1024
+
+
+def test_geojson_has_degrees_and_city_codes() -> None:
+    tree = json.loads(write_geojson(GOOD))
+    lane = next(f for f in tree["features"] if f["properties"]["entity"] == "lanes")
+    assert lane["id"].startswith("UST1.110115403.IX.")
+    assert np.allclose(lane["geometry"]["coordinates"][0], [116.508, 39.7955], atol=0.02)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda c: replace(c, lanes=(replace(c.lanes[0], points=tuple((397955000, 1165080000 + 10 * k) for k in range(40))), *c.lanes[1:])), "2 .. 31 points"),
+    (lambda c: replace(c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 60))), "8 connections"),
+    (lambda c: replace(c, crosswalks=c.crosswalks * 20), "32 lanes"), (lambda c: replace(c, name="x" * 80), "63 characters"),
+    (lambda c: replace(c, lanes=c.lanes + tuple(replace(c.lanes[0], id=f"L{k}", number=k) for k in range(100, 140))), "32 lanes")])
+def test_what_does_not_fit_is_named_never_cut(change, says: str) -> None:
+    with pytest.raises(codes.CodeError, match=says):
+        write_ydt_map(change(GOOD), 300)
+
+
+def test_what_the_map_cannot_carry_is_told() -> None:
+    assert {f.field for f in map_losses(GOOD)} >= {"conflicts", "plans", "nodes.alias"}
+
+
+# --- the commands ---
+
+
+def test_the_commands(tmp_path: Path, capsys) -> None:
+    code = tmp_path / "code.json"
+    code.write_bytes(codes.dump(GOOD))
+    for to, *more in (("geojson",), ("compact",), ("ydt3709", "--id", "19", "--region", "10")):
+        assert main(["codes", "export", str(code), "--to", to, *more]) == 0
+    for number, name in enumerate(("code.geojson", "code.cc", "code.ydt.json")):
+        assert main(["codes", "import", str(tmp_path / name), "--out", str(tmp_path / str(number))]) == 0
+        assert json.loads((tmp_path / str(number) / "losses.jsonl").read_text().splitlines()[0])["codes"]
+    assert codes.load(tmp_path / "0" / "0.json") == codes.load(tmp_path / "1" / "0.json") == GOOD
+    code.write_bytes(codes.dump(replace(GOOD, revision=2, name="other")))
+    assert main(["codes", "diff", str(tmp_path / "0" / "0.json"), str(code)]) == 1
+    assert "code.revision: 1 -> 2" in capsys.readouterr().out
+    assert main(["codes", "diff", str(code), str(code)]) == 0
+    capsys.readouterr()
+    assert main(["codes", "schema"]) == 0
+    assert "IntersectionCode" in json.loads(capsys.readouterr().out)["$defs"]
+    assert main(["codes", "export", str(code), "--to", "ydt3709"]) == 2
+    assert "--id" in capsys.readouterr().err
+
+
+def test_the_code_that_the_manual_explains_is_a_good_one() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "codes.md").read_text()
+    code = codes.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1].encode())
+    assert codes.validate(code) == []
+    assert (len(code.connections), len(code.conflicts), len(code.plans), len(code.rules)) == (2, 1, 1, 4)
+
+
+# --- SPAT of YD/T 3709 ---
+
+SECOND = 10**9
+STATES = [s for s in SignalState if s not in (SignalState.YELLOW_PROTECTED, SignalState.PRE_MOVEMENT)]
+tenths = st.integers(1, 35_999)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 255), st.sampled_from(STATES), st.none() | tenths, st.none() | tenths, tenths, st.none() | st.integers(0, 200), st.none() | tenths),
+                min_size=1, max_size=16, unique_by=lambda row: row[0]), st.integers(1_735_689_600_0, 1_767_225_599_9))
+def test_a_spat_of_yd_t_3709_goes_out_and_comes_back(found: list[tuple], when: int) -> None:
+    t = when * SECOND // 10
+    groups = tuple(Group(g, s, *(None if v is None else t + v * SECOND // 10 for v in (low, high, likely)), None if share is None else share / 200,
+                         None if green is None else t + green * SECOND // 10, None if green is None or green > 35_000 else 5 * SECOND)
+                   for g, s, low, high, likely, share, green in found)
+    (back,) = read_ydt_spat(write_ydt_spat(19, t, groups, region=10), t + SECOND)
+    assert (back.intersection, back.t, back.doubts) == ("10/19", t, ())
+    assert back.groups == groups
+
+
+def test_a_spat_as_converters_write_it_in_both_kinds_of_timing() -> None:
+    t = 1_748_764_798_400_000_000
+    text = """{"intersections": {"IntersectionState": {"intersectionId": {"region": "10", "id": "19"}, "status": "0010000000000000", "moy": "217919", "timeStamp": "58400", "phases": {"Phase": [
+      {"id": "6", "phaseStates": {"PhaseState": [{"light": {"red": null}, "timing": {"counting": {"startTime": "0", "likelyEndTime": "50"}}},
+        {"light": {"protected-green": null}, "timing": {"counting": {"startTime": "50", "likelyEndTime": "250"}}}]}},
+      {"id": "7", "phaseStates": {"PhaseState": {"light": "6", "timing": {"utcTiming": {"startUTCTime": "35900", "likelyEndUTCTime": "34", "timeConfidence": "100"}}}}}]}}}}"""
+    (spat,) = read_ydt_spat(text.encode(), t + SECOND)
+    assert (spat.t, spat.doubts) == (t, ("failureFlash",))
+    assert spat.groups == (Group(6, SignalState.RED, None, None, t + 5 * SECOND, None, t + 5 * SECOND, 20 * SECOND),
+                           Group(7, SignalState.GREEN_PROTECTED, None, None, t + 5 * SECOND, 0.5))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"intersections": [{}]}', b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light": "blue"}]}]}]}'])
+def test_what_is_no_spat_is_refused(data: bytes) -> None:
+    with pytest.raises(codes.CodeError, match="YD/T"):
+        read_ydt_spat(data, 0)
+
+
+def test_too_many_phases_are_named() -> None:
+    with pytest.raises(codes.CodeError, match="16 phases"):
+        write_ydt_spat(19, 0, tuple(Group(k, SignalState.RED) for k in range(1, 18)))

@@ -1,0 +1,211 @@
+"""Signal quality while running: each fault is one event of the right check, and advice is withheld with the reason."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from bench.scene import Scene
+from cloudctl import codes, maps
+from cloudctl.codes.quality import CHECKS, SignalQuality
+from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "messages" / "conflictmonitor"
+MS, SECOND = 10**6, 10**9
+T = 1_767_225_600 * SECOND
+GOOD = codes.load(maps.path("intersection.json"))
+S = SignalState
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Signal).decode
+
+
+def node(code: codes.IntersectionCode) -> Engine:
+    return Engine([code], EngineConfig({"g": {"r": code.id}}))
+
+
+def send(engine: Engine, t_rx: int, t: int, groups: tuple[Group, ...], *, seq: int, revision: int) -> Output:
+    (name,) = engine.places
+    return engine.step(t_rx, [Datum("signal", "g", encode(Signal(VERSION, "r", name, revision, seq, t, groups)))])
+
+
+def run(code: codes.IntersectionCode, messages: Iterator[tuple[int, int, tuple[Group, ...], int]]) -> list[str]:
+    """Return the checks that begin, message by message, each (t_rx, t, groups, revision)."""
+    engine, found = node(code), []
+    for seq, (t_rx, t, groups, revision) in enumerate(messages):
+        found += [fault.check for fault in send(engine, t_rx, t, groups, seq=seq, revision=revision).faults]
+    counted = engine.metrics.by_source("signal.")
+    assert sum(n for by in counted.values() for n in by.values()) == len(found)
+    return found
+
+
+# --- recorded sequences, each made to trip one check or none ---
+
+NAMES = {
+    "ApproachAndStopAtLine.csv": set(), "SPAT_MinData.csv": set(), "SPAT_MinData-valid.csv": set(), "SignalGroupAlignment-aligned.csv": set(),
+    "SPAT_TimeChangeDetails.csv": {"end_order"}, "Script-SignalStateConflict-Protected.csv": {"conflict"},
+    "ProcessedSpat_Revisions.csv": {"revision"}, "TimestampDelta-ProcessedSpats.csv": {"age"}}
+STATE = {"PROTECTED_MOVEMENT_ALLOWED": S.GREEN_PROTECTED, "STOP_AND_REMAIN": S.RED, "PROTECTED_CLEARANCE": S.YELLOW_PROTECTED}
+MAP_WITH = "Script-SignalStateConflict-Protected.csv"
+
+
+def rows(name: str) -> list[tuple[str, int, dict]]:
+    if not DATA.exists():
+        pytest.skip(f"{DATA} is not there: recorded messages are not part of the project")
+    out = []
+    for line in (DATA / name).read_text().splitlines():
+        if "{" in line:
+            head, body = line[: line.index("{")], re.sub(r'(?<!")@([\w.\-]+)@(?!")', r'"@\1@"', line[line.index("{"):])
+            out.append((head.split(",")[0], int(head.split(",")[1]), json.loads(body)))
+    return out
+
+
+def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
+    """Yield a recording as a gateway sends it: placeholders filled in, end times of the hour of T, the revision of the code."""
+    for kind, ms, body in rows(name):
+        t = T + ms * MS
+        if kind == "SPAT":
+            for found in body["payload"]["data"]["intersectionStateList"]["intersectionStatelist"]:
+                yield t, t, tuple(_group(move) for move in found["states"]["movementList"]), code.revision
+        elif kind.startswith("Processed"):
+            stamp = re.search(r"MILLIS_(-?\d+)", body["utcTimeStamp"])
+            at = t + int(stamp[1]) * MS if stamp else t
+            fixed = not name.startswith("ProcessedSpat_Rev")
+            yield t, at, tuple(_processed(move) for move in body["states"]), code.revision if fixed else body["revision"]
+
+
+def _group(move: dict) -> Group:
+    event = move["state_time_speed"]["movementEventList"][0]
+    low, high = (None if (mark := event["timing"][key]) is None else T + mark * 100 * MS for key in ("minEndTime", "maxEndTime"))
+    return Group(move["signalGroup"], STATE[event["eventState"]], low, high)
+
+
+def _processed(move: dict) -> Group:
+    event = move["stateTimeSpeed"][0]
+    ends = [event["timing"].get(key) for key in ("minEndTime", "maxEndTime")]
+    low, high = (T + round(float(re.search(r"-?[\d.]+", end)[0]) * 10) * 100 * MS if end else None for end in ends)
+    return Group(move["signalGroup"], STATE[event["eventState"]], low, high)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: str) -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    from cloudctl.codes.j2735 import import_map
+
+    trees = [json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1")) for kind, _, body in rows(MAP_WITH) if kind == "MAP"]
+    (code,) = import_map(trees[0])
+    if "SPAT_MinData" in name:  # one message of the conflict's recording, without its MAP: what conflicts is not known then
+        assert set(run(code, messages(name, code))) == {"conflict"}
+    if not any(kind == "MAP" for kind, _, _ in rows(name)):
+        code = replace(code, conflicts=())
+    if name.startswith("ProcessedSpat_Rev"):
+        code = replace(code, revision=115)
+    assert set(run(code, messages(name, code))) == NAMES[name]
+
+
+# --- generated sequences ---
+
+RED = Group(1, S.RED, T + 20 * SECOND, T + 20 * SECOND)
+GREEN = Group(1, S.GREEN_PROTECTED, T + 20 * SECOND, T + 40 * SECOND)
+YELLOW = Group(1, S.YELLOW_PROTECTED, T + 23 * SECOND, T + 23 * SECOND)
+DRIVEN = [g.id for g in GOOD.signal_groups if g.kind == "vehicle"]
+
+
+def at(hz: float, groups: list[tuple[Group, ...]], revision: int = 1, late_ms: int = 5) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
+    for k, found in enumerate(groups):
+        t = T + round(k * SECOND / hz)
+        yield t + late_ms * MS, t, found, revision
+
+
+def of(group: Group, number: int = DRIVEN[0], **changes: object) -> tuple[Group, ...]:
+    return (replace(group, group=number, **changes),)
+
+
+def foes() -> tuple[int, int]:
+    quality = SignalQuality(GOOD)
+    return next((a, b) for a, others in sorted(quality._foes.items()) for b in sorted(others))
+
+
+CASES = {
+    "good": ([of(RED)] * 5 + [of(GREEN)] * 5 + [of(YELLOW)] * 5 + [of(RED)] * 5, 10, 1, 5, set()),
+    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}), "fast": ([of(RED)] * 500, 40, 1, 5, {"rate"}),
+    "stale": ([of(RED)] * 5, 10, 1, 700, {"age"}), "early": ([of(RED)] * 5, 10, 1, -300, {"age"}),
+    "no yellow": ([of(GREEN)] * 3 + [of(RED)] * 3, 10, 1, 5, {"phase_order"}), "yellow first": ([of(RED)] * 3 + [of(YELLOW)] * 3, 10, 1, 5, {"phase_order"}),
+    "end order": ([of(GREEN, min_end=T + 9 * SECOND, max_end=T + 8 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
+    "likely": ([of(GREEN, likely_end=T + 50 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
+    "countdown": ([of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3, 10, 1, 5, {"countdown"}),
+    "extended": ([of(GREEN, min_end=T + (20 + k // 10) * SECOND) for k in range(30)], 10, 1, 5, set()),
+    "revision": ([of(RED)] * 3, 10, 7, 5, {"revision"}),
+    "conflict": ([(*of(GREEN, foes()[0]), *of(GREEN, foes()[1]))] * 3, 10, 1, 5, {"conflict"}),
+    "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set())}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_made_sequence_trips_its_check_and_no_other(case: str) -> None:
+    groups, hz, revision, late, want = CASES[case]
+    found = run(GOOD, at(hz, groups, revision, late))
+    assert set(found) == want
+    assert len(found) == len(want), "a fault is one event until it is over"
+
+
+def test_every_check_is_tripped_by_some_sequence() -> None:
+    assert set().union(*(case[4] for case in CASES.values())) == set(CHECKS)
+
+
+def test_the_plan_of_the_code_is_in_order() -> None:
+    plan, t, found = GOOD.plans[0], T, []
+    for phase in [*plan.phases, *plan.phases[:2]]:
+        shown = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "Y": S.YELLOW_PROTECTED, "y": S.GREEN_FLASH}
+        groups = tuple(Group(g.id, shown[letter]) for g, letter in zip(GOOD.signal_groups, phase.shows, strict=True))
+        for _ in range(0, phase.ms, 500):
+            found.append((t, t, groups, 1))
+            t += 500 * MS
+    assert run(GOOD, iter(found)) == []
+
+
+def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() -> None:
+    states = [Group(GOOD.signal_groups[2].id, s) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)]
+    sequence = [(T + k * 100 * MS, T + k * 100 * MS, (group,), 1) for k, group in enumerate(states)]
+    phases = tuple(replace(GOOD.plans[0].phases[0], shows=GOOD.plans[0].phases[0].shows[:2] + letter + GOOD.plans[0].phases[0].shows[3:]) for letter in "GYG")
+    odd = replace(GOOD, plans=(replace(GOOD.plans[0], phases=phases),))
+    assert run(GOOD, iter(sequence)) == ["phase_order"]
+    assert run(odd, iter(sequence)) == []
+
+
+def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
+    engine = node(GOOD)
+    quality = engine.places[GOOD.id].quality
+    for seq, (t_rx, t, groups, revision) in enumerate(at(10, CASES["no yellow"][0])):
+        send(engine, t_rx, t, groups, seq=seq, revision=revision)
+    why = quality.trouble(T + SECOND)
+    assert why is not None
+    assert "GREEN_PROTECTED then RED" in why
+    assert quality.trouble(T + 4 * SECOND) is None
+
+
+def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
+    """Two groups that conflict both show protected green, over the whole run: no speed advice, and the reason in words."""
+    code = scene.code.code
+    engine = Engine([code], EngineConfig({"g": {f"r{k}": code.id for k in range(3)}}))
+    a, b = foes()
+    said = []
+    for t, batch in scene.run(4.0):
+        ends = t // (100 * MS) * 100 * MS + 9 * SECOND
+        groups = tuple(Group(g.id, S.GREEN_PROTECTED if g.id in (a, b) else S.RED, ends, ends, ends, 1.0) for g in code.signal_groups)
+        wrong = [d._replace(body=encode(msgspec.structs.replace(decode(d.body), groups=groups))) if d.kind == "signal" else d for d in batch]
+        said += engine.step(t, wrong).advisories
+    assert {a.kind for a in said} >= {"degraded"}
+    assert not any(a.kind == "glosa" for a in said)
+    assert any("conflict" in a.reason and "not to be trusted" in a.reason for a in said)
+    assert engine.metrics.total("signal.conflict") == 1
+
+
+def test_a_fault_says_field_value_rule_and_remedy() -> None:
+    engine = node(GOOD)
+    (fault,) = send(engine, T, T, of(RED), seq=1, revision=9).faults
+    assert str(fault) == (f"{GOOD.id}: signal revision: revision = 9: the code in force is revision 1. "
+                          "fetch the code in force, and send the revision that the states refer to")
