@@ -217,7 +217,9 @@ def _warnings_parser(commands: Any) -> None:
     )
     bench.formatter_class, bench.epilog = argparse.RawDescriptionHelpFormatter, WARNINGS
     bench.add_argument(
-        "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
+        "--scenario",
+        default="braunschweig",
+        help="braunschweig, corridor, drt (Berlin), or a .sumocfg (default braunschweig)",
     )
     bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
     bench.add_argument("--seeds", default="11..14", help="seeds of which figures are shown (default 11..14)")

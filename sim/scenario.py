@@ -4,7 +4,7 @@ import gzip
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -96,6 +96,14 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
 def braunschweig(say: Callable[[str], None] = lambda _: None) -> Scenario:
     """Return the real Braunschweig intersection that ships in SUMO's wheel: cars, bicycles and pedestrians as recorded."""
     return load(Path(str(files("sumo") / "tools" / "game" / "fokr_bs_demo.sumocfg")), "braunschweig", say)
+
+
+def drt(folder: Path, say: Callable[[str], None] = lambda _: None) -> Scenario:
+    """Return the part of Berlin that ships in SUMO's wheel for its demand-responsive game, with demand written into `folder`."""
+    from .city import write
+
+    scenario = load(write(folder, Path(str(files("sumo") / "tools" / "game" / "DRT" / "osm.net.xml"))), "drt", say)
+    return replace(scenario, extra=("--ignore-route-errors", "--ignore-junction-blocker", "10"))
 
 
 def corridor(folder: Path, say: Callable[[str], None] = lambda _: None, flow: float = 1.0) -> Scenario:

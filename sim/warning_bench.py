@@ -14,7 +14,7 @@ import msgspec
 from ..clock import SECOND, stopwatch
 from . import pool, warning_plot, warning_run, warning_score
 from .run import Setup
-from .scenario import Scenario, braunschweig, corridor, load
+from .scenario import Scenario, braunschweig, corridor, drt, load
 from .show import table
 from .ssm import Conflict
 from .study import numbers
@@ -22,7 +22,7 @@ from .study_run import digest
 from .warning_run import Heard
 from .warning_score import MATCHES, Run
 
-MEASURES = ("warning_run", "dangers", "ssm", "encounters", "trails", "net")
+MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net")
 HEADER = (
     *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "of serious", "of visible"),
     *("lead s", "false / veh-h", "of them slowed"),
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> None:
 
 def scenario_of(name: str, folder: Path) -> Scenario:
     """Return a scenario by its name or file."""
-    if name == "corridor":
-        return corridor(folder / "input")
+    if name in ("corridor", "drt"):
+        return (corridor if name == "corridor" else drt)(folder / "input")
     return braunschweig() if name == "braunschweig" else load(Path(name))
 
 

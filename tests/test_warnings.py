@@ -1,15 +1,18 @@
 """The warning bench: TTC and PET worked by hand, SSM logs, what makes a warning right, and a tiny run of it."""
 
+import gzip
 import json
 import math
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import encounters, ssm, warning_score
+from cloudctl.sim import city, encounters, ssm, warning_score
 from cloudctl.sim.demand import write_corridor
+from cloudctl.sim.scenario import load
 from cloudctl.sim.ssm import Conflict
 from cloudctl.sim.warning_run import Heard
 from cloudctl.sim.warning_score import Run
@@ -191,3 +194,17 @@ def test_a_bench_end_to_end(tmp_path, capsys):
     assert run["warnings"]
     assert (tmp_path / "curves.png").stat().st_size > 5_000
     assert "false / veh-h" in capsys.readouterr().out
+
+
+def test_demand_for_a_network_without_any(tmp_path):
+    net = tmp_path / "cross.net.xml"
+    net.write_bytes(gzip.decompress(maps.path("intersection.net.xml.gz").read_bytes()))
+    config = city.write(tmp_path, net)
+    found = load(config)
+    assert len(found.junctions) == 1
+    routes = ET.parse(tmp_path / "city.rou.xml").getroot()
+    ends = {(trip.get("from"), trip.get("to")) for trip in routes.iter("trip")}
+    assert len(ends) >= 4
+    assert len(routes.findall("person")) == pytest.approx(city.WALKERS, rel=0.5)
+    departs = [float(node.get("depart")) for node in routes if node.tag != "vType"]
+    assert departs == sorted(departs)

@@ -1,0 +1,111 @@
+"""Demand for a network that comes without any: cars across it, bicycles and pedestrians over each signalised intersection."""
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+CARS = 80.0  # an hour on each entering lane
+CYCLISTS, WALKERS = 60.0, 90.0  # an hour at each signalised intersection
+SPAN = 3600.0  # s
+KINDS = (("car", "passenger", 0.85), ("van", "delivery", 0.07), ("bus", "bus", 0.03), ("truck", "truck", 0.05))
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An edge of a network: the junctions it joins, and how many of its lanes carry whom."""
+
+    id: str
+    start: str
+    end: str
+    cars: int
+    bicycles: int
+    walkers: int
+
+
+def write(folder: Path, net: Path, seed: int = 7) -> Path:
+    """Write NAME.rou.xml and NAME.sumocfg of random demand on an uncompressed network into `folder`; return the latter."""
+    edges, signals = _read(net)
+    rng = np.random.default_rng(seed)
+    trips = sorted([*_cars(edges, rng), *_locals(edges, signals, rng)], key=lambda trip: trip[0])
+    types = "".join(f'  <vType id="{name}" vClass="{kind}" speedDev="0.1"/>\n' for name, kind, _ in KINDS)
+    types += '  <vType id="bicycle" vClass="bicycle"/>\n'
+    folder.mkdir(parents=True, exist_ok=True)
+    body = "".join("  " + text.format(n=n) + "\n" for n, (_, text) in enumerate(trips))
+    (folder / "city.rou.xml").write_text(f"<routes>\n{types}{body}</routes>\n")
+    config = folder / "city.sumocfg"
+    config.write_text(
+        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="city.rou.xml"/>\n  </input>\n'
+        f'  <time>\n    <begin value="0"/>\n    <end value="{SPAN:.0f}"/>\n  </time>\n</configuration>\n'
+    )
+    return config
+
+
+def _cars(edges: list[Edge], rng: np.random.Generator) -> Iterator[tuple[float, str]]:
+    """Yield trips from where roads enter the network to where they leave it."""
+    ways = Counter(node for edge in edges if edge.cars for node in {edge.start, edge.end})
+    into = [
+        edge for edge in edges if edge.cars and ways[edge.start] <= 2 and not _leads_to(edges, edge.start, edge.end)
+    ]
+    out = [edge for edge in edges if edge.cars and ways[edge.end] <= 2 and not _leaves(edges, edge.end, edge.start)]
+    for a in into:
+        for t in _arrivals(CARS * a.cars, rng):
+            b = out[int(rng.integers(len(out)))]
+            kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
+            if b.end != a.start:
+                yield (
+                    t,
+                    f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{a.id}" to="{b.id}" departLane="best"/>',
+                )
+
+
+def _leads_to(edges: list[Edge], node: str, other: str) -> bool:
+    return any(edge.cars and edge.end == node and edge.start != other for edge in edges)
+
+
+def _leaves(edges: list[Edge], node: str, other: str) -> bool:
+    return any(edge.cars and edge.start == node and edge.end != other for edge in edges)
+
+
+def _locals(edges: list[Edge], signals: set[str], rng: np.random.Generator) -> Iterator[tuple[float, str]]:
+    """Yield who walks or cycles from one arm of a signalised intersection to another."""
+    for node in sorted(signals):
+        for who, rate in (("bicycles", CYCLISTS), ("walkers", WALKERS)):
+            here = [edge for edge in edges if edge.end == node and getattr(edge, who)]
+            away = [edge for edge in edges if edge.start == node and getattr(edge, who)]
+            for t in _arrivals(rate if here and away else 0.0, rng):
+                a, b = here[int(rng.integers(len(here)))], away[int(rng.integers(len(away)))]
+                if b.end == a.start:
+                    continue
+                if who == "walkers":
+                    yield t, f'<person id="p{{n}}" depart="{t:.1f}"><walk from="{a.id}" to="{b.id}"/></person>'
+                else:
+                    yield t, f'<trip id="b{{n}}" type="bicycle" depart="{t:.1f}" from="{a.id}" to="{b.id}"/>'
+
+
+def _arrivals(rate: float, rng: np.random.Generator) -> list[float]:
+    """Return the moments of a Poisson process of `rate` an hour, s."""
+    if rate <= 0.0:
+        return []
+    times = np.cumsum(rng.exponential(3600.0 / rate, int(2 * rate) + 10))
+    return [float(t) for t in times[times < SPAN]]
+
+
+def _read(net: Path) -> tuple[list[Edge], set[str]]:
+    edges, signals = [], set()
+    for _, node in ET.iterparse(net):
+        if node.tag == "junction" and node.get("type", "").startswith("traffic_light"):
+            signals.add(node.attrib["id"])
+        elif node.tag == "edge" and node.get("function") is None:
+            lanes = node.findall("lane")
+            carried = [sum(_carries(lane, who) for lane in lanes) for who in ("passenger", "bicycle", "pedestrian")]
+            edges.append(Edge(node.attrib["id"], node.attrib["from"], node.attrib["to"], *carried))
+    return edges, signals
+
+
+def _carries(lane: ET.Element, who: str) -> bool:
+    allow, disallow = lane.get("allow"), lane.get("disallow", "")
+    return who in allow.split() or allow == "all" if allow is not None else who not in disallow.split()
