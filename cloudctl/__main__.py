@@ -103,9 +103,15 @@ def _command(
 
 
 def _codes_parsers(commands: Any) -> None:
-    imported = _command(commands, "import", "digital codes from a file of another format, known by its content", _codes("import_"))
-    imported.add_argument("file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)")
-    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl")
+    imported = _command(
+        commands, "import", "digital codes from a file of another format, known by its content", _codes("import_")
+    )
+    imported.add_argument(
+        "file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)"
+    )
+    imported.add_argument(
+        "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
+    )
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
@@ -115,7 +121,9 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
-    differ = _command(commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference"))
+    differ = _command(
+        commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
+    )
     differ.add_argument("before", type=Path)
     differ.add_argument("after", type=Path)
     _command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
@@ -181,6 +189,11 @@ def _study_parser(commands: Any) -> None:
         default="none,glosa-default,glosa-best",
         help="some of none, glosa-default, glosa-best, glosa-best-queue (default: the first three)",
     )
+    study.add_argument(
+        "--baselines",
+        action="store_true",
+        help="leave ours out: once, before tuning, for later studies to find in --out",
+    )
     study.add_argument("--seconds", type=float, help="departures of so many seconds (default: the scenario's span)")
     study.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     study.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
@@ -207,9 +220,9 @@ def _warnings_parser(commands: Any) -> None:
         "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
     )
     bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
-    bench.add_argument("--seeds", default="11..13", help="seeds of which figures are shown (default 11..13)")
-    bench.add_argument("--seconds", type=float, default=600.0, help="simulated seconds a seed (default 600)")
-    bench.add_argument("--warm-up", type=float, default=300.0, help="seconds of traffic before (default 300)")
+    bench.add_argument("--seeds", default="11..14", help="seeds of which figures are shown (default 11..14)")
+    bench.add_argument("--seconds", type=float, default=300.0, help="simulated seconds a seed (default 300)")
+    bench.add_argument("--warm-up", type=float, default=150.0, help="seconds of traffic before (default 150)")
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")

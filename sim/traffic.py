@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import libsumo
+import msgspec
 import numpy as np
 
 from ..clock import MS, SECOND
+from ..codes import IntersectionCode
 from ..schema import Group, ObjectClass, SignalState
 from .scenario import Junction, Scenario
 
@@ -179,6 +181,7 @@ class Program:
         self.signal = junction.signal
         code = junction.code.code
         self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
+        self._gives_way = gives_way(code)
         self._logic = ""
         self._read()
 
@@ -199,7 +202,12 @@ class Program:
         phase = libsumo.trafficlight.getPhase(self.signal)
         left = float(libsumo.trafficlight.getNextSwitch(self.signal)) - now
         state = libsumo.trafficlight.getRedYellowGreenState(self.signal)
-        return tuple(self._group(group, column, state, phase, left, t) for group, column in self.columns)
+        told = [self._group(group, column, state, phase, left, t) for group, column in self.columns]
+        protected = {group.group for group in told if group.state == SignalState.GREEN_PROTECTED}
+        for k, group in enumerate(told):
+            if group.group in protected and self._gives_way.get(group.group, set()) & protected:
+                told[k] = msgspec.structs.replace(group, state=SignalState.GREEN_PERMISSIVE)
+        return tuple(told)
 
     def _group(self, group: int, column: int, state: str, phase: int, left: float, t: int) -> Group:
         shown = state[column]
@@ -243,6 +251,23 @@ class Program:
     def _following(self, phase: int) -> list[int]:
         n = len(self.phases)
         return [(phase + k) % n for k in range(1, n)]
+
+
+def gives_way(code: IntersectionCode) -> dict[int, set[int]]:
+    """Return, by signal group, those it must let pass when both are green.
+
+    SUMO lets links that meet both show G, and sorts them out by their right of way; a controller says permissive to who must give way.
+    """
+    of = {c.id: c.group for c in code.connections}
+    out: dict[int, set[int]] = {}
+    for c in code.conflicts:
+        a, b = of[c.a], of[c.b]
+        if a and b and a != b and c.kind != "diverge":
+            if c.a_yields or not c.b_yields:
+                out.setdefault(a, set()).add(b)
+            if c.b_yields or not c.a_yields:
+                out.setdefault(b, set()).add(a)
+    return out
 
 
 def _same(a: str, b: str) -> bool:
