@@ -35,4 +35,6 @@ $(STAMP): $(SOURCES)
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lint]' && touch $@
 
 .venv/.peers: $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[peers]' && touch $@
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps norfair # asks for numpy < 2, works with any
+	touch $@

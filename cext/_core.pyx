@@ -1,5 +1,6 @@
 """The seam to the C core: memory in, arrays out. No arithmetic here."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -20,19 +21,30 @@ cdef extern from "track.h" nogil:
     ctypedef struct source_t:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
         int32_t kind, known
-        uint64_t scans, late, refused
+        uint64_t scans, late, refused, detections
+        double said_x, said_y, said_lag, scale, bias_x, bias_y, lag, seen, strewn, residual, weight
+    ctypedef struct motion_t:
+        double straight
+    ctypedef struct wrong_t:
+        uint32_t vehicle, count
+        int64_t t
+        double x, y
     ctypedef struct fusion_t:
         int32_t count
+        uint32_t features
         int64_t window, coast
-        double gate, miss_cost, confirm, drop, survive
-        double noise[8]
-        uint64_t refused_old, full
+        double gate, miss_cost, confirm, show, drop, survive, again
+        motion_t motion[8]
+        uint64_t refused_old, full, merged
         source_t sources[32]
+        wrong_t wrong[16]
     ctypedef struct fault_t:
         int32_t row
         const char *field
         const char *rule
         double value
+    int32_t fusion_check(const detection *z, int32_t n, const char **field)
+    void source_start(source_t *s)
     size_t fusion_size(int32_t capacity)
     void fusion_init(fusion_t *f, int32_t capacity)
     size_t fusion_scratch(int32_t capacity, int32_t detections)
@@ -75,38 +87,64 @@ cdef class Tracker:
             self.scratch_size = need
         return 0
 
-    def configure(self, double gate, double miss_cost, double confirm, double drop, double survive, int64_t coast, int64_t window,
-                  const double[::1] noise):
-        self.f.gate, self.f.miss_cost, self.f.confirm, self.f.drop = gate, miss_cost, confirm, drop
-        self.f.survive, self.f.coast, self.f.window = survive, coast, window
-        for k in range(8):
-            self.f.noise[k] = noise[k]
+    def configure(self, double gate, double miss_cost, double confirm, double show, double drop, double survive, int64_t coast,
+                  int64_t window, unsigned int features):
+        self.f.gate, self.f.miss_cost, self.f.confirm, self.f.show, self.f.drop = gate, miss_cost, confirm, show, drop
+        self.f.survive, self.f.coast, self.f.window, self.f.features = survive, coast, window, features
+
+    def motion(self):
+        """A view of the motion model's figures, float64[8, 5] by class: straight, turning, rate, enter, leave. Writable."""
+        return np.asarray(<double[:8, :5]>&self.f.motion[0].straight)
 
     def source(self, int index, double x, double y, double heading, double fov, double reach, double sigma, double sigma_v, double p_detect,
-               double clutter, int kind):
+               double clutter, int kind, double bias_x, double bias_y, double lag):
         cdef source_t *s = &self.f.sources[index]
         s.x, s.y, s.heading, s.fov, s.range, s.sigma, s.sigma_v = x, y, heading, fov, reach, sigma, sigma_v
         s.p_detect, s.clutter, s.kind, s.known = p_detect, clutter, kind, 1
+        s.said_x, s.said_y, s.said_lag = bias_x, bias_y, lag
+        source_start(s)
 
-    def update(self, int64_t t, int32_t source, const uint8_t[::1] rows):
-        cdef int32_t n = <int32_t>(rows.shape[0] // sizeof(detection))
-        self.reserve(n)
-        with nogil:
-            fusion_update(self.f, t, source, <const detection *>&rows[0] if n else NULL, n, self.scratch)
-
-    def tracks(self, int64_t t):
-        out = np.empty(self.f.count * sizeof(track_row), np.uint8)
-        cdef uint8_t[::1] view = out
-        cdef int32_t n = 0
-        if self.f.count:
+    def update(self, int64_t t, int32_t source, rows):
+        """Fold in one scan (contiguous detections); returns None, or the row and field that cannot be used (nothing is folded in then)."""
+        cdef Py_buffer buffer
+        cdef const char *field = NULL
+        cdef int32_t n, row = -1
+        cdef int code
+        PyObject_GetBuffer(rows, &buffer, PyBUF_SIMPLE)
+        try:
+            n = <int32_t>(buffer.len // <Py_ssize_t>sizeof(detection))
+            self.reserve(n)
             with nogil:
-                n = fusion_tracks(self.f, t, <track_row *>&view[0])
-        return out[:n * sizeof(track_row)]
+                code = fusion_update(self.f, t, source, <const detection *>buffer.buf, n, self.scratch)
+                if code == 2:
+                    row = fusion_check(<const detection *>buffer.buf, n, &field)
+        finally:
+            PyBuffer_Release(&buffer)
+        return None if code != 2 else (row, field.decode())
+
+    def tracks(self, int64_t t, dtype):
+        """The confirmed tracks at t as a fresh array of `dtype`, whose items are track_row."""
+        cdef Py_buffer buffer
+        cdef int32_t n = 0
+        out = np.empty(self.f.count, dtype)
+        PyObject_GetBuffer(out, &buffer, PyBUF_WRITABLE)
+        with nogil:
+            n = fusion_tracks(self.f, t, <track_row *>buffer.buf)
+        PyBuffer_Release(&buffer)
+        return out if n == self.f.count else out[:n]
 
     def stats(self):
-        sources = {k: {"scans": self.f.sources[k].scans, "late": self.f.sources[k].late, "refused": self.f.sources[k].refused}
-                   for k in range(32) if self.f.sources[k].scans or self.f.sources[k].refused}
-        return {"count": self.f.count, "refused_old": self.f.refused_old, "full": self.f.full, "sources": sources}
+        sources = {}
+        for k in range(32):
+            s = self.f.sources[k]
+            if s.scans or s.refused:
+                sources[k] = {"scans": s.scans, "late": s.late, "refused": s.refused, "detections": s.detections, "scale": s.scale,
+                              "sigma": s.sigma, "bias_x": s.bias_x, "bias_y": s.bias_y, "lag": s.lag, "p_detect": s.seen,
+                              "clutter": s.strewn, "residual": s.residual, "weight": s.weight}
+        wrong = [{"vehicle": self.f.wrong[k].vehicle, "count": self.f.wrong[k].count, "t": self.f.wrong[k].t, "x": self.f.wrong[k].x,
+                  "y": self.f.wrong[k].y} for k in range(16) if self.f.wrong[k].vehicle]
+        return {"count": self.f.count, "refused_old": self.f.refused_old, "full": self.f.full, "merged": self.f.merged,
+                "again": self.f.again, "sources": sources, "wrong_claims": wrong}
 
 
 def update_batch(list trackers, const int64_t[::1] t, const int32_t[::1] sources, const uint8_t[::1] rows, const int64_t[::1] offsets):

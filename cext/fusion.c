@@ -1,34 +1,25 @@
 /* The tracker: scans of any source in any order become tracks. Life by Bayes, association in the state at the scan's time. */
+#include "numeric.h"
 #include "track.h"
 
 #include <math.h>
-#include <string.h>
 
-#define CELL 8.0      /* m; at least the widest gate */
-#define BUCKETS 1024  /* of the hash grid; a power of two */
-#define MAX_EDGES 16  /* tracks one detection may be gated with */
-#define MISS_EVERY 90000000 /* ns: a track is missed at most once in so long, however many sources look */
-#define MISS_SHARE 0.45     /* of p_detect that a miss is believed: what is not seen may be hidden */
-#define SHADOW 4            /* scans a duplicate is given before it is merged */
+#define EDGES 12
+#define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
+#define SURE 300.0     /* residuals after which it is */
 
-static const double NOISE[CLASSES] = {2.0, 2.0, 1.5, 1.5, 3.0, 1.0, 0.4, 0.01};
-static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
-static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
+static const motion_t MOTION[CLASSES] = {
+    /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
+    {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
+    {0.15, 3.0, 0.6, 0.2, 0.6}, {0.12, 1.5, 0.6, 0.2, 0.6}, {0.08, 0.8, 1.0, 0.2, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
 
-typedef struct {
-    state_t *at;
-    int32_t *head, *next, *start, *column, *mate, *hit;
-    double *cost;
-    void *rest;
-} frame_t;
-
-size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)capacity; }
+size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + (sizeof(track_t) + sizeof(int32_t)) * (size_t)capacity; }
 
 size_t fusion_scratch(int32_t capacity, int32_t n)
 {
-    size_t tracks = (size_t)capacity, rows = (size_t)n;
-    return sizeof(state_t) * tracks + sizeof(int32_t) * (BUCKETS + 2 * tracks + rows + 1 + rows * MAX_EDGES + rows) +
-           sizeof(double) * rows * MAX_EDGES + assign_scratch(n, capacity) + 256;
+    size_t k = (size_t)capacity, m = (size_t)n;
+    return sizeof(state_t) * k + sizeof(double) * (5 * m + EDGES * k) +
+           sizeof(int32_t) * (k + 1 + EDGES * k + 2 * k + (4 * m + 65) + 2 * m) + assign_scratch(capacity, n) + 256;
 }
 
 void fusion_init(fusion_t *f, int32_t capacity)
@@ -36,272 +27,218 @@ void fusion_init(fusion_t *f, int32_t capacity)
     memset(f, 0, fusion_size(capacity));
     f->capacity = capacity;
     f->next_id = 1;
+    for (int32_t i = 0; i < capacity; i++)
+        order_of(f)[i] = i;
     f->window = 1000000000;
-    f->gate = 16.0;
-    f->miss_cost = 15.0;
-    f->confirm = 0.95;
-    f->drop = 0.02;
+    f->gate = 20.0;
+    f->miss_cost = 12.0;
+    f->confirm = 0.97;
+    f->show = 0.5;
+    f->drop = 0.01;
     f->survive = 30.0;
     f->coast = 2500000000;
-    memcpy(f->noise, NOISE, sizeof NOISE);
+    f->again = 0.4;
+    memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
-        source_t s = {0, 0, 0, 7.0, 250.0, 0.35, 0.6, 0.9, 1e-4, FROM_DETECTIONS, 0, 0, 0, 0};
+        source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
         f->sources[i] = s;
+        source_start(&f->sources[i]);
     }
 }
 
-static uint32_t bucket(int32_t cx, int32_t cy) { return ((uint32_t)cx * 73856093u ^ (uint32_t)cy * 19349663u) & (BUCKETS - 1); }
-
-static int32_t cell(double v) { return (int32_t)floor(v / CELL); }
-
-static void lay_out(frame_t *w, const fusion_t *f, int32_t n, void *scratch)
+static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n, void *scratch)
 {
-    w->at = scratch;
-    w->cost = (double *)(w->at + f->capacity);
-    w->head = (int32_t *)(w->cost + (size_t)n * MAX_EDGES);
-    w->next = w->head + BUCKETS;
-    w->hit = w->next + f->capacity;
-    w->start = w->hit + f->capacity;
-    w->column = w->start + n + 1;
-    w->mate = w->column + (size_t)n * MAX_EDGES;
-    uintptr_t end = (uintptr_t)(w->mate + n);
+    size_t k = (size_t)f->count, m = (size_t)n;
+    w->z = z;
+    w->n = n;
+    w->known = f->count;
+    w->cells = 4 * n + 64;
+    w->mean = scratch;
+    w->xy = (double *)(w->mean + k);
+    w->r = w->xy + 2 * m;
+    w->cost = w->r + 3 * m;
+    w->start = (int32_t *)(w->cost + EDGES * k);
+    w->column = w->start + k + 1;
+    w->mate = w->column + EDGES * k;
+    w->hit = w->mate + k;
+    w->head = w->hit + k;
+    w->order = w->head + w->cells + 1;
+    w->cell = w->order + m;
+    uintptr_t end = (uintptr_t)(w->cell + m);
     w->rest = (void *)((end + 15) & ~(uintptr_t)15);
+    w->area = w->reach = 0.0;
+    memset(&w->sums, 0, sizeof w->sums);
 }
 
-static void measurement_noise(const source_t *s, const detection *z, double r[3])
+int32_t fusion_check(const detection *z, int32_t n, const char **field)
 {
-    double floor_ = 0.05 * 0.05, own = s->sigma * s->sigma;
-    r[0] = isfinite(z->var_x) ? fmax(z->var_x, floor_) : own;
-    r[1] = isfinite(z->var_y) ? fmax(z->var_y, floor_) : own;
-    double limit = 0.99 * sqrt(r[0] * r[1]);
-    r[2] = isfinite(z->cov_xy) ? fmin(fmax(z->cov_xy, -limit), limit) : 0.0;
+    static const char *const NAMES[10] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
+    for (int32_t j = 0; j < n; j++) {
+        const float v[10] = {z[j].vx, z[j].vy, z[j].heading, z[j].length, z[j].width, z[j].height, z[j].var_x, z[j].var_y, z[j].cov_xy, z[j].confidence};
+        *field = !(fabs(z[j].x) <= 1e6) ? "x" : !(fabs(z[j].y) <= 1e6) ? "y" : NULL;
+        for (int i = 0; i < 10 && *field == NULL; i++)
+            if (isinf(v[i]))
+                *field = NAMES[i];
+        if (*field)
+            return j;
+    }
+    return -1;
 }
 
-static void place(const fusion_t *f, int64_t t, frame_t *w)
+static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
 {
-    memset(w->head, 0xff, sizeof(int32_t) * BUCKETS);
-    for (int32_t i = f->count - 1; i >= 0; i--) {
-        state_at(&f->tracks[i], t, f->noise[f->tracks[i].cls], &w->at[i]);
-        uint32_t b = bucket(cell(w->at[i].x[0]), cell(w->at[i].x[1]));
-        w->next[i] = w->head[b];
-        w->head[b] = i;
-        w->hit[i] = -1;
+    w->widest = w->unsure = 0.0;
+    if (f->several && s->kind != COOPERATIVE && s->sum[0] < SURE && !(f->features & NO_LAG)) {
+        double left = LAG_PRIOR * (1.0 - s->sum[0] / SURE);
+        w->unsure = left * left;
+    }
+    w->plain = 1;
+    for (int32_t j = 0; j < w->n; j++) {
+        const detection *z = &w->z[j];
+        double *r = &w->r[3 * j];
+        w->xy[2 * j] = z->x - s->bias_x;
+        w->xy[2 * j + 1] = z->y - s->bias_y;
+        measurement_noise(s, z, r);
+        w->widest = r[0] > w->widest ? r[0] : w->widest;
+        w->widest = r[1] > w->widest ? r[1] : w->widest;
+        if (z->cls || z->vehicle || z->id || isfinite(z->vx) || isfinite(z->length))
+            w->plain = 0;
     }
 }
 
-/* Cost of giving z to track i, or infinity outside the gate: distance, spread, class and claimed identity. */
-static double pair_cost(const fusion_t *f, const frame_t *w, int32_t i, const detection *z, const double r[3])
+/* The few reports of connected vehicles concern few tracks: the others are left where they are, out of every gate. */
+static int aloof(const frame_t *w, const track_t *k)
 {
-    const track_t *k = &f->tracks[i];
-    double log_det, d = state_distance(&w->at[i], z->x, z->y, r, &log_det);
-    if (!(d < f->gate) || (z->vehicle && k->vehicle && z->vehicle != k->vehicle))
-        return INFINITY;
-    double cost = d + log_det;
-    if (z->cls && k->cls && z->cls != k->cls) {
-        int person = (z->cls == 6) != (k->cls == 6);
-        cost += person ? 3.0 : 1.0;
+    double dt = fabs((double)(w->t - k->t)) * 1e-9, reach = 30.0 + dt * (fabs(k->mean.x[2]) + fabs(k->mean.x[3]) + 10.0);
+    for (int32_t j = 0; j < w->n; j++)
+        if (fabs(w->xy[2 * j] - k->mean.x[0]) < reach && fabs(w->xy[2 * j + 1] - k->mean.x[1]) < reach)
+            return 0;
+    return 1;
+}
+
+/* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
+static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *mean)
+{
+    const motion_t *m = &f->motion[k->cls];
+    if (w->t < k->t) {
+        state_at(k, w->t, m, mean);
+        return;
     }
-    if (isfinite(z->vx) && isfinite(z->vy)) {
-        double dx = z->vx - w->at[i].x[2], dy = z->vy - w->at[i].x[3], s = 0.8 + w->at[i].p[10] + w->at[i].p[15];
-        cost += fmin((dx * dx + dy * dy) / s, 6.0);
+    if (w->t > k->t) {
+        imm_t ahead;
+        imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &ahead);
+        k->now = ahead;
+        k->t = w->t;
+        imm_mean(&k->now, &k->mean);
     }
-    if (z->vehicle && z->vehicle == k->vehicle)
-        cost -= 6.0;
-    return cost;
+    *mean = k->mean;
 }
 
-/* Visit each cell once: cells may share a bucket, so a track counts only in its own cell. */
-static int32_t gate(const fusion_t *f, const frame_t *w, const detection *z, const double r[3], int32_t *column, double *cost)
+static void place(fusion_t *f, frame_t *w)
 {
-    int32_t n = 0, cx = cell(z->x), cy = cell(z->y);
-    for (int32_t dx = -1; dx <= 1; dx++)
-        for (int32_t dy = -1; dy <= 1; dy++)
-            for (int32_t i = w->head[bucket(cx + dx, cy + dy)]; i >= 0; i = w->next[i]) {
-                if (cell(w->at[i].x[0]) != cx + dx || cell(w->at[i].x[1]) != cy + dy)
-                    continue;
-                double c = pair_cost(f, w, i, z, r);
-                if (isinf(c))
-                    continue;
-                int32_t at = n;
-                if (n == MAX_EDGES) {
-                    at = 0;
-                    for (int32_t e = 1; e < n; e++)
-                        if (cost[e] > cost[at])
-                            at = e;
-                    if (c >= cost[at])
-                        continue;
-                } else {
-                    n++;
-                }
-                column[at] = i;
-                cost[at] = c;
-            }
-    return n;
-}
-
-static void remember(track_t *k)
-{
-    k->past[k->ring] = k->now;
-    k->ring = (uint8_t)((k->ring + 1) % RING);
-    if (k->filled < RING)
-        k->filled++;
-}
-
-static void describe(track_t *k, const detection *z)
-{
-    double most = -1.0;
-    for (int c = 0; c < CLASSES; c++) {
-        k->score[c] = 0.95 * k->score[c] + (c == z->cls && z->cls ? 1.0 : 0.0);
-        if (k->score[c] > most) {
-            most = k->score[c];
-            k->cls = (uint8_t)c;
+    int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
+    if (w->n)
+        lay_grid(f, w);
+    w->start[0] = 0;
+    for (int32_t i = 0; i < w->known; i++) {
+        track_t *k = track_at(f, i);
+        w->hit[i] = FREE;
+        if (few && aloof(w, k)) {
+            w->mean[i] = k->mean;
+        } else {
+            advance(f, w, k, &w->mean[i]);
+            if (w->n)
+                edges = gate(f, w, i, edges);
         }
+        w->start[i + 1] = edges;
     }
-    if (most <= 0.0)
-        k->cls = 0;
-    float g = k->hits < 10 ? 1.0f / (float)(k->hits + 1) : 0.1f;
-    if (isfinite(z->length) && z->length > 0)
-        k->length += g * (fminf(fmaxf(z->length, 0.5f * k->length), 2.0f * k->length) - k->length);
-    if (isfinite(z->width) && z->width > 0)
-        k->width += g * (fminf(fmaxf(z->width, 0.5f * k->width), 2.0f * k->width) - k->width);
-    if (isfinite(z->height) && z->height > 0)
-        k->height += g * (z->height - k->height);
-    if (isfinite(z->heading))
-        k->heading = z->heading;
+    if (w->known && w->n && !few)
+        f->reach = w->reach / (double)w->known;
 }
 
-static void claim(fusion_t *f, track_t *k, uint32_t vehicle)
+static void nearest(frame_t *w)
 {
-    if (!vehicle || k->vehicle == vehicle)
-        return;
-    k->claims = k->claim == vehicle ? (uint16_t)(k->claims + 1) : 1;
-    k->claim = vehicle;
-    if (k->claims < 2)
-        return;
-    for (int32_t i = 0; i < f->count; i++)
-        if (f->tracks[i].vehicle == vehicle)
-            f->tracks[i].vehicle = 0;
-    k->vehicle = vehicle;
-}
-
-static void decay(const fusion_t *f, track_t *k, int64_t t)
-{
-    if (t > k->now.t)
-        k->existence *= exp(-(double)(t - k->now.t) * 1e-9 / f->survive);
-}
-
-static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t source, const detection *z, int64_t t)
-{
-    track_t *k = &f->tracks[i];
-    source_t *s = &f->sources[source];
-    double r[3], log_det;
-    measurement_noise(s, z, r);
-    double d = state_distance(&w->at[i], z->x, z->y, r, &log_det);
-    double ratio = s->p_detect * exp(-0.5 * (d + log_det)) / 6.283185307179586 / s->clutter;
-    decay(f, k, t);
-    k->existence = fmin(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.999);
-    if (t >= k->now.t) {
-        remember(k);
-        k->now = w->at[i];
-        state_update(&k->now, z->x, z->y, r);
-        if (isfinite(z->vx) && isfinite(z->vy))
-            state_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
-    } else {
-        state_update_late(k, t, f->noise[k->cls], z->x, z->y, r);
-        s->late++;
+    for (int32_t j = 0; j < w->n; j++)
+        w->cell[j] = FREE;
+    for (int32_t i = 0; i < w->known; i++) {
+        int32_t best = -1;
+        for (int32_t e = w->start[i]; e < w->start[i + 1]; e++)
+            if (w->cell[w->column[e]] == FREE && (best < 0 || w->cost[e] < w->cost[best]))
+                best = e;
+        w->mate[i] = best < 0 ? -1 : w->column[best];
+        if (best >= 0)
+            w->cell[w->column[best]] = i;
     }
+}
+
+static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
+{
+    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
     if (t > k->last)
-        k->last = t;
-    k->sources = (k->sources & ~(1u << source)) | (1u << source);
+        k->existence /= 1.0 + (double)(t - k->last) * 1e-9 / f->survive;
+    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
+    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE)) {
+        double more = (double)(k->run - 1) / (double)k->run; /* of the misses in this row, the share that followed one */
+        f->again = bounded(f->again + 0.02 * (more - f->again), 0.05, 0.95);
+    }
+}
+
+static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
+{
+    track_t *k = track_at(f, i);
+    source_t *s = &f->sources[w->source];
+    const detection *z = &w->z[j];
+    const motion_t *m = &f->motion[k->cls];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *r = &w->r[3 * j];
+    if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
+        return;
+    w->hit[i] = j;
+    double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
+    exist(f, k, s, d, det, w->t);
+    if (w->t == k->t) {
+        if (s->kind == FROM_TRACKS)
+            imm_intersect(&k->now, &w->mean[i], x, y, r);
+        else
+            imm_update(&k->now, x, y, r);
+        if (isfinite(z->vx) && isfinite(z->vy))
+            imm_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
+        imm_mean(&k->now, &k->mean);
+        remember(k);
+    } else {
+        imm_update_late(k, w->t, m, x, y, r);
+    }
+    if (k->hits > 1)
+        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
+    w->sums.hits += k->status == CONFIRMED && k->run == 0;
+    if (w->t > k->last) {
+        k->last = w->t;
+        k->run = 0;
+    }
+    k->sources |= 1u << w->source;
+    k->sensed |= s->kind != COOPERATIVE;
+    if (s->kind == FROM_TRACKS) {
+        k->told = z->id;
+        k->teller = (uint8_t)w->source;
+    }
     if (k->hits < 65535)
         k->hits++;
     describe(k, z);
-    claim(f, k, z->vehicle);
-    if (k->status != CONFIRMED && k->existence > f->confirm && k->hits >= 3)
+    if (k->status != CONFIRMED && k->existence > f->confirm)
         k->status = CONFIRMED;
 }
 
-static int looks_at(const source_t *s, const state_t *x)
+/* A track passed over although a detection lay in its gate may be a second one of the road user whose track took that. */
+static void duplicates(fusion_t *f, const frame_t *w)
 {
-    double dx = x->x[0] - s->x, dy = x->x[1] - s->y;
-    if (s->kind == COOPERATIVE || dx * dx + dy * dy > 0.81 * s->range * s->range)
-        return 0;
-    if (s->fov >= 6.283)
-        return 1;
-    return fabs(remainder(atan2(dy, dx) - s->heading, 6.283185307179586)) < 0.5 * s->fov;
-}
-
-static void miss(fusion_t *f, frame_t *w, int32_t i, int32_t source, int64_t t)
-{
-    track_t *k = &f->tracks[i];
-    const source_t *s = &f->sources[source];
-    if (t - k->missed < MISS_EVERY || t - k->last < MISS_EVERY || !looks_at(s, &w->at[i]))
-        return;
-    double p = s->p_detect * MISS_SHARE;
-    k->missed = t;
-    k->existence = (1.0 - p) * k->existence / (1.0 - p * k->existence);
-}
-
-static void birth(fusion_t *f, int32_t source, const detection *z, int64_t t)
-{
-    if (f->count >= f->capacity) {
-        f->full++;
-        return;
-    }
-    const source_t *s = &f->sources[source];
-    track_t *k = &f->tracks[f->count++];
-    double r[3];
-    measurement_noise(s, z, r);
-    memset(k, 0, sizeof *k);
-    int moving = isfinite(z->vx) && isfinite(z->vy);
-    double spread = moving ? s->sigma_v * s->sigma_v + 0.3 : z->cls == 6 ? 3.0 : z->cls == 5 ? 30.0 : 80.0;
-    k->now.t = t;
-    k->now.x[0] = z->x;
-    k->now.x[1] = z->y;
-    k->now.x[2] = moving ? z->vx : 0.0;
-    k->now.x[3] = moving ? z->vy : 0.0;
-    k->now.p[0] = r[0];
-    k->now.p[5] = r[1];
-    k->now.p[1] = k->now.p[4] = r[2];
-    k->now.p[10] = k->now.p[15] = spread;
-    k->last = k->missed = t;
-    k->existence = 0.3 * (isfinite(z->confidence) ? fmin(fmax(z->confidence, 0.1), 1.0) : 0.7);
-    k->id = f->next_id++;
-    k->sources = 1u << source;
-    k->hits = 1;
-    k->cls = z->cls;
-    k->score[z->cls] = z->cls ? 1.0 : 0.0;
-    k->length = isfinite(z->length) && z->length > 0 ? z->length : LENGTH[z->cls];
-    k->width = isfinite(z->width) && z->width > 0 ? z->width : WIDTH[z->cls];
-    k->height = isfinite(z->height) && z->height > 0 ? z->height : 1.5f;
-    k->heading = isfinite(z->heading) ? z->heading : NAN;
-    if (z->vehicle) {
-        k->claim = z->vehicle;
-        k->claims = 1;
-    }
-}
-
-/* A younger track that stands in an older one's place, and is passed over when that is hit, is the same road user. */
-static void shadow(fusion_t *f, frame_t *w)
-{
-    for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = &f->tracks[i];
-        if (w->hit[i] < 0)
+    for (int32_t j = 0; j < w->known; j++) {
+        if (w->hit[j] >= 0) {
+            track_at(f, j)->shadow = 0;
             continue;
-        int32_t cx = cell(w->at[i].x[0]), cy = cell(w->at[i].x[1]);
-        double reach = k->cls == 6 ? 0.5 : k->cls == 5 || k->cls == 4 ? 0.9 : 1.6;
-        for (int32_t j = w->head[bucket(cx, cy)]; j >= 0; j = w->next[j]) {
-            track_t *o = &f->tracks[j];
-            double dx = w->at[j].x[0] - w->at[i].x[0], dy = w->at[j].x[1] - w->at[i].x[1];
-            if (j == i || o->id < k->id || dx * dx + dy * dy > reach * reach)
-                continue;
-            if (w->hit[j] >= 0)
-                o->shadow = 0;
-            else if (++o->shadow >= SHADOW) {
-                o->existence = 0.0;
-                if (o->vehicle && !k->vehicle)
-                    k->vehicle = o->vehicle;
-            }
+        }
+        for (int32_t e = w->start[j]; e < w->start[j + 1]; e++) {
+            int32_t i = w->cell[w->column[e]];
+            if (i >= 0 && i != j)
+                merge_into(f, w, i, j);
         }
     }
 }
@@ -310,83 +247,107 @@ static void bury(fusion_t *f, int64_t t)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = &f->tracks[i];
-        int64_t patience = k->status == CONFIRMED ? f->coast : 400000000;
-        if (k->existence < f->drop || t - k->last > patience)
+        track_t *k = track_at(f, i);
+        int seen = k->missed > k->last;
+        int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
+        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
+            if (k->status == TENTATIVE)
+                for (int s = 0; s < SOURCES; s++)
+                    if (k->sources >> s & 1u) {
+                        f->sources[s].deaths += 1.0;
+                        break;
+                    }
+            if (!k->sensed && k->claim && seen)
+                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
             continue;
-        if (kept != i)
-            f->tracks[kept] = *k;
-        kept++;
+        }
+        int32_t *order = order_of(f), slot = order[i];
+        order[i] = order[kept];
+        order[kept++] = slot;
     }
     f->count = kept;
+}
+
+/* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
+static void settle(fusion_t *f, frame_t *w)
+{
+    const source_t *s = &f->sources[w->source];
+    for (int32_t j = 0; j < w->n; j++)
+        w->cell[j] = FREE;
+    for (int32_t i = 0; i < w->known; i++)
+        if (w->mate[i] >= 0) {
+            w->cell[w->mate[i]] = i;
+            hit(f, w, i, w->mate[i]);
+        }
+    if (s->kind == COOPERATIVE)
+        return;
+    for (int32_t i = 0; i < w->known; i++)
+        if (w->hit[i] < 0)
+            miss(f, w, i);
+    if (!(f->features & NO_MERGE))
+        duplicates(f, w);
 }
 
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
 {
     source_t *s = &f->sources[source];
-    if (t < f->newest - f->window) {
+    const char *field;
+    if (fusion_check(z, n, &field) >= 0) {
+        s->refused++;
+        return NOT_FINITE;
+    }
+    t -= (int64_t)(s->lag * 1e9);
+    if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
         f->refused_old++;
         s->refused++;
-        return 1;
+        return TOO_OLD;
     }
     frame_t w;
-    lay_out(&w, f, n, scratch);
-    place(f, t, &w);
-    int32_t edges = 0;
-    for (int32_t j = 0; j < n; j++) {
-        double r[3];
-        w.start[j] = edges;
-        measurement_noise(s, &z[j], r);
-        edges += gate(f, &w, &z[j], r, w.column + edges, w.cost + edges);
-    }
-    w.start[n] = edges;
-    assign(n, f->count, w.start, w.column, w.cost, f->miss_cost, w.mate, w.rest);
-    int32_t known = f->count;
+    lay_out(&w, f, z, n, scratch);
+    w.t = t;
+    w.source = source;
+    read_scan(f, s, &w);
+    place(f, &w);
+    if (f->features & NO_GLOBAL)
+        nearest(&w);
+    else
+        assign(w.known, n, w.start, w.column, w.cost, f->miss_cost, w.mate, w.rest);
+    settle(f, &w);
+    learn(f, &w);
     for (int32_t j = 0; j < n; j++)
-        if (w.mate[j] >= 0) {
-            w.hit[w.mate[j]] = j;
-            hit(f, &w, w.mate[j], source, &z[j], t);
-        }
-    if (s->kind != COOPERATIVE) {
-        for (int32_t i = 0; i < known; i++)
-            if (w.hit[i] < 0)
-                miss(f, &w, i, source, t);
-        shadow(f, &w);
-    }
-    for (int32_t j = 0; j < n; j++)
-        if (w.mate[j] < 0)
-            birth(f, source, &z[j], t);
-    if (t > f->newest)
-        f->newest = t;
+        if (w.cell[j] == FREE)
+            born(f, &w, j);
+    f->heard |= 1u << source;
+    f->several = (f->heard & (f->heard - 1u)) != 0;
+    s->late += t < f->newest;
+    s->detections += (uint64_t)n;
     s->scans++;
+    f->newest = t > f->newest ? t : f->newest;
     bury(f, f->newest);
-    return 0;
+    return TAKEN;
 }
 
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
-        const track_t *k = &f->tracks[i];
-        if (k->status != CONFIRMED)
+        const track_t *k = track_at(f, i);
+        if (k->status != CONFIRMED || k->existence < f->show)
             continue;
         state_t s;
-        state_at(k, t, f->noise[k->cls], &s);
-        double speed = hypot(s.x[2], s.x[3]), total = 0.0;
-        for (int c = 0; c < CLASSES; c++)
-            total += k->score[c];
-        track_row row = {.t = t, .x = s.x[0], .y = s.x[1], .vx = (float)s.x[2], .vy = (float)s.x[3], .yaw_rate = 0.0f,
-                         .length = k->length, .width = k->width, .height = k->height, .var_x = (float)s.p[0], .var_y = (float)s.p[5],
-                         .cov_xy = (float)s.p[1], .var_vx = (float)s.p[10], .var_vy = (float)s.p[15], .cov_vxvy = (float)s.p[11],
-                         .existence = (float)k->existence, .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last,
-                         .cls = k->cls};
-        row.heading = speed > 1.0 || !isfinite(k->heading) ? (float)atan2(s.x[3], s.x[2]) : k->heading;
-        row.class_p = total > 0.0 ? (float)(k->score[k->cls] / total) : 0.0f;
+        state_at(k, t, &f->motion[k->cls], &s);
+        const double *x = s.x, *p = s.p;
+        double square = x[2] * x[2] + x[3] * x[3];
+        int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
+        track_row row = {.t = t, .x = x[0], .y = x[1], .vx = (float)x[2], .vy = (float)x[3],
+                         .yaw_rate = (float)(k->now.turns * k->now.turning.x[4]),
+                         .length = k->length, .width = k->width, .height = k->height, .var_x = (float)p[0], .var_y = (float)p[4],
+                         .cov_xy = (float)p[1], .var_vx = (float)p[7], .var_vy = (float)p[9], .cov_vxvy = (float)p[8],
+                         .existence = (float)k->existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
+                         .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last, .cls = k->cls};
+        row.heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
         row.status = t - k->last > 300000000 ? COASTING : CONFIRMED;
-        int32_t at = n++;
-        for (; at > 0 && out[at - 1].id > row.id; at--)
-            out[at] = out[at - 1];
-        out[at] = row;
+        out[n++] = row;
     }
     return n;
 }

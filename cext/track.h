@@ -7,7 +7,8 @@
 
 #define CLASSES 8
 #define SOURCES 32
-#define RING 4 /* posteriors kept per track for scans that come late */
+#define RING 6   /* posteriors kept per track for scans that come late */
+#define WRONG 16 /* wrong claims remembered */
 
 typedef struct { /* one detection; NaN where not measured; metres east-north of the intersection */
     double x, y;
@@ -28,60 +29,187 @@ typedef struct { /* one track as it is given out, predicted to t */
 
 enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 };
 enum { FROM_DETECTIONS = 0, FROM_TRACKS = 1, COOPERATIVE = 2 };
+enum { TAKEN = 0, TOO_OLD = 1, NOT_FINITE = 2 };
 
-typedef struct { /* what is known of one source */
+/* Covariances are packed: 00 01 02 03 11 12 13 22 23 33 and, for a fifth state, 04 14 24 34 44. */
+typedef struct { /* x, y, vx, vy */
+    double x[4], p[10];
+} state_t;
+
+/* Inverse of the symmetric 2x2 (xx, yy, xy); returns the determinant, kept positive. */
+static inline double invert2(double xx, double yy, double xy, double i[3])
+{
+    double det = xx * yy - xy * xy;
+    det = det > 1e-12 ? det : 1e-12;
+    double one = 1.0 / det;
+    i[0] = yy * one;
+    i[1] = xx * one;
+    i[2] = -xy * one;
+    return det;
+}
+
+/* Squared Mahalanobis distance of a position with noise r (xx, yy, xy), and the determinant of its covariance. */
+static inline double distance(const double *mean, const double *p, double x, double y, const double r[3], double *det)
+{
+    double i[3], dx = x - mean[0], dy = y - mean[1];
+    *det = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], i);
+    return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
+}
+
+typedef struct { /* x, y, vx, vy, turn rate (rad/s) */
+    double x[5], p[15];
+} turning_t;
+
+typedef struct { /* interacting models: straight on, and turning with probability `turns` */
+    state_t straight;
+    turning_t turning;
+    double turns;
+} imm_t;
+
+typedef struct { /* a posterior of the past */
+    int64_t t;
+    double x, y;
+    float v[2], p[10];
+} past_t;
+
+typedef struct { /* how a class moves: spectral densities of acceleration (m^2/s^3) and turn rate (rad^2/s^3), rates (1/s) */
+    double straight, turning, rate, enter, leave;
+} motion_t;
+
+typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
     int32_t kind, known;
-    uint64_t scans, late, refused;
+    uint64_t scans, late, refused, detections;
+    double scale;                /* of the variances it is said to have: found / said */
+    double bias_x, bias_y, lag;  /* m, m, s: found */
+    double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
+    double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
+    double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
+    double said_x, said_y, said_lag; /* bias and latency it was said to have */
+    double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
 } source_t;
 
 typedef struct {
-    int64_t t;
-    double x[4];  /* x, y, vx, vy */
-    double p[16]; /* covariance, row major */
-} state_t;
-
-typedef struct {
-    state_t now, past[RING];
-    int64_t last, missed; /* ns: last measurement, last counted miss */
-    double existence, score[CLASSES];
+    /* what every scan reads comes first: one line of the cache */
+    int64_t t, last, missed; /* ns: of `now`, last measurement, last counted miss */
+    double existence;
     uint32_t id, vehicle, claim, sources;
-    float length, width, height, heading;
-    uint16_t hits, claims, shadow;
-    uint8_t ring, filled, status, cls;
+    uint16_t hits, claims, shadow, run;
+    uint8_t ring, filled, status, cls, sensed, sizes, teller;
+    state_t mean; /* of both models */
+    imm_t now;
+    uint32_t told; /* the id a source of tracks last gave it */
+    float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
+    past_t past[RING];
 } track_t;
+
+typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
+    uint32_t vehicle, count;
+    int64_t t;
+    double x, y;
+} wrong_t;
 
 typedef struct {
     int32_t capacity, count;
-    uint32_t next_id, pad;
+    uint32_t next_id, features, heard, several; /* heard: bit by source */
     int64_t newest, window; /* ns */
-    double noise[CLASSES];  /* spectral density of acceleration, m^2/s^3 */
-    double gate, miss_cost, confirm, drop, survive; /* survive: s */
-    int64_t coast;                                  /* ns without a measurement before a track is dropped */
-    uint64_t refused_old, full;
+    motion_t motion[CLASSES];
+    double gate, miss_cost, confirm, show, drop, survive; /* survive: s */
+    int64_t coast;                                        /* ns without a measurement before a track is dropped */
+    uint64_t refused_old, full, merged;
+    double reach; /* m: mean half width of the gates of the last scan */
+    double again; /* found: probability of one more miss after a miss, of who is still there */
     source_t sources[SOURCES];
-    track_t tracks[];
+    wrong_t wrong[WRONG];
+    track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
 } fusion_t;
+
+static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(uintptr_t)(f->tracks + f->capacity); }
+
+static inline track_t *track_at(const fusion_t *f, int32_t i) { return (track_t *)(uintptr_t)&f->tracks[order_of(f)[i]]; }
+
+/* Features that can be left out, to measure what each is worth. */
+enum { NO_TURNS = 1, NO_NOISE = 2, NO_BIAS = 4, NO_LAG = 8, NO_LIFE = 16, NO_LATE = 32, NO_MERGE = 64, NO_CLASS = 128, NO_GLOBAL = 256 };
+
+typedef struct { /* a grid over a scan's detections */
+    double left, bottom, one; /* corner (m), cells per metre */
+    int32_t columns, rows;
+} grid_t;
+
+typedef struct { /* what one scan says of its source */
+    double n, noise, said, distance, hits, misses, moved;
+} sums_t;
+
+typedef struct { /* one scan while it is worked on; all in the caller's scratch */
+    const detection *z;
+    state_t *mean;  /* per track: at the scan's time, of both models */
+    double *xy, *r; /* per detection: place less the source's bias; variance xx, yy, xy */
+    double *cost;   /* per edge */
+    int32_t *start, *column, *mate, *hit;
+    int32_t *head, *order, *cell; /* the grid; `cell` is the owner of each detection once they are assigned */
+    void *rest;
+    double widest, area; /* m^2: largest variance, what the scan covers */
+    double reach;        /* m: sum of the gates' half widths */
+    double unsure;       /* s^2: variance of a latency that is not yet found */
+    int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
+    int64_t t;
+    grid_t grid;
+    sums_t sums;
+} frame_t;
+
+enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
 
 size_t fusion_size(int32_t capacity);
 void fusion_init(fusion_t *f, int32_t capacity);
 size_t fusion_scratch(int32_t capacity, int32_t detections);
-/* 0 taken, 1 too old, refused */
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch);
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out);
+/* The first row that cannot be used, with the field's name, or -1. */
+int32_t fusion_check(const detection *z, int32_t n, const char **field);
 
-/* kalman.c */
-void state_predict(const state_t *s, int64_t t, double q, state_t *out);
-void state_at(const track_t *k, int64_t t, double q, state_t *out);
-double state_distance(const state_t *s, double x, double y, const double r[3], double *log_det);
-void state_update(state_t *s, double x, double y, const double r[3]);
-void state_update_velocity(state_t *s, double vx, double vy, double r);
-void state_update_late(track_t *k, int64_t t, double q, double x, double y, const double r[3]);
+/* motion.c: prediction. `out` may not be `in`. */
+void straight_step(const state_t *in, double dt, double q, state_t *out);
+void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
+void imm_mean(const imm_t *in, state_t *out);
+void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out);
+/* slow, fast: variance of velocity of the straight and of the turning model: nobody knows yet whether a new one walks or drives */
+void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
+
+/* kalman.c: measurement */
+void imm_update(imm_t *s, double x, double y, const double r[3]);
+void imm_update_velocity(imm_t *s, double vx, double vy, double r);
+/* h: 2x4, of position and velocity; z measured with noise r (xx, yy, xy) */
+void imm_update_linear(imm_t *s, const double h[8], const double z[2], const double r[3]);
+void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3]);
+/* late.c: the past */
+void remember(track_t *k);
+void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out);
+void imm_update_late(track_t *k, int64_t t, const motion_t *m, double x, double y, const double r[3]);
+
+/* gate.c: the grid, and the edges of one track (a row) to detections (columns): returns how many there are now */
+void lay_grid(fusion_t *f, frame_t *w);
+int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges);
 
 /* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
 size_t assign_scratch(int32_t rows, int32_t columns);
 void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *column, const double *cost, double miss, int32_t *mate,
             void *scratch);
+
+/* life.c: what a hit or a miss says of a track */
+void describe(track_t *k, const detection *z);
+int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
+void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
+void miss(fusion_t *f, frame_t *w, int32_t i);
+void born(fusion_t *f, const frame_t *w, int32_t j);
+void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
+int looks_at(const source_t *s, double x, double y);
+
+/* sources.c: what is found out about sources */
+void source_start(source_t *s);
+void measurement_noise(const source_t *s, const detection *z, double r[3]);
+/* residuals on one track, before and after its update (`mean` of the track) */
+void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
+void learn(fusion_t *f, const frame_t *w);
 
 /* decode.c */
 typedef struct {

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   cloudctl codes show codes/0.json --out 0.html      draw a digital code
   cloudctl codes export codes/0.json --to geojson    a digital code in another format
   cloudctl sim run --sumocfg town.sumocfg --in-process --json run.json
+  cloudctl eval                                      the tracker against truth, on made-up scenes
   cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
   cloudctl doctor                                    what is missing on this machine, and what installs it
 """
@@ -82,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     bench = _command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )
-    bench.add_argument("names", nargs="*", help="some of: decode fusion plan egress loop replay start codes (default: all)")
+    bench.add_argument(
+        "names",
+        nargs="*",
+        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers)",
+    )
+    _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
     return parser
 
@@ -183,6 +189,57 @@ def _study_parser(commands: Any) -> None:
     study.add_argument("--delay-ms", type=float, default=0.0, help="ms added to every sensor and advisory of ours")
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
+    _warnings_parser(commands)
+
+
+WARNINGS = """examples:
+  cloudctl sim warnings --out out/warnings                                Braunschweig: cars, bicycles, pedestrians, some reckless
+  cloudctl sim warnings --scenario corridor --seeds 11..15 --train 1..3 --out out/corridor
+  cloudctl sim warnings --scenario town.sumocfg --seconds 1800 --out out/town
+Nobody reacts to a warning here, so that what it warns of happens. docs/study.md says how to read it.
+"""
+
+
+def _warnings_parser(commands: Any) -> None:
+    bench = _command(
+        commands, "warnings", "how often warnings are right, how many conflicts they find, how early", _sim_warnings
+    )
+    bench.formatter_class, bench.epilog = argparse.RawDescriptionHelpFormatter, WARNINGS
+    bench.add_argument(
+        "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
+    )
+    bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
+    bench.add_argument("--seeds", default="11..13", help="seeds of which figures are shown (default 11..13)")
+    bench.add_argument("--seconds", type=float, default=600.0, help="simulated seconds a seed (default 600)")
+    bench.add_argument("--warm-up", type=float, default=300.0, help="seconds of traffic before (default 300)")
+    bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
+    bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
+
+
+EVAL_EXAMPLES = """examples:
+  cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
+  cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
+  cloudctl eval --recording run.mcap --truth run.truth.mcap
+"""
+
+
+def _eval_parser(commands: Any) -> None:
+    score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
+    score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
+    score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
+    score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
+    score.add_argument("--truth", type=Path, metavar="FILE", help="the truth written beside it")
+    score.add_argument("--plot", type=Path, metavar="PNG", help="draw tracks, truth and error over time")
+
+
+def _eval(args: argparse.Namespace) -> None:
+    from .sim import evaluate
+
+    evaluate.run(args)
 
 
 def _serve(args: argparse.Namespace) -> None:
@@ -237,6 +294,12 @@ def _sim_study(args: argparse.Namespace) -> None:
     from .sim import study
 
     study.run(args)
+
+
+def _sim_warnings(args: argparse.Namespace) -> None:
+    from .sim import warning_bench
+
+    warning_bench.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

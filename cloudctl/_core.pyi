@@ -16,12 +16,14 @@ class Tracker:
         gate: float,
         miss_cost: float,
         confirm: float,
+        show: float,
         drop: float,
         survive: float,
         coast: int,
         window: int,
-        noise: NDArray[np.float64],
+        features: int,
     ) -> None: ...
+    def motion(self) -> NDArray[np.float64]: ...
     def source(
         self,
         index: int,
@@ -35,9 +37,12 @@ class Tracker:
         p_detect: float,
         clutter: float,
         kind: int,
+        bias_x: float,
+        bias_y: float,
+        lag: float,
     ) -> None: ...
-    def update(self, t: int, source: int, rows: Bytes) -> None: ...
-    def tracks(self, t: int) -> Bytes: ...
+    def update(self, t: int, source: int, rows: NDArray[Any]) -> tuple[int, str] | None: ...
+    def tracks(self, t: int, dtype: np.dtype[Any]) -> NDArray[Any]: ...
     def stats(self) -> dict[str, Any]: ...
 
 def update_batch(

@@ -6,7 +6,7 @@ probability; `cext/` holds it, and `cext/track.h` its types.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -78,33 +78,43 @@ MAX_SOURCES = 32
 KINDS = ("detections", "tracks", "cooperative")
 
 
+FEATURES = ("turns", "noise", "bias", "lag", "life", "late", "merge", "class", "global")
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a class of road user moves: spectral densities of acceleration (m^2/s^3) and of the turn rate (rad^2/s^3), rates of change (1/s)."""
+
+    straight: float  # acceleration's, of the constant-velocity model
+    turning: float  # acceleration's, of the turning model
+    rate: float  # the turn rate's
+    enter: float  # manoeuvres begun a second; 0: never, and the turning model is not run
+    leave: float  # manoeuvres ended a second
+
+
 @dataclass(frozen=True)
 class FusionConfig:
-    """How an intersection's tracker works; the defaults need no tuning."""
+    """How an intersection's tracker works; the defaults need no tuning. docs/fusion.md tells what each does."""
 
     max_tracks: int = 512
-    gate: float = 16.0  # squared Mahalanobis distance
-    miss_cost: float = 15.0  # of leaving a detection without a track, in the same unit
-    confirm: float = 0.95  # existence probability
-    drop: float = 0.02
+    gate: float = 20.0  # squared Mahalanobis distance
+    miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
+    confirm: float = 0.97  # existence probability from which a track is given out
+    show: float = 0.5  # below it a confirmed track is kept but not given out
+    drop: float = 0.01
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
     coast_ms: int = 2500  # without a measurement
     window_ms: int = 1000  # an older scan is refused
-    noise: tuple[float, ...] = (
-        2.0,
-        2.0,
-        1.5,
-        1.5,
-        3.0,
-        1.0,
-        0.4,
-        0.01,
-    )  # m^2/s^3 by class: spectral density of acceleration
+    motion: tuple[tuple[int, Motion], ...] = ()  # (class, how it moves), where not the default
+    without: tuple[str, ...] = ()  # of FEATURES, left out to see what each is worth
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """What is known of one source: its place (m), field of view (rad), range (m), noise, detection probability and clutter (per m^2)."""
+    """What is known of one source: its place (m), field of view (rad), range (m), noise, detection probability and clutter (per m^2).
+
+    Noise, bias (m), latency (ms), detection probability and clutter are where the estimates begin; `Fusion.stats` tells where they are.
+    """
 
     x: float = 0.0
     y: float = 0.0
@@ -116,6 +126,8 @@ class SourceConfig:
     p_detect: float = 0.9
     clutter: float = 1e-4
     kind: str = "detections"
+    bias_m: tuple[float, float] = (0.0, 0.0)
+    latency_ms: float = 0.0
 
 
 class Fusion:
@@ -128,12 +140,18 @@ class Fusion:
             config.gate,
             config.miss_cost,
             config.confirm,
+            config.show,
             config.drop,
             config.survive_s,
             config.coast_ms * MS,
             config.window_ms * MS,
-            np.array(config.noise, np.float64),
+            _features(config.without),
         )
+        figures = self.core.motion()
+        for number, motion in config.motion:
+            figures[number] = astuple(motion)
+        if "turns" in config.without:
+            figures[:, 3] = 0.0
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
         """Say what is known of a source (0..31); one that was never added works with the defaults."""
@@ -150,27 +168,43 @@ class Fusion:
             config.p_detect,
             config.clutter,
             KINDS.index(config.kind),
+            *config.bias_m,
+            config.latency_ms / 1000.0,
         )
 
     def update(self, t_ns: int, source_id: int, detections: Rows) -> None:
-        """Fold in one scan: `detections` (ndarray[DETECTION]) of a source at `t_ns`. Raises ValueError naming the row and field of a NaN position."""
+        """Fold in one scan: `detections` (ndarray[DETECTION]) of a source at `t_ns`; any order of arrival, any interval.
+
+        NaN in a field other than x and y means not measured. Raises ValueError naming the row and field of a NaN or infinite position or an
+        infinite figure; nothing of the scan is folded in then.
+        """
         _check_source(source_id)
         rows = np.ascontiguousarray(detections, DETECTION)
-        for name in ("x", "y"):
-            wrong = np.flatnonzero(~np.isfinite(rows[name]))
-            if len(wrong):
-                raise ValueError(
-                    f"detections[{wrong[0]}].{name} = {rows[name][wrong[0]]}: a position must be finite. Leave the row out"
-                )
-        self.core.update(t_ns, source_id, rows.view(np.uint8).reshape(-1))
+        wrong = self.core.update(t_ns, source_id, rows)
+        if wrong is not None:
+            row, name = wrong
+            rule = (
+                "a position must be finite and within 1,000 km"
+                if name in "xy"
+                else "must be finite, or NaN when not measured"
+            )
+            raise ValueError(f"detections[{row}].{name} = {rows[name][row]}: {rule}. Leave the row out")
 
     def tracks(self, t_ns: int) -> Rows:
         """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id."""
-        return self.core.tracks(t_ns).view(TRACK)
+        return self.core.tracks(t_ns, TRACK)
 
     def stats(self) -> dict[str, Any]:
-        """Return counts: tracks, scans too old, births refused for want of room; and of each source scans, late and refused."""
-        return self.core.stats()
+        """Return counts: tracks, scans too old, births refused for want of room, merged; of each source its health; and the wrong claims.
+
+        A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and clutter (1/m^2) as found;
+        residual (mean squared normalized residual, 2 when all is right); scale (variance found / said); weight (detections behind it).
+        A wrong claim: vehicle, how often (count), when (t, ns) and where (x, y) its report was last contradicted.
+        """
+        found = self.core.stats()
+        for source in found["sources"].values():
+            source["sigma"] *= source["scale"] ** 0.5
+        return found
 
 
 def update_batch(
@@ -202,6 +236,13 @@ def decode_batch(
     """
     rows, offsets, faults = _core.decode_batch(payloads, shifts)
     return rows.view(DETECTION), offsets, faults
+
+
+def _features(without: Sequence[str]) -> int:
+    unknown = set(without) - set(FEATURES)
+    if unknown:
+        raise ValueError(f"without = {sorted(unknown)}: there are {', '.join(FEATURES)}. Name some of these")
+    return sum(1 << FEATURES.index(name) for name in without)
 
 
 def _check_source(source_id: int) -> None:

@@ -16,7 +16,7 @@ from ..clock import MS, SECOND, stopwatch
 from ..engine import Engine, EngineConfig, encode
 from ..log import Recorder
 from ..metrics import Metrics
-from ..schema import VERSION, Datum, Hello, Perception, Signal, Sync
+from ..schema import VERSION, Advisory, Datum, Hello, Perception, Signal, Sync
 from .scenario import Junction, Scenario
 from .sensors import Noise, RsuModel, near
 from .traffic import Traffic, Truth, trips
@@ -81,7 +81,7 @@ class Loop:
         self.advised: Counter[str] = Counter()
         self.late = 0
         self._queue: list[tuple[int, int, Datum]] = []
-        self._advice: list[tuple[int, int, object]] = []
+        self._advice: list[tuple[int, int, Advisory]] = []
         self._count = 0
         self._seq: Counter[str] = Counter()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -152,6 +152,13 @@ class Loop:
     def stepped(self, traffic: Traffic) -> None:
         """Called after each step of SUMO, before it is observed."""
 
+    def seen(self, truth: Truth) -> None:
+        """Called ten times a second with everyone as they are."""
+
+    def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
+        """Called when an advisory arrives at a vehicle, in time; here: the vehicle acts on it."""
+        fleet.follow(advisory.target[8:], advisory)
+
     # --- one step of observation ---
 
     def _observe(self, traffic: Traffic, fleet: Fleet) -> None:
@@ -164,6 +171,7 @@ class Loop:
                 self._sense(junction, truth, traffic)
             for name, state in fleet.states(truth).items():
                 self._push(t + REPORT_DELAY, Datum("state", name, self._json(state)))
+            self.seen(truth)
             if self.scored:
                 self.watch.note(truth, self.engine)
             if self.truth_file:
@@ -228,7 +236,7 @@ class Loop:
             if arrives >= advisory.valid_until:
                 self.late += 1
             elif advisory.target.startswith("vehicle:"):
-                fleet.follow(advisory.target[8:], advisory)
+                self.said(advisory, arrives, fleet)
 
     def _step(self, t: int, batch: list[Datum]) -> None:
         self._lap = stopwatch()

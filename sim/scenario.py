@@ -65,6 +65,7 @@ class Scenario:
     end: float
     junctions: tuple[Junction, ...]
     extra: tuple[str, ...] = ()
+    additional: tuple[Path, ...] = ()  # the configuration's own additional files
     gateways: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -87,7 +88,9 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
     begin, end = _seconds(options.get("begin", "0")), _seconds(options.get("end", "-1"))
     name = name or sumocfg.stem
     gateways = {f"{name}-gateway": {rsu.id: junction.id for junction in junctions for rsu in junction.rsus}}
-    return Scenario(name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), gateways)
+    return Scenario(
+        name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), tuple(extra), gateways
+    )
 
 
 def braunschweig(say: Callable[[str], None] = lambda _: None) -> Scenario:
@@ -100,6 +103,13 @@ def corridor(folder: Path, say: Callable[[str], None] = lambda _: None, flow: fl
     from .demand import write_corridor
 
     return load(write_corridor(folder, maps.path("corridor.net.xml.gz"), flow), "corridor", say)
+
+
+def inputs(sumocfg: Path) -> list[Path]:
+    """Return the files a SUMO configuration is made of, itself first, those that exist."""
+    options = _options(sumocfg)
+    names = [n for key in ("net-file", "route-files", "additional-files") for n in options.get(key, "").split(",") if n]
+    return [sumocfg, *(file for n in names if (file := (sumocfg.parent / n.strip()).resolve()).is_file())]
 
 
 def _options(sumocfg: Path) -> dict[str, str]:

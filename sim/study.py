@@ -8,21 +8,24 @@ waiting, fuel and travel time, not time loss: SUMO holds that against the speed 
 """
 
 import argparse
-import multiprocessing
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..clock import SECOND, stopwatch
-from . import study_ratio, study_run
+from . import pool, study_ratio, study_run
+from .net import approach_of, by_approach, read
 from .show import table
 from .study_run import ARMS, Job
 
-HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "no stop at all")
+WINDOW = 480.0  # s of a run that a time-space diagram shows
+HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "SUMO's stops", "no stop at all")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,13 +34,23 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     study_run.scenario_of(args.sumocfg, args.out / "input" / "check")  # a missing file is told before anything runs
     baseline = _run_all([job for job in jobs if job.arm == "none"], args.out, args.jobs, "no advice")
+    lost = [job.name for job in jobs if job.arm == "none" and job not in baseline]
+    if lost:
+        raise RuntimeError(f"SUMO died in {lost[0]}, without any advice. Run the scenario in sumo itself to see why")
     names = {job.seed: tuple(result["trips"]) for job, result in baseline.items()}
     rest = [replace(job, vehicles=names[job.seed]) for job in jobs if job.arm != "none"]
     results = baseline | _run_all(rest, args.out, args.jobs, "with advice")
-    study = summary(results)
+    died = {job.arm: job.name for job in rest if job not in results}
+    study = summary({job: result for job, result in results.items() if job.arm not in died})
+    study["died"] = died
+    if len({r["key"]["made_from"] for job, r in results.items() if job.arm == "ours"}) > 1:
+        print("note: the source changed while the study ran; the same command again runs what is out of date")
+    for arm, name in died.items():
+        print(f"note: {arm} is left out: SUMO died in {name}. Its use-queue does on programmes that begin with a green")
     print(ratio_table(study))
     (args.out / "study.json").write_bytes(msgspec.json.format(msgspec.json.encode(study)))
-    print(f"\nwrote {args.out / 'study.json'}")
+    files = [args.out / "study.json", *draw(args, study, {job: r for job, r in results.items() if job.arm not in died})]
+    print("\nwrote " + ", ".join(str(file) for file in files))
 
 
 def plan(args: argparse.Namespace) -> list[Job]:
@@ -96,21 +109,23 @@ def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[
     if not left:
         return results
     start = stopwatch()
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(left)), maxtasksperchild=1) as pool:
-        for n, (job, result) in enumerate(pool.imap_unordered(_one, [(job, out) for job in left]), 1):
-            results[job] = result
-            took = (stopwatch() - start) / SECOND
-            print(
-                f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {job.name}: "
-                f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time",
-                file=sys.stderr,
-                flush=True,
-            )
+    for n, (work, result) in enumerate(pool.each(_one, [(job, out) for job in left], processes), 1):
+        took = (stopwatch() - start) / SECOND
+        if result is None:
+            told = "SUMO died in it"
+        else:
+            results[work[0]] = result
+            told = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
+        print(
+            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {work[0].name}: {told}",
+            file=sys.stderr,
+            flush=True,
+        )
     return results
 
 
-def _one(work: tuple[Job, Path]) -> tuple[Job, dict[str, Any]]:
-    return work[0], study_run.run(*work)
+def _one(work: tuple[Job, Path]) -> dict[str, Any]:
+    return study_run.run(*work)
 
 
 def cached(job: Job, out: Path) -> dict[str, Any] | None:
@@ -122,13 +137,47 @@ def cached(job: Job, out: Path) -> dict[str, Any] | None:
     return found if found["key"] == job.key() else None
 
 
+def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dict[str, Any]]) -> list[Path]:
+    """Draw the study's plots into its folder and return their files; diagrams are of the first seed and the largest share."""
+    from . import study_plot
+
+    net = read(study_run.scenario_of(args.sumocfg, args.out / "input" / "check").net)
+    share = max(job.penetration for job in results)
+    shown = [job for job in results if job.arm == "none" or job.penetration == share]
+    first = sorted((job for job in shown if job.seed == study["seeds"][0]), key=lambda job: ARMS.index(job.arm))
+    routes = results[first[0]]["routes"]
+    approach = approach_of(net, routes)
+    stops = []
+    for arm in dict.fromkeys(job.arm for job in first):
+        total: Counter[str] = Counter()
+        for job in shown:
+            if job.arm == arm:
+                total.update(
+                    {
+                        k: n / len(study["seeds"])
+                        for k, n in by_approach(results[job]["stops_by_edge"], approach).items()
+                    }
+                )  # type: ignore[misc]
+        stops.append((arm, dict(total)))
+    title = f"{study['scenario']}, {100 * share:g} % connected"
+    study_plot.ratios(study, args.out / "ratios.png")
+    study_plot.stops_by_approach(stops, f"{title}, mean of {len(study['seeds'])} seed(s)", args.out / "stops.png")
+    path = study_plot.lay_out(net, study_plot.main_route(routes, net))
+    panels = [(job.arm, dict(np.load(args.out / f"{job.name}.npz")), results[job]["signals"]) for job in first]
+    last = float(panels[0][1]["t"].max()) if len(panels[0][1]["t"]) else 0.0
+    window = (0.3 * last, min(0.3 * last + WINDOW, last))
+    study_plot.time_space(panels, path, window, f"{title}, seed {study['seeds'][0]}", args.out / "time-space.png")
+    return [args.out / name for name in ("ratios.png", "stops.png", "time-space.png")]
+
+
 def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return {scenario, rows}: for each adviser and share of connected vehicles, `study_ratio.compare` with no advice."""
     seeds = sorted({job.seed for job in results})
     alike = {seed: study_ratio.common([r["trips"] for job, r in results.items() if job.seed == seed]) for seed in seeds}
     base = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
     rows = []
-    for arm, share in dict.fromkeys((job.arm, job.penetration) for job in results):
+    columns = sorted({(ARMS.index(job.arm), -job.penetration) for job in results})
+    for arm, share in ((ARMS[k], -share) for k, share in columns):
         runs = {job.seed: r for job, r in results.items() if (job.arm, job.penetration) == (arm, share)}
         row = study_ratio.compare(
             [{n: base[s][n] for n in alike[s]} for s in seeds],

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-FIGURES = ("stops", "waiting_s", "fuel_g", "travel_time_s", "free_share")
+FIGURES = ("stops", "waiting_s", "fuel_g", "travel_time_s", "halts", "free_share")
 LEVEL = 0.95
 DRAWS = 1000  # of the bootstrap, where there is one seed only
 
@@ -14,7 +14,7 @@ Trips = Mapping[str, Mapping[str, float]]
 
 
 def columns(trips: Trips, names: Sequence[str]) -> np.ndarray:
-    """Return float64[n, 5]: FIGURES of the named trips; the last is 1 for a trip without a stop."""
+    """Return float64[n, 6]: FIGURES of the named trips; the last is 1 for a trip without a stop."""
     rows = [[*(trips[n][k] for k in FIGURES[:-1]), float(trips[n]["stops"] == 0)] for n in names]
     return np.array(rows, float).reshape(-1, len(FIGURES))
 

@@ -3,10 +3,12 @@
 The runs of a study differ in nothing but the adviser: same trips, same seed, same step, same vehicles connected.
 """
 
+import hashlib
 import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import libsumo
 import msgspec
 import numpy as np
 
+import cloudctl
+
 from .run import Loop, Setup
-from .scenario import Scenario, corridor, load
+from .scenario import Scenario, corridor, inputs, load
 from .sensors import Noise
 from .traffic import Traffic
 from .vehicles import connected
@@ -31,12 +35,13 @@ GLOSA = {
 }
 DRAIN = 1800.0  # s at most after the demand, until the last vehicle of it has arrived
 HALT = 0.1  # m/s: below it a vehicle stands, as SUMO counts it
+MOVING = 1.5  # m/s: only above it has a vehicle set off again; inching along in a queue is not a stop more
 TRIP = {  # our name: SUMO's in a tripinfo file
     "depart_s": "depart",
     "depart_delay_s": "departDelay",
     "travel_time_s": "duration",
     "waiting_s": "waitingTime",
-    "stops": "waitingCount",
+    "halts": "waitingCount",
     "length_m": "routeLength",
 }
 BICYCLES = ("bicycle", "bike", "pedestrian")
@@ -74,12 +79,30 @@ class Job:
             "step_s": self.step_s,
             "delay_ms": self.delay_ms if self.arm == "ours" else 0.0,
             "miss": self.miss if self.arm == "ours" else None,
+            "made_from": digest(self.source, ours=self.arm == "ours"),
         }
 
 
 def scenario_of(source: str, folder: Path) -> Scenario:
     """Return the scenario of a `--sumocfg` argument; raises ScenarioError (a ValueError) when there is none such."""
     return corridor(folder / "corridor") if source == "corridor" else load(Path(source))
+
+
+@cache
+def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study_run",)) -> str:
+    """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of this package that
+    measure, and for our advice our own code."""
+    here = Path(__file__).parent
+    names = ("traffic", "scenario", "demand", "run", "sensors", "vehicles")[: 6 if ours else 3]
+    files = [here / f"{name}.py" for name in (*names, *modules)]
+    files += [] if source == "corridor" else inputs(Path(source))
+    if ours:
+        package = Path(cloudctl.__file__).parent
+        files += sorted(f for f in package.rglob("*") if f.suffix in (".py", ".so") and here not in f.parents)
+    total = hashlib.sha256(repr(libsumo.simulation.getVersion()).encode())
+    for file in files:
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
 
 
 class Trace:
@@ -128,15 +151,22 @@ class Trace:
             edges=np.array(list(self.edges), str),
         )
 
-    def stops(self) -> dict[str, int]:
-        """Return by edge how often a vehicle came to stand on it, seen once a second."""
-        out: Counter[int] = Counter()
-        moving: dict[int, bool] = {}
+    def stops(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how often a vehicle came to stand, by edge and by vehicle: below HALT, having been above MOVING since."""
+        by_edge: Counter[int] = Counter()
+        by_vehicle: Counter[int] = Counter()
+        standing: set[int] = set()
         for _, vehicle, edge, _, speed in self.rows:
-            if speed < HALT and moving.get(vehicle, True):
-                out[edge] += 1
-            moving[vehicle] = speed >= HALT
-        return {name: out[k] for name, k in sorted(self.edges.items()) if out[k]}
+            if speed < HALT and vehicle not in standing:
+                standing.add(vehicle)
+                by_edge[edge] += 1
+                by_vehicle[vehicle] += 1
+            elif speed > MOVING:
+                standing.discard(vehicle)
+        return (
+            {name: by_edge[k] for name, k in sorted(self.edges.items()) if by_edge[k]},
+            {name: by_vehicle[k] for name, k in self._numbers.items()},
+        )
 
 
 class StudyLoop(Loop):
@@ -180,16 +210,19 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
         loop = StudyLoop(scenario, setup, Path(outputs))
         figures = loop.run()
         span = job.seconds or scenario.end - scenario.begin
-        result = {
+        result: dict[str, Any] = {
             "key": job.key(),
             "scenario": scenario.name,
             "trips": trips(Path(outputs) / "trips.xml", scenario.begin, scenario.begin + span),
             **statistics(Path(outputs) / "statistics.xml"),
         }
+    by_edge, by_vehicle = loop.trace.stops()
+    for name, trip in result["trips"].items():
+        trip["stops"] = by_vehicle.get(name, 0)
     result |= {
         "speed": figures["speed"],
         "advisories": figures.get("advisories"),
-        "stops_by_edge": loop.trace.stops(),
+        "stops_by_edge": by_edge,
         "signals": loop.trace.signals,
         "routes": loop.trace.routes,
     }

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..matching import Floats, Ints, tables
 from ..world import GREEN, NEVER, YELLOW, World
 
-HEADWAY = 2.0  # s between vehicles of a discharging queue
-LOST = 2.0  # s lost at the start of green by the first vehicle of a standing queue
-MARGIN = 1.0  # s kept from both ends of green
+HEADWAY = 1.6  # s between vehicles of a discharging queue
+LOST = 1.0  # s lost at the start of green by the first vehicle of a standing queue
+MARGIN = 0.5  # s kept from both ends of green
 COMFORT = 1.5  # m/s^2 of acceleration
 GAP = 15.0  # m between standing vehicles of one queue at the most
 STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue

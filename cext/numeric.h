@@ -1,0 +1,59 @@
+/* Elementary functions that give the same bits on every machine: libm's choose their code by the processor. */
+#ifndef CLOUDCTL_NUMERIC_H
+#define CLOUDCTL_NUMERIC_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* e^x for x <= 0 to 1e-12 relative; 0 below -700. */
+static inline double exp_negative(double x)
+{
+    if (!(x > -700.0))
+        return 0.0;
+    double k = (double)(int64_t)(x * 1.4426950408889634 - 0.5), r = x - k * 0.6931471805599453, scale;
+    double e = 1.0 + r * (1.0 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * (1.0 / 5040
+             + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));
+    uint64_t bits = (uint64_t)((int64_t)k + 1023) << 52;
+    memcpy(&scale, &bits, sizeof scale);
+    return e * scale;
+}
+
+/* ln x for a positive normal x to 1e-11 */
+static inline double ln(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int64_t k = (int64_t)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
+    double m;
+    memcpy(&m, &bits, sizeof m);
+    if (m > 1.4142135623730951) {
+        m *= 0.5;
+        k++;
+    }
+    double s = (m - 1.0) / (m + 1.0), z = s * s;
+    return (double)k * 0.6931471805599453 + 2.0 * s * (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11
+           + z * (1.0 / 13)))))));
+}
+
+/* For a turn of |a| <= 1.6 rad: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+typedef struct {
+    double sin, cos, sinc, cosc, dsinc, dcosc;
+} turn_t;
+
+static inline turn_t turn_of(double a)
+{
+    double z = a * a;
+    turn_t t;
+    t.sinc = 1.0 - z * (1.0 / 6 - z * (1.0 / 120 - z * (1.0 / 5040 - z * (1.0 / 362880 - z * (1.0 / 39916800)))));
+    t.cosc = a * (1.0 / 2 - z * (1.0 / 24 - z * (1.0 / 720 - z * (1.0 / 40320 - z * (1.0 / 3628800 - z * (1.0 / 479001600))))));
+    t.dsinc = -a * (1.0 / 3 - z * (1.0 / 30 - z * (1.0 / 840 - z * (1.0 / 45360 - z * (1.0 / 3991680)))));
+    t.dcosc = 1.0 / 2 - z * (1.0 / 8 - z * (1.0 / 144 - z * (1.0 / 5760 - z * (1.0 / 403200 - z * (1.0 / 43545600)))));
+    t.sin = a * t.sinc;
+    t.cos = 1.0 - a * t.cosc;
+    return t;
+}
+
+static inline double bounded(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+
+#endif

@@ -1,0 +1,152 @@
+"""`cloudctl sim warnings`: how often warnings are right, how many conflicts they find, and how early.
+
+Vehicles hear warnings and do nothing, so that truth is the same whatever is said. Thresholds are chosen on the training seeds,
+figures are of the others.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..clock import SECOND, stopwatch
+from . import pool, warning_plot, warning_run, warning_score
+from .run import Setup
+from .scenario import Scenario, braunschweig, corridor, load
+from .show import table
+from .ssm import Conflict
+from .study import numbers
+from .study_run import digest
+from .warning_run import Heard
+from .warning_score import MATCHES, Run
+
+MEASURES = ("warning_run", "dangers", "ssm", "encounters", "trails", "net")
+HEADER = (
+    *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "of serious", "of visible"),
+    *("lead s", "false / veh-h"),
+)
+
+
+class Cached(msgspec.Struct):
+    """A run as its file holds it."""
+
+    key: dict[str, Any]
+    hours: float
+    warnings: tuple[Heard, ...]
+    truth: tuple[dict[str, Any], ...]
+    connected: frozenset[str]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the bench from the command line's arguments: runs, table, figures as JSON, plots."""
+    train, test = numbers(args.train), numbers(args.seeds)
+    if set(train) & set(test):
+        raise ValueError(
+            f"--train {args.train}: has seeds of --seeds {args.seeds}. Thresholds chosen on a seed say nothing on it: give others"
+        )
+    if args.seconds <= 0 or args.jobs < 1:
+        raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
+    args.out.mkdir(parents=True, exist_ok=True)
+    scenario = scenario_of(args.scenario, args.out)
+    runs = _runs(args, scenario.name, [*train, *test])
+    result = judge([runs[seed] for seed in train], [runs[seed] for seed in test])
+    title = f"{scenario.name}, test seeds {test}, {sum(runs[s].hours for s in test):.1f} vehicle-hours"
+    print(f"{title}; thresholds chosen on seeds {train}\n\n{figures_table(result)}")
+    file = args.out / "warnings.json"
+    whole = {"scenario": scenario.name, "train": train, "test": test, **result}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+    warning_plot.curves(result["curves"], result["chosen"], title, args.out / "curves.png")
+    warning_plot.leads(result["chosen_scores"], title, args.out / "leads.png")
+    print(f"\nwrote {file}, {args.out / 'curves.png'}, {args.out / 'leads.png'}")
+
+
+def scenario_of(name: str, folder: Path) -> Scenario:
+    """Return a scenario by its name or file."""
+    if name == "corridor":
+        return corridor(folder / "input")
+    return braunschweig() if name == "braunschweig" else load(Path(name))
+
+
+def judge(train: list[Run], test: list[Run]) -> dict[str, Any]:
+    """Return, by kind: the threshold chosen on `train`; figures on `test` at that threshold, and of all warnings; curves on `test`."""
+    chosen = {kind: warning_score.best(warning_score.curve(train, kind)) for kind in MATCHES}
+    return {
+        "chosen": chosen,
+        "chosen_scores": {
+            kind: warning_score.score(test, kind, lambda w, x=x: w.confidence >= x)  # type: ignore[misc]
+            for kind, x in chosen.items()
+        },
+        "all_scores": {kind: warning_score.score(test, kind) for kind in MATCHES},
+        "urgent_scores": {kind: warning_score.score(test, kind, lambda w: w.severity <= 1) for kind in MATCHES},
+        "curves": {kind: warning_score.curve(test, kind) for kind in MATCHES},
+    }
+
+
+def figures_table(result: dict[str, Any]) -> str:
+    """Return the figures as text: every warning, the urgent ones, and those above the threshold chosen."""
+    rows = []
+    for kind in MATCHES:
+        rows.append(_row(f"{kind}, all", "", result["all_scores"][kind]))
+        rows.append(_row(f"{kind}, urgent", "", result["urgent_scores"][kind]))
+        rows.append(_row(f"{kind}, chosen", f"{result['chosen'][kind]:.2f}", result["chosen_scores"][kind]))
+    return table(HEADER, rows)
+
+
+def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
+    shares = [_share(s[k]) for k in ("precision", "recall", "recall_serious", "recall_visible")]
+    lead = "" if s["lead_median"] is None else f"{s['lead_median']:.1f}"
+    false = "" if s["false_per_hour"] is None else f"{s['false_per_hour']:.2f}"
+    return [name, threshold, s["events"], s["warnings"], *shares, lead, false]
+
+
+def _share(share: dict[str, Any]) -> str:
+    return "" if share["value"] is None else f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
+
+
+def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Run]:
+    works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.out) for seed in seeds]
+    out: dict[int, Run] = {}
+    start = stopwatch()
+    for n, (work, file) in enumerate(pool.each(_one, works, args.jobs), 1):
+        seed = work[1]
+        if file is None:
+            raise RuntimeError(f"SUMO died in seed {seed}. Leave it out, or run the scenario in sumo itself to see why")
+        out[seed] = loaded(file)
+        left = (stopwatch() - start) / SECOND / n * (len(works) - n)
+        print(
+            f"warnings, {name}: {n} of {len(works)} runs, {left:.0f} s left; seed {seed}: {len(out[seed].truth)} conflicts, "
+            f"{len(out[seed].heard)} messages",
+            file=sys.stderr,
+            flush=True,
+        )
+    return out
+
+
+def _one(work: tuple[str, int, float, float, float, Path]) -> Path:
+    name, seed, seconds, warm_up, penetration, out = work
+    file = out / f"seed-{seed}.json"
+    source = name if name == "corridor" else str(scenario_of(name, out).sumocfg)
+    key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration}
+    key["made_from"] = digest(source, True, MEASURES)
+    if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
+        return file
+    scenario = scenario_of(name, out / f"input-{seed}")
+    setup = Setup(seed, penetration, True, seconds, warm_up=warm_up)
+    part = file.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup)}))
+    part.replace(file)
+    return file
+
+
+def loaded(file: Path) -> Run:
+    """Return a run from its file."""
+    found = msgspec.json.decode(file.read_bytes(), type=Cached)
+    truth = [(conflict_of(item["conflict"]), bool(item["early"])) for item in found.truth]
+    return Run(found.warnings, tuple(warning_score.with_violators(truth)), found.connected, found.hours)
+
+
+def conflict_of(columns: dict[str, Any]) -> Conflict:
+    """Return a conflict from JSON, where an infinite measure is null."""
+    return Conflict(**{k: float("inf") if v is None else v for k, v in columns.items()})

@@ -1,0 +1,140 @@
+"""One run of the warning bench: warnings go nowhere but onto a list, so that what they warn of happens as it would have.
+
+Warnings are timed by their arrival at the vehicle. Truth is SUMO's: who crossed a stop line at red, who met whom (device.ssm,
+`encounters`), who closed up to a standing queue.
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import libsumo
+import msgspec
+
+from ..clock import SECOND
+from ..schema import Advisory, ObjectClass
+from . import dangers, net, ssm
+from .run import EPOCH, Loop, Setup
+from .scenario import Scenario
+from .ssm import Conflict
+from .traffic import Traffic, Truth
+from .trails import STEP, Trails
+from .vehicles import Fleet, connected
+
+FAST, CLOSE, LOOK = 5.0, 4.0, 60.0  # m/s, s, m: closing that fast on someone who stands is a conflict with a queue
+STANDING = 1.0  # m/s
+QUEUE_EVERY = 5  # moments
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One warning as a vehicle got it; times in s of SUMO."""
+
+    kind: str
+    vehicle: str
+    arrived: float
+    until: float
+    severity: int
+    confidence: float
+
+
+class WarningLoop(Loop):
+    """A run whose vehicles do not react; it keeps warnings, trajectories near intersections, and reds that were run."""
+
+    def __init__(self, scenario: Scenario, setup: Setup, outputs: Path) -> None:
+        super().__init__(scenario, setup, outputs=outputs, scored=False)
+        self.warnings: list[Heard] = []
+        self.events: list[Conflict] = []  # reds run, queues closed up to
+        self.exposure_s = 0.0  # of connected vehicles in reach of an intersection
+        self.trails = Trails(scenario)
+        self._links = stop_lines(scenario)
+        self._lane: dict[str, str] = {}
+        self._state: dict[str, str] = {}
+        self._closing: dict[str, float] = {}
+        self._moment = 0
+
+    def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
+        """Keep what a vehicle is told; it does not react."""
+        arrived, until = self._seconds(arrives), self._seconds(advisory.valid_until)
+        self.warnings.append(
+            Heard(advisory.kind.value, advisory.target[8:], arrived, until, advisory.severity, advisory.confidence)
+        )
+
+    def _seconds(self, t: int) -> float:
+        return (t - EPOCH) / SECOND + self.scenario.begin + self.setup.warm_up
+
+    def stepped(self, traffic: Traffic) -> None:
+        """Turn the newly departed into the drivers they are to be, and see who runs a red."""
+        api = libsumo.vehicle
+        for name in libsumo.simulation.getDepartedIDList():
+            way = dangers.way_of(name, self.setup.seed)
+            if way and api.getVehicleClass(name) not in dangers.UNTOUCHED:
+                api.setType(name, dangers.typed(api.getTypeID(name), way))
+        now = self._seconds(traffic.t)
+        state = {j.signal: libsumo.trafficlight.getRedYellowGreenState(j.signal) for j in self.scenario.junctions}
+        lanes = {name: api.getLaneID(name) for name in api.getIDList()}
+        for name, lane in lanes.items():
+            before = self._lane.get(name, lane)
+            link = self._links.get(lane) if lane != before and not before.startswith(":") else None
+            if link and self._state[link.signal][link.column] in "rR" and state[link.signal][link.column] in "rR":
+                self.events.append(Conflict("red_light", name, "", now, now))
+        self._lane, self._state = lanes, state
+
+    def seen(self, truth: Truth) -> None:
+        """Keep who is near an intersection, and who closes up to a standing queue."""
+        now = self._seconds(truth.t)
+        rows = self.trails.note(truth, now)
+        motor = [k for k in rows if k < truth.motor and truth.kind[k] != ObjectClass.BICYCLE]
+        told = [k for k in motor if connected(truth.ids[k], self.setup.seed, self.setup.penetration)]
+        self.exposure_s += STEP * len(told)
+        self._moment += 1
+        if self._moment % QUEUE_EVERY == 0:
+            self._queues(now, [(truth.ids[k], float(truth.speed[k])) for k in motor if truth.speed[k] > FAST])
+
+    def _queues(self, now: float, moving: list[tuple[str, float]]) -> None:
+        for name, speed in moving:
+            leader = libsumo.vehicle.getLeader(name, LOOK)
+            if not leader or not leader[0] or libsumo.vehicle.getSpeed(leader[0]) > STANDING:
+                continue
+            left = max(leader[1], 0.0) / speed
+            if left < CLOSE:
+                if now - self._closing.get(name, -1e9) > ssm.SAME:
+                    self.events.append(Conflict("queue", name, leader[0], now, now, left))
+                self._closing[name] = now
+
+
+def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
+    """Return each signalled stop line by the junction's own lane behind it."""
+    signals = {junction.signal for junction in scenario.junctions}
+    links = [link for group in net.read(scenario.net).links.values() for link in group]
+    return {link.lane: link for link in links if link.signal in signals and link.lane}
+
+
+def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
+    """Run one seed; return warnings, truth, and the hours that connected vehicles spent near intersections.
+
+    Truth is {conflict, early}: `early` says whether it could be seen early enough to warn in time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = Path(folder)
+        log = outputs / "ssm.xml"
+        arguments = (*dangers.write_types(scenario, outputs / "types.add.xml"), *ssm.ARGUMENTS)
+        arguments += ("--device.ssm.file", str(log))
+        loop = WarningLoop(scenario, replace(setup, arguments=arguments), outputs)
+        figures = loop.run()
+        vehicles = ssm.read(log)
+    trails = loop.trails
+    walkers = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
+    met = [c for c in vehicles if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
+    met = [c for c in met if not walkers & {c.a, c.b}] + trails.meetings()
+    reds = [c for c in loop.events if c.kind != "red_light" or c.a not in walkers]
+    return {
+        "scenario": scenario.name,
+        "seed": setup.seed,
+        "hours": loop.exposure_s / 3600.0,
+        "warnings": loop.warnings,
+        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*reds, *met)],
+        "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
+        "walkers": sorted(walkers),
+        "speed": figures["speed"],
+    }
