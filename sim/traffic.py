@@ -179,6 +179,9 @@ class Program:
         self.signal = junction.signal
         code = junction.code.code
         self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
+        of = {c.id: c.group for c in code.connections}
+        pairs = {(of[c.a], of[c.b]) for c in code.conflicts if c.a_yields} | {(of[c.b], of[c.a]) for c in code.conflicts if c.b_yields}
+        self.yields = sorted((a, b) for a, b in pairs if a and b and a != b)  # group a gives way to group b
         self._logic = ""
         self._read()
 
@@ -199,9 +202,13 @@ class Program:
         phase = libsumo.trafficlight.getPhase(self.signal)
         left = float(libsumo.trafficlight.getNextSwitch(self.signal)) - now
         state = libsumo.trafficlight.getRedYellowGreenState(self.signal)
-        return tuple(self._group(group, column, state, phase, left, t) for group, column in self.columns)
+        lit = {group: STATE.get(state[column], SignalState.UNKNOWN) for group, column in self.columns}
+        for a, b in self.yields:  # a controller calls a green that must give way permissive, whatever SUMO's letter
+            if lit[a] == lit[b] == SignalState.GREEN_PROTECTED:
+                lit[a] = SignalState.GREEN_PERMISSIVE
+        return tuple(self._group(group, lit[group], column, state, phase, left, t) for group, column in self.columns)
 
-    def _group(self, group: int, column: int, state: str, phase: int, left: float, t: int) -> Group:
+    def _group(self, group: int, lit: SignalState, column: int, state: str, phase: int, left: float, t: int) -> Group:
         shown = state[column]
         ends, spread = left, 0.0
         k = phase
@@ -220,7 +227,7 @@ class Program:
             sooner, later = (t, end + round(spread * SECOND))
         return Group(
             group,
-            STATE.get(shown, SignalState.UNKNOWN),
+            lit,
             sooner,
             max(later, end),
             end,
