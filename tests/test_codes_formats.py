@@ -40,7 +40,7 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 
 COMES_IN = {"sind/tianjin/map.osm": (1, 20, 28, 10, 4), "sind/chongqing/map.osm": (1, 20, 16, 12, 4), "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0)}
 REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "is text of none of",
-           "messages/ntcip1202_tscbm.txt": "none of", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
+           "messages/ntcip1202_tscbm.txt": "TSCBM", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
            "messages/j2735_uper_hex.json": "UPER frames as text", "messages/conflictmonitor/MAP_MinData.csv": "in each line", "messages/openv2x_yizhuang_map.md": "a page with JSON"}
 
 
