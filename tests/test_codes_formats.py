@@ -334,3 +334,15 @@ def test_uper_with_the_definitions_of_the_standard() -> None:
     for name in ("intersection.json", "corridor-3.json"):
         tree = ydt_tree(codes.load(maps.path(name)), 19, 10)
         assert modules.read(MAP, modules.write(MAP, tree)) == tree
+
+
+def test_the_page_of_a_code_works_offline_and_names_everything(tmp_path: Path) -> None:
+    (tmp_path / "code.json").write_bytes(codes.dump(replace(GOOD, name="<b>&")))
+    assert main(["codes", "show", str(tmp_path / "code.json"), "--out", str(tmp_path / "code.html")]) == 0
+    page = (tmp_path / "code.html").read_text()
+    assert not re.search(r"(src|href)=|url\((?!#)|https?://(?!www\.w3\.org/2000/svg)", page), "nothing is fetched"
+    assert "<b>&" not in page.replace("&lt;b&gt;&amp;", "")
+    for name in (*(lane.id for lane in GOOD.lanes), *(c.id for c in GOOD.connections), *(walk.id for walk in GOOD.crosswalks)):
+        assert f'data-id="{name}"' in page
+    drawn = {re.split(r"[: ]", title)[0] for title in re.findall(r"<title>([^<]*)</title>", page)}
+    assert {c.id for c in GOOD.connections if c.inner} | {lane.id for lane in GOOD.lanes} <= drawn, "a row finds its place in the drawing"
