@@ -15,6 +15,7 @@ from cloudctl.__main__ import main
 from cloudctl.codes.geojson import read_geojson, write_geojson
 from cloudctl.codes.lanelet2 import import_lanelet2
 from cloudctl.codes.reading import read_any
+from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.ydt import import_ydt
 from cloudctl.codes.ydt_export import map_losses, write_ydt_map, ydt_tree
 from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
@@ -346,3 +347,16 @@ def test_the_page_of_a_code_works_offline_and_names_everything(tmp_path: Path) -
         assert f'data-id="{name}"' in page
     drawn = {re.split(r"[: ]", title)[0] for title in re.findall(r"<title>([^<]*)</title>", page)}
     assert {c.id for c in GOOD.connections if c.inner} | {lane.id for lane in GOOD.lanes} <= drawn, "a row finds its place in the drawing"
+
+
+def test_every_rule_is_drawn_and_listed() -> None:
+    more = (Rule("R8", "turn_ban", (Target("C3"),), classes=("truck",)), Rule("R9", "construction", (Target("L1", 10.0, 90.0),), 8.33, temporary=True),
+            Rule("R10", "height_max", (Target("K3"),), 4.2, calendar=Calendar((6, 7), ((420, 540),))), Rule("R11", "closure", (Target("L1", 10.0, 90.0),), temporary=True))
+    code = replace(GOOD, rules=(*GOOD.rules, *more))
+    assert codes.validate(code) == []
+    drawing = codes.show_svg(code)
+    for words in ("R8: turn ban for truck on C3", "R9: construction 30 km/h on L1, temporary", "R10: height max 4.2 m on K3 Sa Su 07:00-09:00", "R11: closure on L1, temporary"):
+        assert f"<title>{words}</title>" in drawing
+        assert words.replace(":", "", 1) in drawing
+    many = codes.show_svg(replace(code, rules=tuple(replace(more[0], id=f"R{k}") for k in range(99))))
+    assert re.search(r"and \d+ more", many)
