@@ -8,7 +8,9 @@ from test_codes_lanelet2 import crossing
 from cloudctl import codes, maps
 from cloudctl.codes.geojson import write_geojson
 from cloudctl.codes.reading import read_any
+from cloudctl.codes.spat import read_spat
 from cloudctl.codes.ydt_export import write_ydt_map
+from cloudctl.codes.ydt_spat import read_ydt_spat
 
 GOOD = codes.load(maps.path("intersection.json"))
 ROAD = """<OpenDRIVE><header/><road id="{0}" length="50" junction="{1}"><link>{2}</link><planView><geometry s="0" x="{3}" y="{4}" hdg="{5}" length="50"><line/></geometry></planView><lanes>
@@ -67,3 +69,10 @@ def test_a_damaged_file_comes_in_or_is_refused(name: str) -> None:
             refused += error.findings
     assert len(refused) > 10
     assert all(finding.rule and finding.remedy for finding in refused)
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\xd1"}', b'{"intersections": "\xff"}', b"{" * 5000, b'{"a":' * 100_000, b"[" * 100_000])
+def test_text_that_is_none_is_refused(data: bytes) -> None:
+    for read in (codes.loads, lambda d: read_spat(d, 0), lambda d: read_ydt_spat(d, 0), lambda d: read_any(d, "file")):
+        with pytest.raises(codes.CodeError):
+            read(data)

@@ -50,7 +50,7 @@ def _read(data: bytes) -> dict[str, Any]:
     if text[:1] == b"{":
         try:
             tree: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise refuse("MAP", "MAP", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
         return tree
     with suppress(ValueError):  # what is not hex text is the bytes themselves

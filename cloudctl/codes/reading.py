@@ -57,7 +57,7 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Importe
 def _json(data: bytes, name: str, adm: str) -> Imported:
     try:
         tree: dict[str, Any] = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
     inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if "ref_lat_e7" in tree:
