@@ -112,6 +112,9 @@ def _codes_parsers(commands: Any) -> None:
     imported.add_argument(
         "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
     )
+    imported.add_argument(
+        "--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules"
+    )
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
@@ -120,6 +123,7 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--out", type=Path, help="file to write (default: beside the code)")
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
+    export.add_argument("--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules")
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
     differ = _command(
         commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
