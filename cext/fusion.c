@@ -117,7 +117,7 @@ static int aloof(const frame_t *w, const track_t *k)
 }
 
 /* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
-static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *mean)
+static void advance(const fusion_t *f, const frame_t *w, track_t *k, change_t *c, state_t *mean)
 {
     const motion_t *m = &f->motion[k->cls];
     if (w->t < k->t) {
@@ -126,7 +126,10 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *me
     }
     if (w->t > k->t) {
         imm_t ahead;
-        imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &ahead);
+        double dt = (double)(w->t - k->t) * 1e-9;
+        if (dt != c->dt || m != c->motion)
+            *c = change_after(dt, m);
+        imm_step(&k->now, c, &ahead);
         k->now = ahead;
         k->t = w->t;
         imm_mean(&k->now, &k->mean);
@@ -137,6 +140,7 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *me
 static void place(fusion_t *f, frame_t *w)
 {
     int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
+    change_t c = {0.0, NULL, 0.0, 0.0};
     if (w->n)
         lay_grid(f, w);
     w->start[0] = 0;
@@ -146,7 +150,7 @@ static void place(fusion_t *f, frame_t *w)
         if (few && aloof(w, k)) {
             w->mean[i] = k->mean;
         } else {
-            advance(f, w, k, &w->mean[i]);
+            advance(f, w, k, &c, &w->mean[i]);
             if (w->n)
                 edges = gate(f, w, i, edges);
         }

@@ -182,7 +182,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
     k->existence = odds / (1.0 + odds);
     if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
-        k->existence = fmax(k->existence, f->confirm);
+        k->existence = greater(k->existence, f->confirm);
         k->status = CONFIRMED;
     }
     k->id = f->next_id++;

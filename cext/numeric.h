@@ -54,6 +54,11 @@ static inline turn_t turn_of(double a)
     return t;
 }
 
+/* fmin and fmax are calls; these are instructions */
+static inline double lesser(double a, double b) { return a < b ? a : b; }
+
+static inline double greater(double a, double b) { return a > b ? a : b; }
+
 static inline double bounded(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 #endif

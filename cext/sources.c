@@ -31,8 +31,8 @@ void source_start(source_t *s)
 void measurement_noise(const source_t *s, const detection *z, double r[3])
 {
     double least = 0.03 * 0.03, own = s->sigma * s->sigma;
-    r[0] = fmax((isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : own) * s->scale, least);
-    r[1] = fmax((isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : own) * s->scale, least);
+    r[0] = greater((isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : own) * s->scale, least);
+    r[1] = greater((isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : own) * s->scale, least);
     double limit = 0.99 * sqrt(r[0] * r[1]);
     r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * s->scale, -limit, limit) : 0.0;
 }
@@ -128,7 +128,7 @@ void learn(fusion_t *f, const frame_t *w)
     }
     if (a.n <= 0.0)
         return;
-    s->weight = fmin(s->weight + a.n, MEMORY);
+    s->weight = lesser(s->weight + a.n, MEMORY);
     double share = a.n / s->weight;
     s->residual += share * (a.distance / a.n - s->residual);
     if (!(f->features & NO_NOISE) && s->kind != FROM_TRACKS) /* another's tracks err alike from scan to scan */
