@@ -69,7 +69,7 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
         cost -= 2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
     if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        cost += lesser(off * off, 4.0);
+        cost += lesser(off * off, 8.0);
     }
     if (isfinite(z->vx) && isfinite(z->vy)) {
         double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
