@@ -213,7 +213,7 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     if (k->hits > 1)
         note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
-    w->sums.hits += k->status == CONFIRMED && k->run == 0;
+    w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
     if (w->t > k->last) {
         k->last = w->t;
         k->run = 0;

@@ -113,7 +113,8 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     const grid_t *g = &w->grid;
     int32_t *column = w->column + edges, n = 0;
     double *cost = w->cost + edges;
-    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * (double)k->run * (double)k->run;
+    double away = k->run < 5 ? (double)k->run : 5.0;
+    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * away * away;
     double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;

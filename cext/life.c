@@ -110,8 +110,8 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
     if (k->run < 65535)
         k->run++;
     k->existence = q * k->existence / (1.0 - k->existence + q * k->existence);
-    if (k->status == CONFIRMED && k->existence < 0.001 && f->drop < 0.02)
-        k->existence = 0.001; /* kept, not shown, until `coast` is over: who comes back is known again */
+    if (k->status == CONFIRMED && k->existence < 0.006 && f->drop < 0.02)
+        k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)

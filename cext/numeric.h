@@ -36,7 +36,7 @@ static inline double ln(double x)
            + z * (1.0 / 13)))))));
 }
 
-/* For a turn of |a| <= 1.6 rad: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+/* For a turn of |a| <= 1.2 rad, to 1e-8: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
 typedef struct {
     double sin, cos, sinc, cosc, dsinc, dcosc;
 } turn_t;
