@@ -231,20 +231,15 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
         k->status = CONFIRMED;
 }
 
-/* A track passed over although a detection lay in its gate may be a second one of the road user whose track took that. */
+/* Tracks whose gates hold the same detection may be two of one road user. */
 static void duplicates(fusion_t *f, const frame_t *w)
 {
-    for (int32_t j = 0; j < w->known; j++) {
-        if (w->hit[j] >= 0) {
-            track_at(f, j)->shadow = 0;
-            continue;
-        }
+    for (int32_t j = 0; j < w->known; j++)
         for (int32_t e = w->start[j]; e < w->start[j + 1]; e++) {
             int32_t i = w->cell[w->column[e]];
-            if (i >= 0 && i != j)
+            if (i >= 0 && i != j && w->hit[i] >= 0)
                 merge_into(f, w, i, j);
         }
-    }
 }
 
 static void bury(fusion_t *f, int64_t t)
