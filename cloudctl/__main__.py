@@ -235,6 +235,7 @@ def _warnings_parser(commands: Any) -> None:
 EVAL_EXAMPLES = """examples:
   cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
   cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --ablate --scene one three           what each feature of the tracker is worth
   cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
   cloudctl eval --recording run.mcap --truth run.truth.mcap
 """
@@ -243,7 +244,8 @@ EVAL_EXAMPLES = """examples:
 def _eval_parser(commands: Any) -> None:
     score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
     score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
-    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three lagged described (default: all)")
+    score.add_argument("--ablate", action="store_true", help="the scenes again with each feature of the tracker left out")
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
     score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
