@@ -112,6 +112,9 @@ def _codes_parsers(commands: Any) -> None:
     imported.add_argument(
         "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
     )
+    imported.add_argument(
+        "--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules"
+    )
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
@@ -120,6 +123,7 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--out", type=Path, help="file to write (default: beside the code)")
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
+    export.add_argument("--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules")
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
     differ = _command(
         commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
@@ -233,6 +237,7 @@ def _warnings_parser(commands: Any) -> None:
 EVAL_EXAMPLES = """examples:
   cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
   cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --ablate --scene one three           what each feature of the tracker is worth
   cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
   cloudctl eval --recording run.mcap --truth run.truth.mcap
 """
@@ -241,7 +246,8 @@ EVAL_EXAMPLES = """examples:
 def _eval_parser(commands: Any) -> None:
     score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
     score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
-    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three lagged described (default: all)")
+    score.add_argument("--ablate", action="store_true", help="the scenes again with each feature of the tracker left out")
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
     score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")

@@ -181,7 +181,7 @@ class Program:
         self.signal = junction.signal
         code = junction.code.code
         self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
-        self._gives_way = gives_way(code)
+        self.yields = sorted((a, b) for a, others in gives_way(code).items() for b in others)
         self._logic = ""
         self._read()
 
@@ -202,14 +202,13 @@ class Program:
         phase = libsumo.trafficlight.getPhase(self.signal)
         left = float(libsumo.trafficlight.getNextSwitch(self.signal)) - now
         state = libsumo.trafficlight.getRedYellowGreenState(self.signal)
-        told = [self._group(group, column, state, phase, left, t) for group, column in self.columns]
-        protected = {group.group for group in told if group.state == SignalState.GREEN_PROTECTED}
-        for k, group in enumerate(told):
-            if group.group in protected and self._gives_way.get(group.group, set()) & protected:
-                told[k] = msgspec.structs.replace(group, state=SignalState.GREEN_PERMISSIVE)
-        return tuple(told)
+        lit = {group: STATE.get(state[column], SignalState.UNKNOWN) for group, column in self.columns}
+        for a, b in self.yields:  # a controller calls a green that must give way permissive, whatever SUMO's letter
+            if lit[a] == lit[b] == SignalState.GREEN_PROTECTED:
+                lit[a] = SignalState.GREEN_PERMISSIVE
+        return tuple(self._group(group, lit[group], column, state, phase, left, t) for group, column in self.columns)
 
-    def _group(self, group: int, column: int, state: str, phase: int, left: float, t: int) -> Group:
+    def _group(self, group: int, lit: SignalState, column: int, state: str, phase: int, left: float, t: int) -> Group:
         shown = state[column]
         ends, spread = left, 0.0
         k = phase
@@ -228,7 +227,7 @@ class Program:
             sooner, later = (t, end + round(spread * SECOND))
         return Group(
             group,
-            STATE.get(shown, SignalState.UNKNOWN),
+            lit,
             sooner,
             max(later, end),
             end,

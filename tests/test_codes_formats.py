@@ -15,9 +15,11 @@ from cloudctl.__main__ import main
 from cloudctl.codes.geojson import read_geojson, write_geojson
 from cloudctl.codes.lanelet2 import import_lanelet2
 from cloudctl.codes.reading import read_any
+from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.ydt import import_ydt
-from cloudctl.codes.ydt_export import map_losses, write_ydt_map
+from cloudctl.codes.ydt_export import map_losses, write_ydt_map, ydt_tree
 from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
+from cloudctl.codes.ydt_uper import MAP, SPAT, Modules
 from cloudctl.schema import Group, SignalState
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -39,7 +41,7 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 
 COMES_IN = {"sind/tianjin/map.osm": (1, 20, 28, 10, 4), "sind/chongqing/map.osm": (1, 20, 16, 12, 4), "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0)}
 REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "is text of none of",
-           "messages/ntcip1202_tscbm.txt": "none of", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
+           "messages/ntcip1202_tscbm.txt": "TSCBM", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
            "messages/j2735_uper_hex.json": "UPER frames as text", "messages/conflictmonitor/MAP_MinData.csv": "in each line", "messages/openv2x_yizhuang_map.md": "a page with JSON"}
 
 
@@ -263,3 +265,98 @@ def test_what_is_no_spat_is_refused(data: bytes) -> None:
 def test_too_many_phases_are_named() -> None:
     with pytest.raises(codes.CodeError, match="16 phases"):
         write_ydt_spat(19, 0, tuple(Group(k, SignalState.RED) for k in range(1, 18)))
+
+
+# --- UPER of YD/T 3709, with modules that the user brings ---
+
+MODULES = """V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN
+MessageFrame ::= CHOICE { mapFrame MapData, spatFrame SPAT }
+MapData ::= SEQUENCE { msgCnt INTEGER (0..127), nodes SEQUENCE (SIZE (1..32)) OF Node, ... }
+Node ::= SEQUENCE { name IA5String (SIZE (1..63)) OPTIONAL, id NodeId, refPos SEQUENCE { lat INTEGER, long INTEGER }, inLinks SEQUENCE (SIZE (1..32)) OF Link OPTIONAL, ... }
+NodeId ::= SEQUENCE { region INTEGER (0..65535) OPTIONAL, id INTEGER (0..65535) }
+Limits ::= SEQUENCE OF SEQUENCE { type ENUMERATED { unknown, vehicleMaxSpeed }, speed INTEGER (0..8191) }
+Link ::= SEQUENCE { name IA5String (SIZE (1..63)) OPTIONAL, upstreamNodeId NodeId, speedLimits Limits OPTIONAL, linkWidth INTEGER (0..32767), lanes SEQUENCE (SIZE (1..32)) OF Lane, ... }
+Lane ::= SEQUENCE { laneID INTEGER (0..255), laneWidth INTEGER (0..32767) OPTIONAL, laneAttributes SEQUENCE { shareWith BIT STRING (SIZE (10)) OPTIONAL, laneType LaneType } OPTIONAL,
+  maneuvers BIT STRING (SIZE (12)) OPTIONAL, connectsTo SEQUENCE (SIZE (1..8)) OF Connection OPTIONAL, speedLimits Limits OPTIONAL, points SEQUENCE (SIZE (2..31)) OF Point OPTIONAL, ... }
+LaneType ::= CHOICE { vehicle BIT STRING (SIZE (8)), crosswalk BIT STRING (SIZE (16)), bikeLane BIT STRING (SIZE (16)), sidewalk BIT STRING (SIZE (16)), ... }
+Connection ::= SEQUENCE { remoteIntersection NodeId, connectingLane SEQUENCE { lane INTEGER (0..255), maneuver BIT STRING (SIZE (12)) OPTIONAL } OPTIONAL, phaseId INTEGER (0..255) OPTIONAL }
+Point ::= SEQUENCE { posOffset SEQUENCE { offsetLL Offset } }
+Place ::= SEQUENCE { lon INTEGER, lat INTEGER }
+Offset ::= CHOICE { position-LL1 Place, position-LL2 Place, position-LL3 Place, position-LL4 Place, position-LL5 Place, position-LL6 Place, position-LatLon Place }
+SPAT ::= SEQUENCE { msgCnt INTEGER (0..127), intersections SEQUENCE OF SEQUENCE { intersectionId NodeId, status BIT STRING (SIZE (16)), moy INTEGER OPTIONAL, timeStamp INTEGER OPTIONAL,
+  phases SEQUENCE (SIZE (1..16)) OF SEQUENCE { id INTEGER (0..255), phaseStates SEQUENCE (SIZE (1..16)) OF SEQUENCE { light Light, timing CHOICE { counting Counting } OPTIONAL } } } }
+Light ::= ENUMERATED { unavailable, dark, flashing-red, red, flashing-green, permissive-green, protected-green, yellow, flashing-yellow, ... }
+Counting ::= SEQUENCE { startTime INTEGER (0..36001), minEndTime INTEGER (0..36001) OPTIONAL, maxEndTime INTEGER (0..36001) OPTIONAL, likelyEndTime INTEGER (0..36001),
+  timeConfidence INTEGER (0..200) OPTIONAL, nextStartTime INTEGER (0..36001) OPTIONAL, nextDuration INTEGER (0..36001) OPTIONAL }
+END
+"""
+
+
+def test_uper_with_modules_of_ones_own(tmp_path: Path) -> None:
+    pytest.importorskip("asn1tools")
+    modules, tree = Modules(MODULES), ydt_tree(GOOD, 19, 10)
+    for frame in (False, True):
+        data = modules.write(MAP, tree, frame=frame)
+        assert len(data) < len(json.dumps(tree)) / 8
+        assert import_ydt(modules.read(MAP, data))[0] == import_ydt(tree)[0]
+    t = 1_748_764_798_400_000_000
+    groups = tuple(Group(k, SignalState.RED, t + SECOND, t + 9 * SECOND, t + 2 * SECOND, 0.5) for k in range(1, 17))
+    spat = modules.write(SPAT, json.loads(write_ydt_spat(19, t, groups, region=10)), frame=True)
+    assert read_ydt_spat(json.dumps(modules.read(SPAT, spat)).encode(), t)[0].groups == groups
+    for wrong in (b"", data[:-40], b"zz"):
+        with pytest.raises(codes.CodeError, match="no MapData"):
+            modules.read(MAP, wrong)
+    with pytest.raises(codes.CodeError, match="msgCnt"):
+        modules.write(MAP, {**tree, "msgCnt": 200})
+    for text in ("nonsense", "A DEFINITIONS ::= BEGIN B ::= INTEGER END"):
+        with pytest.raises(codes.CodeError, match=r"MapData|compile"):
+            Modules(text)
+    (tmp_path / "v2x.asn").write_text(MODULES)
+    (tmp_path / "code.json").write_bytes(codes.dump(GOOD))
+    asn1 = ["--asn1", str(tmp_path / "v2x.asn")]
+    assert main(["codes", "export", str(tmp_path / "code.json"), "--to", "ydt3709", "--id", "19", "--out", str(tmp_path / "map.uper"), *asn1]) == 0
+    assert main(["codes", "import", str(tmp_path / "map.uper"), "--out", str(tmp_path / "back"), *asn1]) == 0
+    assert len(codes.load(tmp_path / "back" / "0.json").connections) == len(GOOD.connections)
+
+
+def test_uper_with_the_definitions_of_the_standard() -> None:
+    """The definitions as the page beside the Beijing sample has them; LaneID and the heights, which it leaves out, as the standard says."""
+    pytest.importorskip("asn1tools")
+    found: dict[str, str] = {}
+    for block in re.findall(r"```ASN\.1\n(.*?)```", sample("messages/openv2x_yizhuang_map.md").decode(), re.DOTALL):
+        lines = [line.split("--")[0].strip() for line in block.splitlines()]
+        text = "\n".join(line for line in lines if line and line != "one:" and not line.isdigit() and "CSAE" not in line)
+        for part in re.split(r"(?m)^(?=[A-Z][\w-]* ?::=)", text):
+            if name := re.match(r"([A-Z][\w-]*) ?::=", part):
+                found.setdefault(name[1], part)
+    heights = "".join(f"VertOffset-B{n:02d} ::= INTEGER ({-(1 << n - 1)}..{(1 << n - 1) - 1})\n" for n in range(7, 13))
+    whole = "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID ::= INTEGER (0..255)\n"
+    modules = Modules("V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN\n" + whole + heights + "\n".join(found.values()) + "\nEND\n")
+    for name in ("intersection.json", "corridor-3.json"):
+        tree = ydt_tree(codes.load(maps.path(name)), 19, 10)
+        assert modules.read(MAP, modules.write(MAP, tree)) == tree
+
+
+def test_the_page_of_a_code_works_offline_and_names_everything(tmp_path: Path) -> None:
+    (tmp_path / "code.json").write_bytes(codes.dump(replace(GOOD, name="<b>&")))
+    assert main(["codes", "show", str(tmp_path / "code.json"), "--out", str(tmp_path / "code.html")]) == 0
+    page = (tmp_path / "code.html").read_text()
+    assert not re.search(r"(src|href)=|url\((?!#)|https?://(?!www\.w3\.org/2000/svg)", page), "nothing is fetched"
+    assert "<b>&" not in page.replace("&lt;b&gt;&amp;", "")
+    for name in (*(lane.id for lane in GOOD.lanes), *(c.id for c in GOOD.connections), *(walk.id for walk in GOOD.crosswalks)):
+        assert f'data-id="{name}"' in page
+    drawn = {re.split(r"[: ]", title)[0] for title in re.findall(r"<title>([^<]*)</title>", page)}
+    assert {c.id for c in GOOD.connections if c.inner} | {lane.id for lane in GOOD.lanes} <= drawn, "a row finds its place in the drawing"
+
+
+def test_every_rule_is_drawn_and_listed() -> None:
+    more = (Rule("R8", "turn_ban", (Target("C3"),), classes=("truck",)), Rule("R9", "construction", (Target("L1", 10.0, 90.0),), 8.33, temporary=True),
+            Rule("R10", "height_max", (Target("K3"),), 4.2, calendar=Calendar((6, 7), ((420, 540),))), Rule("R11", "closure", (Target("L1", 10.0, 90.0),), temporary=True))
+    code = replace(GOOD, rules=(*GOOD.rules, *more))
+    assert codes.validate(code) == []
+    drawing = codes.show_svg(code)
+    for words in ("R8: turn ban for truck on C3", "R9: construction 30 km/h on L1, temporary", "R10: height max 4.2 m on K3 Sa Su 07:00-09:00", "R11: closure on L1, temporary"):
+        assert f"<title>{words}</title>" in drawing
+        assert words.replace(":", "", 1) in drawing
+    many = codes.show_svg(replace(code, rules=tuple(replace(more[0], id=f"R{k}") for k in range(99))))
+    assert re.search(r"and \d+ more", many)

@@ -132,7 +132,7 @@ def foes() -> tuple[int, int]:
 
 CASES = {
     "good": ([of(RED)] * 5 + [of(GREEN)] * 5 + [of(YELLOW)] * 5 + [of(RED)] * 5, 10, 1, 5, set()),
-    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}), "fast": ([of(RED)] * 500, 40, 1, 5, {"rate"}),
+    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}), "fast": ([of(RED)] * 900, 80, 1, 5, {"rate"}),
     "stale": ([of(RED)] * 5, 10, 1, 700, {"age"}), "early": ([of(RED)] * 5, 10, 1, -300, {"age"}),
     "no yellow": ([of(GREEN)] * 3 + [of(RED)] * 3, 10, 1, 5, {"phase_order"}), "yellow first": ([of(RED)] * 3 + [of(YELLOW)] * 3, 10, 1, 5, {"phase_order"}),
     "end order": ([of(GREEN, min_end=T + 9 * SECOND, max_end=T + 8 * SECOND)] * 3, 10, 1, 5, {"end_order"}),

@@ -13,11 +13,11 @@ from cloudctl.client import Vehicle
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes.canon import from_compact
 from cloudctl.codes.versions import Versions
-from cloudctl.config import load
+from cloudctl.config import ConfigError, load
 from cloudctl.engine import Engine, EngineConfig
 from cloudctl.live import Node
 from cloudctl.schema import AdvisoryKind, Signal
-from cloudctl.web import Web, time_of
+from cloudctl.web import Web, WebError, time_of
 
 T = 1_767_225_600 * SECOND
 CHANGE = T + 4 * SECOND
@@ -178,3 +178,26 @@ async def until(holds, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)
+
+
+def test_a_wrong_bind_is_named(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text('[node]\ncurve = false\n[http]\nbind = "8080"\n')
+    with pytest.raises(ConfigError, match="host:port"):
+        load(tmp_path / "node.toml")
+
+
+def test_a_port_in_use_is_named(scene: Scene) -> None:
+    pytest.importorskip("aiohttp")
+
+    async def twice() -> None:
+        first = Web("127.0.0.1:0", Versions(), WallClock())
+        await first.start()
+        second = Web(first.address.removeprefix("http://"), Versions(), WallClock())
+        try:
+            with pytest.raises(WebError, match="bind"):
+                await second.start()
+        finally:
+            await first.stop()
+            await second.stop()
+
+    asyncio.run(twice())

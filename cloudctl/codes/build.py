@@ -9,6 +9,7 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from .citycode import make
+from .findings import refuse
 from .grid import grid_encode
 from .lines import F8, arc, crossings, meeting
 from .model import (
@@ -29,6 +30,7 @@ from .rule import Rule, Target
 
 STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
 NO_ADM = "000000"
+MAX_REACH = 5000.0  # m from the reference point
 CLEAR, REACH, NEAR = 1.0, 4.0, 12.0  # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
 
 
@@ -77,7 +79,8 @@ class RawCode:
 
 
 def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
-    """Return the code; what had to be guessed is added to `raw.losses`."""
+    """Return the code; what had to be guessed is added to `raw.losses`. Raises CodeError for what makes no place."""
+    _check(raw)
     origin = Origin(raw.ref[0] / 1e7, raw.ref[1] / 1e7)
     _paths(raw)
     ordered = sorted(raw.lanes, key=lambda lane: (lane.approach, lane.role))
@@ -103,6 +106,23 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
         (Node("N0", *raw.ref),), rules=_limits(links, lanes), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
+
+
+def _check(raw: RawCode) -> None:
+    """Refuse what no code can be made of, before anything is computed from it."""
+    if not raw.moves:
+        raise refuse(raw.name, raw.name, "movements", "none", "an intersection has movements from lane to lane", "give a source whose lanes are connected")
+    if not (abs(raw.ref[0]) < 88 * 10**7 and abs(raw.ref[1]) <= 180 * 10**7):
+        raise refuse(raw.name, raw.name, "reference point", f"{raw.ref[0] / 1e7}, {raw.ref[1] / 1e7}", "must lie within 88 degrees of latitude and 180 of longitude", "correct it")
+    lines = [(f"lane {lane.key}", lane.xy) for lane in raw.lanes] + [(f"crosswalk {k}", walk[0]) for k, walk in enumerate(raw.walks, 1)]
+    lines += [(f"movement {m.start} > {m.end}", m.xy) for m in raw.moves if m.xy is not None]
+    for name, line in lines:
+        if len(line) < 2 or not np.isfinite(line).all():
+            raise refuse(raw.name, name, "points", f"{len(line)} points", "a line has two points at least, all of them numbers", "correct the source")
+        if float(np.abs(line).max()) > MAX_REACH:
+            raise refuse(raw.name, name, "points", f"{float(np.abs(line).max()):.0f} m away", f"must lie within {MAX_REACH:.0f} m of the reference point", "check the order of coordinates, and the datum")
+        if float(np.hypot(*(line - line[0]).T).max()) < 0.01:
+            raise refuse(raw.name, name, "points", "all at one place", "a line has a length", "correct the source")
 
 
 def _before_walks(raw: RawCode, lane: RawLane, end: float) -> float:

@@ -26,7 +26,7 @@ def parse(data: bytes, where: str) -> IntersectionCode:
     """Return a code from JSON, checked for its types only. Raises CodeError naming the field."""
     try:
         code = msgspec.json.decode(data, type=IntersectionCode)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _typed(where, error) from None
     return _known(code, where)
 

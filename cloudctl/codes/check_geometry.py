@@ -135,11 +135,13 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]
 
 def _places(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> F8:
     """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them at once."""
+    if not code.conflicts:
+        return np.empty((0, 2))
     base = dict(zip(arcs, np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arcs.values())]).tolist(), strict=False))
     whole = np.concatenate([along + base[name] for name, along in arcs.items()])
     xy = np.concatenate(list(lines.values()))
     wanted = [base[path] + min(max(s, 0.0), float(arcs[path][-1])) for c in code.conflicts for path, s in ((c.a, c.s_a), (c.b, c.s_b))]
-    return np.stack([np.interp(wanted, whole, xy[:, 0]), np.interp(wanted, whole, xy[:, 1])], axis=1) if wanted else np.empty((0, 2))
+    return np.stack([np.interp(wanted, whole, xy[:, 0]), np.interp(wanted, whole, xy[:, 1])], axis=1)
 
 
 def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:

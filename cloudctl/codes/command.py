@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from .build import NO_ADM
 from .canon import compact, dump
 from .findings import CodeError, refuse
 from .geojson import write_geojson
@@ -14,13 +15,20 @@ from .reading import read_any
 from .show import show_svg
 from .validate import load, validate
 from .versions import diff, json_schema
+from .ydt import import_ydt
+from .ydt_export import map_losses as ydt_losses
+from .ydt_export import ydt_tree
+from .ydt_uper import MAP, Modules
 
 SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 
 
 def import_(args: Namespace) -> int:
     """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
-    found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
+    if args.asn1:
+        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+    else:
+        found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for number, code in enumerate(found):
@@ -54,7 +62,7 @@ def _point(text: str | None) -> Point | None:
 def export(args: Namespace) -> None:
     """Write a code in another format; what that format cannot carry is printed."""
     code = load(args.file)
-    data, missed = _exported(code, args.to, args.id, args.region, args.station)
+    data, missed = _exported(code, args.to, args.id, args.region, args.station, args.asn1)
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(data)
     for line in missed:
@@ -62,17 +70,15 @@ def export(args: Namespace) -> None:
     print(f"wrote {out}, {len(data)} bytes")
 
 
-def _exported(code: IntersectionCode, to: str, number: int | None, region: int | None, station: int) -> tuple[bytes, list[str]]:
+def _exported(code: IntersectionCode, to: str, number: int | None, region: int | None, station: int, asn1: Path | None) -> tuple[bytes, list[str]]:
     if to == "compact":
         return compact(code), []
     if to == "geojson":
         return write_geojson(code), []
     if to == "ydt3709":
-        from .ydt_export import map_losses as ydt_losses
-        from .ydt_export import write_ydt_map
-
         region, number = _number(code, "ydt3709", number, region)
-        return write_ydt_map(code, number, region=region or 0), [str(f) for f in ydt_losses(code)]
+        tree = ydt_tree(code, number, region or 0)
+        return Modules(asn1.read_text()).write(MAP, tree) if asn1 else msgspec.json.encode(tree), [str(f) for f in ydt_losses(code)]
     from .map_export import map_losses, write_map
 
     region, number = _number(code, "j2735", number, region)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
-from .findings import refuse
+from .findings import CodeError, refuse
 from .lines import F8
 from .model import Alias
 from .report import Imported, Loss
@@ -37,6 +37,8 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         try:
             raw = _intersection(_plain(row))
             codes.append(build(raw, adm))
+        except CodeError:
+            raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
             raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
         losses |= raw.losses
@@ -48,7 +50,7 @@ def _read(data: bytes) -> dict[str, Any]:
     if text[:1] == b"{":
         try:
             tree: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise refuse("MAP", "MAP", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
         return tree
     with suppress(ValueError):  # what is not hex text is the bytes themselves

@@ -64,9 +64,12 @@ def read_lanelet2(data: bytes, zero: Point | None) -> LaneletMap:
     """Return a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     try:
         root = ET.fromstring(data)
-    except ET.ParseError as error:
+        nodes = {n.get("id", ""): (float(n.get("lat", "nan")), float(n.get("lon", "nan"))) for n in root.iter("node")}
+    except (ET.ParseError, ValueError) as error:
         raise refuse("Lanelet2", "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "export the map again") from None
-    nodes = {n.get("id", ""): (float(n.get("lat", "nan")), float(n.get("lon", "nan"))) for n in root.iter("node")}
+    for name, (lat, lon) in nodes.items():
+        if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
+            raise refuse("Lanelet2", f"node {name}", "lat, lon", f"{lat}, {lon}", "must be degrees, within 88 of latitude and 180 of longitude", "correct the map")
     if not nodes:
         raise refuse("Lanelet2", "file", "nodes", 0, "holds no node", "export the map with its points")
     losses: set[Loss] = set()

@@ -73,6 +73,22 @@ def _near(a: F8, b: F8, step: float) -> tuple[F8, F8, F8]:
     return s_a, s_b, np.hypot(p[:, None, 0] - q[None, :, 0], p[:, None, 1] - q[None, :, 1])
 
 
+def _first_crossing(a: F8, b: F8) -> tuple[float, float] | None:
+    """Return m along each of two lines where they cross, on the first segment of `b` that is crossed; None where none is."""
+    d, e = np.diff(a, axis=0)[:, None], np.diff(b, axis=0)[None]
+    w = b[None, :-1] - a[:-1, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        det = d[..., 1] * e[..., 0] - d[..., 0] * e[..., 1]
+        u = (w[..., 1] * e[..., 0] - w[..., 0] * e[..., 1]) / det
+        v = (d[..., 0] * w[..., 1] - d[..., 1] * w[..., 0]) / det
+        j, i = np.nonzero(((u >= 0) & (u < 1) & (v >= 0) & (v <= 1)).T)
+    if not len(i):
+        return None
+    along_a, along_b = arc(a), arc(b)
+    s = float(along_a[i[0]] + u[i[0], j[0]] * (along_a[i[0] + 1] - along_a[i[0]]))
+    return s, float(along_b[j[0]] + np.hypot(*(at(a, along_a, s) - b[j[0]])))
+
+
 def meeting(a: F8, b: F8, merge: bool, near: float = 2.5) -> tuple[str, float, float, float]:
     """Return (kind, m along a, m along b, m between) of where two paths meet.
 
@@ -85,12 +101,9 @@ def meeting(a: F8, b: F8, merge: bool, near: float = 2.5) -> tuple[str, float, f
         i = min(int(apart[-1]) + 1, len(s_a) - 1) if len(apart) else 0
         j = int(far[i].argmin())
         return "merge", float(s_a[i]), float(s_b[j]), float(far[i, j])
-    along_b = arc(b)
-    for k in range(len(b) - 1):
-        found = crossings(a, arc(a), np.concatenate([b[k], b[k + 1]]))
-        if len(found):
-            point = at(a, arc(a), float(found[0, 0]))
-            return "cross", float(found[0, 0]), float(along_b[k] + np.hypot(*(point - b[k]))), 0.0
+    hit = _first_crossing(a, b)
+    if hit is not None:
+        return "cross", *hit, 0.0
     s_a, s_b, far = _near(a, b, 0.5)
     i, j = divmod(int(far.argmin()), far.shape[1])
     return "cross", float(s_a[i]), float(s_b[j]), float(far[i, j])

@@ -16,7 +16,7 @@ from cloudctl.geo import Origin
 
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .clusters import approaches, crossing, unit
-from .findings import refuse
+from .findings import CodeError, refuse
 from .lines import F8
 from .model import Alias, Point
 from .opendrive_road import Road, number, read_road
@@ -39,7 +39,9 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
         place = _place(root, zero, losses)
         found = [_Junction(j, roads, place) for j in root.iter("junction")]
         raws = [raw for junction in found for raw in junction.code(root)]
-    except (ET.ParseError, KeyError, ValueError, TypeError, StopIteration, pyproj.exceptions.CRSError) as error:
+    except CodeError:
+        raise
+    except (ET.ParseError, IndexError, KeyError, ValueError, TypeError, StopIteration, pyproj.exceptions.CRSError) as error:
         raise refuse("OpenDRIVE", "file", "elements", f"{error!r}", "must be OpenDRIVE of 1.4 to 1.8", "export the map again, and check it with its own tool") from None
     for junction in found:
         losses |= junction.losses

@@ -14,13 +14,17 @@ from .lines import F8
 
 STEP = 1.0  # m between points of a curve
 FINE = 0.1  # m between points of the integral along a spiral
+LARGEST, LONGEST = 1e9, 100_000.0  # of any number; m of a road
 KEEP = 0.02  # m that a point left out may be off the line
 
 
 def number(element: ET.Element, name: str, default: float = 0.0) -> float:
-    """Return an attribute as a number."""
+    """Return an attribute as a number. Raises ValueError for what is none, or beyond every map."""
     text = element.get(name)
-    return default if text is None else float(text)
+    found = default if text is None else float(text)
+    if not abs(found) < LARGEST:  # also nan
+        raise ValueError(f"{name} = {text} in <{element.tag}> is no number of a map")
+    return found
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Road:
 def read_road(element: ET.Element) -> Road:
     """Return a road from its element. Raises ValueError for numbers that are none."""
     length = number(element, "length")
+    if not 0 <= length <= LONGEST:
+        raise ValueError(f"road {element.get('id')} is {length} m long; at most {LONGEST:.0f} m is read")
     found = sorted(element.iterfind("lanes/laneSection"), key=lambda e: number(e, "s"))
     starts = [number(e, "s") for e in found]
     sections = []
@@ -170,7 +176,9 @@ def _speed(element: ET.Element | None) -> float | None:
 def _piece(g: ET.Element) -> tuple[F8, F8]:
     """Return s and x, y, heading along one geometry."""
     s0, x, y, h, length = (number(g, k) for k in ("s", "x", "y", "hdg", "length"))
-    shape = next(iter(g))
+    shape = next(iter(g), None)
+    if shape is None or not 0 <= length <= LONGEST:
+        raise ValueError(f"<geometry> of {length} m: must have a shape, and a length up to {LONGEST:.0f} m")
     ds = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / STEP), 2) + 1)
     u, v, turn = _local(shape, ds, length)
     xyh = np.stack([x + u * np.cos(h) - v * np.sin(h), y + u * np.sin(h) + v * np.cos(h), h + turn], axis=1)

@@ -57,7 +57,7 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Importe
 def _json(data: bytes, name: str, adm: str) -> Imported:
     try:
         tree: dict[str, Any] = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
     inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if "ref_lat_e7" in tree:
@@ -84,6 +84,8 @@ def _what_text(data: bytes) -> tuple[str, str]:
     if data.lstrip()[:1] == b"[":
         return "is a JSON list: records, not a map", f"give one of: {FORMATS}"
     first = data.split(b"\n", 1)[0]
+    if first[:4].lower() == b"cd10" and HEX.fullmatch(first):
+        return "is NTCIP 1202 signal states of a controller (TSCBM), not a place", "give the MAP or the map of the intersection it controls"
     if b'{"' in first:
         return "is a table with a JSON message in each line, not one message", "give the JSON of one MAP line, from its first { on"
     if first.count(b",") > 1:
@@ -114,7 +116,7 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
     number = frame_id(data)
     if number is not None and number != 18:
         raise _unknown(name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection")
-    if number is None and not HEX.fullmatch(data) and b"\0" not in data[:4096]:
+    if number is None and (data[:4].lower() == b"cd10" or not HEX.fullmatch(data)) and b"\0" not in data[:4096]:
         raise _unknown(name, data, *_what_text(data))
     try:
         return import_map(data, adm=adm)

@@ -8,6 +8,7 @@ from .compile import CompiledCode, compile_code
 from .lines import F8, arc, at
 from .model import IntersectionCode
 from .show_legend import COLOURS, legend, stroke
+from .show_rules import listing, plates
 
 SIZE = 1080.0  # px, of the drawing; the legend stands beside it
 LEGEND = 420.0  # px
@@ -57,10 +58,12 @@ def show_svg(code: IntersectionCode) -> str:
             *_conflicts(compiled, view),
             *_stops(compiled, view),
             *_limits(compiled, view),
+            *plates(compiled, view),
             *_devices(compiled, view),
             "</g>",
             *_scale(view),
             *legend(code, compiled, SIZE + 18.0),
+            *listing(code.rules, SIZE + 18.0, len(code.signal_groups)),
             "</svg>",
         ]
     )

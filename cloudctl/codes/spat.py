@@ -108,7 +108,7 @@ def _tree(data: bytes) -> dict[str, Any]:
     if data.lstrip()[:1] == b"{":
         try:
             tree: dict[str, Any] = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise refuse("SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
         found: dict[str, Any] = tree.get("payload", {}).get("data", tree)
         return found

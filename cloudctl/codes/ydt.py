@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -176,12 +175,3 @@ def _shifted(line: F8, left: float) -> F8:
     ahead = np.gradient(line, axis=0)
     ahead /= np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-9)[:, None]
     return np.asarray(line + left * np.stack([-ahead[:, 1], ahead[:, 0]], axis=1))
-
-
-def parse_ydt(data: bytes) -> Tree:
-    """Return the tree of a MAP in JSON. Raises CodeError."""
-    try:
-        tree: Tree = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise refuse("YD/T 3709", "message", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
-    return tree
