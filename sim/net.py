@@ -69,7 +69,7 @@ def approach_of(net: Net, routes: Mapping[str, Sequence[str]]) -> dict[str, str]
 
 def by_approach(stops: Mapping[str, float], approach: Mapping[str, str]) -> dict[str, float]:
     """Return stops by approach from stops by edge; those on a junction's own edges are INSIDE."""
-    out: Counter[str] = Counter()
+    out: defaultdict[str, float] = defaultdict(float)
     for edge, n in stops.items():
-        out[INSIDE if edge.startswith(":") else approach.get(edge, BEYOND)] += n  # type: ignore[assignment]
+        out[INSIDE if edge.startswith(":") else approach.get(edge, BEYOND)] += n
     return dict(out)

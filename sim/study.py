@@ -9,7 +9,7 @@ waiting, fuel and travel time, not time loss: SUMO holds that against the speed 
 
 import argparse
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,15 +150,10 @@ def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dic
     approach = approach_of(net, routes)
     stops = []
     for arm in dict.fromkeys(job.arm for job in first):
-        total: Counter[str] = Counter()
-        for job in shown:
-            if job.arm == arm:
-                total.update(
-                    {
-                        k: n / len(study["seeds"])
-                        for k, n in by_approach(results[job]["stops_by_edge"], approach).items()
-                    }
-                )  # type: ignore[misc]
+        total: defaultdict[str, float] = defaultdict(float)
+        for job in (job for job in shown if job.arm == arm):
+            for name, n in by_approach(results[job]["stops_by_edge"], approach).items():
+                total[name] += n / len(study["seeds"])
         stops.append((arm, dict(total)))
     title = f"{study['scenario']}, {100 * share:g} % connected"
     study_plot.ratios(study, args.out / "ratios.png")

@@ -75,8 +75,7 @@ def judge(train: list[Run], test: list[Run]) -> dict[str, Any]:
     return {
         "chosen": chosen,
         "chosen_scores": {
-            kind: warning_score.score(test, kind, lambda w, x=x: w.confidence >= x)  # type: ignore[misc]
-            for kind, x in chosen.items()
+            kind: warning_score.score(test, kind, warning_score.at_least(x)) for kind, x in chosen.items()
         },
         "all_scores": {kind: warning_score.score(test, kind) for kind in MATCHES},
         "urgent_scores": {kind: warning_score.score(test, kind, lambda w: w.severity <= 1) for kind in MATCHES},

@@ -123,9 +123,14 @@ def share(k: int, n: int) -> dict[str, Any]:
     return {"k": k, "n": n, "value": p, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
 
 
+def at_least(threshold: float) -> Callable[[Heard], bool]:
+    """Return the choice of warnings of some confidence."""
+    return lambda w: w.confidence >= threshold
+
+
 def curve(runs: Sequence[Run], kind: str) -> list[dict[str, Any]]:
     """Return the figures of a kind over THRESHOLDS of confidence."""
-    return [{"threshold": x, **score(runs, kind, lambda w, x=x: w.confidence >= x)} for x in THRESHOLDS]  # type: ignore[misc]
+    return [{"threshold": x, **score(runs, kind, at_least(x))} for x in THRESHOLDS]
 
 
 def best(points: Sequence[Mapping[str, Any]]) -> float:
