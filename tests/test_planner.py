@@ -190,7 +190,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
 def test_a_wrong_revision_silences_all_that_rests_on_signals(stage: Stage) -> None:
     stage.put(stage.ingress[0], 22.0, 13.0)
     snapshot = stage.world()
-    other = dataclasses.replace(snapshot, signals=snapshot.signals._replace(revision=99))
+    other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=99))
     kinds = {c.kind for c in planner.plan(other)}
     assert AdvisoryKind.DEGRADED in kinds
     assert not kinds & {AdvisoryKind.GLOSA, AdvisoryKind.RED_LIGHT, AdvisoryKind.COLLISION}
