@@ -8,7 +8,9 @@ from setuptools import Extension, setup
 
 # -ffp-contract=off and no -march/-ffast-math: the same log must give the same bytes on every machine.
 FLAGS = (
-    [] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
+    []
+    if sys.platform == "win32"
+    else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
 )
 
 setup(

@@ -117,7 +117,7 @@ static int aloof(const frame_t *w, const track_t *k)
 }
 
 /* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
-static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *mean)
+static void advance(const fusion_t *f, const frame_t *w, track_t *k, change_t *c, state_t *mean)
 {
     const motion_t *m = &f->motion[k->cls];
     if (w->t < k->t) {
@@ -126,7 +126,10 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *me
     }
     if (w->t > k->t) {
         imm_t ahead;
-        imm_step(&k->now, (double)(w->t - k->t) * 1e-9, m, &ahead);
+        double dt = (double)(w->t - k->t) * 1e-9;
+        if (dt != c->dt || m != c->motion)
+            *c = change_after(dt, m);
+        imm_step(&k->now, c, &ahead);
         k->now = ahead;
         k->t = w->t;
         imm_mean(&k->now, &k->mean);
@@ -137,6 +140,7 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, state_t *me
 static void place(fusion_t *f, frame_t *w)
 {
     int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
+    change_t c = {0.0, NULL, 0.0, 0.0};
     if (w->n)
         lay_grid(f, w);
     w->start[0] = 0;
@@ -146,7 +150,7 @@ static void place(fusion_t *f, frame_t *w)
         if (few && aloof(w, k)) {
             w->mean[i] = k->mean;
         } else {
-            advance(f, w, k, &w->mean[i]);
+            advance(f, w, k, &c, &w->mean[i]);
             if (w->n)
                 edges = gate(f, w, i, edges);
         }
@@ -209,7 +213,7 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     if (k->hits > 1)
         note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
-    w->sums.hits += k->status == CONFIRMED && k->run == 0;
+    w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
     if (w->t > k->last) {
         k->last = w->t;
         k->run = 0;
@@ -227,20 +231,15 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
         k->status = CONFIRMED;
 }
 
-/* A track passed over although a detection lay in its gate may be a second one of the road user whose track took that. */
+/* Tracks whose gates hold the same detection may be two of one road user. */
 static void duplicates(fusion_t *f, const frame_t *w)
 {
-    for (int32_t j = 0; j < w->known; j++) {
-        if (w->hit[j] >= 0) {
-            track_at(f, j)->shadow = 0;
-            continue;
-        }
+    for (int32_t j = 0; j < w->known; j++)
         for (int32_t e = w->start[j]; e < w->start[j + 1]; e++) {
             int32_t i = w->cell[w->column[e]];
-            if (i >= 0 && i != j)
+            if (i >= 0 && i != j && w->hit[i] >= 0)
                 merge_into(f, w, i, j);
         }
-    }
 }
 
 static void bury(fusion_t *f, int64_t t)

@@ -6,7 +6,7 @@
 
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
-#define LOST 1.0     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
+#define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 static int32_t clipped(double v, int32_t most)
@@ -69,11 +69,11 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
         cost -= 2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
     if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        cost += fmin(off * off, 4.0);
+        cost += lesser(off * off, 8.0);
     }
     if (isfinite(z->vx) && isfinite(z->vy)) {
         double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
-        cost += fmin((dx * dx + dy * dy) / (0.8 + s->p[7] + s->p[9]), 6.0);
+        cost += lesser((dx * dx + dy * dy) / (0.8 + s->p[7] + s->p[9]), 6.0);
     }
     return cost;
 }
@@ -113,8 +113,9 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     const grid_t *g = &w->grid;
     int32_t *column = w->column + edges, n = 0;
     double *cost = w->cost + edges;
-    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * (double)k->run * (double)k->run;
-    double hx = fmin(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = fmin(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
+    double away = k->run < 5 ? (double)k->run : 5.0;
+    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * away * away;
+    double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
     w->reach += hx;

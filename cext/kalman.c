@@ -6,7 +6,7 @@
 
 #define LEAST 1e-6 /* m^2: a variance never falls below */
 #define MOST 1e4
-#define AGREES 16.0 /* squared Mahalanobis distance; a velocity further off says more of the sensor than of the road user */
+#define AGREES 9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
 
 static const uint8_t AT[5][5] = {{0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
 
@@ -57,22 +57,23 @@ void imm_update(imm_t *s, double x, double y, const double r[3])
     weigh(s, da, det_a, db, det_b);
 }
 
-static int agrees(const double *x, const double *p, double vx, double vy, double r)
+/* Noise of a velocity that disagrees grows with its distance: it still says that something changed, but not how much. */
+static double trusted(const double *x, const double *p, double vx, double vy, double r)
 {
     double i[3], dx = vx - x[2], dy = vy - x[3];
     invert2(p[7] + r, p[9] + r, p[8], i);
-    return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2] < AGREES;
+    double d = dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
+    return d < AGREES ? r : r * d / AGREES;
 }
 
 void imm_update_velocity(imm_t *s, double vx, double vy, double r)
 {
-    double da = 0, db = 0, rr[3] = {r, r, 0.0};
-    if (!agrees(s->straight.x, s->straight.p, vx, vy, r) && !(s->turns > 0.0 && agrees(s->turning.x, s->turning.p, vx, vy, r)))
-        return;
-    double det_a = fold(s->straight.x, s->straight.p, 4, 2, 3, vx, vy, rr, &da);
+    double da, db, one = trusted(s->straight.x, s->straight.p, vx, vy, r), ra[3] = {one, one, 0.0};
+    double det_a = fold(s->straight.x, s->straight.p, 4, 2, 3, vx, vy, ra, &da);
     if (s->turns <= 0.0)
         return;
-    double det_b = fold(s->turning.x, s->turning.p, 5, 2, 3, vx, vy, rr, &db);
+    double two = trusted(s->turning.x, s->turning.p, vx, vy, r), rb[3] = {two, two, 0.0};
+    double det_b = fold(s->turning.x, s->turning.p, 5, 2, 3, vx, vy, rb, &db);
     weigh(s, da, det_a, db, det_b);
 }
 

@@ -141,7 +141,8 @@ void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out)
     }
     if (t > k->t) {
         imm_t ahead;
-        imm_step(&k->now, seconds(t - k->t), m, &ahead);
+        change_t c = change_after(seconds(t - k->t), m);
+        imm_step(&k->now, &c, &ahead);
         imm_mean(&ahead, out);
         return;
     }
@@ -160,7 +161,7 @@ void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out)
     for (int i = 0; i < 10; i++)
         out->p[i] = l.then.p[i] + spread[place[i]];
     for (int i = 0; i < 10; i += i == 0 ? 4 : i == 4 ? 3 : i == 7 ? 2 : 1)
-        out->p[i] = fmax(out->p[i], 1e-6);
+        out->p[i] = greater(out->p[i], 1e-6);
 }
 
 void imm_update_late(track_t *k, int64_t t, const motion_t *m, double x, double y, const double r[3])

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define SHADOW 4          /* scans in a row a duplicate is passed over before it is merged */
+#define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that still lives */
 
@@ -110,8 +110,8 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
     if (k->run < 65535)
         k->run++;
     k->existence = q * k->existence / (1.0 - k->existence + q * k->existence);
-    if (k->status == CONFIRMED && k->existence < 0.001 && f->drop < 0.02)
-        k->existence = 0.001; /* kept, not shown, until `coast` is over: who comes back is known again */
+    if (k->status == CONFIRMED && k->existence < 0.006 && f->drop < 0.02)
+        k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
@@ -182,7 +182,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
     k->existence = odds / (1.0 + odds);
     if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
-        k->existence = fmax(k->existence, f->confirm);
+        k->existence = greater(k->existence, f->confirm);
         k->status = CONFIRMED;
     }
     k->id = f->next_id++;
@@ -204,22 +204,40 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     }
 }
 
-/* A younger track that stands and moves in an older one's place, and is passed over when that is hit, is the same road user. */
-void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j)
+static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 {
-    track_t *k = track_at(f, i), *o = track_at(f, j);
     const state_t *a = &w->mean[i], *b = &w->mean[j];
     double dx = b->x[0] - a->x[0], dy = b->x[1] - a->x[1], vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
     double reach = k->cls == 6 ? 0.5 : k->cls == 5 || k->cls == 4 ? 0.9 : k->cls == 0 ? 0.8 : 1.6;
-    double turning = a->p[7] + b->p[7] + a->p[9] + b->p[9];
-    if (o->id < k->id || dx * dx + dy * dy > reach * reach || vx * vx + vy * vy > 1.0 + 4.0 * turning)
+    return dx * dx + dy * dy < reach * reach && vx * vx + vy * vy < 1.0 + 4.0 * (a->p[7] + b->p[7] + a->p[9] + b->p[9]);
+}
+
+/* Two tracks that stand and move alike, and of which a source hits one or the other but never both, are one road user's: the older
+ * keeps its name and takes the state of the one that is hit. `hit` and `other` are places, of which the first was hit. */
+void merge_into(fusion_t *f, const frame_t *w, int32_t hit, int32_t other)
+{
+    track_t *k = track_at(f, hit), *o = track_at(f, other), *old = k->id < o->id ? k : o, *young = k->id < o->id ? o : k;
+    if (young->existence <= 0.0 || old->existence <= 0.0 || !alike(w, old, hit, other))
         return;
-    if (w->hit[j] >= 0) {
-        o->shadow = 0;
-    } else if (++o->shadow >= SHADOW) {
-        o->existence = 0.0;
-        f->merged++;
-        if (o->vehicle && !k->vehicle)
-            k->vehicle = o->vehicle;
+    if (w->hit[other] >= 0) {
+        young->shadow = 0;
+        return;
     }
+    if (++young->shadow < SHADOW)
+        return;
+    if (young == k) {
+        track_t kept = *young;
+        kept.id = old->id;
+        kept.vehicle = old->vehicle;
+        kept.claim = old->claim;
+        kept.claims = old->claims;
+        *old = kept;
+    }
+    if (young->vehicle && !old->vehicle)
+        old->vehicle = young->vehicle;
+    old->status = CONFIRMED;
+    old->shadow = 0;
+    young->existence = 0.0;
+    young->status = TENTATIVE;
+    f->merged++;
 }

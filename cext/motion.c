@@ -72,7 +72,7 @@ static void turn_covariance(const double *p, double a, double b, double c, doubl
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out)
 {
     const double *x = in->x;
-    double most = TURN_MOST / (fabs(dt) + 1e-9), rate = bounded(x[4], -most, most);
+    double rate = fabs(x[4] * dt) <= TURN_MOST ? x[4] : x[4] < 0.0 ? -TURN_MOST / fabs(dt) : TURN_MOST / fabs(dt);
     turn_t t = turn_of(rate * dt);
     double a = dt * t.sinc, b = dt * t.cosc, da = dt * dt * t.dsinc, db = dt * dt * t.dcosc;
     double f[4] = {da * x[2] - db * x[3], db * x[2] + da * x[3], -dt * (t.sin * x[2] + t.cos * x[3]), dt * (t.cos * x[2] - t.sin * x[3])};
@@ -84,7 +84,7 @@ void turning_step(const turning_t *in, double dt, double q, double q_rate, turni
     out->x[4] = fade * rate;
     turn_covariance(in->p, a, b, t.cos, t.sin, f, fade, out->p);
     add_noise(out->p, dt, q);
-    out->p[14] = fmin(out->p[14] + q_rate * fabs(dt), RATE_SPREAD * 4.0);
+    out->p[14] = lesser(out->p[14] + q_rate * fabs(dt), RATE_SPREAD * 4.0);
 }
 
 /* a = (1 - w) a + w b, with the spread of the means, on the four shared states */
@@ -106,16 +106,24 @@ void imm_mean(const imm_t *in, state_t *out)
     blend(in->straight.x, in->straight.p, in->turning.x, in->turning.p, in->turns, out->x, out->p);
 }
 
-void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out)
+/* Chances that a manoeuvre has begun, or ended, after dt. */
+change_t change_after(double dt, const motion_t *m)
 {
+    double both = m->enter + m->leave, h = both * fabs(dt), change = (1.0 - 1.0 / (1.0 + h * (1.0 + 0.5 * h))) / (both + 1e-12);
+    change_t c = {dt, m, change * m->enter, change * m->leave};
+    return c;
+}
+
+void imm_step(const imm_t *in, const change_t *c, imm_t *out)
+{
+    const motion_t *m = c->motion;
+    double dt = c->dt, to_turn = c->to_turn, to_straight = c->to_straight, w = in->turns;
     if (m->enter <= 0.0) {
         straight_step(&in->straight, dt, m->straight, &out->straight);
         out->turning = in->turning;
         out->turns = 0.0;
         return;
     }
-    double both = m->enter + m->leave, h = both * fabs(dt), change = 1.0 - 1.0 / (1.0 + h * (1.0 + 0.5 * h));
-    double to_turn = change * m->enter / both, to_straight = change * m->leave / both, w = in->turns;
     double turns = w * (1.0 - to_straight) + (1.0 - w) * to_turn;
     double from_turn = w * to_straight / (1.0 - turns), from_straight = (1.0 - w) * to_turn / turns;
     state_t a;

@@ -36,7 +36,7 @@ static inline double ln(double x)
            + z * (1.0 / 13)))))));
 }
 
-/* For a turn of |a| <= 1.6 rad: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+/* For a turn of |a| <= 1.2 rad, to 1e-8: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
 typedef struct {
     double sin, cos, sinc, cosc, dsinc, dcosc;
 } turn_t;
@@ -53,6 +53,11 @@ static inline turn_t turn_of(double a)
     t.cos = 1.0 - a * t.cosc;
     return t;
 }
+
+/* fmin and fmax are calls; these are instructions */
+static inline double lesser(double a, double b) { return a < b ? a : b; }
+
+static inline double greater(double a, double b) { return a > b ? a : b; }
 
 static inline double bounded(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 

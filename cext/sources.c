@@ -31,13 +31,14 @@ void source_start(source_t *s)
 void measurement_noise(const source_t *s, const detection *z, double r[3])
 {
     double least = 0.03 * 0.03, own = s->sigma * s->sigma;
-    r[0] = fmax((isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : own) * s->scale, least);
-    r[1] = fmax((isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : own) * s->scale, least);
+    r[0] = greater((isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : own) * s->scale, least);
+    r[1] = greater((isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : own) * s->scale, least);
     double limit = 0.99 * sqrt(r[0] * r[1]);
     r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * s->scale, -limit, limit) : 0.0;
 }
 
-/* Offsets are taken at any time, noise only when the state is not smoothed by what came later. */
+/* Noise is the residual before times that after the update (Desroziers 2005); of a late scan, whose state is smoothed and not updated
+ * itself, the square of the residual less the state's own variance. */
 void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r)
 {
     source_t *s = &f->sources[w->source];
@@ -50,10 +51,11 @@ void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *bef
     for (int i = 0; i < 7; i++)
         s->sum[i] += more[i];
     a->moved += 1.0;
-    if (k->t != w->t)
-        return;
     a->n += 1.0;
-    a->noise += nx * (z[0] - k->mean.x[0]) + ny * (z[1] - k->mean.x[1]);
+    if (k->t == w->t)
+        a->noise += nx * (z[0] - k->mean.x[0]) + ny * (z[1] - k->mean.x[1]);
+    else
+        a->noise += nx * nx + ny * ny - before->p[0] - before->p[4];
     a->said += r[0] + r[1];
     a->distance += distance(before->x, before->p, z[0], z[1], r, &det);
 }
@@ -128,9 +130,9 @@ void learn(fusion_t *f, const frame_t *w)
     }
     if (a.n <= 0.0)
         return;
-    s->weight = fmin(s->weight + a.n, MEMORY);
+    s->weight = lesser(s->weight + a.n, MEMORY);
     double share = a.n / s->weight;
     s->residual += share * (a.distance / a.n - s->residual);
     if (!(f->features & NO_NOISE) && s->kind != FROM_TRACKS) /* another's tracks err alike from scan to scan */
-        s->scale = bounded(s->scale * (1.0 + share * (a.noise / a.said - 1.0)), 0.01, 25.0);
+        s->scale = bounded(s->scale * (1.0 + share * (bounded(a.noise / a.said, 0.0, 10.0) - 1.0)), 0.01, 25.0);
 }

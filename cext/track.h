@@ -76,6 +76,12 @@ typedef struct { /* how a class moves: spectral densities of acceleration (m^2/s
     double straight, turning, rate, enter, leave;
 } motion_t;
 
+typedef struct { /* what a step of dt (s) does to the chances of the models */
+    double dt;
+    const motion_t *motion;
+    double to_turn, to_straight;
+} change_t;
+
 typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
     int32_t kind, known;
@@ -171,7 +177,8 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field);
 void straight_step(const state_t *in, double dt, double q, state_t *out);
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
 void imm_mean(const imm_t *in, state_t *out);
-void imm_step(const imm_t *in, double dt, const motion_t *m, imm_t *out);
+change_t change_after(double dt, const motion_t *m);
+void imm_step(const imm_t *in, const change_t *c, imm_t *out);
 /* slow, fast: variance of velocity of the straight and of the turning model: nobody knows yet whether a new one walks or drives */
 void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
 

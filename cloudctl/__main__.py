@@ -103,10 +103,18 @@ def _command(
 
 
 def _codes_parsers(commands: Any) -> None:
-    imported = _command(commands, "import", "digital codes from a file of another format, known by its content", _codes("import_"))
-    imported.add_argument("file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)")
-    imported.add_argument("--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules")
-    imported.add_argument("--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl")
+    imported = _command(
+        commands, "import", "digital codes from a file of another format, known by its content", _codes("import_")
+    )
+    imported.add_argument(
+        "file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)"
+    )
+    imported.add_argument(
+        "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
+    )
+    imported.add_argument(
+        "--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules"
+    )
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
@@ -117,7 +125,9 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--region", type=int, help="the region of that number")
     export.add_argument("--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules")
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
-    differ = _command(commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference"))
+    differ = _command(
+        commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
+    )
     differ.add_argument("before", type=Path)
     differ.add_argument("after", type=Path)
     _command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
@@ -183,6 +193,11 @@ def _study_parser(commands: Any) -> None:
         default="none,glosa-default,glosa-best",
         help="some of none, glosa-default, glosa-best, glosa-best-queue (default: the first three)",
     )
+    study.add_argument(
+        "--baselines",
+        action="store_true",
+        help="leave ours out: once, before tuning, for later studies to find in --out",
+    )
     study.add_argument("--seconds", type=float, help="departures of so many seconds (default: the scenario's span)")
     study.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     study.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
@@ -209,9 +224,9 @@ def _warnings_parser(commands: Any) -> None:
         "--scenario", default="braunschweig", help="braunschweig, corridor, or a .sumocfg (default braunschweig)"
     )
     bench.add_argument("--train", default="1..2", help="seeds on which thresholds are chosen (default 1..2)")
-    bench.add_argument("--seeds", default="11..13", help="seeds of which figures are shown (default 11..13)")
-    bench.add_argument("--seconds", type=float, default=600.0, help="simulated seconds a seed (default 600)")
-    bench.add_argument("--warm-up", type=float, default=300.0, help="seconds of traffic before (default 300)")
+    bench.add_argument("--seeds", default="11..14", help="seeds of which figures are shown (default 11..14)")
+    bench.add_argument("--seconds", type=float, default=300.0, help="simulated seconds a seed (default 300)")
+    bench.add_argument("--warm-up", type=float, default=150.0, help="seconds of traffic before (default 150)")
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
@@ -220,6 +235,7 @@ def _warnings_parser(commands: Any) -> None:
 EVAL_EXAMPLES = """examples:
   cloudctl eval                                      the made-up scenes, medians over seeds no parameter was chosen on
   cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
+  cloudctl eval --ablate --scene one three           what each feature of the tracker is worth
   cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
   cloudctl eval --recording run.mcap --truth run.truth.mcap
 """
@@ -228,7 +244,8 @@ EVAL_EXAMPLES = """examples:
 def _eval_parser(commands: Any) -> None:
     score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
     score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
-    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three (default: all)")
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three lagged described (default: all)")
+    score.add_argument("--ablate", action="store_true", help="the scenes again with each feature of the tracker left out")
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
     score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")

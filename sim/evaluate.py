@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..clock import SECOND
-from ..fusion import Fusion, FusionConfig, Rows, SourceConfig
+from ..fusion import FEATURES, Fusion, FusionConfig, Rows, SourceConfig
 from . import mcity
 from .scenes import CASES, Case
 from .score import far, ospa2, score
@@ -74,6 +74,15 @@ def scenes(
         runs = [follow(case, config)[0] for case in cases]
         scored = [figures(run, case.match_m) for run, case in zip(runs, cases, strict=True)]
         yield cases[0].name, {key: median(one.get(key, 0.0) for one in scored) for key in scored[0]}, runs[0]
+
+
+def ablation(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, float], Moments]]:
+    """Score each scene with everything, then with one feature left out at a time."""
+    for name in names:
+        for without in ((), *((feature,) for feature in FEATURES)):
+            config = FusionConfig(max_tracks=2048, without=without)
+            for scene, found, moments in scenes([name], seeds, config):
+                yield f"{scene}, {'without ' + without[0] if without else 'everything'}", found, moments
 
 
 def probe_latency(folder: Path) -> SourceConfig:
@@ -203,7 +212,8 @@ def run(args: argparse.Namespace) -> None:
     if args.recording and not args.truth:
         raise ValueError(f"--recording {args.recording}: its truth is needed to score it. Add --truth FILE")
     if args.scene or not (args.mcity or args.recording):
-        jobs.append(lambda: scenes(args.scene or list(CASES), args.seeds or HELD_OUT))
+        chosen = ablation if args.ablate else scenes
+        jobs.append(lambda: chosen(args.scene or list(CASES), args.seeds or HELD_OUT))
     if args.mcity:
         jobs.append(lambda: on_mcity(args.mcity))
     if args.recording:

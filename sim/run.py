@@ -246,7 +246,8 @@ class Loop:
             self._count += 1
             arrives = t + ADVICE_DELAY + int(self.setup.extra_delay_ms * MS)
             heapq.heappush(self._advice, (arrives, self._count, advisory))
-            self.metrics.time("sensor_to_vehicle", (arrives - advisory.inputs.t_sensor) / 1000)
+            if advisory.inputs.t_sensor:
+                self.metrics.time("sensor_to_vehicle", (arrives - advisory.inputs.t_sensor) / 1000)
         if self.recorder:
             self.recorder.step(t, batch, [encode(advisory) for advisory in out.advisories])
 

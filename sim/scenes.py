@@ -4,7 +4,7 @@ Nothing here looks at the tracker: the road users, what the sensors see and when
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -258,4 +258,24 @@ def three_units(seed: int, n: int = 60, frames: int = 500, features: bool = Fals
     return play("three units, late", Traffic(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng, features)
 
 
-CASES: dict[str, Callable[[int], Case]] = {"one": one_sensor, "crowd": crowd, "three": three_units}
+def lagged(seed: int, n: int = 60, frames: int = 500) -> Case:
+    """The three units, of which the second stamps what it sees 150 ms late."""
+    rng = np.random.default_rng(seed)
+    units = tuple(replace(unit, lag_ms=150.0 if k == 1 else 0.0) for k, unit in enumerate(THREE))
+    return play("three units, one lagging", Traffic(n, 120.0 * (n / 60) ** 0.5, rng), units, frames, rng)
+
+
+def described(seed: int) -> Case:
+    """One sensor as in `one_sensor` that also tells class and size."""
+    case = one_sensor(seed, features=True)
+    case.name = "one sensor, class and size"
+    return case
+
+
+CASES: dict[str, Callable[[int], Case]] = {
+    "one": one_sensor,
+    "crowd": crowd,
+    "three": three_units,
+    "lagged": lagged,
+    "described": described,
+}

@@ -1,6 +1,7 @@
 """Conflicts between vehicles as SUMO's device.ssm logs them, down to those whose paths cross or merge, each pair once.
 
 Thresholds are the device's own: TTC 3 s, PET 2 s, DRAC 3 m/s^2. Most raw records are queue following, and each pair is logged by both.
+The device holds every pair in range in memory while either drives: its cost grows with the square of the run; more short seeds beat a long one.
 """
 
 import xml.etree.ElementTree as ET
@@ -16,7 +17,7 @@ FOLLOWING = "1 2 3 4 18"  # left out of the log
 SAME = 10.0  # s; records of a pair closer than this are of one conflict
 ARGUMENTS = (
     *("--device.ssm.probability", "1", "--device.ssm.measures", "TTC PET DRAC"),
-    *("--device.ssm.thresholds", f"{TTC:g} {PET:g} {DRAC:g}", "--device.ssm.range", "60"),
+    *("--device.ssm.thresholds", f"{TTC:g} {PET:g} {DRAC:g}", "--device.ssm.range", "50"),
     *("--device.ssm.extratime", "3", "--device.ssm.trajectories", "true"),
     *("--device.ssm.exclude-conflict-types", FOLLOWING),
 )

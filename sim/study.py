@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> list[Job]:
     """Return every run the arguments ask for; raises ValueError naming the argument that is wrong."""
-    arms = ["none", *dict.fromkeys(a for a in args.against.split(",") if a != "none"), "ours"]
+    arms = ["none", *dict.fromkeys(a for a in args.against.split(",") if a != "none")]
+    arms += [] if args.baselines else ["ours"]
     for arm in arms:
         if arm not in ARMS:
             raise ValueError(f"--against {arm}: must be some of {', '.join(ARMS[:-1])}, with commas between")

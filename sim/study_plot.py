@@ -71,8 +71,9 @@ def ratios(study: Mapping[str, Any], file: Path) -> None:
                 alpha=1.0 if row["penetration"] == 1.0 else 0.55,
                 label=f"{row['arm']}, {100 * row['penetration']:g} %",
             )
+            ink = "white" if row["penetration"] == 1.0 else INK
             for x, f in zip(at, figures, strict=True):
-                axis.annotate(f"{f['value']:.2f}", (x, 0.02), ha="center", fontsize=8, rotation=90, color="white")
+                axis.annotate(f"{f['value']:.2f}", (x, 0.02), ha="center", fontsize=8, rotation=90, color=ink)
         axis.axhline(1.0, color=SOFT, lw=1)
         axis.set_xticks(range(len(LABELS)), list(LABELS.values()))
         top = max((row[name]["high"] for row in rows for name in LABELS), default=1.0)
@@ -101,10 +102,14 @@ def stops_by_approach(runs: Sequence[tuple[str, Mapping[str, float]]], title: st
 
 
 def main_route(routes: Mapping[str, Sequence[str]], net: Net) -> tuple[str, ...]:
-    """Return the route that takes most vehicles through most signals: the one a time-space diagram is drawn along."""
+    """Return the route a time-space diagram is drawn along: many vehicles, many signals, a long way."""
     approaches = net.approaches
     use: Counter[tuple[str, ...]] = Counter(tuple(route) for route in routes.values())
-    return max(use, key=lambda r: (use[r] ** 0.5 * sum(edge in approaches for edge in r), r), default=())
+    worth = {
+        route: n**0.5 * sum(edge in approaches for edge in route) * sum(net.length[edge] for edge in route)
+        for route, n in use.items()
+    }
+    return max(worth, key=lambda route: (worth[route], route), default=())
 
 
 def lay_out(net: Net, route: Sequence[str]) -> Path1D:
@@ -160,6 +165,10 @@ def _trajectories(axis: Axes, columns: Mapping[str, np.ndarray], path: Path1D, w
     at = begin[columns["edge"]] + columns["at"]
     keep = np.isfinite(at) & (columns["t"] >= window[0]) & (columns["t"] <= window[1])
     t, vehicle, at, speed = columns["t"][keep], columns["vehicle"][keep], at[keep], columns["speed"][keep]
+    driven = np.array([name in path.edges for name in columns["edges"].tolist()])[columns["edge"]]
+    pairs = np.unique(np.stack([columns["vehicle"][driven], columns["edge"][driven]]), axis=1)
+    through = np.isin(vehicle, np.flatnonzero(np.bincount(pairs[0]) > 1))  # who only crosses is not on this road
+    t, vehicle, at, speed = t[through], vehicle[through], at[through], speed[through]
     order = np.lexsort((t, vehicle))
     t, vehicle, at, speed = t[order], vehicle[order], at[order], speed[order]
     joined = (vehicle[1:] == vehicle[:-1]) & (t[1:] - t[:-1] < 2.5) & (at[1:] >= at[:-1] - 1.0)

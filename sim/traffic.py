@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import libsumo
+import msgspec
 import numpy as np
 
 from ..clock import MS, SECOND
+from ..codes import IntersectionCode
 from ..schema import Group, ObjectClass, SignalState
 from .scenario import Junction, Scenario
 
@@ -179,9 +181,7 @@ class Program:
         self.signal = junction.signal
         code = junction.code.code
         self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
-        of = {c.id: c.group for c in code.connections}
-        pairs = {(of[c.a], of[c.b]) for c in code.conflicts if c.a_yields} | {(of[c.b], of[c.a]) for c in code.conflicts if c.b_yields}
-        self.yields = sorted((a, b) for a, b in pairs if a and b and a != b)  # group a gives way to group b
+        self.yields = sorted((a, b) for a, others in gives_way(code).items() for b in others)
         self._logic = ""
         self._read()
 
@@ -250,6 +250,23 @@ class Program:
     def _following(self, phase: int) -> list[int]:
         n = len(self.phases)
         return [(phase + k) % n for k in range(1, n)]
+
+
+def gives_way(code: IntersectionCode) -> dict[int, set[int]]:
+    """Return, by signal group, those it must let pass when both are green.
+
+    SUMO lets links that meet both show G, and sorts them out by their right of way; a controller says permissive to who must give way.
+    """
+    of = {c.id: c.group for c in code.connections}
+    out: dict[int, set[int]] = {}
+    for c in code.conflicts:
+        a, b = of[c.a], of[c.b]
+        if a and b and a != b and c.kind != "diverge":
+            if c.a_yields or not c.b_yields:
+                out.setdefault(a, set()).add(b)
+            if c.b_yields or not c.a_yields:
+                out.setdefault(b, set()).add(a)
+    return out
 
 
 def _same(a: str, b: str) -> bool:

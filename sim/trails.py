@@ -47,13 +47,18 @@ class Trails:
 
     def there(self, name: str, t: float) -> bool:
         """Return whether a road user was in reach at `t` s."""
+        return len(self.speeds(name, t, t)) > 0
+
+    def speeds(self, name: str, begin: float, end: float) -> np.ndarray:
+        """Return a road user's speeds (m/s) at the moments from `begin` to `end` s that it was in reach."""
         if not self._tracks:
             self._tracks = {self.names[n]: track for n, track in self._by_number().items()}
         if name not in self._tracks:
-            return False
+            return np.empty(0)
         first, rows = self._tracks[name]
-        k = round((t - self._moments[0][0]) / STEP) - first
-        return 0 <= k < len(rows) and bool(np.isfinite(rows[k, 0]))
+        a, b = (round((t - self._moments[0][0]) / STEP) - first for t in (begin, end))
+        speed = rows[max(a, 0) : max(b + 1, 0), 3]
+        return speed[np.isfinite(speed)]
 
     def seen_early(self, conflict: Conflict) -> bool:
         """Return whether both of a conflict were in reach EARLY s before it."""

@@ -25,7 +25,7 @@ from .warning_score import MATCHES, Run
 MEASURES = ("warning_run", "dangers", "ssm", "encounters", "trails", "net")
 HEADER = (
     *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "of serious", "of visible"),
-    *("lead s", "false / veh-h"),
+    *("lead s", "false / veh-h", "of them slowed"),
 )
 
 
@@ -98,7 +98,17 @@ def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
     shares = [_share(s[k]) for k in ("precision", "recall", "recall_serious", "recall_visible")]
     lead = "" if s["lead_median"] is None else f"{s['lead_median']:.1f}"
     false = "" if s["false_per_hour"] is None else f"{s['false_per_hour']:.2f}"
-    return [name, threshold, s["events"], s["warnings"], *shares, lead, false]
+    unasked = s["false_slowed"]["value"]
+    return [
+        name,
+        threshold,
+        s["events"],
+        s["warnings"],
+        *shares,
+        lead,
+        false,
+        "" if unasked is None else f"{unasked:.2f}",
+    ]
 
 
 def _share(share: dict[str, Any]) -> str:

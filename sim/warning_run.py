@@ -24,6 +24,7 @@ from .vehicles import Fleet, connected
 
 FAST, CLOSE, LOOK = 5.0, 4.0, 60.0  # m/s, s, m: closing that fast on someone who stands is a conflict with a queue
 STANDING = 1.0  # m/s
+SOON = 5.0  # s
 QUEUE_EVERY = 5  # moments
 
 
@@ -36,6 +37,7 @@ class Heard(msgspec.Struct, frozen=True):
     until: float
     severity: int
     confidence: float
+    slowed: bool = False  # the vehicle halved its speed, unasked, while the warning was in force or within SOON s after
 
 
 class WarningLoop(Loop):
@@ -110,6 +112,12 @@ def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
     return {link.lane: link for link in links if link.signal in signals and link.lane}
 
 
+def slowed(trails: Trails, heard: Heard) -> bool:
+    """Return whether a vehicle came down to half of its speed or less while a warning was in force or within SOON s after."""
+    speed = trails.speeds(heard.vehicle, heard.arrived, heard.until + SOON)
+    return len(speed) > 0 and bool(speed.min() <= 0.5 * speed[0])
+
+
 def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
     """Run one seed; return warnings, truth, and the hours that connected vehicles spent near intersections.
 
@@ -132,7 +140,7 @@ def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
         "scenario": scenario.name,
         "seed": setup.seed,
         "hours": loop.exposure_s / 3600.0,
-        "warnings": loop.warnings,
+        "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in loop.warnings if w.kind != "glosa"],
         "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*reds, *met)],
         "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
         "walkers": sorted(walkers),

@@ -8,7 +8,7 @@ of truth first passes its threshold; negative when the warning came between that
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Episode:
     vehicle: str
     start: float
     end: float
+    slowed: bool = False  # as its first message was
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ def episodes(heard: Iterable[Heard]) -> list[Episode]:
     for w in sorted(heard, key=lambda w: w.arrived):
         k = last.get(w.vehicle, -1)
         if k >= 0 and w.arrived <= out[k].end + PAUSE:
-            out[k] = Episode(w.vehicle, out[k].start, max(out[k].end, w.until))
+            out[k] = replace(out[k], end=max(out[k].end, w.until))
         else:
             last[w.vehicle] = len(out)
-            out.append(Episode(w.vehicle, w.arrived, w.until))
+            out.append(Episode(w.vehicle, w.arrived, w.until, w.slowed))
     return out
 
 
@@ -75,7 +76,7 @@ def concerns(episode: Episode, conflict: Conflict) -> bool:
 def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda _: True) -> dict[str, Any]:
     """Return the figures of one kind over runs, of the warnings that `keep` lets through."""
     finds, excuses = MATCHES[kind]
-    right = said = found = events = grave = grave_found = early = early_found = 0
+    slowed = right = said = found = events = grave = grave_found = early = early_found = 0
     leads: list[float] = []
     for run in runs:
         spoken = episodes(w for w in run.heard if w.kind == kind and keep(w))
@@ -83,7 +84,8 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
         for e in spoken:
             by_vehicle[e.vehicle].append(e)
         fitting = [c for c, _ in run.truth if c.kind in excuses]
-        right += len({e for c in fitting for v in (c.a, c.b) for e in by_vehicle[v] if concerns(e, c)})
+        good = {e for c in fitting for v in (c.a, c.b) for e in by_vehicle[v] if concerns(e, c)}
+        right, slowed = right + len(good), slowed + sum(e.slowed for e in spoken if e not in good)
         said += len(spoken)
         for conflict, visible in run.truth:
             if conflict.kind not in finds or not {conflict.a, conflict.b} & run.connected:
@@ -105,6 +107,7 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
         "recall_serious": share(grave_found, grave),
         "recall_visible": share(early_found, early),
         "false_per_hour": (said - right) / hours if hours else None,
+        "false_slowed": share(slowed, said - right),
         "hours": hours,
         "leads": sorted(leads),
         "lead_median": float(np.median(leads)) if leads else None,

@@ -10,8 +10,9 @@ pytest.importorskip("libsumo")
 
 from cloudctl.sim import net, pool, study, study_plot, study_ratio
 from cloudctl.sim.demand import write_corridor
+from cloudctl.sim.traffic import gives_way
 
-from cloudctl import maps
+from cloudctl import codes, maps
 from cloudctl.__main__ import main
 
 
@@ -117,3 +118,13 @@ def test_a_run_that_takes_its_process_down_is_told_and_the_others_go_on():
     assert dict(pool.each(abs, [-1, 2, -3], 2)) == {-1: 1, 2: 2, -3: 3}
     with pytest.raises(TypeError):
         list(pool.each(abs, ["x"], 1))
+
+
+def test_greens_that_meet_are_told_as_permissive_to_who_gives_way():
+    (code,) = codes.import_sumo(maps.path("intersection.net.xml.gz"))
+    yields = gives_way(code)
+    of = {c.id: c.group for c in code.connections}
+    clashing = {(of[c.a], of[c.b]) for c in code.conflicts if c.kind != "diverge" and 0 < of[c.a] != of[c.b] > 0}
+    assert clashing
+    for a, b in clashing:
+        assert b in yields.get(a, ()) or a in yields.get(b, ())  # never both protected

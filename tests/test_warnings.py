@@ -97,8 +97,8 @@ def test_an_ssm_log_without_following_each_pair_once(tmp_path):
     assert (second.a, second.crossed, second.pet, second.ttc, second.serious) == ("e", 7.0, 0.9, math.inf, True)
 
 
-def heard(vehicle, arrived, until, kind="collision", confidence=0.9, severity=1):
-    return Heard(kind, vehicle, arrived, until, severity, confidence)
+def heard(vehicle, arrived, until, kind="collision", confidence=0.9, severity=1, slowed=False):
+    return Heard(kind, vehicle, arrived, until, severity, confidence, slowed)
 
 
 def test_messages_become_episodes():
@@ -111,7 +111,7 @@ def test_messages_become_episodes():
 RUN = Run(
     heard=(
         heard("a", 10.0, 11.0),  # right: 2 s before the conflict of a and b
-        heard("a", 60.0, 61.0),  # false: nothing follows within 5 s
+        heard("a", 60.0, 61.0, slowed=True),  # false: nothing follows within 5 s
         heard("d", 43.0, 44.0, confidence=0.4),  # false: after the worst moment
         heard("e", 70.0, 71.0, confidence=0.4),  # right, of a cyclist: not a false collision warning
     ),
@@ -133,6 +133,7 @@ def test_figures_of_warnings():
     assert figures["recall"]["value"] == 0.5
     assert figures["recall_serious"]["value"] == 1.0
     assert figures["false_per_hour"] == 4.0
+    assert (figures["false_slowed"]["k"], figures["false_slowed"]["n"]) == (1, 2)
     assert figures["leads"] == [2.0]
 
 

@@ -29,3 +29,13 @@ def required_deceleration(speed: float, distance: float, reaction: float = 1.0, 
     """Return v^2 / (2 (d - v tr - margin)) in m/s^2, inf when the reaction alone uses the distance up (CAMP form)."""
     left = distance - speed * reaction - margin
     return speed * speed / (2.0 * left) if left > 0.0 else float("inf")
+
+
+LATE = 3.0  # m/s^2; drivers who mean to stop have begun to brake before stopping takes more
+
+
+def late(speed: float, distance: float, braking: float, limit: float = LATE) -> bool:
+    """Return whether a driver `distance` m before a place to stop at must brake harder than `limit` m/s^2 from this moment,
+    and does not brake (m/s^2) a third as hard. Who brakes in time is never warned of what he has seen."""
+    needed = speed * speed / (2.0 * max(distance, 0.5))
+    return needed > limit and braking < needed / 3.0

@@ -2,7 +2,7 @@
 
 For tracks a, b on connections that the conflict matrix says cross or merge, t_in and t_out are the times the front reaches and the
 rear leaves the conflict point. TTC = max(t_in) where the windows overlap; PET = the gap between them otherwise. Warned at TTC < 3 s
-with PET < 2 s (SUMO's SSM thresholds). The one that must yield is warned; the other only when the first can no longer stop.
+with PET < 2 s (SUMO's SSM thresholds). They are warned once the one that must yield comes too late to stop before the conflict point at ease, and does not brake.
 """
 
 from typing import Any
@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
-from .candidate import Candidate, required_deceleration, severity_of
+from .candidate import Candidate, late, severity_of
 
 TTC = 3.0  # s
 PET = 2.0  # s
-STOPPABLE = 3.0  # m/s^2; a vehicle that can still stop at less and must yield, is taken to yield
+CLEAR = 2.0  # m before the conflict point at which who gives way stops
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 SLOWEST = 1.0  # m/s
 DIVERGE = 2
-PAIR = np.dtype([("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("a_yields", "?")])
+PAIR = np.dtype(
+    [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
+)  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
 STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
 
 
@@ -66,6 +68,8 @@ def _pairs(
                     gap, ttc = max(a_in, b_in) - min(a_out, b_out), max(a_in, b_in)
                     if b_out > 0.0 and ttc < TTC and gap < PET and n < len(out):
                         out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(gap, 0.0)
+                        out[n]["a_far"] = conf_s[k] - at[a] - 0.5 * tracks[a]["length"]
+                        out[n]["b_far"] = conf_s_other[k] - at[b] - half
                         out[n]["a_yields"] = conf_yield[k]
                         n += 1
                     b = after[b]
@@ -98,12 +102,8 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
     for pair in pairs[np.argsort(pairs["ttc"], kind="stable")]:
         a, b = int(pair["a"]), int(pair["b"])
         yields, goes = (a, b) if pair["a_yields"] else (b, a)
-        inside = world.to_stop[yields] <= 0.0
-        can_stop = (
-            not inside
-            and required_deceleration(float(world.speed[yields]), float(world.to_stop[yields]), 0.5, 0.0) < STOPPABLE
-        )
-        if can_stop:
+        far = float(pair["a_far"] if yields == a else pair["b_far"]) - CLEAR
+        if not late(float(world.speed[yields]), far, -float(world.accel[yields])):
             continue
         for own, other in ((yields, goes), (goes, yields)):
             report = int(world.report[own])

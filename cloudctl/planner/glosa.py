@@ -7,6 +7,8 @@ Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); n
 
 from math import sqrt
 
+from numba import njit
+
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
@@ -15,16 +17,47 @@ from .passing import FAR, Passing
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.8  # m/s; slower than this is advised as a stop
-COMFORT = 1.5  # m/s^2, both ways
+COMFORT = 1.5  # m/s^2 of braking
+GAIN = 2.0  # m/s^2 of acceleration towards the stop line
+RAMP = 5.0  # m/s gained at most on the way to it
+EARLY = 0.5  # s; who comes no earlier than that need not slow down
 MIN_CONFIDENCE = 0.5
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
 
 
-def cruise_speed(distance: float, speed: float, arrival: float, deceleration: float = COMFORT) -> float:
-    """Return the speed (m/s) to slow down to so as to cover `distance` m in `arrival` s; negative when even a stop is too fast."""
-    half = speed - deceleration * arrival
-    inside = half * half - speed * speed + 2.0 * deceleration * distance
-    return half + sqrt(inside) if inside >= 0.0 else -1.0
+@njit(cache=True)
+def approach(low: float, distance: float, speed: float, time: float, limit: float) -> float:
+    """Return m covered in `time` s by braking to `low` m/s, cruising, and at the end gaining at most RAMP m/s; more than
+    `distance` where even the changes of speed take longer than there is."""
+    top = max(min(limit, low + RAMP), low)
+    change = abs(speed - low) / COMFORT
+    gain = (top - low) / GAIN
+    cruise = time - change - gain
+    if cruise < 0.0:
+        return distance + 1.0
+    return 0.5 * (speed + low) * change + low * cruise + 0.5 * (low + top) * gain
+
+
+@njit(cache=True)
+def advised_speed(distance: float, speed: float, time: float, limit: float) -> float:
+    """Return the speed (m/s) to slow down to so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
+    `limit` where nothing need be done, negative where even V_MIN is too fast."""
+    free = distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
+    if free >= time - EARLY:
+        return limit
+    if approach(V_MIN, distance, speed, time, limit) > distance:
+        flat = speed - COMFORT * time
+        inside = flat * flat - speed * speed + 2.0 * COMFORT * distance
+        constant = flat + sqrt(inside) if inside >= 0.0 else -1.0
+        return constant if constant >= V_MIN else -1.0
+    low, high = V_MIN, limit
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        if approach(middle, distance, speed, time, limit) > distance:
+            high = middle
+        else:
+            low = middle
+    return low
 
 
 def plan(world: World, passing: Passing) -> list[Candidate]:
@@ -34,7 +67,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     out = []
     for vehicle, row in zip(world.vehicles, world.rows, strict=True):
         distance, connection = float(world.to_stop[row]), int(world.connection[row])
-        if not NEAREST < distance < RANGE or connection < 0:
+        if not NEAREST < distance < RANGE or connection < 0 or passing.doubt[row]:
             continue
         group = int(code.conn_group[connection])
         if group < 0 or signals.confidence[group] < MIN_CONFIDENCE or _spread(world, group) > MAX_SPREAD:
@@ -73,7 +106,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         if time >= FAR:
             continue
         facts["opens"] = float(windows.start[group])
-        advised = min(cruise_speed(distance, max(speed, V_MIN), time), limit)
+        advised = advised_speed(distance, min(max(speed, V_MIN), limit), time, limit)
         words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
         if advised >= limit - 0.3:
             behaviour, advised = "keep", limit

@@ -16,6 +16,7 @@ from ..world import GREEN, NEVER, YELLOW, World
 
 HEADWAY = 1.6  # s between vehicles of a discharging queue
 LOST = 1.0  # s lost at the start of green by the first vehicle of a standing queue
+GRACE = 2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
 MARGIN = 0.5  # s kept from both ends of green
 COMFORT = 1.5  # m/s^2 of acceleration
 GAP = 15.0  # m between standing vehicles of one queue at the most
@@ -40,6 +41,7 @@ class Passing(NamedTuple):
     time: Floats
     ahead: Ints
     now: Any  # bool[n]: it passes in the green that shows now
+    doubt: Any  # bool[n]: it comes so near the end of that green that nobody can say
     tail: Floats  # float64[n_lanes]: m from the stop line to the tail of the standing queue of each ingress lane
     windows: Windows
 
@@ -65,7 +67,7 @@ def _windows(
 def _sweep(
     tracks: Any, path: Any, connection: Any, to_stop: Any, speed: Any, n_lanes: int, conn_from: Any, conn_group: Any,
     lane_group: Any, lane_speed: Any, green: Any, left: Any, start: Any, duration: Any,
-    time: Any, ahead: Any, now: Any, tail: Any,
+    time: Any, ahead: Any, now: Any, doubt: Any, tail: Any,
 ) -> None:  # fmt: skip
     n = len(tracks)
     lane, key = np.full(n, -1, np.int64), np.full(n, 1e18)
@@ -93,7 +95,8 @@ def _sweep(
         arrive = max(arrive, last_time + HEADWAY)
         g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
         now[i] = g < 0 or (green[g] and arrive <= left[g] - MARGIN)
-        if not now[i]:
+        doubt[i] = not now[i] and green[g] and arrive <= left[g] + GRACE
+        if not now[i] and not doubt[i]:
             if start[g] >= FAR:
                 arrive = FAR
             else:
@@ -108,12 +111,13 @@ def passing(world: World) -> Passing:
     """Sweep every ingress lane once; O(n log n) in the tracks."""
     code, n = world.code, len(world.tracks)
     out = Passing(
-        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(code.n_lanes), green_windows(world)
+        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
+        np.zeros(code.n_lanes), green_windows(world),
     )
     if code.n_conns:
         _sweep(
             world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from, code.conn_group,
-            tables(code).group, code.lane_speed, *out.windows, *out[:4],
+            tables(code).group, code.lane_speed, *out.windows, *out[:5],
         )  # fmt: skip
     return out
 

@@ -1,14 +1,17 @@
 """Pedestrian crossing: a pedestrian or cyclist who will be where a connected vehicle is about to cross.
 
 The vehicle's window on each crosswalk its movement runs over comes from the digital code; the walker's from its straight prediction to
-the place where the vehicle's path meets the crosswalk. Warned at TTC < 3 s and PET < 2 s.
+the place where the vehicle's path meets the crosswalk. Warned at TTC < 3 s and PET < 2 s, once the vehicle comes too late to stop
+before the crosswalk at ease and does not brake. Who stands beside the road before a red is taken to wait.
 """
+
+from typing import Any
 
 import numpy as np
 
 from ..schema import AdvisoryKind, ObjectClass
-from ..world import World
-from .candidate import Candidate, severity_of
+from ..world import RED, World
+from .candidate import Candidate, late, severity_of
 
 TTC = 3.0  # s until the later of the two is there
 PET = 2.0  # s
@@ -34,7 +37,7 @@ def plan(world: World) -> list[Candidate]:
         inside = world.path[row] >= code.n_lanes
         at = float(world.s[row]) if inside else -float(world.to_stop[row]) - float(world.tracks["length"][row]) / 2
         best = _nearest(world, row, connection, at, speed, walkers[walkers != row])
-        if best is not None:
+        if best is not None and late(speed, best[3], -float(world.accel[row])):
             ttc, pet, walker, distance = best
             out.append(
                 Candidate(
@@ -70,9 +73,9 @@ def _nearest(
         walk = np.maximum(np.hypot(vx, vy), SLOWEST_WALK)
         closest = (dx * vx + dy * vy) / walk**2
         miss = np.hypot(dx - vx * closest, dy - vy * closest)
-        near = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON) | (
-            np.hypot(dx, dy) < HALF_WIDTH
-        )
+        coming = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON)
+        coming &= ~_waits(world, int(code.cw_cross[k]), walkers)
+        near = coming | (np.hypot(dx, dy) < HALF_WIDTH)
         for j in np.flatnonzero(near):
             come, gone = closest[j] - HALF_WIDTH / walk[j], closest[j] + HALF_WIDTH / walk[j]
             pet = max(enter, come) - min(leave, gone)
@@ -80,6 +83,17 @@ def _nearest(
             if pet < PET and ttc < TTC and (best is None or ttc < best[0]):
                 best = (float(ttc), max(float(pet), 0.0), int(walkers[j]), max(s_in - at - half, 0.0))
     return best
+
+
+def _waits(world: World, crosswalk: int, walkers: np.ndarray) -> Any:
+    """Return which walkers are beside the road at a crosswalk that shows them red."""
+    code, group = world.code, int(world.code.cross_group[crosswalk])
+    if group < 0 or world.signals.state[group] not in RED:
+        return np.zeros(len(walkers), np.bool_)
+    x0, y0, x1, y1 = code.cross_axis[crosswalk]
+    length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
+    along = ((world.tracks["x"][walkers] - x0) * (x1 - x0) + (world.tracks["y"][walkers] - y0) * (y1 - y0)) / length
+    return (along < 0.0) | (along > length)
 
 
 def _point(world: World, connection: int, s: float) -> tuple[float, float]:

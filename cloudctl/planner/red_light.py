@@ -1,8 +1,8 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-a_req = v^2 / (2 (d - v tr - 2 m)) against 2.0 (warn), 3.0 (strong) and 3.4 m/s^2 (critical; SUMO's DRAC thresholds). Given only when
-the light is sure to be red at the earliest arrival and the driver is not braking half as hard as stopping takes. Crossing traffic is
-warned of whoever is past stopping: v^2 / (2 d), no reaction left, above 6 m/s^2, and not braking at half of that.
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and he does not brake, when the light is
+sure to be red at his earliest arrival; severity by a_req = v^2 / (2 (d - v tr - 2 m)) against 3.4 m/s^2 (critical; SUMO's DRAC
+threshold). Crossing traffic is warned of who needs more than PAST_STOPPING, harder than road users brake of their own will.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from numba import njit
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
-from .candidate import Candidate, required_deceleration, severity_of
+from .candidate import Candidate, late, required_deceleration, severity_of
 from .passing import FAR, Passing
 
-WARN, STRONG, CRITICAL = 2.0, 3.0, 3.4  # m/s^2
-PAST_STOPPING = 6.0  # m/s^2; harder than road users brake
+CRITICAL = 3.4  # m/s^2
+PAST_STOPPING = 4.5  # m/s^2; harder than road users brake
 RANGE = 120.0  # m
 SLOWEST = 3.0  # m/s
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
@@ -54,7 +54,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
         needed = required_deceleration(speed, distance, reaction)
         braking = -float(world.accel[row])
-        if needed <= WARN or braking > 0.5 * min(needed, 9.0):
+        if not late(speed, distance, braking):
             continue
         arrival = distance / speed
         facts: dict[str, object] = {
@@ -68,7 +68,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                 Candidate(
                     AdvisoryKind.RED_LIGHT,
                     f"vehicle:{vehicle.id}",
-                    0 if needed > CRITICAL else 1 if needed > STRONG else 2,
+                    0 if needed > CRITICAL else 1,
                     float(world.tracks["existence"][row]),
                     "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
                     facts,
@@ -78,7 +78,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if speed * speed / (2.0 * distance) > PAST_STOPPING and braking < 0.5 * PAST_STOPPING:
+        if late(speed, distance, braking, PAST_STOPPING):
             out += _crossing(world, row, connection, arrival)
     return out
 
