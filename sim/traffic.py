@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import libsumo
-import msgspec
 import numpy as np
 
 from ..clock import MS, SECOND
