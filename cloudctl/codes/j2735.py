@@ -41,7 +41,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
             codes.append(build(raw, adm))
         except CodeError:
             raise
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+        except (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
             raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
         losses |= raw.losses
     return Imported(codes, "MAP", losses)
