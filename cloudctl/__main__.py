@@ -77,9 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
     demo.add_argument("--seconds", type=float, default=12.0, help="real time over sockets, a scenario (default 12)")
     demo.add_argument(
-        "--study", type=float, default=200.0, help="simulated seconds with and without advice, a seed (default 200)"
+        "--study", type=float, default=240.0, help="simulated seconds with and without advice, a seed (default 240)"
     )
-    demo.add_argument("--seeds", type=int, default=2, help="seeds of the study with and without advice (default 2)")
+    demo.add_argument("--seeds", type=int, default=1, help="seeds of the study with and without advice (default 1)")
     bench = _command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )

@@ -280,6 +280,9 @@ class AdvisoryKind(StrEnum):
     PEDESTRIAN = "pedestrian"
     QUEUE = "queue"
     HAZARD = "hazard"
+    RULE = "rule"
+    EMERGENCY = "emergency"
+    WRONG_WAY = "wrong_way"
     DEGRADED = "degraded"
 
 
@@ -308,7 +311,7 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     inputs: Inputs
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
-    behaviour: str | None = None  # keep, slow_down, speed_up, stop
+    behaviour: str | None = None  # keep, slow_down, speed_up, stop, give_way
     version: int = VERSION
 
 

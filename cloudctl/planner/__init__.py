@@ -3,7 +3,7 @@
 from ..clock import MS
 from ..schema import AdvisoryKind
 from ..world import World
-from . import collision, glosa, hazard, pedestrian, queue, red_light
+from . import collision, emergency, glosa, hazard, pedestrian, queue, red_light, rules, wrong_way
 from .candidate import Candidate
 from .discipline import Discipline
 from .passing import passing
@@ -39,14 +39,14 @@ def plan(world: World) -> list[Candidate]:
     """Return every proposal for the intersection at this moment; what the gate withholds is said as `degraded`."""
     signal, perception = gate(world)
     out: list[Candidate] = []
-    times = passing(world)
+    times, limits = passing(world), rules.in_force(world)
     if signal is None:
-        out += glosa.plan(world, times)
+        out += glosa.plan(world, times, limits)
         if perception is None:
             out += red_light.plan(world, times) + collision.plan(world)
     if perception is None:
-        out += pedestrian.plan(world) + queue.plan(world, times)
-    out += hazard.plan(world)
+        out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
+    out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits)
     target = f"intersection:{world.code.code.id}"
     out += (
         [

@@ -15,12 +15,21 @@ VALID = {
     AdvisoryKind.GLOSA: 2000 * MS,
     AdvisoryKind.QUEUE: 1000 * MS,
     AdvisoryKind.HAZARD: 2000 * MS,
+    AdvisoryKind.RULE: 5000 * MS,
+    AdvisoryKind.EMERGENCY: 2000 * MS,
     AdvisoryKind.DEGRADED: 2000 * MS,
 }
 SAFETY = 1000 * MS  # validity of every other kind
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
-STOPS = (AdvisoryKind.RED_LIGHT, AdvisoryKind.COLLISION, AdvisoryKind.PEDESTRIAN, AdvisoryKind.QUEUE)
+STOPS = (
+    AdvisoryKind.RED_LIGHT,
+    AdvisoryKind.COLLISION,
+    AdvisoryKind.PEDESTRIAN,
+    AdvisoryKind.QUEUE,
+    AdvisoryKind.EMERGENCY,
+    AdvisoryKind.WRONG_WAY,
+)
 
 
 @dataclass

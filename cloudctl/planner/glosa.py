@@ -13,6 +13,7 @@ from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
 from .passing import FAR, Passing
+from .rules import InForce
 
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
@@ -60,12 +61,12 @@ def advised_speed(distance: float, speed: float, time: float, limit: float) -> f
     return low
 
 
-def plan(world: World, passing: Passing) -> list[Candidate]:
+def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
     code, signals = world.code, world.signals
     windows = passing.windows
     out = []
-    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
+    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows, strict=True)):
         distance, connection = float(world.to_stop[row]), int(world.connection[row])
         if not NEAREST < distance < RANGE or connection < 0 or passing.doubt[row]:
             continue
@@ -77,6 +78,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
             if world.path[row] < code.n_lanes
             else float(code.conn_speed[connection])
         )
+        limit = min(limit, float(rules.limit[k]))
         time, speed = float(passing.time[row]), max(float(world.speed[row]), 0.0)
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),

@@ -17,8 +17,9 @@ from .passing import FAR, Passing
 
 CRITICAL = 3.4  # m/s^2
 PAST_STOPPING = 4.5  # m/s^2; harder than road users brake
+PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
 RANGE = 120.0  # m
-SLOWEST = 3.0  # m/s
+SLOWEST = 4.0  # m/s
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
@@ -54,7 +55,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
         needed = required_deceleration(speed, distance, reaction)
         braking = -float(world.accel[row])
-        if not late(speed, distance, braking):
+        if not late(speed, distance + PAST_LINE, braking):
             continue
         arrival = distance / speed
         facts: dict[str, object] = {
@@ -78,7 +79,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if late(speed, distance, braking, PAST_STOPPING):
+        if late(speed, distance + PAST_LINE, braking, PAST_STOPPING):
             out += _crossing(world, row, connection, arrival)
     return out
 

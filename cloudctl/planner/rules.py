@@ -1,0 +1,82 @@
+"""Rules in force: the speed limit and the bans that hold for a connected vehicle where it is, by its class and the time (rules as code).
+
+Said when a vehicle drives faster than the limit by OVER, or is where its class may not be. GLOSA reads the same limits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codes import CompiledCode
+from ..codes.rules import Vehicle
+from ..codes.rules_table import RuleTable
+from ..matching import Floats
+from ..schema import AdvisoryKind
+from ..world import World
+from .candidate import Candidate
+
+OVER = 2.0  # m/s above the limit; less is within what speedometers and positions allow
+
+
+class InForce(NamedTuple):
+    """One row a connected vehicle: `limit` m/s (inf where none), the rule that caps it and the one that refuses it (-1 none)."""
+
+    limit: Floats
+    cap: NDArray[np.int32]
+    refused_by: NDArray[np.int32]
+
+
+_TABLES: dict[str, RuleTable] = {}
+
+
+def in_force(world: World) -> InForce:
+    """Ask the compiled rules once for all connected vehicles of the snapshot."""
+    code, n = world.code, len(world.vehicles)
+    path = world.path[world.rows]
+    on = np.flatnonzero(path >= 0)
+    out = InForce(np.full(n, np.inf), np.full(n, -1, np.int32), np.full(n, -1, np.int32))
+    if len(on) and code.code.rules:
+        fleet = [Vehicle(world.vehicles[k].state.kind, world.vehicles[k].state.automated) for k in on]
+        answer = _table(code).effective(
+            path[on].astype(np.int64),
+            np.arange(len(on)),
+            np.full(len(on), world.t),
+            world.s[world.rows][on],
+            fleet=fleet,
+        )
+        out.limit[on], out.cap[on], out.refused_by[on] = answer.speed_max, answer.cap, answer.refused_by
+    return out
+
+
+def plan(world: World, rules: InForce) -> list[Candidate]:
+    """Return one candidate for each connected vehicle that a rule in force concerns now."""
+    out = []
+    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows, strict=True)):
+        speed, refused = float(world.speed[row]), int(rules.refused_by[k])
+        facts: dict[str, object] = {"speed": speed, "limit": float(rules.limit[k]), "class": vehicle.state.kind}
+        if refused >= 0:
+            rule = world.code.code.rules[refused]
+            facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
+            words, limit = "rule {rule} ({kind}) holds here for a {class}: leave this lane", None
+        elif speed > rules.limit[k] + OVER:
+            rule = world.code.code.rules[int(rules.cap[k])]
+            facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
+            words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", rules.limit[k]
+        else:
+            continue
+        track = (int(world.tracks["id"][row]),)
+        out.append(
+            Candidate(
+                AdvisoryKind.RULE, f"vehicle:{vehicle.id}", 2, 0.9, words, facts, track,
+                None if limit is None else float(limit), None, "slow_down" if limit is not None else None,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _table(code: CompiledCode) -> RuleTable:
+    table = _TABLES.get(code.hash)
+    if table is None:
+        table = _TABLES[code.hash] = RuleTable(code.code)
+    return table

@@ -1,0 +1,196 @@
+"""The planners on worlds made for them: what each says, and what none may ever say."""
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloudctl import codes, maps, planner, world
+from cloudctl.clock import SECOND
+from cloudctl.codes import CompiledCode, compile_code
+from cloudctl.codes.rule import Rule, Target
+from cloudctl.fusion import TRACK
+from cloudctl.planner.candidate import late, required_deceleration
+from cloudctl.planner.discipline import STOPS, Discipline
+from cloudctl.planner.glosa import RAMP, V_MIN, advised_speed
+from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState, VehicleState
+
+T = 1_767_225_600 * SECOND
+RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
+
+
+class Stage:
+    """An intersection on which road users are put, and its snapshot."""
+
+    def __init__(self, code: CompiledCode) -> None:
+        self.code = code
+        self.rows: list[tuple] = []
+        self.reports: dict[int, world.Report] = {}
+        self.ingress = [k for k in range(code.n_lanes) if code.lane_role[k] == 0 and code.lane_use[k] == 0]
+        self.state, self.left = RED, 12.0
+
+    def put(self, lane: int, before: float, speed: float, kind: str | None = "car", connection: int | None = None, turned: bool = False) -> int:
+        """Put a vehicle `before` m before the stop line of a lane; connected unless `kind` is None. Returns its handle."""
+        code, handle = self.code, len(self.rows) + 1
+        a, b = code.path_start[lane], code.path_start[lane + 1]
+        arc, xy = code.path_s[a:b], code.path_xy[a:b]
+        stop = code.lane_stop_s[lane] if not np.isnan(code.lane_stop_s[lane]) else code.path_length[lane]
+        s = stop - before - 2.4
+        x, y = np.interp(s, arc, xy[:, 0]), np.interp(s, arc, xy[:, 1])
+        i = int(np.clip(np.searchsorted(arc, s) - 1, 0, len(arc) - 2))
+        ux, uy = (xy[i + 1] - xy[i]) / np.hypot(*(xy[i + 1] - xy[i]))
+        way = -1.0 if turned else 1.0
+        self.rows.append((x, y, way * ux * speed, way * uy * speed, handle if kind else 0))
+        if kind:
+            if connection is None:
+                connection = int(np.flatnonzero(code.conn_inner & (code.conn_from == lane))[0])
+            state = VehicleState(T, 0.0, 0.0, speed, 0.0, kind)
+            self.reports[handle] = world.Report(f"v{handle}", handle, state, T, connection, world.declare(code, connection))
+        return handle
+
+    def world(self) -> world.World:
+        tracks = np.zeros(len(self.rows), TRACK)
+        for k, (x, y, vx, vy, vehicle) in enumerate(self.rows):
+            tracks[k]["x"], tracks[k]["y"], tracks[k]["vx"], tracks[k]["vy"] = x, y, vx, vy
+            tracks[k]["vehicle"], tracks[k]["id"] = vehicle, k + 1
+        tracks["length"], tracks["width"], tracks["existence"], tracks["status"] = 4.8, 1.8, 1.0, 1
+        tracks["class"] = ObjectClass.CAR
+        n, end = len(self.code.group_ids), T + int(self.left * SECOND)
+        ends = np.full(n, end)
+        signals = world.Signals(
+            T, 1, self.code.code.revision, np.full(n, self.state, np.uint8), ends, ends, ends, np.ones(n),
+            ends if self.state == RED else np.full(n, end + 30 * SECOND), np.full(n, 20 * SECOND),
+        )  # fmt: skip
+        return world.build(T, self.code, tracks, signals, (), self.reports, T, T)
+
+    def said(self, kind: AdvisoryKind) -> dict[str, object]:
+        return {c.target: c for c in planner.plan(self.world()) if c.kind is kind}
+
+
+@pytest.fixture
+def stage(code: CompiledCode) -> Stage:
+    return Stage(code)
+
+
+def test_glosa_slows_down_for_a_red_and_says_why(stage: Stage) -> None:
+    stage.put(stage.ingress[0], 100.0, 13.0)
+    (said,) = stage.said(AdvisoryKind.GLOSA).values()
+    assert said.behaviour == "slow_down"
+    assert V_MIN <= said.speed < 100.0 / 12.0
+    assert "turns green in 12 s" in said.reason.format(**said.facts)
+
+
+def test_glosa_lets_drive_on_in_green(stage: Stage) -> None:
+    stage.state, stage.left = GREEN, 20.0
+    stage.put(stage.ingress[0], 50.0, 13.0)
+    (said,) = stage.said(AdvisoryKind.GLOSA).values()
+    assert said.behaviour in ("keep", "speed_up")
+
+
+def test_glosa_says_nothing_where_the_end_of_green_is_a_toss_up(stage: Stage) -> None:
+    stage.state, stage.left = GREEN, 5.0
+    lane = stage.ingress[0]
+    stage.put(lane, float(5.5 * stage.code.lane_speed[lane]), float(stage.code.lane_speed[lane]))
+    assert not stage.said(AdvisoryKind.GLOSA)
+
+
+def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stage) -> None:
+    stage.put(stage.ingress[0], 22.0, 13.0)
+    assert stage.said(AdvisoryKind.RED_LIGHT)["vehicle:v1"].severity == 0
+    stage.rows.clear()
+    stage.reports.clear()
+    stage.put(stage.ingress[0], 60.0, 13.0)
+    assert not stage.said(AdvisoryKind.RED_LIGHT)
+
+
+def test_an_emergency_vehicle_is_told_to_who_drives_before_it(stage: Stage) -> None:
+    lane = stage.ingress[0]
+    stage.put(lane, 150.0, 15.0, "emergency")
+    stage.put(lane, 60.0, 10.0)
+    said = stage.said(AdvisoryKind.EMERGENCY)
+    assert set(said) == {"vehicle:v2"}
+    assert "90 m behind" in said["vehicle:v2"].reason.format(**said["vehicle:v2"].facts)
+
+
+def test_a_wrong_way_driver_is_told_and_so_is_who_meets_it(stage: Stage) -> None:
+    code = stage.code
+    lane = max(stage.ingress, key=lambda k: code.path_length[k])
+    stage.put(lane, 40.0, 10.0, turned=True)
+    stage.put(lane, 120.0, 12.0)
+    said = stage.said(AdvisoryKind.WRONG_WAY)
+    assert said["vehicle:v1"].behaviour == "stop"
+    assert "80 m ahead" in said["vehicle:v2"].reason.format(**said["vehicle:v2"].facts)
+
+
+def test_rules_are_told_and_bind_speed_advice() -> None:
+    plain = codes.load(maps.path("intersection.json"))
+    first = compile_code(plain)
+    lane = next(k for k in range(first.n_lanes) if first.lane_role[k] == 0 and first.lane_use[k] == 0)
+    school = Rule("R90", "school_zone", (Target("code"),), 5.0)
+    closed = Rule("R91", "no_entry", (Target(plain.lanes[lane].id),), classes=("truck",))
+    code = compile_code(msgspec.structs.replace(plain, rules=(*plain.rules, school, closed)))
+    stage = Stage(code)
+    stage.put(lane, 100.0, 12.0)
+    stage.put(lane, 60.0, 4.0, "truck")
+    said = stage.said(AdvisoryKind.RULE)
+    assert "limit here by rule R90 (school zone)" in said["vehicle:v1"].reason.format(**said["vehicle:v1"].facts)
+    assert "R91 (no entry)" in said["vehicle:v2"].reason.format(**said["vehicle:v2"].facts)
+    assert all(c.speed is None or c.speed <= 5.0 for c in stage.said(AdvisoryKind.GLOSA).values())
+
+
+def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
+    assert not late(13.9, 40.0, 0.0)  # 2.4 m/s2 will do
+    assert late(13.9, 25.0, 0.0)  # 3.9 m/s2 and no brake
+    assert not late(13.9, 25.0, 2.0)  # he brakes
+    assert required_deceleration(10.0, 5.0) == float("inf")
+
+
+@given(
+    distance=st.floats(5, 400), speed=st.floats(V_MIN, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22)
+)
+def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
+    distance: float, speed: float, time: float, limit: float
+) -> None:
+    advised = advised_speed(distance, min(speed, limit), time, limit)
+    assert advised < 0 or V_MIN <= advised <= limit + 1e-9
+    if 0 < advised < limit:
+        assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.DataObject) -> None:
+    stage = Stage(code)
+    stage.state = data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED)]))
+    stage.left = data.draw(st.floats(0.0, 40.0))
+    for _ in range(data.draw(st.integers(1, 12))):
+        stage.put(
+            data.draw(st.sampled_from(stage.ingress)), data.draw(st.floats(1.0, 80.0)), data.draw(st.floats(0.0, 20.0)),
+            data.draw(st.sampled_from(["car", "bus", "emergency", None])), turned=data.draw(st.booleans()),
+        )  # fmt: skip
+    snapshot = stage.world()
+    said = Discipline().choose(snapshot, planner.plan(snapshot))
+    limit = {v.id: float(code.lane_speed.max()) for v in snapshot.vehicles}
+    braking = {a.target for a in said if a.kind in STOPS and a.severity < 2}
+    for advisory in said:
+        assert advisory.t == snapshot.t < advisory.valid_until
+        assert advisory.inputs.revision == code.code.revision
+        assert "{" not in advisory.reason
+        if advisory.target.startswith("vehicle:") and advisory.speed is not None:
+            assert 0.0 <= advisory.speed <= limit[advisory.target[8:]] + 1e-6
+        if advisory.kind is AdvisoryKind.GLOSA and advisory.target in braking:
+            assert advisory.behaviour == "stop"  # never "drive on" beside "brake"
+    keys = [(a.target, a.kind) for a in said]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_wrong_revision_silences_all_that_rests_on_signals(stage: Stage) -> None:
+    stage.put(stage.ingress[0], 22.0, 13.0)
+    snapshot = stage.world()
+    other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=99))
+    kinds = {c.kind for c in planner.plan(other)}
+    assert AdvisoryKind.DEGRADED in kinds
+    assert not kinds & {AdvisoryKind.GLOSA, AdvisoryKind.RED_LIGHT, AdvisoryKind.COLLISION}
