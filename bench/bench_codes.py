@@ -1,4 +1,4 @@
-"""Digital codes: load and memory of 1,000, lookups, rules beside their plain twin, MAP and SPAT decode, what signal states cost a node; best of five."""
+"""Digital codes: load and memory of 1,000, lookups, rules beside their plain twin, MAP and SPAT decode, what signal states cost a node; processor time, best of five."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from cloudctl.sim.show import table
 
 from cloudctl import codes, maps
-from cloudctl.clock import MS, SECOND, stopwatch
+from cloudctl.clock import MS, SECOND, cpu
 from cloudctl.codes import IntersectionCode
 from cloudctl.codes.j2735 import import_map
 from cloudctl.codes.map_export import write_map
@@ -34,13 +34,13 @@ def run() -> str:
 
 
 def best(job: Callable[[], object]) -> float:
-    """Return the least s of a few runs: what other programs took of the machine is not part of the figure."""
+    """Return the least processor time of a few runs, s: what other programs took of the machine is not part of the figure."""
     job()
     took = []
     for _ in range(ROUNDS):
-        begin = stopwatch()
+        begin = cpu()
         job()
-        took.append((stopwatch() - begin) / SECOND)
+        took.append((cpu() - begin) / SECOND)
     return min(took)
 
 
@@ -143,12 +143,12 @@ def _signals(code: IntersectionCode) -> str:
 
     def states() -> Engine:
         engine = Engine(towns, EngineConfig({"g": {f"r{j}": c.id for j, c in enumerate(towns)}}))
-        begin = stopwatch()
+        begin = cpu()
         for t, batch in batches:
             out = Output()
             for timed in engine.ingest.receive(t, batch).timed:
                 engine._timed(t, timed, out)
-        took.append((stopwatch() - begin) / SECOND / steps / BATCH)
+        took.append((cpu() - begin) / SECOND / steps / BATCH)
         return engine
 
     took: list[float] = []

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from .broker import mosquitto
 
 NEEDED = ("numpy", "numba", "msgspec", "pyzmq", "gmqtt", "aiomqtt", "foxglove-sdk", "mcap", "lz4", "scipy", "pyproj")
+EXTRAS = {"aiohttp": "http", "asn1tools": "messages", "pycrate": "messages"}  # of digital codes: HTTP; UPER
 SIMULATION = ("eclipse-sumo", "libsumo", "amqtt", "matplotlib", "trackeval")
 
 
@@ -45,6 +46,8 @@ def examine() -> Iterator[Item]:
     )
     for name in NEEDED:
         yield _package(name, True, f"pip install {name}")
+    for name, extra in EXTRAS.items():
+        yield _package(name, False, f"pip install 'cloudctl[{extra}]'")
     for name in SIMULATION:
         yield _package(name, False, "pip install 'cloudctl[sim]'")
     program = mosquitto()

@@ -167,7 +167,7 @@ class Ingest:
                     self._other(t_rx, datum, batch)
             except Refused as why:
                 self._refuse(datum, None, why, batch)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._refuse(datum, None, undecodable(error), batch)
         if pending:
             batch.frames = self._frames(self._newest(pending), batch)

@@ -219,5 +219,5 @@ def _claimed(body: bytes) -> str:
     """Return the gateway name that a message in clear claims; only used without CURVE."""
     try:
         return str(msgspec.msgpack.decode(body).get("g", ""))
-    except (msgspec.DecodeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
         return ""

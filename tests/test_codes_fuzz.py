@@ -71,7 +71,7 @@ def test_a_damaged_file_comes_in_or_is_refused(name: str) -> None:
     assert all(finding.rule and finding.remedy for finding in refused)
 
 
-@pytest.mark.parametrize("data", [b'{"a": "\xd1"}', b'{"intersections": "\xff"}', b"{" * 5000, b'{"a":' * 100_000, b"[" * 100_000])
+@pytest.mark.parametrize("data", [b'{"a": "\xd1"}', b'{"intersections": "\xff"}', b"{" * 5000, b'{"a":' * 100_000, b"[" * 100_000, b'{"intersections": [{"id": {"id": 1e999}}]}', b'{"nodes": [{"id": {"id": 1e999}}]}'])
 def test_text_that_is_none_is_refused(data: bytes) -> None:
     for read in (codes.loads, lambda d: read_spat(d, 0), lambda d: read_ydt_spat(d, 0), lambda d: read_any(d, "file")):
         with pytest.raises(codes.CodeError):

@@ -18,7 +18,8 @@ from cloudctl.wire import Server
 
 pytest.importorskip("pycrate_asn1dir")
 from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.map_export import map_losses, write_map
+from cloudctl.codes.map_export import map_losses, map_tree, write_map
+from cloudctl.codes.uper import encode
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "messages"
 GOOD = codes.load(maps.path("intersection.json"))
@@ -204,3 +205,21 @@ def test_a_map_of_the_common_profile_comes_back(seed: int, name: str) -> None:
     assert once.revision == twice.revision == code.revision
     roles = {link.id: link.role for link in code.links}
     assert sum(lane.revocable for lane in once.lanes) == sum(lane.revocable for lane in code.lanes if roles[lane.link] != "upstream")
+
+
+def test_computed_lanes_and_nodes_in_degrees() -> None:
+    """One lane moved aside from another, one with its nodes in degrees: the same place as with steps."""
+    tree = map_tree(GOOD, 300, 10)
+    plain = import_map(encode("MapData", tree))[0]
+    lanes = tree["intersections"][0]["laneSet"]
+    first, second = lanes[0], lanes[1]
+    apart = [second["nodeList"][1][0]["delta"][1][k] - first["nodeList"][1][0]["delta"][1][k] for k in "xy"]
+    assert [n["delta"][1] for n in first["nodeList"][1][1:]] == [n["delta"][1] for n in second["nodeList"][1][1:]]
+    second["nodeList"] = ("computed", {"referenceLaneId": first["laneID"], "offsetXaxis": ("small", apart[0]), "offsetYaxis": ("small", apart[1])})
+    points = GOOD.lanes[0].points[::-1]
+    first_nodes = [{"delta": ("node-LatLon", {"lon": lon, "lat": lat})} for lat, lon in points]
+    lanes[0] = {**first, "nodeList": ("nodes", first_nodes)}
+    found = import_map(encode("MapData", tree))
+    assert _same(plain, found[0])
+    second["nodeList"][1]["rotateXY"] = 40
+    assert any("computed" in loss.detail for loss in import_map(encode("MapData", tree)).losses)

@@ -179,3 +179,20 @@ def test_bad_vehicle_states(engine: Engine) -> None:
     assert engine.metrics.total("reject.state") == 5
     engine.step(T, [Datum("state", "car", msgspec.json.encode(good))])
     assert engine.metrics.total("accept.state") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender", "body"),
+    [
+        ("state", "car", b'{"a":' * 40_000),
+        ("signal", "g", b"\x81\xa1a" * 40_000),
+        ("perception", "g", b"\x81\xa1a" * 40_000),
+        ("signal", "g", b"\x87\xa1v\x01\xa1g" + b"\x91" * 50_000),
+    ],
+)
+def test_nesting_without_end_is_refused_and_the_node_runs_on(
+    code: CompiledCode, engine: Engine, kind: str, sender: str, body: bytes
+) -> None:
+    assert isinstance(engine.step(T, [Datum(kind, sender, body)]).replies[0][2], Reject)
+    replies = engine.step(T, [Datum("perception", "g", perception(code))]).replies
+    assert not any(isinstance(body, Reject) for _, _, body in replies)

@@ -138,7 +138,7 @@ class Vehicle:
                 self.signals[name] = msgspec.json.decode(payload, type=Signals)
             else:
                 await self._advised(self._decode(payload))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
 
     async def _advised(self, advisory: Advisory) -> None:

@@ -47,8 +47,9 @@ def _error(entity: str, field: str, value: object, rule: str, remedy: str, sever
 
 
 def _lines(lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
+    near = bool(lines) and float(np.abs(np.concatenate(list(lines.values()))).max()) <= MAX_REACH
     for name, line in lines.items():
-        far = float(np.abs(line).max())
+        far = 0.0 if near else float(np.abs(line).max())
         if far > MAX_REACH:
             yield _error(
                 name,
@@ -110,10 +111,10 @@ def _stops(code: IntersectionCode, arcs: dict[str, F8]) -> Iterator[Finding]:
 
 
 def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
-    places = _places(code, lines, arcs)
+    places, wholes = _places(code, lines, arcs), {name: float(along[-1]) for name, along in arcs.items()}
     for k, c in enumerate(code.conflicts):
         for field, s, path in (("s_a", c.s_a, c.a), ("s_b", c.s_b, c.b)):
-            whole = float(arcs[path][-1])
+            whole = wholes[path]
             if not -SLACK <= s <= whole + SLACK:
                 yield _error(
                     f"{c.a}/{c.b}",

@@ -58,7 +58,7 @@ def read_geojson(data: bytes) -> IntersectionCode:
             row = {key: [_point(p) for p in value] if key in LINES else value for key, value in row.items()}
             code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
         out = msgspec.convert(code, IntersectionCode)
-    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
         raise refuse("GeoJSON", "collection", "features", f"{error!r}", "must be a collection that cloudctl wrote", "other GeoJSON has no lanes to read: import the source instead") from None
     if out.format != FORMAT:
         raise refuse("GeoJSON", "code", "format", out.format, f"this reader knows format {FORMAT}", "update the reader, or export the code anew")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cloudctl.geo import Origin
+
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .findings import CodeError, refuse
 from .lines import F8
@@ -39,7 +41,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
             codes.append(build(raw, adm))
         except CodeError:
             raise
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+        except (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
             raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
         losses |= raw.losses
     return Imported(codes, "MAP", losses)
@@ -81,15 +83,50 @@ def _plain_lane(lane: dict[str, Any]) -> dict[str, Any]:
         way = attributes["directionalUse"]
         ways = (2 if way.get("ingressPath") else 0) | (1 if way.get("egressPath") else 0)
         points = nodes.get("nodes")
-        steps = [next((value["x"], value["y"]) for value in node["delta"].values() if value and "x" in value) for node in points] if points else None
+        deltas = [next(value for value in node["delta"].values() if value) for node in points or ()]
+        computed = nodes.get("computed")
         joins = connects.get("connectsTo", ()) if isinstance(connects, dict) else connects
     else:
         name, bits, ways = kind[0], kind[1][0], attributes["directionalUse"][0]
-        steps = [(n["delta"][1]["x"], n["delta"][1]["y"]) for n in nodes[1]] if nodes[0] == "nodes" and "x" in nodes[1][0]["delta"][1] else None
+        points = nodes[1] if nodes[0] == "nodes" else None
+        deltas = [node["delta"][1] for node in points or ()]
+        computed = nodes[1] if nodes[0] == "computed" else None
         joins = connects
-    first = ((points if isinstance(kind, dict) else nodes[1]) or [{}])[0] if steps else {}
-    wider = (first.get("attributes") or {}).get("dWidth") or 0
-    return {**lane, "kind": name, "bits": bits, "ways": ways, "steps": steps, "wider": wider, "joins": [_plain_join(join) for join in joins]}
+    wider = (((points or [{}])[0]).get("attributes") or {}).get("dWidth") or 0
+    return {**lane, "kind": name, "bits": bits, "ways": ways, "deltas": deltas, "computed": computed, "wider": wider, "joins": [_plain_join(join) for join in joins]}
+
+
+def _lines(row: dict[str, Any]) -> dict[int, F8]:
+    """Return the nodes of each lane in m of the reference point, as the MAP lists them; lanes that cannot be read are left out."""
+    ref = row["refPoint"]
+    origin = Origin(ref["lat"] / 1e7, ref["long"] / 1e7)
+    out: dict[int, F8] = {}
+    for lane in row["laneSet"]:
+        if lane["deltas"]:
+            out[lane["laneID"]] = _walked(lane["deltas"], origin)
+    for lane in row["laneSet"]:
+        computed = lane["computed"]
+        if computed and computed["referenceLaneId"] in out and not any(computed.get(key) for key in ("rotateXY", "scaleXaxis", "scaleYaxis")):
+            out[lane["laneID"]] = out[computed["referenceLaneId"]] + [_offset(computed["offsetXaxis"]), _offset(computed["offsetYaxis"])]
+    return out
+
+
+def _walked(deltas: list[dict[str, int]], origin: Origin) -> F8:
+    """Return nodes from their steps in cm, each from the one before; a node in degrees (1e-7) stands where it says."""
+    here, out = np.zeros(2), []
+    for delta in deltas:
+        if "x" in delta:
+            here = here + np.array([delta["x"], delta["y"]]) / 100
+        else:
+            here = np.array([float(v) for v in origin.to_local(delta["lat"] / 1e7, delta["lon"] / 1e7)])
+        out.append(here)
+    return np.array(out)
+
+
+def _offset(choice: Any) -> float:
+    """Return an offset of a computed lane, m: a choice of small or large, in cm."""
+    value = next(v for v in choice.values() if v is not None) if isinstance(choice, dict) else choice[1]
+    return float(value) / 100
 
 
 def _plain_join(join: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +151,9 @@ def _intersection(row: dict[str, Any]) -> RawCode:
     if not row["speedLimits"]:
         raw.losses.add(Loss("guessed", raw.name, "no speed limit in the MAP: 50 km/h"))
     width = row.get("laneWidth") or DEFAULT_WIDTH
+    lines = _lines(row)
     for lane in row["laneSet"]:
-        _lane(raw, lane, width, round(speed, 2))
+        _lane(raw, lane, lines.get(lane["laneID"]), width, round(speed, 2))
     known = {lane.key: lane for lane in raw.lanes}
     for lane in row["laneSet"]:
         raw.moves += _moves(raw, lane, known)
@@ -127,12 +165,11 @@ def _intersection(row: dict[str, Any]) -> RawCode:
     return raw
 
 
-def _lane(raw: RawCode, lane: dict[str, Any], width: int, speed: float) -> None:
+def _lane(raw: RawCode, lane: dict[str, Any], xy: F8 | None, width: int, speed: float) -> None:
     name = str(lane["laneID"])
-    if lane["steps"] is None:
-        raw.losses.add(Loss("dropped", raw.name, f"lane {name}: computed lanes and nodes in degrees are not read"))
+    if xy is None:
+        raw.losses.add(Loss("dropped", raw.name, f"lane {name}: is computed with turning or scaling, or from a lane that is not there"))
         return
-    xy = np.cumsum(np.array(lane["steps"], float), axis=0) / 100
     width += lane["wider"]
     if lane["kind"] == "crosswalk":
         group = next((join["group"] for join in lane["joins"] if join["group"]), 0)

@@ -41,7 +41,7 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
         raws = [raw for junction in found for raw in junction.code(root)]
     except CodeError:
         raise
-    except (ET.ParseError, IndexError, KeyError, ValueError, TypeError, StopIteration, pyproj.exceptions.CRSError) as error:
+    except (ET.ParseError, IndexError, KeyError, OverflowError, ValueError, TypeError, StopIteration, pyproj.exceptions.CRSError) as error:
         raise refuse("OpenDRIVE", "file", "elements", f"{error!r}", "must be OpenDRIVE of 1.4 to 1.8", "export the map again, and check it with its own tool") from None
     for junction in found:
         losses |= junction.losses

@@ -100,7 +100,7 @@ def read_spat(data: bytes, received: int) -> list[Spat]:
     tree = _tree(data)
     try:
         return [_state(row, tree.get("timeStamp"), received) for row in _rows(tree)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise refuse("SPAT", "SPAT", "fields", f"{error!r}", "a SPAT has intersections, each with id, revision and states", "correct the sender") from None
 
 

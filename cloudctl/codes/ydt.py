@@ -35,7 +35,7 @@ def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
         nodes = {_id(node["id"]): node for node in rows(tree.get("nodes"), "Node")}
         crossed = [name for name, node in nodes.items() if any(_joins(lane) for link in _links(node) for lane in _lanes(link))]
         raws = [_code(nodes, name) for name in crossed]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise refuse("YD/T 3709 MAP", "MAP", "fields", f"{error!r}", "a MAP has nodes, each with id, refPos and inLinks with lanes", "correct the sender") from None
     if not raws:
         raise refuse("YD/T 3709 MAP", "MAP", "nodes", len(nodes), "no lane has a connection (connectsTo)", "send the connections: without them there is no movement")

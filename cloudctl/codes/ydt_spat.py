@@ -30,7 +30,7 @@ def read_ydt_spat(data: bytes, received: int) -> list[Spat]:
         tree = msgspec.json.decode(data)
         tree = tree.get("spatFrame", tree)
         return [_state(row, tree.get("moy"), received) for row in rows(tree["intersections"], "IntersectionState")]
-    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise refuse("YD/T 3709 SPAT", "SPAT", "fields", f"{error!r}", "a SPAT has intersections, each with intersectionId, status and phases", "correct the sender") from None
 
 
