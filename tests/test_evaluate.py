@@ -14,7 +14,7 @@ from cloudctl.__main__ import main
 
 def moments(shift: float, swap_at: int = 99) -> list:
     ids, xy = np.array([0, 1]), np.array([[0.0, 0.0], [10.0, 0.0]])
-    return [(ids, xy, (ids if k < swap_at else ids[::-1]) + 5, xy + [shift, 0]) for k in range(20)]
+    return [(ids, xy, (ids if k < swap_at else ids[::-1]) + 5, xy + np.array([shift, 0.0])) for k in range(20)]
 
 
 def test_scenes_follow_from_their_seed_alone() -> None:
