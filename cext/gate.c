@@ -7,6 +7,7 @@
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
+#define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 static int32_t clipped(double v, int32_t most)
@@ -114,7 +115,7 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     int32_t *column = w->column + edges, n = 0;
     double *cost = w->cost + edges;
     double away = k->run < 5 ? (double)k->run : 5.0;
-    double late = w->unsure * (s->x[2] * s->x[2] + s->x[3] * s->x[3]) + LOST * w->widest * away * away;
+    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], late = w->unsure * square + away * away * (LOST * w->widest + BRAKES * square);
     double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
     double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
@@ -133,6 +134,8 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
             double d = distance(s->x, s->p, x, y, r, &det);
             if (!(d < f->gate))
                 continue;
+            if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
+                det = greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
             double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
             c += k->hits == 1 && w->t == k->t && k->now.turns > 0.01 ? either(&k->now, x, y, r) : d + ln(det);
             if (c < f->miss_cost)

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define PRIOR 20.0    /* detections that what a source is said to have is worth */
+#define PRIOR 10.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
 #define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
 #define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
@@ -71,11 +71,12 @@ static void solve_offset(source_t *s)
     s->own_y = bounded((m[5] + s->own_lag * m[2]) / n, -BIAS_MOST, BIAS_MOST);
 }
 
-/* Only differences between sources can be seen: the connected vehicles' own clock and place are the reference where there are any,
- * else their mean bias and the earliest latency are as they were said to be. One source alone keeps what it was said to have. */
+/* Only differences between sources can be seen. In time the connected vehicles, which have GNSS time, are the reference where there are
+ * any, else the earliest source. In place the mean over the others is held to be right: a vehicle's place is no better than its
+ * receiver, and no report may move what every unit sees. One source alone keeps what it was said to have. */
 static void anchor(fusion_t *f)
 {
-    double bx = 0.0, by = 0.0, weights = 0.0, least = 2.0 * LAG_MOST;
+    double bx = 0.0, by = 0.0, weights = 1e-12, least = 2.0 * LAG_MOST;
     const source_t *reference = NULL;
     int known = 0;
     for (int i = 0; i < SOURCES; i++) {
@@ -83,26 +84,26 @@ static void anchor(fusion_t *f)
         if (s->sum[0] < FEW)
             continue;
         known++;
-        if (s->kind == COOPERATIVE)
+        least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
+        if (s->kind == COOPERATIVE) {
             reference = s;
+            continue;
+        }
         double weight = 1.0 / (s->scale * s->sigma * s->sigma);
         bx += weight * (s->own_x - s->said_x);
         by += weight * (s->own_y - s->said_y);
         weights += weight;
-        least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
     }
     if (known < 2)
         return;
-    bx = reference ? reference->own_x - reference->said_x : bx / weights;
-    by = reference ? reference->own_y - reference->said_y : by / weights;
     least = reference ? reference->own_lag - reference->said_lag : least;
     for (int i = 0; i < SOURCES; i++) {
         source_t *s = &f->sources[i];
         if (s->sum[0] < FEW)
             continue;
-        if (!(f->features & NO_BIAS)) {
-            s->bias_x = s->own_x - bx;
-            s->bias_y = s->own_y - by;
+        if (!(f->features & NO_BIAS) && s->kind != COOPERATIVE) {
+            s->bias_x = s->own_x - bx / weights;
+            s->bias_y = s->own_y - by / weights;
         }
         if (!(f->features & NO_LAG))
             s->lag = s->own_lag - least;

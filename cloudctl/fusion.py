@@ -151,7 +151,7 @@ class Fusion:
         for number, motion in config.motion:
             figures[number] = astuple(motion)
         if "turns" in config.without:
-            figures[:, 3] = 0.0
+            figures[:, 0], figures[:, 3] = 0.5 * figures[:, 1], 0.0  # one model alone needs the manoeuvres' noise
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
         """Say what is known of a source (0..31); one that was never added works with the defaults."""
