@@ -1,0 +1,12 @@
+"""Makes tests/golden/run.mcap anew: `PYTHONPATH=. python tests/make_golden.py`. Do so only in a commit that says why what the node says has changed."""
+
+from pathlib import Path
+
+from bench.bench_replay import record
+
+FILE = Path(__file__).parent / "golden" / "run.mcap"
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(exist_ok=True)
+    record(FILE, 6.0, 12)
+    print(f"wrote {FILE}, {FILE.stat().st_size} bytes")
