@@ -31,7 +31,8 @@ def required_deceleration(speed: float, distance: float, reaction: float = 1.0, 
     return speed * speed / (2.0 * left) if left > 0.0 else float("inf")
 
 
-LATE = 3.0  # m/s^2; drivers who mean to stop have begun to brake before stopping takes more
+LATE = 3.0  # m/s^2; drivers who mean to stop at a line have begun to brake before stopping takes more
+YIELDING = 2.0  # m/s^2; the same of those who give way or see a queue: they come slower, and see it earlier
 
 
 def late(speed: float, distance: float, braking: float, limit: float = LATE) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
-from .candidate import Candidate, late, severity_of
+from .candidate import YIELDING, Candidate, late, severity_of
 
 TTC = 3.0  # s
 PET = 2.0  # s
@@ -103,7 +103,7 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
         a, b = int(pair["a"]), int(pair["b"])
         yields, goes = (a, b) if pair["a_yields"] else (b, a)
         far = float(pair["a_far"] if yields == a else pair["b_far"]) - CLEAR
-        if not late(float(world.speed[yields]), far, -float(world.accel[yields])):
+        if not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
             continue
         for own, other in ((yields, goes), (goes, yields)):
             report = int(world.report[own])

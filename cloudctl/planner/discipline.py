@@ -20,6 +20,12 @@ VALID = {
     AdvisoryKind.DEGRADED: 2000 * MS,
 }
 SAFETY = 1000 * MS  # validity of every other kind
+PERSIST = {  # a proposal must stand so long before it is sent: one tick's noise is no warning
+    AdvisoryKind.RED_LIGHT: 200 * MS,
+    AdvisoryKind.RED_LIGHT_CROSSING: 300 * MS,
+    AdvisoryKind.PEDESTRIAN: 100 * MS,
+    AdvisoryKind.WRONG_WAY: 500 * MS,
+}
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 STOPS = (
@@ -45,6 +51,7 @@ class Discipline:
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[tuple[str, AdvisoryKind], Sent] = {}
+        self._since: dict[tuple[str, AdvisoryKind], int] = {}
         self._count = 0
         self._refresh = refresh
 
@@ -55,7 +62,9 @@ class Discipline:
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
         out = []
-        for candidate in sorted(_consistent(candidates), key=lambda c: (c.severity, c.kind, c.target)):
+        self._since = {(c.target, c.kind): self._since.get((c.target, c.kind), world.t) for c in candidates}
+        lasting = [c for c in candidates if world.t - self._since[c.target, c.kind] >= PERSIST.get(c.kind, 0)]
+        for candidate in sorted(_consistent(lasting), key=lambda c: (c.severity, c.kind, c.target)):
             key = (candidate.target, candidate.kind)
             last = self._sent.get(key)
             if last is None or self._worth(world.t, last, candidate):

@@ -11,13 +11,14 @@ import numpy as np
 
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import RED, World
-from .candidate import Candidate, late, severity_of
+from .candidate import YIELDING, Candidate, late, severity_of
 
 TTC = 3.0  # s until the later of the two is there
 PET = 2.0  # s
 HORIZON = 4.0  # s of straight walking that are believed
 HALF_WIDTH = 2.0  # m either side of the vehicle's path that it needs
 SLOWEST_WALK = 0.3  # m/s
+ACROSS = 0.8  # cosine between a walker's way and the vehicle's beyond which they go along each other
 SLOWEST = 1.5  # m/s
 APPROACH = 60.0  # m
 
@@ -37,7 +38,7 @@ def plan(world: World) -> list[Candidate]:
         inside = world.path[row] >= code.n_lanes
         at = float(world.s[row]) if inside else -float(world.to_stop[row]) - float(world.tracks["length"][row]) / 2
         best = _nearest(world, row, connection, at, speed, walkers[walkers != row])
-        if best is not None and late(speed, best[3], -float(world.accel[row])):
+        if best is not None and late(speed, best[3], -float(world.accel[row]), YIELDING):
             ttc, pet, walker, distance = best
             out.append(
                 Candidate(
@@ -74,6 +75,8 @@ def _nearest(
         closest = (dx * vx + dy * vy) / walk**2
         miss = np.hypot(dx - vx * closest, dy - vy * closest)
         coming = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON)
+        ux, uy = _direction(world, connection, (s_in + s_out) / 2)
+        coming &= np.abs(vx * ux + vy * uy) < ACROSS * walk  # not who rides along the vehicle's own path
         coming &= ~_waits(world, int(code.cw_cross[k]), walkers)
         near = coming | (np.hypot(dx, dy) < HALF_WIDTH)
         for j in np.flatnonzero(near):
@@ -94,6 +97,12 @@ def _waits(world: World, crosswalk: int, walkers: np.ndarray) -> Any:
     length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
     along = ((world.tracks["x"][walkers] - x0) * (x1 - x0) + (world.tracks["y"][walkers] - y0) * (y1 - y0)) / length
     return (along < 0.0) | (along > length)
+
+
+def _direction(world: World, connection: int, s: float) -> tuple[float, float]:
+    (x0, y0), (x1, y1) = _point(world, connection, s - 1.0), _point(world, connection, s + 1.0)
+    length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
+    return (x1 - x0) / length, (y1 - y0) / length
 
 
 def _point(world: World, connection: int, s: float) -> tuple[float, float]:

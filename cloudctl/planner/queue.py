@@ -3,7 +3,7 @@ traffic jam warning)."""
 
 from ..schema import AdvisoryKind
 from ..world import World
-from .candidate import Candidate, late, severity_of
+from .candidate import YIELDING, Candidate, late, severity_of
 from .passing import Passing
 
 SLOWEST = 4.0  # m/s; a slower vehicle is part of the queue
@@ -21,7 +21,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         gap = float(world.to_stop[row]) - tail
         if tail <= 0.0 or not gap > 0.0:
             continue
-        if late(speed, gap, -float(world.accel[row])):
+        if late(speed, gap, -float(world.accel[row]), YIELDING):
             out.append(
                 Candidate(
                     AdvisoryKind.QUEUE,

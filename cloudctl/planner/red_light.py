@@ -22,6 +22,8 @@ RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
+MOVING = 1.0  # m/s; who stands sees what crosses
+OVERLAP = 4.0  # s after the violator's arrival at its line within which a crossing vehicle at its own is concerned
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
@@ -98,7 +100,10 @@ def _crossing(world: World, violator: int, connection: int, arrival: float) -> l
         distance = float(world.to_stop[row])
         if row == violator or world.connection[row] not in foes or not -20.0 < distance < CROSSING_RANGE:
             continue
-        if int(code.conn_group[world.connection[row]]) == int(code.conn_group[connection]):
+        group = int(code.conn_group[world.connection[row]])
+        if group == int(code.conn_group[connection]) or (distance > 0.0 and group >= 0 and IS_RED[world.signals.state[group]]):
+            continue
+        if world.speed[row] < MOVING or distance / float(world.speed[row]) > arrival + OVERLAP:
             continue
         out.append(
             Candidate(
