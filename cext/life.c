@@ -173,9 +173,10 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     track_t *k = track_at(f, f->count++);
     memset(k, 0, sizeof *k);
     int moving = isfinite(z->vx) && isfinite(z->vy);
-    double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
+    double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 7 ? 0.5 : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
+    double slow = f->motion[z->cls & (CLASSES - 1)].enter > 0.0 ? 1.0 : fast; /* one model alone must hold both */
     double x[4] = {w->xy[2 * j], w->xy[2 * j + 1], moving ? z->vx : 0.0, moving ? z->vy : 0.0};
-    imm_start(&k->now, x, &w->r[3 * j], moving ? known : 1.0, fast);
+    imm_start(&k->now, x, &w->r[3 * j], moving ? known : slow, fast);
     imm_mean(&k->now, &k->mean);
     k->t = k->last = k->missed = w->t;
     remember(k);

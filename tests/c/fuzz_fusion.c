@@ -1,6 +1,6 @@
 /* libFuzzer: any bytes are scans of any source at any time. By hand, ten minutes:
- *   clang -std=c11 -O1 -g -ffp-contract=off -fsanitize=fuzzer,address,undefined -Icext tests/c/fuzz_fusion.c cext/[a-z]*.c -lm -o /tmp/fuzz
- *   /tmp/fuzz -max_total_time=600 -max_len=8192 */
+ *   clang -std=c11 -O1 -g -ffp-contract=off -fsanitize=fuzzer,address,undefined -Icext tests/c/fuzz_fusion.c cext/[a-z]*.c -lm -o fuzz
+ *   ./fuzz -max_total_time=600 -max_len=8192 */
 #include "../../cext/track.h"
 
 #include <math.h>
