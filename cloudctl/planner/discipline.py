@@ -1,7 +1,7 @@
 """Which proposals become advisories: ranked, steady, sent when they change or are about to expire, explained.
 
 A target has at most one advisory of a kind. It is sent again when its behaviour, severity or speed changes, or when less than
-REFRESH of its validity is left; one that flickers is held for HOLD before it may appear again with a lesser severity.
+REFRESH of its validity is left. A warning is first sent when its proposal has stood for PERSIST.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,7 @@ class Discipline:
     def forget(self) -> None:
         """Forget what was said: it rests on a digital code that is no longer in force."""
         self._sent.clear()
+        self._since.clear()
 
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
