@@ -12,7 +12,7 @@ from numba import njit
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
-from .passing import FAR, Passing
+from .passing import FAR, Passing, earliest
 from .rules import InForce
 
 RANGE = 500.0  # m
@@ -43,8 +43,7 @@ def approach(low: float, distance: float, speed: float, time: float, limit: floa
 def advised_speed(distance: float, speed: float, time: float, limit: float) -> float:
     """Return the speed (m/s) to slow down to so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
     `limit` where nothing need be done, negative where even V_MIN is too fast."""
-    free = distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
-    if free >= time - EARLY:
+    if earliest(distance, speed, limit) >= time - EARLY:
         return limit
     if approach(V_MIN, distance, speed, time, limit) > distance:
         flat = speed - COMFORT * time

@@ -18,7 +18,7 @@ HEADWAY = 1.6  # s between vehicles of a discharging queue
 LOST = 1.0  # s lost at the start of green by the first vehicle of a standing queue
 GRACE = 2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
 MARGIN = 0.5  # s kept from both ends of green
-COMFORT = 1.5  # m/s^2 of acceleration
+GAIN = 2.5  # m/s^2 at which drivers gain speed
 GAP = 15.0  # m between standing vehicles of one queue at the most
 STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue
 FAR = 1e9  # s
@@ -64,6 +64,16 @@ def _windows(
 
 
 @njit(cache=True)
+def earliest(distance: float, speed: float, limit: float) -> float:
+    """Return s to cover `distance` m from `speed` m/s, gaining GAIN m/s^2 up to `limit`; who is faster keeps to the limit."""
+    if speed >= limit:
+        return distance / limit
+    if speed * speed + 2.0 * GAIN * distance < limit * limit:
+        return ((speed * speed + 2.0 * GAIN * distance) ** 0.5 - speed) / GAIN
+    return distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
+
+
+@njit(cache=True)
 def _sweep(
     tracks: Any, path: Any, connection: Any, to_stop: Any, speed: Any, n_lanes: int, conn_from: Any, conn_group: Any,
     lane_group: Any, lane_speed: Any, green: Any, left: Any, start: Any, duration: Any,
@@ -89,10 +99,7 @@ def _sweep(
         else:
             standing = False
         limit = max(lane_speed[lane[i]], 1.0)
-        arrive = to_stop[i] / limit
-        if speed[i] < limit:
-            arrive += (limit - speed[i]) ** 2 / (2.0 * COMFORT * limit)
-        arrive = max(arrive, last_time + HEADWAY)
+        arrive = max(earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit), last_time + HEADWAY)
         g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
         now[i] = g < 0 or (green[g] and arrive <= left[g] - MARGIN)
         doubt[i] = not now[i] and green[g] and arrive <= left[g] + GRACE

@@ -14,6 +14,7 @@ FASTEST_REVERSE = 4.0  # m/s; slower may be backing into a place
 OFF = 1.2  # m beside the middle of the lane at most
 SURE = 0.9  # existence of the track
 RANGE = 250.0  # m
+INGRESS = 0  # the role of lanes that end at the intersection
 MOTOR = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
 
 
@@ -32,8 +33,8 @@ def plan(world: World) -> list[Candidate]:
     out: dict[str, Candidate] = {}
     for k in np.flatnonzero((on.path >= 0) & (on.path < world.code.n_lanes) & (on.lateral < OFF)):
         lane, s, driver = int(on.path[k]), float(on.s[k]), int(odd[k])
-        if world.code.lane_use[lane]:
-            continue
+        if world.code.lane_use[lane] or world.code.lane_role[lane] != INGRESS:
+            continue  # further away, the opposite lanes may not be in the code, and who drives there is no wrong-way driver
         name = {"lane": world.code.code.lanes[lane].id}
         for vehicle, row in zip(world.vehicles, world.rows, strict=True):
             target = f"vehicle:{vehicle.id}"
