@@ -21,7 +21,7 @@ V_MIN = 2.8  # m/s; slower than this is advised as a stop
 COMFORT = 1.5  # m/s^2 of braking
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
 RAMP = 5.0  # m/s gained at most on the way to it
-EARLY = 0.5  # s; who comes no earlier than that need not slow down
+EARLY = 1.5  # s; who comes no earlier than that need not slow down
 MIN_CONFIDENCE = 0.5
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
 
