@@ -52,13 +52,14 @@ class Scene:
         """Return float64[n, 4]: x, y, vx, vy at `t`."""
         s = self.starts + (self.begin + SPEED * t / SECOND) % self.lengths
         out = np.empty((self.n, 4))
-        for k, lane in enumerate(self.lanes):
+        for lane in np.unique(self.lanes):
+            rows = np.flatnonzero(self.lanes == lane)
             a, b = self.code.path_start[lane], self.code.path_start[lane + 1]
             arc, xy = self.code.path_s[a:b], self.code.path_xy[a:b]
-            i = min(max(int(np.searchsorted(arc, s[k])) - 1, 0), b - a - 2)
+            i = np.clip(np.searchsorted(arc, s[rows]) - 1, 0, b - a - 2)
             step = xy[i + 1] - xy[i]
-            unit = step / max(np.hypot(*step), 1e-9)
-            out[k] = *(xy[i] + unit * (s[k] - arc[i])), *(unit * SPEED)
+            unit = step / np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)[:, None]
+            out[rows, :2], out[rows, 2:] = xy[i] + unit * (s[rows] - arc[i])[:, None], unit * SPEED
         return out
 
     def columns(self, t: int) -> dict[str, np.ndarray]:

@@ -124,8 +124,9 @@ def load(path: Path) -> NodeConfig:
 def code_files(config: NodeConfig) -> list[Path]:
     """Return the digital codes that [node] codes names. Raises ConfigError for a pattern that matches nothing."""
     files: list[Path] = []
+    own = {config.node.status, config.node.trace}  # what the node itself writes is no code
     for pattern in config.node.codes:
-        found = sorted(glob.glob(pattern))
+        found = [name for name in sorted(glob.glob(pattern)) if name not in own]
         if not found:
             raise ConfigError(
                 f'[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = ["codes/*.json"]'

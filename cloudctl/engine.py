@@ -327,17 +327,18 @@ class Engine:
 
     def _due(self, t: int, fresh: list[Place]) -> list[Place]:
         period, grace = self.config.period_ms * MS, self._grace()
+        rest = max(period, LEAST) + grace
         due = [place for place in fresh if t >= place.planned + period - grace]
         while self._plans and self._plans[0][0] <= t:
             _, name = heapq.heappop(self._plans)
             place = self.places[name]
             place.waiting = False
-            if t >= place.planned + period + grace and place not in due:
+            if t >= place.planned + rest and place not in due:
                 due.append(place)
             if t - place.heard < IDLE:
                 place.waiting = True
                 planned = t if place in due else place.planned
-                heapq.heappush(self._plans, (planned + max(period, LEAST) + grace, name))
+                heapq.heappush(self._plans, (planned + rest, name))
         return due
 
     def _plan(self, t: int, place: Place, out: Output) -> None:

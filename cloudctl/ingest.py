@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .clock import MS
 from .fusion import decode_batch
 from .geo import Origin
 from .metrics import Metrics
@@ -42,6 +43,7 @@ PER_BATCH = 8  # perception frames of one source in one batch; older ones are dr
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
 SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
+SLOWEST_SYNC = 500 * MS  # round trip; one that took longer says nothing: the offset may be wrong by half of it
 
 
 class _Heads(
@@ -341,6 +343,9 @@ class Ingest:
         round_trip = (body.t4 - body.t1) - (body.t3 - body.t2)
         if round_trip < 0:
             raise Refused("t4", body.t4, "the round trip is negative", "take all four times of one exchange")
+        if round_trip > SLOWEST_SYNC:
+            self.metrics.count("sync.slow", datum.sender)
+            return
         gateway.exchanges.append((round_trip, ((body.t1 - body.t2) + (body.t4 - body.t3)) // 2))
         gateway.offset = min(gateway.exchanges)[1]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -82,6 +83,8 @@ class Node:
                 loop.add_signal_handler(number, stop.set)
         for place in list(self.engine.places.values())[:1]:
             warm(place.code)
+        gc.collect()
+        gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
         if self.web:
             try:
                 await self.web.start()

@@ -18,6 +18,7 @@ class Publisher:
         self._config, self._engine, self._egress, self._recorder = config, engine, egress, recorder
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._announced: dict[str, int] = {}
+        self._refused: dict[Path, str] = {}
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
@@ -46,9 +47,13 @@ class Publisher:
                 code = codes.load(path)
                 self._engine.announce(code, t)
             except codes.CodeError as error:
+                if self._refused.get(path) == str(error):
+                    continue
+                self._refused[path] = str(error)
                 self._engine.metrics.count("code.refused", str(path))
                 print(f"cloudctl: {path} is not taken in: {error}", file=sys.stderr, flush=True)
                 continue
+            self._refused.pop(path, None)
             self._engine.metrics.count("code.announced", code.id)
             if self._recorder:
                 self._recorder.meta("code", codes.dump(code))

@@ -27,6 +27,7 @@ from ..schema import (
 from ..wire import Dealer, KeyPair, read_keys
 
 SYNC_EVERY = 5 * SECOND
+STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
 FLOATS = COLUMNS[1:-1]
 
 
@@ -177,7 +178,10 @@ class Gateway:
             self.rejected += 1
             self._on_reject(body)
         elif isinstance(body, Sync):
-            self._send("sync", msgspec.structs.replace(body, t4=self._now()))
+            if self._now() - body.t1 > STALE_SYNC:
+                self._synced = 0
+            else:
+                self._send("sync", msgspec.structs.replace(body, t4=self._now()))
         elif isinstance(body, Broadcast) and self._on_broadcast:
             self._on_broadcast(body)
 

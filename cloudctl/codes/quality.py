@@ -1,7 +1,8 @@
 """Signal quality while running: what is wrong with the states an intersection is sent, said at once and with the reason.
 
 Seven checks: rate, age, phase_order, end_order (min <= likely <= max), countdown, revision, conflict. A fault is an event when it
-begins; it is active until HOLD after it was last seen, and as long as one is, lane-level advice is withheld.
+begins; it is active until HOLD after it was last seen, and as long as one is, lane-level advice is withheld. The age of states is
+the exception: they are trusted again with the first message that is in time.
 Bounds: T/CSAE 159-2020 (SPAT within 500 ms of one another), ISO/TS 19091 (states, order of end times).
 """
 
@@ -61,6 +62,7 @@ class SignalQuality:
         self._last: dict[int, Group] = {}
         self._t = self._t_rx = self._window = 0
         self._heard = 0
+        self._in_time = True
         self._clash: list[tuple[int, int]] = []
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
@@ -69,7 +71,8 @@ class SignalQuality:
         self._heard += 1
         if t_rx - self._window >= WINDOW:
             self._rate(t_rx, begun)
-        if not EARLIEST <= t_rx - t <= OLDEST:
+        self._in_time = EARLIEST <= t_rx - t <= OLDEST
+        if not self._in_time:
             self.late(t_rx, t_rx - t, begun)
         if revision != self._revision:
             self._note(begun, t_rx, "revision", 0, "revision", revision, f"the code in force is revision {self._revision}",
@@ -105,7 +108,7 @@ class SignalQuality:
 
     def trouble(self, t: int) -> str | None:
         """Return why lane-level advice is withheld at `t` ns, None where it is not."""
-        found = self.faults(t)
+        found = [fault for fault in self.faults(t) if fault.check != "age" or not self._in_time]
         return "; ".join(f"{f.check}: {f.field} = {f.value}: {f.rule}" for f in found[:3]) or None
 
     def _note(self, begun: list[SignalFault], t: int, check: str, group: int, field: str, value: object, rule: str, remedy: str) -> None:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from numba import njit
+
 from ..schema import AdvisoryKind
 
 
@@ -35,8 +37,9 @@ LATE = 3.0  # m/s^2; drivers who mean to stop at a line have begun to brake befo
 YIELDING = 2.0  # m/s^2; the same of those who give way or see a queue: they come slower, and see it earlier
 
 
+@njit(cache=True)
 def late(speed: float, distance: float, braking: float, limit: float = LATE) -> bool:
     """Return whether a driver `distance` m before a place to stop at must brake harder than `limit` m/s^2 from this moment,
     and does not brake (m/s^2) a third as hard. Who brakes in time is never warned of what he has seen."""
     needed = speed * speed / (2.0 * max(distance, 0.5))
-    return needed > limit and braking < needed / 3.0
+    return bool(needed > limit and braking < needed / 3.0)

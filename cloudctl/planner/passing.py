@@ -5,6 +5,7 @@ passed by a headway, and when its signal is green; a queue at the start of green
 every HEADWAY s. Shared by GLOSA and the queue planner; computed once a tick.
 """
 
+from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def earliest(distance: float, speed: float, limit: float) -> float:
     if speed >= limit:
         return distance / limit
     if speed * speed + 2.0 * GAIN * distance < limit * limit:
-        return ((speed * speed + 2.0 * GAIN * distance) ** 0.5 - speed) / GAIN
+        return (sqrt(speed * speed + 2.0 * GAIN * distance) - speed) / GAIN
     return distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
 
 

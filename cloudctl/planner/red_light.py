@@ -12,7 +12,7 @@ from numba import njit
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
-from .candidate import Candidate, late, required_deceleration, severity_of
+from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import FAR, Passing
 
 CRITICAL = 3.4  # m/s^2
@@ -28,14 +28,22 @@ CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of 
 
 
 @njit(cache=True)
-def _facing(connection: Any, to_stop: Any, speed: Any, conn_group: Any, state: Any, is_red: Any, rows: Any) -> int:
+def _violators(
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, min_end: Any, opens: Any, is_red: Any,
+    rows: Any,
+) -> int:  # fmt: skip
+    """List the tracks that come too late to stop at a light that is sure to be red when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if connection[i] >= 0 and 0.0 < to_stop[i] < RANGE and speed[i] >= SLOWEST:
-            group = conn_group[connection[i]]
-            if group >= 0 and is_red[state[group]]:
-                rows[n] = i
-                n += 1
+        if connection[i] < 0 or not 0.0 < to_stop[i] < RANGE or speed[i] < SLOWEST:
+            continue
+        group = conn_group[connection[i]]
+        if group < 0 or not is_red[state[group]] or not late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE):
+            continue
+        least = (min_end[group] - t) / 1e9
+        if to_stop[i] / speed[i] < (min(opens[group], least) if least < FAR else opens[group]):
+            rows[n] = i
+            n += 1
     return n
 
 
@@ -46,19 +54,18 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     if not code.n_conns or not len(world.signals.state):
         return out
     rows = np.empty(len(world.tracks), np.int64)
-    found = _facing(world.connection, world.to_stop, world.speed, code.conn_group, world.signals.state, IS_RED, rows)
+    signals = world.signals
+    found = _violators(
+        world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state, signals.min_end,
+        passing.windows.start, IS_RED, rows,
+    )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
         group = int(code.conn_group[connection])
-        if not _red_at(world, group, float(passing.windows.start[group]), distance / speed):
-            continue
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None
         reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
         needed = required_deceleration(speed, distance, reaction)
-        braking = -float(world.accel[row])
-        if not late(speed, distance + PAST_LINE, braking):
-            continue
         arrival = distance / speed
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),
@@ -81,30 +88,48 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if late(speed, distance + PAST_LINE, braking, PAST_STOPPING):
+        if late(speed, distance + PAST_LINE, -float(world.accel[row]), PAST_STOPPING):
             out += _crossing(world, row, connection, arrival)
     return out
 
 
-def _red_at(world: World, group: int, opens: float, arrival: float) -> bool:
-    """Return whether the group is sure to be red `arrival` s from now."""
-    least = float(world.signals.min_end[group] - world.t) / 1e9
-    return arrival < min(opens, least) if least < FAR else arrival < opens
+@njit(cache=True)
+def _concerned(
+    violator: int, connection: int, until: float, rows: Any, of: Any, to_stop: Any, speed: Any, conn_group: Any, foes: Any,
+    state: Any, is_red: Any, found: Any,
+) -> int:  # fmt: skip
+    """List which of `rows` (connected vehicles) move towards the path of `connection` in green and are there by `until` s."""
+    n = 0
+    for k in range(len(rows)):
+        row = rows[k]
+        own = of[row]
+        if row == violator or own < 0 or not -20.0 < to_stop[row] < CROSSING_RANGE or speed[row] < MOVING:
+            continue
+        group = conn_group[own]
+        if group == conn_group[connection] or (to_stop[row] > 0.0 and group >= 0 and is_red[state[group]]):
+            continue
+        if to_stop[row] / speed[row] > until:
+            continue
+        for foe in foes:
+            if foe == own:
+                found[n] = k
+                n += 1
+                break
+    return n
 
 
 def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
     code = world.code
     foes = code.conf_other[code.conf_start[connection] : code.conf_start[connection + 1]]
+    found = np.empty(len(world.rows), np.int64)
+    n = _concerned(
+        violator, connection, arrival + OVERLAP, world.rows, world.connection, world.to_stop, world.speed, code.conn_group, foes,
+        world.signals.state, IS_RED, found,
+    )  # fmt: skip
     out = []
-    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
+    for k in found[:n].tolist():
+        vehicle, row = world.vehicles[k], world.rows[k]
         distance = float(world.to_stop[row])
-        if row == violator or world.connection[row] not in foes or not -20.0 < distance < CROSSING_RANGE:
-            continue
-        group = int(code.conn_group[world.connection[row]])
-        if group == int(code.conn_group[connection]) or (distance > 0.0 and group >= 0 and IS_RED[world.signals.state[group]]):
-            continue
-        if world.speed[row] < MOVING or distance / float(world.speed[row]) > arrival + OVERLAP:
-            continue
         out.append(
             Candidate(
                 AdvisoryKind.RED_LIGHT_CROSSING,

@@ -37,13 +37,11 @@ def in_force(world: World) -> InForce:
     on = np.flatnonzero(path >= 0)
     out = InForce(np.full(n, np.inf), np.full(n, -1, np.int32), np.full(n, -1, np.int32))
     if len(on) and code.code.rules:
-        fleet = [Vehicle(world.vehicles[k].state.kind, world.vehicles[k].state.automated) for k in on]
+        fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
+        states = [world.vehicles[k].state for k in on.tolist()]
+        which = np.array([fleet.setdefault((state.kind, state.automated), len(fleet)) for state in states])
         answer = _table(code).effective(
-            path[on].astype(np.int64),
-            np.arange(len(on)),
-            np.full(len(on), world.t),
-            world.s[world.rows][on],
-            fleet=fleet,
+            path[on], which, np.full(len(on), world.t), world.s[world.rows[on]], fleet=[Vehicle(*kind) for kind in fleet]
         )
         out.limit[on], out.cap[on], out.refused_by[on] = answer.speed_max, answer.cap, answer.refused_by
     return out

@@ -5,29 +5,28 @@ import numpy as np
 from .. import world
 from ..codes import CompiledCode
 from ..fusion import TRACK
+from ..schema import SignalState, VehicleState
 from . import plan
+
+SHOWN = (SignalState.RED, SignalState.GREEN_PERMISSIVE)
 
 
 def warm(code: CompiledCode) -> None:
-    """Match and plan once, for two tracks on each connection of the intersection."""
-    tracks = np.zeros(2 * code.n_conns, TRACK)
-    for k in range(code.n_conns):
-        first = code.path_start[code.n_lanes + k]
-        tracks["x"][2 * k : 2 * k + 2], tracks["y"][2 * k : 2 * k + 2] = code.path_xy[first]
-    tracks["length"], tracks["vx"], tracks["id"] = 4.8, 5.0, np.arange(1, len(tracks) + 1)
-    signals = world.Signals.dark(len(code.group_ids))
-    snapshot = world.build(1, code, tracks, signals, (), {}, 0, 0)
-    live = world.Signals(
-        1,
-        1,
-        code.code.revision,
-        np.full(len(code.group_ids), 6, np.uint8),
-        signals.min_end,
-        signals.max_end,
-        signals.likely_end,
-        signals.confidence,
-        signals.next_green,
-        signals.next_duration,
-    )
-    plan(snapshot)
-    plan(world.build(1, code, tracks, live, (), {}, 0, 0))
+    """Match and plan for a connected vehicle at the beginning of every lane and movement, before every light."""
+    paths = code.n_lanes + code.n_conns
+    first = code.path_xy[code.path_start[:paths]]
+    ahead = code.path_xy[code.path_start[:paths] + 1] - first
+    tracks = np.zeros(paths, TRACK)
+    tracks["x"], tracks["y"] = first.T
+    tracks["vx"], tracks["vy"] = 15.0 * ahead.T / np.maximum(np.hypot(*ahead.T), 1e-9)
+    tracks["length"], tracks["id"], tracks["vehicle"] = 4.8, np.arange(1, paths + 1), np.arange(1, paths + 1)
+    state = VehicleState(1, code.origin.lat, code.origin.lon, 15.0, 0.0)
+    reports = {h: world.Report(str(h), h, state, 1, -1, (-1, -1, -1)) for h in range(1, paths + 1)}
+    groups = len(code.group_ids)
+    dark, soon = world.Signals.dark(groups), np.full(groups, 20_000_000_000)
+    before = None
+    for turn in range(len(SHOWN)):
+        shown = np.array([SHOWN[(k + turn) % len(SHOWN)] for k in range(groups)], np.uint8)
+        signals = world.Signals(1, turn, code.code.revision, shown, soon, soon, soon, np.ones(groups), soon, dark.next_duration)
+        before = world.build(turn + 1, code, tracks, signals, (), reports, 1, 1, before)
+        plan(before)

@@ -3,7 +3,10 @@
 Lanes are matched as for everyone; who is on none of them, and on one when turned about, is on that one the wrong way.
 """
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 
 from ..matching import match
 from ..schema import AdvisoryKind, ObjectClass
@@ -15,19 +18,31 @@ OFF = 1.2  # m beside the middle of the lane at most
 SURE = 0.9  # existence of the track
 RANGE = 250.0  # m
 INGRESS = 0  # the role of lanes that end at the intersection
-MOTOR = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
+MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE))
+
+
+@njit(cache=True)
+def _odd(tracks: Any, path: Any, motor: Any, x0: float, y0: float, x1: float, y1: float, rows: Any) -> int:
+    """List the motor vehicles within the code's bounds that move and are on no lane."""
+    n = 0
+    for i in range(len(tracks)):
+        track = tracks[i]
+        if path[i] >= 0 or not motor[track["class"]] or track["existence"] <= SURE:
+            continue
+        if track["vx"] ** 2 + track["vy"] ** 2 > FASTEST_REVERSE**2 and x0 <= track["x"] <= x1 and y0 <= track["y"] <= y1:
+            rows[n] = i
+            n += 1
+    return n
 
 
 def plan(world: World) -> list[Candidate]:
     """Return candidates for the wrong-way driver, where connected, and for connected vehicles it is driving at."""
     tracks = world.tracks
-    speed = np.hypot(tracks["vx"], tracks["vy"])
-    odd = np.flatnonzero(
-        (world.path < 0) & (speed > FASTEST_REVERSE) & (tracks["existence"] > SURE) & np.isin(tracks["class"], MOTOR)
-    )
+    rows = np.empty(len(tracks), np.int64)
+    odd = rows[: _odd(tracks, world.path, MOTOR, *world.code.bounds, rows)]
     if not len(odd):
         return []
-    turned = tracks[odd].copy()
+    turned = tracks[odd]
     turned["vx"], turned["vy"] = -turned["vx"], -turned["vy"]
     on = match(world.code, turned, np.full((len(odd), 3), -1, np.int64))
     out: dict[str, Candidate] = {}
