@@ -187,6 +187,15 @@ def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     assert quality.trouble(T + 4 * SECOND) is None
 
 
+def test_states_are_trusted_again_with_the_first_in_time() -> None:
+    quality = SignalQuality(GOOD)
+    assert [fault.check for fault in quality.observe(T + 600 * MS, T, 1, of(RED))] == ["age"]
+    assert "600 ms old" in (quality.trouble(T + 600 * MS) or "")
+    assert quality.observe(T + 705 * MS, T + 700 * MS, 1, of(RED)) == []
+    assert quality.trouble(T + 705 * MS) is None
+    assert quality.observe(T + 900 * MS, T + 200 * MS, 1, of(RED)) == [], "the same fault: not an event again"
+
+
 def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
     """Two groups that conflict both show protected green, over the whole run: no speed advice, and the reason in words."""
     code = scene.code.code

@@ -129,3 +129,15 @@ def test_plans_are_due_without_data_and_then_rest(code: CompiledCode, scene: Sce
     assert t - T < 3 * SECOND
     assert 10 <= plans < 60
     assert engine.places[code.code.id].planned > T + 1800 * MS
+
+
+def test_planned_on_every_frame_nothing_else_asks_for_a_plan(code: CompiledCode, scene: Scene) -> None:
+    engine, plans = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}, period_ms=0, refresh=0.0)), 0
+    for k in range(100):
+        t = T + 10 * k * MS
+        engine.step(t, [Datum("perception", "g", scene.perception("r0", k, t))])
+        assert engine.places[code.code.id].planned == t
+        while (due := engine.next_plan()) is not None and due < t + 10 * MS:
+            engine.step(due, [])
+            plans += engine.places[code.code.id].planned == due
+    assert plans == 0

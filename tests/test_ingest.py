@@ -165,6 +165,13 @@ def test_the_clock_offset_is_taken_off(engine: Engine, code: CompiledCode) -> No
     assert feed(engine, "perception", perception(code, T + offset, q=1)) == []
 
 
+def test_a_clock_comparison_that_waited_says_nothing(engine: Engine, code: CompiledCode) -> None:
+    waited = Sync(1, "g", T, T + 4 * SECOND, T + 4 * SECOND, T + 4 * SECOND)  # the node came up 4 s after the question
+    assert feed(engine, "sync", msgspec.msgpack.encode(waited)) == []
+    assert engine.ingest.gateways["g"].offset == 0
+    assert engine.metrics.total("sync.slow") == 1
+
+
 def test_a_flood_of_one_source_keeps_the_newest(engine: Engine, scene: Scene) -> None:
     batch = [Datum("perception", "g", scene.perception("r0", k, T + k * MS)) for k in range(40)]
     engine.step(T + 50 * MS, batch)

@@ -13,9 +13,11 @@ from cloudctl.client import Vehicle
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes.canon import from_compact
 from cloudctl.codes.versions import Versions
-from cloudctl.config import ConfigError, load
+from cloudctl.config import ConfigError, code_files, load
+from cloudctl.egress import Egress
 from cloudctl.engine import Engine, EngineConfig
 from cloudctl.live import Node
+from cloudctl.publish import Publisher
 from cloudctl.schema import AdvisoryKind, Signal
 from cloudctl.web import Web, WebError, time_of
 
@@ -178,6 +180,24 @@ async def until(holds, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)
+
+
+def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scene: Scene, tmp_path: Path) -> None:
+    code = scene.code.code
+    (tmp_path / "1.json").write_bytes(codes.dump(code))
+    config = tmp_path / "node.toml"
+    config.write_text(f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n')
+    engine = engine_of(scene, code)
+    publisher = Publisher(load(config), engine, Egress(load(config).broker, WallClock(), engine.metrics, lambda *_: None), None)
+    for k in range(3):
+        (tmp_path / "status.json").write_text(f'{{"counters": {k}}}')
+        (tmp_path / "2.json").write_text("{" + " " * k)
+        assert publisher.watch(T) == []
+    assert [path.name for path in code_files(load(config))] == ["1.json", "2.json"]
+    assert engine.metrics.total("code.refused") == 1
+    later = replace(code, revision=2, valid_from=CHANGE)
+    (tmp_path / "2.json").write_bytes(codes.dump(later))
+    assert publisher.watch(T - 10 * SECOND) == [code.id]
 
 
 def test_a_wrong_bind_is_named(tmp_path: Path) -> None:
