@@ -13,7 +13,7 @@ from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.fusion import TRACK
-from cloudctl.planner.candidate import late, required_deceleration
+from cloudctl.planner.candidate import Candidate, late, required_deceleration
 from cloudctl.planner.discipline import STOPS, Discipline
 from cloudctl.planner.glosa import RAMP, V_MIN, advised_speed
 from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState, VehicleState
@@ -98,8 +98,10 @@ def test_glosa_says_nothing_where_the_end_of_green_is_a_toss_up(stage: Stage) ->
 
 
 def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stage) -> None:
-    stage.put(stage.ingress[0], 22.0, 13.0)
-    assert stage.said(AdvisoryKind.RED_LIGHT)["vehicle:v1"].severity == 0
+    stage.put(stage.ingress[0], 16.0, 13.0)
+    stage.put(stage.ingress[1], 9.0, 13.0)
+    said = stage.said(AdvisoryKind.RED_LIGHT)
+    assert [said[f"vehicle:v{k}"].severity for k in (1, 2)] == [1, 0]
     stage.rows.clear()
     stage.reports.clear()
     stage.put(stage.ingress[0], 60.0, 13.0)
@@ -141,10 +143,50 @@ def test_rules_are_told_and_bind_speed_advice() -> None:
     assert all(c.speed is None or c.speed <= 5.0 for c in stage.said(AdvisoryKind.GLOSA).values())
 
 
+def proposal(behaviour: str, speed: float = 10.0, kind: AdvisoryKind = AdvisoryKind.GLOSA, severity: int = 2) -> Candidate:
+    return Candidate(kind, "vehicle:v1", severity, 1.0, "because", {}, (), speed, 50.0, behaviour)
+
+
+def sent(stage: Stage, proposals: list[Candidate | None]) -> list[tuple[int, str | None]]:
+    """Return (tick, behaviour) of what is sent when a proposal (None: nothing) is made every 100 ms."""
+    discipline, snapshot, out = Discipline(), stage.world(), []
+    for k, one in enumerate(proposals):
+        now = dataclasses.replace(snapshot, t=T + k * SECOND // 10)
+        out += [(k, a.behaviour) for a in discipline.choose(now, [one] if one else [])]
+    return out
+
+
+def test_a_flicker_of_advice_is_not_sent_and_a_lasting_change_is(stage: Stage) -> None:
+    keep, slow = proposal("keep"), proposal("slow_down", 6.0)
+    assert sent(stage, [keep, slow, slow, keep, keep, keep]) == [(0, "keep")]
+    assert sent(stage, [keep] + [slow] * 8) == [(0, "keep"), (5, "slow_down")]
+
+
+def test_a_warning_is_sent_once_it_stands_and_a_severe_one_sooner(stage: Stage) -> None:
+    mild = proposal("stop", 0.0, AdvisoryKind.RED_LIGHT, 1)
+    severe = proposal("stop", 0.0, AdvisoryKind.RED_LIGHT, 0)
+    assert sent(stage, [mild] * 4) == []
+    assert sent(stage, [mild] * 7) == [(5, "stop")]
+    assert sent(stage, [mild, None, None, *[mild] * 4]) == [(5, "stop")], "away for two ticks, it still stands"
+    assert sent(stage, [mild, *[None] * 5, *[mild] * 4]) == []
+    assert sent(stage, [severe] * 4) == [(2, "stop")]
+
+
+def test_speed_up_is_said_only_where_it_makes_the_green(stage: Stage) -> None:
+    lane, stage.state = stage.ingress[0], GREEN
+    limit = float(stage.code.lane_speed[lane])
+    for left, behaviour in ((30.0, "keep"), (100.0 / limit + 1.5, "speed_up")):
+        stage.rows.clear()
+        stage.reports.clear()
+        stage.left = left
+        stage.put(lane, 100.0, limit - 3.0)
+        assert stage.said(AdvisoryKind.GLOSA)["vehicle:v1"].behaviour == behaviour
+
+
 def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
-    assert not late(13.9, 40.0, 0.0)  # 2.4 m/s2 will do
-    assert late(13.9, 25.0, 0.0)  # 3.9 m/s2 and no brake
-    assert not late(13.9, 25.0, 2.0)  # he brakes
+    assert not late(13.9, 25.0, 0.0)  # 3.9 m/s2 will do
+    assert late(13.9, 20.0, 0.0)  # 4.8 m/s2 and no brake
+    assert not late(13.9, 20.0, 2.0)  # he brakes
     assert required_deceleration(10.0, 5.0) == float("inf")
 
 
@@ -174,7 +216,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
     snapshot = stage.world()
     said = Discipline().choose(snapshot, planner.plan(snapshot))
     limit = {v.id: float(code.lane_speed.max()) for v in snapshot.vehicles}
-    braking = {a.target for a in said if a.kind in STOPS and a.severity < 2}
+    braking = {a.target for a in said if a.kind in STOPS and a.severity < 2 and a.behaviour is not None}
     for advisory in said:
         assert advisory.t == snapshot.t < advisory.valid_until
         assert advisory.inputs.revision == code.code.revision
@@ -182,7 +224,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
         if advisory.target.startswith("vehicle:") and advisory.speed is not None:
             assert 0.0 <= advisory.speed <= limit[advisory.target[8:]] + 1e-6
         if advisory.kind is AdvisoryKind.GLOSA and advisory.target in braking:
-            assert advisory.behaviour == "stop"  # never "drive on" beside "brake"
+            assert advisory.behaviour in ("stop", "slow_down")  # never "drive on" beside "brake"
     keys = [(a.target, a.kind) for a in said]
     assert len(keys) == len(set(keys))
 

@@ -33,8 +33,9 @@ def required_deceleration(speed: float, distance: float, reaction: float = 1.0, 
     return speed * speed / (2.0 * left) if left > 0.0 else float("inf")
 
 
-LATE = 3.0  # m/s^2; drivers who mean to stop at a line have begun to brake before stopping takes more
-YIELDING = 2.0  # m/s^2; the same of those who give way or see a queue: they come slower, and see it earlier
+LATE = 4.5  # m/s^2; drivers who mean to stop at a line have begun to brake before stopping takes more (SUMO's cars brake with that)
+WALKER_LATE = 3.0  # m/s^2; the same of those who come to a crosswalk with somebody on it: they see him earlier
+YIELDING = 2.0  # m/s^2; the same of those who give way or see a queue: they come slower, and see it earlier still
 
 
 @njit(cache=True)

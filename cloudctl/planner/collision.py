@@ -115,7 +115,7 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
                 Candidate(
                     AdvisoryKind.COLLISION,
                     target,
-                    severity_of(float(pair["ttc"])),
+                    severity_of(float(pair["ttc"])) if own == yields else max(severity_of(float(pair["ttc"])), 1),
                     float(min(world.tracks["existence"][a], world.tracks["existence"][b])),
                     "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
                     {
@@ -126,7 +126,7 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
                     (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
                     None,
                     None,
-                    "slow_down",
+                    "slow_down" if own == yields else None,
                 ),
             )
     return list(out.values())

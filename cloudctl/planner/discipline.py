@@ -1,7 +1,7 @@
 """Which proposals become advisories: ranked, steady, sent when they change or are about to expire, explained.
 
 A target has at most one advisory of a kind. It is sent again when its behaviour, severity or speed changes, or when less than
-REFRESH of its validity is left. A warning is first sent when its proposal has stood for PERSIST.
+REFRESH of its validity is left. A warning is first sent when its proposal has stood for PERSIST. Advice changes when the change has stood for STEADY.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,17 @@ VALID = {
     AdvisoryKind.DEGRADED: 2000 * MS,
 }
 SAFETY = 1000 * MS  # validity of every other kind
-PERSIST = {  # a proposal must stand so long before it is sent: one tick's noise is no warning
-    AdvisoryKind.RED_LIGHT: 200 * MS,
+PERSIST = {  # a proposal must stand so long before it is sent: tracks show a brake that late
+    AdvisoryKind.RED_LIGHT: 500 * MS,
     AdvisoryKind.RED_LIGHT_CROSSING: 300 * MS,
-    AdvisoryKind.PEDESTRIAN: 100 * MS,
+    AdvisoryKind.COLLISION: 200 * MS,
+    AdvisoryKind.PEDESTRIAN: 300 * MS,
+    AdvisoryKind.QUEUE: 300 * MS,
     AdvisoryKind.WRONG_WAY: 500 * MS,
 }
+URGENT = 200 * MS  # the same of the most severe
+GAP = 300 * MS  # a proposal that was away no longer than that still stands
+STEADY = {AdvisoryKind.GLOSA: 400 * MS}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 STOPS = (
@@ -40,10 +45,11 @@ STOPS = (
 
 @dataclass
 class Sent:
-    """What was last sent to one target of one kind."""
+    """What was last sent to one target of one kind, and since when something else is proposed (None: it is not)."""
 
     candidate: Candidate
     valid_until: int
+    changed: int | None = None
 
 
 class Discipline:
@@ -51,21 +57,19 @@ class Discipline:
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[tuple[str, AdvisoryKind], Sent] = {}
-        self._since: dict[tuple[str, AdvisoryKind], int] = {}
+        self._stands: dict[tuple[str, AdvisoryKind], tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
         self._count = 0
         self._refresh = refresh
 
     def forget(self) -> None:
         """Forget what was said: it rests on a digital code that is no longer in force."""
         self._sent.clear()
-        self._since.clear()
+        self._stands.clear()
 
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
         out = []
-        self._since = {(c.target, c.kind): self._since.get((c.target, c.kind), world.t) for c in candidates}
-        lasting = [c for c in candidates if world.t - self._since[c.target, c.kind] >= PERSIST.get(c.kind, 0)]
-        for candidate in sorted(_consistent(lasting), key=lambda c: (c.severity, c.kind, c.target)):
+        for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target)):
             key = (candidate.target, candidate.kind)
             last = self._sent.get(key)
             if last is None or self._worth(world.t, last, candidate):
@@ -76,13 +80,23 @@ class Discipline:
             del self._sent[key]
         return out
 
+    def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
+        stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}
+        for c in candidates:
+            since, _ = stands.get((c.target, c.kind), (t, t))
+            stands[c.target, c.kind] = (since, t)
+        self._stands = stands
+        return [c for c in candidates if t - stands[c.target, c.kind][0] >= _persistence(c)]
+
     def _worth(self, t: int, last: Sent, new: Candidate) -> bool:
-        old = last.candidate
-        changed = (new.behaviour, new.severity) != (old.behaviour, old.severity)
-        if new.speed is not None and old.speed is not None:
-            changed |= abs(new.speed - old.speed) >= SPEED_STEP
-        left = last.valid_until - t
-        return changed or self._refresh <= 0 or left < self._refresh * VALID.get(new.kind, SAFETY)
+        if self._refresh <= 0:
+            return True
+        left, share = last.valid_until - t, self._refresh * VALID.get(new.kind, SAFETY)
+        if not _differs(last.candidate, new):
+            last.changed = None
+            return left < share
+        last.changed = t if last.changed is None else last.changed
+        return t - last.changed >= STEADY.get(new.kind, 0) or left < share / 4
 
     def _advisory(self, world: World, c: Candidate, valid_until: int) -> Advisory:
         self._count += 1
@@ -110,9 +124,23 @@ class Discipline:
         )
 
 
+def _persistence(c: Candidate) -> int:
+    least = PERSIST.get(c.kind, 0)
+    return min(least, URGENT) if c.severity == 0 else least
+
+
+def _differs(old: Candidate, new: Candidate) -> bool:
+    """Return whether a proposal asks for something else than what was sent."""
+    if (new.behaviour, new.severity) != (old.behaviour, old.severity):
+        return True
+    return new.speed is not None and old.speed is not None and abs(new.speed - old.speed) >= SPEED_STEP
+
+
 def _consistent(candidates: list[Candidate]) -> list[Candidate]:
-    """Drop speed advice for whoever is told to stop or brake at the same time."""
-    braking = {c.target for c in candidates if c.kind in STOPS and c.severity < 2}
+    """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
+    braking = {c.target for c in candidates if c.kind in STOPS and c.severity < 2 and c.behaviour is not None}
     return [
-        c for c in candidates if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour == "stop"
+        c
+        for c in candidates
+        if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour in ("stop", "slow_down")
     ]

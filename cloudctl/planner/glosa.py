@@ -22,6 +22,8 @@ COMFORT = 1.5  # m/s^2 of braking
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
 RAMP = 5.0  # m/s gained at most on the way to it
 EARLY = 1.5  # s; who comes no earlier than that need not slow down
+SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
+SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
 MIN_CONFIDENCE = 0.5
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
 
@@ -88,7 +90,8 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         track = (int(world.tracks["id"][row]),)
         target = f"vehicle:{vehicle.id}"
         if passing.now[row]:
-            facts["left"] = float(windows.left[group])
+            left = facts["left"] = float(windows.left[group])
+            tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             out.append(
                 Candidate(
                     AdvisoryKind.GLOSA,
@@ -100,7 +103,7 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
                     track,
                     limit,
                     distance,
-                    "keep" if speed > limit - 1.0 else "speed_up",
+                    "speed_up" if tight and speed < limit - SLOWER else "keep",
                 )
             )
             continue

@@ -66,9 +66,9 @@ def _windows(
 
 @njit(cache=True)
 def earliest(distance: float, speed: float, limit: float) -> float:
-    """Return s to cover `distance` m from `speed` m/s, gaining GAIN m/s^2 up to `limit`; who is faster keeps to the limit."""
+    """Return s to cover `distance` m from `speed` m/s, gaining GAIN m/s^2 up to `limit`; who is faster stays so."""
     if speed >= limit:
-        return distance / limit
+        return distance / speed
     if speed * speed + 2.0 * GAIN * distance < limit * limit:
         return (sqrt(speed * speed + 2.0 * GAIN * distance) - speed) / GAIN
     return distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
@@ -101,8 +101,9 @@ def _sweep(
             standing = False
         limit = max(lane_speed[lane[i]], 1.0)
         arrive = max(earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit), last_time + HEADWAY)
+        lawful = max(arrive, to_stop[i] / limit)
         g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
-        now[i] = g < 0 or (green[g] and arrive <= left[g] - MARGIN)
+        now[i] = g < 0 or (green[g] and lawful <= left[g] - MARGIN)
         doubt[i] = not now[i] and green[g] and arrive <= left[g] + GRACE
         if not now[i] and not doubt[i]:
             if start[g] >= FAR:

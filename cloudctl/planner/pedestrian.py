@@ -11,7 +11,7 @@ import numpy as np
 
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import RED, World
-from .candidate import YIELDING, Candidate, late, severity_of
+from .candidate import WALKER_LATE, Candidate, late, severity_of
 
 TTC = 3.0  # s until the later of the two is there
 PET = 2.0  # s
@@ -38,7 +38,7 @@ def plan(world: World) -> list[Candidate]:
         inside = world.path[row] >= code.n_lanes
         at = float(world.s[row]) if inside else -float(world.to_stop[row]) - float(world.tracks["length"][row]) / 2
         best = _nearest(world, row, connection, at, speed, walkers[walkers != row])
-        if best is not None and late(speed, best[3], -float(world.accel[row]), YIELDING):
+        if best is not None and late(speed, best[3], -float(world.accel[row]), WALKER_LATE):
             ttc, pet, walker, distance = best
             out.append(
                 Candidate(

@@ -1,8 +1,8 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
 A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and he does not brake, when the light is
-sure to be red at his earliest arrival; severity by a_req = v^2 / (2 (d - v tr - 2 m)) against 3.4 m/s^2 (critical; SUMO's DRAC
-threshold). Crossing traffic is warned of who needs more than PAST_STOPPING, harder than road users brake of their own will.
+sure to be red at his earliest arrival, or once he sets off at the line. What he is told is a_req = v^2 / (2 (d - v tr - 2 m)).
+Crossing traffic is warned of who needs more than CRITICAL from this moment on, by those whose paths he crosses at the same time.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ from ..world import World
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import FAR, Passing
 
-CRITICAL = 3.4  # m/s^2
-PAST_STOPPING = 4.5  # m/s^2; harder than road users brake
+CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
+AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
 HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 MOVING = 1.0  # m/s; who stands sees what crosses
-OVERLAP = 4.0  # s after the violator's arrival at its line within which a crossing vehicle at its own is concerned
+APART = 3.0  # s between the two at the point where their paths cross, below which the other one is concerned
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
@@ -35,10 +35,13 @@ def _violators(
     """List the tracks that come too late to stop at a light that is sure to be red when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if connection[i] < 0 or not 0.0 < to_stop[i] < RANGE or speed[i] < SLOWEST:
+        if connection[i] < 0 or not 0.0 < to_stop[i] < RANGE:
+            continue
+        sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
+        if speed[i] < SLOWEST and not sets_off:
             continue
         group = conn_group[connection[i]]
-        if group < 0 or not is_red[state[group]] or not late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE):
+        if group < 0 or not is_red[state[group]] or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
             continue
         least = (min_end[group] - t) / 1e9
         if to_stop[i] / speed[i] < (min(opens[group], least) if least < FAR else opens[group]):
@@ -66,6 +69,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         vehicle = world.vehicles[report] if report >= 0 else None
         reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
         needed = required_deceleration(speed, distance, reaction)
+        at_once = speed * speed / (2.0 * (distance + PAST_LINE))
         arrival = distance / speed
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),
@@ -78,7 +82,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                 Candidate(
                     AdvisoryKind.RED_LIGHT,
                     f"vehicle:{vehicle.id}",
-                    0 if needed > CRITICAL else 1,
+                    0 if at_once > CRITICAL or speed < SLOWEST else 1,
                     float(world.tracks["existence"][row]),
                     "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
                     facts,
@@ -88,17 +92,17 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if late(speed, distance + PAST_LINE, -float(world.accel[row]), PAST_STOPPING):
+        if at_once > CRITICAL:
             out += _crossing(world, row, connection, arrival)
     return out
 
 
 @njit(cache=True)
 def _concerned(
-    violator: int, connection: int, until: float, rows: Any, of: Any, to_stop: Any, speed: Any, conn_group: Any, foes: Any,
-    state: Any, is_red: Any, found: Any,
+    violator: int, connection: int, rows: Any, of: Any, to_stop: Any, speed: Any, conn_group: Any, conf_start: Any, conf_other: Any,
+    conf_s: Any, conf_s_other: Any, state: Any, is_red: Any, found: Any,
 ) -> int:  # fmt: skip
-    """List which of `rows` (connected vehicles) move towards the path of `connection` in green and are there by `until` s."""
+    """List which of `rows` (connected vehicles) move in green and will be where the path of `connection` crosses theirs at the same time."""
     n = 0
     for k in range(len(rows)):
         row = rows[k]
@@ -108,10 +112,12 @@ def _concerned(
         group = conn_group[own]
         if group == conn_group[connection] or (to_stop[row] > 0.0 and group >= 0 and is_red[state[group]]):
             continue
-        if to_stop[row] / speed[row] > until:
-            continue
-        for foe in foes:
-            if foe == own:
+        for c in range(conf_start[connection], conf_start[connection + 1]):
+            if conf_other[c] != own:
+                continue
+            theirs = (to_stop[violator] + conf_s[c]) / speed[violator]
+            ours = (to_stop[row] + conf_s_other[c]) / speed[row]
+            if ours > 0.0 and abs(theirs - ours) < APART:
                 found[n] = k
                 n += 1
                 break
@@ -120,11 +126,10 @@ def _concerned(
 
 def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
     code = world.code
-    foes = code.conf_other[code.conf_start[connection] : code.conf_start[connection + 1]]
     found = np.empty(len(world.rows), np.int64)
     n = _concerned(
-        violator, connection, arrival + OVERLAP, world.rows, world.connection, world.to_stop, world.speed, code.conn_group, foes,
-        world.signals.state, IS_RED, found,
+        violator, connection, world.rows, world.connection, world.to_stop, world.speed, code.conn_group, code.conf_start, code.conf_other,
+        code.conf_s, code.conf_s_other, world.signals.state, IS_RED, found,
     )  # fmt: skip
     out = []
     for k in found[:n].tolist():
