@@ -24,7 +24,7 @@ from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .place import NEVER, Place, detection
 from .refusals import Untimely
-from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Sensor, Signal, Signals, VehicleState
+from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Sensor, Signal, Signals, Traffic, VehicleState
 
 COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
@@ -52,6 +52,7 @@ class Output:
     replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
     advisories: list[Advisory] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
+    traffic: list[Traffic] = field(default_factory=list)
     faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
     changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
 
@@ -363,6 +364,8 @@ class Engine:
             place.quality.trouble(t),
         )
         place.latest = snapshot
+        if report := place.traffic.observe(snapshot):
+            out.traffic.append(report)
         said = place.discipline.choose(snapshot, planner.plan(snapshot))
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]

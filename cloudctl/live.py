@@ -23,7 +23,7 @@ from .log import Recorder
 from .metrics import Metrics
 from .planner.warm import warm
 from .publish import Publisher
-from .schema import KIND_OF_CODE, TOPICS, Datum
+from .schema import KIND_OF_CODE, TOPICS, Datum, MqttTopics
 from .web import Web, WebError
 from .wire import Received, Server
 
@@ -182,6 +182,9 @@ class Node:
                 self._trace.write(f"{advisory.id} {self.clock.now()}\n")
         for signals in out.signals:
             self.egress.signals(signals)
+        for report in out.traffic:
+            self.metrics.tell("traffic", report.intersection, report)
+            self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
         if out.changed:
             self.publisher.publish(t, out.changed)
         for fault in out.faults:

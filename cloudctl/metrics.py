@@ -1,4 +1,4 @@
-"""Counters and fixed-bucket histograms. No I/O; a node publishes `Metrics.snapshot()`."""
+"""Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -49,6 +49,7 @@ class Metrics:
 
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    newest: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
         self.counters[name, source] += n
@@ -58,6 +59,10 @@ class Metrics:
         if histogram is None:
             histogram = self.histograms[name] = Histogram()
         histogram.add(us)
+
+    def tell(self, name: str, source: str, value: object) -> None:
+        """Keep the newest `value` (plain, or a Struct) of a source."""
+        self.newest.setdefault(name, {})[source] = value
 
     def total(self, name: str) -> int:
         """Return a counter summed over its sources."""
@@ -76,4 +81,5 @@ class Metrics:
         return {
             "counters": self.by_source(""),
             "latency_us": {k: h.summary() for k, h in sorted(self.histograms.items())},
+            **self.newest,
         }

@@ -10,6 +10,7 @@ from .codes import CompiledCode
 from .codes.quality import SignalQuality
 from .fusion import Fusion
 from .schema import Hazard, ObjectClass, VehicleState
+from .traffic import TrafficState
 
 NEVER = 2**62  # ns
 CLASS_OF_KIND = {
@@ -43,11 +44,12 @@ class Place:
     in_force: bool = True  # whether a revision of the code is; else nothing is said
     until: int = NEVER  # when that changes: nothing said before is valid beyond
     latest: world.World | None = None
+    traffic: TrafficState = field(default_factory=TrafficState)
 
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
         self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
-        self.latest = None
+        self.latest, self.traffic = None, fresh.traffic
         self.discipline.forget()
 
 

@@ -326,6 +326,54 @@ class Signals(Struct, frozen=True):
     version: int = VERSION
 
 
+class LaneTraffic(Struct, frozen=True):
+    """The traffic of one lane before its stop line; None where nobody was there to tell by."""
+
+    lane: str
+    flow: float  # vehicles/h that passed the stop line
+    delay: float | None  # s, control delay of those
+    level: str | None  # of service, A to F, by that delay
+    on_green: float | None  # share of those that arrived on green
+    speed: float | None  # m/s, mean of those on their way
+    density: float  # vehicles/km
+    queue_m: float  # m from the stop line to the tail of the standing queue, at its longest
+    queue: int  # vehicles that stood, at the most
+
+
+class MovementTraffic(Struct, frozen=True):
+    """The traffic of one movement."""
+
+    connection: str
+    flow: float  # vehicles/h
+    delay: float | None  # s
+    level: str | None
+    on_green: float | None
+
+
+class Incident(Struct, frozen=True):
+    """Something that should not be: a vehicle that stands while nothing holds it."""
+
+    kind: str
+    lane: str
+    distance: float  # m before the stop line
+    since: int  # ns
+    track: int
+    lat: float
+    lon: float
+
+
+class Traffic(Struct, frozen=True):
+    """The traffic of one intersection, as published every 10 s."""
+
+    intersection: str
+    revision: int
+    t: int
+    lanes: tuple[LaneTraffic, ...]
+    movements: tuple[MovementTraffic, ...]
+    incidents: tuple[Incident, ...]
+    version: int = VERSION
+
+
 # --- the table of topics ---
 
 
@@ -380,6 +428,10 @@ class MqttTopics:
     @classmethod
     def intersection(cls, intersection: str) -> str:
         return f"{cls.ROOT}/intersections/{intersection}/advisories"
+
+    @classmethod
+    def traffic(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/intersections/{intersection}/traffic"
 
     @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:

@@ -13,6 +13,7 @@ LAYERS = (
     ("ingest",),
     ("world",),
     ("planner",),
+    ("traffic",),
     ("place",),
     ("engine",),
     ("wire", "log", "broker"),

@@ -11,7 +11,7 @@ import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock
-from ..schema import Ack, Advisory, MqttTopics, Signals, VehicleRequest, VehicleState
+from ..schema import Ack, Advisory, MqttTopics, Signals, Traffic, VehicleRequest, VehicleState
 
 RETRY = 0.5  # s
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
@@ -40,6 +40,7 @@ class Vehicle:
         self.expired = self.dropped = self.received = self.unreadable = 0
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
+        self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
         self._host, self._port, self._version, self._tls = host, port, version, tls
@@ -124,7 +125,13 @@ class Vehicle:
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         await client.subscribe(MqttTopics.vehicle(self.id, "advisories"))
         for intersection in self._intersections:
-            for topic in (MqttTopics.codes, MqttTopics.next_code, MqttTopics.signals, MqttTopics.intersection):
+            for topic in (
+                MqttTopics.codes,
+                MqttTopics.next_code,
+                MqttTopics.signals,
+                MqttTopics.traffic,
+                MqttTopics.intersection,
+            ):
                 await client.subscribe(topic(intersection))
 
     async def _heard(self, topic: str, payload: bytes) -> None:
@@ -136,6 +143,8 @@ class Vehicle:
                 self.codes[name] = payload
             elif branch == "signals":
                 self.signals[name] = msgspec.json.decode(payload, type=Signals)
+            elif name == "traffic":
+                self.traffic[branch] = msgspec.json.decode(payload, type=Traffic)
             else:
                 await self._advised(self._decode(payload))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
