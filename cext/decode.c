@@ -281,7 +281,42 @@ static int32_t decode_field(int k, const value *v, double c[13], detection *out,
     return 0;
 }
 
-static int32_t decode_map(reader *r, int32_t row, uint8_t last[PLACES], detection *out, fault_t *f)
+/* What a key and the tag of a 64-bit float begin with on the wire, by field: the first eight bytes, and which of them count. */
+typedef struct {
+    uint64_t bytes[ID], mask[ID];
+} heads;
+
+static void heads_init(heads *h)
+{
+    for (int k = 0; k < ID; k++) {
+        uint8_t bytes[8] = {0}, mask[8] = {0};
+        uint32_t n = FIELD[k].size;
+        for (uint32_t i = 0; i < 8 && i < n + 2; i++) {
+            bytes[i] = (uint8_t)(i == 0 ? 0xa0 | n : i <= n ? (uint8_t)FIELD[k].name[i - 1] : 0xcb);
+            mask[i] = 0xff;
+        }
+        memcpy(&h->bytes[k], bytes, 8);
+        memcpy(&h->mask[k], mask, 8);
+    }
+}
+
+/* Read field `k` and its 64-bit float at one go, where that is what comes next. */
+static int quick(reader *r, const heads *h, int k, double c[13])
+{
+    uint32_t n = k < ID ? FIELD[k].size : 0;
+    uint64_t word;
+    if (k >= ID || (size_t)(r->end - r->at) < n + 10)
+        return 0;
+    memcpy(&word, r->at, 8);
+    if ((word & h->mask[k]) != h->bytes[k] || (n > 6 && (memcmp(r->at + 1, FIELD[k].name, n) != 0 || r->at[n + 1] != 0xcb)))
+        return 0;
+    word = big_endian(r->at + n + 2, 8);
+    memcpy(&c[k], &word, 8);
+    r->at += n + 10;
+    return 1;
+}
+
+static int32_t decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, fault_t *f)
 {
     value map, key, v;
     double c[13];
@@ -292,6 +327,8 @@ static int32_t decode_map(reader *r, int32_t row, uint8_t last[PLACES], detectio
     c[0] = 1.0;
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < map.size; i++) {
+        if (quick(r, h, last[i < PLACES ? i : PLACES - 1], c))
+            continue;
         if (!read_value(r, &key) || !skip(r, &key, 0) || !read_value(r, &v) || !skip(r, &v, 0))
             return fail(f, row, "object", NAN, "is cut off, or nested too deeply");
         if (decode_field(field_of(&key, &last[i < PLACES ? i : PLACES - 1]), &v, c, out, row, f) < 0)
@@ -329,8 +366,10 @@ int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, d
     if (v.kind == 'x')
         return decode_block(&v, dx, dy, out, f);
     uint8_t last[PLACES] = {0};
+    heads h;
+    heads_init(&h);
     for (int32_t i = 0; i < n; i++) {
-        if (decode_map(&r, i, last, &out[i], f) < 0)
+        if (decode_map(&r, i, &h, last, &out[i], f) < 0)
             return -1;
         out[i].x += dx;
         out[i].y += dy;
