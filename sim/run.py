@@ -107,6 +107,7 @@ class Loop:
                 "traffic": trips(tripinfo),
             }
         result["speed"] = took
+        result |= dict.fromkeys(("latency_us", "fusion", "advisories"))  # null without advice: there is no node then
         if self.setup.advice:
             result |= {
                 "latency_us": self._latency(),
