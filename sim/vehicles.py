@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import libsumo
 import numpy as np
 
-from ..clock import MS
+from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, ObjectClass, VehicleState
 from .scenario import Scenario
 from .traffic import Truth
 
 REPORT_EVERY = 500 * MS
 ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
+EASE = 2.5  # m/s^2 by which who is told to slow down does
 CREEP = 0.5  # m/s; SUMO takes no maximum of 0
 BRAKE = 2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
 KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
@@ -30,6 +31,8 @@ class Following:
 
     until: int = 0
     most: float | None = None  # m/s; its own maximum, while it is held below
+    held: float = 0.0  # m/s at most now
+    wish: float = 0.0  # m/s at most in the end
     factor: float | None = None  # its own share of the limit, while it drives at the limit as advised
 
 
@@ -44,6 +47,7 @@ class Fleet:
     applied: int = 0
 
     def __post_init__(self) -> None:
+        self._eased = 0
         self._rng = np.random.default_rng([self.seed, 77])
         self._movements: dict[tuple[tuple[str, ...], int], tuple[str, ...]] = {}
         self._by_edges = _movements(self.scenario)
@@ -114,10 +118,13 @@ class Fleet:
         him, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
         """
         api, now = libsumo.vehicle, self.following.get(name, Following())
-        most, factor = now.most, now.factor
+        most, factor, held, wish = now.most, now.factor, now.held, now.wish
         if advisory.behaviour == "slow_down" and advisory.speed is not None:
-            most = float(api.getMaxSpeed(name)) if most is None else most
-            api.setMaxSpeed(name, max(advisory.speed, CREEP))
+            wish = max(advisory.speed, CREEP)
+            if most is None:
+                most, held = float(api.getMaxSpeed(name)), float(api.getSpeed(name))
+            held = max(held, wish)
+            api.setMaxSpeed(name, held)
         elif most is not None:
             api.setMaxSpeed(name, most)
             most = None
@@ -127,10 +134,16 @@ class Fleet:
         elif advisory.behaviour in ("slow_down", "stop") and factor is not None:
             api.setSpeedFactor(name, factor)
             factor = None
-        self.following[name] = Following(advisory.valid_until, most, factor)
+        self.following[name] = Following(advisory.valid_until, most, held, wish, factor)
 
     def release(self, t: int) -> None:
-        """Let go of advice that is no longer valid."""
+        """Ease down who slows down, and let go of advice that is no longer valid. Call it every step."""
+        ease, self._eased = EASE * min(t - self._eased, SECOND) / SECOND, t
+        for name, following in self.following.items():
+            if following.most is not None and following.held > following.wish:
+                following.held = max(following.held - ease, following.wish)
+                with contextlib.suppress(libsumo.TraCIException):
+                    libsumo.vehicle.setMaxSpeed(name, following.held)
         for name in [name for name, following in self.following.items() if following.until < t]:
             was = self.following.pop(name)
             with contextlib.suppress(libsumo.TraCIException):

@@ -18,7 +18,7 @@ from .rules import InForce
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.8  # m/s; slower than this is advised as a stop
-COMFORT = 1.5  # m/s^2 of braking
+COMFORT = 2.5  # m/s^2 of braking
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
 RAMP = 5.0  # m/s gained at most on the way to it
 EARLY = 1.5  # s; who comes no earlier than that need not slow down
