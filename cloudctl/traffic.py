@@ -73,7 +73,7 @@ class TrafficState:
         self._seen: dict[int, Seen] = {}
         self._passed: deque[Passed] = deque()
         self._lanes: dict[int, Lane] = {}
-        self._begun = self._looked = self._reported = 0
+        self._begun = self._looked = self._reported = self._looks = 0
 
     def observe(self, world: World) -> Traffic | None:
         """Take one snapshot in (looked at once in EVERY); return the report that is due every REPORT, else None."""
@@ -87,7 +87,7 @@ class TrafficState:
             return None
         self._reported = world.t
         report = self._report(world)
-        self._lanes = {}
+        self._lanes, self._looks = {}, 0
         return report
 
     # --- looking ---
@@ -113,7 +113,8 @@ class TrafficState:
                     standing[lane] = standing.get(lane, 0) + (speed < STANDING)
             elif number in self._seen:
                 self._pass(world.t, self._seen.pop(number), connection)
-        for lane in {*now, *self._lanes}:
+        self._looks += 1
+        for lane in sorted({*now, *self._lanes}):
             known, speeds = self._lanes.setdefault(lane, Lane()), now.get(lane, [])
             known.counts.append(len(speeds))
             known.speeds += speeds
@@ -167,7 +168,7 @@ class TrafficState:
     def _lane(self, name: str, lane: int, hours: float) -> LaneTraffic:
         now = self._lanes.get(lane, Lane())
         speed = round(fmean(now.speeds), 2) if now.speeds else None
-        density = round(fmean(now.counts) / (REACH / 1000.0), 1) if now.counts else 0.0
+        density = round(sum(now.counts) / max(self._looks, 1) / (REACH / 1000.0), 1)
         queue_m = round(max((m for m, _ in now.queues), default=0.0), 1)
         queue = max((n for _, n in now.queues), default=0)
         passed = _passages([p for p in self._passed if p.lane == lane], hours)
