@@ -6,7 +6,8 @@
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
-#define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that still lives */
+#define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
+#define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
 
 static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
 static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
@@ -142,7 +143,7 @@ static track_t *track_of(fusion_t *f, uint32_t vehicle)
     return NULL;
 }
 
-/* A report on track k names `vehicle`. 0 when another living track has that name: the report is then not believed. */
+/* A report on track k names `vehicle`. 0 when another track that is still seen has that name: the report is then not believed. */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t)
 {
     if (!vehicle || k->vehicle == vehicle)
@@ -150,7 +151,7 @@ int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t
     track_t *o = track_of(f, vehicle);
     k->claims = k->claim == vehicle ? (uint16_t)(k->claims + 1) : 1;
     k->claim = vehicle;
-    if (o != NULL && o->existence > 0.5 && k->claims < CLAIMS_MOVE) {
+    if (o != NULL && o->existence > 0.5 && t - o->last < UNSEEN && k->claims < CLAIMS_MOVE) {
         blame(f, vehicle, x, y, t);
         return 0;
     }

@@ -24,7 +24,19 @@ from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .place import NEVER, Place, detection
 from .refusals import Untimely
-from .schema import VERSION, Advisory, Broadcast, Datum, Hazard, Sensor, Signal, Signals, Traffic, VehicleState
+from .schema import (
+    VERSION,
+    Advisory,
+    Broadcast,
+    Datum,
+    Hazard,
+    Sensor,
+    Signal,
+    Signals,
+    Traffic,
+    VehicleRequest,
+    VehicleState,
+)
 
 COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
@@ -89,6 +101,7 @@ class Engine:
         self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
         self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
         self._numbered = 0
+        self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
         self._plans: list[tuple[int, str]] = []
         self._index()
@@ -216,14 +229,14 @@ class Engine:
             if begun:
                 self._fault(begun, out)
             if place.said[0] is body.groups and place.said[1] == timed.offset:
-                place.signals = world.signals_again(place.signals, timed.t, body.seq, body.revision)
+                place.signals = world.signals_again(place.signals, timed.t, body.seq, body.revision, body.lanes)
             else:
                 place.signals = world.signals_from(
-                    place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset
+                    place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset, body.lanes
                 )
                 place.said = body.groups, timed.offset
             self._wake(t, place)
-            out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups))
+            out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups, body.lanes))
         elif isinstance(body, Hazard):
             for place in self._of_rsu(body.rsu):
                 place.hazards[body.id] = body
@@ -254,6 +267,8 @@ class Engine:
                     sources.append(COOPERATIVE)
                     reports.append(detection)
                     offsets.append(offsets[-1] + 1)
+            elif isinstance(vehicle.body, VehicleRequest):
+                self._request(t, vehicle.id, vehicle.body)
             else:
                 self.metrics.count(
                     f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", "")
@@ -270,6 +285,13 @@ class Engine:
             )
         return list(fresh.values())
 
+    def _request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
+        place = self.places.get(body.intersection)
+        self.metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
+        if place:
+            place.priority.take(t, vehicle, body, place.code)
+            self._wake(t, place)
+
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
         for name, sensed in zip(frames.intersections, frames.t.tolist(), strict=True):
             place = self.places[name]
@@ -281,6 +303,7 @@ class Engine:
             fresh[name] = place
 
     def _reported(self, t: int, vehicle: Vehicle, state: VehicleState) -> list[tuple[Place, Any]]:
+        """Return the detection that a report is to each intersection it lies in; those it has left let go of the vehicle."""
         out = []
         for place in self._where.get((floor(state.lat / CELL), floor(state.lon / CELL)), ()):
             x, y = (float(v) for v in place.code.origin.to_local(state.lat, state.lon))
@@ -290,6 +313,12 @@ class Engine:
                 place.reports[handle] = self._report(place, vehicle.id, handle, state)
                 self._wake(t, place)
                 out.append((place, detection(state, x, y, handle)))
+        for place in self._in.get(vehicle.id, ()):
+            if all(place is not here for here, _ in out):
+                place.reports.pop(self._handles.get(vehicle.id, 0), None)
+        self._in[vehicle.id] = tuple(place for place, _ in out)
+        if not out:
+            del self._in[vehicle.id]
         return out
 
     def _handle(self, vehicle: str) -> int:
@@ -299,7 +328,9 @@ class Engine:
             self._numbered += 1
             handle = self._numbered
             if len(self._handles) >= MAX_VEHICLES:
-                del self._handles[next(iter(self._handles))]
+                oldest = next(iter(self._handles))
+                del self._handles[oldest]
+                self._in.pop(oldest, None)
         self._handles[vehicle] = handle
         return handle
 
@@ -362,11 +393,13 @@ class Engine:
             place.t_rx,
             place.latest,
             place.quality.trouble(t),
+            place.traffic.shares(place.code),
+            place.traffic.stopped(t),
         )
         place.latest = snapshot
         if report := place.traffic.observe(snapshot):
             out.traffic.append(report)
-        said = place.discipline.choose(snapshot, planner.plan(snapshot))
+        said = place.discipline.choose(snapshot, planner.plan(snapshot) + self._priority(snapshot, place, out))
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
         for advisory in said:
@@ -375,6 +408,20 @@ class Engine:
         if said:
             body = Broadcast(VERSION, place.code.code.id, t, tuple(said))
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
+
+
+    def _priority(self, snapshot: world.World, place: Place, out: Output) -> list[planner.Candidate]:
+        if not place.priority.requests:
+            return []
+        trouble, _ = planner.gate(snapshot)
+        told, asked = place.priority.work(snapshot, planner.passing(snapshot), trouble)
+        for body in asked:
+            self.metrics.count(f"priority.{body.action}", place.code.code.id)
+            for gateway in place.gateways:  # its times are put on the gateway's clock
+                offset = self.ingest.gateways[gateway].offset
+                on_its_clock = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
+                out.replies.append((gateway, "priority", on_its_clock))
+        return told
 
 
 def encode(advisory: Advisory) -> bytes:

@@ -49,7 +49,7 @@ SLOWEST_SYNC = 500 * MS  # round trip; one that took longer says nothing: the of
 class _Heads(
     msgspec.Struct,
     frozen=True,
-    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g"},
+    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g", "lanes": "ln"},
 ):
     """A `Signal` whose groups are not decoded yet: from one message to the next they are mostly the same bytes."""
 
@@ -60,6 +60,7 @@ class _Heads(
     seq: int
     t: int
     groups: msgspec.Raw
+    lanes: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -300,7 +301,7 @@ class Ingest:
         except (Untimely, Disordered) as why:
             batch.faults.append((intersection, why))
             raise
-        body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups)
+        body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
         batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count("accept.signal", datum.sender)
 

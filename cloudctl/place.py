@@ -45,11 +45,12 @@ class Place:
     until: int = NEVER  # when that changes: nothing said before is valid beyond
     latest: world.World | None = None
     traffic: TrafficState = field(default_factory=TrafficState)
+    priority: planner.Desk = field(default_factory=planner.Desk)
 
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
         self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
-        self.latest, self.traffic = None, fresh.traffic
+        self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.discipline.forget()
 
 

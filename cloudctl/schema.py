@@ -144,9 +144,9 @@ class Group(
 class Signal(
     Struct,
     frozen=True,
-    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g"},
+    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g", "lanes": "ln"},
 ):
-    """The signal states of one intersection at `t`."""
+    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not told)."""
 
     version: int
     rsu: str
@@ -155,6 +155,7 @@ class Signal(
     seq: int
     t: int
     groups: tuple[Group, ...]
+    lanes: tuple[str, ...] | None = None
 
 
 class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
@@ -229,6 +230,19 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
     advisories: tuple["Advisory", ...]
 
 
+class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i", "request": "q", "group": "g"}):
+    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the controller's."""
+
+    version: int
+    intersection: str
+    t: int
+    request: str  # id
+    kind: str  # the vehicle's class
+    group: int
+    action: Literal["extend", "early", "release"]
+    at: int  # ns; extend: green until then; early: green from then on; release: nothing is asked any more
+
+
 # --- node <-> vehicle (MQTT) ---
 
 
@@ -283,6 +297,14 @@ class AdvisoryKind(StrEnum):
     RULE = "rule"
     EMERGENCY = "emergency"
     WRONG_WAY = "wrong_way"
+    FORWARD_COLLISION = "forward_collision"
+    STOPPED_VEHICLE = "stopped_vehicle"
+    KEEP_CLEAR = "keep_clear"
+    BLIND_SPOT = "blind_spot"
+    PASSING_ORDER = "passing_order"
+    PRIORITY = "priority"
+    TOLL = "toll"
+    DYNAMIC_LANE = "dynamic_lane"
     DEGRADED = "degraded"
 
 
@@ -311,7 +333,8 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     inputs: Inputs
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
-    behaviour: str | None = None  # keep, slow_down, speed_up, stop, give_way
+    behaviour: str | None = None  # keep, slow_down, speed_up, stop, give_way, change_left, change_right
+    status: str | None = None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
     version: int = VERSION
 
 
@@ -323,6 +346,7 @@ class Signals(Struct, frozen=True):
     seq: int
     t: int
     groups: tuple[Group, ...]
+    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
     version: int = VERSION
 
 
@@ -399,6 +423,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "sync": Topic(b"Y", Sync, "both", 0.2, 0, True),
     "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
     "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
+    "priority": Topic(b"Q", Priority, "out", 0.0, 0, False),
     "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
     "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
     "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),

@@ -7,12 +7,16 @@ signal showed green when they would have come at the limit; the level is HCM 6th
 """
 
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from math import isnan
 from statistics import fmean
 
+import numpy as np
+
 from .clock import SECOND
+from .codes import CompiledCode
+from .matching import Floats
 from .planner.passing import IS_GREEN, STANDING, passing
 from .schema import Incident, LaneTraffic, MovementTraffic, ObjectClass, Traffic
 from .world import World
@@ -74,6 +78,7 @@ class TrafficState:
         self._passed: deque[Passed] = deque()
         self._lanes: dict[int, Lane] = {}
         self._begun = self._looked = self._reported = self._looks = 0
+        self._taken: Counter[int] = Counter()  # how many of `_passed` took each movement
 
     def observe(self, world: World) -> Traffic | None:
         """Take one snapshot in (looked at once in EVERY); return the report that is due every REPORT, else None."""
@@ -89,6 +94,18 @@ class TrafficState:
         report = self._report(world)
         self._lanes, self._looks = {}, 0
         return report
+
+    def shares(self, code: CompiledCode) -> Floats:
+        """Return float64[n_conns]: vehicles that took each movement within WINDOW, and one more of each."""
+        out = np.ones(code.n_conns)
+        for connection, taken in self._taken.items():
+            if connection >= 0:
+                out[connection] += taken
+        return out
+
+    def stopped(self, t: int) -> tuple[int, ...]:
+        """Return the ids of tracks that have stood STOPPED with nothing ahead of them and no red."""
+        return tuple(n for n, seen in sorted(self._seen.items()) if seen.still is not None and t - seen.still >= STOPPED)
 
     # --- looking ---
 
@@ -122,7 +139,7 @@ class TrafficState:
         for number in [n for n, seen in self._seen.items() if world.t - seen.last > LOST]:
             del self._seen[number]
         while self._passed and self._passed[0].t < world.t - WINDOW:
-            self._passed.popleft()
+            self._taken[self._passed.popleft().connection] -= 1
 
     def _approach(
         self, world: World, number: int, lane: int, connection: int, distance: float, speed: float, blocked: bool
@@ -144,7 +161,9 @@ class TrafficState:
     def _pass(self, t: int, seen: Seen, connection: int) -> None:
         delay = max(t - seen.free, 0) / SECOND
         on_green = seen.on_green if seen.on_green is not None else True
-        self._passed.append(Passed(t, seen.lane, connection if connection >= 0 else seen.connection, delay, on_green))
+        connection = connection if connection >= 0 else seen.connection
+        self._passed.append(Passed(t, seen.lane, connection, delay, on_green))
+        self._taken[connection] += 1
 
     # --- telling ---
 
@@ -177,13 +196,14 @@ class TrafficState:
     def _incidents(self, world: World) -> list[Incident]:
         rows = {int(number): row for row, number in enumerate(world.tracks["id"])}
         out = []
-        for number, seen in sorted(self._seen.items()):
-            if seen.still is None or world.t - seen.still < STOPPED or number not in rows:
+        for number in self.stopped(world.t):
+            if number not in rows:
                 continue
-            row = rows[number]
+            seen, row = self._seen[number], rows[number]
+            since = seen.still or world.t
             lat, lon = world.code.origin.to_geodetic(float(world.tracks["x"][row]), float(world.tracks["y"][row]))
             lane = world.code.lane_ids[seen.lane]
-            out.append(Incident("stopped_vehicle", lane, round(float(world.to_stop[row]), 1), seen.still, number, float(lat), float(lon)))
+            out.append(Incident("stopped_vehicle", lane, round(float(world.to_stop[row]), 1), since, number, float(lat), float(lon)))
         return out
 
 

@@ -45,6 +45,7 @@ class Signals(Struct, frozen=True):
     confidence: Floats
     next_green: Ints
     next_duration: Ints
+    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
 
     @classmethod
     def dark(cls, groups: int) -> "Signals":
@@ -75,7 +76,9 @@ class World:
     t_sensor: int
     t_rx: int
     perception_age: int  # ns
-    signal_trouble: str | None = None  # why signal states are not to be trusted
+    signal_trouble: str | None  # why signal states are not to be trusted
+    share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
+    stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
 
     @property
     def signal_age(self) -> int:
@@ -93,8 +96,11 @@ def build(
     t_rx: int,
     previous: World | None = None,
     signal_trouble: str | None = None,
+    share: Floats | None = None,
+    stopped: tuple[int, ...] = (),
 ) -> World:
-    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before."""
+    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
+    `stopped` are what traffic taught, all movements alike and nobody where it taught nothing."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     for row, vehicle in zip(rows, vehicles, strict=True):
@@ -104,6 +110,7 @@ def build(
     return World(
         t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
+        np.ones(code.n_conns) if share is None else share, stopped,
     )  # fmt: skip
 
 
@@ -153,8 +160,9 @@ def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:
 
 
 def signals_from(
-    previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int], groups: Sequence[Any], offset: int
-) -> Signals:
+    previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int], groups: Sequence[Any], offset: int,
+    lanes: tuple[str, ...] | None = None,
+) -> Signals:  # fmt: skip
     """Return `previous` with the groups of one signal message laid over it; times are put on the node's clock."""
     n = len(previous.state)
     state, confidence = previous.state.copy(), previous.confidence.copy()
@@ -172,13 +180,13 @@ def signals_from(
         confidence[k] = _confidence(group)
         green[k] = NEVER if group.next_green is None else group.next_green - offset
         length[k] = NEVER if group.next_duration is None else group.next_duration
-    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length)
+    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes)
 
 
-def signals_again(previous: Signals, t: int, seq: int, revision: int) -> Signals:
+def signals_again(previous: Signals, t: int, seq: int, revision: int, lanes: tuple[str, ...] | None = None) -> Signals:
     """Return `previous` as a newer message said it again."""
     p = previous
-    return Signals(t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration)
+    return Signals(t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes)
 
 
 def _confidence(group: Any) -> float:

@@ -1,6 +1,7 @@
 """What several tests share: a shipped code, a made-up scene on it, keys."""
 
 import pytest
+from stage import Stage
 
 from bench.scene import Scene
 from cloudctl import codes, maps
@@ -17,3 +18,9 @@ def code() -> CompiledCode:
 def scene(code: CompiledCode) -> Scene:
     """Thirty road users on its lanes."""
     return Scene(code, 30)
+
+
+@pytest.fixture
+def stage(code: CompiledCode) -> Stage:
+    """The same, empty, for worlds made by hand."""
+    return Stage(code)

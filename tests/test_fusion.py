@@ -115,6 +115,17 @@ def test_the_right_track_carries_a_vehicles_name_and_a_wrong_claim_is_flagged() 
     assert wrong[0]["y"] == pytest.approx(12, abs=1)
 
 
+def test_a_vehicle_only_heard_keeps_its_name_round_a_corner() -> None:
+    """It turns off between two reports, where no sensor sees it: the track that went straight on lets go of its name."""
+    fusion = Fusion(FusionConfig())
+    fusion.add_source(9, SourceConfig(kind="cooperative"))
+    for k in range(28):
+        x, y, vx, vy = (6.0 * k, 0.0, 12.0, 0.0) if k < 20 else (120.0, -4.5 * (k - 19), 0.0, -9.0)
+        fusion.update(BEGIN + k * 5 * STEP, 9, seen((x, y), vehicle=7, vx=vx, vy=vy, var_x=0.64, var_y=0.64))
+    named = [row for row in fusion.tracks(BEGIN + 27 * 5 * STEP) if row["vehicle"] == 7]
+    assert [(round(float(row["x"])), round(float(row["y"]))) for row in named] == [(120, -36)]
+
+
 def test_a_report_of_nobody_there_makes_no_track_and_is_flagged() -> None:
     fusion = Fusion()
     fusion.add_source(9, SourceConfig(kind="cooperative"))

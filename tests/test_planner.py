@@ -3,76 +3,19 @@
 import dataclasses
 
 import msgspec
-import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stage import GREEN, RED, Stage, T
 
-from cloudctl import codes, maps, planner, world
+from cloudctl import codes, maps, planner
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
-from cloudctl.fusion import TRACK
 from cloudctl.planner.candidate import Candidate, late, required_deceleration
-from cloudctl.planner.discipline import STOPS, Discipline
+from cloudctl.planner.discipline import Discipline, brakes
 from cloudctl.planner.glosa import RAMP, V_MIN, advised_speed
-from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState, VehicleState
-
-T = 1_767_225_600 * SECOND
-RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
-
-
-class Stage:
-    """An intersection on which road users are put, and its snapshot."""
-
-    def __init__(self, code: CompiledCode) -> None:
-        self.code = code
-        self.rows: list[tuple] = []
-        self.reports: dict[int, world.Report] = {}
-        self.ingress = [k for k in range(code.n_lanes) if code.lane_role[k] == 0 and code.lane_use[k] == 0]
-        self.state, self.left = RED, 12.0
-
-    def put(self, lane: int, before: float, speed: float, kind: str | None = "car", connection: int | None = None, turned: bool = False) -> int:
-        """Put a vehicle `before` m before the stop line of a lane; connected unless `kind` is None. Returns its handle."""
-        code, handle = self.code, len(self.rows) + 1
-        a, b = code.path_start[lane], code.path_start[lane + 1]
-        arc, xy = code.path_s[a:b], code.path_xy[a:b]
-        stop = code.lane_stop_s[lane] if not np.isnan(code.lane_stop_s[lane]) else code.path_length[lane]
-        s = stop - before - 2.4
-        x, y = np.interp(s, arc, xy[:, 0]), np.interp(s, arc, xy[:, 1])
-        i = int(np.clip(np.searchsorted(arc, s) - 1, 0, len(arc) - 2))
-        ux, uy = (xy[i + 1] - xy[i]) / np.hypot(*(xy[i + 1] - xy[i]))
-        way = -1.0 if turned else 1.0
-        self.rows.append((x, y, way * ux * speed, way * uy * speed, handle if kind else 0))
-        if kind:
-            if connection is None:
-                connection = int(np.flatnonzero(code.conn_inner & (code.conn_from == lane))[0])
-            state = VehicleState(T, 0.0, 0.0, speed, 0.0, kind)
-            self.reports[handle] = world.Report(f"v{handle}", handle, state, T, connection, world.declare(code, connection))
-        return handle
-
-    def world(self) -> world.World:
-        tracks = np.zeros(len(self.rows), TRACK)
-        for k, (x, y, vx, vy, vehicle) in enumerate(self.rows):
-            tracks[k]["x"], tracks[k]["y"], tracks[k]["vx"], tracks[k]["vy"] = x, y, vx, vy
-            tracks[k]["vehicle"], tracks[k]["id"] = vehicle, k + 1
-        tracks["length"], tracks["width"], tracks["existence"], tracks["status"] = 4.8, 1.8, 1.0, 1
-        tracks["class"] = ObjectClass.CAR
-        n, end = len(self.code.group_ids), T + int(self.left * SECOND)
-        ends = np.full(n, end)
-        signals = world.Signals(
-            T, 1, self.code.code.revision, np.full(n, self.state, np.uint8), ends, ends, ends, np.ones(n),
-            ends if self.state == RED else np.full(n, end + 30 * SECOND), np.full(n, 20 * SECOND),
-        )  # fmt: skip
-        return world.build(T, self.code, tracks, signals, (), self.reports, T, T)
-
-    def said(self, kind: AdvisoryKind) -> dict[str, object]:
-        return {c.target: c for c in planner.plan(self.world()) if c.kind is kind}
-
-
-@pytest.fixture
-def stage(code: CompiledCode) -> Stage:
-    return Stage(code)
+from cloudctl.planner.policy import PRIVATE
+from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState
 
 
 def test_glosa_slows_down_for_a_red_and_says_why(stage: Stage) -> None:
@@ -102,8 +45,7 @@ def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stag
     stage.put(stage.ingress[1], 9.0, 13.0)
     said = stage.said(AdvisoryKind.RED_LIGHT)
     assert [said[f"vehicle:v{k}"].severity for k in (1, 2)] == [1, 0]
-    stage.rows.clear()
-    stage.reports.clear()
+    stage.clear()
     stage.put(stage.ingress[0], 60.0, 13.0)
     assert not stage.said(AdvisoryKind.RED_LIGHT)
 
@@ -176,8 +118,7 @@ def test_speed_up_is_said_only_where_it_makes_the_green(stage: Stage) -> None:
     lane, stage.state = stage.ingress[0], GREEN
     limit = float(stage.code.lane_speed[lane])
     for left, behaviour in ((30.0, "keep"), (100.0 / limit + 1.5, "speed_up")):
-        stage.rows.clear()
-        stage.reports.clear()
+        stage.clear()
         stage.left = left
         stage.put(lane, 100.0, limit - 3.0)
         assert stage.said(AdvisoryKind.GLOSA)["vehicle:v1"].behaviour == behaviour
@@ -196,7 +137,7 @@ def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
 def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
     distance: float, speed: float, time: float, limit: float
 ) -> None:
-    advised = advised_speed(distance, min(speed, limit), time, limit)
+    advised = advised_speed(distance, min(speed, limit), time, limit, PRIVATE.comfort)
     assert advised < 0 or V_MIN <= advised <= limit + 1e-9
     if 0 < advised < limit:
         assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
@@ -206,17 +147,22 @@ def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
 @given(data=st.data())
 def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.DataObject) -> None:
     stage = Stage(code)
-    stage.state = data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED)]))
+    stage.state = data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED), int(SignalState.DARK)]))
     stage.left = data.draw(st.floats(0.0, 40.0))
     for _ in range(data.draw(st.integers(1, 12))):
         stage.put(
             data.draw(st.sampled_from(stage.ingress)), data.draw(st.floats(1.0, 80.0)), data.draw(st.floats(0.0, 20.0)),
             data.draw(st.sampled_from(["car", "bus", "emergency", None])), turned=data.draw(st.booleans()),
         )  # fmt: skip
+    for _ in range(data.draw(st.integers(0, 6))):
+        path = data.draw(st.integers(0, code.n_lanes + code.n_conns - 1))
+        kind = data.draw(st.sampled_from([ObjectClass.CAR, ObjectClass.BUS, ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE]))
+        stage.on(path, data.draw(st.floats(0.0, 40.0)), data.draw(st.sampled_from([0.0, 2.0, 10.0])), **{"class": kind})
+    stage.stopped = tuple(data.draw(st.sets(st.integers(1, len(stage.rows)), max_size=2)))
     snapshot = stage.world()
     said = Discipline().choose(snapshot, planner.plan(snapshot))
     limit = {v.id: float(code.lane_speed.max()) for v in snapshot.vehicles}
-    braking = {a.target for a in said if a.kind in STOPS and a.severity < 2 and a.behaviour is not None}
+    braking = {a.target for a in said if brakes(a)}
     for advisory in said:
         assert advisory.t == snapshot.t < advisory.valid_until
         assert advisory.inputs.revision == code.code.revision

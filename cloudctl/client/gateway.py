@@ -19,6 +19,7 @@ from ..schema import (
     Health,
     Hello,
     Perception,
+    Priority,
     Reject,
     Sensor,
     Signal,
@@ -35,7 +36,8 @@ class Gateway:
     """One connection to a node.
 
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
-    `on_reject` and `on_broadcast` are called from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns).
+    `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
+    from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns).
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Gateway:
         sensors: Sequence[Sensor] = (),
         on_reject: Callable[[Reject], None] | None = None,
         on_broadcast: Callable[[Broadcast], None] | None = None,
+        on_priority: Callable[[Priority], None] | None = None,
         now: Callable[[], int] | None = None,
     ) -> None:
         self.name, self.rsus, self.sensors = name, tuple(rsus), tuple(sensors)
@@ -58,7 +61,7 @@ class Gateway:
         if node_key is not None and Path(node_key).suffix == ".pub":
             node_key = read_keys(Path(node_key)).public
         self._on_reject = on_reject or (lambda reject: print(f"{self.name}: refused {reject}", flush=True))
-        self._on_broadcast = on_broadcast
+        self._on_broadcast, self._on_priority = on_broadcast, on_priority
         self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
         self._synced = 0
@@ -95,8 +98,11 @@ class Gateway:
         )
         return self._send("perception", body)
 
-    def signal(self, rsu: str, intersection: str, revision: int, groups: Sequence[Group], t: int | None = None) -> bool:
-        """Send the signal states of an intersection; end times are ns of this gateway's clock."""
+    def signal(
+        self, rsu: str, intersection: str, revision: int, groups: Sequence[Group], t: int | None = None,
+        lanes: Sequence[str] | None = None,
+    ) -> bool:  # fmt: skip
+        """Send the signal states of an intersection; end times are ns of this gateway's clock. `lanes`: of its revocable lanes, those in use."""
         return self._send(
             "signal",
             Signal(
@@ -107,6 +113,7 @@ class Gateway:
                 self._next(rsu, "signal"),
                 self._now() if t is None else t,
                 tuple(groups),
+                None if lanes is None else tuple(lanes),
             ),
         )
 
@@ -184,6 +191,8 @@ class Gateway:
                 self._send("sync", msgspec.structs.replace(body, t4=self._now()))
         elif isinstance(body, Broadcast) and self._on_broadcast:
             self._on_broadcast(body)
+        elif isinstance(body, Priority) and self._on_priority:
+            self._on_priority(body)
 
     def _next(self, rsu: str, stream: str) -> int:
         seq = self._seq[rsu, stream] = self._seq.get((rsu, stream), -1) + 1

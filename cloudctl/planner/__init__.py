@@ -1,23 +1,53 @@
-"""plan(world) -> candidates: one module per advisory kind, and the discipline that decides what is sent."""
+"""plan(world) -> candidates: one module per advisory kind, and the discipline that decides what is sent.
+
+What several kinds read is computed once a snapshot: `prediction` (where everybody will be), `following` (who drives behind whom), `passing`
+(when each passes its line), and the rules in force. `policy` says what differs by kind of vehicle.
+"""
+
+import numpy as np
 
 from ..clock import MS
 from ..schema import AdvisoryKind
 from ..world import World
-from . import collision, emergency, glosa, hazard, pedestrian, queue, red_light, rules, wrong_way
+from . import (
+    ahead,
+    blind_spot,
+    collision,
+    emergency,
+    forward,
+    glosa,
+    hazard,
+    keep_clear,
+    passing_order,
+    pedestrian,
+    queue,
+    red_light,
+    rules,
+    stopped,
+    wrong_way,
+)
 from .candidate import Candidate
 from .discipline import Discipline
+from .following import follow
 from .passing import passing
+from .policy import policy_of
+from .prediction import predict
+from .priority import Desk
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
+SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
+ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Discipline", "gate", "plan"]
+__all__ = ["Candidate", "Desk", "Discipline", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
     """Return why signal-based and why perception-based advice is withheld; None where it is not."""
     signal = perception = None
-    if world.signals.t == 0:
+    if not world.code.code.signal_groups:
+        pass  # nobody signals here
+    elif world.signals.t == 0:
         signal = "no signal state was received yet"
     elif world.signal_age > SIGNAL_AGE:
         signal = f"signal states are {world.signal_age / 1e9:.1f} s old; at most {SIGNAL_AGE / 1e9:.1f} s is used"
@@ -39,27 +69,41 @@ def plan(world: World) -> list[Candidate]:
     """Return every proposal for the intersection at this moment; what the gate withholds is said as `degraded`."""
     signal, perception = gate(world)
     out: list[Candidate] = []
-    times, limits = passing(world), rules.in_force(world)
+    times, limits, expected = passing(world), rules.in_force(world), predict(world)
     if signal is None:
         out += glosa.plan(world, times, limits)
         if perception is None:
-            out += red_light.plan(world, times) + collision.plan(world)
+            out += red_light.plan(world, times) + collision.plan(world, expected)
+            out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
     if perception is None:
+        behind = follow(world, expected)
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
-    out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits)
-    target = f"intersection:{world.code.code.id}"
-    out += (
-        [
-            Candidate(
-                AdvisoryKind.DEGRADED,
-                target,
-                2,
-                1.0,
-                "{why}",
-                {"why": "; ".join(why for why in (signal, perception) if why)},
-            )
-        ]
-        if signal or perception
-        else []
-    )
-    return out
+        out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
+    out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
+    if signal or perception:
+        why = "; ".join(why for why in (signal, perception) if why)
+        out.append(_degraded(f"intersection:{world.code.code.id}", why))
+    return _fitting(world, out)
+
+
+def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
+    """Drop what a vehicle's policy does not want told, and what needs a lane where its position is too poor to tell which."""
+    tracks, deaf, poor, unheard = world.tracks, {}, {}, set()
+    deviation = np.sqrt(np.maximum(tracks["var_x"][world.rows], tracks["var_y"][world.rows])).tolist()
+    for vehicle, sigma in zip(world.vehicles, deviation, strict=True):
+        policy = policy_of(vehicle.state)
+        if policy.deaf:
+            deaf[f"vehicle:{vehicle.id}"] = policy.deaf
+        if sigma > policy.position:
+            why = f"your position is known to {sigma:.1f} m only; advice that needs your lane is withheld beyond {policy.position:.1f} m"
+            poor[f"vehicle:{vehicle.id}"] = why
+            if world.t - vehicle.t > SILENT:
+                unheard.add(f"vehicle:{vehicle.id}")  # gone, most likely
+    if not deaf and not poor:
+        return candidates
+    kept = [c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)]
+    return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
+
+
+def _degraded(target: str, why: str) -> Candidate:
+    return Candidate(AdvisoryKind.DEGRADED, target, 2, 1.0, "{why}", {"why": why})

@@ -20,6 +20,7 @@ class Candidate(NamedTuple):
     speed: float | None = None
     distance: float | None = None
     behaviour: str | None = None
+    status: str | None = None
 
 
 def severity_of(ttc: float) -> int:

@@ -1,10 +1,13 @@
-"""Intersection collision: two vehicles whose windows at a conflict point of the digital code overlap or nearly do.
+"""Intersection collision and left turn across path: two vehicles whose windows at a conflict point of the digital code are likely to meet.
 
-For tracks a, b on connections that the conflict matrix says cross or merge, t_in and t_out are the times the front reaches and the
-rear leaves the conflict point. TTC = max(t_in) where the windows overlap; PET = the gap between them otherwise. Warned at TTC < 3 s
-with PET < 2 s (SUMO's SSM thresholds). They are warned once the one that must yield comes too late to stop before the conflict point at ease, and does not brake.
+For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times the front reaches
+and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
+the gap between the windows. The chance that they meet is Phi((PET_MAX - PET) / sigma) times the chances of both movements. Warned at TTC
+< 3 s (SUMO's SSM threshold, PET < 2 s too) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict
+point at ease, and does not brake.
 """
 
+from math import erf, sqrt
 from typing import Any
 
 import numpy as np
@@ -14,85 +17,114 @@ from numpy.typing import NDArray
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
 from .candidate import YIELDING, Candidate, late, severity_of
+from .prediction import SIGMA_A, SLOWEST, Prediction, arrival, spread
 
 TTC = 3.0  # s
 PET = 2.0  # s
+LIKELY = 0.5  # a chance of meeting below which nobody is warned
 CLEAR = 2.0  # m before the conflict point at which who gives way stops
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
-SLOWEST = 1.0  # m/s
 DIVERGE = 2
 PAIR = np.dtype(
-    [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
+    [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
 )  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
 STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
 
 
 @njit(cache=True)
 def _enter(
-    tracks: Any, path: Any, connection: Any, s: Any, to_stop: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any,
-    at: Any, head: Any, after: Any,
+    path: Any, s: Any, to_stop: Any, length: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any, head: Any,
+    after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the tracks that are on it or may drive onto it; `at` is where each stands along it (m, middle)."""
-    n = 0
-    for i in range(len(tracks)):
-        k = connection[i]
+    """List, by connection, the tracks that are on it or may drive onto it (row * WAYS + way); `at` is where each stands along it (m, middle)."""
+    n, ways = 0, movement.shape[1]
+    for i in range(len(path)):
         inside = path[i] >= n_lanes
-        if k < 0 or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
+        if not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
             continue
-        if not inside and conn_group[k] >= 0 and stops[state[conn_group[k]]]:
-            continue
-        at[i] = s[i] if inside else -to_stop[i] - 0.5 * tracks[i]["length"]
-        after[i], head[k] = head[k], i
-        n += 1
+        at[i] = s[i] if inside else -to_stop[i] - 0.5 * length[i]
+        for m in range(ways):
+            k = movement[i, m]
+            if k < 0 or (not inside and conn_group[k] >= 0 and stops[state[conn_group[k]]]):
+                continue
+            after[i * ways + m], head[k] = head[k], i * ways + m
+            n += 1
     return n
 
 
 @njit(cache=True)
+def _window(distance: float, length: float, speed: float, accel: float, out: Any) -> None:
+    """Fill in s until the front is `distance` m on, and until the rear is."""
+    out[0] = arrival(distance, speed, accel)
+    out[1] = arrival(distance + length, speed, accel)
+
+
+@njit(cache=True)
+def _deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
+    """Return the standard deviation (s) of an arrival predicted in `t` s."""
+    position, velocity = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
+    sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
+    return sqrt(spread(position, velocity, sigma, max(t, 0.0))) / max(speed, SLOWEST)
+
+
+@njit(cache=True)
 def _pairs(
-    tracks: Any, along: Any, at: Any, head: Any, after: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any,
-    conf_type: Any, conf_yield: Any, out: Any,
+    tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, conf_start: Any, conf_other: Any, conf_s: Any,
+    conf_s_other: Any, conf_type: Any, conf_yield: Any, sigma_a: Any, out: Any,
 ) -> int:  # fmt: skip
-    n = 0
+    n, ways = 0, chance.shape[1]
+    own, other = np.empty(2), np.empty(2)
     for i in range(len(head)):
         for k in range(conf_start[i], conf_start[i + 1]):
             if conf_type[k] == DIVERGE or conf_other[k] < i or head[conf_other[k]] < 0:
                 continue
-            a = head[i]
-            while a >= 0:
-                half, speed = 0.5 * tracks[a]["length"], max(along[a], SLOWEST)
-                a_in, a_out = (conf_s[k] - at[a] - half) / speed, (conf_s[k] - at[a] + half) / speed
-                b = head[conf_other[k]]
-                while b >= 0 and a_out > 0.0:
-                    half, speed = 0.5 * tracks[b]["length"], max(along[b], SLOWEST)
-                    b_in, b_out = (conf_s_other[k] - at[b] - half) / speed, (conf_s_other[k] - at[b] + half) / speed
-                    gap, ttc = max(a_in, b_in) - min(a_out, b_out), max(a_in, b_in)
-                    if b_out > 0.0 and ttc < TTC and gap < PET and n < len(out):
-                        out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(gap, 0.0)
-                        out[n]["a_far"] = conf_s[k] - at[a] - 0.5 * tracks[a]["length"]
-                        out[n]["b_far"] = conf_s_other[k] - at[b] - half
-                        out[n]["a_yields"] = conf_yield[k]
-                        n += 1
-                    b = after[b]
-                a = after[a]
+            first = head[i]
+            while first >= 0:
+                a = first // ways
+                length = tracks[a]["length"]
+                a_far = conf_s[k] - at[a] - 0.5 * length
+                _window(a_far, length, max(along[a], 0.0), accel[a], own)
+                second = head[conf_other[k]]
+                while second >= 0 and own[1] > 0.0:
+                    b = second // ways
+                    length = tracks[b]["length"]
+                    b_far = conf_s_other[k] - at[b] - 0.5 * length
+                    _window(b_far, length, max(along[b], 0.0), accel[b], other)
+                    ttc = max(own[0], other[0])
+                    if b != a and other[1] > 0.0 and ttc < TTC:
+                        pet = ttc - min(own[1], other[1])
+                        sigma = sqrt(
+                            _deviation(tracks[a], along[a], own[0], sigma_a) ** 2
+                            + _deviation(tracks[b], along[b], other[0], sigma_a) ** 2
+                        )
+                        meets = 0.5 + 0.5 * erf((PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
+                        meets *= chance[a, first - a * ways] * chance[b, second - b * ways]
+                        if meets >= LIKELY and n < len(out):
+                            out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
+                            out[n]["a_far"], out[n]["b_far"], out[n]["chance"] = a_far, b_far, meets
+                            out[n]["a_yields"] = conf_yield[k]
+                            n += 1
+                    second = after[second]
+                first = after[first]
     return n
 
 
-def plan(world: World) -> list[Candidate]:
+def plan(world: World, ahead: Prediction) -> list[Candidate]:
     """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant pairs."""
-    code, n = world.code, len(world.tracks)
+    code, n, ways = world.code, len(world.tracks), ahead.movement.shape[1]
     if not code.n_conns or not len(world.vehicles):
         return []
-    at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n, -1, np.int64)
+    at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _enter(
-        world.tracks, world.path, world.connection, world.s, world.to_stop, code.n_lanes, code.conn_group, world.signals.state, STOPS,
-        at, head, after,
+        world.path, world.s, world.to_stop, world.tracks["length"], ahead.movement, code.n_lanes, code.conn_group, world.signals.state,
+        STOPS, at, head, after,
     )  # fmt: skip
     if entering < 2:
         return []
     pairs = np.zeros(8 * entering, PAIR)
     found = _pairs(
-        world.tracks, world.speed, at, head, after, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
-        code.conf_yield, pairs,
+        world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.conf_start, code.conf_other, code.conf_s,
+        code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, pairs,
     )  # fmt: skip
     return _warnings(world, pairs[:found])
 
@@ -116,7 +148,7 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
                     AdvisoryKind.COLLISION,
                     target,
                     severity_of(float(pair["ttc"])) if own == yields else max(severity_of(float(pair["ttc"])), 1),
-                    float(min(world.tracks["existence"][a], world.tracks["existence"][b])),
+                    float(min(world.tracks["existence"][a], world.tracks["existence"][b]) * pair["chance"]),
                     "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
                     {
                         "role": "give way to" if own == yields else "be ready to brake for",

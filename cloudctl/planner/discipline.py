@@ -18,6 +18,12 @@ VALID = {
     AdvisoryKind.RULE: 5000 * MS,
     AdvisoryKind.EMERGENCY: 2000 * MS,
     AdvisoryKind.DEGRADED: 2000 * MS,
+    AdvisoryKind.STOPPED_VEHICLE: 5000 * MS,
+    AdvisoryKind.KEEP_CLEAR: 2000 * MS,
+    AdvisoryKind.PASSING_ORDER: 2000 * MS,
+    AdvisoryKind.PRIORITY: 5000 * MS,
+    AdvisoryKind.TOLL: 10_000 * MS,
+    AdvisoryKind.DYNAMIC_LANE: 10_000 * MS,
 }
 SAFETY = 1000 * MS  # validity of every other kind
 PERSIST = {  # a proposal must stand so long before it is sent: tracks show a brake that late
@@ -27,10 +33,14 @@ PERSIST = {  # a proposal must stand so long before it is sent: tracks show a br
     AdvisoryKind.PEDESTRIAN: 300 * MS,
     AdvisoryKind.QUEUE: 300 * MS,
     AdvisoryKind.WRONG_WAY: 500 * MS,
+    AdvisoryKind.FORWARD_COLLISION: 300 * MS,
+    AdvisoryKind.BLIND_SPOT: 300 * MS,
+    AdvisoryKind.KEEP_CLEAR: 1000 * MS,
+    AdvisoryKind.PASSING_ORDER: 500 * MS,
 }
 URGENT = 200 * MS  # the same of the most severe
 GAP = 300 * MS  # a proposal that was away no longer than that still stands
-STEADY = {AdvisoryKind.GLOSA: 400 * MS}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
+STEADY = {AdvisoryKind.GLOSA: 400 * MS, AdvisoryKind.PASSING_ORDER: 1000 * MS}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 STOPS = (
@@ -40,6 +50,10 @@ STOPS = (
     AdvisoryKind.QUEUE,
     AdvisoryKind.EMERGENCY,
     AdvisoryKind.WRONG_WAY,
+    AdvisoryKind.FORWARD_COLLISION,
+    AdvisoryKind.BLIND_SPOT,
+    AdvisoryKind.KEEP_CLEAR,
+    AdvisoryKind.PASSING_ORDER,
 )
 
 
@@ -121,6 +135,7 @@ class Discipline:
             None if c.speed is None else round(c.speed, 2),
             None if c.distance is None else round(c.distance, 1),
             c.behaviour,
+            c.status,
         )
 
 
@@ -131,14 +146,19 @@ def _persistence(c: Candidate) -> int:
 
 def _differs(old: Candidate, new: Candidate) -> bool:
     """Return whether a proposal asks for something else than what was sent."""
-    if (new.behaviour, new.severity) != (old.behaviour, old.severity):
+    if (new.behaviour, new.severity, new.status) != (old.behaviour, old.severity, old.status):
         return True
     return new.speed is not None and old.speed is not None and abs(new.speed - old.speed) >= SPEED_STEP
 
 
+def brakes(c: Candidate | Advisory) -> bool:
+    """Return whether something says stop, or to brake for what is not merely told."""
+    return c.kind in STOPS and c.behaviour is not None and (c.severity < 2 or c.behaviour in ("stop", "give_way"))
+
+
 def _consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
-    braking = {c.target for c in candidates if c.kind in STOPS and c.severity < 2 and c.behaviour is not None}
+    braking = {c.target for c in candidates if brakes(c)}
     return [
         c
         for c in candidates

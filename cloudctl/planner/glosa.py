@@ -13,12 +13,12 @@ from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
 from .passing import FAR, Passing, earliest
+from .policy import policy_of
 from .rules import InForce
 
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.8  # m/s; slower than this is advised as a stop
-COMFORT = 2.5  # m/s^2 of braking
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
 RAMP = 5.0  # m/s gained at most on the way to it
 EARLY = 1.5  # s; who comes no earlier than that need not slow down
@@ -29,11 +29,11 @@ MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyon
 
 
 @njit(cache=True)
-def approach(low: float, distance: float, speed: float, time: float, limit: float) -> float:
-    """Return m covered in `time` s by braking to `low` m/s, cruising, and at the end gaining at most RAMP m/s; more than
+def approach(low: float, distance: float, speed: float, time: float, limit: float, comfort: float) -> float:
+    """Return m covered in `time` s by braking with `comfort` m/s^2 to `low` m/s, cruising, and at the end gaining at most RAMP m/s; more than
     `distance` where even the changes of speed take longer than there is."""
     top = max(min(limit, low + RAMP), low)
-    change = abs(speed - low) / COMFORT
+    change = abs(speed - low) / comfort
     gain = (top - low) / GAIN
     cruise = time - change - gain
     if cruise < 0.0:
@@ -42,20 +42,20 @@ def approach(low: float, distance: float, speed: float, time: float, limit: floa
 
 
 @njit(cache=True)
-def advised_speed(distance: float, speed: float, time: float, limit: float) -> float:
+def advised_speed(distance: float, speed: float, time: float, limit: float, comfort: float) -> float:
     """Return the speed (m/s) to slow down to so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
     `limit` where nothing need be done, negative where even V_MIN is too fast."""
     if earliest(distance, speed, limit) >= time - EARLY:
         return limit
-    if approach(V_MIN, distance, speed, time, limit) > distance:
-        flat = speed - COMFORT * time
-        inside = flat * flat - speed * speed + 2.0 * COMFORT * distance
+    if approach(V_MIN, distance, speed, time, limit, comfort) > distance:
+        flat = speed - comfort * time
+        inside = flat * flat - speed * speed + 2.0 * comfort * distance
         constant = flat + sqrt(inside) if inside >= 0.0 else -1.0
         return constant if constant >= V_MIN else -1.0
     low, high = V_MIN, limit
     for _ in range(20):
         middle = 0.5 * (low + high)
-        if approach(middle, distance, speed, time, limit) > distance:
+        if approach(middle, distance, speed, time, limit, comfort) > distance:
             high = middle
         else:
             low = middle
@@ -79,7 +79,8 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
             if world.path[row] < code.n_lanes
             else float(code.conn_speed[connection])
         )
-        limit = min(limit, float(rules.limit[k]))
+        policy = policy_of(vehicle.state)
+        limit = min(limit, float(rules.limit[k]), policy.top)
         time, speed = float(passing.time[row]), max(float(world.speed[row]), 0.0)
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),
@@ -110,7 +111,7 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         if time >= FAR:
             continue
         facts["opens"] = float(windows.start[group])
-        advised = advised_speed(distance, min(max(speed, V_MIN), limit), time, limit)
+        advised = advised_speed(distance, min(max(speed, V_MIN), limit), time, limit, policy.comfort)
         words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
         if advised >= limit - 0.3:
             behaviour, advised = "keep", limit

@@ -14,13 +14,13 @@ from ..schema import AdvisoryKind, SignalState
 from ..world import World
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import FAR, Passing
+from .policy import PRIVATE, policy_of
 
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
-HUMAN, AUTOMATED = 1.0, 0.5  # s of reaction
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 MOVING = 1.0  # m/s; who stands sees what crosses
 APART = 3.0  # s between the two at the point where their paths cross, below which the other one is concerned
@@ -67,8 +67,8 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         group = int(code.conn_group[connection])
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None
-        reaction = AUTOMATED if vehicle is not None and vehicle.state.automated else HUMAN
-        needed = required_deceleration(speed, distance, reaction)
+        policy = PRIVATE if vehicle is None else policy_of(vehicle.state)
+        needed = required_deceleration(speed, distance, policy.reaction)
         at_once = speed * speed / (2.0 * (distance + PAST_LINE))
         arrival = distance / speed
         facts: dict[str, object] = {

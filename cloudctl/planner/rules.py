@@ -40,7 +40,7 @@ def in_force(world: World) -> InForce:
         fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
         states = [world.vehicles[k].state for k in on.tolist()]
         which = np.array([fleet.setdefault((state.kind, state.automated), len(fleet)) for state in states])
-        answer = _table(code).effective(
+        answer = rule_table(code).effective(
             path[on], which, np.full(len(on), world.t), world.s[world.rows[on]], fleet=[Vehicle(*kind) for kind in fleet]
         )
         out.limit[on], out.cap[on], out.refused_by[on] = answer.speed_max, answer.cap, answer.refused_by
@@ -73,7 +73,8 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
     return out
 
 
-def _table(code: CompiledCode) -> RuleTable:
+def rule_table(code: CompiledCode) -> RuleTable:
+    """Return the compiled rules of a code, made once."""
     table = _TABLES.get(code.hash)
     if table is None:
         table = _TABLES[code.hash] = RuleTable(code.code)

@@ -1,0 +1,188 @@
+"""What begins further on along a vehicle's way: toll zones, closures and works (from the rules in force), and lanes that are open for a time only.
+
+A way is the lane a vehicle is on, its movement, and the lane it leads to. A rule is asked for at the place where it begins, for the
+vehicle's class and this moment. Closures and works come with advice to change lanes where a lane beside leads the same way
+(`lanes.change`). Dynamic lanes: tidal lanes by their rule's calendar, revocable lanes by what the signals say is in use (J2735 enabledLanes).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codes import CompiledCode
+from ..codes.rules import Vehicle
+from ..schema import AdvisoryKind
+from ..world import World
+from . import lanes
+from .candidate import Candidate
+from .rules import rule_table
+
+RANGE = 300.0  # m
+KINDS = ("toll", "closure", "construction")
+INSIDE = 0.5  # m beyond the beginning of a place at which its rule is asked for
+
+
+class Begins(NamedTuple):
+    """Where one rule begins on one path."""
+
+    path: int
+    s: float
+    rule: int
+
+
+class _Places(NamedTuple):
+    """What one code has of this, by path or road; made once."""
+
+    begins: dict[int, tuple[Begins, ...]]
+    dynamic: dict[int, tuple[tuple[int, int], ...]]  # of a road (ingress link): (lane, its tidal rule; -1: revocable)
+
+
+_KNOWN: dict[str, _Places] = {}
+
+
+def places(code: CompiledCode) -> _Places:
+    """Return where the rules of a code begin, and its dynamic lanes."""
+    found = _KNOWN.get(code.hash)
+    if found is None:
+        found = _KNOWN[code.hash] = _make(code)
+    return found
+
+
+def _make(code: CompiledCode) -> _Places:
+    begins: dict[int, tuple[Begins, ...]] = {}
+    dynamic: dict[int, tuple[tuple[int, int], ...]] = {}
+    if code.code.rules:
+        table = rule_table(code)
+        for name, path in table.paths.items():
+            here = tuple(Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in KINDS)
+            if here:
+                begins[path] = here
+            for place in table.at[name]:
+                if path < code.n_lanes and code.code.rules[place.rule].kind == "tidal_lane":
+                    road = int(code.lane_ingress[path])
+                    dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
+    for lane, told in enumerate(code.code.lanes):
+        if told.revocable and code.lane_ingress[lane] >= 0:
+            road = int(code.lane_ingress[lane])
+            dynamic[road] = (*dynamic.get(road, ()), (lane, -1))
+    return _Places(begins, dynamic)
+
+
+def plan(world: World) -> list[Candidate]:
+    """Return what begins within RANGE of each connected vehicle and concerns it."""
+    found = places(world.code)
+    out: list[Candidate] = []
+    if found.begins:
+        out += _rules(world, found)
+    if found.dynamic:
+        out += _dynamic(world, found)
+    return out
+
+
+def _rules(world: World, found: _Places) -> list[Candidate]:
+    asked = [
+        (k, row, begins, far)
+        for k, row in enumerate(world.rows.tolist())
+        for path in _way(world, row)
+        for begins in found.begins.get(path, ())
+        if 0.0 < (far := distance(world, row, path, begins.s)) < RANGE
+    ]
+    if not asked:
+        return []
+    fleet = [Vehicle(v.state.kind, v.state.automated) for v in world.vehicles]
+    answer = rule_table(world.code).effective(
+        np.array([b.path for _, _, b, _ in asked]), np.array([k for k, _, _, _ in asked]), np.full(len(asked), world.t),
+        np.array([b.s + INSIDE for _, _, b, _ in asked]), fleet=fleet,
+    )  # fmt: skip
+    out = []
+    for (k, row, begins, far), decided in zip(asked, answer.decided, strict=True):
+        if (decided == begins.rule).any():
+            out.append(_rule(world, k, row, begins, far))
+    return out
+
+
+def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:
+    rule, kind = world.code.code.rules[begins.rule], world.vehicles[k].state.kind
+    name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
+    facts: dict[str, object] = {"far": far, "rule": rule.id, "where": name, "class": kind, "value": rule.value or 0.0, "text": rule.text}
+    target, track = f"vehicle:{world.vehicles[k].id}", (int(world.tracks["id"][row]),)
+    if rule.kind == "toll":
+        words = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
+        return Candidate(AdvisoryKind.TOLL, target, 2, 1.0, words, facts, track, None, far, None)
+    behaviour = lanes.change(world, row, _open_to(world, k)) if begins.path == world.path[row] else None
+    facts["kind"] = "closure" if rule.kind == "closure" else "works"
+    words = "{kind} {far:.0f} m ahead on {where} by rule {rule}. {text}"
+    if rule.kind == "construction" and rule.value is not None:
+        words = "{kind} {far:.0f} m ahead on {where} by rule {rule}: {value:.1f} m/s there. {text}"
+    speed = rule.value if rule.kind == "construction" else None
+    return Candidate(AdvisoryKind.HAZARD, target, 2, 1.0, words, facts, track, speed, far, behaviour or "slow_down")
+
+
+def _dynamic(world: World, found: _Places) -> list[Candidate]:
+    out = []
+    for k, row in enumerate(world.rows.tolist()):
+        path = int(world.path[row])
+        road = int(world.code.lane_ingress[path]) if 0 <= path < world.code.n_lanes else -1
+        if not 0.0 < world.to_stop[row] < RANGE:
+            continue
+        said = [_lane(world, k, lane, rule) for lane, rule in found.dynamic.get(road, ())]
+        if not any(said):
+            continue
+        target, facts = f"vehicle:{world.vehicles[k].id}", dict[str, object](lanes="; ".join(filter(None, said)))
+        track, far = (int(world.tracks["id"][row]),), float(world.to_stop[row])
+        out.append(Candidate(AdvisoryKind.DYNAMIC_LANE, target, 2, 1.0, "{lanes}", facts, track, None, far))
+    return out
+
+
+def _lane(world: World, k: int, lane: int, rule: int) -> str:
+    """Return whether a dynamic lane is open to a vehicle now, in words; nothing where nobody said."""
+    name, state = world.code.lane_ids[lane], world.vehicles[k].state
+    if rule < 0:
+        if world.signals.lanes is None:
+            return ""
+        return f"lane {name} is {'in use' if name in world.signals.lanes else 'not in use'} now"
+    answer = rule_table(world.code).effective(
+        np.array([lane]), np.array([0]), np.array([world.t]), fleet=[Vehicle(state.kind, state.automated)]
+    )
+    why = f" by rule {world.code.code.rules[rule].id}"
+    return f"lane {name} is {'open to you' if answer.allowed[0] else 'closed to you'} now{why}"
+
+
+def _open_to(world: World, k: int) -> np.ndarray:
+    """Return which lanes the rules leave open to a vehicle now: bool[n_lanes]."""
+    state, n = world.vehicles[k].state, world.code.n_lanes
+    return (
+        rule_table(world.code)
+        .effective(np.arange(n), np.zeros(n, np.int64), np.full(n, world.t), fleet=[Vehicle(state.kind, state.automated)])
+        .allowed
+    )
+
+
+def _way(world: World, row: int) -> list[int]:
+    """Return the paths still before a track: its own, the lane its movement leaves, the movement, the lane that leads to."""
+    code, path, connection = world.code, int(world.path[row]), int(world.connection[row])
+    way = [path] if path >= 0 else []
+    if connection >= 0:
+        inside = path >= code.n_lanes
+        way += [code.n_lanes + connection, int(code.conn_to[connection])] if not inside else [int(code.conn_to[connection])]
+        if not inside and int(code.conn_from[connection]) != path:
+            way.append(int(code.conn_from[connection]))
+    return list(dict.fromkeys(way))
+
+
+def distance(world: World, row: int, path: int, s: float) -> float:
+    """Return m from a track's front to a place `s` m along a path of its way; negative behind it, nan where it does not lead there."""
+    code, own, connection = world.code, int(world.path[row]), int(world.connection[row])
+    if path == own:
+        return s - float(world.s[row]) - 0.5 * float(world.tracks["length"][row])
+    if connection < 0:
+        return float("nan")
+    line = float(world.to_stop[row])
+    if path == int(code.conn_from[connection]):
+        stop = float(code.lane_stop_s[path])
+        return line + s - (stop if stop == stop else float(code.path_length[path]))
+    if path == code.n_lanes + connection:
+        return line + s
+    if path == int(code.conn_to[connection]):
+        return line + float(code.path_length[code.n_lanes + connection]) + s
+    return float("nan")

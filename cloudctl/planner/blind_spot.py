@@ -1,0 +1,153 @@
+"""Blind spot from occlusion: somebody whose way a connected vehicle's crosses soon, and whom it cannot see because another vehicle stands
+between (ETSI TS 103 324 collective perception's reason to be; YD/T 3709 case "blind spot"). Who waits before a red is nobody's surprise.
+
+Two meet where their predicted positions at one moment come within CLOSE; the chance is Phi((CLOSE - d) / sigma) with the variances of both
+predictions. Hidden is who lies behind the outline of a car or anything larger, seen from the vehicle's front.
+"""
+
+from math import cos, erf, sin, sqrt
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..schema import AdvisoryKind, ObjectClass
+from ..world import World
+from .candidate import Candidate, severity_of
+from .passing import IS_GREEN, IS_YELLOW
+from .prediction import STEP, STEPS, Prediction
+
+CLOSE = 1.0  # m between the outlines of the two
+LIKELY = 0.5  # a chance of meeting below which nobody is told
+RANGE = 50.0  # m
+SLOWEST = 2.5  # m/s of the vehicle told
+MOVES = 0.5  # m/s of who is hidden; whoever stands is no surprise
+ACROSS = 0.8  # cosine between the two ways beyond which they go along each other
+LOW = 1.3  # m; a lower vehicle hides nobody
+SEEN = 1  # status of a track that was seen within 0.3 s
+SURE = 0.8  # existence of who is hidden, and of what hides him
+MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS))
+STATIC = int(ObjectClass.STATIC)
+
+
+@njit(cache=True)
+def hides(x: float, y: float, to_x: float, to_y: float, track: Any) -> bool:
+    """Return whether the outline of a track lies on the line between two points (m)."""
+    if track["vx"] ** 2 + track["vy"] ** 2 > 1.0:
+        angle = np.arctan2(track["vy"], track["vx"])
+    else:
+        angle = track["heading"] if track["heading"] == track["heading"] else 0.0
+    c, s = cos(angle), sin(angle)
+    x0, y0 = c * (x - track["x"]) + s * (y - track["y"]), c * (y - track["y"]) - s * (x - track["x"])
+    x1, y1 = c * (to_x - track["x"]) + s * (to_y - track["y"]), c * (to_y - track["y"]) - s * (to_x - track["x"])
+    low, high = 0.0, 1.0
+    for a, b, half in ((x0, x1, 0.5 * track["length"]), (y0, y1, 0.5 * track["width"])):
+        d = b - a
+        if abs(d) < 1e-9:
+            if abs(a) > half:
+                return False
+            continue
+        first, last = (-half - a) / d, (half - a) / d
+        low, high = max(low, min(first, last)), min(high, max(first, last))
+    return bool(low < high)
+
+
+@njit(cache=True)
+def _hidden(
+    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, held: Any, to_stop: Any, order: Any, motor: Any, static: int, seen: int,
+    other: Any, when: Any, chance: Any,
+) -> None:  # fmt: skip
+    """Fill in, for each of `rows`, who is hidden and will be met (-1 nobody), in how many s, and how likely."""
+    sorted_x = tracks["x"][order]
+    for k in range(len(rows)):
+        i = rows[k]
+        track = tracks[i]
+        speed = sqrt(track["vx"] ** 2 + track["vy"] ** 2)
+        if speed < SLOWEST or path[i] < 0:
+            continue
+        front_x = track["x"] + 0.5 * track["length"] * track["vx"] / speed
+        front_y = track["y"] + 0.5 * track["length"] * track["vy"] / speed
+        best = STEP * STEPS + 1.0
+        begin = np.searchsorted(sorted_x, track["x"] - RANGE)
+        for at in range(begin, len(order)):
+            j = order[at]
+            target = tracks[j]
+            if target["x"] > track["x"] + RANGE:
+                break
+            if j == i or abs(target["y"] - track["y"]) > RANGE or target["existence"] < SURE or target["class"] == static:
+                continue
+            if held[j] or target["status"] != seen:
+                continue
+            walk = sqrt(target["vx"] ** 2 + target["vy"] ** 2)
+            if walk < MOVES or (path[j] >= 0 and path[j] == path[i]):
+                continue
+            if abs(target["vx"] * track["vx"] + target["vy"] * track["vy"]) > ACROSS * walk * speed:
+                continue
+            if (target["x"] - track["x"]) * track["vx"] + (target["y"] - track["y"]) * track["vy"] <= 0.0:
+                continue  # behind
+            reach = CLOSE + 0.5 * max(track["width"], 1.0) + 0.5 * max(target["width"], 0.5)
+            for step in range(STEPS):
+                t = (step + 1) * STEP
+                if t >= best or (held[i] and speed * t > to_stop[i]):
+                    break
+                dx, dy = xy[i, step, 0] - xy[j, step, 0], xy[i, step, 1] - xy[j, step, 1]
+                sigma = sqrt(var[i, step, 0] + var[j, step, 0])
+                likely = 0.5 + 0.5 * erf((reach - sqrt(dx * dx + dy * dy)) / (sqrt(2.0) * max(sigma, 0.1)))
+                if likely < LIKELY:
+                    continue
+                if _behind_something(i, j, front_x, front_y, tracks, order, begin, motor):
+                    best, other[k], when[k], chance[k] = t, j, t, likely * target["existence"]
+                break
+
+
+@njit(cache=True)
+def _behind_something(i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int, motor: Any) -> bool:
+    for at in range(begin, len(order)):
+        k = order[at]
+        if tracks[k]["x"] > x + 2.0 * RANGE:
+            return False
+        if k in (i, j) or not motor[tracks[k]["class"]] or tracks[k]["existence"] < SURE or tracks[k]["height"] < LOW:
+            continue
+        if hides(x, y, tracks[j]["x"], tracks[j]["y"], tracks[k]):
+            return True
+    return False
+
+
+def _held(world: World, prediction: Prediction) -> NDArray[np.bool_]:
+    """Return who is before a stop line whose signal does not let them go."""
+    movement = prediction.movement[:, 0]
+    if not len(world.signals.state):
+        return np.zeros(len(movement), np.bool_)
+    group = np.where(movement >= 0, world.code.conn_group[movement], -1)
+    shown = IS_GREEN[world.signals.state[group]] | IS_YELLOW[world.signals.state[group]]
+    return (world.to_stop > 0.0) & (group >= 0) & ~shown
+
+
+def plan(world: World, prediction: Prediction) -> list[Candidate]:
+    """Return a warning to each connected vehicle that will meet somebody it cannot see."""
+    n = len(world.rows)
+    if not n or len(world.tracks) < 3:
+        return []
+    other, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
+    order = np.argsort(world.tracks["x"], kind="stable")
+    _hidden(world.rows, world.tracks, prediction.xy, prediction.var, world.path, _held(world, prediction), world.to_stop, order, MOTOR, STATIC, SEEN, other, when, chance)
+    out = []
+    for k in np.flatnonzero(other >= 0).tolist():
+        row, hidden = int(world.rows[k]), int(other[k])
+        far = float(np.hypot(world.tracks["x"][hidden] - world.tracks["x"][row], world.tracks["y"][hidden] - world.tracks["y"][row]))
+        out.append(
+            Candidate(
+                AdvisoryKind.BLIND_SPOT,
+                f"vehicle:{world.vehicles[k].id}",
+                max(severity_of(float(when[k])), 1),
+                float(chance[k]),
+                "a {who} you cannot see, {far:.0f} m away behind another vehicle, crosses your path in {when:.1f} s",
+                {"who": ObjectClass(int(world.tracks["class"][hidden])).name.lower(), "far": far, "when": float(when[k])},
+                (int(world.tracks["id"][row]), int(world.tracks["id"][hidden])),
+                None,
+                far,
+                "slow_down",
+            )
+        )
+    return out

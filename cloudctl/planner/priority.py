@@ -1,0 +1,234 @@
+"""Signal priority: requests of buses, emergency, sanitation and logistics vehicles, and what is asked of the signal controller for them.
+
+The states are J2735's (PrioritizationResponseStatus): processing, granted, rejected, maxPresence, reserviceLocked; a request ends as served,
+cancelled, or rejected. One request of an intersection is granted at a time, the highest class first, then the first to arrive. Asked for is
+the least that helps: nothing where its green comes by itself, else a longer green, else an earlier one. An earlier green never begins before
+everything that crosses has shown green for MIN_GREEN (pedestrians MIN_WALK), yellow for CLEARANCE, and the pedestrians last let go have had the length of
+their crosswalk at WALK. The controller decides: what is asked bounds nothing it does of its own.
+Sources: SAE J2735 SSM; NTCIP 1211 (priority control); walking speed of GB 14886 signals, 1.0 m/s.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ..clock import SECOND
+from ..codes import CompiledCode
+from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
+from ..world import World
+from .candidate import Candidate
+from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, LOST, Passing, earliest
+
+LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
+EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most
+MARGIN = 2.0  # s of green kept after the predicted arrival
+HORIZON = 40.0  # s before arrival from which anything is asked for
+PRESENCE = 30 * SECOND  # after the time it said; who has not come by then has lost his place
+RESERVICE = 60 * SECOND  # between two services of an intersection, for all but emergency vehicles
+MIN_GREEN, MIN_WALK, CLEARANCE, WALK = 6.0, 7.0, 4.0, 1.0  # s, s, s, m/s
+AGAIN = SECOND  # between two messages to the controller that say the same
+PEDESTRIAN = 1  # index into codes.GROUP_KINDS
+KEPT = 5 * SECOND  # a request that ended is told for so long
+MOST = 64  # requests an intersection holds at a time
+
+
+@dataclass
+class Request:
+    """One request, and how far it has come."""
+
+    vehicle: str
+    id: str
+    connection: int
+    eta: int
+    begun: int
+    status: str = "processing"
+    why: str = "it was received"
+    ended: int | None = None
+    asked: Priority | None = None  # what the controller was last told
+
+    def turn(self, status: str, why: str) -> None:
+        self.status, self.why = status, why
+
+    def end(self, t: int, status: str, why: str) -> None:
+        self.turn(status, why)
+        self.ended = t
+
+
+@dataclass(frozen=True)
+class Need:
+    """What helps one vehicle: nothing, extend or early; when its green must last until, or cannot begin before (s from now)."""
+
+    action: Literal["none", "extend", "early", "impossible"]
+    at: float
+    why: str
+
+
+@dataclass
+class Desk:
+    """The requests of one intersection. `take` what vehicles send, `work` every snapshot."""
+
+    requests: dict[tuple[str, str], Request] = field(default_factory=dict)
+    served: int | None = None  # when the last one was
+
+    def __post_init__(self) -> None:
+        self._since: dict[int, tuple[bool, int]] = {}  # by group: whether it shows green, and since when
+
+    def take(self, t: int, vehicle: str, body: VehicleRequest, code: CompiledCode) -> None:
+        """Take a request or a cancellation."""
+        key = (vehicle, body.id)
+        known = self.requests.get(key)
+        if body.action == "cancel":
+            if known is not None and known.ended is None:
+                known.end(t, "cancelled", "you took it back")
+            return
+        if known is not None:
+            known.eta = body.eta
+            return
+        if len(self.requests) >= MOST:
+            del self.requests[next(iter(self.requests))]
+        connection = code.conn_alias.get(body.movement, -1)
+        request = self.requests[key] = Request(vehicle, body.id, connection, body.eta, t)
+        if connection < 0 or not code.conn_inner[connection]:
+            request.end(t, "rejected", f"movement {body.movement!r} is none of this intersection: see its digital code")
+        elif code.conn_group[connection] < 0:
+            request.end(t, "rejected", f"movement {body.movement} has no signal")
+
+    def work(self, world: World, passing: Passing, trouble: str | None) -> tuple[list[Candidate], list[Priority]]:
+        """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
+        self._watch(world)
+        rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
+        kinds = {vehicle.id: vehicle.state.kind for vehicle in world.vehicles}
+        told: list[Priority] = []
+        holder: Request | None = None
+        waiting = [r for r in self.requests.values() if r.ended is None]
+        for request in sorted(waiting, key=lambda r: (-LEVEL.get(kinds.get(r.vehicle, ""), 0), r.eta, r.begun)):
+            self._advance(world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder)
+            if request.status == "granted" and request.ended is None:
+                holder = request
+        for request in self.requests.values():
+            told += self._ask(world, request)
+        out = [_candidate(world, r) for r in self.requests.values()]
+        for key in [k for k, r in self.requests.items() if r.ended is not None and world.t - r.ended > KEPT]:
+            del self.requests[key]
+        return out, told
+
+    def _watch(self, world: World) -> None:
+        for group, shown in enumerate(IS_GREEN[world.signals.state].tolist()):
+            if self._since.get(group, (None, 0))[0] != shown:
+                self._since[group] = (shown, world.t)
+
+    def _advance(
+        self, world: World, passing: Passing, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
+    ) -> None:  # fmt: skip
+        t = world.t
+        if t > request.eta + PRESENCE:
+            return request.end(t, "maxPresence", "you did not come by the time you said")
+        if row < 0:
+            return request.turn("processing", "your position is not known here yet: send your state")
+        level = LEVEL.get(kind or "", 0)
+        if level == 0:
+            return request.end(t, "rejected", f"vehicles of class {kind} have no priority")
+        distance = float(world.to_stop[row])
+        if not distance > 0.0:
+            inside = world.path[row] >= world.code.n_lanes
+            if inside or request.status == "granted":
+                self.served = t if request.asked is not None else self.served
+                return request.end(t, "served", "you are through")
+            return request.turn("processing", "you are on no approach of this intersection")
+        if trouble is not None:
+            return request.turn("processing", trouble)
+        rest = 0 if self.served is None else RESERVICE - (t - self.served)
+        if level < LEVEL["emergency"] and rest > 0 and request.status != "granted":
+            return request.turn("reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn")
+        if holder is not None:
+            return request.turn("processing", "another vehicle is served first")
+        limit = max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
+        eta = max(earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * HEADWAY)
+        if eta > HORIZON:
+            return request.turn("processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead")
+        need = self.need(world, passing, request.connection, eta, int(passing.ahead[row]), EXTENSION[level])
+        if need.action == "impossible":
+            return request.turn("processing", need.why)
+        action = need.action
+        group = int(world.code.group_ids[world.code.conn_group[request.connection]])
+        request.turn("granted", need.why)
+        if action != "none":
+            at = t + int(need.at * SECOND)
+            last = request.asked
+            if last is None or last.action != action or abs(last.at - at) > AGAIN or t - last.t >= AGAIN:
+                request.asked = Priority(VERSION, world.code.code.id, t, request.id, kind or "", group, action, at)
+        return None
+
+    def need(self, world: World, passing: Passing, connection: int, eta: float, ahead: int, extension: float) -> Need:
+        """Return what helps who arrives in `eta` s with `ahead` vehicles before it; an extension is at most `extension` s."""
+        code, windows = world.code, passing.windows
+        group = int(code.conn_group[connection])
+        if windows.green[group]:
+            left = float(windows.left[group])
+            if eta + MARGIN <= left:
+                return Need("none", 0.0, f"your green lasts {left:.0f} s more, you arrive in {eta:.0f} s")
+            if left < FAR and eta + MARGIN - left <= extension:
+                return Need("extend", eta + MARGIN, f"your green is asked to last until you pass, in {eta:.0f} s")
+        opens = float(windows.start[group])
+        wanted = max(eta - LOST - ahead * HEADWAY, 0.0)  # those before it leave first
+        if windows.green[group] or opens <= wanted:
+            if opens >= FAR:
+                return Need("impossible", 0.0, "nobody says when your next green begins")
+            return Need("none", opens, f"your next green begins in {opens:.0f} s by itself")
+        soonest = self.soonest(world, connection)
+        if soonest >= opens:
+            return Need("none", opens, f"your green begins in {opens:.0f} s; it cannot begin sooner")
+        return Need("early", max(soonest, wanted), f"your green is asked to begin in {max(soonest, wanted):.0f} s")
+
+    def soonest(self, world: World, connection: int) -> float:
+        """Return s until a movement's green can begin at the soonest: minimum greens, clearances and the way of pedestrians kept."""
+        code, state = world.code, world.signals.state
+        out = 0.0
+        for group, crosswalk in _crossing(code, connection):
+            shown, since = self._since.get(group, (False, world.t))
+            for_s = (world.t - since) / SECOND
+            walkers = code.group_kind[group] == PEDESTRIAN or crosswalk >= 0
+            clearance = _length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+            if shown:
+                out = max(out, max((MIN_WALK if walkers else MIN_GREEN) - for_s, 0.0) + clearance)
+            elif walkers or IS_YELLOW[state[group]]:
+                out = max(out, clearance - for_s)
+        return out
+
+    def _ask(self, world: World, request: Request) -> list[Priority]:
+        """Return what is to be sent to the controller now: what was just asked for, or that a request ended."""
+        asked = request.asked
+        if asked is None:
+            return []
+        if request.status != "granted":
+            request.asked = None
+            return [Priority(VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t)]
+        return [asked] if asked.t == world.t else []
+
+
+def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
+    """Return (group, crosswalk) of what crosses a movement: vehicles' groups with crosswalk -1, and crosswalks it runs over."""
+    own = int(code.conn_group[connection])
+    found = set()
+    for c in range(int(code.conf_start[connection]), int(code.conf_start[connection + 1])):
+        group = int(code.conn_group[code.conf_other[c]])
+        if code.conf_type[c] != 2 and group >= 0 and group != own:
+            found.add((group, -1))
+    for k in range(int(code.cw_start[connection]), int(code.cw_start[connection + 1])):
+        crosswalk = int(code.cw_cross[k])
+        if code.cross_group[crosswalk] >= 0:
+            found.add((int(code.cross_group[crosswalk]), crosswalk))
+    return sorted(found)
+
+
+def _length(code: CompiledCode, crosswalk: int) -> float:
+    x0, y0, x1, y1 = code.cross_axis[crosswalk]
+    return float(np.hypot(x1 - x0, y1 - y0))
+
+
+def _candidate(world: World, request: Request) -> Candidate:
+    facts: dict[str, object] = {"id": request.id, "status": request.status, "why": request.why}
+    return Candidate(
+        AdvisoryKind.PRIORITY, f"vehicle:{request.vehicle}", 2, 1.0, "request {id} is {status}: {why}", facts, status=request.status
+    )

@@ -1,0 +1,115 @@
+"""Forward collision, hard braking, blind spots, stopped vehicles, keeping the box clear: what each says, and when it is silent."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stage import GREEN, Stage, words
+
+from cloudctl import planner
+from cloudctl.planner.blind_spot import hides
+from cloudctl.planner.forward import needed
+from cloudctl.schema import AdvisoryKind, ObjectClass
+
+
+def test_who_comes_upon_a_slow_one_is_warned_and_who_has_room_is_not(stage: Stage) -> None:
+    lane = stage.ingress[0]
+    stage.put(lane, 60.0, 14.0)
+    stage.put(lane, 45.0, 4.0, None)
+    said = stage.said(AdvisoryKind.FORWARD_COLLISION)
+    assert said["vehicle:v1"].behaviour == "slow_down"
+    assert "10 m/s slower" in words(said["vehicle:v1"])
+    stage.clear()
+    stage.put(lane, 100.0, 14.0)
+    stage.put(lane, 45.0, 4.0, None)
+    assert not stage.said(AdvisoryKind.FORWARD_COLLISION)
+
+
+def test_hard_braking_hidden_behind_another_is_told(stage: Stage) -> None:
+    lane = stage.ingress[0]
+    stage.put(lane, 80.0, 12.0)
+    stage.put(lane, 60.0, 12.0, None)
+    stage.put(lane, 40.0, 10.0, None)
+    snapshot = stage.world()
+    braking = dataclasses.replace(snapshot, accel=np.array([0.0, 0.0, -6.0]))
+    said = [c for c in planner.plan(braking) if c.kind is AdvisoryKind.FORWARD_COLLISION]
+    assert [c.target for c in said] == ["vehicle:v1"]
+    assert "brakes hard" in words(said[0])
+    assert said[0].behaviour is None
+    assert not [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.FORWARD_COLLISION]
+
+
+@settings(deadline=None)  # the first call compiles
+@given(speed=st.floats(4, 30), gap=st.floats(1, 100), leader=st.floats(0, 30), braking=st.floats(0, 9))
+def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, leader: float, braking: float) -> None:
+    assert needed(speed, gap, 0.0, 0.0) == pytest.approx(speed * speed / (2.0 * gap))
+    if braking > 1.0:
+        assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, 1.0001) - 1e-9
+
+
+def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(stage: Stage) -> None:
+    """A bus waits beside the lane; a child runs out before it."""
+    code, lane = stage.code, stage.ingress[0]
+    stage.put(lane, 40.0, 10.0)
+    me = stage.rows[0]
+    along = np.array([me["vx"], me["vy"]]) / 10.0
+    right = np.array([along[1], -along[0]])
+    here = np.array([me["x"], me["y"]])
+    child = here + 22.0 * along + 4.5 * right
+    bus = here + 13.0 * along + 3.2 * right
+    stage.at(*child, *(-2.0 * right), **{"class": ObjectClass.PEDESTRIAN, "length": 0.5, "width": 0.5, "height": 1.2})
+    assert not stage.said(AdvisoryKind.BLIND_SPOT), "in plain sight"
+    stage.at(*bus, 0.0, 0.0, **{"class": ObjectClass.BUS, "length": 12.0, "width": 2.5, "height": 3.0, "heading": float(np.arctan2(along[1], along[0]))})
+    said = stage.said(AdvisoryKind.BLIND_SPOT)
+    assert "pedestrian you cannot see" in words(said["vehicle:v1"])
+    assert said["vehicle:v1"].severity == 1
+    stage.rows[2]["height"] = 0.8
+    assert not stage.said(AdvisoryKind.BLIND_SPOT), "one sees over it"
+    assert code.n_conns
+
+
+@settings(deadline=None)  # the first call compiles
+@given(angle=st.floats(0, 6.28), off=st.floats(-6, 6))
+def test_a_box_hides_what_lies_behind_it_however_it_is_turned(angle: float, off: float) -> None:
+    track = np.zeros(1, [(n, "f8") for n in ("x", "y", "vx", "vy", "heading", "length", "width")])
+    track["heading"], track["length"], track["width"] = angle, 4.0, 4.0
+    c, s = np.cos(angle), np.sin(angle)
+    points = [c * -10 - s * off, s * -10 + c * off, c * 10 - s * off, s * 10 + c * off]  # past the box at `off` from its middle
+    if abs(abs(off) - 2.0) > 1e-3:
+        assert hides(*points, track[0]) == (abs(off) < 2.0)
+
+
+def test_a_stopped_vehicle_is_told_to_who_comes_with_a_lane_to_change_to(stage: Stage) -> None:
+    lanes = [k for k in stage.ingress if stage.code.lane_link[k] == stage.code.lane_link[stage.ingress[0]]]
+    straight = next(int(k) for k in np.flatnonzero(stage.code.conn_from == lanes[1]) if stage.code.conn_turn[k] == 0)
+    stage.put(lanes[1], 100.0, 12.0, "car", straight)
+    stage.put(lanes[1], 40.0, 0.0, None)
+    assert not stage.said(AdvisoryKind.STOPPED_VEHICLE)
+    stage.stopped = (2,)
+    said = stage.said(AdvisoryKind.STOPPED_VEHICLE)["vehicle:v1"]
+    assert "55 m ahead" in words(said)
+    assert said.behaviour == "change_right"
+    stage.put(lanes[2], 40.0, 0.0, None)
+    assert stage.said(AdvisoryKind.STOPPED_VEHICLE)["vehicle:v1"].behaviour == "slow_down", "somebody stands on that lane too"
+
+
+def test_who_finds_no_room_beyond_the_intersection_is_told_to_wait(stage: Stage) -> None:
+    code, stage.state, stage.left = stage.code, GREEN, 30.0
+    lane = stage.ingress[0]
+    k = int(np.flatnonzero(code.conn_inner & (code.conn_from == lane))[0])
+    exit_lane = int(code.conn_to[k])
+    stage.put(lane, 20.0, 6.0, "car", k)
+    stage.on(exit_lane, 30.0, 0.0)
+    assert not stage.said(AdvisoryKind.KEEP_CLEAR), "there is room for one"
+    stage.on(exit_lane, 8.0, 0.0)
+    said = stage.said(AdvisoryKind.KEEP_CLEAR)["vehicle:v1"]
+    assert said.behaviour == "stop"
+    snapshot = stage.world()
+    advisories = planner.Discipline(0).choose(snapshot, [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.GLOSA])
+    assert [a.behaviour for a in advisories] == ["keep"]
+    both = planner.discipline._consistent(planner.plan(snapshot))
+    assert not [c for c in both if c.kind is AdvisoryKind.GLOSA], "never: drive on, and wait"
+    stage.rows[0]["vx"], stage.rows[0]["vy"] = 2.5 * stage.rows[0]["vx"], 2.5 * stage.rows[0]["vy"]
+    assert not stage.said(AdvisoryKind.KEEP_CLEAR), "too late to stop at ease"
