@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from . import planner, world
+from . import corridor, planner, world
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
@@ -103,6 +103,7 @@ class Engine:
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
+        self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
         self._index()
 
@@ -165,12 +166,14 @@ class Engine:
 
     def _index(self) -> None:
         self._where.clear()
+        self._onward.clear()
         for place in self.places.values():
-            x0, y0, x1, y1 = place.code.bounds
-            lat, lon = place.code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
-            for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1):
-                for j in range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1):
-                    self._where.setdefault((i, j), []).append(place)
+            for cell in _cells(place.code):
+                self._where.setdefault(cell, []).append(place)
+
+    def _around(self, place: Place) -> list[Place]:
+        """Return the intersections whose codes may overlap one's."""
+        return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
 
     def _greet(self, got: Batch) -> None:
         for gateway, hello in got.hellos:
@@ -395,6 +398,7 @@ class Engine:
             place.quality.trouble(t),
             place.traffic.shares(place.code),
             place.traffic.stopped(t),
+            self._beyond(t, place),
         )
         place.latest = snapshot
         if report := place.traffic.observe(snapshot):
@@ -410,6 +414,17 @@ class Engine:
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
 
 
+    def _beyond(self, t: int, place: Place) -> dict[int, world.Beyond]:
+        """Return what is known of the signal after this one, by connected vehicle."""
+        name = place.code.code.id
+        lanes = self._onward.get(name)
+        if lanes is None:
+            lanes = self._onward[name] = corridor.onward(place, self._around(place))
+        if not lanes:
+            return {}
+        found = {handle: corridor.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
+        return {handle: after for handle, after in found.items() if after is not None}
+
     def _priority(self, snapshot: world.World, place: Place, out: Output) -> list[planner.Candidate]:
         if not place.priority.requests:
             return []
@@ -422,6 +437,14 @@ class Engine:
                 on_its_clock = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
                 out.replies.append((gateway, "priority", on_its_clock))
         return told
+
+
+def _cells(code: CompiledCode) -> list[tuple[int, int]]:
+    """Return the cells of the index that a code's bounds touch."""
+    x0, y0, x1, y1 = code.bounds
+    lat, lon = code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
+    across = range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1)
+    return [(i, j) for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1) for j in across]
 
 
 def encode(advisory: Advisory) -> bytes:

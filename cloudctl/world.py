@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -30,6 +30,15 @@ class Report:
     t: int
     connection: int
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from; -1 where there are fewer
+
+
+class Beyond(NamedTuple):
+    """The signal that a vehicle comes to after this one; times in s from now."""
+
+    distance: float  # m from this stop line to that one
+    closes: float  # end of the green it shows now; 0 or less where it shows none
+    opens: float  # of the next green, the queue that waits for it gone
+    ends: float  # of that
 
 
 class Signals(Struct, frozen=True):
@@ -79,6 +88,7 @@ class World:
     signal_trouble: str | None  # why signal states are not to be trusted
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
+    beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
 
     @property
     def signal_age(self) -> int:
@@ -98,9 +108,10 @@ def build(
     signal_trouble: str | None = None,
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
+    beyond: Mapping[int, Beyond] | None = None,
 ) -> World:
     """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
-    `stopped` are what traffic taught, all movements alike and nobody where it taught nothing."""
+    `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     for row, vehicle in zip(rows, vehicles, strict=True):
@@ -110,7 +121,7 @@ def build(
     return World(
         t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
-        np.ones(code.n_conns) if share is None else share, stopped,
+        np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
     )  # fmt: skip
 
 

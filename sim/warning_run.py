@@ -52,7 +52,7 @@ class WarningLoop(Loop):
         self._links = stop_lines(scenario)
         self._lane: dict[str, str] = {}
         self._state: dict[str, str] = {}
-        self._closing: dict[str, float] = {}
+        self._closing: dict[str, tuple[int, float]] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
         self._moment = 0
 
     def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
@@ -100,9 +100,13 @@ class WarningLoop(Loop):
                 continue
             left = max(leader[1], 0.0) / speed
             if left < CLOSE:
-                if now - self._closing.get(name, -1e9) > ssm.SAME:
+                k, last = self._closing.get(name, (-1, -1e9))
+                if now - last > ssm.SAME:
+                    k = len(self.events)
                     self.events.append(Conflict("queue", name, leader[0], now, now, left))
-                self._closing[name] = now
+                elif left < self.events[k].ttc:
+                    self.events[k] = replace(self.events[k], worst=now, ttc=left)
+                self._closing[name] = k, now
 
 
 def stop_lines(scenario: Scenario) -> dict[str, net.Link]:

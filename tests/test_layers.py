@@ -15,6 +15,7 @@ LAYERS = (
     ("planner",),
     ("traffic",),
     ("place",),
+    ("corridor",),
     ("engine",),
     ("wire", "log", "broker"),
     ("config",),

@@ -35,13 +35,11 @@ def required_deceleration(speed: float, distance: float, reaction: float = 1.0, 
 
 
 LATE = 4.5  # m/s^2; drivers who mean to stop at a line have begun to brake before stopping takes more (SUMO's cars brake with that)
-WALKER_LATE = 3.0  # m/s^2; the same of those who come to a crosswalk with somebody on it: they see him earlier
-YIELDING = 2.0  # m/s^2; the same of those who give way or see a queue: they come slower, and see it earlier still
 
 
 @njit(cache=True)
-def late(speed: float, distance: float, braking: float, limit: float = LATE) -> bool:
+def late(speed: float, distance: float, braking: float, limit: float = LATE, share: float = 1.0 / 3.0) -> bool:
     """Return whether a driver `distance` m before a place to stop at must brake harder than `limit` m/s^2 from this moment,
-    and does not brake (m/s^2) a third as hard. Who brakes in time is never warned of what he has seen."""
+    and does not brake (m/s^2) even that `share` as hard. Who brakes in time is never warned of what he has seen."""
     needed = speed * speed / (2.0 * max(distance, 0.5))
-    return bool(needed > limit and braking < needed / 3.0)
+    return bool(needed > limit and braking < share * needed)

@@ -2,9 +2,9 @@
 
 For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times the front reaches
 and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
-the gap between the windows. The chance that they meet is Phi((PET_MAX - PET) / sigma) times the chances of both movements. Warned at TTC
-< 3 s (SUMO's SSM threshold, PET < 2 s too) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict
-point at ease, and does not brake.
+the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements. Warned at TTC
+< 3 s (SUMO's SSM threshold) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict point at ease,
+and does not brake; no longer once he is there.
 """
 
 from math import erf, sqrt
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
-from .candidate import YIELDING, Candidate, late, severity_of
+from .candidate import Candidate, late, severity_of
 from .prediction import SIGMA_A, SLOWEST, Prediction, arrival, spread
 
 TTC = 3.0  # s
-PET = 2.0  # s
+APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
 LIKELY = 0.5  # a chance of meeting below which nobody is warned
 CLEAR = 2.0  # m before the conflict point at which who gives way stops
+NEAREST = 1.0  # m before that; nearer, he is there
+YIELDING = 1.5  # m/s^2; drivers who mean to give way have begun to brake before it takes more
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 DIVERGE = 2
 PAIR = np.dtype(
@@ -97,7 +99,7 @@ def _pairs(
                             _deviation(tracks[a], along[a], own[0], sigma_a) ** 2
                             + _deviation(tracks[b], along[b], other[0], sigma_a) ** 2
                         )
-                        meets = 0.5 + 0.5 * erf((PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
+                        meets = 0.5 + 0.5 * erf((APART - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, first - a * ways] * chance[b, second - b * ways]
                         if meets >= LIKELY and n < len(out):
                             out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
@@ -135,7 +137,7 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
         a, b = int(pair["a"]), int(pair["b"])
         yields, goes = (a, b) if pair["a_yields"] else (b, a)
         far = float(pair["a_far"] if yields == a else pair["b_far"]) - CLEAR
-        if not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
+        if far < NEAREST or not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
             continue
         for own, other in ((yields, goes), (goes, yields)):
             report = int(world.report[own])

@@ -1,7 +1,7 @@
 """Green light optimal speed advice: the speed at which a vehicle passes its stop line without stopping.
 
 Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, and the
-constant speed that brings it there: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
+constant speed that brings it there, later in the same green where the signal after this one would stop it: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
 Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
 """
 
@@ -10,7 +10,7 @@ from math import sqrt
 from numba import njit
 
 from ..schema import AdvisoryKind
-from ..world import World
+from ..world import Beyond, World
 from .candidate import Candidate
 from .passing import FAR, Passing, earliest
 from .policy import policy_of
@@ -25,6 +25,8 @@ EARLY = 1.5  # s; who comes no earlier than that need not slow down
 SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
 SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
 MIN_CONFIDENCE = 0.5
+MOST = 8.0  # s that a vehicle passes later for the signal after this one
+KEPT = 2.0  # s before the end of green by which it passes all the same
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
 
 
@@ -62,6 +64,16 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, comf
     return low
 
 
+def later(time: float, distance: float, limit: float, closes: float, beyond: Beyond) -> float:
+    """Return when (s) to pass this line, no sooner than `time` and before it `closes`, so that one even speed brings the vehicle through
+    the signal after it as well; `time` where that signal lets it through anyway, or nobody knows when it does."""
+    arrives = time + beyond.distance / max(limit, 1.0)
+    if arrives <= beyond.closes or beyond.opens <= arrives:
+        return time
+    even = distance * beyond.opens / (distance + beyond.distance)
+    return max(min(even, closes - KEPT, time + MOST), time)
+
+
 def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
     code, signals = world.code, world.signals
@@ -90,7 +102,14 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         }
         track = (int(world.tracks["id"][row]),)
         target = f"vehicle:{vehicle.id}"
-        if passing.now[row]:
+        after = world.beyond.get(vehicle.handle)
+        if after is not None and time < FAR:
+            closes = float(windows.left[group] if passing.now[row] else windows.start[group] + windows.duration[group])
+            further = later(time, distance, limit, closes, after) if closes < FAR else time
+        else:
+            further = time
+        held = further > time + EARLY
+        if passing.now[row] and not held:
             left = facts["left"] = float(windows.left[group])
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             out.append(
@@ -110,9 +129,12 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
             continue
         if time >= FAR:
             continue
-        facts["opens"] = float(windows.start[group])
-        advised = advised_speed(distance, min(max(speed, V_MIN), limit), time, limit, policy.comfort)
+        facts["opens"], facts["time"] = float(windows.start[group]), further
+        advised = advised_speed(distance, min(max(speed, V_MIN), limit), further, limit, policy.comfort)
         words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
+        if held and after is not None:
+            facts["next"], facts["opens"] = distance + after.distance, after.opens
+            words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
         if advised >= limit - 0.3:
             behaviour, advised = "keep", limit
         elif advised >= V_MIN:

@@ -1,115 +1,165 @@
-"""Pedestrian crossing: a pedestrian or cyclist who will be where a connected vehicle is about to cross.
+"""Pedestrian crossing: a pedestrian or cyclist who is likely to be where a connected vehicle is about to cross.
 
-The vehicle's window on each crosswalk its movement runs over comes from the digital code; the walker's from its straight prediction to
-the place where the vehicle's path meets the crosswalk. Warned at TTC < 3 s and PET < 2 s, once the vehicle comes too late to stop
-before the crosswalk at ease and does not brake. Who stands beside the road before a red is taken to wait.
+The vehicle's window on each crosswalk its movement runs over comes from the digital code; the walker's from a straight prediction to the place
+where the vehicle's path meets the crosswalk. The chance that they meet is that of the walker passing within HALF_WIDTH of that place, times that
+of windows no further than PET apart: Phi of each margin over its standard deviation (`prediction`). Warned at TTC < 2.5 s and a chance of
+LIKELY, once the vehicle comes too late to stop before the crosswalk at ease and brakes less than that takes. Who stands beside the road before a red is
+taken to wait, and who hardly moves as well, unless he stands in the way.
 """
 
+from math import erf, hypot, sqrt
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import RED, World
-from .candidate import WALKER_LATE, Candidate, late, severity_of
+from .candidate import Candidate, late, severity_of
+from .prediction import SIGMA_A, arrival, spread
 
-TTC = 3.0  # s until the later of the two is there
+TTC = 2.5  # s until the later of the two is there
 PET = 2.0  # s
+LIKELY = 0.5  # a chance of meeting below which nobody is warned
 HORIZON = 4.0  # s of straight walking that are believed
 HALF_WIDTH = 2.0  # m either side of the vehicle's path that it needs
-SLOWEST_WALK = 0.3  # m/s
+IN_THE_WAY = 1.2  # m from the middle of the vehicle's path within which somebody who stands is in it
+WALKING = 0.5  # m/s; slower is standing, within what tracks tell
+EASE = 3.0  # m/s^2; drivers who mean to stop before a crosswalk have begun to brake before it takes more
 ACROSS = 0.8  # cosine between a walker's way and the vehicle's beyond which they go along each other
 SLOWEST = 1.5  # m/s
 APPROACH = 60.0  # m
+MEETING = np.dtype(
+    [("k", "i8"), ("walker", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("far", "f8")]
+)  # ttc and pet in s; far in m from the vehicle's front to the crosswalk
+IS_RED = np.isin(np.arange(256), RED)
+
+
+@njit(cache=True)
+def _below(value: float, limit: float, sigma: float) -> float:
+    """Return the chance that something normal around `value` is below `limit`."""
+    return 0.5 + 0.5 * erf((limit - value) / (sqrt(2.0) * max(sigma, 1e-3)))
+
+
+@njit(cache=True)
+def _point(path: int, s: float, start: Any, xy: Any, arc: Any, out: Any) -> None:
+    """Fill in x, y (m) and the direction `s` m along a path, continued straight beyond its ends."""
+    k = start[path]
+    while k < start[path + 1] - 2 and arc[k + 1] < s:
+        k += 1
+    length = max(arc[k + 1] - arc[k], 1e-9)
+    out[2], out[3] = (xy[k + 1, 0] - xy[k, 0]) / length, (xy[k + 1, 1] - xy[k, 1]) / length
+    out[0], out[1] = xy[k, 0] + out[2] * (s - arc[k]), xy[k, 1] + out[3] * (s - arc[k])
+
+
+@njit(cache=True)
+def _waits(track: Any, axis: Any) -> bool:
+    """Return whether a walker is beside the road, beyond the ends of a crosswalk."""
+    dx, dy = axis[2] - axis[0], axis[3] - axis[1]
+    length = max(hypot(dx, dy), 1e-6)
+    along = ((track["x"] - axis[0]) * dx + (track["y"] - axis[1]) * dy) / length
+    return bool(along < 0.0 or along > length)
+
+
+@njit(cache=True)
+def _meetings(
+    rows: Any, tracks: Any, walkers: Any, path: Any, s: Any, to_stop: Any, connection: Any, speed: Any, accel: Any, n_lanes: int,
+    start: Any, xy: Any, arc: Any, cw_start: Any, cw_cross: Any, cw_in: Any, cw_out: Any, cross_group: Any, cross_axis: Any, state: Any,
+    is_red: Any, sigma_a: Any, out: Any,
+) -> int:  # fmt: skip
+    """List who of `walkers` each of `rows` may meet on a crosswalk of its movement within TTC."""
+    n, spot = 0, np.empty(4)
+    for k in range(len(rows)):
+        i = rows[k]
+        c = connection[i]
+        if c < 0 or speed[i] < SLOWEST or not to_stop[i] < APPROACH:
+            continue
+        length = float(tracks[i]["length"])
+        at = s[i] if path[i] >= n_lanes else -to_stop[i] - 0.5 * length
+        position, velocity = 0.5 * (tracks[i]["var_x"] + tracks[i]["var_y"]), 0.5 * (tracks[i]["var_vx"] + tracks[i]["var_vy"])
+        for w in range(cw_start[c], cw_start[c + 1]):
+            far = cw_in[w] - at - 0.5 * length
+            enter = arrival(far, speed[i], accel[i])
+            leave = arrival(cw_out[w] - at + 0.5 * length, speed[i], accel[i])
+            if leave < 0.0 or enter > TTC:
+                continue
+            own = sqrt(spread(position, velocity, sigma_a[1], max(enter, 0.0))) / speed[i]
+            _point(n_lanes + c, 0.5 * (cw_in[w] + cw_out[w]), start, xy, arc, spot)
+            group = cross_group[cw_cross[w]]
+            held = group >= 0 and is_red[state[group]]
+            for j in walkers:
+                track = tracks[j]
+                if j == i or (held and _waits(track, cross_axis[cw_cross[w]])):
+                    continue
+                dx, dy = spot[0] - track["x"], spot[1] - track["y"]
+                vx, vy = float(track["vx"]), float(track["vy"])
+                walk = max(hypot(vx, vy), WALKING)
+                closest = (dx * vx + dy * vy) / walk**2
+                stands = hypot(vx, vy) < WALKING
+                near = hypot(dx, dy) < (IN_THE_WAY if stands else HALF_WIDTH)
+                if stands and not near:
+                    continue
+                if not near and (closest <= -HALF_WIDTH / walk or closest >= HORIZON):
+                    continue
+                if not near and abs(vx * spot[2] + vy * spot[3]) >= ACROSS * walk:
+                    continue  # it goes along the vehicle's own path
+                miss = hypot(dx - vx * closest, dy - vy * closest)
+                ahead = max(closest, 0.0)
+                sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
+                place = 0.5 * (track["var_x"] + track["var_y"])
+                pace = 0.5 * (track["var_vx"] + track["var_vy"])
+                there = sqrt(spread(place, pace, sigma, ahead))
+                come, gone = closest - HALF_WIDTH / walk, closest + HALF_WIDTH / walk
+                pet, ttc = max(enter, come) - min(leave, gone), max(enter, come, 0.0)
+                if ttc >= TTC or n >= len(out):
+                    continue
+                chance = _below(pet, PET, sqrt(own * own + (there / walk) ** 2))
+                if not near:
+                    chance *= _below(miss, HALF_WIDTH, there)
+                if chance < LIKELY:
+                    continue
+                out[n]["k"], out[n]["walker"], out[n]["ttc"], out[n]["pet"] = k, j, ttc, max(pet, 0.0)
+                out[n]["chance"], out[n]["far"] = chance, max(far, 0.0)
+                n += 1
+    return n
+
+
+def meetings(world: World) -> np.ndarray:
+    """Return whom each connected vehicle is likely to meet: MEETING[n], `k` an index into `world.vehicles`."""
+    code, kinds = world.code, world.tracks["class"]
+    walkers = np.flatnonzero((kinds == ObjectClass.PEDESTRIAN) | (kinds == ObjectClass.BICYCLE))
+    out = np.zeros(8 * len(world.rows) + len(walkers), MEETING)
+    if not len(walkers) or not code.n_conns:
+        return out[:0]
+    state = world.signals.state if len(world.signals.state) else np.zeros(1, np.uint8)
+    found = _meetings(
+        world.rows, world.tracks, walkers, world.path, world.s, world.to_stop, world.connection, world.speed, world.accel, code.n_lanes,
+        code.path_start, code.path_xy, code.path_s, code.cw_start, code.cw_cross, code.cw_s_in, code.cw_s_out, code.cross_group,
+        code.cross_axis, state, IS_RED, SIGMA_A, out,
+    )  # fmt: skip
+    return out[:found]
 
 
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle about to share a crosswalk with a walker."""
-    code = world.code
-    kinds = world.tracks["class"]
-    walkers = np.flatnonzero((kinds == ObjectClass.PEDESTRIAN) | (kinds == ObjectClass.BICYCLE))
-    if not len(walkers) or not code.n_conns:
-        return []
-    out = []
-    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
-        connection, speed = int(world.connection[row]), float(world.speed[row])
-        if connection < 0 or speed < SLOWEST or not world.to_stop[row] < APPROACH:
+    out: dict[str, Candidate] = {}
+    found = meetings(world)
+    for one in found[np.argsort(found["ttc"], kind="stable")]:
+        k, walker, far, ttc = int(one["k"]), int(one["walker"]), float(one["far"]), float(one["ttc"])
+        row, vehicle = int(world.rows[k]), world.vehicles[k]
+        target = f"vehicle:{vehicle.id}"
+        if target in out or not late(float(world.speed[row]), far, -float(world.accel[row]), EASE, 1.0):
             continue
-        inside = world.path[row] >= code.n_lanes
-        at = float(world.s[row]) if inside else -float(world.to_stop[row]) - float(world.tracks["length"][row]) / 2
-        best = _nearest(world, row, connection, at, speed, walkers[walkers != row])
-        if best is not None and late(speed, best[3], -float(world.accel[row]), WALKER_LATE):
-            ttc, pet, walker, distance = best
-            out.append(
-                Candidate(
-                    AdvisoryKind.PEDESTRIAN,
-                    f"vehicle:{vehicle.id}",
-                    severity_of(ttc),
-                    float(world.tracks["existence"][walker]),
-                    "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
-                    {"who": ObjectClass(int(kinds[walker])).name.lower(), "distance": distance, "ttc": ttc, "pet": pet},
-                    (int(world.tracks["id"][row]), int(world.tracks["id"][walker])),
-                    None,
-                    distance,
-                    "slow_down",
-                )
-            )
-    return out
-
-
-def _nearest(
-    world: World, row: int, connection: int, at: float, speed: float, walkers: np.ndarray
-) -> tuple[float, float, int, float] | None:
-    code, tracks = world.code, world.tracks
-    half = float(tracks["length"][row]) / 2
-    best: tuple[float, float, int, float] | None = None
-    for k in range(int(code.cw_start[connection]), int(code.cw_start[connection + 1])):
-        s_in, s_out = float(code.cw_s_in[k]), float(code.cw_s_out[k])
-        enter, leave = (s_in - at - half) / speed, (s_out - at + half) / speed
-        if leave < 0.0 or enter > TTC:
-            continue
-        px, py = _point(world, connection, (s_in + s_out) / 2)
-        dx, dy = px - tracks["x"][walkers], py - tracks["y"][walkers]
-        vx, vy = tracks["vx"][walkers].astype(float), tracks["vy"][walkers].astype(float)
-        walk = np.maximum(np.hypot(vx, vy), SLOWEST_WALK)
-        closest = (dx * vx + dy * vy) / walk**2
-        miss = np.hypot(dx - vx * closest, dy - vy * closest)
-        coming = (miss < HALF_WIDTH) & (closest > -HALF_WIDTH / walk) & (closest < HORIZON)
-        ux, uy = _direction(world, connection, (s_in + s_out) / 2)
-        coming &= np.abs(vx * ux + vy * uy) < ACROSS * walk  # not who rides along the vehicle's own path
-        coming &= ~_waits(world, int(code.cw_cross[k]), walkers)
-        near = coming | (np.hypot(dx, dy) < HALF_WIDTH)
-        for j in np.flatnonzero(near):
-            come, gone = closest[j] - HALF_WIDTH / walk[j], closest[j] + HALF_WIDTH / walk[j]
-            pet = max(enter, come) - min(leave, gone)
-            ttc = max(enter, come, 0.0)
-            if pet < PET and ttc < TTC and (best is None or ttc < best[0]):
-                best = (float(ttc), max(float(pet), 0.0), int(walkers[j]), max(s_in - at - half, 0.0))
-    return best
-
-
-def _waits(world: World, crosswalk: int, walkers: np.ndarray) -> Any:
-    """Return which walkers are beside the road at a crosswalk that shows them red."""
-    code, group = world.code, int(world.code.cross_group[crosswalk])
-    if group < 0 or world.signals.state[group] not in RED:
-        return np.zeros(len(walkers), np.bool_)
-    x0, y0, x1, y1 = code.cross_axis[crosswalk]
-    length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
-    along = ((world.tracks["x"][walkers] - x0) * (x1 - x0) + (world.tracks["y"][walkers] - y0) * (y1 - y0)) / length
-    return (along < 0.0) | (along > length)
-
-
-def _direction(world: World, connection: int, s: float) -> tuple[float, float]:
-    (x0, y0), (x1, y1) = _point(world, connection, s - 1.0), _point(world, connection, s + 1.0)
-    length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
-    return (x1 - x0) / length, (y1 - y0) / length
-
-
-def _point(world: World, connection: int, s: float) -> tuple[float, float]:
-    code = world.code
-    path = code.n_lanes + connection
-    a, b = int(code.path_start[path]), int(code.path_start[path + 1])
-    return (
-        float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 0])),
-        float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, 1])),
-    )
+        out[target] = Candidate(
+            AdvisoryKind.PEDESTRIAN,
+            target,
+            severity_of(ttc),
+            float(world.tracks["existence"][walker] * one["chance"]),
+            "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
+            {"who": ObjectClass(int(world.tracks["class"][walker])).name.lower(), "distance": far, "ttc": ttc, "pet": float(one["pet"])},
+            (int(world.tracks["id"][row]), int(world.tracks["id"][walker])),
+            None,
+            far,
+            "slow_down",
+        )
+    return list(out.values())

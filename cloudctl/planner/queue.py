@@ -3,9 +3,10 @@ traffic jam warning)."""
 
 from ..schema import AdvisoryKind
 from ..world import World
-from .candidate import YIELDING, Candidate, late, severity_of
+from .candidate import Candidate, late, severity_of
 from .passing import Passing
 
+YIELDING = 2.0  # m/s^2; drivers who have seen a queue have begun to brake before it takes more
 SLOWEST = 4.0  # m/s; a slower vehicle is part of the queue
 
 

@@ -19,7 +19,8 @@ def warm(code: CompiledCode) -> None:
     tracks = np.zeros(paths, TRACK)
     tracks["x"], tracks["y"] = first.T
     tracks["vx"], tracks["vy"] = 15.0 * ahead.T / np.maximum(np.hypot(*ahead.T), 1e-9)
-    tracks["class"], tracks["existence"] = ObjectClass.CAR, 1.0
+    tracks["class"], tracks["existence"], tracks["status"] = ObjectClass.CAR, 1.0, 1
+    tracks["class"][::3] = ObjectClass.PEDESTRIAN
     tracks["length"], tracks["id"], tracks["vehicle"] = 4.8, np.arange(1, paths + 1), np.arange(1, paths + 1)
     state = VehicleState(1, code.origin.lat, code.origin.lon, 15.0, 0.0)
     reports = {h: world.Report(str(h), h, state, 1, -1, (-1, -1, -1)) for h in range(1, paths + 1)}
