@@ -113,22 +113,27 @@ def _pairs(
 
 def plan(world: World, ahead: Prediction) -> list[Candidate]:
     """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant pairs."""
+    return _warnings(world, pairs(world, ahead)) if len(world.vehicles) else []
+
+
+def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
+    """Return whose windows at a conflict point are likely to meet: PAIR[n]."""
     code, n, ways = world.code, len(world.tracks), ahead.movement.shape[1]
-    if not code.n_conns or not len(world.vehicles):
-        return []
+    if not code.n_conns:
+        return np.zeros(0, PAIR)
     at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _enter(
         world.path, world.s, world.to_stop, world.tracks["length"], ahead.movement, code.n_lanes, code.conn_group, world.signals.state,
         STOPS, at, head, after,
     )  # fmt: skip
     if entering < 2:
-        return []
-    pairs = np.zeros(8 * entering, PAIR)
+        return np.zeros(0, PAIR)
+    out = np.zeros(8 * entering, PAIR)
     found = _pairs(
         world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.conf_start, code.conf_other, code.conf_s,
-        code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, pairs,
+        code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, out,
     )  # fmt: skip
-    return _warnings(world, pairs[:found])
+    return out[:found]
 
 
 def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:

@@ -1,0 +1,162 @@
+"""The planners' kernels once more, plainly: every pair, every path, no tables, no order of work. The compiled ones must agree with these."""
+
+from itertools import pairwise
+from math import erf, inf, sqrt
+
+import numpy as np
+
+from cloudctl.planner import collision, prediction
+from cloudctl.planner.passing import FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, LOST, MARGIN, STANDING, earliest
+from cloudctl.world import NEVER, World
+
+
+def movements(world: World) -> list[dict[int, float]]:
+    """Return the chance of each movement, by track."""
+    code, out = world.code, []
+    for i, (connection, lane) in enumerate(zip(world.connection.tolist(), world.path.tolist(), strict=True)):
+        if connection >= 0:
+            out.append({connection: 1.0})
+            continue
+        weights = {}
+        if 0 <= lane < code.n_lanes and world.to_stop[i] > -1.0:
+            for k in range(code.n_conns):
+                if code.conn_inner[k] and code.conn_from[k] == lane:
+                    fastest = sqrt(code.conn_speed[k] ** 2 + 2 * prediction.EASY * max(world.to_stop[i], 0.0))
+                    over = max(world.speed[i] - fastest, 0.0) / prediction.SPREAD
+                    weights[k] = float(world.share[k] * np.exp(-0.5 * over**2))
+        total = sum(weights.values())
+        out.append({k: w / total for k, w in weights.items() if total and w / total >= prediction.LEAST})
+    return out
+
+
+def way(world: World, i: int) -> list[tuple[int, float]]:
+    """Return (path, m from the beginning of the track's own path) along its way, as far as it is known."""
+    code, path = world.code, int(world.path[i])
+    chances = movements(world)[i]
+    best = max(chances, key=lambda k: (chances[k], -k)) if chances else -1
+    out, base = [], 0.0
+    while path >= 0 and len(out) < 20:
+        out.append((path, base))
+        base += float(code.path_length[path])
+        lane = int(code.conn_from[path - code.n_lanes]) if path >= code.n_lanes else path
+        joints = [k for k in range(code.n_conns) if code.conn_from[k] == lane and not code.conn_inner[k]]
+        known = [k for k in joints if len(joints) == 1 or (best >= 0 and code.conn_to[k] == code.conn_from[best])]
+        if path >= code.n_lanes:
+            k = path - code.n_lanes
+            path = -1 if k in joints and k not in known else int(code.conn_to[k])
+        elif best >= 0 and code.conn_from[best] == path:
+            path = code.n_lanes + best
+        else:
+            path = code.n_lanes + known[0] if known else -1
+    return out
+
+
+def leader(world: World, i: int, reach: float) -> tuple[int, float]:
+    """Return who is next on a track's way, and m between the two; (-1, inf) where nobody is."""
+    found = (inf, -1)
+    for path, base in way(world, i):
+        if base - world.s[i] >= reach:
+            break
+        for j in np.flatnonzero(world.path == path).tolist():
+            ahead = base + world.s[j] - world.s[i]
+            if j != i and (ahead > 0.0 if base == 0.0 else True) and ahead < found[0]:
+                found = (ahead, j)
+        if found[1] >= 0:
+            break
+    gap = found[0] - 0.5 * float(world.tracks["length"][i] + world.tracks["length"][found[1]])
+    return (found[1], max(gap, 0.0)) if found[1] >= 0 and gap < reach else (-1, inf)
+
+
+def passes(world: World) -> list[tuple[float, bool]]:
+    """Return (s until it passes its stop line, whether in the green that shows) by track that comes to one."""
+    code, signals, out = world.code, world.signals, [(inf, False)] * len(world.tracks)
+    lanes: dict[int, list[int]] = {}
+    for i in range(len(world.tracks)):
+        if world.path[i] >= 0 and world.to_stop[i] > -0.5:
+            lane = int(code.conn_from[world.connection[i]]) if world.connection[i] >= 0 else int(world.path[i])
+            if lane < code.n_lanes:
+                lanes.setdefault(lane, []).append(i)
+    for lane, rows in lanes.items():
+        before = -FAR
+        for place, i in enumerate(sorted(rows, key=lambda i: world.to_stop[i])):
+            limit = max(float(code.lane_speed[lane]), 1.0)
+            arrive = max(earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit), before + HEADWAY)
+            group = int(code.conn_group[world.connection[i]]) if world.connection[i] >= 0 else -1
+            if world.connection[i] < 0:
+                mine = [int(code.conn_group[k]) for k in range(code.n_conns) if code.conn_from[k] == lane and code.conn_group[k] >= 0]
+                group = mine[0] if mine else -1
+            now = doubt = False
+            if group < 0:
+                now = True
+            else:
+                green = bool(IS_GREEN[signals.state[group]])
+                left = (signals.min_end[group] - world.t) / 1e9 if green and signals.min_end[group] < NEVER else FAR if green else 0.0
+                opens = signals.next_green[group]
+                if opens == NEVER and not green and not IS_YELLOW[signals.state[group]]:
+                    opens = signals.max_end[group]
+                start = FAR if opens == NEVER else (opens - world.t) / 1e9
+                now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
+                doubt = not now and green and arrive <= left + GRACE
+                if not now and not doubt:
+                    queued = place == 0 and world.speed[i] < STANDING
+                    arrive = max(arrive, start + (LOST if queued else MARGIN)) if start < FAR else FAR
+                    lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
+                    if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
+                        arrive = FAR
+            out[i], before = (arrive, now), arrive
+    return out
+
+
+def meetings(world: World) -> dict[tuple[int, int, float], float]:
+    """Return the chance of meeting by (track, track, TTC to a ms), of every pair of tracks at every conflict of their movements."""
+    code, chances, out = world.code, movements(world), {}
+    standing: list[dict[int, float]] = []
+    for i in range(len(world.tracks)):
+        inside, at = world.path[i] >= code.n_lanes, {}
+        for k in chances[i]:
+            if inside and world.to_stop[i] < 0.0:
+                at[k] = float(world.s[i])
+            elif 0.0 < world.to_stop[i] < collision.APPROACH:
+                closed = code.conn_group[k] >= 0 and collision.STOPS[world.signals.state[code.conn_group[k]]]
+                if inside or not closed:
+                    at[k] = -float(world.to_stop[i]) - 0.5 * float(world.tracks["length"][i])
+        standing.append(at)
+
+    def window(i: int, far: float) -> tuple[float, float, float]:
+        speed, length, track = max(float(world.speed[i]), 0.0), float(world.tracks["length"][i]), world.tracks[i]
+        enter, leave = (prediction.arrival(d, speed, float(world.accel[i])) for d in (far, far + length))
+        position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+        variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
+        return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
+
+    for a in range(len(world.tracks)):
+        for b in range(len(world.tracks)):
+            for own, at_a in standing[a].items():
+                for c in range(code.conf_start[own], code.conf_start[own + 1]):
+                    other = int(code.conf_other[c])
+                    if a == b or other < own or other not in standing[b] or code.conf_type[c] == collision.DIVERGE:
+                        continue
+                    first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]))
+                    second = window(b, float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]))
+                    ttc = max(first[0], second[0])
+                    pet = ttc - min(first[1], second[1])
+                    if first[1] > 0.0 and second[1] > 0.0 and ttc < collision.TTC:
+                        sigma = max(sqrt(first[2] ** 2 + second[2] ** 2), 1e-3)
+                        meets = 0.5 + 0.5 * erf((collision.APART - pet) / (sqrt(2.0) * sigma))
+                        out[a, b, round(max(ttc, 0.0), 3)] = meets * chances[a][own] * chances[b][other]
+    return {key: chance for key, chance in out.items() if chance >= collision.LIKELY}
+
+
+def along(world: World, i: int, t: float) -> np.ndarray | None:
+    """Return x, y where a vehicle on a lane will be in `t` s; None where its way ends before."""
+    code = world.code
+    s = float(world.s[i]) + prediction.covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
+    for path, base in way(world, i):
+        if s - base <= code.path_length[path]:
+            a, b = code.path_start[path], code.path_start[path + 1]
+            k = max(n for n, (low, _) in enumerate(pairwise(code.path_s[a:b])) if low <= s - base or n == 0)
+            k = min(k, b - a - 2)
+            low, high = code.path_s[a + k], code.path_s[a + k + 1]
+            share = (s - base - low) / max(high - low, 1e-9)
+            return code.path_xy[a + k] + share * (code.path_xy[a + k + 1] - code.path_xy[a + k])
+    return None

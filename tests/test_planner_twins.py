@@ -1,0 +1,67 @@
+"""The planners' compiled kernels against plain twins, over random worlds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planner_twin import along, leader, meetings, movements, passes
+from stage import GREEN, RED, Stage
+
+from cloudctl.codes import CompiledCode
+from cloudctl.planner import collision, following, prediction
+from cloudctl.planner.passing import passing
+from cloudctl.schema import SignalState
+from cloudctl.world import World
+
+YELLOW = int(SignalState.YELLOW_PROTECTED)
+
+
+def random_world(code: CompiledCode, seed: int) -> World:
+    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go."""
+    rng = np.random.default_rng(seed)
+    stage = Stage(code)
+    stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))
+    stage.share = rng.integers(1, 20, code.n_conns).astype(float)
+    stage.shown = {int(group): int(rng.choice([RED, GREEN])) for group in rng.integers(0, len(code.group_ids), 5)}
+    for _ in range(int(rng.integers(2, 15))):
+        speed = float(rng.uniform(0.0, 18.0))
+        if rng.random() < 0.5:
+            stage.put(int(rng.choice(stage.ingress)), float(rng.uniform(0.5, 90.0)), speed, str(rng.choice(["car", ""])) or None)
+        else:
+            path = int(rng.integers(0, code.n_lanes + code.n_conns))
+            stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed)
+    return stage.world()
+
+
+@pytest.mark.parametrize("kernel", ["movements", "paths", "following", "passing", "collision"])
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: int) -> None:
+    world = random_world(code, seed)
+    found = prediction.predict(world)
+    if kernel == "movements":
+        for row, wanted in enumerate(movements(world)):
+            got = {int(k): float(c) for k, c in zip(found.movement[row], found.chance[row], strict=True) if k >= 0}
+            assert got == pytest.approx(wanted)
+    elif kernel == "paths":
+        for row in np.flatnonzero(world.path >= 0).tolist():
+            for step in (0, 3, prediction.STEPS - 1):
+                wanted = along(world, row, (step + 1) * prediction.STEP)
+                if wanted is not None:
+                    assert found.xy[row, step] == pytest.approx(wanted, abs=1e-6)
+    elif kernel == "following":
+        behind = following.follow(world, found)
+        for row in range(len(world.tracks)):
+            ahead, gap = leader(world, row, following.REACH)
+            assert behind.gap[row] == pytest.approx(gap)
+            assert (int(behind.leader[row]) >= 0) == (ahead >= 0)
+    elif kernel == "passing":
+        got = passing(world)
+        for row, (time, now) in enumerate(passes(world)):
+            assert got.time[row] == pytest.approx(time)
+            assert bool(got.now[row]) == now
+    else:
+        got = {(int(p["a"]), int(p["b"]), round(float(p["ttc"]), 3)): float(p["chance"]) for p in collision.pairs(world, found)}
+        wanted = meetings(world)
+        assert got.keys() == wanted.keys()
+        assert got == pytest.approx(wanted)
