@@ -205,6 +205,7 @@ def _study_parser(commands: Any) -> None:
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
     _warnings_parser(commands)
+    _priority_parser(commands)
 
 
 WARNINGS = """examples:
@@ -232,6 +233,22 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
+
+
+PRIORITY = """examples:
+  cloudctl sim priority --out out/priority                                our corridor: buses ask, its signals heed them
+  cloudctl sim priority --sumocfg town.sumocfg --seeds 1,2 --seconds 1800 --out out/town
+"""
+
+
+def _priority_parser(commands: Any) -> None:
+    bench = _command(commands, "priority", "what signal priority gives buses, and costs everybody else", _sim_priority)
+    bench.formatter_class, bench.epilog = argparse.RawDescriptionHelpFormatter, PRIORITY
+    bench.add_argument("--sumocfg", default="corridor", help="a SUMO scenario, or `corridor`: ours, of five signals (default)")
+    bench.add_argument("--seeds", default="1..3", help="such as 1..5 or 1,2,9 (default 1..3)")
+    bench.add_argument("--seconds", type=float, default=900.0, help="departures of so many seconds (default 900)")
+    bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    bench.add_argument("--out", type=Path, required=True, help="folder for the figures")
 
 
 EVAL_EXAMPLES = """examples:
@@ -319,6 +336,12 @@ def _sim_warnings(args: argparse.Namespace) -> None:
     from .sim import warning_bench
 
     warning_bench.run(args)
+
+
+def _sim_priority(args: argparse.Namespace) -> None:
+    from .sim import priority_bench
+
+    priority_bench.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

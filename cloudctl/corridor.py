@@ -69,7 +69,7 @@ def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Be
     if there is None or there.place.latest is None or not there.place.in_force:
         return None
     next_code, snapshot = there.place.code, there.place.latest
-    turn = next((k for m in movements[1:] if (k := next_code.conn_alias.get(m, -1)) >= 0), -1)
+    turn = next((k for m in movements[1:] if (k := next_code.connection(m)) >= 0), -1)
     group = int(next_code.conn_group[turn]) if turn >= 0 else -1
     if group < 0 or snapshot.signal_trouble or snapshot.signals.t == 0 or snapshot.signals.revision != next_code.code.revision:
         return None

@@ -344,7 +344,7 @@ class Engine:
             return world.Report(name, handle, state, state.t, last.connection, last.paths)
         code = place.code
         for movement in state.movements:
-            k = code.conn_alias.get(movement, -1)
+            k = code.connection(movement)
             if k >= 0 and code.conn_inner[k]:
                 return world.Report(name, handle, state, state.t, k, world.declare(code, k))
         return world.Report(name, handle, state, state.t, -1, (-1, -1, -1))

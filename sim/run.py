@@ -17,6 +17,7 @@ from ..engine import Engine, EngineConfig, encode
 from ..log import Recorder
 from ..metrics import Metrics
 from ..schema import VERSION, Advisory, Datum, Hello, Perception, Signal, Sync
+from .controllers import Controller
 from .scenario import Junction, Scenario
 from .sensors import Noise, RsuModel, near
 from .traffic import Traffic, Truth, trips
@@ -46,6 +47,7 @@ class Setup:
     noise: Noise = field(default_factory=Noise)
     extra_delay_ms: float = 0.0
     arguments: tuple[str, ...] = ()
+    priority: bool = False  # whether buses ask for signal priority, and controllers heed it
 
 
 class Loop:
@@ -80,6 +82,7 @@ class Loop:
         self.watch = Watch(scenario)
         self.advised: Counter[str] = Counter()
         self.late = 0
+        self.controllers: dict[str, Controller] = {}  # of the signals that take requests
         self._queue: list[tuple[int, int, Datum]] = []
         self._advice: list[tuple[int, int, Advisory]] = []
         self._count = 0
@@ -127,6 +130,8 @@ class Loop:
         if setup.warm_up:
             traffic.fast_forward(setup.warm_up)
         fleet = Fleet(self.scenario, setup.seed, setup.penetration)
+        if setup.priority:
+            self.controllers = {j.id: Controller(j, traffic.programs[j.id]) for j in self.scenario.junctions}
         if setup.advice:
             self._greet(traffic.t)
         begun = traffic.t
@@ -135,6 +140,8 @@ class Loop:
             traffic.step()
             steps += 1
             self.stepped(traffic)
+            for controller in self.controllers.values():
+                controller.step()
             if setup.advice:
                 self._observe(traffic, fleet)
             if steps % 200 == 0:
@@ -170,8 +177,12 @@ class Loop:
             truth = traffic.truth()
             for junction in self.scenario.junctions:
                 self._sense(junction, truth, traffic)
-            for name, state in fleet.states(truth).items():
+            states = fleet.states(truth)
+            for name, state in states.items():
                 self._push(t + REPORT_DELAY, Datum("state", name, self._json(state)))
+            if self.setup.priority:
+                for name, request in fleet.requests(truth.t, states).items():
+                    self._push(t + REPORT_DELAY, Datum("requests", name, self._json(request)))
             self.seen(truth)
             if self.scored:
                 self.watch.note(truth, self.engine)
@@ -242,6 +253,9 @@ class Loop:
     def _step(self, t: int, batch: list[Datum]) -> None:
         self._lap = stopwatch()
         out = self.engine.step(t, batch, self._time)
+        for gateway, kind, body in out.replies:
+            if kind == "priority" and body.intersection in self.controllers:
+                self.controllers[body.intersection].ask(body, t + self.offset[gateway])
         for advisory in out.advisories:
             self.advised[advisory.kind] += 1
             self._count += 1

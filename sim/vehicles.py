@@ -8,7 +8,8 @@ import libsumo
 import numpy as np
 
 from ..clock import MS, SECOND
-from ..schema import Advisory, AdvisoryKind, ObjectClass, VehicleState
+from ..codes.citycode import sub_code
+from ..schema import Advisory, AdvisoryKind, ObjectClass, VehicleRequest, VehicleState
 from .scenario import Scenario
 from .traffic import Truth
 
@@ -18,6 +19,8 @@ EASE = 2.5  # m/s^2 by which who is told to slow down does
 CREEP = 0.5  # m/s; SUMO takes no maximum of 0
 BRAKE = 2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
 KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
+ASKS = ("bus",)  # who asks for priority, where vehicles do
+ETA = 30 * SECOND  # what a request says of its arrival: soon; the node reckons for itself
 
 
 def connected(name: str, seed: int, penetration: float) -> bool:
@@ -49,9 +52,10 @@ class Fleet:
     def __post_init__(self) -> None:
         self._eased = 0
         self._rng = np.random.default_rng([self.seed, 77])
-        self._movements: dict[tuple[tuple[str, ...], int], tuple[str, ...]] = {}
+        self._movements: dict[tuple[tuple[str, ...], int], tuple[tuple[str, str], ...]] = {}
         self._by_edges = _movements(self.scenario)
         self._frame = self.scenario.junctions[0]
+        self._requested: dict[str, tuple[str, str]] = {}
 
     def states(self, truth: Truth) -> dict[str, VehicleState]:
         """Return the reports due at this moment: each connected vehicle twice a second, spread over the half second."""
@@ -80,13 +84,13 @@ class Fleet:
                 float(truth.length[k]),
                 float(truth.width[k]),
                 ACCURACY,
-                self._next(truth.ids[k]),
+                tuple(connection for _, connection in self._next(truth.ids[k])),
             )
             for i, k in enumerate(rows)
         }
 
-    def _next(self, name: str) -> tuple[str, ...]:
-        """Return the movements still ahead on a vehicle's route."""
+    def _next(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return (intersection, connection) of the movements still ahead on a vehicle's route."""
         route = libsumo.vehicle.getRoute(name)
         ahead = libsumo.vehicle.getRouteIndex(name)
         key = (route, ahead)
@@ -96,6 +100,17 @@ class Fleet:
             movements = tuple(self._by_edges[pair] for pair in pairs if pair in self._by_edges)[:3]
             self._movements[key] = movements
         return movements
+
+    def requests(self, t: int, states: dict[str, VehicleState]) -> dict[str, VehicleRequest]:
+        """Return the requests for priority that fall due with these reports: each vehicle of ASKS once for each intersection before it."""
+        out = {}
+        for name, state in states.items():
+            ahead = self._next(name)
+            if state.kind in ASKS and ahead and self._requested.get(name) != ahead[0]:
+                self._requested[name] = ahead[0]
+                intersection, movement = ahead[0]
+                out[name] = VehicleRequest(t, movement, intersection, movement, t + ETA)
+        return out
 
     def follow(self, name: str, advisory: Advisory) -> bool:
         """Act on an advisory in SUMO; False when the vehicle is gone."""
@@ -153,13 +168,14 @@ class Fleet:
                     libsumo.vehicle.setSpeedFactor(name, was.factor)
 
 
-def _movements(scenario: Scenario) -> dict[tuple[str, str], str]:
-    """Return connection id by (SUMO edge in, SUMO edge out): any lane of the right ones will do, the node knows the lane."""
-    out: dict[tuple[str, str], str] = {}
+def _movements(scenario: Scenario) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return (intersection, connection) by (SUMO edge in, SUMO edge out): any lane of the right ones will do, the node knows the lane."""
+    out: dict[tuple[str, str], tuple[str, str]] = {}
     for junction in scenario.junctions:
         code = junction.code
         for alias, k in code.conn_alias.items():
             source, arrow, target = alias.partition(">")
             if arrow and code.conn_inner[k]:
-                out.setdefault((source.rpartition("_")[0], target.rpartition("_")[0]), code.conn_ids[k])
+                edges = source.rpartition("_")[0], target.rpartition("_")[0]
+                out.setdefault(edges, (code.code.id, sub_code(code.code.id, code.conn_ids[k])))
     return out

@@ -29,11 +29,11 @@ def test_who_comes_upon_a_slow_one_is_warned_and_who_has_room_is_not(stage: Stag
 
 def test_hard_braking_hidden_behind_another_is_told(stage: Stage) -> None:
     lane = stage.ingress[0]
-    stage.put(lane, 80.0, 12.0)
-    stage.put(lane, 60.0, 12.0, None)
+    stage.put(lane, 70.0, 12.0)
+    stage.put(lane, 57.0, 12.0, None)
     stage.put(lane, 40.0, 10.0, None)
     snapshot = stage.world()
-    braking = dataclasses.replace(snapshot, accel=np.array([0.0, 0.0, -6.0]))
+    braking = dataclasses.replace(snapshot, accel=np.array([0.0, 0.0, -7.0]))
     said = [c for c in planner.plan(braking) if c.kind is AdvisoryKind.FORWARD_COLLISION]
     assert [c.target for c in said] == ["vehicle:v1"]
     assert "brakes hard" in words(said[0])

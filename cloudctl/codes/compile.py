@@ -11,6 +11,7 @@ from cloudctl.geo import Origin
 
 from .canon import content_hash
 from .cells import grid
+from .citycode import sub_code
 from .lines import F8, arc, band, crossings
 from .model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
 
@@ -76,6 +77,14 @@ class CompiledCode:
     ny: int
     cell_start: I4
     cell_path: I4
+
+    def connection(self, name: str) -> int:
+        """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1 where it is none of this."""
+        own = f"{self.code.id[:-1]}."
+        if not name.startswith(own):
+            return self.conn_alias.get(name, -1)
+        part = name[len(own) : -1]
+        return self.conn_alias.get(part, -1) if sub_code(self.code.id, part) == name else -1
 
 
 def compile_code(code: IntersectionCode) -> CompiledCode:

@@ -17,7 +17,8 @@ from .candidate import LATE, Candidate, severity_of
 from .following import Following
 
 SLOWEST = 4.0  # m/s
-HARD = 4.5  # m/s^2; who brakes harder did not mean to
+HARD = 6.0  # m/s^2; who brakes harder did not mean to: ordinary stops in SUMO take 4.5
+NEAR = 2.0  # m/s^2 that stopping there would take, below which hard braking further ahead concerns nobody
 SLIGHT = 1.0  # m/s^2; less is no braking, within what tracks tell
 NEAREST = 1.0  # m; a smaller gap is within what tracks tell
 HIDDEN = 3  # followers further back that are told of hard braking
@@ -95,7 +96,7 @@ def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
             at = int(following.leader[at])
             if at < 0 or far > WARNED:
                 break
-            if hop and braking[at] and world.speed[row] > SLOWEST:
+            if hop and braking[at] and world.speed[row] > SLOWEST and needed(float(world.speed[row]), far, 0.0, 0.0) > NEAR:
                 out.append((k, at, far))
                 break
     return out

@@ -87,7 +87,7 @@ class Desk:
             return
         if len(self.requests) >= MOST:
             del self.requests[next(iter(self.requests))]
-        connection = code.conn_alias.get(body.movement, -1)
+        connection = code.connection(body.movement)
         request = self.requests[key] = Request(vehicle, body.id, connection, body.eta, t)
         if connection < 0 or not code.conn_inner[connection]:
             request.end(t, "rejected", f"movement {body.movement!r} is none of this intersection: see its digital code")
