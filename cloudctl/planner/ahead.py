@@ -5,12 +5,15 @@ vehicle's class and this moment. Closures and works come with advice to change l
 (`lanes.change`). Dynamic lanes: tidal lanes by their rule's calendar, revocable lanes by what the signals say is in use (J2735 enabledLanes).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from ..clock import SECOND
 from ..codes import CompiledCode
 from ..codes.rules import Vehicle
+from ..codes.rules_table import RuleTable
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
@@ -80,25 +83,22 @@ def plan(world: World) -> list[Candidate]:
 
 
 def _rules(world: World, found: _Places) -> list[Candidate]:
-    asked = [
-        (k, row, begins, far)
-        for k, row in enumerate(world.rows.tolist())
-        for path in _way(world, row)
-        for begins in found.begins.get(path, ())
-        if 0.0 < (far := distance(world, row, path, begins.s)) < RANGE
-    ]
-    if not asked:
-        return []
-    fleet = [Vehicle(v.state.kind, v.state.automated) for v in world.vehicles]
-    answer = rule_table(world.code).effective(
-        np.array([b.path for _, _, b, _ in asked]), np.array([k for k, _, _, _ in asked]), np.full(len(asked), world.t),
-        np.array([b.s + INSIDE for _, _, b, _ in asked]), fleet=fleet,
-    )  # fmt: skip
-    out = []
-    for (k, row, begins, far), decided in zip(asked, answer.decided, strict=True):
-        if (decided == begins.rule).any():
-            out.append(_rule(world, k, row, begins, far))
+    out, table, second = [], rule_table(world.code), world.t // SECOND
+    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
+        for path in _way(world, row):
+            for begins in found.begins.get(path, ()):
+                far = distance(world, row, path, begins.s)
+                if 0.0 < far < RANGE and _holds(table, begins, vehicle.state.kind, vehicle.state.automated, second):
+                    out.append(_rule(world, k, row, begins, far))
     return out
+
+
+@lru_cache(maxsize=8192)
+def _holds(table: RuleTable, begins: Begins, kind: str, automated: bool, second: int) -> bool:
+    """Return whether a rule is in force where it begins, for a class of vehicle."""
+    s = np.array([begins.s + INSIDE])
+    path, t = np.array([begins.path]), np.array([second * SECOND])
+    return bool((table.effective(path, np.array([0]), t, s, fleet=[Vehicle(kind, automated)]).decided == begins.rule).any())
 
 
 def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:
@@ -109,7 +109,7 @@ def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candida
     if rule.kind == "toll":
         words = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
         return Candidate(AdvisoryKind.TOLL, target, 2, 1.0, words, facts, track, None, far, None)
-    behaviour = lanes.change(world, row, _open_to(world, k)) if begins.path == world.path[row] else None
+    behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
     facts["kind"] = "closure" if rule.kind == "closure" else "works"
     words = "{kind} {far:.0f} m ahead on {where} by rule {rule}. {text}"
     if rule.kind == "construction" and rule.value is not None:
@@ -136,26 +136,25 @@ def _dynamic(world: World, found: _Places) -> list[Candidate]:
 
 def _lane(world: World, k: int, lane: int, rule: int) -> str:
     """Return whether a dynamic lane is open to a vehicle now, in words; nothing where nobody said."""
-    name, state = world.code.lane_ids[lane], world.vehicles[k].state
+    name = world.code.lane_ids[lane]
     if rule < 0:
         if world.signals.lanes is None:
             return ""
         return f"lane {name} is {'in use' if name in world.signals.lanes else 'not in use'} now"
-    answer = rule_table(world.code).effective(
-        np.array([lane]), np.array([0]), np.array([world.t]), fleet=[Vehicle(state.kind, state.automated)]
-    )
     why = f" by rule {world.code.code.rules[rule].id}"
-    return f"lane {name} is {'open to you' if answer.allowed[0] else 'closed to you'} now{why}"
+    return f"lane {name} is {'open to you' if open_lanes(world, k)[lane] else 'closed to you'} now{why}"
 
 
-def _open_to(world: World, k: int) -> np.ndarray:
+def open_lanes(world: World, k: int) -> np.ndarray:
     """Return which lanes the rules leave open to a vehicle now: bool[n_lanes]."""
-    state, n = world.vehicles[k].state, world.code.n_lanes
-    return (
-        rule_table(world.code)
-        .effective(np.arange(n), np.zeros(n, np.int64), np.full(n, world.t), fleet=[Vehicle(state.kind, state.automated)])
-        .allowed
-    )
+    state = world.vehicles[k].state
+    return _open(rule_table(world.code), world.code.n_lanes, state.kind, state.automated, world.t // SECOND)
+
+
+@lru_cache(maxsize=1024)
+def _open(table: RuleTable, n: int, kind: str, automated: bool, second: int) -> np.ndarray:
+    fleet = [Vehicle(kind, automated)]
+    return table.effective(np.arange(n), np.zeros(n, np.int64), np.full(n, second * SECOND), fleet=fleet).allowed
 
 
 def _way(world: World, row: int) -> list[int]:

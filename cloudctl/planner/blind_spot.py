@@ -59,7 +59,16 @@ def _hidden(
     other: Any, when: Any, chance: Any,
 ) -> None:  # fmt: skip
     """Fill in, for each of `rows`, who is hidden and will be met (-1 nobody), in how many s, and how likely."""
-    sorted_x = tracks["x"][order]
+    there = np.empty(len(order), np.int64)  # who may be met, in order of x
+    n = 0
+    for at in range(len(order)):
+        track = tracks[order[at]]
+        moves = track["vx"] ** 2 + track["vy"] ** 2 >= MOVES**2
+        if moves and track["existence"] >= SURE and track["class"] != static and track["status"] == seen and not held[order[at]]:
+            there[n] = order[at]
+            n += 1
+    there = there[:n]
+    there_x, sorted_x = tracks["x"][there], tracks["x"][order]
     for k in range(len(rows)):
         i = rows[k]
         track = tracks[i]
@@ -70,22 +79,19 @@ def _hidden(
         front_y = track["y"] + 0.5 * track["length"] * track["vy"] / speed
         best = STEP * STEPS + 1.0
         begin = np.searchsorted(sorted_x, track["x"] - RANGE)
-        for at in range(begin, len(order)):
-            j = order[at]
+        for at in range(np.searchsorted(there_x, track["x"] - RANGE), n):
+            j = there[at]
             target = tracks[j]
-            if target["x"] > track["x"] + RANGE:
+            far_x, far_y = target["x"] - track["x"], target["y"] - track["y"]
+            if far_x > RANGE:
                 break
-            if j == i or abs(target["y"] - track["y"]) > RANGE or target["existence"] < SURE or target["class"] == static:
-                continue
-            if held[j] or target["status"] != seen:
-                continue
+            if j == i or abs(far_y) > RANGE or far_x * track["vx"] + far_y * track["vy"] <= 0.0 or (path[j] >= 0 and path[j] == path[i]):
+                continue  # far, behind, or on the same path
             walk = sqrt(target["vx"] ** 2 + target["vy"] ** 2)
-            if walk < MOVES or (path[j] >= 0 and path[j] == path[i]):
-                continue
             if abs(target["vx"] * track["vx"] + target["vy"] * track["vy"]) > ACROSS * walk * speed:
                 continue
-            if (target["x"] - track["x"]) * track["vx"] + (target["y"] - track["y"]) * track["vy"] <= 0.0:
-                continue  # behind
+            if far_x * far_x + far_y * far_y > ((speed + walk) * STEP * STEPS + 10.0) ** 2:
+                continue
             reach = CLOSE + 0.5 * max(track["width"], 1.0) + 0.5 * max(target["width"], 0.5)
             for step in range(STEPS):
                 t = (step + 1) * STEP

@@ -8,7 +8,7 @@ import numpy as np
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
-from .ahead import distance
+from .ahead import distance, open_lanes
 from .candidate import Candidate
 
 RANGE = 300.0  # m
@@ -18,19 +18,19 @@ CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle with a hazard before it on its way."""
     out = []
-    open_lanes = np.ones(world.code.n_lanes, np.bool_)
+    left_open = np.ones(world.code.n_lanes, np.bool_)
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
         if lane >= 0 and hazard.kind in CLOSING:
-            open_lanes[lane] = False
+            left_open[lane] = False
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
+        for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
             ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0) if lane >= 0 else np.nan
             if not 0.0 < ahead < RANGE:
                 continue
             closing = hazard.kind in CLOSING and world.path[row] == lane
-            behaviour = (lanes.change(world, row, open_lanes) if closing else None) or "slow_down"
+            behaviour = (lanes.change(world, row, left_open & open_lanes(world, k)) if closing else None) or "slow_down"
             out.append(
                 Candidate(
                     AdvisoryKind.HAZARD,

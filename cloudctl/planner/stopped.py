@@ -6,6 +6,7 @@ import numpy as np
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
+from .ahead import open_lanes
 from .candidate import Candidate
 
 RANGE = 200.0  # m
@@ -18,9 +19,8 @@ def plan(world: World) -> list[Candidate]:
     out: list[Candidate] = []
     if not world.stopped:
         return out
-    open_lanes = np.ones(world.code.n_lanes, np.bool_)
     stands = np.flatnonzero(np.isin(world.tracks["id"], world.stopped))
-    for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
+    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
         if world.speed[row] < MOVING:
             continue
         for there in stands.tolist():
@@ -39,7 +39,7 @@ def plan(world: World) -> list[Candidate]:
                     (int(world.tracks["id"][row]), int(world.tracks["id"][there])),
                     None,
                     gap,
-                    lanes.change(world, row, open_lanes) or "slow_down",
+                    lanes.change(world, row, open_lanes(world, k)) or "slow_down",
                 )
             )
             break
