@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..clock import SECOND
 from ..codes import CompiledCode
@@ -37,6 +38,7 @@ class _Places(NamedTuple):
     """What one code has of this, by path or road; made once."""
 
     begins: dict[int, tuple[Begins, ...]]
+    leads: NDArray[np.bool_]  # bool[n_paths]: rules begin on it
     dynamic: dict[int, tuple[tuple[int, int], ...]]  # of a road (ingress link): (lane, its tidal rule; -1: revocable)
 
 
@@ -68,7 +70,9 @@ def _make(code: CompiledCode) -> _Places:
         if told.revocable and code.lane_ingress[lane] >= 0:
             road = int(code.lane_ingress[lane])
             dynamic[road] = (*dynamic.get(road, ()), (lane, -1))
-    return _Places(begins, dynamic)
+    leads = np.zeros(code.n_lanes + code.n_conns, np.bool_)
+    leads[list(begins)] = True
+    return _Places(begins, leads, dynamic)
 
 
 def plan(world: World) -> list[Candidate]:
@@ -84,7 +88,8 @@ def plan(world: World) -> list[Candidate]:
 
 def _rules(world: World, found: _Places) -> list[Candidate]:
     out, table, second = [], rule_table(world.code), world.t // SECOND
-    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
+    for k in np.flatnonzero(_concerned(world, found.leads)).tolist():
+        vehicle, row = world.vehicles[k], int(world.rows[k])
         for path in _way(world, row):
             for begins in found.begins.get(path, ()):
                 far = distance(world, row, path, begins.s)
@@ -99,6 +104,16 @@ def _holds(table: RuleTable, begins: Begins, kind: str, automated: bool, second:
     s = np.array([begins.s + INSIDE])
     path, t = np.array([begins.path]), np.array([second * SECOND])
     return bool((table.effective(path, np.array([0]), t, s, fleet=[Vehicle(kind, automated)]).decided == begins.rule).any())
+
+
+def _concerned(world: World, leads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which connected vehicles have a path on their way on which rules begin."""
+    code, path, connection = world.code, world.path[world.rows], world.connection[world.rows]
+    known = connection >= 0
+    turn = np.where(known, connection, 0)
+    onward = leads[code.n_lanes + turn] | leads[code.conn_to[turn]] | leads[code.conn_from[turn]] if code.n_conns else np.zeros(len(path), np.bool_)
+    found: NDArray[np.bool_] = ((path >= 0) & leads[path]) | (known & onward)
+    return found
 
 
 def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:

@@ -16,6 +16,8 @@ SLOWEST = 3.0  # m/s; a slower one is not on its way
 def plan(world: World) -> list[Candidate]:
     """Return one candidate for each connected vehicle that an emergency vehicle comes upon, or whose intersection it will enter."""
     out: dict[str, Candidate] = {}
+    if all(vehicle.state.kind != "emergency" for vehicle in world.vehicles):
+        return []
     for caller, at in zip(world.vehicles, world.rows, strict=True):
         distance, speed = float(world.to_stop[at]), float(world.speed[at])
         if caller.state.kind != "emergency" or not distance > 0.0 or speed < SLOWEST:

@@ -16,31 +16,25 @@ PASSED = 5.0  # m before it within which whoever comes has long seen it
 
 def plan(world: World) -> list[Candidate]:
     """Return a candidate for each connected vehicle with a stopped vehicle before it on its lane."""
-    out: list[Candidate] = []
-    if not world.stopped:
-        return out
-    stands = np.flatnonzero(np.isin(world.tracks["id"], world.stopped))
-    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
-        if world.speed[row] < MOVING:
-            continue
-        for there in stands.tolist():
-            lane = int(world.path[there])
-            gap = float(world.s[there] - world.s[row]) - 0.5 * float(world.tracks["length"][there] + world.tracks["length"][row])
-            if lane < 0 or world.path[row] != lane or there == row or not PASSED < gap < RANGE:
-                continue
-            out.append(
-                Candidate(
-                    AdvisoryKind.STOPPED_VEHICLE,
-                    f"vehicle:{vehicle.id}",
-                    2,
-                    float(world.tracks["existence"][there]),
-                    "a vehicle stands on your lane {gap:.0f} m ahead, and nothing holds it",
-                    {"gap": gap},
-                    (int(world.tracks["id"][row]), int(world.tracks["id"][there])),
-                    None,
-                    gap,
-                    lanes.change(world, row, open_lanes(world, k)) or "slow_down",
-                )
+    out: dict[int, Candidate] = {}
+    rows, length = world.rows, world.tracks["length"]
+    for there in np.flatnonzero(np.isin(world.tracks["id"], world.stopped)).tolist():
+        lane = int(world.path[there])
+        gaps = world.s[there] - world.s[rows] - 0.5 * (length[there] + length[rows])
+        coming = (world.path[rows] == lane) & (gaps > PASSED) & (gaps < RANGE) & (world.speed[rows] >= MOVING)
+        for k in np.flatnonzero(coming & (lane >= 0)).tolist():
+            if k in out and out[k].distance is not None and out[k].distance <= gaps[k]:
+                continue  # another stands before it
+            out[k] = Candidate(
+                AdvisoryKind.STOPPED_VEHICLE,
+                f"vehicle:{world.vehicles[k].id}",
+                2,
+                float(world.tracks["existence"][there]),
+                "a vehicle stands on your lane {gap:.0f} m ahead, and nothing holds it",
+                {"gap": float(gaps[k])},
+                (int(world.tracks["id"][rows[k]]), int(world.tracks["id"][there])),
+                None,
+                float(gaps[k]),
+                lanes.change(world, int(rows[k]), open_lanes(world, k)) or "slow_down",
             )
-            break
-    return out
+    return list(out.values())
