@@ -6,7 +6,7 @@ from math import erf, inf, sqrt
 import numpy as np
 
 from cloudctl.planner import collision, prediction
-from cloudctl.planner.passing import FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, LOST, MARGIN, STANDING, earliest
+from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, LOST, MARGIN, STANDING, earliest
 from cloudctl.world import NEVER, World
 
 
@@ -77,10 +77,11 @@ def passes(world: World) -> list[tuple[float, bool]]:
             if lane < code.n_lanes:
                 lanes.setdefault(lane, []).append(i)
     for lane, rows in lanes.items():
-        before = -FAR
+        before = soonest = -FAR
         for place, i in enumerate(sorted(rows, key=lambda i: world.to_stop[i])):
             limit = max(float(code.lane_speed[lane]), 1.0)
-            arrive = max(earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit), before + HEADWAY)
+            alone = earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit)
+            arrive, soonest = max(alone, before + HEADWAY), max(alone, soonest + BRISK)
             group = int(code.conn_group[world.connection[i]]) if world.connection[i] >= 0 else -1
             if world.connection[i] < 0:
                 mine = [int(code.conn_group[k]) for k in range(code.n_conns) if code.conn_from[k] == lane and code.conn_group[k] >= 0]
@@ -96,7 +97,7 @@ def passes(world: World) -> list[tuple[float, bool]]:
                     opens = signals.max_end[group]
                 start = FAR if opens == NEVER else (opens - world.t) / 1e9
                 now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
-                doubt = not now and green and arrive <= left + GRACE
+                doubt = not now and green and soonest <= left + GRACE
                 if not now and not doubt:
                     queued = place == 0 and world.speed[i] < STANDING
                     arrive = max(arrive, start + (LOST if queued else MARGIN)) if start < FAR else FAR

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -93,8 +94,7 @@ class RuleTable:
     ) -> Answer:
         """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None anywhere)."""
         n = len(path)
-        bits = np.array([_mask((v.kind, "automated") if v.automated else (v.kind,)) for v in fleet], np.int64)
-        sizes = np.array([(v.height, v.width, v.mass, v.axle, v.stage) for v in fleet], float).reshape(-1, 5)
+        bits, sizes = _fleet(tuple(fleet))
         out = Answer(
             np.empty(n),
             np.empty(n),
@@ -132,6 +132,14 @@ class RuleTable:
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
         """Answer one query in full, with the losing rules: the plain twin."""
         return effective(self.code, path, vehicle, t, s=s, holidays=self.holidays, at=self.at)
+
+
+@lru_cache(maxsize=1024)
+def _fleet(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the classes (bits) and the sizes of some vehicles, as arrays."""
+    bits = np.array([_mask((v.kind, "automated") if v.automated else (v.kind,)) for v in fleet], np.int64)
+    sizes = np.array([(v.height, v.width, v.mass, v.axle, v.stage) for v in fleet], float).reshape(-1, 5)
+    return bits, sizes
 
 
 def _mask(classes: Collection[str]) -> int:

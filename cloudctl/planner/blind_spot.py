@@ -1,8 +1,8 @@
 """Blind spot from occlusion: somebody whose way a connected vehicle's crosses soon, and whom it cannot see because another vehicle stands
 between (ETSI TS 103 324 collective perception's reason to be; YD/T 3709 case "blind spot"). Who waits before a red is nobody's surprise.
 
-Two meet where their predicted positions at one moment come within CLOSE; the chance is Phi((CLOSE - d) / sigma) with the variances of both
-predictions. Hidden is who lies behind the outline of a car or anything larger, seen from the vehicle's front.
+Two meet where their outlines are predicted within CLOSE at one moment; the chance is Phi((CLOSE - d) / sigma) with the variances of both
+predictions, and so at least a half. Hidden is who lies behind the outline of a car or anything larger, seen from the vehicle's front.
 """
 
 from math import cos, erf, sin, sqrt
@@ -19,7 +19,6 @@ from .passing import IS_GREEN, IS_YELLOW
 from .prediction import STEP, STEPS, Prediction
 
 CLOSE = 1.0  # m between the outlines of the two
-LIKELY = 0.5  # a chance of meeting below which nobody is told
 RANGE = 50.0  # m
 SLOWEST = 2.5  # m/s of the vehicle told
 MOVES = 0.5  # m/s of who is hidden; whoever stands is no surprise
@@ -98,10 +97,11 @@ def _hidden(
                 if t >= best or (held[i] and speed * t > to_stop[i]):
                     break
                 dx, dy = xy[i, step, 0] - xy[j, step, 0], xy[i, step, 1] - xy[j, step, 1]
-                sigma = sqrt(var[i, step, 0] + var[j, step, 0])
-                likely = 0.5 + 0.5 * erf((reach - sqrt(dx * dx + dy * dy)) / (sqrt(2.0) * max(sigma, 0.1)))
-                if likely < LIKELY:
+                apart = dx * dx + dy * dy
+                if apart > reach * reach:
                     continue
+                sigma = sqrt(var[i, step, 0] + var[j, step, 0])
+                likely = 0.5 + 0.5 * erf((reach - sqrt(apart)) / (sqrt(2.0) * max(sigma, 0.1)))
                 if _behind_something(i, j, front_x, front_y, tracks, order, begin, motor):
                     best, other[k], when[k], chance[k] = t, j, t, likely * target["existence"]
                 break

@@ -138,10 +138,8 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
 
 def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
     out: dict[str, Candidate] = {}
-    for pair in pairs[np.argsort(pairs["ttc"], kind="stable")]:
-        a, b = int(pair["a"]), int(pair["b"])
-        yields, goes = (a, b) if pair["a_yields"] else (b, a)
-        far = float(pair["a_far"] if yields == a else pair["b_far"]) - CLEAR
+    for a, b, ttc, pet, chance, a_far, b_far, a_yields in pairs[np.argsort(pairs["ttc"], kind="stable")].tolist():
+        yields, goes, far = (a, b, a_far - CLEAR) if a_yields else (b, a, b_far - CLEAR)
         if far < NEAREST or not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
             continue
         for own, other in ((yields, goes), (goes, yields)):
@@ -154,13 +152,13 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
                 Candidate(
                     AdvisoryKind.COLLISION,
                     target,
-                    severity_of(float(pair["ttc"])) if own == yields else max(severity_of(float(pair["ttc"])), 1),
-                    float(min(world.tracks["existence"][a], world.tracks["existence"][b]) * pair["chance"]),
+                    severity_of(ttc) if own == yields else max(severity_of(ttc), 1),
+                    float(min(world.tracks["existence"][a], world.tracks["existence"][b]) * chance),
                     "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
                     {
                         "role": "give way to" if own == yields else "be ready to brake for",
-                        "ttc": float(pair["ttc"]),
-                        "pet": float(pair["pet"]),
+                        "ttc": ttc,
+                        "pet": pet,
                     },
                     (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
                     None,

@@ -6,11 +6,14 @@ Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); n
 """
 
 from math import sqrt
+from typing import Any
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind
-from ..world import Beyond, World
+from ..world import NEVER, Beyond, World
 from .candidate import Candidate
 from .passing import FAR, Passing, earliest
 from .policy import policy_of
@@ -24,6 +27,7 @@ RAMP = 5.0  # m/s gained at most on the way to it
 EARLY = 1.5  # s; who comes no earlier than that need not slow down
 SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
 SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
+NEARLY = 0.3  # m/s below the limit; nearer to it nothing is advised
 MIN_CONFIDENCE = 0.5
 MOST = 8.0  # s that a vehicle passes later for the signal after this one
 KEPT = 2.0  # s before the end of green by which it passes all the same
@@ -76,83 +80,47 @@ def later(time: float, distance: float, limit: float, closes: float, beyond: Bey
 
 def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
-    code, signals = world.code, world.signals
-    windows = passing.windows
     out = []
-    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows, strict=True)):
-        distance, connection = float(world.to_stop[row]), int(world.connection[row])
-        if not NEAREST < distance < RANGE or connection < 0 or passing.doubt[row]:
-            continue
-        group = int(code.conn_group[connection])
-        if group < 0 or signals.confidence[group] < MIN_CONFIDENCE or _spread(world, group) > MAX_SPREAD:
-            continue
-        limit = (
-            float(code.lane_speed[world.path[row]])
-            if world.path[row] < code.n_lanes
-            else float(code.conn_speed[connection])
-        )
+    for k, row, group, distance, speed, time, ahead, now, limit in approaching(world, passing, rules).tolist():
+        vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
-        limit = min(limit, float(rules.limit[k]), policy.top)
-        time, speed = float(passing.time[row]), max(float(world.speed[row]), 0.0)
-        facts: dict[str, object] = {
-            "group": int(code.group_ids[group]),
-            "distance": distance,
-            "ahead": int(passing.ahead[row]),
-            "time": time,
-        }
-        track = (int(world.tracks["id"][row]),)
-        target = f"vehicle:{vehicle.id}"
-        after = world.beyond.get(vehicle.handle)
+        limit = min(limit, policy.top)
+        facts: dict[str, object] = {"group": int(world.code.group_ids[group]), "distance": distance, "ahead": ahead, "time": time}
+        after, further = world.beyond.get(vehicle.handle), time
         if after is not None and time < FAR:
-            closes = float(windows.left[group] if passing.now[row] else windows.start[group] + windows.duration[group])
+            windows = passing.windows
+            closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
             further = later(time, distance, limit, closes, after) if closes < FAR else time
-        else:
-            further = time
         held = further > time + EARLY
-        if passing.now[row] and not held:
-            left = facts["left"] = float(windows.left[group])
+        if now and not held:
+            left = facts["left"] = float(passing.windows.left[group])
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
-            out.append(
-                Candidate(
-                    AdvisoryKind.GLOSA,
-                    target,
-                    2,
-                    float(signals.confidence[group]),
-                    "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go",
-                    facts,
-                    track,
-                    limit,
-                    distance,
-                    "speed_up" if tight and speed < limit - SLOWER else "keep",
-                )
-            )
+            words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
+            advised, behaviour = limit, "speed_up" if tight and speed < limit - SLOWER else "keep"
+        elif time >= FAR:
             continue
-        if time >= FAR:
-            continue
-        facts["opens"], facts["time"] = float(windows.start[group]), further
-        advised = advised_speed(distance, min(max(speed, V_MIN), limit), further, limit, policy.comfort)
-        words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
-        if held and after is not None:
-            facts["next"], facts["opens"] = distance + after.distance, after.opens
-            words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
-        if advised >= limit - 0.3:
-            behaviour, advised = "keep", limit
-        elif advised >= V_MIN:
-            behaviour = "slow_down"
         else:
-            behaviour, words = (
-                "stop",
-                "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m",
-            )
+            facts["opens"], facts["time"] = float(passing.windows.start[group]), further
+            advised = advised_speed(distance, min(max(speed, V_MIN), limit), further, limit, policy.comfort)
+            words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
+            if held and after is not None:
+                facts["next"], facts["opens"] = distance + after.distance, after.opens
+                words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
+            if advised >= limit - NEARLY:
+                behaviour, advised = "keep", limit
+            elif advised >= V_MIN:
+                behaviour = "slow_down"
+            else:
+                behaviour, words = "stop", "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
         out.append(
             Candidate(
                 AdvisoryKind.GLOSA,
-                target,
+                f"vehicle:{vehicle.id}",
                 2,
-                float(signals.confidence[group]),
+                float(world.signals.confidence[group]),
                 words,
                 facts,
-                track,
+                (int(world.tracks["id"][row]),),
                 None if behaviour == "stop" else advised,
                 distance,
                 behaviour,
@@ -161,7 +129,44 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
     return out
 
 
-def _spread(world: World, group: int) -> float:
-    """Return s between the least and the greatest end of the group's present state; 0 where only one is known."""
-    low, high = int(world.signals.min_end[group]), int(world.signals.max_end[group])
-    return (high - low) / 1e9 if high < 2**61 and low < 2**61 else 0.0
+APPROACH = np.dtype(
+    [("vehicle", "i8"), ("row", "i8"), ("group", "i8"), ("distance", "f8"), ("speed", "f8"), ("time", "f8"), ("ahead", "i8"), ("now", "?"),
+     ("limit", "f8")]
+)  # one connected vehicle that may be advised: m, m/s, s; `limit` where it is
+
+
+@njit(cache=True)
+def _approaching(
+    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, now: Any, doubt: Any, n_lanes: int,
+    conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int, out: Any,
+) -> int:  # fmt: skip
+    """List who comes to a signal that is known well enough."""
+    n = 0
+    for k in range(len(rows)):
+        i = rows[k]
+        c = connection[i]
+        if c < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i]:
+            continue
+        g = conn_group[c]
+        if g < 0 or confidence[g] < MIN_CONFIDENCE:
+            continue
+        known = min_end[g] < never and max_end[g] < never
+        if known and max_end[g] - min_end[g] > MAX_SPREAD * 1e9:
+            continue
+        out[n]["vehicle"], out[n]["row"], out[n]["group"], out[n]["distance"] = k, i, g, to_stop[i]
+        out[n]["speed"], out[n]["time"], out[n]["ahead"], out[n]["now"] = max(speed[i], 0.0), time[i], ahead[i], now[i]
+        out[n]["limit"] = min(limit[k], lane_speed[path[i]] if path[i] < n_lanes else conn_speed[c])
+        n += 1
+    return n
+
+
+def approaching(world: World, passing: Passing, rules: InForce) -> NDArray[Any]:
+    """Return who comes to a signal that is known well enough: APPROACH[n]."""
+    code, signals, out = world.code, world.signals, np.zeros(len(world.rows), APPROACH)
+    if not len(out) or not code.n_conns or not len(signals.state):
+        return out[:0]
+    found = _approaching(
+        world.rows, world.to_stop, world.connection, world.path, world.speed, *passing[:4], code.n_lanes, code.conn_group, code.lane_speed,
+        code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
+    )  # fmt: skip
+    return out[:found]

@@ -4,6 +4,7 @@ A hazard that ends the lane (CLOSING) comes with advice to change lanes where a 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind
 from ..world import World
@@ -25,8 +26,9 @@ def plan(world: World) -> list[Candidate]:
             left_open[lane] = False
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows.tolist(), strict=True)):
-            ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0) if lane >= 0 else np.nan
+        for k in np.flatnonzero(_leads(world, lane)).tolist():
+            vehicle, row = world.vehicles[k], int(world.rows[k])
+            ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0)
             if not 0.0 < ahead < RANGE:
                 continue
             closing = hazard.kind in CLOSING and world.path[row] == lane
@@ -46,3 +48,12 @@ def plan(world: World) -> list[Candidate]:
                 )
             )
     return out
+
+
+def _leads(world: World, lane: int) -> NDArray[np.bool_]:
+    """Return which connected vehicles are on a lane (-1: none), or have it on their way."""
+    code, path, connection = world.code, world.path[world.rows], world.connection[world.rows]
+    on: NDArray[np.bool_] = (path == lane) & (lane >= 0)
+    if code.n_conns and lane >= 0:
+        on |= (connection >= 0) & ((code.conn_from[connection] == lane) | (code.conn_to[connection] == lane))
+    return on

@@ -2,7 +2,9 @@
 
 Vehicles of a lane are taken from the stop line backwards. Each passes when it can arrive, when the one ahead has
 passed by a headway, and when its signal is green; a queue at the start of green loses LOST s, then discharges one vehicle
-every HEADWAY s. Shared by GLOSA and the queue planner; computed once a tick.
+every HEADWAY s. How
+long it takes is not known that well: who may yet pass in the green that shows is left in doubt rather than held for the next one, which would
+cost him a whole cycle. Shared by GLOSA and the queue planner; computed once a tick.
 """
 
 from math import sqrt
@@ -16,6 +18,7 @@ from ..matching import Floats, Ints, tables
 from ..world import GREEN, NEVER, YELLOW, World
 
 HEADWAY = 1.6  # s between vehicles of a discharging queue
+BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
 LOST = 1.0  # s lost at the start of green by the first vehicle of a standing queue
 GRACE = 2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
 MARGIN = 0.5  # s kept from both ends of green
@@ -87,12 +90,12 @@ def _sweep(
             lane[i] = conn_from[connection[i]] if connection[i] >= 0 else path[i]
             if lane[i] < n_lanes:
                 key[i] = lane[i] * 1e5 + to_stop[i]
-    last_lane, last_time, count, standing = -1, -FAR, 0, True
+    last_lane, last_time, soonest, count, standing = -1, -FAR, -FAR, 0, True
     for i in np.argsort(key):
         if key[i] >= 1e18:
             break
         if lane[i] != last_lane:
-            last_lane, last_time, count, standing = lane[i], -FAR, 0, True
+            last_lane, last_time, soonest, count, standing = lane[i], -FAR, -FAR, 0, True
         ahead[i] = count
         count += 1
         if standing and speed[i] < STANDING and to_stop[i] < tail[lane[i]] + GAP:
@@ -100,11 +103,12 @@ def _sweep(
         else:
             standing = False
         limit = max(lane_speed[lane[i]], 1.0)
-        arrive = max(earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit), last_time + HEADWAY)
+        alone = earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit)
+        arrive, soonest = max(alone, last_time + HEADWAY), max(alone, soonest + BRISK)
         lawful = max(arrive, to_stop[i] / limit)
         g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
         now[i] = g < 0 or (green[g] and lawful <= left[g] - MARGIN)
-        doubt[i] = not now[i] and green[g] and arrive <= left[g] + GRACE
+        doubt[i] = not now[i] and green[g] and soonest <= left[g] + GRACE
         if not now[i] and not doubt[i]:
             if start[g] >= FAR:
                 arrive = FAR

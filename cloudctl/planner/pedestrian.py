@@ -144,8 +144,7 @@ def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle about to share a crosswalk with a walker."""
     out: dict[str, Candidate] = {}
     found = meetings(world)
-    for one in found[np.argsort(found["ttc"], kind="stable")]:
-        k, walker, far, ttc = int(one["k"]), int(one["walker"]), float(one["far"]), float(one["ttc"])
+    for k, walker, ttc, pet, chance, far in found[np.argsort(found["ttc"], kind="stable")].tolist():
         row, vehicle = int(world.rows[k]), world.vehicles[k]
         target = f"vehicle:{vehicle.id}"
         if target in out or not late(float(world.speed[row]), far, -float(world.accel[row]), EASE, 1.0):
@@ -154,9 +153,9 @@ def plan(world: World) -> list[Candidate]:
             AdvisoryKind.PEDESTRIAN,
             target,
             severity_of(ttc),
-            float(world.tracks["existence"][walker] * one["chance"]),
+            float(world.tracks["existence"][walker] * chance),
             "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
-            {"who": ObjectClass(int(world.tracks["class"][walker])).name.lower(), "distance": far, "ttc": ttc, "pet": float(one["pet"])},
+            {"who": ObjectClass(int(world.tracks["class"][walker])).name.lower(), "distance": far, "ttc": ttc, "pet": pet},
             (int(world.tracks["id"][row]), int(world.tracks["id"][walker])),
             None,
             far,

@@ -1,6 +1,8 @@
 """Queue ahead: the tail of a standing queue, for who comes too late to stop behind it at ease and does not brake (T/CSAE 53
 traffic jam warning)."""
 
+import numpy as np
+
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate, late, severity_of
@@ -13,15 +15,13 @@ SLOWEST = 4.0  # m/s; a slower vehicle is part of the queue
 def plan(world: World, passing: Passing) -> list[Candidate]:
     """Return a candidate for each connected vehicle that comes too fast upon its lane's queue."""
     out = []
-    for vehicle, row in zip(world.vehicles, world.rows, strict=True):
-        connection, speed = int(world.connection[row]), float(world.speed[row])
-        lane = int(world.code.conn_from[connection]) if connection >= 0 else int(world.path[row])
-        if not 0 <= lane < world.code.n_lanes or speed < SLOWEST:
-            continue
-        tail = float(passing.tail[lane])
-        gap = float(world.to_stop[row]) - tail
-        if tail <= 0.0 or not gap > 0.0:
-            continue
+    rows, code = world.rows, world.code
+    connection, speeds = world.connection[rows], world.speed[rows]
+    lane = np.where(connection >= 0, code.conn_from[connection], world.path[rows]) if code.n_conns else world.path[rows]
+    tails = np.where((lane >= 0) & (lane < code.n_lanes), passing.tail[np.clip(lane, 0, code.n_lanes - 1)], 0.0)
+    gaps = world.to_stop[rows] - tails
+    for k in np.flatnonzero((tails > 0.0) & (gaps > 0.0) & (speeds >= SLOWEST)).tolist():
+        vehicle, row, speed, gap, tail = world.vehicles[k], rows[k], float(speeds[k]), float(gaps[k]), float(tails[k])
         if late(speed, gap, -float(world.accel[row]), YIELDING):
             out.append(
                 Candidate(

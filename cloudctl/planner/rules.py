@@ -50,19 +50,18 @@ def in_force(world: World) -> InForce:
 def plan(world: World, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle that a rule in force concerns now."""
     out = []
-    for k, (vehicle, row) in enumerate(zip(world.vehicles, world.rows, strict=True)):
+    for k in np.flatnonzero((rules.refused_by >= 0) | (world.speed[world.rows] > rules.limit + OVER)).tolist():
+        vehicle, row = world.vehicles[k], world.rows[k]
         speed, refused = float(world.speed[row]), int(rules.refused_by[k])
         facts: dict[str, object] = {"speed": speed, "limit": float(rules.limit[k]), "class": vehicle.state.kind}
         if refused >= 0:
             rule = world.code.code.rules[refused]
             facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
             words, limit = "rule {rule} ({kind}) holds here for a {class}: leave this lane", None
-        elif speed > rules.limit[k] + OVER:
+        else:
             rule = world.code.code.rules[int(rules.cap[k])]
             facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
             words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", rules.limit[k]
-        else:
-            continue
         track = (int(world.tracks["id"][row]),)
         out.append(
             Candidate(
