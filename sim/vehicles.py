@@ -127,7 +127,7 @@ class Fleet:
         return True
 
     def _glosa(self, name: str, advisory: Advisory) -> None:
-        """Drive no faster than told when told to slow down; at the limit, if slower by habit, when told to speed up.
+        """Drive no faster than told when told to slow down; at the limit, if slower by habit, when told to keep it or to speed up.
 
         The driver's own most is lowered, or his share of the limit raised: he dawdles as before. SUMO's setSpeed would take that from
         him, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
@@ -143,7 +143,7 @@ class Fleet:
         elif most is not None:
             api.setMaxSpeed(name, most)
             most = None
-        if advisory.behaviour == "speed_up" and factor is None and api.getSpeedFactor(name) < 1.0:
+        if advisory.behaviour in ("keep", "speed_up") and factor is None and api.getSpeedFactor(name) < 1.0:
             factor = float(api.getSpeedFactor(name))
             api.setSpeedFactor(name, 1.0)
         elif advisory.behaviour in ("slow_down", "stop") and factor is not None:

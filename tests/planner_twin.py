@@ -67,9 +67,9 @@ def leader(world: World, i: int, reach: float) -> tuple[int, float]:
     return (found[1], max(gap, 0.0)) if found[1] >= 0 and gap < reach else (-1, inf)
 
 
-def passes(world: World) -> list[tuple[float, bool]]:
-    """Return (s until it passes its stop line, whether in the green that shows) by track that comes to one."""
-    code, signals, out = world.code, world.signals, [(inf, False)] * len(world.tracks)
+def passes(world: World) -> list[tuple[float, bool, int]]:
+    """Return (s until it passes its stop line, whether in the green that shows, how many are behind it) by track that comes to one."""
+    code, signals, out = world.code, world.signals, [(inf, False, 0)] * len(world.tracks)
     lanes: dict[int, list[int]] = {}
     for i in range(len(world.tracks)):
         if world.path[i] >= 0 and world.to_stop[i] > -0.5:
@@ -104,7 +104,7 @@ def passes(world: World) -> list[tuple[float, bool]]:
                     lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
                     if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
                         arrive = FAR
-            out[i], before = (arrive, now), arrive
+            out[i], before = (arrive, now, len(rows) - 1 - place), arrive
     return out
 
 

@@ -57,9 +57,10 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             assert (int(behind.leader[row]) >= 0) == (ahead >= 0)
     elif kernel == "passing":
         got = passing(world)
-        for row, (time, now) in enumerate(passes(world)):
+        for row, (time, now, behind) in enumerate(passes(world)):
             assert got.time[row] == pytest.approx(time)
             assert bool(got.now[row]) == now
+            assert got.behind[row] == behind
     else:
         got = {(int(p["a"]), int(p["b"]), round(float(p["ttc"]), 3)): float(p["chance"]) for p in collision.pairs(world, found)}
         wanted = meetings(world)

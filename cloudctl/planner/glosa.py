@@ -1,7 +1,7 @@
 """Green light optimal speed advice: the speed at which a vehicle passes its stop line without stopping.
 
 Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, and the
-constant speed that brings it there, later in the same green where the signal after this one would stop it: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
+constant speed that brings it there, later in the same green where the signal after this one would stop it and those behind still pass: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
 Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
 """
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from ..schema import AdvisoryKind
 from ..world import NEVER, Beyond, World
 from .candidate import Candidate
-from .passing import FAR, Passing, earliest
+from .passing import FAR, HEADWAY, Passing, earliest
 from .policy import policy_of
 from .rules import InForce
 
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
-V_MIN = 2.8  # m/s; slower than this is advised as a stop
+V_MIN = 2.2  # m/s; slower than this is advised as a stop
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
 RAMP = 5.0  # m/s gained at most on the way to it
 EARLY = 1.5  # s; who comes no earlier than that need not slow down
@@ -69,7 +69,7 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, comf
 
 
 def later(time: float, distance: float, limit: float, closes: float, beyond: Beyond) -> float:
-    """Return when (s) to pass this line, no sooner than `time` and before it `closes`, so that one even speed brings the vehicle through
+    """Return when (s) to pass this line, no sooner than `time` and before it `closes` (for the last one behind), so that one even speed brings the vehicle through
     the signal after it as well; `time` where that signal lets it through anyway, or nobody knows when it does."""
     arrives = time + beyond.distance / max(limit, 1.0)
     if arrives <= beyond.closes or beyond.opens <= arrives:
@@ -81,7 +81,7 @@ def later(time: float, distance: float, limit: float, closes: float, beyond: Bey
 def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
     out = []
-    for k, row, group, distance, speed, time, ahead, now, limit in approaching(world, passing, rules).tolist():
+    for k, row, group, distance, speed, time, ahead, behind, now, limit in approaching(world, passing, rules).tolist():
         vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
         limit = min(limit, policy.top)
@@ -90,7 +90,7 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         if after is not None and time < FAR:
             windows = passing.windows
             closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
-            further = later(time, distance, limit, closes, after) if closes < FAR else time
+            further = later(time, distance, limit, closes - behind * HEADWAY, after) if closes < FAR else time
         held = further > time + EARLY
         if now and not held:
             left = facts["left"] = float(passing.windows.left[group])
@@ -130,15 +130,16 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
 
 
 APPROACH = np.dtype(
-    [("vehicle", "i8"), ("row", "i8"), ("group", "i8"), ("distance", "f8"), ("speed", "f8"), ("time", "f8"), ("ahead", "i8"), ("now", "?"),
-     ("limit", "f8")]
+    [("vehicle", "i8"), ("row", "i8"), ("group", "i8"), ("distance", "f8"), ("speed", "f8"), ("time", "f8"), ("ahead", "i8"), ("behind", "i8"),
+     ("now", "?"), ("limit", "f8")]
 )  # one connected vehicle that may be advised: m, m/s, s; `limit` where it is
 
 
 @njit(cache=True)
 def _approaching(
-    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, now: Any, doubt: Any, n_lanes: int,
-    conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int, out: Any,
+    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, behind: Any, now: Any, doubt: Any,
+    n_lanes: int, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int,
+    out: Any,
 ) -> int:  # fmt: skip
     """List who comes to a signal that is known well enough."""
     n = 0
@@ -154,7 +155,8 @@ def _approaching(
         if known and max_end[g] - min_end[g] > MAX_SPREAD * 1e9:
             continue
         out[n]["vehicle"], out[n]["row"], out[n]["group"], out[n]["distance"] = k, i, g, to_stop[i]
-        out[n]["speed"], out[n]["time"], out[n]["ahead"], out[n]["now"] = max(speed[i], 0.0), time[i], ahead[i], now[i]
+        out[n]["speed"], out[n]["time"], out[n]["now"] = max(speed[i], 0.0), time[i], now[i]
+        out[n]["ahead"], out[n]["behind"] = ahead[i], behind[i]
         out[n]["limit"] = min(limit[k], lane_speed[path[i]] if path[i] < n_lanes else conn_speed[c])
         n += 1
     return n
@@ -166,7 +168,7 @@ def approaching(world: World, passing: Passing, rules: InForce) -> NDArray[Any]:
     if not len(out) or not code.n_conns or not len(signals.state):
         return out[:0]
     found = _approaching(
-        world.rows, world.to_stop, world.connection, world.path, world.speed, *passing[:4], code.n_lanes, code.conn_group, code.lane_speed,
-        code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
+        world.rows, world.to_stop, world.connection, world.path, world.speed, passing.time, passing.ahead, passing.behind, passing.now,
+        passing.doubt, code.n_lanes, code.conn_group, code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
     )  # fmt: skip
     return out[:found]

@@ -40,10 +40,11 @@ class Windows(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """One row a track: `time` s from now it will pass its stop line (inf unknown), vehicles `ahead`, whether it meets green."""
+    """One row a track: `time` s from now it will pass its stop line (inf unknown), vehicles `ahead` and `behind`, whether it meets green."""
 
     time: Floats
     ahead: Ints
+    behind: Ints  # vehicles behind it on its lane
     now: Any  # bool[n]: it passes in the green that shows now
     doubt: Any  # bool[n]: it comes so near the end of that green that nobody can say
     tail: Floats  # float64[n_lanes]: m from the stop line to the tail of the standing queue of each ingress lane
@@ -81,15 +82,16 @@ def earliest(distance: float, speed: float, limit: float) -> float:
 def _sweep(
     tracks: Any, path: Any, connection: Any, to_stop: Any, speed: Any, n_lanes: int, conn_from: Any, conn_group: Any,
     lane_group: Any, lane_speed: Any, green: Any, left: Any, start: Any, duration: Any,
-    time: Any, ahead: Any, now: Any, doubt: Any, tail: Any,
+    time: Any, ahead: Any, behind: Any, now: Any, doubt: Any, tail: Any,
 ) -> None:  # fmt: skip
     n = len(tracks)
-    lane, key = np.full(n, -1, np.int64), np.full(n, 1e18)
+    lane, key, on_lane = np.full(n, -1, np.int64), np.full(n, 1e18), np.zeros(n_lanes, np.int64)
     for i in range(n):
         if path[i] >= 0 and to_stop[i] > -0.5:
             lane[i] = conn_from[connection[i]] if connection[i] >= 0 else path[i]
             if lane[i] < n_lanes:
                 key[i] = lane[i] * 1e5 + to_stop[i]
+                on_lane[lane[i]] += 1
     last_lane, last_time, soonest, count, standing = -1, -FAR, -FAR, 0, True
     for i in np.argsort(key):
         if key[i] >= 1e18:
@@ -98,6 +100,7 @@ def _sweep(
             last_lane, last_time, soonest, count, standing = lane[i], -FAR, -FAR, 0, True
         ahead[i] = count
         count += 1
+        behind[i] = on_lane[lane[i]] - count
         if standing and speed[i] < STANDING and to_stop[i] < tail[lane[i]] + GAP:
             tail[lane[i]] = to_stop[i] + tracks[i]["length"]
         else:
@@ -124,13 +127,13 @@ def passing(world: World) -> Passing:
     """Sweep every ingress lane once; O(n log n) in the tracks."""
     code, n = world.code, len(world.tracks)
     out = Passing(
-        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
+        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
         np.zeros(code.n_lanes), green_windows(world),
     )
     if code.n_conns:
         _sweep(
             world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from, code.conn_group,
-            tables(code).group, code.lane_speed, *out.windows, *out[:5],
+            tables(code).group, code.lane_speed, *out.windows, *out[:6],
         )  # fmt: skip
     return out
 
