@@ -28,8 +28,8 @@ class Tables(NamedTuple):
 
     width: Floats  # of each path; a connection has its lane's
     shy: Floats
-    only: Ints  # of each lane: its one connection, -1 when it has several or none
-    turns: Ints  # int64[n_lanes, n_conns]: the connection of that lane that makes the same turn; itself where there is none
+    only: Ints  # of each lane: the one connection it leads to, -1 when there are several or none
+    turns: Ints  # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
     stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
     group: Ints  # of each lane: the signal group of its first movement, -1 none
 
@@ -59,19 +59,36 @@ def tables(code: CompiledCode) -> Tables:
 def _tables(code: CompiledCode) -> Tables:
     owner = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
     joint = np.where(np.arange(len(owner)) < code.n_lanes, 0.0, 0.1)
-    count = np.bincount(code.conn_from, minlength=code.n_lanes)
-    only = np.full(code.n_lanes, -1, np.int64)
-    only[code.conn_from] = np.where(count[code.conn_from] == 1, np.arange(code.n_conns), -1)
+    leads = [_leads(code, lane) for lane in range(code.n_lanes)]
+    only = np.array([found[0] if len(found) == 1 else -1 for found in leads], np.int64)
     turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
     from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
-    for k in range(code.n_conns):
-        turns[code.conn_from[k], (from_link == from_link[k]) & (to_link == to_link[k])] = k
+    for lane, found in enumerate(leads):
+        for k in reversed(found):
+            turns[lane, (from_link == from_link[k]) & (to_link == to_link[k])] = k
+        turns[lane, found] = found
     stop = np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s)
     group = np.full(code.n_lanes, -1, np.int64)
     signalled = np.flatnonzero(code.conn_group >= 0)[::-1]
     group[code.conn_from[signalled]] = code.conn_group[signalled]
     width = np.maximum(code.lane_width[owner], 1.0)
     return Tables(width, SHY[code.lane_use[owner]] + joint, only, turns, stop, group)
+
+
+def _leads(code: CompiledCode, lane: int) -> list[int]:
+    """Return the connections through the intersection that a lane leads to, over the joints of its road."""
+    found, seen, ahead = [], set[int](), [lane]
+    while ahead:
+        here = ahead.pop(0)
+        if here in seen:
+            continue
+        seen.add(here)
+        for k in np.flatnonzero(code.conn_from == here).tolist():
+            if code.conn_inner[k]:
+                found.append(k)
+            else:
+                ahead.append(int(code.conn_to[k]))
+    return found
 
 
 @njit(cache=True)

@@ -1,7 +1,7 @@
 """One run of the warning bench: warnings go nowhere but onto a list, so that what they warn of happens as it would have.
 
 Warnings are timed by their arrival at the vehicle. Truth is SUMO's: who crossed a stop line at red, who met whom (device.ssm,
-`encounters`), who closed up to a standing queue.
+`encounters`), who closed up to a standing queue, who had to brake hard.
 """
 
 import tempfile
@@ -25,6 +25,8 @@ from .vehicles import Fleet, connected
 FAST, CLOSE, LOOK = 5.0, 4.0, 60.0  # m/s, s, m: closing that fast on someone who stands is a conflict with a queue
 STANDING = 1.0  # m/s
 SOON = 5.0  # s
+DROVE_ON = 3.0  # m beyond a stop line: who stopped sooner is over the line, and ran no red
+HARD = 6.0  # m/s^2 of braking that nobody uses for what he saw in time (CAMP: drivers' last moment, 5 to 6)
 QUEUE_EVERY = 5  # moments
 
 
@@ -46,13 +48,16 @@ class WarningLoop(Loop):
     def __init__(self, scenario: Scenario, setup: Setup, outputs: Path) -> None:
         super().__init__(scenario, setup, outputs=outputs, scored=False)
         self.warnings: list[Heard] = []
-        self.events: list[Conflict] = []  # reds run, queues closed up to
+        self.events: list[Conflict] = []  # reds run, queues closed up to, hard braking
         self.exposure_s = 0.0  # of connected vehicles in reach of an intersection
         self.trails = Trails(scenario)
         self._links = stop_lines(scenario)
         self._lane: dict[str, str] = {}
         self._state: dict[str, str] = {}
+        self._over: dict[str, tuple[float, net.Link]] = {}  # who is just over a stop line that shows red, and since when he moves
+        self._waiting: dict[str, tuple[int, float]] = {}  # the newest event of who waits there, as `_closing`
         self._closing: dict[str, tuple[int, float]] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
+        self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
         self._moment = 0
 
     def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
@@ -79,8 +84,34 @@ class WarningLoop(Loop):
             before = self._lane.get(name, lane)
             link = self._links.get(lane) if lane != before and not before.startswith(":") else None
             if link and self._state[link.signal][link.column] in "rR" and state[link.signal][link.column] in "rR":
-                self.events.append(Conflict("red_light", name, "", now, now))
+                self._over[name] = now, link
+        for name, (since, link) in list(self._over.items()):
+            inside = self._links.get(lanes.get(name, "")) is link
+            if inside and api.getLanePosition(name) < DROVE_ON:
+                red = state[link.signal][link.column] in "rR"
+                if red and api.getSpeed(name) >= STANDING:
+                    continue
+                self._goes_on(self._waiting, Conflict("over_line", name, "", now, now))
+                if red:
+                    self._over[name] = now, link
+                    continue
+            else:
+                self.events.append(Conflict("red_light", name, "", since, now))
+            del self._over[name]
+        for name in lanes:
+            if api.getAcceleration(name) < -HARD:
+                self._goes_on(self._braking, Conflict("hard_brake", name, "", now, now))
         self._lane, self._state = lanes, state
+
+    def _goes_on(self, known: dict[str, tuple[int, float]], event: Conflict) -> None:
+        """Keep an event, as part of the vehicle's newest one of its kind where that was no longer than SAME ago."""
+        k, last = known.get(event.a, (-1, -1e9))
+        if event.crossed - last > ssm.SAME:
+            k = len(self.events)
+            self.events.append(event)
+        elif event.ttc <= self.events[k].ttc:
+            self.events[k] = replace(self.events[k], worst=event.worst, ttc=event.ttc)
+        known[event.a] = k, event.crossed
 
     def seen(self, truth: Truth) -> None:
         """Keep who is near an intersection, and who closes up to a standing queue."""
@@ -100,13 +131,7 @@ class WarningLoop(Loop):
                 continue
             left = max(leader[1], 0.0) / speed
             if left < CLOSE:
-                k, last = self._closing.get(name, (-1, -1e9))
-                if now - last > ssm.SAME:
-                    k = len(self.events)
-                    self.events.append(Conflict("queue", name, leader[0], now, now, left))
-                elif left < self.events[k].ttc:
-                    self.events[k] = replace(self.events[k], worst=now, ttc=left)
-                self._closing[name] = k, now
+                self._goes_on(self._closing, Conflict("queue", name, leader[0], now, now, left))
 
 
 def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
@@ -139,13 +164,13 @@ def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
     walkers = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
     met = [c for c in vehicles if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
     met = [c for c in met if not walkers & {c.a, c.b}] + trails.meetings()
-    reds = [c for c in loop.events if c.kind != "red_light" or c.a not in walkers]
+    alone = [c for c in loop.events if c.kind == "queue" or c.a not in walkers]
     return {
         "scenario": scenario.name,
         "seed": setup.seed,
         "hours": loop.exposure_s / 3600.0,
         "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in loop.warnings if w.kind != "glosa"],
-        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*reds, *met)],
+        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*alone, *met)],
         "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
         "walkers": sorted(walkers),
         "speed": figures["speed"],

@@ -19,11 +19,11 @@ from .warning_run import Heard
 PAUSE = 1.0  # s
 HORIZON = 5.0  # s; ETSI TS 101 539-1 warns at a TTC of up to 5 s
 MATCHES = {  # kind of warning: (conflicts it should find, conflicts that make it right)
-    "red_light": (("red_light",), ("red_light",)),
+    "red_light": (("red_light",), ("red_light", "over_line", "hard_brake")),
     "red_light_crossing": (("violator",), ("violator",)),
-    "collision": (("vehicles", "violator"), ("vehicles", "violator", "vru")),
-    "pedestrian": (("vru",), ("vru",)),
-    "queue": (("queue",), ("queue",)),
+    "collision": (("vehicles", "violator"), ("vehicles", "violator", "vru", "hard_brake")),
+    "pedestrian": (("vru",), ("vru", "hard_brake")),
+    "queue": (("queue",), ("queue", "hard_brake")),
 }
 THRESHOLDS = tuple(np.round(np.arange(0.0, 1.0, 0.05), 2).tolist())
 FEWEST_FALSE = 0.5  # a vehicle-hour; what a driver is taken to bear

@@ -41,7 +41,7 @@ def test_glosa_says_nothing_where_the_end_of_green_is_a_toss_up(stage: Stage) ->
 
 
 def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stage) -> None:
-    stage.put(stage.ingress[0], 16.0, 13.0)
+    stage.put(stage.ingress[0], 14.0, 13.0)
     stage.put(stage.ingress[1], 9.0, 13.0)
     said = stage.said(AdvisoryKind.RED_LIGHT)
     assert [said[f"vehicle:v{k}"].severity for k in (1, 2)] == [1, 0]

@@ -11,40 +11,44 @@ import numpy as np
 from numba import njit
 
 from ..schema import AdvisoryKind, SignalState
-from ..world import World
-from .candidate import LATE, Candidate, late, required_deceleration, severity_of
-from .passing import FAR, Passing
+from ..world import NEVER, World
+from .candidate import Candidate, late, required_deceleration, severity_of
+from .passing import FAR, IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
+LATE = 5.0  # m/s^2; drivers who mean to stop at the line have begun to brake before it takes more, within what tracks tell
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
+OVER_LINE = 3.0  # m past the line up to which he is told
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 MOVING = 1.0  # m/s; who stands sees what crosses
-APART = 3.0  # s between the two at the point where their paths cross, below which the other one is concerned
+APART = 2.0  # s between the two at the point where their paths cross, below which the other one is concerned (a PET that is a conflict)
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
 @njit(cache=True)
 def _violators(
-    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, min_end: Any, opens: Any, is_red: Any,
-    rows: Any,
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, min_end: Any, max_end: Any, opens: Any, is_red: Any,
+    is_yellow: Any, never: int, rows: Any,
 ) -> int:  # fmt: skip
     """List the tracks that come too late to stop at a light that is sure to be red when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if connection[i] < 0 or not 0.0 < to_stop[i] < RANGE:
+        if connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
             continue
         sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
-        if speed[i] < SLOWEST and not sets_off:
+        if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
             continue
         group = conn_group[connection[i]]
-        if group < 0 or not is_red[state[group]] or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
+        if group < 0 or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
             continue
-        least = (min_end[group] - t) / 1e9
-        if to_stop[i] / speed[i] < (min(opens[group], least) if least < FAR else opens[group]):
+        arrives, least = to_stop[i] / speed[i], (min_end[group] - t) / 1e9
+        red = is_red[state[group]] and (arrives < least or least >= FAR)
+        red |= is_yellow[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
+        if red and arrives < opens[group]:
             rows[n] = i
             n += 1
     return n
@@ -60,10 +64,10 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     signals = world.signals
     found = _violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state, signals.min_end,
-        passing.windows.start, IS_RED, rows,
+        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
-        connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
+        connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])
         group = int(code.conn_group[connection])
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None
