@@ -114,7 +114,7 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
     standing: list[dict[int, float]] = []
     for i in range(len(world.tracks)):
         inside, at = world.path[i] >= code.n_lanes, {}
-        for k in chances[i]:
+        for k in chances[i] if prediction.MOTOR[world.tracks["class"][i]] else ():
             if inside and world.to_stop[i] < 0.0:
                 at[k] = float(world.s[i])
             elif 0.0 < world.to_stop[i] < collision.APPROACH:
@@ -149,8 +149,10 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
 
 
 def along(world: World, i: int, t: float) -> np.ndarray | None:
-    """Return x, y where a vehicle on a lane will be in `t` s; None where its way ends before."""
-    code = world.code
+    """Return x, y where a road user on a lane will be in `t` s: a vehicle along it, others straight on; None where the way ends before."""
+    code, track = world.code, world.tracks[i]
+    if not prediction.MOTOR[track["class"]]:
+        return np.array([track["x"] + track["vx"] * t, track["y"] + track["vy"] * t])
     s = float(world.s[i]) + prediction.covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
     for path, base in way(world, i):
         if s - base <= code.path_length[path]:

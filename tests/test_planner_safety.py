@@ -1,4 +1,4 @@
-"""Forward collision, hard braking, blind spots, stopped vehicles, keeping the box clear: what each says, and when it is silent."""
+"""Collision, forward collision, hard braking, blind spots, stopped vehicles, keeping the box clear: what each says, and when it is silent."""
 
 import dataclasses
 
@@ -47,6 +47,21 @@ def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, lead
     assert needed(speed, gap, 0.0, 0.0) == pytest.approx(speed * speed / (2.0 * gap))
     if braking > 1.0:
         assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, 1.0001) - 1e-9
+
+
+def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
+    """Someone with no right of way stands in the middle of the intersection; cyclists there are another planner's."""
+    code, stage.state = stage.code, GREEN
+    crossing = [c for c in range(len(code.conf_other)) if code.conf_type[c] == 0 and not code.conf_yield[c] and code.conf_s[c] > 8.0]
+    own = int(np.searchsorted(code.conf_start, crossing[0], side="right")) - 1
+    other = code.n_lanes + int(code.conf_other[crossing[0]])
+    stage.on(other, float(code.conf_s_other[crossing[0]]), 0.0)
+    stage.on(code.n_lanes + own, float(code.conf_s[crossing[0]]) - 14.0, 9.0, "car", own)
+    said = stage.said(AdvisoryKind.COLLISION)
+    assert said["vehicle:v2"].behaviour == "slow_down"
+    assert "give way" in words(said["vehicle:v2"])
+    stage.rows[0] |= {"class": ObjectClass.BICYCLE}
+    assert not stage.said(AdvisoryKind.COLLISION)
 
 
 def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(stage: Stage) -> None:

@@ -10,14 +10,14 @@ from stage import GREEN, RED, Stage
 from cloudctl.codes import CompiledCode
 from cloudctl.planner import collision, following, prediction
 from cloudctl.planner.passing import passing
-from cloudctl.schema import SignalState
+from cloudctl.schema import ObjectClass, SignalState
 from cloudctl.world import World
 
 YELLOW = int(SignalState.YELLOW_PROTECTED)
 
 
 def random_world(code: CompiledCode, seed: int) -> World:
-    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go."""
+    """Return an intersection with up to fourteen road users before it and in it, some of whom say where they go."""
     rng = np.random.default_rng(seed)
     stage = Stage(code)
     stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))
@@ -29,7 +29,8 @@ def random_world(code: CompiledCode, seed: int) -> World:
             stage.put(int(rng.choice(stage.ingress)), float(rng.uniform(0.5, 90.0)), speed, str(rng.choice(["car", ""])) or None)
         else:
             path = int(rng.integers(0, code.n_lanes + code.n_conns))
-            stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed)
+            kind = int(rng.choice([ObjectClass.CAR, ObjectClass.CAR, ObjectClass.BICYCLE]))
+            stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed, **{"class": kind})
     return stage.world()
 
 

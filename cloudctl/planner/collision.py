@@ -3,8 +3,8 @@
 For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times the front reaches
 and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
 the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements. Warned at TTC
-< 3 s (SUMO's SSM threshold) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict point at ease,
-and does not brake; no longer once he is there.
+< 5 s (ETSI TS 101 539-1) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict point at ease,
+and does not brake. Once he stands there, the other must yield. Pedestrians and cyclists are `pedestrian`'s.
 """
 
 from math import erf, sqrt
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ..schema import AdvisoryKind, SignalState
 from ..world import World
 from .candidate import Candidate, late, severity_of
-from .prediction import SIGMA_A, SLOWEST, Prediction, arrival, spread
+from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, spread
 
-TTC = 3.0  # s
+TTC = 5.0  # s
 APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
 LIKELY = 0.5  # a chance of meeting below which nobody is warned
 CLEAR = 2.0  # m before the conflict point at which who gives way stops
@@ -35,14 +35,14 @@ STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalSta
 
 @njit(cache=True)
 def _enter(
-    path: Any, s: Any, to_stop: Any, length: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any, head: Any,
-    after: Any,
+    path: Any, s: Any, to_stop: Any, length: Any, motor: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any,
+    head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the tracks that are on it or may drive onto it (row * WAYS + way); `at` is where each stands along it (m, middle)."""
+    """List, by connection, the motor vehicles (`motor`) that are on it or may drive onto it (row * WAYS + way); `at`: where along it (m, middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
         inside = path[i] >= n_lanes
-        if not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
+        if not motor[i] or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
             continue
         at[i] = s[i] if inside else -to_stop[i] - 0.5 * length[i]
         for m in range(ways):
@@ -123,8 +123,8 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
         return np.zeros(0, PAIR)
     at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _enter(
-        world.path, world.s, world.to_stop, world.tracks["length"], ahead.movement, code.n_lanes, code.conn_group, world.signals.state,
-        STOPS, at, head, after,
+        world.path, world.s, world.to_stop, world.tracks["length"], MOTOR[world.tracks["class"]], ahead.movement, code.n_lanes,
+        code.conn_group, world.signals.state, STOPS, at, head, after,
     )  # fmt: skip
     if entering < 2:
         return np.zeros(0, PAIR)
@@ -139,7 +139,9 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
 def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
     out: dict[str, Candidate] = {}
     for a, b, ttc, pet, chance, a_far, b_far, a_yields in pairs[np.argsort(pairs["ttc"], kind="stable")].tolist():
-        yields, goes, far = (a, b, a_far - CLEAR) if a_yields else (b, a, b_far - CLEAR)
+        yields, goes, far, other_far = (a, b, a_far - CLEAR, b_far - CLEAR) if a_yields else (b, a, b_far - CLEAR, a_far - CLEAR)
+        if far < NEAREST and world.speed[yields] < SLOWEST:
+            yields, goes, far = goes, yields, other_far
         if far < NEAREST or not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
             continue
         for own, other in ((yields, goes), (goes, yields)):
