@@ -114,7 +114,7 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
     standing: list[dict[int, float]] = []
     for i in range(len(world.tracks)):
         inside, at = world.path[i] >= code.n_lanes, {}
-        for k in chances[i] if prediction.MOTOR[world.tracks["class"][i]] else ():
+        for k in chances[i] if collision.RIDES[world.tracks["class"][i]] else ():
             if inside and world.to_stop[i] < 0.0:
                 at[k] = float(world.s[i])
             elif 0.0 < world.to_stop[i] < collision.APPROACH:
@@ -130,12 +130,21 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
         return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
 
+    def aims(i: int, own: int, s: float) -> bool:
+        if prediction.MOTOR[world.tracks["class"][i]]:
+            return True
+        a, b = code.path_start[code.n_lanes + own], code.path_start[code.n_lanes + own + 1]
+        x, y = (float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, n])) for n in (0, 1))
+        track = world.tracks[i]
+        across = np.array([-track["vy"], track["vx"]], float)
+        return abs(np.dot(across, [x - track["x"], y - track["y"]])) < collision.AIM * float(np.hypot(*across))
+
     for a in range(len(world.tracks)):
         for b in range(len(world.tracks)):
             for own, at_a in standing[a].items():
                 for c in range(code.conf_start[own], code.conf_start[own + 1]):
                     other = int(code.conf_other[c])
-                    if a == b or other < own or other not in standing[b] or code.conf_type[c] == collision.DIVERGE:
+                    if not (aims(a, own, float(code.conf_s[c])) and aims(b, own, float(code.conf_s[c]))) or a == b or other < own or other not in standing[b] or code.conf_type[c] == collision.DIVERGE:
                         continue
                     first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]))
                     second = window(b, float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]))

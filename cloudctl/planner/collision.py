@@ -4,7 +4,8 @@ For tracks a, b whose likely movements the conflict matrix says cross or merge, 
 and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
 the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements. Warned at TTC
 < 5 s (ETSI TS 101 539-1) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict point at ease,
-and does not brake. Once he stands there, the other must yield. Pedestrians and cyclists are `pedestrian`'s.
+and does not brake. Once he stands there, the other must yield. A cyclist counts if his straight way leads to the conflict point, within AIM.
+Pedestrians are `pedestrian`'s.
 """
 
 from math import erf, sqrt
@@ -14,14 +15,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..schema import AdvisoryKind, SignalState
+from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import World
 from .candidate import Candidate, late, severity_of
-from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, spread
+from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 
 TTC = 5.0  # s
 APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
 LIKELY = 0.5  # a chance of meeting below which nobody is warned
+AIM = 1.5  # m by which a cyclist who is to cross the conflict point may miss it
 CLEAR = 2.0  # m before the conflict point at which who gives way stops
 NEAREST = 1.0  # m before that; nearer, he is there
 YIELDING = 1.5  # m/s^2; drivers who mean to give way have begun to brake before it takes more
@@ -30,19 +32,20 @@ DIVERGE = 2
 PAIR = np.dtype(
     [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
 )  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
+RIDES = MOTOR | (np.arange(256) == ObjectClass.BICYCLE)
 STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
 
 
 @njit(cache=True)
 def _enter(
-    path: Any, s: Any, to_stop: Any, length: Any, motor: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any,
+    path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any,
     head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the motor vehicles (`motor`) that are on it or may drive onto it (row * WAYS + way); `at`: where along it (m, middle)."""
+    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * WAYS + way); `at`: where along it (m, middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
         inside = path[i] >= n_lanes
-        if not motor[i] or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
+        if not rides[i] or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
             continue
         at[i] = s[i] if inside else -to_stop[i] - 0.5 * length[i]
         for m in range(ways):
@@ -70,9 +73,22 @@ def _deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
 
 
 @njit(cache=True)
+def _aim(one: Any, two: Any, motor: Any, path: int, at: float, start: Any, xy: Any, arc: Any) -> bool:
+    """Return whether two are to cross the point `at` m along a path: who drives by lanes is, a cyclist if his straight way leads there."""
+    spot = np.empty(4)
+    point(path, at, start, xy, arc, spot)
+    for track in (one, two):
+        vx, vy = float(track["vx"]), float(track["vy"])
+        misses = abs((spot[0] - track["x"]) * vy - (spot[1] - track["y"]) * vx)
+        if not motor[track["class"]] and not misses < AIM * sqrt(vx * vx + vy * vy):
+            return False
+    return True
+
+
+@njit(cache=True)
 def _pairs(
-    tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, conf_start: Any, conf_other: Any, conf_s: Any,
-    conf_s_other: Any, conf_type: Any, conf_yield: Any, sigma_a: Any, out: Any,
+    tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
+    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_yield: Any, sigma_a: Any, motor: Any, out: Any,
 ) -> int:  # fmt: skip
     n, ways = 0, chance.shape[1]
     own, other = np.empty(2), np.empty(2)
@@ -101,7 +117,8 @@ def _pairs(
                         )
                         meets = 0.5 + 0.5 * erf((APART - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, first - a * ways] * chance[b, second - b * ways]
-                        if meets >= LIKELY and n < len(out):
+                        likely = meets >= LIKELY and n < len(out)
+                        if likely and _aim(tracks[a], tracks[b], motor, n_lanes + i, conf_s[k], start, xy, arc):
                             out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
                             out[n]["a_far"], out[n]["b_far"], out[n]["chance"] = a_far, b_far, meets
                             out[n]["a_yields"] = conf_yield[k]
@@ -123,15 +140,15 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
         return np.zeros(0, PAIR)
     at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _enter(
-        world.path, world.s, world.to_stop, world.tracks["length"], MOTOR[world.tracks["class"]], ahead.movement, code.n_lanes,
+        world.path, world.s, world.to_stop, world.tracks["length"], RIDES[world.tracks["class"]], ahead.movement, code.n_lanes,
         code.conn_group, world.signals.state, STOPS, at, head, after,
     )  # fmt: skip
     if entering < 2:
         return np.zeros(0, PAIR)
     out = np.zeros(8 * entering, PAIR)
     found = _pairs(
-        world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.conf_start, code.conf_other, code.conf_s,
-        code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, out,
+        world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.n_lanes, code.path_start, code.path_xy, code.path_s,
+        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, MOTOR, out,
     )  # fmt: skip
     return out[:found]
 

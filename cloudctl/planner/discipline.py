@@ -30,7 +30,7 @@ PERSIST = {  # a proposal must stand so long before it is sent: tracks show a br
     AdvisoryKind.RED_LIGHT: 500 * MS,
     AdvisoryKind.RED_LIGHT_CROSSING: 300 * MS,
     AdvisoryKind.COLLISION: 100 * MS,
-    AdvisoryKind.PEDESTRIAN: 200 * MS,
+    AdvisoryKind.PEDESTRIAN: 100 * MS,
     AdvisoryKind.QUEUE: 300 * MS,
     AdvisoryKind.WRONG_WAY: 500 * MS,
     AdvisoryKind.FORWARD_COLLISION: 300 * MS,

@@ -107,6 +107,17 @@ def arrival(distance: float, speed: float, accel: float) -> float:
 
 
 @njit(cache=True)
+def point(path: int, s: float, start: Any, xy: Any, arc: Any, out: Any) -> None:
+    """Fill in x, y (m) and the direction `s` m along a path, continued straight beyond its ends."""
+    k = start[path]
+    while k < start[path + 1] - 2 and arc[k + 1] < s:
+        k += 1
+    length = max(arc[k + 1] - arc[k], 1e-9)
+    out[2], out[3] = (xy[k + 1, 0] - xy[k, 0]) / length, (xy[k + 1, 1] - xy[k, 1]) / length
+    out[0], out[1] = xy[k, 0] + out[2] * (s - arc[k]), xy[k, 1] + out[3] * (s - arc[k])
+
+
+@njit(cache=True)
 def onward(path: int, movement: int, n_lanes: int, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any) -> int:
     """Return the path that follows one, for who will take a movement (-1: not known): itself, the joint of the road that leads to its lane,
     or the lane a connection leads to; -1 where the code ends, or the road forks and nobody knows which way he takes."""
