@@ -5,8 +5,9 @@ from math import erf, inf, sqrt
 
 import numpy as np
 
-from cloudctl.planner import collision, prediction
+from cloudctl.planner import collision, pedestrian, prediction
 from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, LOST, MARGIN, STANDING, earliest
+from cloudctl.schema import ObjectClass
 from cloudctl.world import NEVER, World
 
 
@@ -172,3 +173,86 @@ def along(world: World, i: int, t: float) -> np.ndarray | None:
             share = (s - base - low) / max(high - low, 1e-9)
             return code.path_xy[a + k] + share * (code.path_xy[a + k + 1] - code.path_xy[a + k])
     return None
+
+
+def below(value: float, limit: float, sigma: float) -> float:
+    return 0.5 + 0.5 * erf((limit - value) / (sqrt(2.0) * max(sigma, 1e-3)))
+
+
+def crossings(world: World) -> dict[tuple[int, int, float], float]:
+    """Return the chance of meeting by (connected vehicle, walker, TTC to a ms), of every walker at every crosswalk on the vehicle's way."""
+    code, out = world.code, {}
+    walkers = [j for j in range(len(world.tracks)) if world.tracks["class"][j] in (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)]
+    for k, i in enumerate(world.rows.tolist()):
+        c, speed, length = int(world.connection[i]), float(world.speed[i]), float(world.tracks["length"][i])
+        if c < 0 or speed < pedestrian.SLOWEST or not world.to_stop[i] < pedestrian.APPROACH:
+            continue
+        front = (float(world.s[i]) if world.path[i] >= code.n_lanes else -float(world.to_stop[i]) - 0.5 * length) + 0.5 * length
+        for w in range(code.cw_start[c], code.cw_start[c + 1]):
+            cross, middle = int(code.cw_cross[w]), 0.5 * float(code.cw_s_in[w] + code.cw_s_out[w])
+            reach = 0.5 * float(code.cw_s_out[w] - code.cw_s_in[w]) + pedestrian.BESIDE
+            near = prediction.arrival(float(code.cw_s_in[w]) - front, speed, float(world.accel[i])) <= pedestrian.TTC
+            if not near or code.cw_s_out[w] - front + length < 0.0:
+                continue
+            place, way = straight(world, code.n_lanes + c, middle)
+            for j in walkers:
+                found = None if j == i or waits(world, j, cross) else crosses(world.tracks[j], place, way, reach)
+                if found is None:
+                    continue
+                come, gone, behind, sure, sigma = found
+                far = middle + behind - front
+                enter, leave = (prediction.arrival(d, speed, float(world.accel[i])) for d in (far, far + length))
+                ttc = max(enter, come, 0.0)
+                if far > 0.0 and ttc < pedestrian.TTC:
+                    apart = max(enter, come) - min(leave, gone)
+                    own = own_sigma(world, i, max(enter, 0.0)) / speed
+                    out[k, j, round(ttc, 3)] = sure * below(apart, pedestrian.PET, sqrt(own**2 + sigma**2))
+    return {key: chance for key, chance in out.items() if chance >= pedestrian.LIKELY}
+
+
+def straight(world: World, path: int, s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the point `s` m along a path, and the direction there; beyond its ends it goes straight on."""
+    code = world.code
+    a, b = code.path_start[path], code.path_start[path + 1]
+    k = min(max(int(np.searchsorted(code.path_s[a:b], s)) - 1, 0), b - a - 2) + a
+    way = (code.path_xy[k + 1] - code.path_xy[k]) / (code.path_s[k + 1] - code.path_s[k])
+    return code.path_xy[k] + way * (s - code.path_s[k]), way
+
+
+def waits(world: World, j: int, cross: int) -> bool:
+    """Return whether a walker stands beside the road before a red."""
+    group = int(world.code.cross_group[cross])
+    if group < 0 or not pedestrian.IS_RED[world.signals.state[group]]:
+        return False
+    begin, end = world.code.cross_axis[cross].reshape(2, 2)
+    along = np.dot([world.tracks["x"][j] - begin[0], world.tracks["y"][j] - begin[1]], end - begin) / np.dot(end - begin, end - begin)
+    return not 0.0 <= along <= 1.0
+
+
+def own_sigma(world: World, i: int, t: float) -> float:
+    track = world.tracks[i]
+    position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+    return sqrt(prediction.spread(position, velocity, float(prediction.SIGMA_A[1]), t))
+
+
+def crosses(track: np.void, place: np.ndarray, way: np.ndarray, reach: float) -> tuple[float, float, float, float, float] | None:
+    """Return when a walker comes to a vehicle's path and leaves it, how far along it, the chance of that and its deviation; None: never."""
+    at, velocity = np.array([track["x"], track["y"]]) - place, np.array([track["vx"], track["vy"]], float)
+    pace, normal = float(np.hypot(*velocity)), np.array([-way[1], way[0]])
+    off, along, across = float(at @ normal), float(at @ way), float(velocity @ normal)
+    variance, variance_v = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+    stands = pace < pedestrian.WALKING
+    if not stands and abs(velocity @ way) >= pedestrian.ACROSS * pace:
+        return None
+    if abs(off) < (pedestrian.IN_THE_WAY if stands else pedestrian.HALF_WIDTH) and abs(along) < reach:
+        least = max(abs(across), pedestrian.WALKING)
+        side = 1.0 if across > 0.0 else -1.0
+        return 0.0, (pedestrian.HALF_WIDTH - off * side) / least, along, 1.0, sqrt(variance) / least
+    if stands:
+        return None
+    t, behind = np.linalg.solve(np.column_stack([velocity, -way]), -at)
+    if not 0.0 < t < pedestrian.HORIZON:
+        return None
+    sigma = sqrt(prediction.spread(variance, variance_v, float(prediction.SIGMA_A[track["class"]]), float(t)))
+    wide = pedestrian.HALF_WIDTH / abs(across)
+    return float(t) - wide, float(t) + wide, float(behind), below(abs(float(behind)), reach, sigma), sigma / abs(across)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import along, leader, meetings, movements, passes
+from planner_twin import along, crossings, leader, meetings, movements, passes
 from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode
-from cloudctl.planner import collision, following, prediction
+from cloudctl.planner import collision, following, pedestrian, prediction
 from cloudctl.planner.passing import passing
 from cloudctl.schema import ObjectClass, SignalState
 from cloudctl.world import World
@@ -17,7 +17,7 @@ YELLOW = int(SignalState.YELLOW_PROTECTED)
 
 
 def random_world(code: CompiledCode, seed: int) -> World:
-    """Return an intersection with up to fourteen road users before it and in it, some of whom say where they go."""
+    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and people about its crosswalks."""
     rng = np.random.default_rng(seed)
     stage = Stage(code)
     stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))
@@ -31,10 +31,15 @@ def random_world(code: CompiledCode, seed: int) -> World:
             path = int(rng.integers(0, code.n_lanes + code.n_conns))
             kind = int(rng.choice([ObjectClass.CAR, ObjectClass.CAR, ObjectClass.BICYCLE]))
             stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed, **{"class": kind})
+    for _ in range(int(rng.integers(0, 20))):
+        begin, end = code.cross_axis[rng.integers(0, len(code.cross_axis))].reshape(2, 2)
+        x, y = begin + (end - begin) * rng.uniform(-0.2, 1.2) + rng.uniform(-2.0, 2.0, 2)
+        vx, vy = (end - begin) / np.hypot(*(end - begin)) * rng.choice([-1.5, 0.0, 1.5]) + rng.uniform(-0.5, 0.5, 2)
+        stage.at(x, y, vx, vy, length=0.5, **{"class": ObjectClass.PEDESTRIAN})
     return stage.world()
 
 
-@pytest.mark.parametrize("kernel", ["movements", "paths", "following", "passing", "collision"])
+@pytest.mark.parametrize("kernel", ["movements", "paths", "following", "passing", "collision", "pedestrian"])
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: int) -> None:
@@ -62,6 +67,11 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             assert got.time[row] == pytest.approx(time)
             assert bool(got.now[row]) == now
             assert got.behind[row] == behind
+    elif kernel == "pedestrian":
+        got = {(int(m["k"]), int(m["walker"]), round(float(m["ttc"]), 3)): float(m["chance"]) for m in pedestrian.meetings(world)}
+        wanted = crossings(world)
+        assert got.keys() == wanted.keys()
+        assert got == pytest.approx(wanted)
     else:
         got = {(int(p["a"]), int(p["b"]), round(float(p["ttc"]), 3)): float(p["chance"]) for p in collision.pairs(world, found)}
         wanted = meetings(world)
