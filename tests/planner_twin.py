@@ -206,7 +206,8 @@ def crossings(world: World) -> dict[tuple[int, int, float], float]:
                 if far > 0.0 and ttc < pedestrian.TTC:
                     apart = max(enter, come) - min(leave, gone)
                     own = own_sigma(world, i, max(enter, 0.0)) / speed
-                    out[k, j, round(ttc, 3)] = sure * below(apart, pedestrian.PET, sqrt(own**2 + sigma**2))
+                    chance = sure * below(apart, pedestrian.PET, sqrt(own**2 + sigma**2))
+                    out[k, j, round(ttc, 3)] = max(chance, out.get((k, j, round(ttc, 3)), 0.0))
     return {key: chance for key, chance in out.items() if chance >= pedestrian.LIKELY}
 
 
