@@ -53,14 +53,15 @@ def way(world: World, i: int) -> list[tuple[int, float]]:
 
 
 def leader(world: World, i: int, reach: float) -> tuple[int, float]:
-    """Return who is next on a track's way, and m between the two; (-1, inf) where nobody is."""
+    """Return who is next on a track's way, and m between the two; (-1, inf) where nobody is. Of two at one place the later row is ahead."""
     found = (inf, -1)
     for path, base in way(world, i):
         if base - world.s[i] >= reach:
             break
         for j in np.flatnonzero(world.path == path).tolist():
             ahead = base + world.s[j] - world.s[i]
-            if j != i and (ahead > 0.0 if base == 0.0 else True) and ahead < found[0]:
+            behind = base == 0.0 and (ahead, j) <= (0.0, i)
+            if j != i and not behind and (ahead, j) < found:
                 found = (ahead, j)
         if found[1] >= 0:
             break

@@ -16,8 +16,8 @@ from cloudctl.world import World
 YELLOW = int(SignalState.YELLOW_PROTECTED)
 
 
-def random_world(code: CompiledCode, seed: int) -> World:
-    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and people about its crosswalks."""
+def random_world(code: CompiledCode, seed: int, people: bool = False) -> World:
+    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and, on demand, people about its crosswalks."""
     rng = np.random.default_rng(seed)
     stage = Stage(code)
     stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))
@@ -31,7 +31,7 @@ def random_world(code: CompiledCode, seed: int) -> World:
             path = int(rng.integers(0, code.n_lanes + code.n_conns))
             kind = int(rng.choice([ObjectClass.CAR, ObjectClass.CAR, ObjectClass.BICYCLE]))
             stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed, **{"class": kind})
-    for _ in range(int(rng.integers(0, 20))):
+    for _ in range(int(rng.integers(1, 20)) if people else 0):
         begin, end = code.cross_axis[rng.integers(0, len(code.cross_axis))].reshape(2, 2)
         x, y = begin + (end - begin) * rng.uniform(-0.2, 1.2) + rng.uniform(-2.0, 2.0, 2)
         vx, vy = (end - begin) / np.hypot(*(end - begin)) * rng.choice([-1.5, 0.0, 1.5]) + rng.uniform(-0.5, 0.5, 2)
@@ -43,7 +43,7 @@ def random_world(code: CompiledCode, seed: int) -> World:
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: int) -> None:
-    world = random_world(code, seed)
+    world = random_world(code, seed, kernel == "pedestrian")
     found = prediction.predict(world)
     if kernel == "movements":
         for row, wanted in enumerate(movements(world)):
