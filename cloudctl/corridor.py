@@ -62,7 +62,7 @@ def _distance(code: CompiledCode, lane: int, other: CompiledCode) -> float | Non
 def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Beyond | None:
     """Return when the signal after this one lets a vehicle through, for the movement it declared there; None where nobody knows."""
     code, connection, movements = place.code, report.connection, report.state.movements
-    if connection < 0 or len(movements) < 2:
+    if connection < 0 or movements is None or len(movements) < 2:
         return None
     lane = int(code.conn_to[connection])
     there = lanes.get(lane)

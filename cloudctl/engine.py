@@ -343,11 +343,11 @@ class Engine:
         if last is not None and last.state.movements == state.movements:
             return world.Report(name, handle, state, state.t, last.connection, last.paths)
         code = place.code
-        for movement in state.movements:
+        for movement in state.movements or ():
             k = code.connection(movement)
             if k >= 0 and code.conn_inner[k]:
                 return world.Report(name, handle, state, state.t, k, world.declare(code, k))
-        return world.Report(name, handle, state, state.t, -1, (-1, -1, -1))
+        return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE)
 
     # --- what is said ---
 

@@ -20,6 +20,7 @@ MOVING = 1.0  # m/s; below it a velocity says nothing of heading
 ALONG = 0.3  # least cosine between motion and path: within about 70 degrees
 DECLARED = 1.5  # cost taken off the paths a vehicle said it would take
 TURNING = 6.0  # cost of motion across the path
+LEAVES = -2  # declared by who takes no movement of this intersection
 SHY = np.array([0.0, 0.5, 2.0, 0.2])  # cost of a lane for vehicles, bicycles, pedestrians, buses
 
 
@@ -113,8 +114,8 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
 def _connection(
     path: int, said: int, n_lanes: int, only: Any, turns: Any, ingress: Any, conn_from: Any, inner: Any
 ) -> int:
-    """Return the movement of a track on `path` whose vehicle said movement `said` (-1: nothing)."""
-    if path < 0:
+    """Return the movement of a track on `path` whose vehicle said movement `said` (-1: nothing; LEAVES: none of this intersection)."""
+    if path < 0 or (path < n_lanes and said == LEAVES):
         return -1
     if path >= n_lanes:
         found = path - n_lanes
@@ -153,7 +154,7 @@ def _match(
                     least, best = cost, p
                     s[i], lateral[i], along[i] = at, d, vx * ux + vy * uy
         path[i] = best
-        said = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else -1
+        said = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
         connection[i] = _connection(best, said, n_lanes, only, turns, ingress, conn_from, inner)
         to_stop[i] = np.nan
         if 0 <= best < n_lanes:
@@ -166,7 +167,8 @@ def _match(
 
 
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> Matched:
-    """Match tracks (ndarray[TRACK]) to paths; `declared`: int64[n, 3], paths each track's vehicle said it would use, -1 where none."""
+    """Match tracks (ndarray[TRACK]) to paths; `declared`: int64[n, 3], paths each track's vehicle said it would use, -1 where none, LEAVES
+    first where it leaves the road before."""
     n, table = len(tracks), tables(code)
     out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
     _match(

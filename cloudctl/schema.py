@@ -258,7 +258,7 @@ class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
     length: float = 4.8
     width: float = 1.8
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: tuple[str, ...] = ()  # connections it will take, next first: whole city codes, or ids where one intersection is meant
+    movements: tuple[str, ...] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
     automated: bool = False
     version: int = VERSION
 

@@ -10,10 +10,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .matching import Floats, Ints, match
+from .matching import LEAVES, Floats, Ints, match
 from .schema import Hazard, SignalState, VehicleState
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
+UNKNOWN = (-1, -1, -1)  # the paths of a vehicle that declared no movement
+ELSEWHERE = (LEAVES, -1, -1)  # of one that declared none here: it leaves the road before it comes to this intersection
 
 GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
 YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
@@ -29,7 +31,7 @@ class Report:
     state: VehicleState
     t: int
     connection: int
-    paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from; -1 where there are fewer
+    paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
 
 
 class Beyond(NamedTuple):

@@ -31,7 +31,7 @@ class Conflict:
     passed is inf (TTC, PET) or 0 (DRAC).
     """
 
-    kind: str  # vehicles, vru, red_light, over_line, queue, hard_brake
+    kind: str  # vehicles, waited, vru, red_light, over_line, queue, hard_brake
     a: str
     b: str
     crossed: float

@@ -25,7 +25,8 @@ from .vehicles import Fleet, connected
 FAST, CLOSE, LOOK = 5.0, 4.0, 60.0  # m/s, s, m: closing that fast on someone who stands is a conflict with a queue
 STANDING = 1.0  # m/s
 SOON = 5.0  # s
-DROVE_ON = 3.0  # m beyond a stop line: who stopped sooner is over the line, and ran no red
+DROVE_ON = 3.0  # m beyond a stop line, or where he stood over it: who stopped sooner is over the line, and ran no red
+SETTLE = 5.0  # s that a node has to come to know who is there; what happens before is not counted
 HARD = 6.0  # m/s^2 of braking that nobody uses for what he saw in time (CAMP: drivers' last moment, 5 to 6)
 QUEUE_EVERY = 5  # moments
 
@@ -49,12 +50,13 @@ class WarningLoop(Loop):
         super().__init__(scenario, setup, outputs=outputs, scored=False)
         self.warnings: list[Heard] = []
         self.events: list[Conflict] = []  # reds run, queues closed up to, hard braking
+        self.settled = scenario.begin + setup.warm_up + SETTLE
         self.exposure_s = 0.0  # of connected vehicles in reach of an intersection
         self.trails = Trails(scenario)
         self._links = stop_lines(scenario)
         self._lane: dict[str, str] = {}
         self._state: dict[str, str] = {}
-        self._over: dict[str, tuple[float, net.Link]] = {}  # who is just over a stop line that shows red, and since when he moves
+        self._over: dict[str, tuple[float, net.Link, float]] = {}  # who is just over a stop line that shows red, since when he moves, and from where (m)
         self._waiting: dict[str, tuple[int, float]] = {}  # the newest event of who waits there, as `_closing`
         self._closing: dict[str, tuple[int, float]] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
         self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
@@ -84,16 +86,17 @@ class WarningLoop(Loop):
             before = self._lane.get(name, lane)
             link = self._links.get(lane) if lane != before and not before.startswith(":") else None
             if link and self._state[link.signal][link.column] in "rR" and state[link.signal][link.column] in "rR":
-                self._over[name] = now, link
-        for name, (since, link) in list(self._over.items()):
+                self._over[name] = now, link, 0.0
+        for name, (since, link, begun) in list(self._over.items()):
             inside = self._links.get(lanes.get(name, "")) is link
-            if inside and api.getLanePosition(name) < DROVE_ON:
+            at = float(api.getLanePosition(name)) if inside else 0.0
+            if inside and at < begun + DROVE_ON:
                 red = state[link.signal][link.column] in "rR"
                 if red and api.getSpeed(name) >= STANDING:
                     continue
                 self._goes_on(self._waiting, Conflict("over_line", name, "", now, now))
                 if red:
-                    self._over[name] = now, link
+                    self._over[name] = now, link, at
                     continue
             else:
                 self.events.append(Conflict("red_light", name, "", since, now))
@@ -119,7 +122,8 @@ class WarningLoop(Loop):
         rows = self.trails.note(truth, now)
         motor = [k for k in rows if k < truth.motor and truth.kind[k] != ObjectClass.BICYCLE]
         told = [k for k in motor if connected(truth.ids[k], self.setup.seed, self.setup.penetration)]
-        self.exposure_s += STEP * len(told)
+        if now >= self.settled:
+            self.exposure_s += STEP * len(told)
         self._moment += 1
         if self._moment % QUEUE_EVERY == 0:
             self._queues(now, [(truth.ids[k], float(truth.speed[k])) for k in motor if truth.speed[k] > FAST])
@@ -147,6 +151,15 @@ def slowed(trails: Trails, heard: Heard) -> bool:
     return len(speed) > 0 and bool(speed.min() <= 0.5 * speed[0])
 
 
+def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
+    """Return a conflict as `waited` where nothing but its PET is short and one of the two stood until the other had gone by."""
+    gone = conflict.crossed - conflict.pet
+    if conflict.ttc < ssm.TTC or conflict.drac > ssm.DRAC or conflict.pet >= ssm.PET:
+        return conflict
+    speeds = [trails.speeds(name, gone, gone) for name in (conflict.a, conflict.b)]
+    return replace(conflict, kind="waited") if any(len(s) and s[0] < STANDING for s in speeds) else conflict
+
+
 def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
     """Run one seed; return warnings, truth, and the hours that connected vehicles spent near intersections.
 
@@ -163,14 +176,15 @@ def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
     trails = loop.trails
     walkers = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
     met = [c for c in vehicles if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
-    met = [c for c in met if not walkers & {c.a, c.b}] + trails.meetings()
+    met = [with_waiting(c, trails) for c in met if not walkers & {c.a, c.b}] + trails.meetings()
+    warnings = [w for w in loop.warnings if w.kind != "glosa" and w.arrived >= loop.settled]
     alone = [c for c in loop.events if c.kind == "queue" or c.a not in walkers]
     return {
         "scenario": scenario.name,
         "seed": setup.seed,
         "hours": loop.exposure_s / 3600.0,
-        "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in loop.warnings if w.kind != "glosa"],
-        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*alone, *met)],
+        "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in warnings],
+        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*alone, *met) if c.crossed >= loop.settled],
         "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
         "walkers": sorted(walkers),
         "speed": figures["speed"],

@@ -21,7 +21,7 @@ HORIZON = 5.0  # s; ETSI TS 101 539-1 warns at a TTC of up to 5 s
 MATCHES = {  # kind of warning: (conflicts it should find, conflicts that make it right)
     "red_light": (("red_light",), ("red_light", "over_line", "hard_brake")),
     "red_light_crossing": (("violator",), ("violator",)),
-    "collision": (("vehicles", "violator"), ("vehicles", "violator", "vru", "hard_brake")),
+    "collision": (("vehicles", "violator"), ("vehicles", "waited", "violator", "vru", "hard_brake")),
     "pedestrian": (("vru",), ("vru", "hard_brake")),
     "queue": (("queue",), ("queue", "hard_brake")),
 }

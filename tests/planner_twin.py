@@ -6,7 +6,7 @@ from math import erf, inf, sqrt
 import numpy as np
 
 from cloudctl.planner import collision, pedestrian, prediction
-from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, LOST, MARGIN, STANDING, earliest
+from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, MARGIN, OPENS, earliest
 from cloudctl.schema import ObjectClass
 from cloudctl.world import NEVER, World
 
@@ -101,8 +101,7 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
                 now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
                 doubt = not now and green and soonest <= left + GRACE
                 if not now and not doubt:
-                    queued = place == 0 and world.speed[i] < STANDING
-                    arrive = max(arrive, start + (LOST if queued else MARGIN)) if start < FAR else FAR
+                    arrive = max(arrive, start + OPENS) if start < FAR else FAR
                     lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
                     if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
                         arrive = FAR

@@ -11,6 +11,7 @@ from stage import GREEN, Stage, words
 from cloudctl import planner
 from cloudctl.planner.blind_spot import hides
 from cloudctl.planner.forward import needed
+from cloudctl.planner.prediction import arrival, believed
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 
@@ -62,6 +63,40 @@ def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
     assert "give way" in words(said["vehicle:v2"])
     stage.rows[0] |= {"class": ObjectClass.BICYCLE}
     assert not stage.said(AdvisoryKind.COLLISION)
+
+
+def crossing(stage: Stage, yields_at: float, speed: float, other_speed: float, away: float) -> dict[str, planner.Candidate]:
+    """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m before it."""
+    code, stage.state = stage.code, GREEN
+    stage.clear()
+    yielding = np.flatnonzero((code.conf_type == 0) & (code.conf_yield != 0))
+    c = int(yielding[np.argmax(np.minimum(code.conf_s, code.conf_s_other)[yielding])])
+    own, other = int(np.searchsorted(code.conf_start, c, side="right")) - 1, int(code.conf_other[c])
+    stage.on(code.n_lanes + own, float(code.conf_s[c]) - yields_at - 2.4, speed, "car", own)
+    stage.on(code.n_lanes + other, float(code.conf_s_other[c]) - away - 2.4, other_speed, "car", other)
+    return stage.said(AdvisoryKind.COLLISION)
+
+
+def test_who_must_yield_is_told_first_and_who_has_priority_when_it_is_late(stage: Stage) -> None:
+    early = crossing(stage, 9.0, 3.5, 3.5, 9.0)
+    assert set(early) == {"vehicle:v1"}, "3.5 m/s and 9 m to go: he may yet yield at ease"
+    assert early["vehicle:v1"].behaviour == "slow_down"
+    late = crossing(stage, 6.0, 8.0, 8.0, 6.0)
+    assert set(late) == {"vehicle:v1", "vehicle:v2"}, "he no longer stops in time"
+    assert late["vehicle:v2"].behaviour is None
+
+
+def test_who_waits_for_the_other_to_pass_is_told_nothing(stage: Stage) -> None:
+    assert not crossing(stage, 5.0, 0.0, 5.0, 8.0)
+    assert not crossing(stage, 9.0, 3.5, 0.0, 4.0), "nor who passes before one that waits"
+
+
+def test_a_gain_of_speed_is_believed_until_the_ways_own() -> None:
+    """Who sets off at a green comes to the conflict point much sooner than at the speed it has yet."""
+    assert arrival(20.0, 2.0, 2.0, 14.0) == pytest.approx(3.0 + 5.0 / 8.0)
+    assert arrival(20.0, 2.0, 2.0) == pytest.approx(1.0 + 17.0 / 4.0), "where nobody knows when it ends, for a second"
+    assert arrival(20.0, 4.0, -2.0, 14.0) == arrival(20.0, 4.0, -2.0)
+    assert believed(2.0, 2.0, 5.0) == pytest.approx(1.5)
 
 
 def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from cloudctl.sim import city, encounters, ssm, warning_score
 from cloudctl.sim.demand import write_corridor
 from cloudctl.sim.scenario import load
 from cloudctl.sim.ssm import Conflict
-from cloudctl.sim.warning_run import Heard
+from cloudctl.sim.warning_run import Heard, with_waiting
 from cloudctl.sim.warning_score import Run
 
 from cloudctl import maps
@@ -154,6 +154,25 @@ def test_wilson():
     found = warning_score.share(8, 10)
     assert (found["low"], found["high"]) == pytest.approx((0.490, 0.943), abs=1e-3)
     assert warning_score.share(0, 0)["value"] is None
+
+
+class Speeds:
+    """Trails of which nothing but speeds is asked: by name, m/s at all times."""
+
+    def __init__(self, **speeds):
+        self._speeds = speeds
+
+    def speeds(self, name, begin, end):
+        assert (begin, end) == (11.0, 11.0), "when the first of the two left the place"
+        return np.array([self._speeds[name]])
+
+
+def test_who_stood_until_the_other_had_gone_by_waited():
+    short = Conflict("vehicles", "a", "b", 12.0, 12.0, pet=1.0)
+    assert with_waiting(short, Speeds(a=13.0, b=0.0)).kind == "waited"
+    assert with_waiting(short, Speeds(a=13.0, b=2.0)).kind == "vehicles"
+    near = Conflict("vehicles", "a", "b", 12.0, 12.0, ttc=2.0, pet=1.0)
+    assert with_waiting(near, Speeds(a=13.0, b=0.0)).kind == "vehicles", "they were on course as well"
 
 
 def test_who_is_hit_by_a_violator():

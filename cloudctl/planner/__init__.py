@@ -70,13 +70,13 @@ def plan(world: World) -> list[Candidate]:
     signal, perception = gate(world)
     out: list[Candidate] = []
     times, limits, expected = passing(world), rules.in_force(world), predict(world)
+    behind = follow(world, expected)
     if signal is None:
         out += glosa.plan(world, times, limits)
         if perception is None:
-            out += red_light.plan(world, times) + collision.plan(world, expected)
+            out += red_light.plan(world, times) + collision.plan(world, expected, behind)
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
     if perception is None:
-        behind = follow(world, expected)
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)

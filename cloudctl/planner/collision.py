@@ -2,10 +2,11 @@
 
 For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times the front reaches
 and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
-the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements. Warned at TTC
-< 5 s (ETSI TS 101 539-1) and a chance of LIKELY, once the one that must yield comes too late to stop before the conflict point at ease,
-and does not brake. Once he stands there, the other must yield. A cyclist counts if his straight way leads to the conflict point, within AIM.
-Pedestrians are `pedestrian`'s.
+the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements; meetings of less than LIKELY are left out.
+
+The one that must yield is told of the first one it would meet: at a TTC of SOON while it neither brakes nor waits, and wherever it comes too late to stop before
+the conflict point at HARD m/s^2. The one with priority is told as well then, and where they are SURE to meet and yielding takes FIRM m/s^2.
+Who stands across the way must be yielded to. A cyclist counts if his straight way leads to the conflict point, within AIM. Pedestrians are `pedestrian`'s.
 """
 
 from math import erf, sqrt
@@ -18,15 +19,20 @@ from numpy.typing import NDArray
 from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import World
 from .candidate import Candidate, late, severity_of
+from .following import Following
 from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 
-TTC = 5.0  # s
+TTC = 5.0  # s (ETSI TS 101 539-1)
+SOON = 4.0  # s
 APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
 LIKELY = 0.5  # a chance of meeting below which nobody is warned
+SURE = 0.8  # a chance from which both are
 AIM = 1.5  # m by which a cyclist who is to cross the conflict point may miss it
 CLEAR = 2.0  # m before the conflict point at which who gives way stops
 NEAREST = 1.0  # m before that; nearer, he is there
-YIELDING = 1.5  # m/s^2; drivers who mean to give way have begun to brake before it takes more
+IN_THE_WAY = 1.0  # m past the conflict point, where the paths come near each other; whose front stands there surely is in the way
+EASE, FIRM, HARD = 0.3, 1.5, 3.0  # m/s^2 that it takes to stop before the conflict point
+STANDING, SETS_OFF = 1.5, 0.8  # m/s, m/s^2: who is slower, and does not gain speed so, waits
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 DIVERGE = 2
 PAIR = np.dtype(
@@ -58,10 +64,10 @@ def _enter(
 
 
 @njit(cache=True)
-def _window(distance: float, length: float, speed: float, accel: float, out: Any) -> None:
+def _window(distance: float, length: float, speed: float, accel: float, top: float, out: Any) -> None:
     """Fill in s until the front is `distance` m on, and until the rear is."""
-    out[0] = arrival(distance, speed, accel)
-    out[1] = arrival(distance + length, speed, accel)
+    out[0] = arrival(distance, speed, accel, top)
+    out[1] = arrival(distance + length, speed, accel, top)
 
 
 @njit(cache=True)
@@ -88,7 +94,7 @@ def _aim(one: Any, two: Any, motor: Any, path: int, at: float, start: Any, xy: A
 @njit(cache=True)
 def _pairs(
     tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_yield: Any, sigma_a: Any, motor: Any, out: Any,
+    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_yield: Any, conn_speed: Any, sigma_a: Any, motor: Any, out: Any,
 ) -> int:  # fmt: skip
     n, ways = 0, chance.shape[1]
     own, other = np.empty(2), np.empty(2)
@@ -101,13 +107,13 @@ def _pairs(
                 a = first // ways
                 length = tracks[a]["length"]
                 a_far = conf_s[k] - at[a] - 0.5 * length
-                _window(a_far, length, max(along[a], 0.0), accel[a], own)
+                _window(a_far, length, max(along[a], 0.0), accel[a], conn_speed[i], own)
                 second = head[conf_other[k]]
                 while second >= 0 and own[1] > 0.0:
                     b = second // ways
                     length = tracks[b]["length"]
                     b_far = conf_s_other[k] - at[b] - 0.5 * length
-                    _window(b_far, length, max(along[b], 0.0), accel[b], other)
+                    _window(b_far, length, max(along[b], 0.0), accel[b], conn_speed[conf_other[k]], other)
                     ttc = max(own[0], other[0])
                     if b != a and other[1] > 0.0 and ttc < TTC:
                         pet = ttc - min(own[1], other[1])
@@ -128,9 +134,9 @@ def _pairs(
     return n
 
 
-def plan(world: World, ahead: Prediction) -> list[Candidate]:
+def plan(world: World, ahead: Prediction, behind: Following) -> list[Candidate]:
     """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant pairs."""
-    return _warnings(world, pairs(world, ahead)) if len(world.vehicles) else []
+    return _warnings(world, pairs(world, ahead), behind) if len(world.vehicles) else []
 
 
 def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
@@ -148,20 +154,31 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
     out = np.zeros(8 * entering, PAIR)
     found = _pairs(
         world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.n_lanes, code.path_start, code.path_xy, code.path_s,
-        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, SIGMA_A, MOTOR, out,
+        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, code.conn_speed, SIGMA_A, MOTOR, out,
     )  # fmt: skip
     return out[:found]
 
 
-def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
+def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Candidate]:
     out: dict[str, Candidate] = {}
+    heeds: set[int] = set()
+    motor = MOTOR[world.tracks["class"]]
     for a, b, ttc, pet, chance, a_far, b_far, a_yields in pairs[np.argsort(pairs["ttc"], kind="stable")].tolist():
         yields, goes, far, other_far = (a, b, a_far - CLEAR, b_far - CLEAR) if a_yields else (b, a, b_far - CLEAR, a_far - CLEAR)
-        if far < NEAREST and world.speed[yields] < SLOWEST:
-            yields, goes, far = goes, yields, other_far
-        if far < NEAREST or not late(float(world.speed[yields]), far, -float(world.accel[yields]), YIELDING):
+        if far + CLEAR < -IN_THE_WAY and world.speed[yields] < SLOWEST:
+            yields, goes, far, other_far = goes, yields, other_far, far
+        speed, braking = float(world.speed[yields]), -float(world.accel[yields])
+        if far < NEAREST or yields in heeds or _waits(world, yields, far, behind):
             continue
-        for own, other in ((yields, goes), (goes, yields)):
+        if other_far + CLEAR > -IN_THE_WAY and _waits(world, goes, other_far, behind):
+            continue
+        heeds.add(yields)
+        pressed = late(speed, far, braking, HARD)
+        if not pressed and not (ttc < SOON and motor[a] and motor[b] and late(speed, far, braking, EASE) and _comes(world, yields, goes)):
+            continue
+        both = pressed or (chance >= SURE and late(speed, far, braking, FIRM))
+        told = ((yields, goes), (goes, yields)) if both else ((yields, goes),)
+        for own, other in told:
             report = int(world.report[own])
             if report < 0:
                 continue
@@ -186,3 +203,15 @@ def _warnings(world: World, pairs: NDArray[Any]) -> list[Candidate]:
                 ),
             )
     return list(out.values())
+
+
+def _comes(world: World, yields: int, goes: int) -> bool:
+    """Return whether two come upon each other: the other moves, or stands in the way of one that does not creep."""
+    return bool(world.speed[goes] > STANDING or world.speed[yields] > 2.0 * STANDING)
+
+
+def _waits(world: World, row: int, far: float, behind: Following) -> bool:
+    """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
+    leader = int(behind.leader[row])
+    held = leader >= 0 and behind.gap[row] < far and world.speed[leader] < STANDING
+    return held or (world.speed[row] < STANDING and world.accel[row] < SETS_OFF)

@@ -23,28 +23,33 @@ RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.2  # m/s; slower than this is advised as a stop
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
-RAMP = 5.0  # m/s gained at most on the way to it
-EARLY = 1.5  # s; who comes no earlier than that need not slow down
+RAMP = 8.0  # m/s gained at most on the way to it
+HEARD = 0.5  # s from a plan to a vehicle that acts on it
+EARLY = 0.5  # s; who comes no earlier than that need not slow down
+HELD = 1.5  # s later for the signal after this one, below which nobody is held
 SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
 SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
 NEARLY = 0.3  # m/s below the limit; nearer to it nothing is advised
 MIN_CONFIDENCE = 0.5
 MOST = 8.0  # s that a vehicle passes later for the signal after this one
-KEPT = 2.0  # s before the end of green by which it passes all the same
+PACE = 5.0  # m/s at which it goes on to that
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
 
 
 @njit(cache=True)
-def approach(low: float, distance: float, speed: float, time: float, limit: float, comfort: float) -> float:
-    """Return m covered in `time` s by braking with `comfort` m/s^2 to `low` m/s, cruising, and at the end gaining at most RAMP m/s; more than
-    `distance` where even the changes of speed take longer than there is."""
-    top = max(min(limit, low + RAMP), low)
-    change = abs(speed - low) / comfort
-    gain = (top - low) / GAIN
-    cruise = time - change - gain
-    if cruise < 0.0:
-        return distance + 1.0
-    return 0.5 * (speed + low) * change + low * cruise + 0.5 * (low + top) * gain
+def travel(low: float, distance: float, speed: float, limit: float, comfort: float, ramp: float) -> float:
+    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; braking with `comfort` m/s^2), cruising, and gaining at most `ramp`
+    m/s in time for the line, never beyond `limit`."""
+    rate = -comfort if speed > low else GAIN
+    change = (low - speed) / rate
+    rest = distance - 0.5 * (speed + low) * change
+    if rest <= 0.0:
+        return (sqrt(max(speed * speed + 2.0 * rate * distance, 0.0)) - speed) / rate
+    top = max(min(limit, low + ramp), low)
+    gaining = (top * top - low * low) / (2.0 * GAIN)
+    if gaining >= rest:
+        return change + (sqrt(low * low + 2.0 * GAIN * rest) - low) / GAIN
+    return change + (rest - gaining) / low + (top - low) / GAIN
 
 
 @njit(cache=True)
@@ -53,29 +58,26 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, comf
     `limit` where nothing need be done, negative where even V_MIN is too fast."""
     if earliest(distance, speed, limit) >= time - EARLY:
         return limit
-    if approach(V_MIN, distance, speed, time, limit, comfort) > distance:
-        flat = speed - comfort * time
-        inside = flat * flat - speed * speed + 2.0 * comfort * distance
-        constant = flat + sqrt(inside) if inside >= 0.0 else -1.0
-        return constant if constant >= V_MIN else -1.0
+    if travel(V_MIN, distance, speed, limit, comfort, RAMP) < time:
+        return V_MIN if travel(V_MIN, distance, speed, limit, comfort, 0.0) >= time else -1.0
     low, high = V_MIN, limit
     for _ in range(20):
         middle = 0.5 * (low + high)
-        if approach(middle, distance, speed, time, limit, comfort) > distance:
+        if travel(middle, distance, speed, limit, comfort, RAMP) < time:
             high = middle
         else:
             low = middle
     return low
 
 
-def later(time: float, distance: float, limit: float, closes: float, beyond: Beyond) -> float:
-    """Return when (s) to pass this line, no sooner than `time` and before it `closes` (for the last one behind), so that one even speed brings the vehicle through
-    the signal after it as well; `time` where that signal lets it through anyway, or nobody knows when it does."""
+def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
+    """Return when (s) to pass this line, no sooner than `time`, so as to come to the signal after it at PACE or faster when that lets the vehicle through;
+    within the first half of what is left of this green, which `closes` for the last one behind: others may come yet. `time` where the signal after it
+    lets it through anyway, or nobody knows when it does."""
     arrives = time + beyond.distance / max(limit, 1.0)
     if arrives <= beyond.closes or beyond.opens <= arrives:
         return time
-    even = distance * beyond.opens / (distance + beyond.distance)
-    return max(min(even, closes - KEPT, time + MOST), time)
+    return max(min(beyond.opens - beyond.distance / PACE, time + 0.5 * (closes - time), time + MOST), time)
 
 
 def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
@@ -90,8 +92,8 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         if after is not None and time < FAR:
             windows = passing.windows
             closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
-            further = later(time, distance, limit, closes - behind * HEADWAY, after) if closes < FAR else time
-        held = further > time + EARLY
+            further = later(time, limit, closes - behind * HEADWAY, after) if closes < FAR else time
+        held = further > time + HELD
         if now and not held:
             left = facts["left"] = float(passing.windows.left[group])
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
@@ -101,7 +103,8 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
             continue
         else:
             facts["opens"], facts["time"] = float(passing.windows.start[group]), further
-            advised = advised_speed(distance, min(max(speed, V_MIN), limit), further, limit, policy.comfort)
+            pace = min(max(speed, V_MIN), limit)
+            advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.comfort)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens

@@ -1,7 +1,7 @@
 """When each vehicle on an approach can pass its stop line: the queue, the signal and the discharge in one sweep.
 
 Vehicles of a lane are taken from the stop line backwards. Each passes when it can arrive, when the one ahead has
-passed by a headway, and when its signal is green; a queue at the start of green loses LOST s, then discharges one vehicle
+passed by a headway, and when its signal is green; the first passes OPENS s after a green begins, the others
 every HEADWAY s. How
 long it takes is not known that well: who may yet pass in the green that shows is left in doubt rather than held for the next one, which would
 cost him a whole cycle. Shared by GLOSA and the queue planner; computed once a tick.
@@ -19,9 +19,9 @@ from ..world import GREEN, NEVER, YELLOW, World
 
 HEADWAY = 1.6  # s between vehicles of a discharging queue
 BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
-LOST = 1.0  # s lost at the start of green by the first vehicle of a standing queue
 GRACE = 2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
-MARGIN = 0.5  # s kept from both ends of green
+OPENS = 1.0  # s after a green begins that its first vehicle passes: from a stand, or rolling up to the light at the pace it can still stop from
+MARGIN = 0.5  # s kept from the end of green
 GAIN = 2.5  # m/s^2 at which drivers gain speed
 GAP = 15.0  # m between standing vehicles of one queue at the most
 STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue
@@ -116,7 +116,7 @@ def _sweep(
             if start[g] >= FAR:
                 arrive = FAR
             else:
-                arrive = max(arrive, start[g] + (LOST if speed[i] < STANDING and count == 1 else MARGIN))
+                arrive = max(arrive, start[g] + OPENS)
                 if duration[g] < FAR and arrive > start[g] + duration[g] - MARGIN:
                     arrive = FAR
         time[i] = arrive

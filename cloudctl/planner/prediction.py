@@ -4,7 +4,7 @@ Movements. Who declared one takes it; who is on one is on it. Of the movements o
 (`World.share`), times how well the speed fits: who will turn slows down at EASY in time for the turn's own speed v_t, so above
 sqrt(v_t^2 + 2 EASY d) it is less likely, as a normal tail of SPREAD m/s. A movement that may cost less than LEAST is left out.
 
-Paths. A vehicle on a lane or movement follows it: s(t) = v t + a t^2 / 2 for as long as its acceleration is believed (BELIEVED),
+Paths. A vehicle on a lane or movement follows it: s(t) = v t + a t^2 / 2 for as long as its acceleration is believed (`believed`),
 then at the speed reached, never backwards; anybody else goes straight on. Along it the variance is var_s + var_v t^2 + (SIGMA_A t^2 / 2)^2,
 across it var_y growing by SWAY m a second up to half a lane. Source: constant-acceleration prediction along lane centre lines as
 in Lefevre, Vasquez and Laugier, A survey on motion prediction and risk assessment (2014), section 4.
@@ -30,6 +30,7 @@ SPREAD = 1.5  # m/s
 LEAST = 0.05  # a less likely movement is left out
 SLOWEST = 1.0  # m/s; who stands may set off
 BELIEVED = 1.0  # s for which a measured acceleration is believed
+GAINS = 3.0  # s for which a gain of speed is, where its end is known: who sets off at a green goes on until the way's own speed
 SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by class: what nobody told of the next seconds
 SWAY = 0.25  # m/s by which a path may be left
 HALF_LANE = 1.2  # m; a driver who keeps to his lane is no further off
@@ -79,9 +80,15 @@ def _likely(
 
 
 @njit(cache=True)
-def covered(speed: float, accel: float, t: float) -> float:
-    """Return m covered in `t` s by who keeps `accel` m/s^2 for BELIEVED s, then his speed, and never backs up."""
-    part = min(t, BELIEVED)
+def believed(speed: float, accel: float, top: float) -> float:
+    """Return for how many s a measured acceleration (m/s^2) is believed: BELIEVED, and of who gains speed until `top` m/s, up to GAINS."""
+    return min(max((top - speed) / accel, BELIEVED), GAINS) if accel > 0.0 else BELIEVED
+
+
+@njit(cache=True)
+def covered(speed: float, accel: float, t: float, top: float = 0.0) -> float:
+    """Return m covered in `t` s by who keeps `accel` m/s^2 for as long as it is believed, then his speed, and never backs up."""
+    part = min(t, believed(speed, accel, top))
     if accel < 0.0 and speed + accel * part < 0.0:
         return 0.5 * speed * speed / -accel
     return speed * t + accel * part * (t - 0.5 * part)
@@ -94,16 +101,17 @@ def spread(variance: float, variance_v: float, sigma_a: float, t: float) -> floa
 
 
 @njit(cache=True)
-def arrival(distance: float, speed: float, accel: float) -> float:
+def arrival(distance: float, speed: float, accel: float, top: float = 0.0) -> float:
     """Return s until somebody is `distance` m on, predicted as `covered` does; negative where he is past it already."""
     if distance <= 0.0:
         return distance / max(speed, SLOWEST)
-    if covered(speed, accel, BELIEVED) >= distance:
+    part = believed(speed, accel, top)
+    there = covered(speed, accel, part, top)
+    if there >= distance:
         if abs(accel) < 1e-3:
             return distance / speed
         return (sqrt(speed * speed + 2.0 * accel * distance) - speed) / accel
-    left = distance - covered(speed, accel, BELIEVED)
-    return BELIEVED + left / max(speed + accel * BELIEVED, SLOWEST)
+    return part + (distance - there) / max(speed + accel * part, SLOWEST)
 
 
 @njit(cache=True)

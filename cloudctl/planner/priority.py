@@ -18,7 +18,7 @@ from ..codes import CompiledCode
 from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
 from ..world import World
 from .candidate import Candidate
-from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, LOST, Passing, earliest
+from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
 
 LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
 EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most
@@ -171,7 +171,7 @@ class Desk:
             if left < FAR and eta + MARGIN - left <= extension:
                 return Need("extend", eta + MARGIN, f"your green is asked to last until you pass, in {eta:.0f} s")
         opens = float(windows.start[group])
-        wanted = max(eta - LOST - ahead * HEADWAY, 0.0)  # those before it leave first
+        wanted = max(eta - OPENS - ahead * HEADWAY, 0.0)  # those before it leave first
         if windows.green[group] or opens <= wanted:
             if opens >= FAR:
                 return Need("impossible", 0.0, "nobody says when your next green begins")

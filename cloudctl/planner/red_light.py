@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..schema import AdvisoryKind, SignalState
+from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import NEVER, World
 from .candidate import Candidate, late, required_deceleration, severity_of
 from .passing import FAR, IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
-LATE = 5.0  # m/s^2; drivers who mean to stop at the line have begun to brake before it takes more, within what tracks tell
+LATE = 4.5  # m/s^2; drivers who mean to stop at the line have begun to brake before it takes more, within what tracks tell
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
+TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
-OVER_LINE = 3.0  # m past the line up to which he is told
+OVER_LINE = 6.0  # m past the line up to which he is told
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 MOVING = 1.0  # m/s; who stands sees what crosses
 APART = 2.0  # s between the two at the point where their paths cross, below which the other one is concerned (a PET that is a conflict)
@@ -74,6 +75,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         policy = PRIVATE if vehicle is None else policy_of(vehicle.state)
         needed = required_deceleration(speed, distance, policy.reaction)
         at_once = speed * speed / (2.0 * (distance + PAST_LINE))
+        critical = TWO_WHEELS if world.tracks["class"][row] == ObjectClass.MOTORCYCLE else CRITICAL
         arrival = distance / speed
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),
@@ -86,7 +88,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                 Candidate(
                     AdvisoryKind.RED_LIGHT,
                     f"vehicle:{vehicle.id}",
-                    0 if at_once > CRITICAL or speed < SLOWEST else 1,
+                    0 if at_once > critical or speed < SLOWEST else 1,
                     float(world.tracks["existence"][row]),
                     "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
                     facts,
@@ -96,7 +98,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if at_once > CRITICAL:
+        if at_once > critical:
             out += _crossing(world, row, connection, arrival)
     return out
 
