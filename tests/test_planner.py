@@ -47,6 +47,16 @@ def test_who_leaves_the_road_before_the_signal_gets_no_speed_advice(stage: Stage
     assert not stage.said(AdvisoryKind.GLOSA)
 
 
+def test_nobody_is_slowed_down_before_one_that_leaves_the_road(stage: Stage) -> None:
+    stage.put(stage.ingress[0], 100.0, 13.0)
+    behind = stage.put(stage.ingress[0], 125.0, 13.0)
+    assert set(stage.said(AdvisoryKind.GLOSA)) == {"vehicle:v1", "vehicle:v2"}
+    stage.reports[behind] = dataclasses.replace(stage.reports[behind], connection=-1, paths=world.ELSEWHERE)
+    assert not stage.said(AdvisoryKind.GLOSA)
+    stage.rows[1] |= {"x": stage.rows[1]["x"] - 3.0 * stage.rows[1]["vx"], "y": stage.rows[1]["y"] - 3.0 * stage.rows[1]["vy"]}
+    assert set(stage.said(AdvisoryKind.GLOSA)) == {"vehicle:v1"}, "he is far behind"
+
+
 def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stage) -> None:
     stage.put(stage.ingress[0], 14.0, 13.0)
     stage.put(stage.ingress[1], 9.0, 13.0)

@@ -72,7 +72,7 @@ def plan(world: World) -> list[Candidate]:
     times, limits, expected = passing(world), rules.in_force(world), predict(world)
     behind = follow(world, expected)
     if signal is None:
-        out += glosa.plan(world, times, limits)
+        out += glosa.plan(world, times, limits, behind)
         if perception is None:
             out += red_light.plan(world, times) + collision.plan(world, expected, behind)
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)

@@ -214,4 +214,4 @@ def _waits(world: World, row: int, far: float, behind: Following) -> bool:
     """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
     leader = int(behind.leader[row])
     held = leader >= 0 and behind.gap[row] < far and world.speed[leader] < STANDING
-    return held or (world.speed[row] < STANDING and world.accel[row] < SETS_OFF)
+    return bool(held or (world.speed[row] < STANDING and world.accel[row] < SETS_OFF))

@@ -4,12 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ..matching import Floats, Ints
 from ..world import World
 from .prediction import Prediction, onward, ways
 
 REACH = 150.0  # m ahead at the most
+NEAR, PRESSING = 10.0, 2.0  # m, and s at its own speed: who is no further behind is close
 
 
 class Following(NamedTuple):
@@ -59,4 +61,22 @@ def follow(world: World, prediction: Prediction) -> Following:
             world.path, world.s, world.tracks["length"], prediction.movement, order, code.n_lanes, code.n_lanes + code.n_conns,
             code.path_length, code.conn_from, code.conn_to, *ways(code)[2:], *out,
         )  # fmt: skip
+    return out
+
+
+@njit(cache=True)
+def _pressed(leader: Any, gap: Any, speed: Any, free: Any, out: Any) -> None:
+    for i in range(len(leader)):
+        at = i
+        while free[i] and leader[at] >= 0 and gap[at] < NEAR + PRESSING * max(speed[at], 0.0):
+            at = leader[at]
+            if out[at]:
+                break
+            out[at] = True
+
+
+def pressed(world: World, behind: Following, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return who has somebody close behind him, or behind those behind him, that nothing but them holds up (`free`, bool[n]): bool[n]."""
+    out = np.zeros(len(world.tracks), np.bool_)
+    _pressed(behind.leader, behind.gap, world.speed, free, out)
     return out

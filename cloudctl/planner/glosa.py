@@ -13,8 +13,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind
-from ..world import NEVER, Beyond, World
+from ..world import ELSEWHERE, NEVER, Beyond, World
 from .candidate import Candidate
+from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
 from .policy import policy_of
 from .rules import InForce
@@ -80,10 +81,14 @@ def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
     return max(min(beyond.opens - beyond.distance / PACE, time + 0.5 * (closes - time), time + MOST), time)
 
 
-def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
-    """Return one candidate for each connected vehicle on an approach whose signal is known well enough."""
+def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> list[Candidate]:
+    """Return one candidate for each connected vehicle on an approach whose signal is known well enough. Nobody is slowed down who has somebody
+    close behind that leaves the road before the signal, or passes in a green of his own."""
     out = []
-    for k, row, group, distance, speed, time, ahead, behind, now, limit in approaching(world, passing, rules).tolist():
+    leaves = np.zeros(len(world.tracks), np.bool_)
+    leaves[[row for row, vehicle in zip(world.rows.tolist(), world.vehicles, strict=True) if vehicle.paths == ELSEWHERE]] = True
+    holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
+    for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(world, passing, rules).tolist():
         vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
         limit = min(limit, policy.top)
@@ -92,14 +97,14 @@ def plan(world: World, passing: Passing, rules: InForce) -> list[Candidate]:
         if after is not None and time < FAR:
             windows = passing.windows
             closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
-            further = later(time, limit, closes - behind * HEADWAY, after) if closes < FAR else time
+            further = later(time, limit, closes - after_it * HEADWAY, after) if closes < FAR else time
         held = further > time + HELD
         if now and not held:
             left = facts["left"] = float(passing.windows.left[group])
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
             advised, behaviour = limit, "speed_up" if tight and speed < limit - SLOWER else "keep"
-        elif time >= FAR:
+        elif time >= FAR or holds_up[row]:
             continue
         else:
             facts["opens"], facts["time"] = float(passing.windows.start[group]), further
