@@ -1,6 +1,7 @@
 """Where everybody will be, and who drives behind whom."""
 
 from math import erf
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import GREEN, Stage
 
+from cloudctl.codes.model import TURNS
+from cloudctl.planner import prediction
 from cloudctl.planner.following import follow
 from cloudctl.planner.prediction import BELIEVED, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
 from cloudctl.schema import AdvisoryKind, ObjectClass
@@ -48,6 +51,20 @@ def test_who_comes_too_fast_to_turn_is_taken_to_go_straight(stage: Stage) -> Non
     stage.put(lane, 8.0, 15.0, None)
     found = predict(stage.world())
     assert chance_of(found, 0, straight) > 0.95 > 0.05 > chance_of(found, 0, turn)
+
+
+def test_a_side_street_lets_the_road_it_turns_into_go_first() -> None:
+    """Lane 0 goes straight on in 3, which leads to the stop line; 1 turns into it, 2 leads to 1; 4 bends into 5 alone, which leads to the stop line too."""
+    joints = [(0, 3, "straight"), (1, 3, "right"), (2, 1, "straight"), (4, 5, "left")]
+    movements = [(3, 6, "straight"), (5, 6, "left")]
+    code = SimpleNamespace(
+        n_lanes=7,
+        conn_from=np.array([c[0] for c in joints + movements]),
+        conn_to=np.array([c[1] for c in joints + movements]),
+        conn_turn=np.array([TURNS.index(c[2]) for c in joints + movements]),
+        conn_inner=np.array([False] * len(joints) + [True] * len(movements)),
+    )
+    assert np.flatnonzero(prediction._minor(code)).tolist() == [1, 2]
 
 
 def test_a_predicted_path_follows_its_movement_to_the_exit_lane(stage: Stage) -> None:

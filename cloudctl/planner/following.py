@@ -59,7 +59,7 @@ def follow(world: World, prediction: Prediction) -> Following:
         order = np.lexsort((world.s, world.path))
         _follow(
             world.path, world.s, world.tracks["length"], prediction.movement, order, code.n_lanes, code.n_lanes + code.n_conns,
-            code.path_length, code.conn_from, code.conn_to, *ways(code)[2:], *out,
+            code.path_length, code.conn_from, code.conn_to, *ways(code)[2:4], *out,
         )  # fmt: skip
     return out
 

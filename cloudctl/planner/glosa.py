@@ -18,6 +18,7 @@ from .candidate import Candidate
 from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
 from .policy import policy_of
+from .prediction import ways
 from .rules import InForce
 
 RANGE = 500.0  # m
@@ -146,15 +147,15 @@ APPROACH = np.dtype(
 @njit(cache=True)
 def _approaching(
     rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, behind: Any, now: Any, doubt: Any,
-    n_lanes: int, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int,
+    n_lanes: int, minor: Any, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int,
     out: Any,
 ) -> int:  # fmt: skip
-    """List who comes to a signal that is known well enough."""
+    """List who comes to a signal that is known well enough, and need not let others go first before that."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
         c = connection[i]
-        if c < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i]:
+        if c < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i] or (path[i] < n_lanes and minor[path[i]]):
             continue
         g = conn_group[c]
         if g < 0 or confidence[g] < MIN_CONFIDENCE:
@@ -177,6 +178,6 @@ def approaching(world: World, passing: Passing, rules: InForce) -> NDArray[Any]:
         return out[:0]
     found = _approaching(
         world.rows, world.to_stop, world.connection, world.path, world.speed, passing.time, passing.ahead, passing.behind, passing.now,
-        passing.doubt, code.n_lanes, code.conn_group, code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
+        passing.doubt, code.n_lanes, ways(code).minor, code.conn_group, code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
     )  # fmt: skip
     return out[:found]

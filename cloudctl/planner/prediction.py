@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..codes import CompiledCode
+from ..codes.model import TURNS
 from ..matching import Floats, Ints
 from ..schema import ObjectClass
 from ..world import World
@@ -188,6 +189,7 @@ class Ways(NamedTuple):
     movement: Ints
     joint_start: Ints
     joint: Ints
+    minor: NDArray[np.bool_]  # of each lane: who is on it must let others go first before it comes to the stop line
 
 
 _KNOWN: dict[str, Ways] = {}
@@ -197,7 +199,7 @@ def ways(code: CompiledCode) -> Ways:
     """Return where the lanes of a code lead, made once."""
     found = _KNOWN.get(code.hash)
     if found is None:
-        found = _KNOWN[code.hash] = Ways(*_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner))
+        found = _KNOWN[code.hash] = Ways(*_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), _minor(code))
     return found
 
 
@@ -206,6 +208,19 @@ def _by_lane(code: CompiledCode, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]
     order = rows[np.argsort(code.conn_from[rows], kind="stable")]
     counts = np.bincount(code.conn_from[order], minlength=code.n_lanes)
     return np.cumsum([0, *counts]).astype(np.int64), order.astype(np.int64)
+
+
+def _minor(code: CompiledCode) -> NDArray[np.bool_]:
+    """Return which lanes lead, over joints alone, to one where they turn into a road that others come straight along."""
+    ahead: dict[int, list[tuple[int, bool]]] = {}  # of each lane: the lanes its joints lead to, and whether straight on
+    for k in np.flatnonzero(~code.conn_inner).tolist():
+        ahead.setdefault(int(code.conn_from[k]), []).append((int(code.conn_to[k]), TURNS[code.conn_turn[k]] == "straight"))
+    road = {to for leads in ahead.values() for to, straight in leads if straight}
+    minor, known = set[int](), -1
+    while known < len(minor):
+        known = len(minor)
+        minor |= {lane for lane, leads in ahead.items() if all(to in minor or (not straight and to in road) for to, straight in leads)}
+    return np.isin(np.arange(code.n_lanes), list(minor))
 
 
 def predict(world: World) -> Prediction:
@@ -219,7 +234,7 @@ def predict(world: World) -> Prediction:
         )  # fmt: skip
         _paths(
             world.tracks, world.path, world.s, world.speed, world.accel, out.movement, code.n_lanes, code.path_start,
-            code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, *table[2:], MOTOR, SIGMA_A, *out[2:],
+            code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, *table[2:4], MOTOR, SIGMA_A, *out[2:],
         )  # fmt: skip
     return out
 
