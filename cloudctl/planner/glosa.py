@@ -1,8 +1,11 @@
 """Green light optimal speed advice: the speed at which a vehicle passes its stop line without stopping.
 
-Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, and the
-constant speed that brings it there, later in the same green where the signal after this one would stop it and those behind still pass: with deceleration b, T(v) = d/v - (v0-v)^2/(2 b v), solved for v in closed form.
+Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, later in the same green where the signal
+after this one would stop it all the same; and the speed that brings it there, faster at the end: T(v) is the sum of `travel`, solved for v by bisection.
 Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
+
+Who does more harm than good by going slowly is told nothing: who must let others go first before the stop line (he would lose his place), and who has
+somebody close behind that leaves the road before the signal or passes in a green of his own.
 """
 
 from math import sqrt
@@ -83,58 +86,44 @@ def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
 
 
 def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> list[Candidate]:
-    """Return one candidate for each connected vehicle on an approach whose signal is known well enough. Nobody is slowed down who has somebody
-    close behind that leaves the road before the signal, or passes in a green of his own."""
+    """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice helps."""
     out = []
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[[row for row, vehicle in zip(world.rows.tolist(), world.vehicles, strict=True) if vehicle.paths == ELSEWHERE]] = True
     holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
     for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(world, passing, rules).tolist():
-        vehicle = world.vehicles[k]
+        vehicle, windows = world.vehicles[k], passing.windows
         policy = policy_of(vehicle.state)
         limit = min(limit, policy.top)
-        facts: dict[str, object] = {"group": int(world.code.group_ids[group]), "distance": distance, "ahead": ahead, "time": time}
         after, further = world.beyond.get(vehicle.handle), time
         if after is not None and time < FAR:
-            windows = passing.windows
             closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
             further = later(time, limit, closes - after_it * HEADWAY, after) if closes < FAR else time
         held = further > time + HELD
+        facts: dict[str, object] = {"group": int(world.code.group_ids[group]), "distance": distance, "ahead": ahead, "time": further}
         if now and not held:
-            left = facts["left"] = float(passing.windows.left[group])
+            left = facts["left"] = float(windows.left[group])
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
             advised, behaviour = limit, "speed_up" if tight and speed < limit - SLOWER else "keep"
         elif time >= FAR or holds_up[row]:
             continue
         else:
-            facts["opens"], facts["time"] = float(passing.windows.start[group]), further
+            facts["opens"] = float(windows.start[group])
             pace = min(max(speed, V_MIN), limit)
             advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.comfort)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens
                 words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
+            behaviour = "slow_down" if advised >= V_MIN else "stop"
             if advised >= limit - NEARLY:
                 behaviour, advised = "keep", limit
-            elif advised >= V_MIN:
-                behaviour = "slow_down"
-            else:
-                behaviour, words = "stop", "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-        out.append(
-            Candidate(
-                AdvisoryKind.GLOSA,
-                f"vehicle:{vehicle.id}",
-                2,
-                float(world.signals.confidence[group]),
-                words,
-                facts,
-                (int(world.tracks["id"][row]),),
-                None if behaviour == "stop" else advised,
-                distance,
-                behaviour,
-            )
-        )
+            if behaviour == "stop":
+                words = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+        target, confidence, track = f"vehicle:{vehicle.id}", float(world.signals.confidence[group]), (int(world.tracks["id"][row]),)
+        told = None if behaviour == "stop" else advised
+        out.append(Candidate(AdvisoryKind.GLOSA, target, 2, confidence, words, facts, track, told, distance, behaviour))
     return out
 
 
