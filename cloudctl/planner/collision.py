@@ -5,8 +5,7 @@ and the rear leaves the conflict point; their standard deviation is that of the 
 the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements; meetings of less than LIKELY are left out.
 
 The one that must yield is told of the first one it would meet: at a TTC of SOON while it neither brakes nor waits, and wherever it comes too late to stop before
-the conflict point at HARD m/s^2. The one with priority is told as well then, and where they are SURE to meet and yielding takes FIRM m/s^2.
-Who stands across the way must be yielded to. A cyclist counts if his straight way leads to the conflict point, within AIM. Pedestrians are `pedestrian`'s.
+the conflict point at LATE (`candidate`); the one with priority is told then as well. Who stands across the way must be yielded to. A cyclist counts if his straight way leads to the conflict point, within AIM. Pedestrians are `pedestrian`'s.
 """
 
 from math import erf, sqrt
@@ -23,15 +22,14 @@ from .following import Following
 from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 
 TTC = 5.0  # s (ETSI TS 101 539-1)
-SOON = 4.0  # s
+SOON = 4.5  # s
 APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
 LIKELY = 0.5  # a chance of meeting below which nobody is warned
-SURE = 0.8  # a chance from which both are
 AIM = 1.5  # m by which a cyclist who is to cross the conflict point may miss it
-CLEAR = 2.0  # m before the conflict point at which who gives way stops
+CLEAR = 1.0  # m before the conflict point at which who gives way stops
 NEAREST = 1.0  # m before that; nearer, he is there
 IN_THE_WAY = 1.0  # m past the conflict point, where the paths come near each other; whose front stands there surely is in the way
-EASE, FIRM, HARD = 0.3, 1.5, 3.0  # m/s^2 that it takes to stop before the conflict point
+EASE = 0.3  # m/s^2 of braking that it takes to stop before the conflict point, below which there is time to tell
 STANDING, SETS_OFF = 1.5, 0.8  # m/s, m/s^2: who is slower, and does not gain speed so, waits
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 DIVERGE = 2
@@ -173,11 +171,10 @@ def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Cand
         if other_far + CLEAR > -IN_THE_WAY and _waits(world, goes, other_far, behind):
             continue
         heeds.add(yields)
-        pressed = late(speed, far, braking, HARD)
+        pressed = late(speed, far, braking)
         if not pressed and not (ttc < SOON and motor[a] and motor[b] and late(speed, far, braking, EASE) and _comes(world, yields, goes)):
             continue
-        both = pressed or (chance >= SURE and late(speed, far, braking, FIRM))
-        told = ((yields, goes), (goes, yields)) if both else ((yields, goes),)
+        told = ((yields, goes), (goes, yields)) if pressed else ((yields, goes),)
         for own, other in told:
             report = int(world.report[own])
             if report < 0:
