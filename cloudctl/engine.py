@@ -6,7 +6,6 @@ Intersections share nothing but the time they are given: each is a `Place` with 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import floor
 from typing import Any
 
 import msgspec
@@ -20,10 +19,11 @@ from .codes.findings import refuse
 from .codes.quality import SignalFault, SignalQuality
 from .codes.versions import Versions
 from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
-from .ingest import Batch, Frames, Ingest, Timed, Vehicle
+from .ingest import Batch, Frames, Ingest, Timed
 from .metrics import Metrics
-from .place import NEVER, Place, detection
+from .place import NEVER, Place
 from .refusals import Untimely
+from .roster import Roster, declared
 from .schema import (
     VERSION,
     Advisory,
@@ -43,9 +43,7 @@ IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not plann
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
 LEAST = 20 * MS  # between plans that no fresh perception asked for
 SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
-MAX_VEHICLES = 100_000
 NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
-CELL = 0.01  # degrees; the index of intersections by position
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,10 +97,7 @@ class Engine:
                         f"Known: {', '.join(self.places) or 'none'}"
                     )
         self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
-        self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
-        self._numbered = 0
-        self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
-        self._where: dict[tuple[int, int], list[Place]] = {}
+        self.roster = Roster()
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
         self._index()
@@ -165,15 +160,8 @@ class Engine:
         )
 
     def _index(self) -> None:
-        self._where.clear()
         self._onward.clear()
-        for place in self.places.values():
-            for cell in _cells(place.code):
-                self._where.setdefault(cell, []).append(place)
-
-    def _around(self, place: Place) -> list[Place]:
-        """Return the intersections whose codes may overlap one's."""
-        return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
+        self.roster.index(self.places.values())
 
     def _greet(self, got: Batch) -> None:
         for gateway, hello in got.hellos:
@@ -217,7 +205,7 @@ class Engine:
                 if sensor is not None:
                     self._stand(place, rsu, sensor)
         reports, place.reports = place.reports, {}
-        place.reports = {handle: self._report(place, report.id, handle, report.state) for handle, report in reports.items()}
+        place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
 
     # --- what came ---
 
@@ -264,7 +252,8 @@ class Engine:
             times, sources = got.frames.t.tolist(), got.frames.sources.tolist()
         for vehicle in got.vehicles:
             if isinstance(vehicle.body, VehicleState):
-                for place, detection in self._reported(t, vehicle, vehicle.body):
+                for place, detection in self.roster.reported(vehicle.id, vehicle.body):
+                    self._wake(t, place)
                     fusions.append(place.fusion)
                     times.append(vehicle.body.t)
                     sources.append(COOPERATIVE)
@@ -304,50 +293,6 @@ class Engine:
             place.fresh = True
             self._wake(t, place)
             fresh[name] = place
-
-    def _reported(self, t: int, vehicle: Vehicle, state: VehicleState) -> list[tuple[Place, Any]]:
-        """Return the detection that a report is to each intersection it lies in; those it has left let go of the vehicle."""
-        out = []
-        for place in self._where.get((floor(state.lat / CELL), floor(state.lon / CELL)), ()):
-            x, y = (float(v) for v in place.code.origin.to_local(state.lat, state.lon))
-            x0, y0, x1, y1 = place.code.bounds
-            if x0 <= x <= x1 and y0 <= y <= y1:
-                handle = self._handle(vehicle.id)
-                place.reports[handle] = self._report(place, vehicle.id, handle, state)
-                self._wake(t, place)
-                out.append((place, detection(state, x, y, handle)))
-        for place in self._in.get(vehicle.id, ()):
-            if all(place is not here for here, _ in out):
-                place.reports.pop(self._handles.get(vehicle.id, 0), None)
-        self._in[vehicle.id] = tuple(place for place, _ in out)
-        if not out:
-            del self._in[vehicle.id]
-        return out
-
-    def _handle(self, vehicle: str) -> int:
-        """Return the number of a vehicle: the newest MAX_VEHICLES are known, and no number is given twice."""
-        handle = self._handles.pop(vehicle, 0)
-        if handle == 0:
-            self._numbered += 1
-            handle = self._numbered
-            if len(self._handles) >= MAX_VEHICLES:
-                oldest = next(iter(self._handles))
-                del self._handles[oldest]
-                self._in.pop(oldest, None)
-        self._handles[vehicle] = handle
-        return handle
-
-    @staticmethod
-    def _report(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
-        last = place.reports.get(handle)
-        if last is not None and last.state.movements == state.movements:
-            return world.Report(name, handle, state, state.t, last.connection, last.paths)
-        code = place.code
-        for movement in state.movements or ():
-            k = code.connection(movement)
-            if k >= 0 and code.conn_inner[k]:
-                return world.Report(name, handle, state, state.t, k, world.declare(code, k))
-        return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE)
 
     # --- what is said ---
 
@@ -419,7 +364,7 @@ class Engine:
         name = place.code.code.id
         lanes = self._onward.get(name)
         if lanes is None:
-            lanes = self._onward[name] = corridor.onward(place, self._around(place))
+            lanes = self._onward[name] = corridor.onward(place, self.roster.around(place))
         if not lanes:
             return {}
         found = {handle: corridor.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
@@ -437,14 +382,6 @@ class Engine:
                 on_its_clock = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
                 out.replies.append((gateway, "priority", on_its_clock))
         return told
-
-
-def _cells(code: CompiledCode) -> list[tuple[int, int]]:
-    """Return the cells of the index that a code's bounds touch."""
-    x0, y0, x1, y1 = code.bounds
-    lat, lon = code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
-    across = range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1)
-    return [(i, j) for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1) for j in across]
 
 
 def encode(advisory: Advisory) -> bytes:

@@ -1,24 +1,15 @@
 """One intersection as the engine holds it: its code, tracker, signals, vehicles, and memory of what it said."""
 
 from dataclasses import dataclass, field
-from math import cos, sin
-
-import numpy as np
 
 from . import planner, world
 from .codes import CompiledCode
 from .codes.quality import SignalQuality
 from .fusion import Fusion
-from .schema import Hazard, ObjectClass, VehicleState
+from .schema import Hazard
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
-CLASS_OF_KIND = {
-    "bus": ObjectClass.BUS,
-    "truck": ObjectClass.TRUCK,
-    "bicycle": ObjectClass.BICYCLE,
-    "pedestrian": ObjectClass.PEDESTRIAN,
-}
 
 
 @dataclass
@@ -52,10 +43,3 @@ class Place:
         self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.discipline.forget()
-
-
-def detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:
-    """Return what a vehicle says of itself, at x, y m of the place, as a row of DETECTION."""
-    vx, vy, var = state.speed * cos(state.heading), state.speed * sin(state.heading), state.accuracy**2
-    kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
-    return (x, y, vx, vy, state.heading, state.length, state.width, np.nan, var, var, 0.0, 1.0, handle, handle, kind)

@@ -15,7 +15,7 @@ LAYERS = (
     ("planner",),
     ("traffic",),
     ("place",),
-    ("corridor",),
+    ("corridor", "roster"),
     ("engine",),
     ("wire", "log", "broker"),
     ("config",),

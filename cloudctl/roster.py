@@ -1,0 +1,100 @@
+"""The connected vehicles of a node: the number each goes by, and which intersections it is in."""
+
+from collections.abc import Iterable
+from math import cos, floor, sin
+
+import numpy as np
+
+from . import world
+from .codes import CompiledCode
+from .place import Place
+from .schema import ObjectClass, VehicleState
+
+MOST = 100_000  # vehicles; beyond that the longest silent is forgotten
+CELL = 0.01  # degrees; the index of intersections by position
+CLASS_OF_KIND = {
+    "bus": ObjectClass.BUS,
+    "truck": ObjectClass.TRUCK,
+    "bicycle": ObjectClass.BICYCLE,
+    "pedestrian": ObjectClass.PEDESTRIAN,
+}
+
+
+class Roster:
+    """Who is known, and where the intersections lie that he may be in."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
+        self._numbered = 0
+        self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
+        self._where: dict[tuple[int, int], list[Place]] = {}
+
+    def index(self, places: Iterable[Place]) -> None:
+        """Take in where the intersections lie; call it again when one's code changes."""
+        self._where.clear()
+        for place in places:
+            for cell in _cells(place.code):
+                self._where.setdefault(cell, []).append(place)
+
+    def around(self, place: Place) -> list[Place]:
+        """Return the intersections whose codes may overlap one's."""
+        return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
+
+    def reported(self, vehicle: str, state: VehicleState) -> list[tuple[Place, tuple[float, ...]]]:
+        """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
+        out = []
+        for place in self._where.get((floor(state.lat / CELL), floor(state.lon / CELL)), ()):
+            x, y = (float(v) for v in place.code.origin.to_local(state.lat, state.lon))
+            x0, y0, x1, y1 = place.code.bounds
+            if x0 <= x <= x1 and y0 <= y <= y1:
+                handle = self._handle(vehicle)
+                place.reports[handle] = declared(place, vehicle, handle, state)
+                out.append((place, _detection(state, x, y, handle)))
+        for place in self._in.get(vehicle, ()):
+            if all(place is not here for here, _ in out):
+                place.reports.pop(self._handles.get(vehicle, 0), None)
+        self._in[vehicle] = tuple(place for place, _ in out)
+        if not out:
+            del self._in[vehicle]
+        return out
+
+    def _handle(self, vehicle: str) -> int:
+        """Return the number of a vehicle: the newest MOST are known, and no number is given twice."""
+        handle = self._handles.pop(vehicle, 0)
+        if handle == 0:
+            self._numbered += 1
+            handle = self._numbered
+            if len(self._handles) >= MOST:
+                oldest = next(iter(self._handles))
+                del self._handles[oldest]
+                self._in.pop(oldest, None)
+        self._handles[vehicle] = handle
+        return handle
+
+
+def declared(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
+    """Return a vehicle's report as an intersection keeps it, with the movement it declared there."""
+    last = place.reports.get(handle)
+    if last is not None and last.state.movements == state.movements:
+        return world.Report(name, handle, state, state.t, last.connection, last.paths)
+    code = place.code
+    for movement in state.movements or ():
+        k = code.connection(movement)
+        if k >= 0 and code.conn_inner[k]:
+            return world.Report(name, handle, state, state.t, k, world.declare(code, k))
+    return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE)
+
+
+def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:
+    """Return what a vehicle says of itself, at x, y m of the place, as a row of DETECTION."""
+    vx, vy, var = state.speed * cos(state.heading), state.speed * sin(state.heading), state.accuracy**2
+    kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
+    return (x, y, vx, vy, state.heading, state.length, state.width, np.nan, var, var, 0.0, 1.0, handle, handle, kind)
+
+
+def _cells(code: CompiledCode) -> list[tuple[int, int]]:
+    """Return the cells of the index that a code's bounds touch."""
+    x0, y0, x1, y1 = code.bounds
+    lat, lon = code.origin.to_geodetic(np.array([x0, x1]), np.array([y0, y1]))
+    across = range(floor(lon[0] / CELL), floor(lon[1] / CELL) + 1)
+    return [(i, j) for i in range(floor(lat[0] / CELL), floor(lat[1] / CELL) + 1) for j in across]
