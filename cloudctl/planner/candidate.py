@@ -34,12 +34,14 @@ def required_deceleration(speed: float, distance: float, reaction: float = 1.0, 
     return speed * speed / (2.0 * left) if left > 0.0 else float("inf")
 
 
+SHARE = 1.0 / 3.0  # of the braking it takes: who brakes as hard as that, or harder, has seen it
 LATE = 4.5  # m/s^2; drivers who mean to stop at a line have begun to brake before stopping takes more (SUMO's cars brake with that)
 
 
 @njit(cache=True)
-def late(speed: float, distance: float, braking: float, limit: float = LATE, share: float = 1.0 / 3.0) -> bool:
+def late(speed: float, distance: float, braking: float, limit: float = LATE, share: float = SHARE) -> bool:
     """Return whether a driver `distance` m before a place to stop at must brake harder than `limit` m/s^2 from this moment,
-    and does not brake (m/s^2) even that `share` as hard. Who brakes in time is never warned of what he has seen."""
+    and does not brake (m/s^2) even that `share` as hard. Who brakes in time is never warned of what he has seen. Outside compiled code give every
+    argument: numba takes 20 us to fill in one that is left out."""
     needed = speed * speed / (2.0 * max(distance, 0.5))
     return bool(needed > limit and braking < share * needed)

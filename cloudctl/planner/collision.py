@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import World
-from .candidate import Candidate, late, severity_of
+from .candidate import LATE, SHARE, Candidate, late, severity_of
 from .following import Following
 from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 
@@ -171,8 +171,8 @@ def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Cand
         if other_far + CLEAR > -IN_THE_WAY and _waits(world, goes, other_far, behind):
             continue
         heeds.add(yields)
-        pressed = late(speed, far, braking)
-        if not pressed and not (ttc < SOON and motor[a] and motor[b] and late(speed, far, braking, EASE) and _comes(world, yields, goes)):
+        pressed = late(speed, far, braking, LATE, SHARE)
+        if not pressed and not (ttc < SOON and motor[a] and motor[b] and late(speed, far, braking, EASE, SHARE) and _comes(world, yields, goes)):
             continue
         told = ((yields, goes), (goes, yields)) if pressed else ((yields, goes),)
         for own, other in told:

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..schema import AdvisoryKind
 from ..world import World
-from .candidate import Candidate, late, severity_of
+from .candidate import SHARE, Candidate, late, severity_of
 from .passing import Passing
 
 YIELDING = 2.0  # m/s^2; drivers who have seen a queue have begun to brake before it takes more
@@ -22,7 +22,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     gaps = world.to_stop[rows] - tails
     for k in np.flatnonzero((tails > 0.0) & (gaps > 0.0) & (speeds >= SLOWEST)).tolist():
         vehicle, row, speed, gap, tail = world.vehicles[k], rows[k], float(speeds[k]), float(gaps[k]), float(tails[k])
-        if late(speed, gap, -float(world.accel[row]), YIELDING):
+        if late(speed, gap, -float(world.accel[row]), YIELDING, SHARE):
             out.append(
                 Candidate(
                     AdvisoryKind.QUEUE,
