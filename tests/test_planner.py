@@ -3,6 +3,7 @@
 import dataclasses
 
 import msgspec
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
@@ -11,11 +12,17 @@ from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
+from cloudctl.planner import rules
 from cloudctl.planner.candidate import Candidate, late, required_deceleration
 from cloudctl.planner.discipline import Discipline, brakes
 from cloudctl.planner.glosa import RAMP, V_MIN, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
 from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState
+
+RESTS_ON_SIGNALS = {
+    *(AdvisoryKind.GLOSA, AdvisoryKind.RED_LIGHT, AdvisoryKind.RED_LIGHT_CROSSING),
+    *(AdvisoryKind.COLLISION, AdvisoryKind.KEEP_CLEAR, AdvisoryKind.PASSING_ORDER),
+}
 
 
 def test_glosa_slows_down_for_a_red_and_says_why(stage: Stage) -> None:
@@ -179,7 +186,8 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
     stage.stopped = tuple(data.draw(st.sets(st.integers(1, len(stage.rows)), max_size=2)))
     snapshot = stage.world()
     said = Discipline().choose(snapshot, planner.plan(snapshot))
-    limit = {v.id: float(code.lane_speed.max()) for v in snapshot.vehicles}
+    here = np.append(np.append(code.lane_speed, code.conn_speed), np.inf)[snapshot.path[snapshot.rows]]  # of the path each is on, last: on none
+    limit = dict(zip((v.id for v in snapshot.vehicles), np.minimum(here, rules.in_force(snapshot).limit).tolist(), strict=True))
     braking = {a.target for a in said if brakes(a)}
     for advisory in said:
         assert advisory.t == snapshot.t < advisory.valid_until
@@ -191,6 +199,8 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
             assert advisory.behaviour in ("stop", "slow_down")  # never "drive on" beside "brake"
     keys = [(a.target, a.kind) for a in said]
     assert len(keys) == len(set(keys))
+    other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=code.code.revision + 1))
+    assert not {c.kind for c in planner.plan(other)} & RESTS_ON_SIGNALS
 
 
 def test_a_wrong_revision_silences_all_that_rests_on_signals(stage: Stage) -> None:
@@ -199,4 +209,4 @@ def test_a_wrong_revision_silences_all_that_rests_on_signals(stage: Stage) -> No
     other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=99))
     kinds = {c.kind for c in planner.plan(other)}
     assert AdvisoryKind.DEGRADED in kinds
-    assert not kinds & {AdvisoryKind.GLOSA, AdvisoryKind.RED_LIGHT, AdvisoryKind.COLLISION}
+    assert not kinds & RESTS_ON_SIGNALS
