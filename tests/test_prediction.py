@@ -142,11 +142,11 @@ def test_a_turning_vehicle_nobody_heard_of_is_weighed_by_its_chance(stage: Stage
             if code.conf_type[c] or not code.conf_yield[c] or {lane, facing} - set(stage.ingress) or code.lane_link[lane] == code.lane_link[facing]:
                 continue
             stage.clear()
-            far, near = 14.0 - code.conf_s_other[c] + code.conf_s[c], 14.0
-            if far < 4.0 or code.conn_turn[k] != 1:
+            far, near = 5.0 - code.conf_s_other[c] + code.conf_s[c], 5.0  # so near that yielding takes more than anybody brakes at ease: both are told
+            if far < 1.0 or code.conn_turn[k] != 1:
                 continue
-            stage.put(lane, near, 12.0, "car", k)
-            stage.put(facing, far, 12.0, "car", other)
+            stage.put(lane, near, 14.0, "car", k)
+            stage.put(facing, far, 14.0, "car", other)
             said = stage.said(AdvisoryKind.COLLISION)
             if said:
                 assert said["vehicle:v1"].behaviour == "slow_down"
