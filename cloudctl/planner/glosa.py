@@ -91,25 +91,27 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[[row for row, vehicle in zip(world.rows.tolist(), world.vehicles, strict=True) if vehicle.paths == ELSEWHERE]] = True
     holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
+    ids, certain, names = world.tracks["id"][world.rows].tolist(), world.signals.confidence.tolist(), world.code.group_ids.tolist()
+    ends, starts, lasts = (column.tolist() for column in passing.windows[1:])
     for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(world, passing, rules).tolist():
-        vehicle, windows = world.vehicles[k], passing.windows
+        vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
         limit = min(limit, policy.top)
         after, further = world.beyond.get(vehicle.handle), time
         if after is not None and time < FAR:
-            closes = float(windows.left[group] if now else windows.start[group] + windows.duration[group])
+            closes = ends[group] if now else starts[group] + lasts[group]
             further = later(time, limit, closes - after_it * HEADWAY, after) if closes < FAR else time
         held = further > time + HELD
-        facts: dict[str, object] = {"group": int(world.code.group_ids[group]), "distance": distance, "ahead": ahead, "time": further}
+        facts: dict[str, object] = {"group": names[group], "distance": distance, "ahead": ahead, "time": further}
         if now and not held:
-            left = facts["left"] = float(windows.left[group])
+            left = facts["left"] = ends[group]
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
             advised, behaviour = limit, "speed_up" if tight and speed < limit - SLOWER else "keep"
         elif time >= FAR or holds_up[row]:
             continue
         else:
-            facts["opens"] = float(windows.start[group])
+            facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
             advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.comfort)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
@@ -121,9 +123,8 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
                 behaviour, advised = "keep", limit
             if behaviour == "stop":
                 words = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-        target, confidence, track = f"vehicle:{vehicle.id}", float(world.signals.confidence[group]), (int(world.tracks["id"][row]),)
         told = None if behaviour == "stop" else advised
-        out.append(Candidate(AdvisoryKind.GLOSA, target, 2, confidence, words, facts, track, told, distance, behaviour))
+        out.append(Candidate(AdvisoryKind.GLOSA, f"vehicle:{vehicle.id}", 2, certain[group], words, facts, (ids[k],), told, distance, behaviour))
     return out
 
 
