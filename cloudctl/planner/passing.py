@@ -1,10 +1,8 @@
 """When each vehicle on an approach can pass its stop line: the queue, the signal and the discharge in one sweep.
 
-Vehicles of a lane are taken from the stop line backwards. Each passes when it can arrive, when the one ahead has
-passed by a headway, and when its signal is green; the first passes OPENS s after a green begins, the others
-every HEADWAY s. How
-long it takes is not known that well: who may yet pass in the green that shows is left in doubt rather than held for the next one, which would
-cost him a whole cycle. Shared by GLOSA and the queue planner; computed once a tick.
+Vehicles of a lane are taken from the stop line backwards. Each passes when it can arrive, when the one ahead has passed by a headway, and when its
+signal is green; the first passes OPENS s after a green begins, the others every HEADWAY s. How long that takes is not known so well: who may yet pass in the
+green that shows is left in doubt rather than held for the next one, which would cost him a whole cycle. Shared by GLOSA and the queue planner.
 """
 
 from math import sqrt

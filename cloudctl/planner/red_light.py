@@ -12,11 +12,10 @@ from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import NEVER, World
-from .candidate import Candidate, late, required_deceleration, severity_of
+from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import FAR, IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
-LATE = 4.5  # m/s^2; drivers who mean to stop at the line have begun to brake before it takes more, within what tracks tell
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
