@@ -5,7 +5,7 @@ from math import erf, inf, sqrt
 
 import numpy as np
 
-from cloudctl.planner import collision, pedestrian, prediction
+from cloudctl.planner import collision, following, pedestrian, prediction
 from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, MARGIN, OPENS, earliest
 from cloudctl.schema import ObjectClass
 from cloudctl.world import NEVER, World
@@ -69,6 +69,20 @@ def leader(world: World, i: int, reach: float) -> tuple[int, float]:
     return (found[1], max(gap, 0.0)) if found[1] >= 0 and gap < reach else (-1, inf)
 
 
+def held_up(world: World, reach: float, free: set[int]) -> set[int]:
+    """Return who is next before one of `free` on its way, close enough to hold it up, or next before one that does."""
+    found: set[int] = set()
+    for i in free:
+        ahead, gap = leader(world, i, reach)
+        while ahead >= 0 and gap < following.NEAR + following.PRESSING * max(float(world.speed[i]), 0.0):
+            found.add(ahead)
+            i = ahead
+            ahead, gap = leader(world, i, reach)
+            if ahead in found:
+                break
+    return found
+
+
 def passes(world: World) -> list[tuple[float, bool, int]]:
     """Return (s until it passes its stop line, whether in the green that shows, how many are behind it) by track that comes to one."""
     code, signals, out = world.code, world.signals, [(inf, False, 0)] * len(world.tracks)
@@ -124,9 +138,9 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
                     at[k] = -float(world.to_stop[i]) - 0.5 * float(world.tracks["length"][i])
         standing.append(at)
 
-    def window(i: int, far: float) -> tuple[float, float, float]:
+    def window(i: int, far: float, own: int) -> tuple[float, float, float]:
         speed, length, track = max(float(world.speed[i]), 0.0), float(world.tracks["length"][i]), world.tracks[i]
-        enter, leave = (prediction.arrival(d, speed, float(world.accel[i])) for d in (far, far + length))
+        enter, leave = (prediction.arrival(d, speed, float(world.accel[i]), float(code.conn_speed[own])) for d in (far, far + length))
         position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
         return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
@@ -147,8 +161,8 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
                     other = int(code.conf_other[c])
                     if not (aims(a, own, float(code.conf_s[c])) and aims(b, own, float(code.conf_s[c]))) or a == b or other < own or other not in standing[b] or code.conf_type[c] == collision.DIVERGE:
                         continue
-                    first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]))
-                    second = window(b, float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]))
+                    first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]), own)
+                    second = window(b, float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]), other)
                     ttc = max(first[0], second[0])
                     pet = ttc - min(first[1], second[1])
                     if first[1] > 0.0 and second[1] > 0.0 and ttc < collision.TTC:

@@ -163,6 +163,8 @@ def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
 ) -> None:
     advised = advised_speed(distance, min(speed, limit), time, limit, PRIVATE.comfort)
     assert advised < 0 or V_MIN <= advised <= limit + 1e-9
+    if 0 < advised < limit:
+        assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
     if V_MIN < advised < limit:
         there = travel(advised, distance, min(speed, limit), limit, PRIVATE.comfort, RAMP)
         assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, PRIVATE.comfort, RAMP) < time  # a jump of the sum

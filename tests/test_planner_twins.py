@@ -1,10 +1,12 @@
 """The planners' compiled kernels against plain twins, over random worlds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import along, crossings, leader, meetings, movements, passes
+from planner_twin import along, crossings, held_up, leader, meetings, movements, passes
 from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode
@@ -36,10 +38,11 @@ def random_world(code: CompiledCode, seed: int, people: bool = False) -> World:
         x, y = begin + (end - begin) * rng.uniform(-0.2, 1.2) + rng.uniform(-2.0, 2.0, 2)
         vx, vy = (end - begin) / np.hypot(*(end - begin)) * rng.choice([-1.5, 0.0, 1.5]) + rng.uniform(-0.5, 0.5, 2)
         stage.at(x, y, vx, vy, length=0.5, **{"class": ObjectClass.PEDESTRIAN})
-    return stage.world()
+    world = stage.world()
+    return dataclasses.replace(world, accel=rng.uniform(-4.0, 3.0, len(world.tracks)))
 
 
-@pytest.mark.parametrize("kernel", ["movements", "paths", "following", "passing", "collision", "pedestrian"])
+@pytest.mark.parametrize("kernel", ["movements", "paths", "following", "pressed", "passing", "collision", "pedestrian"])
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: int) -> None:
@@ -61,6 +64,10 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             ahead, gap = leader(world, row, following.REACH)
             assert behind.gap[row] == pytest.approx(gap)
             assert (int(behind.leader[row]) >= 0) == (ahead >= 0)
+    elif kernel == "pressed":
+        free = np.random.default_rng(seed).random(len(world.tracks)) < 0.3
+        got = following.pressed(world, following.follow(world, found), free)
+        assert set(np.flatnonzero(got).tolist()) == held_up(world, following.REACH, set(np.flatnonzero(free).tolist()))
     elif kernel == "passing":
         got = passing(world)
         for row, (time, now, behind) in enumerate(passes(world)):

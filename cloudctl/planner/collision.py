@@ -162,13 +162,13 @@ def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Cand
     heeds: set[int] = set()
     motor = MOTOR[world.tracks["class"]]
     for a, b, ttc, pet, chance, a_far, b_far, a_yields in pairs[np.argsort(pairs["ttc"], kind="stable")].tolist():
-        yields, goes, far, other_far = (a, b, a_far - CLEAR, b_far - CLEAR) if a_yields else (b, a, b_far - CLEAR, a_far - CLEAR)
-        if far + CLEAR < -IN_THE_WAY and world.speed[yields] < SLOWEST:
-            yields, goes, far, other_far = goes, yields, other_far, far
-        speed, braking = float(world.speed[yields]), -float(world.accel[yields])
+        yields, goes, at, other_at = (a, b, a_far, b_far) if a_yields else (b, a, b_far, a_far)
+        if at < -IN_THE_WAY and world.speed[yields] < SLOWEST:
+            yields, goes, at, other_at = goes, yields, other_at, at
+        far, speed, braking = at - CLEAR, float(world.speed[yields]), -float(world.accel[yields])
         if far < NEAREST or yields in heeds or _waits(world, yields, far, behind):
             continue
-        if other_far + CLEAR > -IN_THE_WAY and _waits(world, goes, other_far, behind):
+        if other_at > -IN_THE_WAY and _waits(world, goes, other_at - CLEAR, behind):
             continue
         heeds.add(yields)
         pressed = late(speed, far, braking, LATE, SHARE)

@@ -7,6 +7,7 @@ green that shows is left in doubt rather than held for the next one, which would
 
 from math import sqrt
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 from numba import njit
@@ -121,14 +122,14 @@ def _sweep(
         last_time = arrive
 
 
-_NEWEST: dict[str, tuple[World, Passing]] = {}  # by code: of the snapshot asked for last
+_NEWEST: dict[str, tuple[ref[World], Passing]] = {}  # by code: of the snapshot asked for last, which it does not keep alive
 
 
 def passing(world: World) -> Passing:
     """Sweep every ingress lane once; O(n log n) in the tracks. Reckoned once a snapshot, whoever asks."""
     known = _NEWEST.get(world.code.hash)
-    if known is None or known[0] is not world:
-        known = _NEWEST[world.code.hash] = world, _passing(world)
+    if known is None or known[0]() is not world:
+        known = _NEWEST[world.code.hash] = ref(world), _passing(world)
     return known[1]
 
 
