@@ -14,7 +14,8 @@ from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.config import BrokerSection
 from cloudctl.egress import Egress
 from cloudctl.metrics import Metrics
-from cloudctl.schema import Advisory, AdvisoryKind, Inputs, MqttTopics
+from cloudctl.schema import Advisory, AdvisoryKind, Inputs
+from cloudctl.topics import MqttTopics
 
 MESSAGES = 3000
 

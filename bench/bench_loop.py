@@ -26,7 +26,8 @@ from cloudctl.config import BrokerSection, GatewaySection, NodeConfig, NodeSecti
 from cloudctl.engine import Output
 from cloudctl.engine import encode as encode_advisory
 from cloudctl.fusion import decode_batch
-from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, MqttTopics, Perception
+from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, Perception
+from cloudctl.topics import MqttTopics
 from cloudctl.wire import Dealer, KeyPair, new_keys
 
 RATE = 1000  # frames a second

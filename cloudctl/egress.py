@@ -18,7 +18,8 @@ import msgspec
 from .clock import Clock
 from .config import BrokerSection
 from .metrics import Metrics
-from .schema import Advisory, MqttTopics, Signals
+from .schema import Advisory, Signals
+from .topics import MqttTopics
 
 MAX_HELD = 50_000  # advisories kept for a broker that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped

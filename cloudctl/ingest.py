@@ -4,7 +4,6 @@ A source is one sensor of one roadside unit. Its event time is its own `t` less 
 estimates; `t` and `t_rx` themselves are kept as they came.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -14,14 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import MS
 from .fusion import decode_batch
+from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
 from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable, wrong_version
 from .schema import (
     MAX_BODY,
-    TOPICS,
     VERSION,
     Ack,
     Datum,
@@ -37,13 +35,12 @@ from .schema import (
     VehicleRequest,
     VehicleState,
 )
+from .topics import TOPICS
 
 SIGNAL_AGE = TOPICS["signal"].max_age
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
-SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
-SLOWEST_SYNC = 500 * MS  # round trip; one that took longer says nothing: the offset may be wrong by half of it
 
 
 class _Heads(
@@ -61,15 +58,6 @@ class _Heads(
     t: int
     groups: msgspec.Raw
     lanes: tuple[str, ...] | None = None
-
-
-@dataclass
-class Gateway:
-    """One gateway: the roadside units its key may speak for, and its clock against ours."""
-
-    rsus: Mapping[str, str]  # RSU id -> intersection id
-    offset: int = 0  # ns; its clock less ours
-    exchanges: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SYNC_WINDOW))  # (round trip, offset)
 
 
 @dataclass
@@ -135,7 +123,7 @@ class Ingest:
         self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics
     ) -> None:
         self.metrics = metrics
-        self.gateways = {name: Gateway(rsus) for name, rsus in gateways.items()}
+        self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources: dict[tuple[str, str], Source] = {}
         self._origins = dict(origins)
         self._per_intersection: dict[str, int] = {}
@@ -180,9 +168,10 @@ class Ingest:
 
     def _perception(self, t_rx: int, datum: Datum) -> _Pending:
         body: Perception = self._body(datum)
-        gateway = self._check(datum, body)
+        gateway = self.gateways.known(datum.sender)
+        intersection = gateway.intersection(body.version, body.rsu)
         key = (body.rsu, body.sensor)
-        source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
+        source = self.sources.get(key) or self._new_source(key, intersection)
         t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
         self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
@@ -270,17 +259,16 @@ class Ingest:
         elif isinstance(body, Hello):
             self._hello(datum, body, batch)
         else:
-            gateway = self._check(datum, body)
+            gateway = self.gateways.known(datum.sender)
+            gateway.intersection(body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
     def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
         heads: _Heads = self._body(datum)
-        gateway = self.gateways.get(datum.sender)
-        if gateway is None or heads.version != VERSION or heads.rsu not in gateway.rsus:
-            gateway = self._check(datum, heads)  # says why
-        intersection = gateway.rsus[heads.rsu]
+        gateway = self.gateways.known(datum.sender)
+        intersection = gateway.intersection(heads.version, heads.rsu)
         if heads.intersection != intersection:
             raise Refused(
                 "i",
@@ -321,11 +309,11 @@ class Ingest:
         return groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
-        gateway = self._known(datum)
+        gateway = self.gateways.known(datum.sender)
         if body.version != VERSION:
             raise wrong_version(body.version)
         for rsu in body.rsus:
-            self._bound(gateway, rsu)
+            gateway.intersection(body.version, rsu)
         for (rsu, _), source in self.sources.items():
             if rsu in body.rsus:
                 source.seq = -1
@@ -337,18 +325,11 @@ class Ingest:
         batch.hellos.append((datum.sender, body))
 
     def _sync(self, t_rx: int, datum: Datum, body: Sync, batch: Batch) -> None:
-        gateway = self._known(datum)
+        gateway = self.gateways.known(datum.sender)
         if body.t2 is None or body.t3 is None or body.t4 is None:
             batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
-            return
-        round_trip = (body.t4 - body.t1) - (body.t3 - body.t2)
-        if round_trip < 0:
-            raise Refused("t4", body.t4, "the round trip is negative", "take all four times of one exchange")
-        if round_trip > SLOWEST_SYNC:
+        elif not gateway.exchanged(body):
             self.metrics.count("sync.slow", datum.sender)
-            return
-        gateway.exchanges.append((round_trip, ((body.t1 - body.t2) + (body.t4 - body.t3)) // 2))
-        gateway.offset = min(gateway.exchanges)[1]
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
         check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
@@ -367,34 +348,6 @@ class Ingest:
                 "send fewer objects per message",
             )
         return self._decode[datum.kind](datum.body)
-
-    def _check(self, datum: Datum, body: Any) -> Gateway:
-        gateway = self._known(datum)
-        if body.version != VERSION:
-            raise wrong_version(body.version)
-        self._bound(gateway, body.rsu)
-        return gateway
-
-    def _known(self, datum: Datum) -> Gateway:
-        gateway = self.gateways.get(datum.sender)
-        if gateway is None:
-            raise Refused(
-                "key",
-                datum.sender,
-                "this key belongs to no gateway of this node",
-                "add it under [[gateway]] in the node's file",
-            )
-        return gateway
-
-    @staticmethod
-    def _bound(gateway: Gateway, rsu: str) -> None:
-        if rsu not in gateway.rsus:
-            raise Refused(
-                "r",
-                rsu,
-                f"this key speaks for {', '.join(gateway.rsus)} only",
-                "use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
-            )
 
     def _refuse(self, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
         self.metrics.count(f"reject.{datum.kind}" if datum.kind in TOPICS else "reject.unknown", datum.sender)

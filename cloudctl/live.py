@@ -23,7 +23,8 @@ from .log import Recorder
 from .metrics import Metrics
 from .planner.warm import warm
 from .publish import Publisher
-from .schema import KIND_OF_CODE, TOPICS, Datum, MqttTopics
+from .schema import Datum
+from .topics import KIND_OF_CODE, TOPICS, MqttTopics
 from .web import Web, WebError
 from .wire import Received, Server
 

@@ -17,7 +17,8 @@ from mcap.exceptions import McapError
 from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
-from .schema import TOPICS, Datum
+from .schema import Datum
+from .topics import TOPICS
 
 CHUNK = 256 * 1024  # bytes; what a cut-off file can lose of its end
 

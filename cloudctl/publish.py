@@ -8,7 +8,7 @@ from .config import ConfigError, NodeConfig, code_files
 from .egress import Egress
 from .engine import Engine
 from .log import Recorder
-from .schema import MqttTopics
+from .topics import MqttTopics
 
 
 class Publisher:

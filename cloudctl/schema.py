@@ -1,4 +1,4 @@
-"""Every message that crosses a process edge, and the one table of topics that everything else reads.
+"""Every message that crosses a process edge; `topics` has the one table of their kinds.
 
 Times are integer nanoseconds since the Unix epoch (UTC). Angles are radians, counter-clockwise from east. Distances are
 metres, speeds m/s. On the ZeroMQ side bodies are msgpack maps with the short keys below; on the MQTT side they are JSON
@@ -396,69 +396,3 @@ class Traffic(Struct, frozen=True):
     movements: tuple[MovementTraffic, ...]
     incidents: tuple[Incident, ...]
     version: int = VERSION
-
-
-# --- the table of topics ---
-
-
-class Topic(NamedTuple):
-    """One row of the table: everything that wire, log, ingest and egress need to know of a kind."""
-
-    code: bytes  # the kind frame on the wire; b"" for MQTT
-    body: type
-    direction: Literal["in", "out", "both"]
-    hz: float  # nominal
-    max_age: int  # ns; older is stale
-    logged: bool
-
-
-MS: Final = 1_000_000
-
-TOPICS: Final[dict[str, Topic]] = {
-    "hello": Topic(b"H", Hello, "in", 0.0, 0, True),
-    "perception": Topic(b"P", Perception, "in", 10.0, 500 * MS, True),
-    "signal": Topic(b"S", Signal, "in", 10.0, 500 * MS, True),
-    "hazard": Topic(b"Z", Hazard, "in", 1.0, 10_000 * MS, True),
-    "health": Topic(b"L", Health, "in", 1.0, 10_000 * MS, True),
-    "sync": Topic(b"Y", Sync, "both", 0.2, 0, True),
-    "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
-    "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
-    "priority": Topic(b"Q", Priority, "out", 0.0, 0, False),
-    "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
-    "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
-    "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
-    "advisories": Topic(b"", Advisory, "out", 2.0, 0, True),
-    "signals": Topic(b"", Signals, "out", 10.0, 0, False),
-}
-KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
-
-
-class MqttTopics:
-    """The MQTT topic names, version 1."""
-
-    ROOT: Final = "cloudctl/v1"
-
-    @classmethod
-    def codes(cls, intersection: str) -> str:
-        return f"{cls.ROOT}/codes/{intersection}"
-
-    @classmethod
-    def next_code(cls, intersection: str) -> str:
-        return f"{cls.ROOT}/codes/{intersection}/next"
-
-    @classmethod
-    def signals(cls, intersection: str) -> str:
-        return f"{cls.ROOT}/signals/{intersection}"
-
-    @classmethod
-    def intersection(cls, intersection: str) -> str:
-        return f"{cls.ROOT}/intersections/{intersection}/advisories"
-
-    @classmethod
-    def traffic(cls, intersection: str) -> str:
-        return f"{cls.ROOT}/intersections/{intersection}/traffic"
-
-    @classmethod
-    def vehicle(cls, vehicle: str, leaf: str) -> str:
-        """Return the topic of one vehicle; `leaf` is advisories, state, requests or acks."""
-        return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"

@@ -8,8 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("schema", "clock", "metrics", "geo", "maps", "_core", "__init__"),
+    ("topics",),
     ("codes",),
     ("fusion", "matching", "refusals"),
+    ("gateways",),
     ("ingest",),
     ("world",),
     ("planner",),

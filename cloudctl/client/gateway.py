@@ -10,8 +10,6 @@ import numpy as np
 from ..clock import SECOND, WallClock
 from ..schema import (
     COLUMNS,
-    KIND_OF_CODE,
-    TOPICS,
     VERSION,
     Broadcast,
     Group,
@@ -25,6 +23,7 @@ from ..schema import (
     Signal,
     Sync,
 )
+from ..topics import KIND_OF_CODE, TOPICS
 from ..wire import Dealer, KeyPair, read_keys
 
 SYNC_EVERY = 5 * SECOND

@@ -11,7 +11,8 @@ import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock
-from ..schema import Ack, Advisory, MqttTopics, Signals, Traffic, VehicleRequest, VehicleState
+from ..schema import Ack, Advisory, Signals, Traffic, VehicleRequest, VehicleState
+from ..topics import MqttTopics
 
 RETRY = 0.5  # s
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first

@@ -1,0 +1,82 @@
+"""The one table of kinds of message that wire, log, ingest and egress read, and the names of the MQTT topics."""
+
+from typing import Final, Literal, NamedTuple
+
+from .clock import MS
+from .schema import (
+    Ack,
+    Advisory,
+    Broadcast,
+    Hazard,
+    Health,
+    Hello,
+    Perception,
+    Priority,
+    Reject,
+    Signal,
+    Signals,
+    Sync,
+    VehicleRequest,
+    VehicleState,
+)
+
+
+class Topic(NamedTuple):
+    """One row of the table: everything that wire, log, ingest and egress need to know of a kind."""
+
+    code: bytes  # the kind frame on the wire; b"" for MQTT
+    body: type
+    direction: Literal["in", "out", "both"]
+    hz: float  # nominal
+    max_age: int  # ns; older is stale
+    logged: bool
+
+
+TOPICS: Final[dict[str, Topic]] = {
+    "hello": Topic(b"H", Hello, "in", 0.0, 0, True),
+    "perception": Topic(b"P", Perception, "in", 10.0, 500 * MS, True),
+    "signal": Topic(b"S", Signal, "in", 10.0, 500 * MS, True),
+    "hazard": Topic(b"Z", Hazard, "in", 1.0, 10_000 * MS, True),
+    "health": Topic(b"L", Health, "in", 1.0, 10_000 * MS, True),
+    "sync": Topic(b"Y", Sync, "both", 0.2, 0, True),
+    "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
+    "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
+    "priority": Topic(b"Q", Priority, "out", 0.0, 0, False),
+    "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
+    "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
+    "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
+    "advisories": Topic(b"", Advisory, "out", 2.0, 0, True),
+    "signals": Topic(b"", Signals, "out", 10.0, 0, False),
+}
+KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
+
+
+class MqttTopics:
+    """The MQTT topic names, version 1."""
+
+    ROOT: Final = "cloudctl/v1"
+
+    @classmethod
+    def codes(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/codes/{intersection}"
+
+    @classmethod
+    def next_code(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/codes/{intersection}/next"
+
+    @classmethod
+    def signals(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/signals/{intersection}"
+
+    @classmethod
+    def intersection(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/intersections/{intersection}/advisories"
+
+    @classmethod
+    def traffic(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/intersections/{intersection}/traffic"
+
+    @classmethod
+    def vehicle(cls, vehicle: str, leaf: str) -> str:
+        """Return the topic of one vehicle; `leaf` is advisories, state, requests or acks."""
+        return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"
