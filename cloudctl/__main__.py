@@ -212,6 +212,7 @@ WARNINGS = """examples:
   cloudctl sim warnings --out out/warnings                                Braunschweig: cars, bicycles, pedestrians, some reckless
   cloudctl sim warnings --scenario corridor --seeds 11..15 --train 1..3 --out out/corridor
   cloudctl sim warnings --scenario town.sumocfg --seconds 1800 --out out/town
+  cloudctl sim warnings --sensing perfect --out out/perfect               what better roadside units could gain at the most
 Nobody reacts to a warning here, so that what it warns of happens. docs/study.md says how to read it.
 """
 
@@ -231,6 +232,9 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument("--seconds", type=float, default=300.0, help="simulated seconds a seed (default 300)")
     bench.add_argument("--warm-up", type=float, default=150.0, help="seconds of traffic before (default 150)")
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
+    bench.add_argument(
+        "--sensing", choices=("noisy", "perfect"), default="noisy", help="roadside units as they are, or without noise, misses and delay (default noisy)"
+    )
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
 

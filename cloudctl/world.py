@@ -116,12 +116,12 @@ def build(
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
-    for row, vehicle in zip(rows, vehicles, strict=True):
-        declared[row] = vehicle.paths
+    if vehicles:
+        declared[rows] = [vehicle.paths for vehicle in vehicles]
     on = match(code, tracks, declared)
     accel = _acceleration(t, tracks, previous)
     return World(
-        t, code, tracks, signals, hazards, tuple(vehicles), np.array(rows, np.int64), report, on.path, on.s, on.lateral, on.along,
+        t, code, tracks, signals, hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
         np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
     )  # fmt: skip
@@ -151,17 +151,15 @@ def _accelerate(tracks: Any, before: Any, accel: Any, dt: float, share: float, o
             out[i] = accel[j] + share * ((now - then) / dt - accel[j])
 
 
-def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[list[Report], list[int], Ints]:
-    vehicles: list[Report] = []
-    rows: list[int] = []
+def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[tuple[Report, ...], Ints, Ints]:
+    """Return the connected vehicles that have a track, the row of each, and the index of each row's vehicle (-1 none)."""
+    handles = tracks["vehicle"]
+    named = np.flatnonzero(handles).tolist()
+    found = [(row, reports[handle]) for row, handle in zip(named, handles[named].tolist(), strict=True) if handle in reports]
+    rows = np.array([row for row, _ in found], np.int64)
     report = np.full(len(tracks), -1, np.int64)
-    for row in np.flatnonzero(tracks["vehicle"]):
-        vehicle = reports.get(int(tracks["vehicle"][row]))
-        if vehicle is not None:
-            report[row] = len(vehicles)
-            vehicles.append(vehicle)
-            rows.append(int(row))
-    return vehicles, rows, report
+    report[rows] = np.arange(len(rows))
+    return tuple(vehicle for _, vehicle in found), rows, report
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

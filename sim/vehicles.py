@@ -15,7 +15,7 @@ from .traffic import Truth
 
 REPORT_EVERY = 500 * MS
 ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
-EASE = 2.5  # m/s^2 by which who is told to slow down does
+COASTS = 1.0  # m/s^2 by which who is told to slow down does
 CREEP = 0.5  # m/s; SUMO takes no maximum of 0
 BRAKE = 2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
 KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
@@ -153,7 +153,7 @@ class Fleet:
 
     def release(self, t: int) -> None:
         """Ease down who slows down, and let go of advice that is no longer valid. Call it every step."""
-        ease, self._eased = EASE * min(t - self._eased, SECOND) / SECOND, t
+        ease, self._eased = COASTS * min(t - self._eased, SECOND) / SECOND, t
         for name, following in self.following.items():
             if following.most is not None and following.held > following.wish:
                 following.held = max(following.held - ease, following.wish)

@@ -15,6 +15,7 @@ from ..clock import SECOND, stopwatch
 from . import pool, warning_plot, warning_run, warning_score
 from .run import Setup
 from .scenario import Scenario, braunschweig, corridor, drt, load
+from .sensors import SENSING
 from .show import table
 from .ssm import Conflict
 from .study import numbers
@@ -115,7 +116,7 @@ def _share(share: dict[str, Any]) -> str:
 
 
 def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Run]:
-    works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.out) for seed in seeds]
+    works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.sensing, args.out) for seed in seeds]
     out: dict[int, Run] = {}
     start = stopwatch()
     for n, (work, file) in enumerate(pool.each(_one, works, args.jobs), 1):
@@ -133,16 +134,16 @@ def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Ru
     return out
 
 
-def _one(work: tuple[str, int, float, float, float, Path]) -> Path:
-    name, seed, seconds, warm_up, penetration, out = work
+def _one(work: tuple[str, int, float, float, float, str, Path]) -> Path:
+    name, seed, seconds, warm_up, penetration, sensing, out = work
     file = out / f"seed-{seed}.json"
     source = name if name == "corridor" else str(scenario_of(name, out).sumocfg)
-    key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration}
+    key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration, "sensing": sensing}
     key["made_from"] = digest(source, True, MEASURES)
     if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
         return file
     scenario = scenario_of(name, out / f"input-{seed}")
-    setup = Setup(seed, penetration, True, seconds, warm_up=warm_up)
+    setup = Setup(seed, penetration, True, seconds, warm_up=warm_up, noise=SENSING[sensing])
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup)}))
     part.replace(file)

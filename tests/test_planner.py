@@ -161,13 +161,13 @@ def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
 def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
     distance: float, speed: float, time: float, limit: float
 ) -> None:
-    advised = advised_speed(distance, min(speed, limit), time, limit, PRIVATE.comfort)
+    advised = advised_speed(distance, min(speed, limit), time, limit, PRIVATE.coasting)
     assert advised < 0 or V_MIN <= advised <= limit + 1e-9
     if 0 < advised < limit:
         assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
     if V_MIN < advised < limit:
-        there = travel(advised, distance, min(speed, limit), limit, PRIVATE.comfort, RAMP)
-        assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, PRIVATE.comfort, RAMP) < time  # a jump of the sum
+        there = travel(advised, distance, min(speed, limit), limit, PRIVATE.coasting, RAMP)
+        assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, PRIVATE.coasting, RAMP) < time  # a jump of the sum
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

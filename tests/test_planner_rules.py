@@ -89,14 +89,14 @@ def test_a_revocable_lane_is_told_by_what_the_signals_say(code: CompiledCode) ->
     assert f"lane {lane} is not in use now" in words(stage.said(AdvisoryKind.DYNAMIC_LANE)["vehicle:v1"])
 
 
-def test_a_bus_is_asked_to_brake_less_than_a_car_and_a_sanitation_vehicle_is_told_no_speed_it_does_not_drive(stage: Stage) -> None:
+def test_a_bus_coasts_longer_than_a_car_and_a_sanitation_vehicle_is_told_no_speed_it_does_not_drive(stage: Stage) -> None:
     lane = stage.ingress[0]
     speeds = {}
     for kind in ("car", "bus", "sanitation"):
         stage.clear()
         stage.put(lane, 120.0, 13.0, kind)
         speeds[kind] = stage.said(AdvisoryKind.GLOSA)["vehicle:v1"].speed
-    assert speeds["bus"] < speeds["car"], "it brakes longer, and cruises slower for it"
+    assert speeds["bus"] < speeds["car"], "it coasts longer, and cruises slower for it"
     stage.clear()
     stage.state, stage.left = GREEN, 30.0
     stage.put(lane, 120.0, 10.0, "sanitation")

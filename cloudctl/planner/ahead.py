@@ -6,9 +6,10 @@ vehicle's class and this moment. Closures and works come with advice to change l
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..clock import SECOND
@@ -88,7 +89,7 @@ def plan(world: World) -> list[Candidate]:
 
 def _rules(world: World, found: _Places) -> list[Candidate]:
     out, table, second = [], rule_table(world.code), world.t // SECOND
-    for k in np.flatnonzero(_concerned(world, found.leads)).tolist():
+    for k in concerned(world, found.leads):
         vehicle, row = world.vehicles[k], int(world.rows[k])
         for path in _way(world, row):
             for begins in found.begins.get(path, ()):
@@ -106,14 +107,24 @@ def _holds(table: RuleTable, begins: Begins, kind: str, automated: bool, second:
     return bool((table.effective(path, np.array([0]), t, s, fleet=[Vehicle(kind, automated)]).decided == begins.rule).any())
 
 
-def _concerned(world: World, leads: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which connected vehicles have a path on their way on which rules begin."""
-    code, path, connection = world.code, world.path[world.rows], world.connection[world.rows]
-    known = connection >= 0
-    turn = np.where(known, connection, 0)
-    onward = leads[code.n_lanes + turn] | leads[code.conn_to[turn]] | leads[code.conn_from[turn]] if code.n_conns else np.zeros(len(path), np.bool_)
-    found: NDArray[np.bool_] = ((path >= 0) & leads[path]) | (known & onward)
-    return found
+@njit(cache=True)
+def _concerned(rows: Any, path: Any, connection: Any, n_lanes: int, conn_from: Any, conn_to: Any, marked: Any, found: Any) -> int:
+    n = 0
+    for k in range(len(rows)):
+        own, turn = path[rows[k]], connection[rows[k]]
+        on = own >= 0 and marked[own]
+        if on or (turn >= 0 and (marked[n_lanes + turn] or marked[conn_to[turn]] or marked[conn_from[turn]])):
+            found[n] = k
+            n += 1
+    return n
+
+
+def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:
+    """Return which connected vehicles have one of the `marked` paths (bool[n_paths]) on their way."""
+    code, found = world.code, np.empty(len(world.rows), np.int64)
+    n = _concerned(world.rows, world.path, world.connection, code.n_lanes, code.conn_from, code.conn_to, marked, found)
+    out: list[int] = found[:n].tolist()
+    return out
 
 
 def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:

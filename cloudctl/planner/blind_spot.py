@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import World
-from .candidate import Candidate, severity_of
+from .candidate import NAMES, Candidate, severity_of
 from .passing import IS_GREEN, IS_YELLOW
 from .prediction import STEP, STEPS, Prediction
 
@@ -28,6 +27,7 @@ SEEN = 1  # status of a track that was seen within 0.3 s
 SURE = 0.8  # existence of who is hidden, and of what hides him
 MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS))
 STATIC = int(ObjectClass.STATIC)
+PASSABLE = IS_GREEN | IS_YELLOW  # by state, of a signal that lets who comes go
 
 
 @njit(cache=True)
@@ -53,21 +53,33 @@ def hides(x: float, y: float, to_x: float, to_y: float, track: Any) -> bool:
 
 
 @njit(cache=True)
+def _held(to_stop: float, movement: int, conn_group: Any, passable: Any) -> bool:
+    """Return whether somebody is before a stop line whose signal does not let them go."""
+    if movement < 0 or not to_stop > 0.0:
+        return False
+    group = conn_group[movement]
+    return bool(0 <= group < len(passable) and not passable[group])
+
+
+@njit(cache=True)
 def _hidden(
-    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, held: Any, to_stop: Any, order: Any, motor: Any, static: int, seen: int,
-    other: Any, when: Any, chance: Any,
+    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, to_stop: Any, movement: Any, conn_group: Any, passable: Any, order: Any, motor: Any,
+    static: int, seen: int, other: Any, when: Any, chance: Any,
 ) -> None:  # fmt: skip
     """Fill in, for each of `rows`, who is hidden and will be met (-1 nobody), in how many s, and how likely."""
     there = np.empty(len(order), np.int64)  # who may be met, in order of x
+    held = np.empty(len(order), np.bool_)
     n = 0
-    for at in range(len(order)):
-        track = tracks[order[at]]
+    for i in order:
+        track = tracks[i]
+        held[i] = _held(to_stop[i], movement[i, 0], conn_group, passable)
         moves = track["vx"] ** 2 + track["vy"] ** 2 >= MOVES**2
-        if moves and track["existence"] >= SURE and track["class"] != static and track["status"] == seen and not held[order[at]]:
-            there[n] = order[at]
+        if moves and track["existence"] >= SURE and track["class"] != static and track["status"] == seen and not held[i]:
+            there[n] = i
             n += 1
     there = there[:n]
     there_x, sorted_x = tracks["x"][there], tracks["x"][order]
+    there_y, there_vx, there_vy, there_path = tracks["y"][there], tracks["vx"][there], tracks["vy"][there], path[there]
     for k in range(len(rows)):
         i = rows[k]
         track = tracks[i]
@@ -79,18 +91,18 @@ def _hidden(
         best = STEP * STEPS + 1.0
         begin = np.searchsorted(sorted_x, track["x"] - RANGE)
         for at in range(np.searchsorted(there_x, track["x"] - RANGE), n):
-            j = there[at]
-            target = tracks[j]
-            far_x, far_y = target["x"] - track["x"], target["y"] - track["y"]
+            far_x, far_y = there_x[at] - track["x"], there_y[at] - track["y"]
             if far_x > RANGE:
                 break
-            if j == i or abs(far_y) > RANGE or far_x * track["vx"] + far_y * track["vy"] <= 0.0 or (path[j] >= 0 and path[j] == path[i]):
+            if abs(far_y) > RANGE or far_x * track["vx"] + far_y * track["vy"] <= 0.0 or there_path[at] == path[i]:
                 continue  # far, behind, or on the same path
-            walk = sqrt(target["vx"] ** 2 + target["vy"] ** 2)
-            if abs(target["vx"] * track["vx"] + target["vy"] * track["vy"]) > ACROSS * walk * speed:
+            walk = sqrt(there_vx[at] ** 2 + there_vy[at] ** 2)
+            if abs(there_vx[at] * track["vx"] + there_vy[at] * track["vy"]) > ACROSS * walk * speed:
                 continue
             if far_x * far_x + far_y * far_y > ((speed + walk) * STEP * STEPS + 10.0) ** 2:
                 continue
+            j = there[at]
+            target = tracks[j]
             reach = CLOSE + 0.5 * max(track["width"], 1.0) + 0.5 * max(target["width"], 0.5)
             for step in range(STEPS):
                 t = (step + 1) * STEP
@@ -120,24 +132,17 @@ def _behind_something(i: int, j: int, x: float, y: float, tracks: Any, order: An
     return False
 
 
-def _held(world: World, prediction: Prediction) -> NDArray[np.bool_]:
-    """Return who is before a stop line whose signal does not let them go."""
-    movement = prediction.movement[:, 0]
-    if not len(world.signals.state):
-        return np.zeros(len(movement), np.bool_)
-    group = np.where(movement >= 0, world.code.conn_group[movement], -1)
-    shown = IS_GREEN[world.signals.state[group]] | IS_YELLOW[world.signals.state[group]]
-    return (world.to_stop > 0.0) & (group >= 0) & ~shown
-
-
 def plan(world: World, prediction: Prediction) -> list[Candidate]:
     """Return a warning to each connected vehicle that will meet somebody it cannot see."""
     n = len(world.rows)
     if not n or len(world.tracks) < 3:
         return []
     other, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
-    order = np.argsort(world.tracks["x"], kind="stable")
-    _hidden(world.rows, world.tracks, prediction.xy, prediction.var, world.path, _held(world, prediction), world.to_stop, order, MOTOR, STATIC, SEEN, other, when, chance)
+    order, passable = np.argsort(np.ascontiguousarray(world.tracks["x"]), kind="stable"), PASSABLE[world.signals.state]
+    _hidden(
+        world.rows, world.tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement, world.code.conn_group, passable,
+        order, MOTOR, STATIC, SEEN, other, when, chance,
+    )  # fmt: skip
     out = []
     for k in np.flatnonzero(other >= 0).tolist():
         row, hidden = int(world.rows[k]), int(other[k])
@@ -149,7 +154,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
                 max(severity_of(float(when[k])), 1),
                 float(chance[k]),
                 "a {who} you cannot see, {far:.0f} m away behind another vehicle, crosses your path in {when:.1f} s",
-                {"who": ObjectClass(int(world.tracks["class"][hidden])).name.lower(), "far": far, "when": float(when[k])},
+                {"who": NAMES[int(world.tracks["class"][hidden])], "far": far, "when": float(when[k])},
                 (int(world.tracks["id"][row]), int(world.tracks["id"][hidden])),
                 None,
                 far,

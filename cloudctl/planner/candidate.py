@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from numba import njit
 
-from ..schema import AdvisoryKind
+from ..schema import AdvisoryKind, ObjectClass
+
+NAMES = tuple(kind.name.lower() for kind in ObjectClass)  # what a road user is called, by class
 
 
 class Candidate(NamedTuple):

@@ -19,7 +19,7 @@ from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..world import World
 from .candidate import LATE, SHARE, Candidate, late, severity_of
 from .following import Following
-from .prediction import MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
+from .prediction import DIVERGE, MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 
 TTC = 5.0  # s (ETSI TS 101 539-1)
 SOON = 4.5  # s
@@ -32,7 +32,6 @@ IN_THE_WAY = 1.0  # m past the conflict point, where the paths come near each ot
 EASE = 0.3  # m/s^2 of braking that it takes to stop before the conflict point, below which there is time to tell
 STANDING, SETS_OFF = 1.5, 0.8  # m/s, m/s^2: who is slower, and does not gain speed so, waits
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
-DIVERGE = 2
 PAIR = np.dtype(
     [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
 )  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
@@ -157,58 +156,72 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
     return out[:found]
 
 
+TOLD = np.dtype([("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")])  # whom to warn of whom, as who must yield or as who need not
+
+
+@njit(cache=True)
+def _waits(row: int, far: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
+    """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
+    held = leader[row] >= 0 and gap[row] < far and speed[leader[row]] < STANDING
+    return bool(held or (speed[row] < STANDING and accel[row] < SETS_OFF))
+
+
+@njit(cache=True)
+def _comes(yields: int, goes: int, speed: Any) -> bool:
+    """Return whether two come upon each other: the other moves, or stands in the way of one that does not creep."""
+    return bool(speed[goes] > STANDING or speed[yields] > 2.0 * STANDING)
+
+
+@njit(cache=True)
+def _told(pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, out: Any) -> int:
+    """List who is warned of whom, by time; `order`: the pairs by time."""
+    n, heeds = 0, np.zeros(len(speed), np.bool_)
+    for k in order:
+        pair = pairs[k]
+        yields, goes, at, other_at = pair["a"], pair["b"], pair["a_far"], pair["b_far"]
+        if not pair["a_yields"]:
+            yields, goes, at, other_at = goes, yields, other_at, at
+        if at < -IN_THE_WAY and speed[yields] < SLOWEST:
+            yields, goes, at, other_at = goes, yields, other_at, at
+        far = at - CLEAR
+        if far < NEAREST or heeds[yields] or _waits(yields, far, speed, accel, leader, gap):
+            continue
+        if other_at > -IN_THE_WAY and _waits(goes, other_at - CLEAR, speed, accel, leader, gap):
+            continue
+        heeds[yields] = True
+        pressed = late(speed[yields], far, -accel[yields], LATE, SHARE)
+        soon = pair["ttc"] < SOON and motor[tracks[yields]["class"]] and motor[tracks[goes]["class"]]
+        if not pressed and not (soon and late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)):
+            continue
+        out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = yields, goes, k, True
+        n += 1
+        if pressed:
+            out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = goes, yields, k, False
+            n += 1
+    return n
+
+
 def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Candidate]:
     out: dict[str, Candidate] = {}
-    heeds: set[int] = set()
-    motor = MOTOR[world.tracks["class"]]
-    for a, b, ttc, pet, chance, a_far, b_far, a_yields in pairs[np.argsort(pairs["ttc"], kind="stable")].tolist():
-        yields, goes, at, other_at = (a, b, a_far, b_far) if a_yields else (b, a, b_far, a_far)
-        if at < -IN_THE_WAY and world.speed[yields] < SLOWEST:
-            yields, goes, at, other_at = goes, yields, other_at, at
-        far, speed, braking = at - CLEAR, float(world.speed[yields]), -float(world.accel[yields])
-        if far < NEAREST or yields in heeds or _waits(world, yields, far, behind):
+    told, order = np.empty(2 * len(pairs), TOLD), np.argsort(np.ascontiguousarray(pairs["ttc"]), kind="stable")
+    n = _told(pairs, order, world.tracks, world.speed, world.accel, *behind, MOTOR, told)
+    for own, other, k, yields in told[:n].tolist():
+        report, ttc = int(world.report[own]), float(pairs["ttc"][k])
+        if report < 0:
             continue
-        if other_at > -IN_THE_WAY and _waits(world, goes, other_at - CLEAR, behind):
+        target = f"vehicle:{world.vehicles[report].id}"
+        if target in out:
             continue
-        heeds.add(yields)
-        pressed = late(speed, far, braking, LATE, SHARE)
-        if not pressed and not (ttc < SOON and motor[a] and motor[b] and late(speed, far, braking, EASE, SHARE) and _comes(world, yields, goes)):
-            continue
-        told = ((yields, goes), (goes, yields)) if pressed else ((yields, goes),)
-        for own, other in told:
-            report = int(world.report[own])
-            if report < 0:
-                continue
-            target = f"vehicle:{world.vehicles[report].id}"
-            out.setdefault(
-                target,
-                Candidate(
-                    AdvisoryKind.COLLISION,
-                    target,
-                    severity_of(ttc) if own == yields else max(severity_of(ttc), 1),
-                    float(min(world.tracks["existence"][a], world.tracks["existence"][b]) * chance),
-                    "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
-                    {
-                        "role": "give way to" if own == yields else "be ready to brake for",
-                        "ttc": ttc,
-                        "pet": pet,
-                    },
-                    (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
-                    None,
-                    None,
-                    "slow_down" if own == yields else None,
-                ),
-            )
+        out[target] = Candidate(
+            AdvisoryKind.COLLISION,
+            target,
+            severity_of(ttc) if yields else max(severity_of(ttc), 1),
+            float(min(world.tracks["existence"][own], world.tracks["existence"][other]) * pairs["chance"][k]),
+            "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
+            {"role": "give way to" if yields else "be ready to brake for", "ttc": ttc, "pet": float(pairs["pet"][k])},
+            (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
+            None,
+            None,
+            "slow_down" if yields else None,
+        )
     return list(out.values())
-
-
-def _comes(world: World, yields: int, goes: int) -> bool:
-    """Return whether two come upon each other: the other moves, or stands in the way of one that does not creep."""
-    return bool(world.speed[goes] > STANDING or world.speed[yields] > 2.0 * STANDING)
-
-
-def _waits(world: World, row: int, far: float, behind: Following) -> bool:
-    """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
-    leader = int(behind.leader[row])
-    held = leader >= 0 and behind.gap[row] < far and world.speed[leader] < STANDING
-    return bool(held or (world.speed[row] < STANDING and world.accel[row] < SETS_OFF))

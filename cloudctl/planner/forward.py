@@ -85,9 +85,10 @@ def plan(world: World, following: Following) -> list[Candidate]:
 
 def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
     """Return (connected vehicle, who brakes hard, m between) where somebody else is in between."""
-    braking = (world.accel < -HARD) & (world.tracks["status"] == SEEN) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
+    braking = world.accel < -HARD
     if not braking.any():
         return []
+    braking &= (world.tracks["status"] == SEEN) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
     out = []
     for k, row in enumerate(world.rows.tolist()):
         at, far = row, 0.0

@@ -28,7 +28,7 @@ RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.2  # m/s; slower than this is advised as a stop
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
-RAMP = 8.0  # m/s gained at most on the way to it
+RAMP = 5.0  # m/s gained at most on the way to it
 HEARD = 0.5  # s from a plan to a vehicle that acts on it
 EARLY = 0.5  # s; who comes no earlier than that need not slow down
 HELD = 1.5  # s later for the signal after this one, below which nobody is held
@@ -42,10 +42,10 @@ MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyon
 
 
 @njit(cache=True)
-def travel(low: float, distance: float, speed: float, limit: float, comfort: float, ramp: float) -> float:
-    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; braking with `comfort` m/s^2), cruising, and gaining at most `ramp`
+def travel(low: float, distance: float, speed: float, limit: float, coasting: float, ramp: float) -> float:
+    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; with `coasting` m/s^2), cruising, and gaining at most `ramp`
     m/s in time for the line, never beyond `limit`."""
-    rate = -comfort if speed > low else GAIN
+    rate = -coasting if speed > low else GAIN
     change = (low - speed) / rate
     rest = distance - 0.5 * (speed + low) * change
     if rest <= 0.0:
@@ -58,17 +58,17 @@ def travel(low: float, distance: float, speed: float, limit: float, comfort: flo
 
 
 @njit(cache=True)
-def advised_speed(distance: float, speed: float, time: float, limit: float, comfort: float) -> float:
+def advised_speed(distance: float, speed: float, time: float, limit: float, coasting: float) -> float:
     """Return the speed (m/s) to slow down to so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
     `limit` where nothing need be done, negative where even V_MIN is too fast."""
     if earliest(distance, speed, limit) >= time - EARLY:
         return limit
-    if travel(V_MIN, distance, speed, limit, comfort, RAMP) < time:
-        return V_MIN if travel(V_MIN, distance, speed, limit, comfort, 0.0) >= time else -1.0
+    if travel(V_MIN, distance, speed, limit, coasting, RAMP) < time:
+        return V_MIN if travel(V_MIN, distance, speed, limit, coasting, 0.0) >= time else -1.0
     low, high = V_MIN, limit
     for _ in range(20):
         middle = 0.5 * (low + high)
-        if travel(middle, distance, speed, limit, comfort, RAMP) < time:
+        if travel(middle, distance, speed, limit, coasting, RAMP) < time:
             high = middle
         else:
             low = middle
@@ -89,7 +89,7 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice helps."""
     out = []
     leaves = np.zeros(len(world.tracks), np.bool_)
-    leaves[[row for row, vehicle in zip(world.rows.tolist(), world.vehicles, strict=True) if vehicle.paths == ELSEWHERE]] = True
+    leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
     holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
     ids, certain, names = world.tracks["id"][world.rows].tolist(), world.signals.confidence.tolist(), world.code.group_ids.tolist()
     ends, starts, lasts = (column.tolist() for column in passing.windows[1:])
@@ -113,7 +113,7 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         else:
             facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
-            advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.comfort)
+            advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.coasting)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens

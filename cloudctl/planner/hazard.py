@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
-from .ahead import distance, open_lanes
+from .ahead import concerned, distance, open_lanes
 from .candidate import Candidate
 
 RANGE = 300.0  # m
@@ -26,7 +26,7 @@ def plan(world: World) -> list[Candidate]:
             left_open[lane] = False
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        for k in np.flatnonzero(_leads(world, lane)).tolist():
+        for k in concerned(world, _only(world, lane)):
             vehicle, row = world.vehicles[k], int(world.rows[k])
             ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0)
             if not 0.0 < ahead < RANGE:
@@ -50,10 +50,9 @@ def plan(world: World) -> list[Candidate]:
     return out
 
 
-def _leads(world: World, lane: int) -> NDArray[np.bool_]:
-    """Return which connected vehicles are on a lane (-1: none), or have it on their way."""
-    code, path, connection = world.code, world.path[world.rows], world.connection[world.rows]
-    on: NDArray[np.bool_] = (path == lane) & (lane >= 0)
-    if code.n_conns and lane >= 0:
-        on |= (connection >= 0) & ((code.conn_from[connection] == lane) | (code.conn_to[connection] == lane))
-    return on
+def _only(world: World, lane: int) -> NDArray[np.bool_]:
+    """Return bool[n_paths]: true for one lane; -1, none."""
+    out = np.zeros(world.code.n_lanes + world.code.n_conns, np.bool_)
+    if lane >= 0:
+        out[lane] = True
+    return out

@@ -17,13 +17,12 @@ from .candidate import Candidate
 from .glosa import V_MIN, advised_speed
 from .passing import earliest
 from .policy import policy_of
-from .prediction import Prediction
+from .prediction import DIVERGE, Prediction
 
 RANGE = 100.0  # m before the line
 NEAREST = 3.0  # m
 GAP = 1.5  # s between two at the point where their paths meet
 HORIZON = 20.0  # s
-DIVERGE = 2
 UNCONTROLLED = np.isin(np.arange(256), (SignalState.DARK, SignalState.YELLOW_FLASH))
 
 
@@ -109,7 +108,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
             continue
         vehicle = world.vehicles[int(world.report[row])]
         speed = max(float(world.speed[row]), 0.0)
-        advised = advised_speed(distance, min(max(speed, V_MIN), limit[k]), float(time[k]), float(limit[k]), policy_of(vehicle.state).comfort)
+        advised = advised_speed(distance, min(max(speed, V_MIN), limit[k]), float(time[k]), float(limit[k]), policy_of(vehicle.state).coasting)
         first = int(rows[after[k]])
         out.append(
             Candidate(

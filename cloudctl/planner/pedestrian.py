@@ -8,6 +8,7 @@ takes. Who stands beside the road before a red is taken to wait, and who hardly 
 """
 
 from math import erf, hypot, sqrt
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import RED, World
-from .candidate import Candidate, late, severity_of
+from .candidate import NAMES, Candidate, late, severity_of
 from .prediction import SIGMA_A, arrival, point, spread
 
 TTC = 2.5  # s until the later of the two is there
@@ -34,6 +35,7 @@ MEETING = np.dtype(
     [("k", "i8"), ("walker", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("far", "f8")]
 )  # ttc and pet in s; far in m from the vehicle's front to the crosswalk
 IS_RED = np.isin(np.arange(256), RED)
+WALKS = np.isin(np.arange(256), (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE))
 
 
 @njit(cache=True)
@@ -130,8 +132,7 @@ def _meetings(
 
 def meetings(world: World) -> np.ndarray:
     """Return whom each connected vehicle is likely to meet: MEETING[n], `k` an index into `world.vehicles`."""
-    code, kinds = world.code, world.tracks["class"]
-    walkers = np.flatnonzero((kinds == ObjectClass.PEDESTRIAN) | (kinds == ObjectClass.BICYCLE))
+    code, walkers = world.code, np.flatnonzero(WALKS[world.tracks["class"]])
     out = np.zeros(8 * len(world.rows) + len(walkers), MEETING)
     if not len(walkers) or not code.n_conns:
         return out[:0]
@@ -147,8 +148,7 @@ def meetings(world: World) -> np.ndarray:
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle about to share a crosswalk with a walker."""
     out: dict[str, Candidate] = {}
-    found = meetings(world)
-    for k, walker, ttc, pet, chance, far in found[np.argsort(found["ttc"], kind="stable")].tolist():
+    for k, walker, ttc, pet, chance, far in sorted(meetings(world).tolist(), key=itemgetter(2)):
         row, vehicle = int(world.rows[k]), world.vehicles[k]
         target = f"vehicle:{vehicle.id}"
         if target in out or not late(float(world.speed[row]), far, -float(world.accel[row]), EASE, 1.0):
@@ -159,7 +159,7 @@ def plan(world: World) -> list[Candidate]:
             severity_of(ttc),
             float(world.tracks["existence"][walker] * chance),
             "{who} on the crosswalk {distance:.0f} m ahead, in your path in {ttc:.1f} s",
-            {"who": ObjectClass(int(world.tracks["class"][walker])).name.lower(), "distance": far, "ttc": ttc, "pet": pet},
+            {"who": NAMES[int(world.tracks["class"][walker])], "distance": far, "ttc": ttc, "pet": pet},
             (int(world.tracks["id"][row]), int(world.tracks["id"][walker])),
             None,
             far,

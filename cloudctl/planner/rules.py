@@ -33,18 +33,15 @@ _TABLES: dict[str, RuleTable] = {}
 def in_force(world: World) -> InForce:
     """Ask the compiled rules once for all connected vehicles of the snapshot."""
     code, n = world.code, len(world.vehicles)
+    if not n or not code.code.rules:
+        return InForce(np.full(n, np.inf), np.full(n, -1, np.int32), np.full(n, -1, np.int32))
     path = world.path[world.rows]
-    on = np.flatnonzero(path >= 0)
-    out = InForce(np.full(n, np.inf), np.full(n, -1, np.int32), np.full(n, -1, np.int32))
-    if len(on) and code.code.rules:
-        fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
-        states = [world.vehicles[k].state for k in on.tolist()]
-        which = np.array([fleet.setdefault((state.kind, state.automated), len(fleet)) for state in states])
-        answer = rule_table(code).effective(
-            path[on], which, np.full(len(on), world.t), world.s[world.rows[on]], fleet=[Vehicle(*kind) for kind in fleet]
-        )
-        out.limit[on], out.cap[on], out.refused_by[on] = answer.speed_max, answer.cap, answer.refused_by
-    return out
+    fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
+    which = np.array([fleet.setdefault((v.state.kind, v.state.automated), len(fleet)) for v in world.vehicles], np.int64)
+    answer = rule_table(code).effective(path, which, np.full(n, world.t), world.s[world.rows], fleet=[Vehicle(*kind) for kind in fleet])
+    off = path < 0
+    answer.speed_max[off], answer.cap[off], answer.refused_by[off] = np.inf, -1, -1
+    return InForce(answer.speed_max, answer.cap, answer.refused_by)
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:

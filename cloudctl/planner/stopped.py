@@ -18,7 +18,7 @@ def plan(world: World) -> list[Candidate]:
     """Return a candidate for each connected vehicle with a stopped vehicle before it on its lane."""
     out: dict[int, Candidate] = {}
     rows, length = world.rows, world.tracks["length"]
-    for there in np.flatnonzero(np.isin(world.tracks["id"], world.stopped)).tolist():
+    for there in _rows(world):
         lane = int(world.path[there])
         gaps = world.s[there] - world.s[rows] - 0.5 * (length[there] + length[rows])
         coming = (world.path[rows] == lane) & (gaps > PASSED) & (gaps < RANGE) & (world.speed[rows] >= MOVING)
@@ -38,3 +38,9 @@ def plan(world: World) -> list[Candidate]:
                 lanes.change(world, int(rows[k]), open_lanes(world, k)) or "slow_down",
             )
     return list(out.values())
+
+
+def _rows(world: World) -> list[int]:
+    """Return the rows of the stopped vehicles that still have a track."""
+    ids = world.tracks["id"]
+    return [row for name in world.stopped for row in np.flatnonzero(ids == name).tolist()]
