@@ -35,6 +35,7 @@ APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 PAIR = np.dtype(
     [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
 )  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
+TOLD = np.dtype([("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")])  # whom to warn of whom, as who must yield or as who need not
 RIDES = MOTOR | (np.arange(256) == ObjectClass.BICYCLE)
 STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
 
@@ -154,9 +155,6 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
         code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, code.conn_speed, SIGMA_A, MOTOR, out,
     )  # fmt: skip
     return out[:found]
-
-
-TOLD = np.dtype([("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")])  # whom to warn of whom, as who must yield or as who need not
 
 
 @njit(cache=True)
