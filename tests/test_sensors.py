@@ -26,9 +26,10 @@ def grid(n: int) -> Around:
 def test_perfect_sensing_shows_who_is_in_reach_where_they_are(junction):
     around, model = grid(31), RsuModel(junction, 0, PERFECT, 1)
     frame = model.observe(around)
-    away = np.hypot(*(around.xy - [model.rsu.x, model.rsu.y]).T)
+    pole = np.array([model.rsu.x, model.rsu.y])
+    away = np.hypot(*(around.xy - pole).T)
     assert set(frame["id"].tolist()) == set(np.flatnonzero(away < model.rsu.sensor.range).tolist())
-    off = np.stack([frame["x"], frame["y"]], axis=1) + [model.rsu.x, model.rsu.y] - around.xy[frame["id"]]
+    off = np.stack([frame["x"], frame["y"]], axis=1) + pole - around.xy[frame["id"]]
     assert np.abs(off).max() < 0.1
     assert np.abs(frame["vx"] - 7.0).max() < 0.1
     assert [model.leaves(t) - t for t in (10**9, 2 * 10**9)] == [1_000_000, 1_000_000]
