@@ -333,7 +333,7 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     inputs: Inputs
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
-    behaviour: str | None = None  # keep, slow_down, speed_up, stop, give_way, change_left, change_right
+    behaviour: str | None = None  # keep, coast, slow_down, speed_up, stop, give_way, change_left, change_right
     status: str | None = None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
     version: int = VERSION
 

@@ -15,7 +15,7 @@ from .traffic import Truth
 
 REPORT_EVERY = 500 * MS
 ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
-COASTS = 1.0  # m/s^2 by which who is told to slow down does
+EASE = {"coast": 0.7, "slow_down": 2.5}  # m/s^2 by which who is told so slows down
 CREEP = 0.5  # m/s; SUMO takes no maximum of 0
 BRAKE = 2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
 KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
@@ -36,6 +36,7 @@ class Following:
     most: float | None = None  # m/s; its own maximum, while it is held below
     held: float = 0.0  # m/s at most now
     wish: float = 0.0  # m/s at most in the end
+    ease: float = 0.0  # m/s^2 by which it comes to that
     factor: float | None = None  # its own share of the limit, while it drives at the limit as advised
 
 
@@ -133,8 +134,8 @@ class Fleet:
         him, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
         """
         api, now = libsumo.vehicle, self.following.get(name, Following())
-        most, factor, held, wish = now.most, now.factor, now.held, now.wish
-        if advisory.behaviour == "slow_down" and advisory.speed is not None:
+        most, factor, held, wish, ease = now.most, now.factor, now.held, now.wish, EASE.get(advisory.behaviour or "")
+        if ease is not None and advisory.speed is not None:
             wish = max(advisory.speed, CREEP)
             if most is None:
                 most, held = float(api.getMaxSpeed(name)), float(api.getSpeed(name))
@@ -146,17 +147,17 @@ class Fleet:
         if advisory.behaviour in ("keep", "speed_up") and factor is None and api.getSpeedFactor(name) < 1.0:
             factor = float(api.getSpeedFactor(name))
             api.setSpeedFactor(name, 1.0)
-        elif advisory.behaviour in ("slow_down", "stop") and factor is not None:
+        elif advisory.behaviour in ("coast", "slow_down", "stop") and factor is not None:
             api.setSpeedFactor(name, factor)
             factor = None
-        self.following[name] = Following(advisory.valid_until, most, held, wish, factor)
+        self.following[name] = Following(advisory.valid_until, most, held, wish, ease or 0.0, factor)
 
     def release(self, t: int) -> None:
         """Ease down who slows down, and let go of advice that is no longer valid. Call it every step."""
-        ease, self._eased = COASTS * min(t - self._eased, SECOND) / SECOND, t
+        passed, self._eased = min(t - self._eased, SECOND) / SECOND, t
         for name, following in self.following.items():
             if following.most is not None and following.held > following.wish:
-                following.held = max(following.held - ease, following.wish)
+                following.held = max(following.held - following.ease * passed, following.wish)
                 with contextlib.suppress(libsumo.TraCIException):
                     libsumo.vehicle.setMaxSpeed(name, following.held)
         for name in [name for name, following in self.following.items() if following.until < t]:

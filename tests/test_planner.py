@@ -26,11 +26,23 @@ RESTS_ON_SIGNALS = {
 
 
 def test_glosa_slows_down_for_a_red_and_says_why(stage: Stage) -> None:
-    stage.put(stage.ingress[0], 100.0, 13.0)
+    stage.put(stage.ingress[0], 130.0, 13.0)
     (said,) = stage.said(AdvisoryKind.GLOSA).values()
-    assert said.behaviour == "slow_down"
-    assert V_MIN <= said.speed < 100.0 / 12.0
+    assert said.behaviour == "coast"
+    assert V_MIN <= said.speed < 130.0 / 12.0
     assert "turns green in 12 s" in said.reason.format(**said.facts)
+
+
+def test_glosa_brakes_where_coasting_comes_too_early_and_stops_where_braking_does(stage: Stage) -> None:
+    told = {}
+    for before in (130.0, 70.0, 20.0):
+        stage.clear()
+        stage.put(stage.ingress[0], before, 13.0)
+        (said,) = stage.said(AdvisoryKind.GLOSA).values()
+        told[before] = said.behaviour, said.speed
+    assert told[130.0][0] == "coast"
+    assert told[70.0][0] == "slow_down"
+    assert told[20.0] == ("stop", None)
 
 
 def test_glosa_lets_drive_on_in_green(stage: Stage) -> None:
@@ -156,18 +168,19 @@ def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
 
 
 @given(
-    distance=st.floats(5, 400), speed=st.floats(V_MIN, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22)
-)
+    distance=st.floats(5, 400), speed=st.floats(V_MIN, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22),
+    rate=st.sampled_from([PRIVATE.coasting, PRIVATE.comfort]),
+)  # fmt: skip
 def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
-    distance: float, speed: float, time: float, limit: float
+    distance: float, speed: float, time: float, limit: float, rate: float
 ) -> None:
-    advised = advised_speed(distance, min(speed, limit), time, limit, PRIVATE.coasting)
+    advised = advised_speed(distance, min(speed, limit), time, limit, rate)
     assert advised < 0 or V_MIN <= advised <= limit + 1e-9
     if 0 < advised < limit:
         assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
     if V_MIN < advised < limit:
-        there = travel(advised, distance, min(speed, limit), limit, PRIVATE.coasting, RAMP)
-        assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, PRIVATE.coasting, RAMP) < time  # a jump of the sum
+        there = travel(advised, distance, min(speed, limit), limit, rate, RAMP)
+        assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, rate, RAMP) < time  # a jump of the sum
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -198,7 +211,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
         if advisory.target.startswith("vehicle:") and advisory.speed is not None:
             assert 0.0 <= advisory.speed <= limit[advisory.target[8:]] + 1e-6
         if advisory.kind is AdvisoryKind.GLOSA and advisory.target in braking:
-            assert advisory.behaviour in ("stop", "slow_down")  # never "drive on" beside "brake"
+            assert advisory.behaviour in ("stop", "slow_down", "coast")  # never "drive on" beside "brake"
     keys = [(a.target, a.kind) for a in said]
     assert len(keys) == len(set(keys))
     other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=code.code.revision + 1))

@@ -94,7 +94,7 @@ def test_a_bus_coasts_longer_than_a_car_and_a_sanitation_vehicle_is_told_no_spee
     speeds = {}
     for kind in ("car", "bus", "sanitation"):
         stage.clear()
-        stage.put(lane, 120.0, 13.0, kind)
+        stage.put(lane, 150.0, 13.0, kind)
         speeds[kind] = stage.said(AdvisoryKind.GLOSA)["vehicle:v1"].speed
     assert speeds["bus"] < speeds["car"], "it coasts longer, and cruises slower for it"
     stage.clear()

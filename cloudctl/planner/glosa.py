@@ -2,6 +2,7 @@
 
 Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, later in the same green where the signal
 after this one would stop it all the same; and the speed that brings it there, faster at the end: T(v) is the sum of `travel`, solved for v by bisection.
+It is to coast to that speed, or to brake where coasting brings it there too early even at V_MIN; to stop where braking does as well.
 Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
 
 Who does more harm than good by going slowly is told nothing: who must let others go first before the stop line (he would lose his place), and who has
@@ -28,7 +29,7 @@ RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
 V_MIN = 2.2  # m/s; slower than this is advised as a stop
 GAIN = 2.0  # m/s^2 of acceleration towards the stop line
-RAMP = 5.0  # m/s gained at most on the way to it
+RAMP = 8.0  # m/s gained at most on the way to it
 HEARD = 0.5  # s from a plan to a vehicle that acts on it
 EARLY = 0.5  # s; who comes no earlier than that need not slow down
 HELD = 1.5  # s later for the signal after this one, below which nobody is held
@@ -42,10 +43,10 @@ MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyon
 
 
 @njit(cache=True)
-def travel(low: float, distance: float, speed: float, limit: float, coasting: float, ramp: float) -> float:
-    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; with `coasting` m/s^2), cruising, and gaining at most `ramp`
+def travel(low: float, distance: float, speed: float, limit: float, rate: float, ramp: float) -> float:
+    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; slowing down by `rate` m/s^2), cruising, and gaining at most `ramp`
     m/s in time for the line, never beyond `limit`."""
-    rate = -coasting if speed > low else GAIN
+    rate = -rate if speed > low else GAIN
     change = (low - speed) / rate
     rest = distance - 0.5 * (speed + low) * change
     if rest <= 0.0:
@@ -58,17 +59,17 @@ def travel(low: float, distance: float, speed: float, limit: float, coasting: fl
 
 
 @njit(cache=True)
-def advised_speed(distance: float, speed: float, time: float, limit: float, coasting: float) -> float:
-    """Return the speed (m/s) to slow down to so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
+def advised_speed(distance: float, speed: float, time: float, limit: float, rate: float) -> float:
+    """Return the speed (m/s) to slow down to, by `rate` m/s^2, so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
     `limit` where nothing need be done, negative where even V_MIN is too fast."""
     if earliest(distance, speed, limit) >= time - EARLY:
         return limit
-    if travel(V_MIN, distance, speed, limit, coasting, RAMP) < time:
-        return V_MIN if travel(V_MIN, distance, speed, limit, coasting, 0.0) >= time else -1.0
+    if travel(V_MIN, distance, speed, limit, rate, RAMP) < time:
+        return V_MIN if travel(V_MIN, distance, speed, limit, rate, 0.0) >= time else -1.0
     low, high = V_MIN, limit
     for _ in range(20):
         middle = 0.5 * (low + high)
-        if travel(middle, distance, speed, limit, coasting, RAMP) < time:
+        if travel(middle, distance, speed, limit, rate, RAMP) < time:
             high = middle
         else:
             low = middle
@@ -113,12 +114,16 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         else:
             facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
-            advised = advised_speed(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy.coasting)
+            way, due = max(distance - pace * HEARD, 0.5), further - HEARD
+            advised, behaviour = advised_speed(way, pace, due, limit, policy.coasting), "coast"
+            if advised < V_MIN:
+                advised, behaviour = advised_speed(way, pace, due, limit, policy.comfort), "slow_down"
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens
                 words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
-            behaviour = "slow_down" if advised >= V_MIN else "stop"
+            if advised < V_MIN:
+                behaviour = "stop"
             if advised >= limit - NEARLY:
                 behaviour, advised = "keep", limit
             if behaviour == "stop":

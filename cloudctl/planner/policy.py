@@ -1,8 +1,8 @@
 """What differs by kind of vehicle: how it slows down, how fast it drives, how soon it reacts, and what it is not told.
 
 Kinds are the vehicle classes of the rules (`codes.rule.CLASSES`); who says it is automated reacts as a machine, whatever it is.
-Advice to go more slowly is reckoned with coasting, foot off the throttle: an engine burns nothing then, and brakes turn to heat what fuel was burnt
-for. Heavy vehicles coast longer.
+Advice to go more slowly is reckoned with coasting, foot off the throttle, where that will do: an engine burns nothing then; heavy vehicles coast longer.
+Braking that is advised is what passengers who stand, or a load, bear without holding on; drivers alone in a car use more, unasked.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ GREEN_ONLY = frozenset({AdvisoryKind.GLOSA, AdvisoryKind.QUEUE, AdvisoryKind.KEE
 class Policy:
     """What advice to one kind of vehicle must respect."""
 
-    coasting: float = 1.0  # m/s^2 at which it slows down without its brakes
+    coasting: float = 0.7  # m/s^2 at which it slows down without its brakes
+    comfort: float = 2.5  # m/s^2 of braking that is advised at the most
     top: float = float("inf")  # m/s; it drives no faster, whatever the limit
     reaction: float = 1.0  # s until a warning is acted on
     position: float = 2.0  # m of standard deviation beyond which advice that needs its lane is withheld
@@ -28,10 +29,10 @@ PRIVATE = Policy()
 BY_KIND = {
     "car": PRIVATE,
     "taxi": PRIVATE,
-    "bus": Policy(coasting=0.8, reaction=1.2),
-    "truck": Policy(coasting=0.8, reaction=1.2),
-    "logistics_robot": Policy(top=11.1, position=1.5),
-    "sanitation": Policy(coasting=0.8, top=11.1),
+    "bus": Policy(coasting=0.5, comfort=1.5, reaction=1.2),
+    "truck": Policy(coasting=0.5, comfort=1.8, reaction=1.2),
+    "logistics_robot": Policy(comfort=1.5, top=11.1, position=1.5),
+    "sanitation": Policy(coasting=0.5, comfort=1.8, top=11.1),
     "emergency": Policy(deaf=GREEN_ONLY),
 }
 AUTOMATED = {kind: replace(policy, reaction=min(policy.reaction, MACHINE), position=min(policy.position, 1.5)) for kind, policy in BY_KIND.items()}
