@@ -1,7 +1,6 @@
 """What a planner proposes: numbers and the words to say them in, made into an advisory only when it is sent."""
 
-from typing import NamedTuple
-
+from msgspec import Struct
 from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass
@@ -9,7 +8,7 @@ from ..schema import AdvisoryKind, ObjectClass
 NAMES = tuple(kind.name.lower() for kind in ObjectClass)  # what a road user is called, by class
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, frozen=True, gc=False):
     """One proposal for one target. `reason` is a template for `facts`, filled in only when the advisory is sent."""
 
     kind: AdvisoryKind
