@@ -15,7 +15,6 @@ from ..world import NEVER, World
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import FAR, IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
-from .prediction import DIVERGE, arrival
 
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
@@ -26,7 +25,7 @@ AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who s
 OVER_LINE = 6.0  # m past the line up to which he is told
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 MOVING = 1.0  # m/s; who stands sees what crosses
-APART = 0.5  # s between the windows of the two at the point where their paths cross, within which they are taken to meet
+APART = 2.0  # s between the two at the point where their paths cross, below which the other one is concerned (a PET that is a conflict)
 CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
@@ -76,12 +75,12 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
         needed = required_deceleration(speed, distance, policy.reaction)
         at_once = speed * speed / (2.0 * (distance + PAST_LINE))
         critical = TWO_WHEELS if int(world.tracks["class"][row]) == ObjectClass.MOTORCYCLE else CRITICAL
-        due = distance / speed
+        arrival = distance / speed
         facts: dict[str, object] = {
             "group": int(code.group_ids[group]),
             "distance": distance,
             "needed": min(needed, 9.9),
-            "arrival": due,
+            "arrival": arrival,
         }
         if vehicle is not None:
             out.append(
@@ -99,21 +98,17 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                 )
             )
         if at_once > critical:
-            out += _crossing(world, row, connection, due)
+            out += _crossing(world, row, connection, arrival)
     return out
 
 
 @njit(cache=True)
 def _concerned(
-    violator: int, connection: int, rows: Any, of: Any, to_stop: Any, speed: Any, accel: Any, length: Any, conn_group: Any, conn_speed: Any,
-    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, state: Any, is_red: Any, found: Any,
+    violator: int, connection: int, rows: Any, of: Any, to_stop: Any, speed: Any, conn_group: Any, conf_start: Any, conf_other: Any,
+    conf_s: Any, conf_s_other: Any, state: Any, is_red: Any, found: Any,
 ) -> int:  # fmt: skip
-    """List which of `rows` (connected vehicles) move in green and will be where the path of `connection` crosses theirs at the same time: of each
-    movement the first."""
+    """List which of `rows` (connected vehicles) move in green and will be where the path of `connection` crosses theirs at the same time."""
     n = 0
-    soonest = np.full(len(conn_group), np.inf)
-    first = np.full(len(conn_group), -1, np.int64)
-    pace = max(speed[violator], SLOWEST)
     for k in range(len(rows)):
         row = rows[k]
         own = of[row]
@@ -123,27 +118,23 @@ def _concerned(
         if group == conn_group[connection] or (to_stop[row] > 0.0 and group >= 0 and is_red[state[group]]):
             continue
         for c in range(conf_start[connection], conf_start[connection + 1]):
-            if conf_other[c] != own or conf_type[c] == DIVERGE:
+            if conf_other[c] != own:
                 continue
-            theirs = (to_stop[violator] + conf_s[c]) / pace
-            begin = to_stop[row] + conf_s_other[c]
-            ours = arrival(begin, speed[row], accel[row], conn_speed[own])
-            over = arrival(begin + length[row], speed[row], accel[row], conn_speed[own])
-            if begin > 0.0 and max(theirs, ours) - min(theirs + length[violator] / pace, over) < APART and ours < soonest[own]:
-                soonest[own], first[own] = ours, k
-    for own in range(len(first)):
-        if first[own] >= 0:
-            found[n] = first[own]
-            n += 1
+            theirs = (to_stop[violator] + conf_s[c]) / speed[violator]
+            ours = (to_stop[row] + conf_s_other[c]) / speed[row]
+            if ours > 0.0 and abs(theirs - ours) < APART:
+                found[n] = k
+                n += 1
+                break
     return n
 
 
-def _crossing(world: World, violator: int, connection: int, due: float) -> list[Candidate]:
+def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
     code = world.code
     found = np.empty(len(world.rows), np.int64)
     n = _concerned(
-        violator, connection, world.rows, world.connection, world.to_stop, world.speed, world.accel, world.tracks["length"], code.conn_group,
-        code.conn_speed, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, world.signals.state, IS_RED, found,
+        violator, connection, world.rows, world.connection, world.to_stop, world.speed, code.conn_group, code.conf_start, code.conf_other,
+        code.conf_s, code.conf_s_other, world.signals.state, IS_RED, found,
     )  # fmt: skip
     out = []
     for k in found[:n].tolist():
@@ -153,10 +144,10 @@ def _crossing(world: World, violator: int, connection: int, due: float) -> list[
             Candidate(
                 AdvisoryKind.RED_LIGHT_CROSSING,
                 f"vehicle:{vehicle.id}",
-                severity_of(due),
+                severity_of(arrival),
                 0.8,
                 "a vehicle {distance:.0f} m from its red light is not stopping and will cross your path in {arrival:.1f} s",
-                {"distance": float(world.to_stop[violator]), "arrival": due},
+                {"distance": float(world.to_stop[violator]), "arrival": arrival},
                 (int(world.tracks["id"][violator]), int(world.tracks["id"][row])),
                 None,
                 distance,
