@@ -10,7 +10,7 @@ from stage import GREEN, RED, Stage, words
 
 from cloudctl import planner
 from cloudctl.planner.blind_spot import hides
-from cloudctl.planner.forward import needed
+from cloudctl.planner.forward import SLIGHT, needed
 from cloudctl.planner.prediction import arrival, believed
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
@@ -46,8 +46,8 @@ def test_hard_braking_hidden_behind_another_is_told(stage: Stage) -> None:
 @given(speed=st.floats(4, 30), gap=st.floats(1, 100), leader=st.floats(0, 30), braking=st.floats(0, 9))
 def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, leader: float, braking: float) -> None:
     assert needed(speed, gap, 0.0, 0.0) == pytest.approx(speed * speed / (2.0 * gap))
-    if braking > 1.0:
-        assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, 1.0001) - 1e-9
+    if braking > SLIGHT + 1e-4:
+        assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, SLIGHT + 1e-4) - 1e-9
 
 
 def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
