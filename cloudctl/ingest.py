@@ -17,7 +17,7 @@ from .fusion import decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
-from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable, wrong_version
+from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable
 from .schema import (
     MAX_BODY,
     VERSION,
@@ -168,10 +168,9 @@ class Ingest:
 
     def _perception(self, t_rx: int, datum: Datum) -> _Pending:
         body: Perception = self._body(datum)
-        gateway = self.gateways.known(datum.sender)
-        intersection = gateway.intersection(body.version, body.rsu)
+        gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
         key = (body.rsu, body.sensor)
-        source = self.sources.get(key) or self._new_source(key, intersection)
+        source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
         t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
         self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
@@ -259,16 +258,15 @@ class Ingest:
         elif isinstance(body, Hello):
             self._hello(datum, body, batch)
         else:
-            gateway = self.gateways.known(datum.sender)
-            gateway.intersection(body.version, body.rsu)
+            gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             batch.timed.append(Timed(t, gateway.offset, body))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
     def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
         heads: _Heads = self._body(datum)
-        gateway = self.gateways.known(datum.sender)
-        intersection = gateway.intersection(heads.version, heads.rsu)
+        gateway = self.gateways.speaking(datum.sender, heads.version, heads.rsu)
+        intersection = gateway.rsus[heads.rsu]
         if heads.intersection != intersection:
             raise Refused(
                 "i",
@@ -309,11 +307,7 @@ class Ingest:
         return groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
-        gateway = self.gateways.known(datum.sender)
-        if body.version != VERSION:
-            raise wrong_version(body.version)
-        for rsu in body.rsus:
-            gateway.intersection(body.version, rsu)
+        gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
         for (rsu, _), source in self.sources.items():
             if rsu in body.rsus:
                 source.seq = -1
@@ -328,7 +322,7 @@ class Ingest:
         gateway = self.gateways.known(datum.sender)
         if body.t2 is None or body.t3 is None or body.t4 is None:
             batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
-        elif not gateway.exchanged(body):
+        elif not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
             self.metrics.count("sync.slow", datum.sender)
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:

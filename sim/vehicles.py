@@ -134,9 +134,10 @@ class Fleet:
         him, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
         """
         api, now = libsumo.vehicle, self.following.get(name, Following())
-        most, factor, held, wish, ease = now.most, now.factor, now.held, now.wish, EASE.get(advisory.behaviour or "")
-        if ease is not None and advisory.speed is not None:
-            wish = max(advisory.speed, CREEP)
+        most, factor, held, wish, ease = now.most, now.factor, now.held, now.wish, now.ease
+        drives_on = advisory.behaviour in ("keep", "speed_up")
+        if advisory.behaviour in EASE and advisory.speed is not None:
+            wish, ease = max(advisory.speed, CREEP), EASE[advisory.behaviour]
             if most is None:
                 most, held = float(api.getMaxSpeed(name)), float(api.getSpeed(name))
             held = max(held, wish)
@@ -144,13 +145,13 @@ class Fleet:
         elif most is not None:
             api.setMaxSpeed(name, most)
             most = None
-        if advisory.behaviour in ("keep", "speed_up") and factor is None and api.getSpeedFactor(name) < 1.0:
+        if drives_on and factor is None and api.getSpeedFactor(name) < 1.0:
             factor = float(api.getSpeedFactor(name))
             api.setSpeedFactor(name, 1.0)
-        elif advisory.behaviour in ("coast", "slow_down", "stop") and factor is not None:
+        elif not drives_on and factor is not None:
             api.setSpeedFactor(name, factor)
             factor = None
-        self.following[name] = Following(advisory.valid_until, most, held, wish, ease or 0.0, factor)
+        self.following[name] = Following(advisory.valid_until, most, held, wish, ease, factor)
 
     def release(self, t: int) -> None:
         """Ease down who slows down, and let go of advice that is no longer valid. Call it every step."""

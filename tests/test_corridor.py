@@ -85,7 +85,7 @@ def test_speed_advice_in_green_looks_through_to_the_next_signal(stage: Stage) ->
     free = dataclasses.replace(snapshot, beyond={1: Beyond(120.0, 0.0, 12.0, 50.0)})
     said = {name: glosa(w) for name, w in (("alone", snapshot), ("held", held), ("free", free))}
     assert said["alone"].behaviour == said["free"].behaviour == "keep"
-    assert said["held"].behaviour in ("coast", "slow_down")
+    assert said["held"].behaviour == "slow_down"
     assert said["held"].speed < said["alone"].speed
     assert "the next signal, 220 m ahead" in said["held"].reason.format(**said["held"].facts)
 

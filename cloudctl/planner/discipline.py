@@ -162,5 +162,5 @@ def _consistent(candidates: list[Candidate]) -> list[Candidate]:
     return [
         c
         for c in candidates
-        if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour in ("stop", "slow_down", "coast")
+        if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour not in ("keep", "speed_up")
     ]

@@ -21,7 +21,7 @@ from ..world import ELSEWHERE, NEVER, Beyond, World
 from .candidate import Candidate
 from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
-from .policy import policy_of
+from .policy import Policy, policy_of
 from .prediction import ways
 from .rules import InForce
 
@@ -46,11 +46,11 @@ MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyon
 def travel(low: float, distance: float, speed: float, limit: float, rate: float, ramp: float) -> float:
     """Return s to cover `distance` m by changing from `speed` to `low` (m/s; slowing down by `rate` m/s^2), cruising, and gaining at most `ramp`
     m/s in time for the line, never beyond `limit`."""
-    rate = -rate if speed > low else GAIN
-    change = (low - speed) / rate
+    accel = -rate if speed > low else GAIN
+    change = (low - speed) / accel
     rest = distance - 0.5 * (speed + low) * change
     if rest <= 0.0:
-        return (sqrt(max(speed * speed + 2.0 * rate * distance, 0.0)) - speed) / rate
+        return (sqrt(max(speed * speed + 2.0 * accel * distance, 0.0)) - speed) / accel
     top = max(min(limit, low + ramp), low)
     gaining = (top * top - low * low) / (2.0 * GAIN)
     if gaining >= rest:
@@ -74,6 +74,17 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, rate
         else:
             low = middle
     return low
+
+
+def slowing(distance: float, speed: float, time: float, limit: float, policy: Policy) -> tuple[str, float | None]:
+    """Return how to go so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there no sooner."""
+    for behaviour, rate in (("coast", policy.coasting), ("slow_down", policy.comfort)):
+        advised = advised_speed(distance, speed, time, limit, rate)
+        if advised >= limit - NEARLY:
+            return "keep", limit
+        if advised >= V_MIN:
+            return behaviour, advised
+    return "stop", None
 
 
 def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
@@ -108,28 +119,20 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
             left = facts["left"] = ends[group]
             tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
             words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
-            advised, behaviour = limit, "speed_up" if tight and speed < limit - SLOWER else "keep"
+            behaviour, advised = "speed_up" if tight and speed < limit - SLOWER else "keep", limit
         elif time >= FAR or holds_up[row]:
             continue
         else:
             facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
-            way, due = max(distance - pace * HEARD, 0.5), further - HEARD
-            advised, behaviour = advised_speed(way, pace, due, limit, policy.coasting), "coast"
-            if advised < V_MIN:
-                advised, behaviour = advised_speed(way, pace, due, limit, policy.comfort), "slow_down"
+            behaviour, advised = slowing(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens
                 words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
-            if advised < V_MIN:
-                behaviour = "stop"
-            if advised >= limit - NEARLY:
-                behaviour, advised = "keep", limit
             if behaviour == "stop":
                 words = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-        told = None if behaviour == "stop" else advised
-        out.append(Candidate(AdvisoryKind.GLOSA, f"vehicle:{vehicle.id}", 2, certain[group], words, facts, (ids[k],), told, distance, behaviour))
+        out.append(Candidate(AdvisoryKind.GLOSA, f"vehicle:{vehicle.id}", 2, certain[group], words, facts, (ids[k],), advised, distance, behaviour))
     return out
 
 

@@ -4,7 +4,6 @@ A hazard that ends the lane (CLOSING) comes with advice to change lanes where a 
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind
 from ..world import World
@@ -19,14 +18,14 @@ CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle with a hazard before it on its way."""
     out = []
-    left_open = np.ones(world.code.n_lanes, np.bool_)
+    left_open, paths = np.ones(world.code.n_lanes, np.bool_), np.arange(world.code.n_lanes + world.code.n_conns)
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
         if lane >= 0 and hazard.kind in CLOSING:
             left_open[lane] = False
     for hazard in world.hazards:
         lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        for k in concerned(world, _only(world, lane)):
+        for k in concerned(world, paths == lane):
             vehicle, row = world.vehicles[k], int(world.rows[k])
             ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0)
             if not 0.0 < ahead < RANGE:
@@ -47,12 +46,4 @@ def plan(world: World) -> list[Candidate]:
                     behaviour,
                 )
             )
-    return out
-
-
-def _only(world: World, lane: int) -> NDArray[np.bool_]:
-    """Return bool[n_paths]: true for one lane; -1, none."""
-    out = np.zeros(world.code.n_lanes + world.code.n_conns, np.bool_)
-    if lane >= 0:
-        out[lane] = True
     return out

@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..codes import CompiledCode
-from ..codes.model import TURNS
+from ..codes.model import CONFLICTS, TURNS
 from ..matching import Floats, Ints
 from ..schema import ObjectClass
 from ..world import World
@@ -34,7 +34,7 @@ BELIEVED = 1.0  # s for which a measured acceleration is believed
 GAINS = 3.0  # s for which a gain of speed is, where its end is known: who sets off at a green goes on until the way's own speed
 SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by class: what nobody told of the next seconds
 SWAY = 0.25  # m/s by which a path may be left
-DIVERGE = 2  # type of a conflict of two movements that only begin together
+DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that only begin together
 HALF_LANE = 1.2  # m; a driver who keeps to his lane is no further off
 MOTOR = np.isin(
     np.arange(256), (ObjectClass.UNKNOWN, ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)

@@ -38,7 +38,7 @@ def in_force(world: World) -> InForce:
     path = world.path[world.rows]
     fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
     which = np.array([fleet.setdefault((v.state.kind, v.state.automated), len(fleet)) for v in world.vehicles], np.int64)
-    answer = rule_table(code).effective(path, which, np.full(n, world.t), world.s[world.rows], fleet=[Vehicle(*kind) for kind in fleet])
+    answer = rule_table(code).effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=[Vehicle(*kind) for kind in fleet])
     off = path < 0
     answer.speed_max[off], answer.cap[off], answer.refused_by[off] = np.inf, -1, -1
     return InForce(answer.speed_max, answer.cap, answer.refused_by)
