@@ -1,4 +1,4 @@
-/* The past: a ring of posteriors, the state at any earlier moment, and a late measurement folded into the present.
+/* The past: a few posteriors, the state at any earlier moment, and a late measurement folded into the present.
  *
  * With `then` the state predicted from the posterior before t, and `ahead` that prediction carried on to now, the smoother's gain
  * g = cov(then, ahead) ahead.p^-1 (Rauch, Tung, Striebel 1965) ties the past to the present:
@@ -8,19 +8,35 @@
 #include "track.h"
 
 #include <math.h>
-
-#define APART 30000000 /* ns between the posteriors kept */
+#include <string.h>
 
 static double seconds(int64_t ns) { return (double)ns * 1e-9; }
 
+/* The one of a full past that is least missed: its neighbours lie nearest together for how long ago they are. */
+static int least(const track_t *k)
+{
+    int best = KEPT - 1;
+    double apart = 0.0, ago = 0.0;
+    for (int i = KEPT - 1; i > 0; i--) {
+        int64_t next = i + 1 < KEPT ? k->past[i + 1].t : k->t;
+        double gap = (double)(next - k->past[i - 1].t), since = (double)(k->t - k->past[i - 1].t);
+        if (i == KEPT - 1 || gap * ago < apart * since) {
+            best = i;
+            apart = gap;
+            ago = since;
+        }
+    }
+    return best;
+}
+
 void remember(track_t *k)
 {
-    int32_t newest = (k->ring + RING - 1) % RING, before_it = (k->ring + RING - 2) % RING;
-    if (k->filled > 1 && k->past[newest].t - k->past[before_it].t < APART) { /* so near the one before that it can go */
-        k->ring = (uint8_t)newest;
-        k->filled--;
+    if (k->kept == KEPT) {
+        int i = least(k);
+        memmove(&k->past[i], &k->past[i + 1], (size_t)(KEPT - 1 - i) * sizeof k->past[0]);
+        k->kept--;
     }
-    past_t *p = &k->past[k->ring];
+    past_t *p = &k->past[k->kept++];
     p->t = k->t;
     p->x = k->mean.x[0];
     p->y = k->mean.x[1];
@@ -28,19 +44,15 @@ void remember(track_t *k)
     p->v[1] = (float)k->mean.x[3];
     for (int i = 0; i < 10; i++)
         p->p[i] = (float)k->mean.p[i];
-    k->ring = (uint8_t)((k->ring + 1) % RING);
-    if (k->filled < RING)
-        k->filled++;
 }
 
 /* The newest kept posterior that is not after t, or NULL. */
 static const past_t *before(const track_t *k, int64_t t)
 {
-    const past_t *best = NULL;
-    for (int i = 0; i < k->filled; i++)
-        if (k->past[i].t <= t && (best == NULL || k->past[i].t > best->t))
-            best = &k->past[i];
-    return best;
+    for (int i = k->kept; i-- > 0;)
+        if (k->past[i].t <= t)
+            return &k->past[i];
+    return NULL;
 }
 
 /* Inverse of a packed symmetric positive definite 4x4 by Cholesky; 0 when it is not. */

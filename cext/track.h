@@ -7,7 +7,7 @@
 
 #define CLASSES 8
 #define SOURCES 32
-#define RING 6   /* posteriors kept per track for scans that come late */
+#define KEPT 6   /* posteriors kept per track for scans that come late */
 #define WRONG 16 /* wrong claims remembered */
 
 typedef struct { /* one detection; NaN where not measured; metres east-north of the intersection */
@@ -101,12 +101,12 @@ typedef struct {
     double existence;
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
-    uint8_t ring, filled, status, cls, sensed, sizes, teller;
+    uint8_t kept, status, cls, sensed, sizes, teller;
     state_t mean; /* of both models */
     imm_t now;
     uint32_t told; /* the id a source of tracks last gave it */
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
-    past_t past[RING];
+    past_t past[KEPT]; /* by time */
 } track_t;
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */

@@ -34,7 +34,7 @@ class Topic(NamedTuple):
 
 TOPICS: Final[dict[str, Topic]] = {
     "hello": Topic(b"H", Hello, "in", 0.0, 0, True),
-    "perception": Topic(b"P", Perception, "in", 10.0, 500 * MS, True),
+    "perception": Topic(b"P", Perception, "in", 10.0, 1000 * MS, True),
     "signal": Topic(b"S", Signal, "in", 10.0, 500 * MS, True),
     "hazard": Topic(b"Z", Hazard, "in", 1.0, 10_000 * MS, True),
     "health": Topic(b"L", Health, "in", 1.0, 10_000 * MS, True),

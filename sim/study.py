@@ -117,6 +117,7 @@ def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[
         else:
             results[work[0]] = result
             told = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
+            told += "".join(f"; REFUSED {n} of {of} {kind} messages" for kind, (n, of) in result["refused"].items())
         print(
             f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {work[0].name}: {told}",
             file=sys.stderr,

@@ -18,6 +18,7 @@ import numpy as np
 
 import cloudctl
 
+from ..metrics import Metrics
 from .run import Loop, Setup
 from .scenario import Scenario, corridor, inputs, load
 from .sensors import Noise
@@ -222,6 +223,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
     result |= {
         "speed": figures["speed"],
         "advisories": figures.get("advisories"),
+        "refused": refused(loop.metrics),
         "stops_by_edge": by_edge,
         "signals": loop.trace.signals,
         "routes": loop.trace.routes,
@@ -232,6 +234,15 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
     part.write_bytes(msgspec.json.encode(result))
     part.replace(whole)  # a run that was interrupted leaves nothing that looks done
     return result
+
+
+def refused(metrics: Metrics) -> dict[str, tuple[int, int]]:
+    """Return (refused, received) messages, of each kind of which the node refused any."""
+    return {
+        name.removeprefix("reject."): (n, n + metrics.total(f"accept.{name.removeprefix('reject.')}"))
+        for name, by in metrics.by_source("reject.").items()
+        if (n := sum(by.values()))
+    }
 
 
 def device(job: Job) -> tuple[str, ...]:

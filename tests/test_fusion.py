@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, THREE, Traffic, crowd, one_sensor, play, positions, three_units
+from cloudctl.sim.scenes import BEGIN, THREE, Traffic, Unit, crowd, one_sensor, play, positions, three_units
 
 from cloudctl import _core
 from cloudctl.clock import MS, SECOND
@@ -82,6 +82,18 @@ def test_a_constant_latency_is_found_and_made_good(which: int) -> None:
     assert all(lag < 0.015 for k, lag in enumerate(lags) if k != which)
     without, _ = follow(case, FusionConfig(max_tracks=512, without=("lag",)))
     assert figures(moments, 2.0)["rmse_m"] < figures(without, 2.0)["rmse_m"]
+
+
+def test_a_source_long_under_way_is_worth_having_and_its_noise_is_found() -> None:
+    def tracked(*units: Unit) -> tuple[float, dict[int, dict[str, float]]]:
+        rng = np.random.default_rng(11)
+        moments, fusion = follow(play("one unit 600 ms under way", Traffic(40, 100.0, rng), units, 200, rng))
+        return figures(moments, 2.0)["rmse_m"], fusion.stats()["sources"]
+
+    best, better, good = THREE
+    assert tracked(best, better, replace(good, delay_ms=600.0))[0] < tracked(best, better)[0]
+    _, sources = tracked(replace(best, delay_ms=600.0), better, good)
+    assert sources[0]["sigma"] == pytest.approx(best.sigma, rel=0.15)
 
 
 def test_noise_and_bias_of_each_source_are_found() -> None:

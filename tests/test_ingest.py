@@ -66,6 +66,7 @@ BAD = {
     "RSU of another key": ({"r": OTHER}, "r", "speaks for"),
     "unknown RSU": ({"r": "nobody"}, "r", "speaks for"),
     "an hour old": ({"t": T - 3600 * SECOND}, "t", "s old"),
+    "older than the tracker looks back": ({"t": T - 1001 * MS}, "t", "s old"),
     "an hour ahead": ({"t": T + 3600 * SECOND}, "t", "future"),
     "NaN coordinate": ({"o": [{"x": float("nan"), "y": 1.0}]}, "o[0].x", "finite"),
     "infinite coordinate": ({"o": [{"x": 1.0, "y": 1.0}, {"x": 1.0, "y": float("inf")}]}, "o[1].y", "finite"),
@@ -94,6 +95,12 @@ def test_a_bad_perception_is_refused_and_the_next_good_one_taken(engine: Engine,
     assert engine.metrics.total("reject.perception") == 1
     assert feed(engine, "perception", perception(code, q=1)) == []
     assert engine.metrics.total("accept.perception") == 1
+
+
+def test_a_perception_long_under_way_is_still_folded_in(engine: Engine, code: CompiledCode) -> None:
+    for k in range(5):
+        assert feed(engine, "perception", perception(code, q=k, t=T + k * 100 * MS), t=T + k * 100 * MS + 900 * MS) == []
+    assert engine.places[code.code.id].fusion.stats()["count"] == 1
 
 
 @pytest.mark.parametrize(
