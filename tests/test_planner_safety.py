@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, words
 
 from cloudctl import planner
+from cloudctl.codes.model import TURNS
 from cloudctl.planner.blind_spot import hides
 from cloudctl.planner.forward import SLIGHT, needed
 from cloudctl.planner.prediction import arrival, believed
@@ -69,9 +70,10 @@ def crossing(stage: Stage, yields_at: float, speed: float, other_speed: float, a
     """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m before it."""
     code, stage.state = stage.code, GREEN
     stage.clear()
-    yielding = np.flatnonzero((code.conf_type == 0) & (code.conf_yield != 0))
+    owns = np.repeat(np.arange(code.n_conns), np.diff(code.conf_start))
+    yielding = np.flatnonzero((code.conf_type == 0) & code.conf_yield & (code.conn_waits[owns] | ~code.conn_waits[code.conf_other]))
     c = int(yielding[np.argmax(np.minimum(code.conf_s, code.conf_s_other)[yielding])])
-    own, other = int(np.searchsorted(code.conf_start, c, side="right")) - 1, int(code.conf_other[c])
+    own, other = int(owns[c]), int(code.conf_other[c])
     stage.on(code.n_lanes + own, float(code.conf_s[c]) - yields_at - 2.4, speed, "car", own)
     stage.on(code.n_lanes + other, float(code.conf_s_other[c]) - away - 2.4, other_speed, "car", other)
     return stage.said(AdvisoryKind.COLLISION)
@@ -84,6 +86,23 @@ def test_who_must_yield_is_told_first_and_who_has_priority_when_it_is_late(stage
     late = crossing(stage, 6.0, 8.0, 8.0, 6.0)
     assert set(late) == {"vehicle:v1", "vehicle:v2"}, "he no longer stops in time"
     assert late["vehicle:v2"].behaviour is None
+
+
+def test_at_a_signal_who_turns_left_gives_way_to_who_drives_straight_on(stage: Stage) -> None:
+    """The conflict matrix says who yields where no signal decides; of two phases, who stops inside waits for who comes straight on."""
+    code, turn = stage.code, [TURNS[k] for k in stage.code.conn_turn]
+    own = np.repeat(np.arange(code.n_conns), np.diff(code.conf_start))
+    said = [(int(a), int(b), k) for k, (a, b) in enumerate(zip(own, code.conf_other, strict=True)) if (turn[a], turn[b]) == ("left", "straight")]
+    matrix = [bool(code.conf_yield[k]) for *_, k in said]
+    assert False in matrix, "the network of this code lets some straight on give way to a left turn"
+    for left, straight, k in said:
+        stage.clear()
+        stage.state = GREEN
+        for path, at in ((left, code.conf_s[k]), (straight, code.conf_s_other[k])):
+            stage.on(code.n_lanes + path, float(at) - 11.4, 6.0, "car", path)
+        told = stage.said(AdvisoryKind.COLLISION)
+        assert told["vehicle:v1"].behaviour == "slow_down"
+        assert "vehicle:v2" not in told or told["vehicle:v2"].behaviour is None
 
 
 def test_who_waits_for_the_other_to_pass_is_told_nothing(stage: Stage) -> None:

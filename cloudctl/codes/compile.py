@@ -53,6 +53,7 @@ class CompiledCode:
     conn_turn: U1  # index into model.TURNS
     conn_speed: F8
     conn_inner: Flags
+    conn_waits: Flags  # who takes it may wait inside for a gap
     group_ids: I4
     group_kind: U1
     conf_start: I4
@@ -123,6 +124,7 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
         np.array([c.speed for c in code.connections], float),
         inner,
+        np.array([c.waits for c in code.connections], np.bool_),
         np.array([g.id for g in code.signal_groups], np.int32),
         np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8),
         *_conflicts(code, conns),
