@@ -201,7 +201,7 @@ def _study_parser(commands: Any) -> None:
     study.add_argument("--seconds", type=float, help="departures of so many seconds (default: the scenario's span)")
     study.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     study.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
-    study.add_argument("--delay-ms", type=float, default=0.0, help="ms added to every sensor and advisory of ours")
+    study.add_argument("--delay-ms", type=float, default=0.0, help="ms added between sensor and vehicle: half on the way to our node, half on the way from it")
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
     _warnings_parser(commands)

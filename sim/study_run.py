@@ -204,7 +204,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
         job.seconds,
         step_s=job.step_s,
         noise=Noise() if job.miss is None else Noise(miss=job.miss),
-        extra_delay_ms=job.delay_ms if ours else 0.0,
+        extra_delay_ms=job.delay_ms / 2 if ours else 0.0,
         arguments=device(job),
     )
     with tempfile.TemporaryDirectory() as outputs:

@@ -82,6 +82,7 @@ def test_a_study_end_to_end_and_again(tmp_path, capsys):
     run = json.loads((tmp_path / "out" / "ours-p0.5-s1.json").read_text())
     assert run["counts"]["still_running"] == 0 or found["dropped_trips"] == 0
     assert run["advisories"]["sent"] > 0
+    assert run["refused"] == {}
     for name in ("ratios.png", "stops.png", "time-space.png"):
         assert (tmp_path / "out" / name).stat().st_size > 5_000
     capsys.readouterr()
@@ -92,6 +93,10 @@ def test_a_study_end_to_end_and_again(tmp_path, capsys):
     assert "with advice: 1 of 2 runs are there already" in told
     assert "glosa-best-p0.5-s1" in told
     assert json.loads((tmp_path / "out" / "study.json").read_text()) == found
+    assert main([*command, "--delay-ms", "2200"]) == 0
+    refused, received = json.loads((tmp_path / "out" / "ours-p0.5-d2200-s1.json").read_text())["refused"]["perception"]
+    assert refused == received > 100
+    assert f"REFUSED {refused} of {received} perception messages" in capsys.readouterr().err
 
 
 NET = net.Net(
