@@ -25,7 +25,7 @@ from .warning_score import MATCHES, Run
 
 MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net")
 HEADER = (
-    *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "of serious", "of visible"),
+    *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "by any kind", "of serious", "of visible"),
     *("lead s", "false / veh-h", "of them slowed"),
 )
 
@@ -95,7 +95,7 @@ def figures_table(result: dict[str, Any]) -> str:
 
 
 def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
-    shares = [_share(s[k]) for k in ("precision", "recall", "recall_serious", "recall_visible")]
+    shares = [_share(s[k]) for k in ("precision", "recall", "recall_any", "recall_serious", "recall_visible")]
     lead = "" if s["lead_median"] is None else f"{s['lead_median']:.1f}"
     false = "" if s["false_per_hour"] is None else f"{s['false_per_hour']:.2f}"
     unasked = s["false_slowed"]["value"]

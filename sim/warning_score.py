@@ -3,7 +3,8 @@
 A warning is an episode: what one vehicle hears of one kind without a pause of more than PAUSE. It is right when its vehicle is in a
 conflict of that kind that begins no later than HORIZON s after it ends, and is not over before it starts. A conflict is warned of when
 one of its vehicles hears of it before the worst moment. Lead time is from the arrival of the warning to the moment a measure
-of truth first passes its threshold; negative when the warning came between that and the worst.
+of truth first passes its threshold; negative when the warning came between that and the worst. Some conflicts are told of under another name
+(who will run a red hears of that): `recall_any` counts a conflict as found by a warning of any kind.
 """
 
 from collections import defaultdict
@@ -76,13 +77,11 @@ def concerns(episode: Episode, conflict: Conflict) -> bool:
 def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda _: True) -> dict[str, Any]:
     """Return the figures of one kind over runs, of the warnings that `keep` lets through."""
     finds, excuses = MATCHES[kind]
-    slowed = right = said = found = events = grave = grave_found = early = early_found = 0
+    slowed = right = said = found = events = grave = grave_found = early = early_found = found_any = 0
     leads: list[float] = []
     for run in runs:
         spoken = episodes(w for w in run.heard if w.kind == kind and keep(w))
-        by_vehicle: defaultdict[str, list[Episode]] = defaultdict(list)
-        for e in spoken:
-            by_vehicle[e.vehicle].append(e)
+        by_vehicle, of_any = _by_vehicle(spoken), _by_vehicle(e for other in MATCHES for e in episodes(w for w in run.heard if w.kind == other))
         fitting = [c for c, _ in run.truth if c.kind in excuses]
         good = {e for c in fitting for v in (c.a, c.b) for e in by_vehicle[v] if concerns(e, c)}
         right, slowed = right + len(good), slowed + sum(e.slowed for e in spoken if e not in good)
@@ -93,6 +92,7 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
             starts = [e.start for v in (conflict.a, conflict.b) for e in by_vehicle[v] if concerns(e, conflict)]
             hit = bool(starts)
             events, found = events + 1, found + hit
+            found_any += any(concerns(e, conflict) for v in (conflict.a, conflict.b) for e in of_any[v])
             grave, grave_found = grave + conflict.serious, grave_found + (hit and conflict.serious)
             early, early_found = early + visible, early_found + (hit and visible)
             if hit and visible:
@@ -104,6 +104,7 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
         "right": right,
         "precision": share(right, said),
         "recall": share(found, events),
+        "recall_any": share(found_any, events),
         "recall_serious": share(grave_found, grave),
         "recall_visible": share(early_found, early),
         "false_per_hour": (said - right) / hours if hours else None,
@@ -112,6 +113,13 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
         "leads": sorted(leads),
         "lead_median": float(np.median(leads)) if leads else None,
     }
+
+
+def _by_vehicle(spoken: Iterable[Episode]) -> defaultdict[str, list[Episode]]:
+    out: defaultdict[str, list[Episode]] = defaultdict(list)
+    for e in spoken:
+        out[e.vehicle].append(e)
+    return out
 
 
 def share(k: int, n: int) -> dict[str, Any]:

@@ -117,6 +117,7 @@ RUN = Run(
         heard("a", 10.0, 11.0),  # right: 2 s before the conflict of a and b
         heard("a", 60.0, 61.0, slowed=True),  # false: nothing follows within 5 s
         heard("d", 43.0, 44.0, confidence=0.4),  # false: after the worst moment
+        heard("c", 39.0, 41.0, kind="red_light"),  # tells of the conflict of c and d under another name
         heard("e", 70.0, 71.0, confidence=0.4),  # right, of a cyclist: not a false collision warning
     ),
     truth=(
@@ -135,6 +136,7 @@ def test_figures_of_warnings():
     assert (figures["events"], figures["warnings"], figures["right"]) == (2, 4, 2)
     assert figures["precision"]["value"] == 0.5
     assert figures["recall"]["value"] == 0.5
+    assert figures["recall_any"]["value"] == 1.0
     assert figures["recall_serious"]["value"] == 1.0
     assert figures["false_per_hour"] == 4.0
     assert (figures["false_slowed"]["k"], figures["false_slowed"]["n"]) == (1, 2)
