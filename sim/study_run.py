@@ -19,6 +19,7 @@ import numpy as np
 import cloudctl
 
 from ..metrics import Metrics
+from ..topics import TOPICS
 from .run import Loop, Setup
 from .scenario import Scenario, corridor, inputs, load
 from .sensors import Noise
@@ -238,11 +239,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
 
 def refused(metrics: Metrics) -> dict[str, tuple[int, int]]:
     """Return (refused, received) messages, of each kind of which the node refused any."""
-    return {
-        name.removeprefix("reject."): (n, n + metrics.total(f"accept.{name.removeprefix('reject.')}"))
-        for name, by in metrics.by_source("reject.").items()
-        if (n := sum(by.values()))
-    }
+    return {kind: (n, n + metrics.total(f"accept.{kind}")) for kind in TOPICS if (n := metrics.total(f"reject.{kind}"))}
 
 
 def device(job: Job) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ of truth first passes its threshold; negative when the warning came between that
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Run:
     connected: frozenset[str]
     hours: float
 
+    @cached_property
+    def told(self) -> dict[str, list[Episode]]:
+        """The warnings of any kind, by vehicle."""
+        return by_vehicle(e for kind in MATCHES for e in episodes(w for w in self.heard if w.kind == kind))
+
 
 def episodes(heard: Iterable[Heard]) -> list[Episode]:
     """Return warnings of one kind joined into episodes."""
@@ -62,6 +68,14 @@ def episodes(heard: Iterable[Heard]) -> list[Episode]:
         else:
             last[w.vehicle] = len(out)
             out.append(Episode(w.vehicle, w.arrived, w.until, w.slowed))
+    return out
+
+
+def by_vehicle(spoken: Iterable[Episode]) -> dict[str, list[Episode]]:
+    """Return warnings by the vehicle that heard them."""
+    out: dict[str, list[Episode]] = {}
+    for e in spoken:
+        out.setdefault(e.vehicle, []).append(e)
     return out
 
 
@@ -81,18 +95,18 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
     leads: list[float] = []
     for run in runs:
         spoken = episodes(w for w in run.heard if w.kind == kind and keep(w))
-        by_vehicle, of_any = _by_vehicle(spoken), _by_vehicle(e for other in MATCHES for e in episodes(w for w in run.heard if w.kind == other))
+        told = by_vehicle(spoken)
         fitting = [c for c, _ in run.truth if c.kind in excuses]
-        good = {e for c in fitting for v in (c.a, c.b) for e in by_vehicle[v] if concerns(e, c)}
+        good = {e for c in fitting for v in (c.a, c.b) for e in told.get(v, ()) if concerns(e, c)}
         right, slowed = right + len(good), slowed + sum(e.slowed for e in spoken if e not in good)
         said += len(spoken)
         for conflict, visible in run.truth:
             if conflict.kind not in finds or not {conflict.a, conflict.b} & run.connected:
                 continue
-            starts = [e.start for v in (conflict.a, conflict.b) for e in by_vehicle[v] if concerns(e, conflict)]
+            starts = [e.start for v in (conflict.a, conflict.b) for e in told.get(v, ()) if concerns(e, conflict)]
             hit = bool(starts)
             events, found = events + 1, found + hit
-            found_any += any(concerns(e, conflict) for v in (conflict.a, conflict.b) for e in of_any[v])
+            found_any += any(concerns(e, conflict) for v in (conflict.a, conflict.b) for e in run.told.get(v, ()))
             grave, grave_found = grave + conflict.serious, grave_found + (hit and conflict.serious)
             early, early_found = early + visible, early_found + (hit and visible)
             if hit and visible:
@@ -113,13 +127,6 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda
         "leads": sorted(leads),
         "lead_median": float(np.median(leads)) if leads else None,
     }
-
-
-def _by_vehicle(spoken: Iterable[Episode]) -> defaultdict[str, list[Episode]]:
-    out: defaultdict[str, list[Episode]] = defaultdict(list)
-    for e in spoken:
-        out[e.vehicle].append(e)
-    return out
 
 
 def share(k: int, n: int) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, EngineConfig
+from cloudctl.fusion import FusionConfig
 from cloudctl.schema import MAX_BODY, Datum, Hello, Reject, Sync
+from cloudctl.topics import TOPICS
 
 T = 1_767_225_600 * SECOND
 OTHER = "rsu-of-another"
@@ -101,6 +103,7 @@ def test_a_perception_long_under_way_is_still_folded_in(engine: Engine, code: Co
     for k in range(5):
         assert feed(engine, "perception", perception(code, q=k, t=T + k * 100 * MS), t=T + k * 100 * MS + 900 * MS) == []
     assert engine.places[code.code.id].fusion.stats()["count"] == 1
+    assert TOPICS["perception"].max_age == FusionConfig().window_ms * MS  # older is refused by both
 
 
 @pytest.mark.parametrize(

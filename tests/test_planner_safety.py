@@ -70,10 +70,9 @@ def crossing(stage: Stage, yields_at: float, speed: float, other_speed: float, a
     """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m before it."""
     code, stage.state = stage.code, GREEN
     stage.clear()
-    owns = np.repeat(np.arange(code.n_conns), np.diff(code.conf_start))
-    yielding = np.flatnonzero((code.conf_type == 0) & code.conf_yield & (code.conn_waits[owns] | ~code.conn_waits[code.conf_other]))
+    yielding = np.flatnonzero((code.conf_type == 0) & (code.conf_gives != 0))
     c = int(yielding[np.argmax(np.minimum(code.conf_s, code.conf_s_other)[yielding])])
-    own, other = int(owns[c]), int(code.conf_other[c])
+    own, other = int(np.searchsorted(code.conf_start, c, side="right")) - 1, int(code.conf_other[c])
     stage.on(code.n_lanes + own, float(code.conf_s[c]) - yields_at - 2.4, speed, "car", own)
     stage.on(code.n_lanes + other, float(code.conf_s_other[c]) - away - 2.4, other_speed, "car", other)
     return stage.said(AdvisoryKind.COLLISION)

@@ -53,7 +53,6 @@ class CompiledCode:
     conn_turn: U1  # index into model.TURNS
     conn_speed: F8
     conn_inner: Flags
-    conn_waits: Flags  # who takes it may wait inside for a gap
     group_ids: I4
     group_kind: U1
     conf_start: I4
@@ -61,7 +60,8 @@ class CompiledCode:
     conf_s: F8
     conf_s_other: F8
     conf_type: U1  # index into model.CONFLICTS
-    conf_yield: Flags  # own must yield to other
+    conf_yield: Flags  # own must yield to other, by the conflict matrix
+    conf_gives: Flags  # own gives way to other where signals are in use
     cross_ids: tuple[str, ...]
     cross_group: I4
     cross_start: I4  # outlines in CSR
@@ -124,7 +124,6 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
         np.array([c.speed for c in code.connections], float),
         inner,
-        np.array([c.waits for c in code.connections], np.bool_),
         np.array([g.id for g in code.signal_groups], np.int32),
         np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8),
         *_conflicts(code, conns),
@@ -181,7 +180,7 @@ def _leads(role: U1, link: I4, conn_from: I4, conn_to: I4, inner: Flags, length:
     return to_stop, ingress
 
 
-def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F8, F8, U1, Flags]:
+def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F8, F8, U1, Flags, Flags]:
     rows = [(conns[c.a], conns[c.b], c.s_a, c.s_b, CONFLICTS.index(c.kind), c.a_yields) for c in code.conflicts]
     rows += [(conns[c.b], conns[c.a], c.s_b, c.s_a, CONFLICTS.index(c.kind), c.b_yields) for c in code.conflicts]
     rows.sort(key=lambda row: row[:2])
@@ -194,7 +193,14 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
         table[:, 3].copy(),
         table[:, 4].astype(np.uint8),
         table[:, 5].astype(np.bool_),
+        np.array([_gives_way(code.connections[own], code.connections[other], yields) for own, other, *_, yields in rows], np.bool_),
     )
+
+
+def _gives_way(own: Connection, other: Connection, yields: bool) -> bool:
+    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may wait inside for a gap does. The
+    matrix is the rule for where no signal decides: SUMO's `response` even lets straight on yield to a left turn of another phase."""
+    return own.waits if own.group and other.group and own.waits != other.waits else yields
 
 
 def _crosswalks(origin: Origin, crosswalks: tuple[Crosswalk, ...]) -> tuple[I4, F8, F8]:

@@ -90,18 +90,9 @@ def _aim(one: Any, two: Any, motor: Any, path: int, at: float, start: Any, xy: A
 
 
 @njit(cache=True)
-def _yields(own: int, other: int, said: bool, group: Any, waits: Any) -> bool:
-    """Return whether one movement gives way to another: of two that signals let in, the one that may wait inside for a gap; else as the code has `said`,
-    which is the rule where no signal decides (SUMO's `response` even lets straight on give way to a left turn of another phase)."""
-    if group[own] >= 0 and group[other] >= 0 and waits[own] != waits[other]:
-        return bool(waits[own])
-    return said
-
-
-@njit(cache=True)
 def _pairs(
     tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_yield: Any, conn_group: Any, conn_waits: Any, conn_speed: Any, sigma_a: Any, motor: Any, out: Any,
+    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_gives: Any, conn_speed: Any, sigma_a: Any, motor: Any, out: Any,
 ) -> int:  # fmt: skip
     n, ways = 0, chance.shape[1]
     own, other = np.empty(2), np.empty(2)
@@ -134,7 +125,7 @@ def _pairs(
                         if likely and _aim(tracks[a], tracks[b], motor, n_lanes + i, conf_s[k], start, xy, arc):
                             out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
                             out[n]["a_far"], out[n]["b_far"], out[n]["chance"] = a_far, b_far, meets
-                            out[n]["a_yields"] = _yields(i, conf_other[k], conf_yield[k], conn_group, conn_waits)
+                            out[n]["a_yields"] = conf_gives[k]
                             n += 1
                     second = after[second]
                 first = after[first]
@@ -161,8 +152,7 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
     out = np.zeros(8 * entering, PAIR)
     found = _pairs(
         world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.n_lanes, code.path_start, code.path_xy, code.path_s,
-        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, code.conn_group, code.conn_waits,
-        code.conn_speed, SIGMA_A, MOTOR, out,
+        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_gives, code.conn_speed, SIGMA_A, MOTOR, out,
     )  # fmt: skip
     return out[:found]
 
