@@ -1,7 +1,7 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and he does not brake, when the light is
-sure to be red at his earliest arrival, or once he sets off at the line. What he is told is a_req = v^2 / (2 (d - v tr - 2 m)).
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at the arrival is well founded: the light
+shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
 Crossing traffic is warned of who needs more than CRITICAL from this moment on, by those whose paths he crosses at the same time.
 """
 
@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass, SignalState
-from ..world import NEVER, World
+from ..signals import NEVER
+from ..world import World
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
-from .passing import FAR, IS_YELLOW, Passing
+from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
@@ -31,10 +32,10 @@ CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of 
 
 @njit(cache=True)
 def _violators(
-    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, min_end: Any, max_end: Any, opens: Any, is_red: Any,
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
     is_yellow: Any, never: int, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks that come too late to stop at a light that is sure to be red when they arrive, and do not brake."""
+    """List the tracks that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
         if connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
@@ -45,8 +46,8 @@ def _violators(
         group = conn_group[connection[i]]
         if group < 0 or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
             continue
-        arrives, least = to_stop[i] / speed[i], (min_end[group] - t) / 1e9
-        red = is_red[state[group]] and (arrives < least or least >= FAR)
+        arrives = to_stop[i] / speed[i]
+        red = is_red[state[group]]
         red |= is_yellow[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
         if red and arrives < opens[group]:
             rows[n] = i
@@ -63,7 +64,7 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     rows = np.empty(len(world.tracks), np.int64)
     signals = world.signals
     found = _violators(
-        world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state, signals.min_end,
+        world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
         signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
