@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..clock import MS
 from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..signals import NEVER
 from ..world import World
@@ -17,6 +18,8 @@ from .candidate import LATE, Candidate, late, required_deceleration, severity_of
 from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
+SEEN = 1  # status of a track that was seen within 0.3 s
+REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
@@ -33,12 +36,12 @@ CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of 
 @njit(cache=True)
 def _violators(
     t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
-    is_yellow: Any, never: int, rows: Any,
+    is_yellow: Any, never: int, fresh: Any, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
+    """List the tracks (`fresh`: of recent sight or report) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
+        if not fresh[i] or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
             continue
         sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
         if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
@@ -61,11 +64,12 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     out: list[Candidate] = []
     if not code.n_conns or not len(world.signals.state):
         return out
-    rows = np.empty(len(world.tracks), np.int64)
+    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN
+    fresh[[row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True) if world.t - vehicle.t <= REPORTED]] = True
     signals = world.signals
     found = _violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), rows,
+        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), fresh, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])
