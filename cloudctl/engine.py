@@ -338,7 +338,7 @@ class Engine:
             place.t_sensor,
             place.t_rx,
             place.latest,
-            place.quality.trouble(t),
+            place.quality.trouble(t) or place.quality.doubt_reason(t),
             place.traffic.shares(place.code),
             place.traffic.stopped(t),
             self._beyond(t, place),
