@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -123,6 +124,27 @@ def test_the_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_
     more = replace(aligned, signal_groups=(*aligned.signal_groups, codes.model.SignalGroup(99, "vehicle")))
     fewer = replace(aligned, signal_groups=aligned.signal_groups[1:])
     assert [run(code, messages(name, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
+
+
+@pytest.mark.parametrize("name", ["tianjin/TrafficLight_8_2_1.csv", "chongqing/TrafficLight.csv"])
+def test_lights_recorded_at_two_real_intersections_are_no_fault(name: str) -> None:
+    """Each pair of heads that are never both on stands for two straight movements that cross; those for pedestrians (5 to 8 of Chongqing) have no yellow."""
+    path = DATA.parents[1] / "sind" / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there: recorded signals are not part of the project")
+    shown = {"0": S.RED, "1": S.GREEN_PROTECTED, "3": S.YELLOW_PROTECTED}
+    lights = [[shown[str(int(value))] for value in line.split(",")[2:]] for line in path.read_text().splitlines()[1:]]
+    kinds = ["pedestrian" if k > 3 and name.startswith("chongqing") else "vehicle" for k in range(8)]
+    a, b = foes()
+    checked = 0
+    for i, j in combinations(range(8), 2):
+        if any(row[i] != S.RED != row[j] for row in lights):
+            continue
+        groups = tuple(replace(g, kind=kinds[{a: i, b: j}[g.id]]) if g.id in (a, b) else g for g in GOOD.signal_groups)
+        code = replace(GOOD, signal_groups=groups, plans=())
+        assert run(code, ((T + k * 450 * MS, T + k * 450 * MS, states({a: row[i], b: row[j]}), 1) for k, row in enumerate(lights))) == []
+        checked += 1
+    assert checked >= 16
 
 
 # --- generated sequences ---

@@ -1,6 +1,7 @@
 """SPAT by the standard: times, fields and flags; what is wrong loses only itself, and nothing but CodeError is ever raised."""
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime
 
@@ -14,7 +15,18 @@ from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.codes.spat import STATES, Spats, as_signal, read_spat, write_spat
 from cloudctl.codes.spat_reading import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
-from cloudctl.codes.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year, moment, time_of, year_start
+from cloudctl.codes.spat_time import (
+    HOUR,
+    MINUTE,
+    PAST,
+    SECOND,
+    TENTH,
+    mark_of,
+    minute_of_year,
+    moment,
+    time_of,
+    year_start,
+)
 from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
 from cloudctl.schema import Group, Reject, Signal, SignalState
 from cloudctl.wire import Server
@@ -277,10 +289,21 @@ def changed(value: dict, draw: st.DrawFn) -> dict:
         elif way == "double" and isinstance(inner, list):
             inner.append(deepcopy(inner[last]))
         else:
-            inner[last] = draw(JUNK)
+            inner[last] = deepcopy(draw(JUNK))
         if not places(out)[1:]:
             break
     return out
+
+
+def good_of(reading: Callable[[], Spats]) -> Spats:
+    """Return what a reader found; nothing where it raised CodeError, whose findings, as all refusals, say what to do."""
+    try:
+        found = reading()
+    except codes.CodeError as error:
+        found = Spats((), error.findings)
+    if not all(finding.rule and finding.remedy for finding in found.refused) or not (found or found.refused):
+        pytest.fail(f"a refusal without its rule or remedy: {found.refused}")
+    return found
 
 
 def plain(number: object) -> bool:
@@ -292,12 +315,7 @@ def plain(number: object) -> bool:
 def test_a_mutated_spat_raises_nothing_but_code_error_and_shifts_no_time(data: st.DataObject) -> None:
     timing = {"minEndTime": at(3), "maxEndTime": at(40 * 60), "likelyTime": at(30), "confidence": 7, "nextTime": at(50 * 60)}
     value = changed(tree(row(300, states=[move(1, **timing), move(2, "permissive-clearance", **timing)]), row(301)), data.draw)
-    try:
-        found = read_spat(json.dumps(value).encode(), T + 50 * MS)
-    except codes.CodeError as error:
-        assert all(f.rule and f.remedy for f in error.findings)
-        return
-    for spat in found:
+    for spat in good_of(lambda: read_spat(json.dumps(value).encode(), T + 50 * MS)):
         sources = [r for r in value["intersections"] if isinstance(r, dict) and isinstance(r.get("id"), dict) and f"{r['id'].get('region') or 0}/{r['id'].get('id')}" == spat.intersection]
         assert any(timed_as(spat.t, source) for source in sources)
         for group in spat.groups:
@@ -328,11 +346,8 @@ def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(message: tuple[int
     body = bytearray(write_spat(300, 5, message[0], message[1], region=10, frame=data.draw(st.booleans())))
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        for spat in read_spat(bytes(body), message[0]):
-            as_signal(spat, 6)
-    except codes.CodeError as error:
-        assert error.findings
+    for spat in good_of(lambda: read_spat(bytes(body), message[0])):
+        as_signal(spat, 6)
 
 
 # --- YD/T 3709 ---
@@ -360,13 +375,10 @@ def test_what_is_written_for_yd_t_3709_is_read_at_any_time_of_any_year(message: 
 @given(st.data())
 def test_a_mutated_spat_of_yd_t_3709_raises_nothing_but_code_error(data: st.DataObject) -> None:
     value = changed(ydt(), data.draw)
-    try:
-        for spat in read_ydt_spat(json.dumps(value).encode(), T):
-            for group in spat.groups:
-                assert all(time is None or 0 <= time - spat.t <= HOUR for time in (group.min_end, group.max_end, group.likely_end, group.next_green))
-            as_signal(spat, 5)
-    except codes.CodeError as error:
-        assert all(f.rule and f.remedy for f in error.findings)
+    for spat in good_of(lambda: read_ydt_spat(json.dumps(value).encode(), T)):
+        for group in spat.groups:
+            assert all(time is None or 0 <= time - spat.t <= HOUR for time in (group.min_end, group.max_end, group.likely_end, group.next_green))
+        as_signal(spat, 5)
 
 
 @pytest.mark.parametrize(("field", "value", "lost"), [

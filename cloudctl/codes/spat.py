@@ -119,9 +119,9 @@ def _group(entity: str, move: Tree, t: int, refusals: Refusals) -> Group:
         return refusals.unknown(number)
 
     timing = _timing(name, events[0], refusals)
-    low, high, likely = marks = tuple(refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
+    low, high, likely = (refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
     refusals.mark(name, "startTime", timing.get("startTime"))  # when the present state began is not used
-    ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, marks, refusals)
+    ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, (low, high, likely), refusals)
     level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
     confidence = None if level is None else CONFIDENCE[level] / 100
     return Group(number, state, ends.earliest, ends.greatest, ends.likely, confidence, _next_green(name, events, timing, t, refusals))

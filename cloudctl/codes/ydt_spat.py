@@ -113,7 +113,7 @@ def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseS
         return PhaseState(light, None)
 
     names = COUNT_NAMES if kind == "counting" else MARK_NAMES
-    low, high, likely = marks = tuple(refusals.mark(entity, field, value.get(field)) for field in names)
+    low, high, likely = (refusals.mark(entity, field, value.get(field)) for field in names)
     begins = refusals.mark(entity, "start", value.get("startTime" if kind == "counting" else "startUTCTime"))
     share = refusals.optional(entity, "timeConfidence", value.get("timeConfidence"), MAX_CONFIDENCE)
     if kind == "counting":
@@ -122,7 +122,7 @@ def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseS
     else:
         ends = ends_of(low, high, likely, t)
         start = _started(begins, next((end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None), None), t)
-    note_ends(entity, ends, names, marks, refusals)
+    note_ends(entity, ends, names, (low, high, likely), refusals)
     return PhaseState(light, start, ends.earliest, ends.greatest, ends.likely, None if share is None else share / MAX_CONFIDENCE)
 
 
