@@ -326,6 +326,14 @@ def test_what_a_fault_puts_in_doubt() -> None:
         assert quality.doubted(t_rx + 3 * SECOND) == {}
 
 
+@pytest.mark.parametrize("case", ["end order", "conflict", "a group twice", "unknown groups"])
+def test_a_fault_that_is_repeated_word_for_word_stays(case: str) -> None:
+    quality, groups = SignalQuality(GOOD), CASES[case][0][0]
+    begun = [fault for k in range(100) for fault in quality.observe(T + k * 100 * MS, T + k * 100 * MS, 1, groups)]
+    assert len(begun) == 1
+    assert quality.faults(T + 10 * SECOND) == begun
+
+
 def shows(code: codes.IntersectionCode, plan: codes.model.Plan, yellow: SignalState) -> Iterator[tuple[Group, ...]]:
     """Yield what a plan shows, phase by phase, twice round; the yellow of a permissive green is permissive."""
     letters = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "y": S.GREEN_FLASH, "O": S.YELLOW_FLASH, "P": S.PRE_MOVEMENT, "F": S.RED_FLASH, "D": S.DARK}

@@ -81,6 +81,7 @@ class SignalQuality:
         self._heard = 0
         self._in_time = True
         self._clashes: list[Clash] = []
+        self._disorders: list[tuple[int, str]] = []  # groups whose ends are out of order, and those ends
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
@@ -97,7 +98,10 @@ class SignalQuality:
         if groups is not self._groups:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
-        self._aligned(t_rx, begun)
+        if not self._ids or any(self._alignment):
+            self._aligned(t_rx, begun)
+        for number, ends in self._disorders:
+            self._disordered(begun, t_rx, number, ends)
         for clash in self._clashes:
             self._note(begun, t_rx, "conflict", clash.group, f"g[{clash.group}], g[{clash.other}]", f"{clash.state.name} and {clash.other_state.name}",
                        "their movements cross or merge, and the second has no permissive movement that gives way to the first",
@@ -177,13 +181,14 @@ class SignalQuality:
             left_out = (*self._alignment.unknown, *self._alignment.twice)
             used = [group for group in groups if group.group not in left_out]
 
+        self._disorders = []
         for group in used:
             before = self._last.get(group.group)
             self._last[group.group] = group
             low, likely, high = group.min_end, group.likely_end, group.max_end
             ends = [end for end in (low, likely, high) if end is not None]
             if ends != sorted(ends):
-                self._disordered(begun, t_rx, group.group, f"{low}, {likely}, {high}")
+                self._disorders.append((group.group, f"{low}, {likely}, {high}"))
             if before is None or not seen:
                 continue
             if group.state != before.state:
