@@ -27,6 +27,8 @@ from cloudctl.codes.spat_time import (
     time_of,
     year_start,
 )
+from cloudctl.codes.uper import decode as read_uper
+from cloudctl.codes.uper import encode
 from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
 from cloudctl.schema import Group, Reject, Signal, SignalState
 from cloudctl.wire import Server
@@ -198,6 +200,22 @@ def test_one_bad_field_loses_only_itself(bad: dict, field: str, left: Group | No
     found = read(tree(row(states=[move(1), bad, move(3)])))
     assert found[0].groups == tuple(g for g in (good[0], left, good[1]) if g is not None)
     assert [f for _, f in refused(found)] == [field]
+
+
+def test_a_mark_out_of_range_in_uper_loses_only_itself() -> None:
+    """36028, "the next hour, 2.8 s", as a real unit sends it: the bits hold it, the standard does not."""
+    dsrc = pytest.importorskip("pycrate_asn1dir.ITS_IS").DSRC
+    value = read_uper("SPAT", write_spat(300, 4, T, (Group(1, S.RED, T + 9 * SECOND), Group(2, S.GREEN_PROTECTED, T + 9 * SECOND, T + 9 * SECOND)), region=10))
+    value["intersections"][0]["states"][1]["state-time-speed"][0]["timing"]["maxEndTime"] = 36_028
+    dsrc.SPAT._SAFE_BND = False
+    dsrc.SPAT.set_val(value)
+    body = dsrc.SPAT.to_uper()
+    dsrc.SPAT._SAFE_BND = True
+    found = read_spat(body, T)
+    assert found[0].groups == (Group(1, S.RED, T + 9 * SECOND), Group(2, S.GREEN_PROTECTED, T + 9 * SECOND))
+    assert refused(found) == [("10/300 group 2", "maxEndTime")]
+    with pytest.raises(codes.CodeError, match="36028"):
+        encode("SPAT", value)
 
 
 @pytest.mark.parametrize("mark", ["left out", None, 36_000, 36_001])
