@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -18,71 +17,21 @@ from cloudctl.codes.spat_reading import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
 from cloudctl.codes.spat_time import (
     HOUR,
     MINUTE,
-    PAST,
     SECOND,
     TENTH,
     mark_of,
     minute_of_year,
-    moment,
-    time_of,
     year_start,
 )
 from cloudctl.codes.uper import decode as read_uper
 from cloudctl.codes.uper import encode
-from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
+from cloudctl.codes.ydt_spat import write_ydt_spat
 from cloudctl.schema import Group, Reject, Signal, SignalState
 from cloudctl.wire import Server
 
 MS, DAY = 10**6, 24 * HOUR
 S = SignalState
 T = 1_748_764_798_400 * MS  # 07:59:58.4
-
-
-def utc(text: str) -> int:
-    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000) * MS
-
-
-# --- times ---
-
-
-@pytest.mark.parametrize(("minute", "ms", "received", "want"), [
-    (None, 59_900, "2026-05-04T12:00:00.100", "2026-05-04T11:59:59.900"),  # over the minute's edge
-    (None, 100, "2026-05-04T11:59:59.950", "2026-05-04T12:00:00.100"),
-    (None, 30_000, "2026-05-04T12:00:31", "2026-05-04T12:00:30"),
-    (None, None, "2026-05-04T12:00:31", "2026-05-04T12:00:31"),
-    (525_599, 59_900, "2027-01-01T00:00:00.100", "2026-12-31T23:59:59.900"),  # over the year's edge
-    (0, 100, "2026-12-31T23:59:59.950", "2027-01-01T00:00:00.100"),
-    (527_039, 59_900, "2029-01-01T00:00:00.100", "2028-12-31T23:59:59.900"),  # of a leap year
-    (176_400, None, "2026-05-03T12:00:31", "2026-05-03T12:00:31"),  # the minute alone: `received` within it
-    (176_400, None, "2026-05-03T12:01:00.200", "2026-05-03T12:00:59.999"),
-    (176_400, None, "2026-05-03T11:59:59.900", "2026-05-03T12:00:00"),
-    (176_400, 60_500, "2026-05-03T12:01:00.600", "2026-05-03T12:01:00.500"),  # a leap second
-])
-def test_the_time_of_a_message_is_the_one_of_that_name_nearest_to_its_arrival(minute: int | None, ms: int | None, received: str, want: str) -> None:
-    assert moment(minute, ms, utc(received)) == utc(want)
-
-
-@given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(-180 * DAY // MS, 180 * DAY // MS))
-def test_any_time_of_any_year_comes_back_within_half_a_year(t_ms: int, late_ms: int) -> None:
-    t = t_ms * MS
-    assert moment(*minute_of_year(t), t + late_ms * MS) == t
-    assert moment(None, t_ms % 60_000, t + late_ms % 59_000 * MS - 29_000 * MS) == t
-
-
-@given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(0, 35_999))
-def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: int, mark: int) -> None:
-    time = time_of(mark, t_ms * MS)
-    assert time is not None
-    assert time % HOUR == mark * TENTH
-    assert -PAST < time - t_ms * MS <= HOUR - PAST
-    assert mark_of(time, t_ms * MS) == mark
-
-
-@pytest.mark.parametrize(("ahead", "mark"), [
-    (HOUR, 36_000), (HOUR - TENTH, 36_000), (5 * HOUR, 36_000), (2**62, 36_000), (-2 * SECOND, 36_001), (-PAST, 36_001), (-40 * MINUTE, 36_001)])
-def test_what_no_mark_stands_for_is_far_or_unknown_and_never_another_time(ahead: int, mark: int) -> None:
-    assert mark_of(T + ahead, T) == mark
-    assert time_of(mark, T) is None
 
 
 ahead = st.integers(0, 3599 * SECOND - TENTH)
@@ -368,61 +317,6 @@ def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(message: tuple[int
         as_signal(spat, 6)
 
 
-# --- YD/T 3709 ---
-
-
-def ydt(t: int = T) -> dict:
-    groups = (Group(1, S.RED, t + 3 * SECOND, t + 9 * SECOND, t + 5 * SECOND, 0.5, t + 5 * SECOND, 20 * SECOND), Group(2, S.GREEN_PROTECTED, likely_end=t + 40 * MINUTE))
-    return json.loads(write_ydt_spat(19, t, groups, region=10))
-
-
-@settings(deadline=None, max_examples=60)
-@given(messages())
-def test_what_is_written_for_yd_t_3709_is_read_at_any_time_of_any_year(message: tuple[int, tuple[Group, ...]]) -> None:
-    t, groups = message
-    found = read_ydt_spat(write_ydt_spat(19, t, groups, region=10), t + SECOND)
-    assert (found[0].t, found.refused, found[0].revision) == (t, (), None)
-    for sent, back in zip(groups, found[0].groups, strict=True):
-        for name in ("min_end", "max_end", "likely_end", "next_green"):
-            want, got = getattr(sent, name), getattr(back, name)
-            begun = name == "next_green" and want is not None and want - t < TENTH  # a green to come has not begun
-            assert begun or got == (None if want is None else t + (want - t) // TENTH * TENTH) or (name == "likely_end" and sent.min_end == sent.max_end)
-
-
-@settings(deadline=None, max_examples=300)
-@given(st.data())
-def test_a_mutated_spat_of_yd_t_3709_raises_nothing_but_code_error(data: st.DataObject) -> None:
-    value = changed(ydt(), data.draw)
-    for spat in good_of(lambda: read_ydt_spat(json.dumps(value).encode(), T)):
-        for group in spat.groups:
-            assert all(time is None or 0 <= time - spat.t <= HOUR for time in (group.min_end, group.max_end, group.likely_end, group.next_green))
-        as_signal(spat, 5)
-
-
-@pytest.mark.parametrize(("field", "value", "lost"), [
-    ("likelyEndTime", 36_002, "likely_end"), ("likelyEndTime", -1, "likely_end"), ("likelyEndTime", 1.5, "likely_end"), ("maxEndTime", "soon", "max_end"),
-    ("timeConfidence", 201, "confidence"), ("timeConfidence", -1, "confidence"), ("timeConfidence", 0.5, "confidence")])
-def test_one_bad_time_of_yd_t_3709_loses_only_itself(field: str, value: object, lost: str) -> None:
-    good, bad = ydt(), ydt()
-    bad["intersections"][0]["phases"][0]["phaseStates"][0]["timing"]["counting"][field] = value
-    (want,), found = read_ydt_spat(json.dumps(good).encode(), T), read_ydt_spat(json.dumps(bad).encode(), T)
-    assert found[0].groups == (replace(want.groups[0], **{lost: None}), want.groups[1])
-    assert refused(found) == [("10/19 group 1", field)]
-
-
-def test_of_yd_t_3709_far_and_unknown_are_no_times_and_a_start_in_the_past_is_of_the_present_state() -> None:
-    value = ydt()
-    counting = value["intersections"][0]["phases"][1]["phaseStates"][0]["timing"]["counting"]
-    for mark in (36_000, 36_001):
-        counting["likelyEndTime"] = mark
-        assert read_ydt_spat(json.dumps(value).encode(), T)[0].groups[1].likely_end is None
-    states = [{"light": "red", "timing": {"utcTiming": {"startUTCTime": at(12), "likelyEndUTCTime": at(40)}}},
-              {"light": "protected-green", "timing": {"utcTiming": {"startUTCTime": at(-28), "likelyEndUTCTime": at(12)}}}]
-    value["intersections"][0]["phases"][1]["phaseStates"] = states
-    group = read_ydt_spat(json.dumps(value).encode(), T)[0].groups[1]
-    assert (group.state, group.likely_end) == (S.GREEN_PROTECTED, T + 12 * SECOND)
-
-
 # --- the gateway ---
 
 
@@ -439,7 +333,7 @@ def test_a_gateway_sends_what_is_good_and_reports_what_is_not_once() -> None:
         now[0] += 60 * SECOND
         assert gateway.spat("r", places_meant, bad) == 1
         assert len(rejects) == 4, "gone for a while, and back: a new report"
-        assert gateway.spat("r", places_meant, json.dumps(ydt()).encode()) == 1
+        assert gateway.spat("r", places_meant, write_ydt_spat(19, T, (Group(1, S.RED), Group(2, S.GREEN_PROTECTED)), region=10)) == 1
         found: list[Signal] = []
         for _ in range(300):
             found += [msgspec.msgpack.decode(m.body, type=Signal) for m in server.drain(16) if m.kind == b"S"]
