@@ -191,6 +191,8 @@ CASES = {
     "likely": ([of(GREEN, likely_end=T + 50 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
     "countdown": ([of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3, 10, 1, 5, {"countdown"}),
     "extended": ([of(GREEN, min_end=T + (20 + k // 10) * SECOND) for k in range(30)], 10, 1, 5, set()),
+    "put off by traffic": ([of(GREEN, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)], 10, 1, 5, set()),
+    "put off without bounds": ([of(GREEN, max_end=None, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)], 10, 1, 5, {"countdown"}),
     "revision": ([of(RED)] * 3, 10, 7, 5, {"revision"}),
     "conflict": ([states(dict.fromkeys(foes(), S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"conflict"}),
     "a crossing yellow": ([states(dict(zip(foes(), (S.GREEN_PROTECTED, S.YELLOW_PROTECTED), strict=True)))] * 3, 10, 1, 5, {"conflict"}),

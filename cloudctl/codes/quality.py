@@ -240,7 +240,9 @@ def _words(faults: list[SignalFault]) -> str | None:
 
 
 def _end(group: Group) -> int | None:
-    """Return when a state is said to end: the likely end, or the end where its bounds leave no choice."""
+    """Return when a state is promised to end: the likely end, or the end where its bounds leave no choice; None where they leave the choice to traffic."""
+    if group.min_end is not None and group.max_end is not None and group.max_end - group.min_end > EXTENSION:
+        return None
     if group.likely_end is not None:
         return group.likely_end
     return group.min_end if group.min_end == group.max_end else None
