@@ -51,18 +51,15 @@ def test_the_same_map_as_json() -> None:
     assert {c.turn for c in code.connections} >= {"straight", "left"}
 
 
-def test_real_spats_come_in_or_are_refused_with_the_field() -> None:
+def test_real_spats_come_in_and_what_is_wrong_in_them_is_refused_with_the_field() -> None:
     now = 1_748_764_798 * SECOND
-    read, refused = [], []
-    for text in samples("SPAT"):
-        try:
-            read += read_spat(bytes.fromhex(text), now)
-        except codes.CodeError as error:
-            refused.append(str(error))
-    assert len(read) == 13
-    assert len(refused) == 1
-    assert "startTime" in refused[0]
-    assert all(g.state != SignalState.UNKNOWN for spat in read for g in spat.groups)
+    messages = [read_spat(bytes.fromhex(text), now) for text in samples("SPAT")]
+    assert sum(map(len, messages)) == 15
+    assert all(g.state != SignalState.UNKNOWN for message in messages if len(message) == 1 for spat in message for g in spat.groups)
+    refused = [finding for message in messages for finding in message.refused]
+    assert {(finding.entity, finding.field, finding.value) for finding in refused if finding.field == "startTime"} == {("34051/18364 group 148", "startTime", "36028")}
+    assert {finding.field for finding in refused} == {"startTime", "maxEndTime", "likelyTime"}, "the others are ends out of order"
+    assert {spat.doubts for message in messages for spat in message} == {(), ("off",), ("noValidMAPisAvailableAtThisTime",)}
 
 
 def test_time_marks_of_the_standard() -> None:

@@ -87,6 +87,7 @@ class SignalQuality:
         self._in_time = True
         self._clashes: list[Clash] = []
         self._first_end = NEVER  # of those promised in the newest message
+        self._disorders: list[tuple[int, str]] = []  # groups whose ends are out of order, and those ends
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
@@ -103,7 +104,10 @@ class SignalQuality:
         if groups is not self._groups:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
-        self._aligned(t_rx, begun)
+        if not self._ids or any(self._alignment):
+            self._aligned(t_rx, begun)
+        for number, ends in self._disorders:
+            self._disordered(begun, t_rx, number, ends)
         if t + offset > self._first_end + TOLERANCE:
             self._overdue(t_rx, t + offset, groups, begun)
         for clash in self._clashes:
@@ -185,13 +189,14 @@ class SignalQuality:
             left_out = (*self._alignment.unknown, *self._alignment.twice)
             used = [group for group in groups if group.group not in left_out]
 
+        self._disorders = []
         for group in used:
             before = self._last.get(group.group)
             self._last[group.group] = group
             low, likely, high = group.min_end, group.likely_end, group.max_end
             ends = [end for end in (low, likely, high) if end is not None]
             if ends != sorted(ends):
-                self._disordered(begun, t_rx, group.group, f"{low}, {likely}, {high}")
+                self._disorders.append((group.group, f"{low}, {likely}, {high}"))
             if before is None or not seen:
                 continue
             if group.state != before.state:
@@ -258,7 +263,9 @@ def _words(faults: list[SignalFault]) -> str | None:
 
 
 def _end(group: Group) -> int | None:
-    """Return when a state is said to end: the likely end, or the end where its bounds leave no choice."""
+    """Return when a state is promised to end: the likely end, or the end where its bounds leave no choice; None where they leave the choice to traffic."""
+    if group.min_end is not None and group.max_end is not None and group.max_end - group.min_end > EXTENSION:
+        return None
     if group.likely_end is not None:
         return group.likely_end
     return group.min_end if group.min_end == group.max_end else None

@@ -8,6 +8,7 @@ permissive and has movements that give way. What the other states count as:
 * PRE_MOVEMENT, RED_FLASH: red. Nobody may go on the former; on the latter after a stop, giving way to all.
 * GREEN_PERMISSIVE, YELLOW_PERMISSIVE, GREEN_FLASH, YELLOW_FLASH: permissive. A flashing green or yellow does not say that it is protected.
 * YELLOW_PROTECTED beside YELLOW_PROTECTED: no conflict where one of the two may be permissive: many controllers have one yellow only, whatever green it ends.
+* Any yellow: no conflict beside a green that some phase of the code's own plans shows with it (a right turn that becomes protected while the bicycles clear).
 * DARK: no conflict. Heads of buses, trams and lanes that are not in use are dark by plan, and nothing is advised by a dark head.
 * UNKNOWN: no conflict. What is not known contradicts nothing.
 
@@ -26,7 +27,16 @@ from .model import Connection, IntersectionCode
 S = SignalState
 PROTECTED = (S.GREEN_PROTECTED, S.YELLOW_PROTECTED)
 PERMISSIVE = (S.GREEN_PERMISSIVE, S.YELLOW_PERMISSIVE, S.GREEN_FLASH, S.YELLOW_FLASH)
-Foes = dict[int, dict[int, bool]]  # group -> group it conflicts with -> whether that one may be permissive beside it
+YELLOW = (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED)
+
+class Beside(NamedTuple):
+    """What one group may show beside the other of a conflicting pair while that is protected."""
+
+    permissive: bool
+    yellow: bool
+
+
+Foes = dict[int, dict[int, Beside]]  # group -> group it conflicts with -> what that one may show beside it
 
 
 class Alignment(NamedTuple):
@@ -63,33 +73,44 @@ def clashes(foes: Foes, groups: Iterable[Group]) -> list[Clash]:
     for group, state in shown.items():
         if state not in PROTECTED:
             continue
-        for other, may_be_permissive in foes.get(group, {}).items():
+        for other, beside in foes.get(group, {}).items():
             other_state = shown.get(other, S.UNKNOWN)
-            if other_state in PROTECTED:
-                both_end = state == other_state == S.YELLOW_PROTECTED and (may_be_permissive or foes[other][group])
-                clash = group < other and not both_end
-            else:
-                clash = other_state in PERMISSIVE and not may_be_permissive
-            if clash:
-                found.append(Clash(group, state, other, other_state))
+            if other_state in PROTECTED and other < group:
+                continue  # seen from the other
+            if other_state in PROTECTED or other_state in PERMISSIVE:
+                excused = _excused(state, other_state, beside, foes[other][group])
+                found += [] if excused else [Clash(group, state, other, other_state)]
     return found
+
+
+def _excused(state: SignalState, other: SignalState, beside: Beside, reverse: Beside) -> bool:
+    """Return whether a state of a foe is in order beside a protected `state`; `beside`: what it may show, `reverse`: what the first may beside it."""
+    if other in YELLOW and beside.yellow:
+        return True
+    if other in PERMISSIVE:
+        return beside.permissive
+    if state == S.YELLOW_PROTECTED:
+        both_end = other == S.YELLOW_PROTECTED and (beside.permissive or reverse.permissive)
+        return both_end or reverse.yellow
+    return False
 
 
 def foes_of(code: IntersectionCode) -> Foes:
     """Return the groups whose movements cross or merge, without the code's `signal_exceptions`."""
     movements = {c.id: c for c in code.connections}
     excepted = {(e.a, e.b) for e in code.signal_exceptions} | {(e.b, e.a) for e in code.signal_exceptions}
-    permissive = _permissive_by_plan(code)
+    permissive, yellow = _shown_together(code, "G", "g"), _shown_together(code, "GY", "Y")
     foes: Foes = {}
     for conflict in code.conflicts:
         a, b = movements[conflict.a], movements[conflict.b]
         if not a.group or not b.group or a.group == b.group or conflict.kind == "diverge" or (a.group, b.group) in excepted:
             continue
         for own, other, other_yields in ((a, b, conflict.b_yields), (b, a, conflict.a_yields)):
-            planned = (own.group, other.group) in permissive
-            gives_way = planned or _turns(other) or (other_yields and not code.plans)
-            beside = foes.setdefault(own.group, {})
-            beside[other.group] = beside.get(other.group, True) and gives_way
+            pair = own.group, other.group
+            gives_way = pair in permissive or _turns(other) or (other_yields and not code.plans)
+            of_own = foes.setdefault(own.group, {})
+            before = of_own.get(other.group)
+            of_own[other.group] = Beside(gives_way and (before is None or before.permissive), pair in yellow)
     return foes
 
 
@@ -97,12 +118,12 @@ def _turns(movement: Connection) -> bool:
     return movement.waits or movement.turn != "straight"
 
 
-def _permissive_by_plan(code: IntersectionCode) -> set[tuple[int, int]]:
-    """Return the pairs (a, b) that some phase of a plan shows as protected green and permissive green."""
+def _shown_together(code: IntersectionCode, first: str, second: str) -> set[tuple[int, int]]:
+    """Return the pairs of groups that some phase of a plan shows as one of the letters `first` and one of `second`."""
     pairs = set()
     for plan in code.plans:
         for phase in plan.phases:
             letters = list(zip(code.signal_groups, phase.shows, strict=False))
-            permissive = [group.id for group, letter in letters if letter == "g"]
-            pairs |= {(group.id, other) for group, letter in letters if letter == "G" for other in permissive}
+            others = [group.id for group, letter in letters if letter in second]
+            pairs |= {(group.id, other) for group, letter in letters if letter in first for other in others}
     return pairs

@@ -27,14 +27,20 @@ def _kind(name: str) -> Any:
         raise refuse("messages", "pycrate", "module", "missing", "UPER needs the pycrate package", "pip install 'cloudctl[messages]'") from None
 
 
-def decode(name: str, body: bytes) -> dict[str, Any]:
-    """Return the value tree of one message's UPER bytes (`MapData`, `SPAT`, ...). Raises CodeError."""
+def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
+    """Return the value tree of one message's UPER bytes (`MapData`, `SPAT`, ...). Raises CodeError.
+
+    Without `bounded`, numbers beyond their range that the bits can hold are returned as they are, for the reader to refuse one by one.
+    """
     kind = _kind(name)
+    kind._SAFE_BND = bounded  # pycrate's switch; on for all that is encoded
     try:
         kind.from_uper(body)
         tree: dict[str, Any] = kind.get_val()
     except Exception as error:  # pycrate raises many kinds, none of one family
         raise refuse(name, name, "bytes", f"{len(body)} bytes", f"is not a valid {name} ({error})", "correct the sender") from None
+    finally:
+        kind._SAFE_BND = True
     return tree
 
 
@@ -54,9 +60,9 @@ def is_pdu(name: str, data: bytes) -> bool:
     return len(data) > 6 and data[0] in (1, 2) and data[1] == PDUS[name][0]
 
 
-def read_pdu(name: str, data: bytes) -> dict[str, Any]:
-    """Return the value tree of the body of a MAPEM or SPATEM. Raises CodeError."""
-    body: dict[str, Any] = decode(name, data)[PDUS[name][1]]
+def read_pdu(name: str, data: bytes, *, bounded: bool = True) -> dict[str, Any]:
+    """Return the value tree of the body of a MAPEM or SPATEM; `bounded` as in `decode`. Raises CodeError."""
+    body: dict[str, Any] = decode(name, data, bounded=bounded)[PDUS[name][1]]
     return body
 
 
