@@ -77,11 +77,11 @@ class SignalQuality:
         self._ids: tuple[int, ...] | None = None  # of the groups of the newest message
         self._alignment = Alignment((), (), ())
         self._last: dict[int, Group] = {}
+        self._disorders: list[tuple[int, str]] = []  # groups whose ends are out of order, and those ends
         self._t = self._t_rx = self._window = 0
         self._heard = 0
         self._in_time = True
         self._clashes: list[Clash] = []
-        self._disorders: list[tuple[int, str]] = []  # groups whose ends are out of order, and those ends
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
@@ -98,15 +98,14 @@ class SignalQuality:
         if groups is not self._groups:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
-        if not self._ids or any(self._alignment):
-            self._aligned(t_rx, begun)
-        for number, ends in self._disorders:
-            self._disordered(begun, t_rx, number, ends)
+        self._aligned(t_rx, begun)
         for clash in self._clashes:
             self._note(begun, t_rx, "conflict", clash.group, f"g[{clash.group}], g[{clash.other}]", f"{clash.state.name} and {clash.other_state.name}",
                        "their movements cross or merge, and the second has no permissive movement that gives way to the first",
                        "check the controller's conflict monitor and the channels bound to the groups, or list the pair in the code's signal_exceptions",
                        clash.other)
+        for number, ends in self._disorders:
+            self._disordered(begun, t_rx, number, ends)
         self._t, self._t_rx = t, t_rx
         return begun
 
@@ -200,6 +199,8 @@ class SignalQuality:
     def _aligned(self, t_rx: int, begun: list[SignalFault]) -> None:
         """Take note of groups that the message has and the code has not, that are missing from it, or that it has more than once."""
         found = self._alignment
+        if self._ids and not any(found):
+            return
         if not self._ids:
             self._note(begun, t_rx, "alignment", 0, "g", "no groups", "a message gives the state of every group of the code", "check the controller's output to the gateway")
             return
