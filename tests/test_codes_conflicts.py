@@ -108,7 +108,7 @@ def test_what_a_fault_puts_in_doubt() -> None:
 def test_a_fault_that_is_repeated_word_for_word_stays(case: str) -> None:
     quality, groups = SignalQuality(GOOD), CASES[case][0][0]
     begun = [fault for k in range(100) for fault in quality.observe(T + k * 100 * MS, T + k * 100 * MS, 1, groups)]
-    assert len(begun) == 1
+    assert [fault.check for fault in begun].count(begun[0].check) == 1
     assert quality.faults(T + 10 * SECOND) == begun
 
 
