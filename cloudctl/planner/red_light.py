@@ -45,8 +45,8 @@ def _violators(
         group = conn_group[connection[i]]
         if group < 0 or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
             continue
-        arrives, least = to_stop[i] / speed[i], (min_end[group] - t) / 1e9
-        red = is_red[state[group]] and (arrives < least or least >= FAR)
+        arrives = to_stop[i] / speed[i]
+        red = is_red[state[group]]
         red |= is_yellow[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
         if red and arrives < opens[group]:
             rows[n] = i
