@@ -2,7 +2,8 @@
 
 Every phase keeps its state and its place in the cycle, so signal groups and clearance times are those of the fixed programme. One that shows a green and
 no change (yellow, red and yellow), for MIN_STAGE or longer, may last from its own duration or MIN_GREEN, whichever is shorter, up to MAX_GREEN (netconvert's
-`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did. Detectors, gaps and time losses are SUMO's defaults.
+`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of those who walk among them. Detectors, gaps and time
+losses are SUMO's defaults.
 
 `nema` changes nothing: rings and barriers are not to be had from a list of phases. A network must bring such a programme.
 """
@@ -17,8 +18,9 @@ from .scenario import Scenario, ScenarioError
 
 SIGNALS = ("fixed", "actuated", "delay_based", "nema")
 MIN_GREEN, MAX_GREEN = 5.0, 50.0  # s; what netconvert gives an actuated phase
-MIN_STAGE = 4.0  # s; a shorter phase without a change is a step of a transition
+MIN_STAGE = 3.0  # s; a shorter phase without a change is a step of a transition
 CHANGES = "yYu"
+GREEN = "gG"
 
 
 def with_signals(scenario: Scenario, kind: str, folder: Path) -> Scenario:
@@ -71,11 +73,11 @@ def _logics(file: Path) -> Iterator[ET.Element]:
 def _responsive(logic: ET.Element, kind: str) -> ET.Element:
     """Return a copy of a programme under control of `kind`."""
     out = ET.Element("tlLogic", id=logic.attrib["id"], type=kind, programID=kind, offset="0")
+    phases = [(float(phase.attrib["duration"]), phase.attrib["state"]) for phase in logic.iter("phase")]
     changeable = 0
-    for phase in logic.iter("phase"):
-        duration, state = float(phase.attrib["duration"]), phase.attrib["state"]
+    for k, (duration, state) in enumerate(phases):
         shortest, longest = duration, duration
-        if duration >= MIN_STAGE and any(letter in "gG" for letter in state) and not any(letter in CHANGES for letter in state):
+        if duration >= MIN_STAGE and _is_stage(state, phases[k - 1][1]):
             shortest, longest = min(duration, MIN_GREEN), max(duration, MAX_GREEN)
             changeable += 1
         ET.SubElement(out, "phase", duration=f"{duration:g}", minDur=f"{shortest:g}", maxDur=f"{longest:g}", state=state)
@@ -85,3 +87,10 @@ def _responsive(logic: ET.Element, kind: str) -> ET.Element:
             "Give a network whose programme has one, or take --signals fixed"
         )
     return out
+
+
+def _is_stage(state: str, before: str) -> bool:
+    """Return whether a phase shows a green and no change, and is more than the phase `before` it with some greens taken off: the clearance time of a crossing."""
+    steady = any(letter in GREEN for letter in state) and not any(letter in CHANGES for letter in state)
+    clears = all(now == then or (now == "r" and then in GREEN) for now, then in zip(state, before, strict=True))
+    return steady and not (clears and state != before)

@@ -196,7 +196,9 @@ class Program:
             Phase(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases
         ]
         self.fixed = logic.type == FIXED
-        self.cyclic = logic.type in RESPONSIVE and not any(phase.next for phase in logic.phases)
+        n = len(logic.phases)
+        in_order = all(tuple(phase.next) in ((), ((k + 1) % n,)) for k, phase in enumerate(logic.phases))
+        self.cyclic = logic.type in RESPONSIVE and in_order
 
     def groups(self, t: int) -> tuple[Group, ...]:
         self._read()
