@@ -17,6 +17,7 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.fusion import TRACK
 from cloudctl.schema import Hazard, ObjectClass, SignalState
+from cloudctl.signals import Signals
 
 T = 1_767_225_600 * SECOND
 WALK = 1.2  # m/s
@@ -78,12 +79,12 @@ def movement(code: CompiledCode, lane: int) -> tuple[int, tuple[int, int, int]]:
     return (int(found[0]), world.declare(code, int(found[0]))) if len(found) else (-1, (-1, -1, -1))
 
 
-def half_green(code: CompiledCode) -> world.Signals:
+def half_green(code: CompiledCode) -> Signals:
     """Return signals every other group of which shows green for 60 s more."""
     n = len(code.group_ids)
     end, lasts = np.full(n, T + 60 * SECOND), np.full(n, 20 * SECOND)
     shown = np.where(np.arange(n) % 2, SignalState.RED, SignalState.GREEN_PERMISSIVE).astype(np.uint8)
-    return world.Signals(T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts)
+    return Signals(T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts)
 
 
 def walk(code: CompiledCode, tracks: Any, rows: Any, k: int) -> None:

@@ -14,6 +14,7 @@ from .fusion import TRACK
 from .matching import match
 from .place import Place
 from .planner.passing import FAR, HEADWAY, passing
+from .signals import MAX_AGE
 from .world import Beyond, Report, declare
 
 PROBES = (5.0, 0.5, 1.0)  # where an exit lane is looked at: m along it, then shares of its length
@@ -69,6 +70,8 @@ def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Be
     if there is None or there.place.latest is None or not there.place.in_force:
         return None
     next_code, snapshot = there.place.code, there.place.latest
+    if t - snapshot.t > MAX_AGE:  # its own messages have ended: what it promised then is not known to be so now
+        return None
     turn = next((k for m in movements[1:] if (k := next_code.connection(m)) >= 0), -1)
     group = int(next_code.conn_group[turn]) if turn >= 0 else -1
     if group < 0 or snapshot.signal_trouble or snapshot.signals.t == 0 or snapshot.signals.revision != next_code.code.revision:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from . import corridor, planner, world
+from . import corridor, planner, signals, world
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
@@ -99,6 +99,7 @@ class Engine:
         self.roster = Roster()
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
+        self._urgent: list[Place] = []  # a signal of theirs has changed: planned at once, vehicles may still be able to stop
         self._index()
 
     def announce(self, code: IntersectionCode, t: int) -> None:
@@ -152,7 +153,7 @@ class Engine:
             code,
             fusion,
             planner.Discipline(self.config.refresh),
-            world.Signals.dark(len(groups)),
+            signals.Signals.dark(len(groups)),
             gateways,
             groups,
             SignalQuality(code.code),
@@ -218,13 +219,8 @@ class Engine:
             begun = place.quality.observe(t, timed.t, body.revision, body.groups, timed.offset)
             if begun:
                 self._fault(begun, out)
-            if place.said[0] is body.groups and place.said[1] == timed.offset:
-                place.signals = world.signals_again(place.signals, timed.t, body.seq, body.revision, body.lanes)
-            else:
-                place.signals = world.signals_from(
-                    place.signals, timed.t, body.seq, body.revision, place.groups, body.groups, timed.offset, body.lanes
-                )
-                place.said = body.groups, timed.offset
+            if place.take(timed.t, body, timed.offset) and place not in self._urgent:
+                self._urgent.append(place)
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups, body.lanes))
         elif isinstance(body, Hazard):
@@ -308,6 +304,8 @@ class Engine:
         period, grace = self.config.period_ms * MS, self._grace()
         rest = max(period, LEAST) + grace
         due = [place for place in fresh if t >= place.planned + period - grace]
+        due += [place for place in self._urgent if place not in due]
+        self._urgent.clear()
         while self._plans and self._plans[0][0] <= t:
             _, name = heapq.heappop(self._plans)
             place = self.places[name]
@@ -339,7 +337,7 @@ class Engine:
             place.t_sensor,
             place.t_rx,
             place.latest,
-            place.quality.trouble(t),
+            place.quality.trouble(t) or place.quality.doubt_reason(t),
             place.traffic.shares(place.code),
             place.traffic.stopped(t),
             self._beyond(t, place),

@@ -2,28 +2,32 @@
 
 from dataclasses import dataclass, field
 
-from . import planner, world
+import numpy as np
+from numpy.typing import NDArray
+
+from . import planner, signals, world
 from .codes import CompiledCode
 from .codes.quality import SignalQuality
 from .fusion import Fusion
-from .schema import Hazard
+from .schema import Hazard, Signal
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
     """The whole state of one intersection."""
 
     code: CompiledCode
     fusion: Fusion
     discipline: planner.Discipline
-    signals: world.Signals
+    signals: signals.Signals
     gateways: tuple[str, ...]
     groups: dict[int, int]
     quality: SignalQuality
     said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
+    named: NDArray[np.bool_] | None = None  # by index, the groups of that message
     reports: dict[int, world.Report] = field(default_factory=dict)
     hazards: dict[str, Hazard] = field(default_factory=dict)
     t_sensor: int = 0
@@ -38,8 +42,19 @@ class Place:
     traffic: TrafficState = field(default_factory=TrafficState)
     priority: planner.Desk = field(default_factory=planner.Desk)
 
+    def take(self, t: int, body: Signal, offset: int) -> bool:
+        """Take in a signal message of event time `t` ns; return whether a group shows another state."""
+        before = self.signals
+        if self.said[0] is body.groups and self.said[1] == offset and self.named is not None:
+            self.signals = signals.signals_again(before, t, body.seq, body.revision, self.named, body.lanes)
+            return False
+        self.signals = signals.signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
+        self.said, self.named = (body.groups, offset), self.signals.seen == t
+        return bool((self.signals.state != before.state).any())
+
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
-        self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
+        self.code, self.signals, self.groups, self.quality = fresh.code, fresh.signals, fresh.groups, fresh.quality
+        self.said, self.named = (None, 0), None
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.discipline.forget()

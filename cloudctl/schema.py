@@ -288,6 +288,7 @@ class AdvisoryKind(StrEnum):
     """What an advisory is about."""
 
     GLOSA = "glosa"
+    SIGNAL_STOP = "signal_stop"
     RED_LIGHT = "red_light"
     RED_LIGHT_CROSSING = "red_light_crossing"
     COLLISION = "collision"

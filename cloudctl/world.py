@@ -1,26 +1,20 @@
 """One immutable snapshot of an intersection: tracks, signals, connected vehicles, code, time. Planners read nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .matching import LEAVES, Floats, Ints, match
-from .schema import Hazard, SignalState, VehicleState
+from .schema import Hazard, VehicleState
+from .signals import Doubt, Signals, believed
 
-NEVER = np.int64(2**62)  # a time that is not known and far off
 UNKNOWN = (-1, -1, -1)  # the paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # of one that declared none here: it leaves the road before it comes to this intersection
-
-GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
-YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
-RED = (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
-
 
 @dataclass(frozen=True)
 class Report:
@@ -43,28 +37,6 @@ class Beyond(NamedTuple):
     ends: float  # of that
 
 
-class Signals(Struct, frozen=True):
-    """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
-
-    t: int  # event time of the newest message, 0 when there was none
-    seq: int
-    revision: int
-    state: NDArray[np.uint8]
-    min_end: Ints
-    max_end: Ints
-    likely_end: Ints
-    confidence: Floats
-    next_green: Ints
-    next_duration: Ints
-    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
-
-    @classmethod
-    def dark(cls, groups: int) -> "Signals":
-        """Return the state before anything was heard."""
-        far = np.full(groups, NEVER)
-        return cls(0, -1, -1, np.zeros(groups, np.uint8), far, far, far, np.zeros(groups), far, far)
-
-
 @dataclass(frozen=True)
 class World:
     """An intersection at `t`. Every array has one row a track."""
@@ -72,7 +44,7 @@ class World:
     t: int
     code: CompiledCode
     tracks: NDArray[Any]
-    signals: Signals
+    signals: Signals  # what may be believed of them at `t`
     hazards: tuple[Hazard, ...]
     vehicles: tuple[Report, ...]  # connected vehicles that have a track
     rows: Ints  # int64[len(vehicles)]: the track of each connected vehicle
@@ -111,8 +83,9 @@ def build(
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
     beyond: Mapping[int, Beyond] | None = None,
+    doubts: Mapping[int, Doubt] | None = None,
 ) -> World:
-    """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
+    """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
     vehicles, rows, report = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
@@ -121,7 +94,7 @@ def build(
     on = match(code, tracks, declared)
     accel = _acceleration(t, tracks, previous)
     return World(
-        t, code, tracks, signals, hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
+        t, code, tracks, believed(signals, t, doubts), hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
         np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
     )  # fmt: skip
@@ -168,41 +141,3 @@ def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:
     same = np.flatnonzero((from_link == from_link[connection]) & (to_link == to_link[connection])) + code.n_lanes
     first, second, third = [*same.tolist()[:3], -1, -1, -1][:3]
     return first, second, third
-
-
-def signals_from(
-    previous: Signals, t: int, seq: int, revision: int, index: Mapping[int, int], groups: Sequence[Any], offset: int,
-    lanes: tuple[str, ...] | None = None,
-) -> Signals:  # fmt: skip
-    """Return `previous` with the groups of one signal message laid over it; times are put on the node's clock."""
-    n = len(previous.state)
-    state, confidence = previous.state.copy(), previous.confidence.copy()
-    low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
-    green, length = previous.next_green.copy(), previous.next_duration.copy()
-    for group in groups:
-        k = index.get(group.group, -1)
-        if not 0 <= k < n:
-            continue
-        state[k] = group.state
-        likely_end = group.likely_end if group.likely_end is not None else group.min_end
-        low[k] = NEVER if group.min_end is None else group.min_end - offset
-        high[k] = NEVER if group.max_end is None else group.max_end - offset
-        likely[k] = NEVER if likely_end is None else likely_end - offset
-        confidence[k] = _confidence(group)
-        green[k] = NEVER if group.next_green is None else group.next_green - offset
-        length[k] = NEVER if group.next_duration is None else group.next_duration
-    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes)
-
-
-def signals_again(previous: Signals, t: int, seq: int, revision: int, lanes: tuple[str, ...] | None = None) -> Signals:
-    """Return `previous` as a newer message said it again."""
-    p = previous
-    return Signals(t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes)
-
-
-def _confidence(group: Any) -> float:
-    if group.confidence is not None:
-        return float(group.confidence)
-    if group.min_end is None or group.max_end is None:
-        return 0.5
-    return 1.0 if group.max_end - group.min_end <= 1_000_000_000 else 0.6

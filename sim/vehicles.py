@@ -119,6 +119,8 @@ class Fleet:
             speed = float(libsumo.vehicle.getSpeed(name))
             if advisory.kind is AdvisoryKind.GLOSA:
                 self._glosa(name, advisory)
+            elif advisory.kind is AdvisoryKind.SIGNAL_STOP:
+                pass  # SUMO's drivers see the signal, and stop at it with what braking is theirs
             elif (advisory.severity == 0 or advisory.behaviour == "stop") and speed > BRAKE:
                 libsumo.vehicle.slowDown(name, speed - BRAKE, 1.0)
         except libsumo.TraCIException:

@@ -6,9 +6,10 @@ from math import erf, inf, sqrt
 import numpy as np
 
 from cloudctl.planner import collision, following, pedestrian, prediction
-from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, IS_YELLOW, MARGIN, OPENS, earliest
+from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
 from cloudctl.schema import ObjectClass
-from cloudctl.world import NEVER, World
+from cloudctl.signals import IS_RED, NEVER
+from cloudctl.world import World
 
 
 def movements(world: World) -> list[dict[int, float]]:
@@ -107,11 +108,10 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
                 now = True
             else:
                 green = bool(IS_GREEN[signals.state[group]])
-                left = (signals.min_end[group] - world.t) / 1e9 if green and signals.min_end[group] < NEVER else FAR if green else 0.0
-                opens = signals.next_green[group]
-                if opens == NEVER and not green and not IS_YELLOW[signals.state[group]]:
-                    opens = signals.max_end[group]
-                start = FAR if opens == NEVER else (opens - world.t) / 1e9
+                left = max((signals.min_end[group] - world.t) / 1e9, 0.0) if green and signals.min_end[group] < NEVER else 0.0
+                known = [signals.next_green[group], signals.max_end[group] if IS_RED[signals.state[group]] else NEVER]
+                known = [opens for opens in known if opens != NEVER]
+                start = max((max(known) - world.t) / 1e9, 0.0) if known else FAR
                 now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
                 doubt = not now and green and soonest <= left + GRACE
                 if not now and not doubt:

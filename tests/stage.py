@@ -8,6 +8,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.fusion import TRACK
 from cloudctl.planner import Candidate
 from cloudctl.schema import AdvisoryKind, Hazard, ObjectClass, SignalState, VehicleState
+from cloudctl.signals import Signals
 
 T = 1_767_225_600 * SECOND
 RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
@@ -78,7 +79,7 @@ class Stage:
         shown = np.full(n, self.state, np.uint8)
         for group, state in self.shown.items():
             shown[group] = state
-        signals = world.Signals(
+        signals = Signals(
             t, 1, self.code.code.revision, shown, ends, ends, ends, np.ones(n),
             np.where(shown == RED, ends, end + 30 * SECOND), np.full(n, 20 * SECOND), self.open,
         )  # fmt: skip

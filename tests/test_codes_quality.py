@@ -7,11 +7,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bench.scene import Scene
 from cloudctl import codes, maps
-from cloudctl.codes.quality import CHECKS, SignalQuality
+from cloudctl.codes.model import SignalException
+from cloudctl.codes.quality import ALL, CHECKS, TIMES, SignalQuality
+from cloudctl.codes.quality import STATE as DISPLAY
+from cloudctl.codes.signal_conflicts import Alignment, align
 from cloudctl.engine import Engine, EngineConfig, Output
 from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
 
@@ -101,10 +106,23 @@ def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: st
     if "SPAT_MinData" in name:  # one message of the conflict's recording, without its MAP: what conflicts is not known then
         assert set(run(code, messages(name, code))) == {"conflict"}
     if not any(kind == "MAP" for kind, _, _ in rows(name)):
-        code = replace(code, conflicts=())
+        code = with_groups(replace(code, conflicts=()), next(messages(name, code))[2])
     if name.startswith("ProcessedSpat_Rev"):
         code = replace(code, revision=115)
     assert set(run(code, messages(name, code))) == NAMES[name]
+
+
+def with_groups(code: codes.IntersectionCode, groups: tuple[Group, ...]) -> codes.IntersectionCode:
+    """Return the code with the groups of a recording that came without its MAP."""
+    return replace(code, signal_groups=tuple(codes.model.SignalGroup(group.group, "vehicle") for group in groups))
+
+
+def test_the_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_or_less() -> None:
+    name = "SignalGroupAlignment-aligned.csv"
+    aligned = with_groups(replace(GOOD, conflicts=(), plans=()), next(messages(name, GOOD))[2])
+    more = replace(aligned, signal_groups=(*aligned.signal_groups, codes.model.SignalGroup(99, "vehicle")))
+    fewer = replace(aligned, signal_groups=aligned.signal_groups[1:])
+    assert [run(code, messages(name, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
 
 
 # --- generated sequences ---
@@ -122,12 +140,28 @@ def at(hz: float, groups: list[tuple[Group, ...]], revision: int = 1, late_ms: i
 
 
 def of(group: Group, number: int = DRIVEN[0], **changes: object) -> tuple[Group, ...]:
-    return (replace(group, group=number, **changes),)
+    """Return a whole message: one group as given, all others red."""
+    return whole({number: replace(group, group=number, **changes)})
 
 
-def foes() -> tuple[int, int]:
-    quality = SignalQuality(GOOD)
-    return next((a, b) for a, others in sorted(quality._foes.items()) for b in sorted(others))
+def whole(shown: dict[int, Group], code: codes.IntersectionCode = GOOD) -> tuple[Group, ...]:
+    """Return a message with a state for every group of the code: as given, else red."""
+    return tuple(shown.get(g.id, Group(g.id, S.RED)) for g in code.signal_groups)
+
+
+def states(shown: dict[int, SignalState], code: codes.IntersectionCode = GOOD) -> tuple[Group, ...]:
+    return whole({number: Group(number, state) for number, state in shown.items()}, code)
+
+
+def without(number: int, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    return tuple(group for group in groups if group.group != number)
+
+
+def foes(turn: str = "straight") -> tuple[int, int]:
+    """Return a pair of groups for vehicles whose movements cross: straight ones with those of another `turn`."""
+    movements = {c.id: c for c in GOOD.connections}
+    pairs = [(movements[a], movements[b]) for c in GOOD.conflicts if c.kind == "cross" for a, b in ((c.a, c.b), (c.b, c.a))]
+    return min((a.group, b.group) for a, b in pairs if a.turn == "straight" and b.turn == turn and a.group in DRIVEN and b.group in DRIVEN and a.group != b.group)
 
 
 CASES = {
@@ -140,7 +174,11 @@ CASES = {
     "countdown": ([of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3, 10, 1, 5, {"countdown"}),
     "extended": ([of(GREEN, min_end=T + (20 + k // 10) * SECOND) for k in range(30)], 10, 1, 5, set()),
     "revision": ([of(RED)] * 3, 10, 7, 5, {"revision"}),
-    "conflict": ([(*of(GREEN, foes()[0]), *of(GREEN, foes()[1]))] * 3, 10, 1, 5, {"conflict"}),
+    "conflict": ([states(dict.fromkeys(foes(), S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"conflict"}),
+    "a crossing yellow": ([states(dict(zip(foes(), (S.GREEN_PROTECTED, S.YELLOW_PROTECTED), strict=True)))] * 3, 10, 1, 5, {"conflict"}),
+    "unknown groups": ([(*of(RED), Group(99, S.GREEN_PROTECTED), Group(98, S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"alignment"}),
+    "a group missing": ([without(DRIVEN[0], of(RED, DRIVEN[1]))] * 3, 10, 1, 5, {"alignment"}), "no groups": ([()] * 3, 10, 1, 5, {"alignment"}),
+    "a group twice": ([(*of(RED), Group(DRIVEN[0], S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"duplicate"}),
     "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set())}
 
 
@@ -168,12 +206,124 @@ def test_the_plan_of_the_code_is_in_order() -> None:
 
 
 def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() -> None:
-    states = [Group(GOOD.signal_groups[2].id, s) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)]
-    sequence = [(T + k * 100 * MS, T + k * 100 * MS, (group,), 1) for k, group in enumerate(states)]
+    shown = [states({GOOD.signal_groups[2].id: s}) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)]
+    sequence = [(T + k * 100 * MS, T + k * 100 * MS, groups, 1) for k, groups in enumerate(shown)]
     phases = tuple(replace(GOOD.plans[0].phases[0], shows=GOOD.plans[0].phases[0].shows[:2] + letter + GOOD.plans[0].phases[0].shows[3:]) for letter in "GYG")
     odd = replace(GOOD, plans=(replace(GOOD.plans[0], phases=phases),))
     assert run(GOOD, iter(sequence)) == ["phase_order"]
     assert run(odd, iter(sequence)) == []
+
+
+# --- alignment and conflict ---
+
+
+def observed(groups: tuple[Group, ...], code: codes.IntersectionCode = GOOD) -> tuple[SignalQuality, list]:
+    quality = SignalQuality(code)
+    return quality, quality.observe(T, T, code.revision, groups)
+
+
+def clear(groups: tuple[Group, ...], code: codes.IntersectionCode = GOOD) -> bool:
+    return not any(fault.check == "conflict" for fault in observed(groups, code)[1])
+
+
+@given(st.lists(st.integers(-5, 300) | st.sampled_from([g.id for g in GOOD.signal_groups]), max_size=40))
+def test_a_message_is_compared_with_the_groups_of_the_code_whatever_it_names(ids: list[int]) -> None:
+    known = {g.id for g in GOOD.signal_groups}
+    quality, begun = observed(tuple(Group(k, S.RED) for k in ids))
+    missing, twice, unknown = known - set(ids), {k for k in known if ids.count(k) > 1}, set(ids) - known
+    assert align(dict.fromkeys(known), ids) == Alignment(tuple(sorted(unknown)), tuple(k for k in known if k in missing), tuple(sorted(twice)))
+    if ids:
+        assert {f.group for f in begun if f.check == "alignment"} == missing | ({0} if unknown else set())
+    assert {f.group for f in begun if f.check == "duplicate"} == twice
+    assert quality.trouble(T) is None, "the groups that are as they should be are trusted"
+    assert quality.doubted(T) == dict.fromkeys(sorted(twice), DISPLAY)
+
+
+def test_messages_of_ever_new_groups_make_one_fault_and_take_no_memory() -> None:
+    quality = SignalQuality(GOOD)
+    begun = [f for k in range(50) for f in quality.observe(T + k * 100 * MS, T + k * 100 * MS, 1, (*of(RED), *(Group(1000 * k + j, S.RED) for j in range(500, 900))))]
+    assert [f.check for f in begun] == ["alignment"]
+    assert len(quality._active) == 1
+    assert set(quality._last) == {g.id for g in GOOD.signal_groups}
+
+
+@pytest.mark.parametrize("state", [s for s in SignalState if s not in (S.RED, S.RED_FLASH, S.PRE_MOVEMENT, S.DARK, S.UNKNOWN)])
+@pytest.mark.parametrize("green", [S.GREEN_PROTECTED, S.YELLOW_PROTECTED])
+def test_beside_a_protected_movement_a_crossing_one_shows_nothing_but_red(green: SignalState, state: SignalState) -> None:
+    a, b = foes()
+    quality, begun = observed(states({a: green, b: state}))
+    assert {f.check for f in begun} == {"conflict"}
+    assert quality.doubted(T) == {a: DISPLAY, b: DISPLAY}, "and the others are trusted"
+    assert quality.trouble(T) is None
+    assert f"g[{a}]" in (quality.doubt_reason(T) or "")
+
+
+@pytest.mark.parametrize("state", [S.RED, S.RED_FLASH, S.PRE_MOVEMENT, S.DARK, S.UNKNOWN])
+def test_red_dark_and_unknown_contradict_no_green(state: SignalState) -> None:
+    a, b = foes()
+    assert clear(states({a: S.GREEN_PROTECTED, b: state}))
+
+
+@pytest.mark.parametrize("state", [S.GREEN_PERMISSIVE, S.YELLOW_PERMISSIVE, S.YELLOW_FLASH, S.GREEN_FLASH])
+def test_a_permissive_left_may_go_beside_the_through_it_gives_way_to(state: SignalState) -> None:
+    through, left = foes("left")
+    assert clear(states({through: S.GREEN_PROTECTED, left: state}))
+    assert clear(states({through: S.YELLOW_PROTECTED, left: state}))
+    assert not clear(states({through: S.GREEN_PROTECTED, left: S.GREEN_PROTECTED}))
+    assert not clear(states({through: S.GREEN_PROTECTED, left: S.YELLOW_PROTECTED}))
+
+
+def test_a_listed_exception_is_no_conflict_and_no_other_pair_profits() -> None:
+    a, b = foes()
+    excepted = replace(GOOD, signal_exceptions=(SignalException(b, a, "let go together at the works"),))
+    assert [f for f in codes.validate(excepted) if f.severity == "error"] == []
+    assert clear(states({a: S.GREEN_PROTECTED, b: S.YELLOW_PROTECTED}, excepted), excepted)
+    through, left = foes("left")
+    assert not clear(states({through: S.GREEN_PROTECTED, left: S.GREEN_PROTECTED}, excepted), excepted)
+
+
+def test_without_plans_the_matrix_says_who_may_be_permissive() -> None:
+    a, b = foes()
+    movements = {c.id: c for c in GOOD.connections}
+    silent = tuple(replace(c, a_yields=False, b_yields=False) for c in GOOD.conflicts)
+    yielding = tuple(replace(c, a_yields=movements[c.a].group == b, b_yields=movements[c.b].group == b) for c in GOOD.conflicts)
+    shown = states({a: S.GREEN_PROTECTED, b: S.GREEN_PERMISSIVE})
+    assert not clear(shown, replace(GOOD, plans=(), conflicts=silent))
+    assert clear(shown, replace(GOOD, plans=(), conflicts=yielding))
+
+
+def test_what_a_fault_puts_in_doubt() -> None:
+    assert {check: doubt for check, doubt in CHECKS.items() if doubt == ALL} == {"rate": ALL, "age": ALL, "revision": ALL}
+    number = DRIVEN[0]
+    for case, doubt in (("end order", TIMES), ("countdown", TIMES), ("no yellow", DISPLAY), ("a group twice", DISPLAY)):
+        quality = SignalQuality(GOOD)
+        for t_rx, t, groups, revision in at(10, CASES[case][0]):
+            quality.observe(t_rx, t, revision, groups)
+        assert quality.doubted(t_rx) == {number: doubt}, case
+        assert quality.trouble(t_rx) is None
+        assert quality.doubted(t_rx + 3 * SECOND) == {}
+
+
+def shows(code: codes.IntersectionCode, plan: codes.model.Plan, yellow: SignalState) -> Iterator[tuple[Group, ...]]:
+    """Yield what a plan shows, phase by phase, twice round; the yellow of a permissive green is permissive."""
+    letters = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "y": S.GREEN_FLASH, "O": S.YELLOW_FLASH, "P": S.PRE_MOVEMENT, "F": S.RED_FLASH, "D": S.DARK}
+    green = dict.fromkeys((g.id for g in code.signal_groups), "G")
+    for phase in [*plan.phases, *plan.phases]:
+        pairs = list(zip(code.signal_groups, phase.shows, strict=True))
+        green |= {g.id: letter for g, letter in pairs if letter in "Gg"}
+        yield tuple(Group(g.id, letters.get(letter, S.YELLOW_PERMISSIVE if green[g.id] == "g" else yellow)) for g, letter in pairs)
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(Path(maps.path("intersection.json")).parent.glob("*.json"))])
+@pytest.mark.parametrize("yellow", [S.YELLOW_PROTECTED, S.YELLOW_PERMISSIVE])
+def test_no_plan_of_our_own_maps_is_faulted(name: str, yellow: SignalState) -> None:
+    code = codes.load(maps.path(name))
+    for plan in code.plans:
+        quality, t, faults = SignalQuality(code), T, []
+        for groups in list(shows(code, plan, yellow))[1:]:
+            faults += quality.observe(t, t, code.revision, groups)
+            t += 450 * MS
+        assert [str(fault) for fault in faults] == []
 
 
 def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
@@ -181,10 +331,11 @@ def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     quality = engine.places[GOOD.id].quality
     for seq, (t_rx, t, groups, revision) in enumerate(at(10, CASES["no yellow"][0])):
         send(engine, t_rx, t, groups, seq=seq, revision=revision)
-    why = quality.trouble(T + SECOND)
-    assert why is not None
-    assert "GREEN_PROTECTED then RED" in why
-    assert quality.trouble(T + 4 * SECOND) is None
+    assert "GREEN_PROTECTED then RED" in (quality.doubt_reason(T + SECOND) or "")
+    assert quality.doubted(T + SECOND) == {DRIVEN[0]: DISPLAY}
+    assert quality.trouble(T + SECOND) is None, "the other groups are trusted"
+    assert quality.doubted(T + 4 * SECOND) == {}
+    assert quality.doubt_reason(T + 4 * SECOND) is None
 
 
 def test_states_are_trusted_again_with_the_first_in_time() -> None:

@@ -13,6 +13,7 @@ LAYERS = (
     ("fusion", "matching", "refusals"),
     ("gateways",),
     ("ingest",),
+    ("signals",),
     ("world",),
     ("planner",),
     ("traffic",),

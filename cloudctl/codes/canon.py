@@ -9,12 +9,17 @@ import msgspec
 from .findings import CodeError, refuse
 from .model import FORMAT, IntersectionCode, Point
 
+LATER = frozenset(("signal_exceptions",))  # fields that the model has got since codes were first issued
 MAX_COMPACT = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
 
 
 def dump(code: IntersectionCode) -> bytes:
-    """Return canonical JSON, as RFC 8785 writes this model: keys sorted, no spaces, shortest numbers (20.0 is 20)."""
-    return msgspec.json.encode(_plain(msgspec.to_builtins(code)), order="sorted")
+    """Return canonical JSON, as RFC 8785 writes this model: keys sorted, no spaces, shortest numbers (20.0 is 20).
+
+    A field of `LATER` is left out where it is empty: the hash of a code that does not use it is the one it was issued with.
+    """
+    tree = msgspec.to_builtins(code)
+    return msgspec.json.encode(_plain({key: value for key, value in tree.items() if value or key not in LATER}), order="sorted")
 
 
 def content_hash(code: IntersectionCode) -> str:

@@ -74,6 +74,9 @@ def _wanted(code: IntersectionCode) -> Iterator[tuple[object, str, object, str]]
     for met in code.conflicts:
         yield f"{met.a}/{met.b}", "a", met.a, "connection"
         yield f"{met.a}/{met.b}", "b", met.b, "connection"
+    for excepted in code.signal_exceptions:
+        yield f"exception {excepted.a}/{excepted.b}", "a", excepted.a or "0", "group"
+        yield f"exception {excepted.a}/{excepted.b}", "b", excepted.b or "0", "group"
     for rule in code.rules:
         for target in rule.targets:
             yield rule.id, "targets", target.entity, "entity"

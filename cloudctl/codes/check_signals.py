@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from .findings import Finding
-from .model import IntersectionCode
+from .model import Conflict, IntersectionCode
 
 
 def signals(code: IntersectionCode) -> Iterator[Finding]:
@@ -47,17 +47,40 @@ def signals(code: IntersectionCode) -> Iterator[Finding]:
             "error",
             "add them, or correct control",
         )
+    yield from _exceptions(code)
     yield from _plans(code)
 
 
-def _plans(code: IntersectionCode) -> Iterator[Finding]:
+def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason."""
+    conflicting = _conflicting(code)
+    listed: set[tuple[int, int]] = set()
+    for excepted in code.signal_exceptions:
+        name, pair = f"exception {excepted.a}/{excepted.b}", (min(excepted.a, excepted.b), max(excepted.a, excepted.b))
+        if excepted.a == excepted.b or pair in listed:
+            rule = "a group is never compared with itself" if excepted.a == excepted.b else "the pair is listed twice"
+            yield Finding(name, "b", str(excepted.b), rule, "error", "list each pair of two groups once")
+        elif pair not in conflicting:
+            yield Finding(name, "a", str(excepted.a), "no movements of the two groups cross or merge", "warning", "drop the exception, or correct its groups")
+        listed.add(pair)
+        if not excepted.reason.strip():
+            yield Finding(name, "reason", repr(excepted.reason), "an exception says why", "error", "give the reason in words")
+
+
+def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:
+    """Return the pairs of groups whose movements cross or merge, lower id first, each with one such conflict."""
     group = {c.id: c.group for c in code.connections}
-    place = {g.id: k for k, g in enumerate(code.signal_groups)}
-    pairs = {
+    return {
         (min(group[c.a], group[c.b]), max(group[c.a], group[c.b])): c
         for c in code.conflicts
         if group[c.a] and group[c.b] and group[c.a] != group[c.b] and c.kind != "diverge"
     }
+
+
+def _plans(code: IntersectionCode) -> Iterator[Finding]:
+    place = {g.id: k for k, g in enumerate(code.signal_groups)}
+    excepted = {(min(e.a, e.b), max(e.a, e.b)) for e in code.signal_exceptions}
+    pairs = {pair: met for pair, met in _conflicting(code).items() if pair not in excepted}
     for plan in code.plans:
         if not plan.phases:
             yield Finding(

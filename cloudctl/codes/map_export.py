@@ -26,7 +26,7 @@ LANES, NODES, JOINS = 255, 63, 16
 
 def map_losses(code: IntersectionCode) -> list[Finding]:
     """Return what a MAP cannot carry of a code: nothing that an export would refuse, but what a reader will miss."""
-    missed = {"conflicts": len(code.conflicts), "plans": len(code.plans), "zones": len(code.zones), "devices": len(code.devices),
+    missed = {"conflicts": len(code.conflicts), "plans": len(code.plans), "signal_exceptions": len(code.signal_exceptions), "zones": len(code.zones), "devices": len(code.devices),
               "connections.points": sum(c.inner for c in code.connections), "rules": sum(r.kind != "speed_max" for r in code.rules),
               "links": sum(link.role == "upstream" for link in code.links)}
     return [Finding("code", field, str(n), "a MAP has no place for it", "warning", "publish the digital code itself beside the MAP") for field, n in missed.items() if n]

@@ -123,6 +123,15 @@ class Plan(Struct, frozen=True):
     actuated: bool = False
 
 
+class SignalException(Struct, frozen=True):
+    """Two signal groups that may be green together although their movements cross or merge, and why (a permissive left that shares its through's
+    group, a pair that traffic law lets go together). The running check of conflicts, and that of the plans, leave the pair out."""
+
+    a: int
+    b: int
+    reason: str
+
+
 class StopLine(Struct, frozen=True):
     """Where to stop on a lane, m along it."""
 
@@ -190,3 +199,4 @@ class IntersectionCode(Struct, frozen=True):
     valid_to: int | None = None
     accuracy_cm: int = 50
     format: int = FORMAT
+    signal_exceptions: tuple[SignalException, ...] = ()

@@ -1,26 +1,40 @@
-"""Signal quality while running: what is wrong with the states an intersection is sent, said at once and with the reason.
+"""Signal quality while running: what is wrong with the states an intersection is sent, reported once, with the reason.
 
-Seven checks: rate, age, phase_order, end_order (min <= likely <= max), countdown, revision, conflict. A fault is an event when it
-begins; it is active until HOLD after it was last seen, and as long as one is, lane-level advice is withheld. The age of states is
-the exception: they are trusted again with the first message that is in time.
-Bounds: T/CSAE 159-2020 (SPAT within 500 ms of one another), ISO/TS 19091 (states, order of end times).
+Each check of `CHECKS` says what its faults put in doubt: every group of the intersection, the state of the groups concerned, their end times
+only, or nothing. A fault is an event when it begins; it is active until HOLD after it was last seen, and as long as it is, advice that rests
+on what it doubts is withheld. The age of states is the exception: they are trusted again with the first message that is in time.
+Bounds: T/CSAE 159-2020 (SPAT within 500 ms of one another), ISO/TS 19091 (states, order of end times); what is compared for alignment and
+conflict is in `signal_conflicts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from cloudctl.schema import Group, SignalState
 
 from .model import IntersectionCode
+from .signal_conflicts import Alignment, Clash, align, clashes, foes_of
 
-CHECKS = ("rate", "age", "phase_order", "end_order", "countdown", "revision", "conflict")
+ALL, STATE, TIMES, NOTHING = "all", "state", "times", "nothing"  # what a fault puts in doubt
+CHECKS: Mapping[str, str] = {
+    "rate": ALL,
+    "age": ALL,
+    "phase_order": STATE,
+    "end_order": TIMES,
+    "countdown": TIMES,
+    "revision": ALL,
+    "conflict": STATE,
+    "alignment": NOTHING,  # an unknown group concerns no movement; a missing one ages by itself, and is unknown when it is too old
+    "duplicate": STATE,
+}
 MS = 1_000_000
 HOLD = 2_000 * MS  # ns
 WINDOW = 10_000 * MS  # ns over which the rate is taken
 SLOWEST, FASTEST = 2.0, 40.0  # messages a second, of all roadside units of the intersection together
 OLDEST, EARLIEST = 500 * MS, -100 * MS  # ns
 UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have come and gone unseen
+SHOWN_IDS = 8  # of unknown groups, in words
 EXTENSION = 3_000 * MS  # ns by which traffic may put off an end at once: the longest usual extension of a green
 
 S = SignalState
@@ -33,7 +47,7 @@ SHOWN = {"R": "R", "G": "G", "g": "G", "y": "G", "Y": "Y", "P": "P"}  # the colo
 
 
 class SignalFault(Struct, frozen=True):
-    """One fault of the signal states of one intersection, as an event; `group` is 0 where it is of no one group."""
+    """One fault of the signal states of one intersection, as an event; `group` is 0 where it is of no one group, `other` the second of two."""
 
     intersection: str
     check: str
@@ -43,6 +57,7 @@ class SignalFault(Struct, frozen=True):
     value: str
     rule: str
     remedy: str
+    other: int = 0
 
     def __str__(self) -> str:
         return f"{self.intersection}: signal {self.check}: {self.field} = {self.value}: {self.rule}. {self.remedy}"
@@ -55,15 +70,17 @@ class SignalQuality:
         self.counts = dict.fromkeys(CHECKS, 0)
         self._id, self._revision = code.id, code.revision
         self._kinds = {group.id: group.kind for group in code.signal_groups}
-        self._foes = _foes(code)
+        self._foes = foes_of(code)
         self._planned = _planned(code)
-        self._active: dict[tuple[str, int], tuple[int, SignalFault]] = {}
-        self._groups: Sequence[Group] = ()
+        self._active: dict[tuple[str, str], tuple[int, SignalFault]] = {}  # by check and field; bounded by the code's groups
+        self._groups: Sequence[Group] | None = None
+        self._ids: tuple[int, ...] | None = None  # of the groups of the newest message
+        self._alignment = Alignment((), (), ())
         self._last: dict[int, Group] = {}
         self._t = self._t_rx = self._window = 0
         self._heard = 0
         self._in_time = True
-        self._clash: list[tuple[int, int]] = []
+        self._clashes: list[Clash] = []
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
@@ -80,9 +97,12 @@ class SignalQuality:
         if groups is not self._groups:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
-        for a, b in self._clash:
-            self._note(begun, t_rx, "conflict", a, f"g[{a}], g[{b}]", "both protected green", "their movements cross or merge",
-                       "check the controller's conflict monitor and the channels bound to the groups")
+        self._aligned(t_rx, begun)
+        for clash in self._clashes:
+            self._note(begun, t_rx, "conflict", clash.group, f"g[{clash.group}], g[{clash.other}]", f"{clash.state.name} and {clash.other_state.name}",
+                       "their movements cross or merge, and the second has no permissive movement that gives way to the first",
+                       "check the controller's conflict monitor and the channels bound to the groups, or list the pair in the code's signal_exceptions",
+                       clash.other)
         self._t, self._t_rx = t, t_rx
         return begun
 
@@ -107,16 +127,33 @@ class SignalQuality:
         return [fault for _, fault in self._active.values()]
 
     def trouble(self, t: int) -> str | None:
-        """Return why lane-level advice is withheld at `t` ns, None where it is not."""
-        found = [fault for fault in self.faults(t) if fault.check != "age" or not self._in_time]
-        return "; ".join(f"{f.check}: {f.field} = {f.value}: {f.rule}" for f in found[:3]) or None
+        """Return why all advice that rests on signals is withheld at `t` ns, None where it is not; single groups: `doubted`."""
+        return _words([fault for fault in self.faults(t) if CHECKS[fault.check] == ALL and (fault.check != "age" or not self._in_time)])
 
-    def _note(self, begun: list[SignalFault], t: int, check: str, group: int, field: str, value: object, rule: str, remedy: str) -> None:
+    def doubted(self, t: int) -> dict[int, str]:
+        """Return what is in doubt at `t` ns of single groups, by group: STATE (the times with it) or TIMES."""
+        doubts: dict[int, str] = {}
+        for fault in self.faults(t):
+            doubt = CHECKS[fault.check]
+            if doubt not in (STATE, TIMES):
+                continue
+            for group in (fault.group, fault.other):
+                if group and doubts.get(group) != STATE:
+                    doubts[group] = doubt
+        return doubts
+
+    def doubt_reason(self, t: int) -> str | None:
+        """Return why single groups are in doubt at `t` ns, in words; None where none is."""
+        return _words([fault for fault in self.faults(t) if CHECKS[fault.check] in (STATE, TIMES)])
+
+    def _note(
+        self, begun: list[SignalFault], t: int, check: str, group: int, field: str, value: object, rule: str, remedy: str, other: int = 0
+    ) -> None:
         self.counts[check] += 1
-        key = (check, group)
+        key = (check, field)
         known = self._active.get(key)
         if known is None or known[0] <= t:
-            fault = SignalFault(self._id, check, t, group, field, str(value), rule, remedy)
+            fault = SignalFault(self._id, check, t, group, field, str(value), rule, remedy, other)
             begun.append(fault)
         else:
             fault = known[1]
@@ -131,24 +168,50 @@ class SignalQuality:
 
     def _changed(self, t_rx: int, t: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
         seen = bool(self._t) and t - self._t <= UNSEEN
-        for group in groups:
-            low, likely, high = group.min_end, group.likely_end, group.max_end
-            known = [end for end in (low, likely, high) if end is not None]
-            if known != sorted(known):
-                self._disordered(begun, t_rx, group.group, f"{low}, {likely}, {high}")
-                continue
+        ids = tuple([group.group for group in groups])
+        if ids != self._ids:
+            self._ids, self._alignment = ids, align(self._kinds, ids)
+
+        used = groups
+        if self._alignment.unknown or self._alignment.twice:
+            left_out = (*self._alignment.unknown, *self._alignment.twice)
+            used = [group for group in groups if group.group not in left_out]
+
+        for group in used:
             before = self._last.get(group.group)
             self._last[group.group] = group
+            low, likely, high = group.min_end, group.likely_end, group.max_end
+            ends = [end for end in (low, likely, high) if end is not None]
+            if ends != sorted(ends):
+                self._disordered(begun, t_rx, group.group, f"{low}, {likely}, {high}")
             if before is None or not seen:
                 continue
             if group.state != before.state:
                 self._ordered(t_rx, before, group, begun)
-            else:
+            elif ends == sorted(ends):
                 self._counted(t_rx, t + offset, before, group, begun)
-        self._clash = self._clashes([g.group for g in groups if g.state == S.GREEN_PROTECTED])
+        self._clashes = clashes(self._foes, used)
+
+    def _aligned(self, t_rx: int, begun: list[SignalFault]) -> None:
+        """Take note of groups that the message has and the code has not, that are missing from it, or that it has more than once."""
+        found = self._alignment
+        if not self._ids:
+            self._note(begun, t_rx, "alignment", 0, "g", "no groups", "a message gives the state of every group of the code", "check the controller's output to the gateway")
+            return
+        if found.unknown:
+            shown = ", ".join(map(str, found.unknown[:SHOWN_IDS])) + (", ..." if len(found.unknown) > SHOWN_IDS else "")
+            self._note(begun, t_rx, "alignment", 0, "g[].g", shown, "the code in force has no such group",
+                       "compare the groups of the controller, the MAP and the code; send the code's numbers")
+        for group in found.missing:
+            self._note(begun, t_rx, "alignment", group, f"g[{group}]", "missing", "a message gives the state of every group of the code",
+                       "send it, with state 0 where it is not known, or take the group out of the code")
+        for group in found.twice:
+            self._note(begun, t_rx, "duplicate", group, f"g[{group}]", "more than once", "a message gives one state of a group; none of them is used",
+                       "check the channels bound to the group")
 
     def _disordered(self, begun: list[SignalFault], t_rx: int, group: int, value: str) -> None:
-        self._note(begun, t_rx, "end_order", group, f"g[{group}]", value, "min_end <= likely_end <= max_end must hold", "check the end times that the controller gives")
+        known = group if group in self._kinds else 0
+        self._note(begun, t_rx, "end_order", known, f"g[{known or ''}]", value, "min_end <= likely_end <= max_end must hold", "check the end times that the controller gives")
 
     def _ordered(self, t_rx: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         a, b = before.state, now.state
@@ -166,8 +229,9 @@ class SignalQuality:
         self._note(begun, t_rx, "countdown", now.group, f"g[{now.group}]", f"end put off by {(new - old) / 1e9:.1f} s",
                    f"the time left of a state grows by {EXTENSION // (1000 * MS)} s at most from one message to the next", "check the controller's clock and plan; give min_end and max_end apart while traffic decides")
 
-    def _clashes(self, green: list[int]) -> list[tuple[int, int]]:
-        return [(a, b) for k, a in enumerate(green) for b in green[k + 1:] if b in self._foes.get(a, ())]
+
+def _words(faults: list[SignalFault]) -> str | None:
+    return "; ".join(f"{f.check}: {f.field} = {f.value}: {f.rule}" for f in faults[:3]) or None
 
 
 def _end(group: Group) -> int | None:
@@ -175,17 +239,6 @@ def _end(group: Group) -> int | None:
     if group.likely_end is not None:
         return group.likely_end
     return group.min_end if group.min_end == group.max_end else None
-
-
-def _foes(code: IntersectionCode) -> dict[int, set[int]]:
-    of = {c.id: c.group for c in code.connections}
-    out: dict[int, set[int]] = {}
-    for c in code.conflicts:
-        a, b = of[c.a], of[c.b]
-        if a and b and a != b and c.kind != "diverge":
-            out.setdefault(a, set()).add(b)
-            out.setdefault(b, set()).add(a)
-    return out
 
 
 def _planned(code: IntersectionCode) -> set[tuple[int, str, str]]:

@@ -10,7 +10,7 @@ from .model import IntersectionCode
 from .show import show_svg
 from .validate import validate
 
-TABLES = ("links", "lanes", "connections", "conflicts", "signal_groups", "plans", "stop_lines", "crosswalks", "rules", "zones", "devices", "nodes")
+TABLES = ("links", "lanes", "connections", "conflicts", "signal_groups", "signal_exceptions", "plans", "stop_lines", "crosswalks", "rules", "zones", "devices", "nodes")
 STYLE = """body{margin:0;font:14px system-ui,sans-serif;color:#1d2733;background:#f5f6f2}header{padding:14px 20px;background:#fff;border-bottom:1px solid #d5dae0}
 h1{font-size:18px;margin:0 0 4px}code{font:13px ui-monospace,monospace}main{padding:12px 20px}#map{background:#fff;border:1px solid #d5dae0;overflow:auto;resize:vertical;height:70vh}
 #map svg{width:100%;height:100%;display:block}details{background:#fff;border:1px solid #d5dae0;margin:8px 0;padding:6px 10px}summary{cursor:pointer;font-weight:600}
@@ -48,6 +48,8 @@ def _table(name: str, rows: Any) -> str:
 def _key(name: str, row: dict[str, Any]) -> str:
     if name == "conflicts":
         return f"{row['a']} and {row['b']}"
+    if name == "signal_exceptions":
+        return f"groups {row['a']} and {row['b']}"
     return str(row["lane"] if name == "stop_lines" else row["id"])
 
 

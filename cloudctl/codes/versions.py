@@ -57,6 +57,8 @@ def _table(field: str, before: Any, after: Any) -> Iterator[Change]:
 def _name(field: str, row: dict[str, Any]) -> str:
     if field == "conflicts":
         return f"conflict {row['a']}/{row['b']}"
+    if field == "signal_exceptions":
+        return f"signal exception {row['a']}/{row['b']}"
     if field == "stop_lines":
         return f"stop line {row['lane']}"
     if field == "alias":

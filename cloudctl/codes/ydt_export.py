@@ -27,7 +27,7 @@ Tree = dict[str, Any]
 
 def map_losses(code: IntersectionCode) -> list[Finding]:
     """Return what such a MAP cannot carry of a code: nothing that an export would refuse, but what a reader will miss."""
-    missed = {"conflicts": len(code.conflicts), "plans": len(code.plans), "zones": len(code.zones), "devices": len(code.devices),
+    missed = {"conflicts": len(code.conflicts), "plans": len(code.plans), "signal_exceptions": len(code.signal_exceptions), "zones": len(code.zones), "devices": len(code.devices),
               "connections.points": sum(c.inner for c in code.connections), "rules": sum(r.kind != "speed_max" for r in code.rules),
               "links": sum(link.role == "upstream" for link in code.links), "revision": int(code.revision != 1),
               "crosswalks.polygon": sum(bool(walk.polygon) for walk in code.crosswalks)}

@@ -23,6 +23,7 @@ from . import (
     queue,
     red_light,
     rules,
+    signal_stop,
     stopped,
     wrong_way,
 )
@@ -71,15 +72,21 @@ def plan(world: World) -> list[Candidate]:
     out: list[Candidate] = []
     times, limits, expected = passing(world), rules.in_force(world), predict(world)
     behind = follow(world, expected)
+
     if signal is None:
         out += glosa.plan(world, times, limits, behind)
         if perception is None:
-            out += red_light.plan(world, times) + collision.plan(world, expected, behind)
+            out += collision.plan(world, expected, behind)
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
+    if world.signals.t and world.signals.revision == world.code.code.revision:
+        # What rests on the displayed state alone is never withheld: where the times are wrong, it is what protects.
+        slowed = {c.target for c in out if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")}
+        out += signal_stop.plan(world, times, slowed) + red_light.plan(world, times)
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
+
     if signal or perception:
         why = "; ".join(why for why in (signal, perception) if why)
         out.append(_degraded(f"intersection:{world.code.code.id}", why))

@@ -46,3 +46,13 @@ def late(speed: float, distance: float, braking: float, limit: float = LATE, sha
     argument: numba takes 20 us to fill in one that is left out."""
     needed = speed * speed / (2.0 * max(distance, 0.5))
     return bool(needed > limit and braking < share * needed)
+
+
+REACTION = 1.0  # s until a driver acts on advice (CAMP)
+FIRM = 3.0  # m/s^2 of braking that every driver accepts to stop for a signal
+
+
+@njit(cache=True)
+def stopping_distance(speed: float) -> float:
+    """Return m in which a driver at `speed` m/s stops who is advised to now: REACTION at that speed, then FIRM."""
+    return speed * REACTION + speed * speed / (2.0 * FIRM)

@@ -13,6 +13,7 @@ from .candidate import Candidate
 
 VALID = {
     AdvisoryKind.GLOSA: 2000 * MS,
+    AdvisoryKind.SIGNAL_STOP: 3000 * MS,
     AdvisoryKind.QUEUE: 1000 * MS,
     AdvisoryKind.HAZARD: 2000 * MS,
     AdvisoryKind.RULE: 5000 * MS,
@@ -44,6 +45,7 @@ STEADY = {AdvisoryKind.GLOSA: 400 * MS, AdvisoryKind.PASSING_ORDER: 1000 * MS}  
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 STOPS = (
+    AdvisoryKind.SIGNAL_STOP,
     AdvisoryKind.RED_LIGHT,
     AdvisoryKind.COLLISION,
     AdvisoryKind.PEDESTRIAN,
@@ -86,6 +88,8 @@ class Discipline:
         for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target)):
             key = (candidate.target, candidate.kind)
             last = self._sent.get(key)
+            if candidate.kind is AdvisoryKind.SIGNAL_STOP and self._stops_already(world.t, candidate.target):
+                continue
             if last is None or self._worth(world.t, last, candidate):
                 valid_until = world.t + VALID.get(candidate.kind, SAFETY)
                 self._sent[key] = Sent(candidate, valid_until)
@@ -93,6 +97,11 @@ class Discipline:
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]
         return out
+
+    def _stops_already(self, t: int, target: str) -> bool:
+        """Return whether speed advice that is still valid says stop: the vehicle need not be advised twice."""
+        speed_advice = self._sent.get((target, AdvisoryKind.GLOSA))
+        return speed_advice is not None and speed_advice.valid_until > t and speed_advice.candidate.behaviour == "stop"
 
     def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}

@@ -3,6 +3,7 @@
 Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, later in the same green where the signal
 after this one would stop it all the same; and the speed that brings it there, faster at the end: T(v) is the sum of `travel`, solved for v by bisection.
 It is to coast to that speed, or to brake where coasting brings it there too early even at V_MIN; to stop where braking does as well.
+Whoever drives as advised can still stop when the green is due, and SLACK s later, when it is known whether it came (`safe_speed`): no red is approached on a promise.
 Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
 
 Who does more harm than good by going slowly is told nothing: who must let others go first before the stop line (he would lose his place), and who has
@@ -17,13 +18,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..schema import AdvisoryKind
-from ..world import ELSEWHERE, NEVER, Beyond, World
-from .candidate import Candidate
+from ..signals import NEVER
+from ..world import ELSEWHERE, Beyond, World
+from .candidate import Candidate, stopping_distance
 from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
 from .policy import Policy, policy_of
 from .prediction import ways
 from .rules import InForce
+from .signal_stop import SLACK
 
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; closer than this it is too late to advise
@@ -76,10 +79,40 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, rate
     return low
 
 
-def slowing(distance: float, speed: float, time: float, limit: float, policy: Policy) -> tuple[str, float | None]:
-    """Return how to go so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there no sooner."""
+@njit(cache=True)
+def safe_speed(distance: float, speed: float, opens: float, limit: float, rate: float) -> float:
+    """Return the greatest speed (m/s, up to `limit`) to slow down to, by `rate` m/s^2, from which the vehicle can still stop before a place `distance` m on
+    after `opens` s; negative where there is none of V_MIN or more."""
+    low, high = V_MIN, limit
+    if not _can_stop(low, distance, speed, opens, rate):
+        return -1.0
+    if _can_stop(high, distance, speed, opens, rate):
+        return limit
+    for _ in range(16):
+        middle = 0.5 * (low + high)
+        if _can_stop(middle, distance, speed, opens, rate):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def _can_stop(low: float, distance: float, speed: float, time: float, rate: float) -> bool:
+    """Return whether, `time` s on, it can still stop before a place `distance` m on, slowing down to `low` m/s by `rate` m/s^2."""
+    braking = min(max(speed - low, 0.0) / rate, time)
+    then = max(speed - rate * braking, low)
+    covered = 0.5 * (max(speed, low) + then) * braking + then * (time - braking)
+    return bool(distance - covered >= stopping_distance(then))
+
+
+def slowing(distance: float, speed: float, time: float, limit: float, policy: Policy, opens: float | None = None) -> tuple[str, float | None]:
+    """Return how to go so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there no sooner, able to
+    stop until it is known whether the signal opens, in `opens` s (None: it is open)."""
     for behaviour, rate in (("coast", policy.coasting), ("slow_down", policy.comfort)):
         advised = advised_speed(distance, speed, time, limit, rate)
+        if opens is not None:
+            advised = min(advised, safe_speed(distance, speed, opens, limit, rate))
         if advised >= limit - NEARLY:
             return "keep", limit
         if advised >= V_MIN:
@@ -125,7 +158,8 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         else:
             facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
-            behaviour, advised = slowing(max(distance - pace * HEARD, 0.5), pace, further - HEARD, limit, policy)
+            rest, known = max(distance - pace * HEARD, 0.5), None if now else max(starts[group] - HEARD, 0.0) + SLACK
+            behaviour, advised = slowing(rest, pace, further - HEARD, limit, policy, known)
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens

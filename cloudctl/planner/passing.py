@@ -14,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..matching import Floats, Ints, tables
-from ..world import GREEN, NEVER, YELLOW, World
+from ..signals import GREEN, IS_RED, NEVER, YELLOW
+from ..world import World
 
 HEADWAY = 1.6  # s between vehicles of a discharging queue
 BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
@@ -30,11 +31,11 @@ IS_YELLOW = np.isin(np.arange(256), YELLOW)
 
 
 class Windows(NamedTuple):
-    """One row a signal group, times in s from now, FAR where not known."""
+    """One row a signal group, times in s from now. What is not known promises nothing: `left` is then 0, the others FAR."""
 
     green: NDArray[np.bool_]  # it shows green now
-    left: Floats  # until that ends, at the earliest
-    start: Floats  # until the next green begins, at the latest
+    left: Floats  # until that ends, at the earliest; 0 where it may end at once, or nobody knows
+    start: Floats  # until the next green begins, at the latest; never negative
     duration: Floats  # how long that is likely to last
 
 
@@ -52,18 +53,19 @@ class Passing(NamedTuple):
 
 @njit(cache=True)
 def _windows(
-    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_duration: Any, is_green: Any, is_yellow: Any,
+    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_duration: Any, is_green: Any, is_red: Any,
     green: Any, left: Any, start: Any, duration: Any,
 ) -> None:  # fmt: skip
     for g in range(len(state)):
         green[g] = is_green[state[g]]
         left[g] = 0.0
-        if green[g]:
-            left[g] = FAR if min_end[g] == NEVER else (min_end[g] - t) / 1e9
+        if green[g] and min_end[g] != NEVER:
+            left[g] = max((min_end[g] - t) / 1e9, 0.0)
+
         opens = next_green[g]
-        if opens == NEVER and not green[g] and not is_yellow[state[g]]:
-            opens = max_end[g]
-        start[g] = FAR if opens == NEVER else (opens - t) / 1e9
+        if is_red[state[g]] and max_end[g] != NEVER:
+            opens = max_end[g] if opens == NEVER else max(opens, max_end[g])
+        start[g] = FAR if opens == NEVER else max((opens - t) / 1e9, 0.0)
         duration[g] = FAR if next_duration[g] == NEVER else next_duration[g] / 1e9
 
 
@@ -152,6 +154,6 @@ def green_windows(world: World) -> Windows:
     signals, n = world.signals, len(world.signals.state)
     out = Windows(np.zeros(n, np.bool_), np.zeros(n), np.zeros(n), np.zeros(n))
     _windows(
-        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN, IS_YELLOW, *out,
+        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN, IS_RED, *out,
     )  # fmt: skip
     return out

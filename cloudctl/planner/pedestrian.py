@@ -15,7 +15,8 @@ import numpy as np
 from numba import njit
 
 from ..schema import AdvisoryKind, ObjectClass
-from ..world import RED, World
+from ..signals import IS_RED
+from ..world import World
 from .candidate import NAMES, Candidate, late, severity_of
 from .prediction import SIGMA_A, arrival, point, spread
 
@@ -34,7 +35,6 @@ APPROACH = 60.0  # m
 MEETING = np.dtype(
     [("k", "i8"), ("walker", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("far", "f8")]
 )  # ttc and pet in s; far in m from the vehicle's front to the crosswalk
-IS_RED = np.isin(np.arange(256), RED)
 WALKS = np.isin(np.arange(256), (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..schema import AdvisoryKind, VehicleState
 
-GREEN_ONLY = frozenset({AdvisoryKind.GLOSA, AdvisoryKind.QUEUE, AdvisoryKind.KEEP_CLEAR, AdvisoryKind.PASSING_ORDER})
+GREEN_ONLY = frozenset({AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP, AdvisoryKind.QUEUE, AdvisoryKind.KEEP_CLEAR, AdvisoryKind.PASSING_ORDER})
 
 
 @dataclass(frozen=True)

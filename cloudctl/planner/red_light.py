@@ -1,7 +1,7 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and he does not brake, when the light is
-sure to be red at his earliest arrival, or once he sets off at the line. What he is told is a_req = v^2 / (2 (d - v tr - 2 m)).
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at the arrival is well founded: the light
+shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
 Crossing traffic is warned of who needs more than CRITICAL from this moment on, by those whose paths he crosses at the same time.
 """
 
@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..clock import MS
 from ..schema import AdvisoryKind, ObjectClass, SignalState
-from ..world import NEVER, World
+from ..signals import NEVER
+from ..world import World
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
-from .passing import FAR, IS_YELLOW, Passing
+from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 
+SEEN = 1  # status of a track that was seen within 0.3 s
+REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
@@ -31,13 +35,13 @@ CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of 
 
 @njit(cache=True)
 def _violators(
-    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, min_end: Any, max_end: Any, opens: Any, is_red: Any,
-    is_yellow: Any, never: int, rows: Any,
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
+    is_yellow: Any, never: int, fresh: Any, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks that come too late to stop at a light that is sure to be red when they arrive, and do not brake."""
+    """List the tracks (`fresh`: of recent sight or report) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
+        if not fresh[i] or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
             continue
         sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
         if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
@@ -60,11 +64,12 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
     out: list[Candidate] = []
     if not code.n_conns or not len(world.signals.state):
         return out
-    rows = np.empty(len(world.tracks), np.int64)
+    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN
+    fresh[[row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True) if world.t - vehicle.t <= REPORTED]] = True
     signals = world.signals
     found = _violators(
-        world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state, signals.min_end,
-        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), rows,
+        world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
+        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), fresh, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])

@@ -6,6 +6,7 @@ from .. import world
 from ..codes import CompiledCode
 from ..fusion import TRACK
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
+from ..signals import Signals
 from . import plan
 from .prediction import point
 
@@ -18,13 +19,13 @@ def warm(code: CompiledCode) -> None:
     and for one of them alone, whose arrays numba takes for another kind."""
     tracks, reports = _everywhere(code)
     groups = len(code.group_ids)
-    dark, soon = world.Signals.dark(groups), np.full(groups, 20_000_000_000)
+    dark, soon = Signals.dark(groups), np.full(groups, 20_000_000_000)
     _, firsts = np.unique(code.lane_link, return_index=True)
     hazards = tuple(Hazard(1, "", "", "obstacle", 1, 1, 2, code.lane_ids[lane], (20.0, 21.0)) for lane in firsts.tolist())
     before = None
     for turn in range(len(SHOWN)):
         shown = np.array([SHOWN[(k + turn) % len(SHOWN)] for k in range(groups)], np.uint8)
-        signals = world.Signals(1, turn, code.code.revision, shown, soon, soon, soon, np.ones(groups), soon, dark.next_duration)
+        signals = Signals(1, turn, code.code.revision, shown, soon, soon, soon, np.ones(groups), soon, dark.next_duration)
         before = world.build(turn + 1, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
         plan(world.build(turn + 1, code, tracks[:1], signals, hazards, reports, 1, 1, before))

@@ -1,0 +1,171 @@
+"""The signal groups of an intersection: what was received, and what of it may be believed at a given moment.
+
+A promise that has failed is not believed. Of each group, `believed` keeps
+
+* the state, while it is no older than MAX_AGE: a group that its messages no longer name becomes unknown, whatever the others do;
+* the end of that state, until it has passed: a state that is still reported after its promised greatest end is *overdue*, and no end of it is believed
+  again, however often it is promised anew, until the state changes;
+* nothing of what a signal fault doubts (`Doubt`).
+
+Event times decide, not arrival: a message that was long under way does not make its controller a liar. Ends are ISO/TS 19091 TimeChangeDetails.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+
+import numpy as np
+from msgspec import Struct
+from numba import njit
+from numpy.typing import NDArray
+
+from .clock import MS
+from .matching import Floats, Ints
+from .schema import Group, SignalState
+
+NEVER = np.int64(2**62)  # a time that is not known and far off
+MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
+TOLERANCE = 150 * MS  # by which a state may outlast its end: tenths of a second on the wire, and one message of 10 Hz
+GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
+
+GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
+YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
+RED = (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
+IS_RED = np.isin(np.arange(256), RED)
+
+
+class Doubt(IntEnum):
+    """What a signal fault says of a group."""
+
+    NONE = 0
+    TIMES = 1  # its end times are not to be trusted, its state is
+    STATE = 2  # nor is its state
+
+
+class Signals(Struct, frozen=True):
+    """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
+
+    t: int  # event time of the newest message, 0 when there was none
+    seq: int
+    revision: int
+    state: NDArray[np.uint8]
+    min_end: Ints
+    max_end: Ints
+    likely_end: Ints
+    confidence: Floats
+    next_green: Ints
+    next_duration: Ints
+    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
+    seen: Ints | None = None  # event time of the newest message that named each group, 0 when there was none; None: `t` for all
+    overdue: NDArray[np.bool_] | None = None  # the present state has outlasted an end that was promised; None: of no group
+
+    @classmethod
+    def dark(cls, groups: int) -> "Signals":
+        """Return the state before any message."""
+        never = np.full(groups, NEVER)
+        return cls(
+            0, -1, -1, np.zeros(groups, np.uint8), never, never, never, np.zeros(groups), never, never,
+            seen=np.zeros(groups, np.int64), overdue=np.zeros(groups, np.bool_),
+        )  # fmt: skip
+
+
+def signals_from(
+    previous: Signals,
+    t: int,
+    seq: int,
+    revision: int,
+    index: Mapping[int, int],
+    groups: Sequence[Group],
+    offset: int,
+    lanes: tuple[str, ...] | None = None,
+) -> Signals:
+    """Return `previous` with the groups of one message of event time `t` laid over it; its times are put on the node's clock."""
+    state, confidence = previous.state.copy(), previous.confidence.copy()
+    low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
+    green, length = previous.next_green.copy(), previous.next_duration.copy()
+    seen, overdue = _seen(previous).copy(), _overdue(previous).copy()
+
+    for group in groups:
+        k = index.get(group.group, -1)
+        if not 0 <= k < len(state):
+            continue
+        promised = _promised(int(state[k]), int(high[k]), int(green[k]))
+        overdue[k] = group.state == state[k] and (overdue[k] or t > promised + TOLERANCE)
+        state[k], seen[k] = group.state, t
+        low[k], high[k], likely[k] = (_at(end, offset) for end in (group.min_end, group.max_end, group.likely_end))
+        confidence[k] = _confidence(group)
+        green[k] = _at(group.next_green, offset)
+        length[k] = NEVER if group.next_duration is None else group.next_duration
+    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes, seen, overdue)
+
+
+def signals_again(
+    previous: Signals, t: int, seq: int, revision: int, named: NDArray[np.bool_], lanes: tuple[str, ...] | None = None
+) -> Signals:
+    """Return `previous` as a newer message of the very same groups (`named`: bool, by index) repeats it."""
+    p = previous
+    return Signals(
+        t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes,
+        np.where(named, t, _seen(p)), p.overdue,
+    )  # fmt: skip
+
+
+def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
+    """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of the group."""
+    s, n = signals, len(signals.state)
+    doubt = np.zeros(n, np.int64)
+    for k, found in (doubts or {}).items():
+        doubt[k] = found
+    state, confidence = s.state.copy(), s.confidence.copy()
+    low, high, likely, green = s.min_end.copy(), s.max_end.copy(), s.likely_end.copy(), s.next_green.copy()
+    _believe(t, _seen(s), _overdue(s), doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence)
+    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, s.seen, s.overdue)
+
+
+@njit(cache=True)
+def _believe(
+    t: int, seen: Ints, overdue: NDArray[np.bool_], doubt: Ints, is_red: NDArray[np.bool_], never: int, max_age: int, tolerance: int, grace: int,
+    state: NDArray[np.uint8], low: Ints, high: Ints, likely: Ints, green: Ints, confidence: Floats,
+) -> None:  # fmt: skip
+    for k in range(len(state)):
+        unknown = t - seen[k] > max_age or doubt[k] == 2
+        promised = high[k]
+        if is_red[state[k]] and green[k] < never:
+            promised = green[k] if promised == never else max(promised, green[k])
+        failed = overdue[k] or doubt[k] == 1 or seen[k] > promised + tolerance or t > promised + grace
+        if unknown:
+            state[k] = 0
+        if unknown or failed:
+            low[k], high[k], likely[k], green[k], confidence[k] = never, never, never, never, 0.0
+        else:
+            if likely[k] < seen[k] - tolerance:
+                likely[k] = never
+            if green[k] < seen[k] - tolerance:
+                green[k] = never
+
+
+def _promised(state: int, max_end: int, next_green: int) -> int:
+    """Return by when a state will have ended, as its controller promises: its greatest end; of red the likely beginning of green, where that is later."""
+    if IS_RED[state] and next_green < NEVER:
+        return next_green if max_end == NEVER else max(max_end, next_green)
+    return max_end
+
+
+def _at(end: int | None, offset: int) -> int:
+    return int(NEVER) if end is None else end - offset
+
+
+def _seen(signals: Signals) -> Ints:
+    return np.full(len(signals.state), signals.t) if signals.seen is None else signals.seen
+
+
+def _overdue(signals: Signals) -> NDArray[np.bool_]:
+    return np.zeros(len(signals.state), np.bool_) if signals.overdue is None else signals.overdue
+
+
+def _confidence(group: Group) -> float:
+    """Return the confidence a controller gives, else that of how far apart it sets the bounds."""
+    if group.confidence is not None:
+        return float(group.confidence)
+    if group.min_end is None or group.max_end is None:
+        return 0.5
+    return 1.0 if group.max_end - group.min_end <= 1000 * MS else 0.6
