@@ -26,7 +26,7 @@ from .prediction import DIVERGE, SIGMA_A, Prediction, arrival
 
 APART = 1.0  # s between two windows below which they conflict (PET)
 AHEAD = 0.0  # s; the same, of a vehicle that is there first
-LIKELY = 0.5  # a chance below which nobody is warned
+LIKELY = 0.3  # a chance below which nobody is warned
 HORIZON = 5.0  # s until the later of two is there (ETSI TS 101 539-1)
 MIN_TIME = 0.3  # s; a vehicle that is there sooner can do nothing any more
 MOVING = 1.0  # m/s; a stationary vehicle sees what crosses
