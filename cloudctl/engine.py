@@ -337,10 +337,12 @@ class Engine:
             place.t_sensor,
             place.t_rx,
             place.latest,
-            place.quality.trouble(t) or place.quality.doubt_reason(t),
+            place.quality.trouble(t),
             place.traffic.shares(place.code),
             place.traffic.stopped(t),
             self._beyond(t, place),
+            place.doubts(t),
+            place.quality.doubt_reason(t),
         )
         place.latest = snapshot
         if report := place.traffic.observe(snapshot):

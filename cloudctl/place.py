@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from . import planner, signals, world
+from . import planner, world
 from .codes import CompiledCode
-from .codes.quality import SignalQuality
+from .codes.quality import STATE, TIMES, SignalQuality
 from .fusion import Fusion
 from .schema import Hazard, Signal
+from .signals import Doubt, Signals, named_at, signals_again, signals_from
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
+DOUBTS = {TIMES: Doubt.TIMES, STATE: Doubt.STATE}
 
 
 @dataclass(eq=False)
@@ -22,7 +24,7 @@ class Place:
     code: CompiledCode
     fusion: Fusion
     discipline: planner.Discipline
-    signals: signals.Signals
+    signals: Signals
     gateways: tuple[str, ...]
     groups: dict[int, int]
     quality: SignalQuality
@@ -46,11 +48,15 @@ class Place:
         """Take in a signal message of event time `t` ns; return whether a group shows another state."""
         before = self.signals
         if self.said[0] is body.groups and self.said[1] == offset and self.named is not None:
-            self.signals = signals.signals_again(before, t, body.seq, body.revision, self.named, body.lanes)
+            self.signals = signals_again(before, t, body.seq, body.revision, self.named, body.lanes)
             return False
-        self.signals = signals.signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
-        self.said, self.named = (body.groups, offset), self.signals.seen == t
+        self.signals = signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
+        self.said, self.named = (body.groups, offset), named_at(self.signals, t)
         return bool((self.signals.state != before.state).any())
+
+    def doubts(self, t: int) -> dict[int, Doubt]:
+        """Return what signal faults put in doubt at `t` ns, by index of the group."""
+        return {self.groups[group]: DOUBTS[doubt] for group, doubt in self.quality.doubted(t).items() if group in self.groups}
 
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""

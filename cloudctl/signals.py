@@ -19,18 +19,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .clock import MS
+from .codes.quality import REDS, TOLERANCE
 from .matching import Floats, Ints
 from .schema import Group, SignalState
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
-TOLERANCE = 150 * MS  # by which a state may outlast its end: tenths of a second on the wire, and one message of 10 Hz
 GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
 
 GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
 YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
-RED = (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
-IS_RED = np.isin(np.arange(256), RED)
+IS_RED = np.isin(np.arange(256), REDS)
 
 
 class Doubt(IntEnum):
@@ -83,13 +82,13 @@ def signals_from(
     low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
     green, length = previous.next_green.copy(), previous.next_duration.copy()
     seen, overdue = _seen(previous).copy(), _overdue(previous).copy()
+    promised = np.where(IS_RED[state] & (green != NEVER), np.where(high == NEVER, green, np.maximum(high, green)), high).tolist()
 
     for group in groups:
         k = index.get(group.group, -1)
         if not 0 <= k < len(state):
             continue
-        promised = _promised(int(state[k]), int(high[k]), int(green[k]))
-        overdue[k] = group.state == state[k] and (overdue[k] or t > promised + TOLERANCE)
+        overdue[k] = group.state == state[k] and (overdue[k] or t > promised[k] + TOLERANCE)
         state[k], seen[k] = group.state, t
         low[k], high[k], likely[k] = (_at(end, offset) for end in (group.min_end, group.max_end, group.likely_end))
         confidence[k] = _confidence(group)
@@ -107,6 +106,11 @@ def signals_again(
         t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes,
         np.where(named, t, _seen(p)), p.overdue,
     )  # fmt: skip
+
+
+def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
+    """Return which groups the message of event time `t` named, by index."""
+    return np.equal(_seen(signals), t)
 
 
 def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
@@ -141,13 +145,6 @@ def _believe(
                 likely[k] = never
             if green[k] < seen[k] - tolerance:
                 green[k] = never
-
-
-def _promised(state: int, max_end: int, next_green: int) -> int:
-    """Return by when a state will have ended, as its controller promises: its greatest end; of red the likely beginning of green, where that is later."""
-    if IS_RED[state] and next_green < NEVER:
-        return next_green if max_end == NEVER else max(max_end, next_green)
-    return max_end
 
 
 def _at(end: int | None, offset: int) -> int:

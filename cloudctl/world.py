@@ -63,6 +63,7 @@ class World:
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
+    doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
 
     @property
     def signal_age(self) -> int:
@@ -84,6 +85,7 @@ def build(
     stopped: tuple[int, ...] = (),
     beyond: Mapping[int, Beyond] | None = None,
     doubts: Mapping[int, Doubt] | None = None,
+    doubt_reason: str | None = None,
 ) -> World:
     """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
@@ -97,6 +99,7 @@ def build(
         t, code, tracks, believed(signals, t, doubts), hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
         np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
+        doubt_reason,
     )  # fmt: skip
 
 

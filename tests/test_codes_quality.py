@@ -179,6 +179,7 @@ CASES = {
     "unknown groups": ([(*of(RED), Group(99, S.GREEN_PROTECTED), Group(98, S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"alignment"}),
     "a group missing": ([without(DRIVEN[0], of(RED, DRIVEN[1]))] * 3, 10, 1, 5, {"alignment"}), "no groups": ([()] * 3, 10, 1, 5, {"alignment"}),
     "a group twice": ([(*of(RED), Group(DRIVEN[0], S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"duplicate"}),
+    "overdue": ([of(RED, min_end=T, max_end=T + 200 * MS)] * 6, 10, 1, 5, {"overdue"}),
     "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set())}
 
 
@@ -348,10 +349,13 @@ def test_states_are_trusted_again_with_the_first_in_time() -> None:
 
 
 def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
-    """Two groups that conflict both show protected green, over the whole run: no speed advice, and the reason in words."""
+    """The group of the connected vehicle and one that it conflicts with both show protected green, over the whole run: no speed advice, and the reason in words."""
     code = scene.code.code
     engine = Engine([code], EngineConfig({"g": {f"r{k}": code.id for k in range(3)}}))
-    a, b = foes()
+    movements = {c.id: c for c in code.connections}
+    own = movements[scene.movement]
+    pairs = [(c.a, c.b) if c.a == own.id else (c.b, c.a) for c in code.conflicts if c.kind == "cross" and own.id in (c.a, c.b)]
+    a, b = next((own.group, movements[other].group) for _, other in pairs if movements[other].turn == "straight")
     said = []
     for t, batch in scene.run(4.0):
         ends = t // (100 * MS) * 100 * MS + 9 * SECOND

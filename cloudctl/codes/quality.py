@@ -27,6 +27,7 @@ CHECKS: Mapping[str, str] = {
     "conflict": STATE,
     "alignment": NOTHING,  # an unknown group concerns no movement; a missing one ages by itself, and is unknown when it is too old
     "duplicate": STATE,
+    "overdue": TIMES,
 }
 MS = 1_000_000
 HOLD = 2_000 * MS  # ns
@@ -37,7 +38,11 @@ UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have com
 SHOWN_IDS = 8  # of unknown groups, in words
 EXTENSION = 3_000 * MS  # ns by which traffic may put off an end at once: the longest usual extension of a green
 
+TOLERANCE = 150 * MS  # by which a state may outlast its end: tenths of a second on the wire, and one message of 10 Hz
+NEVER = 2**62  # ns
+
 S = SignalState
+REDS = (S.RED, S.RED_FLASH, S.PRE_MOVEMENT)
 RED, GREEN, YELLOW = (S.RED,), (S.GREEN_PERMISSIVE, S.GREEN_PROTECTED, S.GREEN_FLASH), (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED)
 DRIVEN = ("vehicle", "bus", "tram")  # kinds of groups that show yellow after green
 ANY = (S.UNKNOWN, S.DARK, S.RED_FLASH, S.YELLOW_FLASH)  # of a controller that begins, ends or fails: may follow and precede all
@@ -81,6 +86,7 @@ class SignalQuality:
         self._heard = 0
         self._in_time = True
         self._clashes: list[Clash] = []
+        self._first_end = NEVER  # of those promised in the newest message
 
     def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
@@ -98,6 +104,8 @@ class SignalQuality:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
         self._aligned(t_rx, begun)
+        if t + offset > self._first_end + TOLERANCE:
+            self._overdue(t_rx, t + offset, groups, begun)
         for clash in self._clashes:
             self._note(begun, t_rx, "conflict", clash.group, f"g[{clash.group}], g[{clash.other}]", f"{clash.state.name} and {clash.other_state.name}",
                        "their movements cross or merge, and the second has no permissive movement that gives way to the first",
@@ -191,6 +199,7 @@ class SignalQuality:
             elif ends == sorted(ends):
                 self._counted(t_rx, t + offset, before, group, begun)
         self._clashes = clashes(self._foes, used)
+        self._first_end = min((end for group in used if (end := promised_end(group)) is not None), default=NEVER)
 
     def _aligned(self, t_rx: int, begun: list[SignalFault]) -> None:
         """Take note of groups that the message has and the code has not, that are missing from it, or that it has more than once."""
@@ -208,6 +217,13 @@ class SignalQuality:
         for group in found.twice:
             self._note(begun, t_rx, "duplicate", group, f"g[{group}]", "more than once", "a message gives one state of a group; none of them is used",
                        "check the channels bound to the group")
+
+    def _overdue(self, t_rx: int, t: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
+        for group in groups:
+            end = promised_end(group)
+            if end is not None and t > end + TOLERANCE and group.group in self._kinds:
+                self._note(begun, t_rx, "overdue", group.group, f"g[{group.group}]", f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
+                           "a state ends at its max_end at the latest (of red: or at next_green)", "check the controller's plan and clock; give no max_end where traffic decides")
 
     def _disordered(self, begun: list[SignalFault], t_rx: int, group: int, value: str) -> None:
         known = group if group in self._kinds else 0
@@ -228,6 +244,13 @@ class SignalQuality:
             return
         self._note(begun, t_rx, "countdown", now.group, f"g[{now.group}]", f"end put off by {(new - old) / 1e9:.1f} s",
                    f"the time left of a state grows by {EXTENSION // (1000 * MS)} s at most from one message to the next", "check the controller's clock and plan; give min_end and max_end apart while traffic decides")
+
+
+def promised_end(group: Group) -> int | None:
+    """Return by when a state will have ended, as its controller promises: its greatest end; of red also the likely beginning of green, if that is later."""
+    if group.state in REDS and group.next_green is not None:
+        return group.next_green if group.max_end is None else max(group.max_end, group.next_green)
+    return group.max_end
 
 
 def _words(faults: list[SignalFault]) -> str | None:

@@ -87,8 +87,9 @@ def plan(world: World) -> list[Candidate]:
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
 
-    if signal or perception:
-        why = "; ".join(why for why in (signal, perception) if why)
+    doubt = None if signal or world.doubt_reason is None else f"single signal groups are not to be trusted: {world.doubt_reason}"
+    if signal or doubt or perception:
+        why = "; ".join(why for why in (signal, doubt, perception) if why)
         out.append(_degraded(f"intersection:{world.code.code.id}", why))
     return _fitting(world, out)
 

@@ -96,7 +96,9 @@ def plan(world: World, passing: Passing, slowed: set[str]) -> list[Candidate]:
     code, signals, n = world.code, world.signals, len(world.vehicles)
     if not n or not code.n_conns or not len(signals.state) or signals.seen is None:
         return []
-    notice = np.array([SLOWING_NOTICE if f"vehicle:{vehicle.id}" in slowed else NOTICE for vehicle in world.vehicles])
+    notice = np.full(n, NOTICE)
+    if slowed:
+        notice[[f"vehicle:{vehicle.id}" in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
     found, reasons, groups = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     sure = np.empty(n, np.bool_)
     lanes = ways(code)
