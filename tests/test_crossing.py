@@ -8,26 +8,54 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planner_twin import concerned
 from stage import GREEN, RED, Stage
-from test_planner_twins import random_world
 
 from cloudctl.codes import CompiledCode
 from cloudctl.planner import Candidate, crossing, following, prediction, red_light
 from cloudctl.planner.passing import passing
 from cloudctl.schema import AdvisoryKind
+from cloudctl.world import World
+
+
+def busy(code: CompiledCode, seed: int) -> tuple[World, list[int]]:
+    """Return an intersection on which connected vehicles come from everywhere at once, and which of them run their red."""
+    rng = np.random.default_rng(seed)
+    stage = Stage(code)
+    stage.state = GREEN
+    stage.shown = {int(group): RED for group in rng.integers(0, len(code.group_ids), 3)}
+    stage.share = rng.integers(1, 20, code.n_conns).astype(float)
+    for _ in range(int(rng.integers(6, 16))):
+        lane = int(rng.choice(stage.ingress))
+        if rng.random() < 0.8:
+            stage.put(lane, float(rng.uniform(0.5, 45.0)), float(rng.uniform(0.0, 16.0)), var_x=float(rng.uniform(0.01, 2.0)))
+        else:
+            stage.on(code.n_lanes + int(rng.choice(np.flatnonzero(code.conn_inner))), float(rng.uniform(2.5, 12.0)), float(rng.uniform(1.0, 12.0)))
+    world = stage.world()
+    violators = sorted(rng.choice(len(world.tracks), size=int(rng.integers(1, 4)), replace=False).tolist())
+    return dataclasses.replace(world, accel=rng.uniform(-2.0, 2.5, len(world.tracks))), violators
+
+
+def of_the_twin(world: World, violators: list[int], behind: following.Following) -> dict[str, float]:
+    held = {row: (float(behind.gap[row]), int(behind.leader[row])) for row in range(len(world.tracks))}
+    return {f"vehicle:{world.vehicles[int(world.report[row])].id}": chance for row, chance in concerned(world, violators, held).items()}
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_those_warned_of_violators_are_those_of_the_twin(code: CompiledCode, seed: int) -> None:
-    world = random_world(code, seed)
+    world, violators = busy(code, seed)
     ahead = prediction.predict(world)
     behind = following.follow(world, ahead)
-    rng = np.random.default_rng(seed)
-    violators = sorted(rng.choice(len(world.tracks), size=int(rng.integers(1, 4)), replace=len(world.tracks) < 3).tolist())
-    held = {row: (float(behind.gap[row]), int(behind.leader[row])) for row in range(len(world.tracks))}
-    wanted = {f"vehicle:{world.vehicles[int(world.report[row])].id}": chance for row, chance in concerned(world, violators, held).items()}
     got = {c.target: c.confidence for c in crossing.plan(world, violators, ahead, behind)}
-    assert got == pytest.approx(wanted)
+    assert got == pytest.approx(of_the_twin(world, violators, behind))
+
+
+def test_the_random_worlds_have_vehicles_to_warn_and_others(code: CompiledCode) -> None:
+    warned_of = []
+    for seed in range(30):
+        world, violators = busy(code, seed)
+        warned_of.append(len(of_the_twin(world, violators, following.follow(world, prediction.predict(world)))))
+    assert sum(n > 0 for n in warned_of) > 3, warned_of
+    assert max(warned_of) < 15
 
 
 def paths_that_cross(code: CompiledCode) -> tuple[int, int, float, float]:
