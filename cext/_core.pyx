@@ -9,6 +9,27 @@ from libc.stddef cimport size_t
 import numpy as np
 
 cdef extern from "track.h" nogil:
+    enum:
+        CLASSES
+        SOURCES
+        WRONG
+        MOTION_FIGURES
+        MAX_OBJECTS
+        BLOCK_BYTES
+        NOT_FINITE
+        CONFIRMED
+        FROM_DETECTIONS
+        FROM_TRACKS
+        COOPERATIVE
+        NO_TURNS
+        NO_NOISE
+        NO_BIAS
+        NO_LAG
+        NO_LIFE
+        NO_LATE
+        NO_MERGE
+        NO_CLASS
+        NO_GLOBAL
     ctypedef struct detection:
         double x, y
         float vx, vy, heading, length, width, height, var_x, var_y, cov_xy, confidence
@@ -34,10 +55,16 @@ cdef extern from "track.h" nogil:
         uint32_t features
         int64_t window, coast
         double gate, miss_cost, confirm, show, drop, survive, again
-        motion_t motion[8]
+        motion_t motion[CLASSES]
         uint64_t refused_old, full, merged
-        source_t sources[32]
-        wrong_t wrong[16]
+        source_t sources[SOURCES]
+        wrong_t wrong[WRONG]
+    ctypedef struct member_t:
+        const char *name
+        size_t offset, size
+        char kind
+    const member_t DETECTION_FIELDS[]
+    const member_t TRACK_FIELDS[]
     ctypedef struct fault_t:
         int32_t row
         const char *field
@@ -56,6 +83,22 @@ cdef extern from "track.h" nogil:
 DETECTION_SIZE = sizeof(detection)
 TRACK_SIZE = sizeof(track_row)
 TRACK_STATE_BYTES = sizeof(track_t)
+SEEN_LATELY = CONFIRMED  # status of a track
+KINDS = {"detections": FROM_DETECTIONS, "tracks": FROM_TRACKS, "cooperative": COOPERATIVE}
+FEATURES = {"turns": NO_TURNS, "noise": NO_NOISE, "bias": NO_BIAS, "lag": NO_LAG, "life": NO_LIFE, "late": NO_LATE, "merge": NO_MERGE,
+            "class": NO_CLASS, "global": NO_GLOBAL}
+LIMITS = {"classes": CLASSES, "sources": SOURCES, "objects": MAX_OBJECTS, "object_bytes": BLOCK_BYTES}
+
+
+cdef list members(const member_t *field):
+    cdef list out = []
+    while field.name != NULL:
+        out.append((field.name.decode(), chr(field.kind), field.size, field.offset))
+        field += 1
+    return out
+
+
+DETECTION_LAYOUT, TRACK_LAYOUT = members(DETECTION_FIELDS), members(TRACK_FIELDS)
 
 
 cdef class Tracker:
@@ -93,8 +136,8 @@ cdef class Tracker:
         self.f.survive, self.f.coast, self.f.window, self.f.features = survive, coast, window, features
 
     def motion(self):
-        """A view of the motion model's figures, float64[8, 5] by class: straight, turning, rate, enter, leave. Writable."""
-        return np.asarray(<double[:8, :5]>&self.f.motion[0].straight)
+        """A view of the motion model's figures, float64[CLASSES, MOTION_FIGURES] by class: straight, turning, rate, enter, leave. Writable."""
+        return np.asarray(<double[:CLASSES, :MOTION_FIGURES]>&self.f.motion[0].straight)
 
     def source(self, int index, double x, double y, double heading, double fov, double reach, double sigma, double sigma_v, double p_detect,
                double clutter, int kind, double bias_x, double bias_y, double lag):
@@ -116,11 +159,11 @@ cdef class Tracker:
             self.reserve(n)
             with nogil:
                 code = fusion_update(self.f, t, source, <const detection *>buffer.buf, n, self.scratch)
-                if code == 2:
+                if code == NOT_FINITE:
                     row = fusion_check(<const detection *>buffer.buf, n, &field)
         finally:
             PyBuffer_Release(&buffer)
-        return None if code != 2 else (row, field.decode())
+        return None if code != NOT_FINITE else (row, field.decode())
 
     def tracks(self, int64_t t, dtype):
         """The confirmed tracks at t as a fresh array of `dtype`, whose items are track_row."""
@@ -135,14 +178,14 @@ cdef class Tracker:
 
     def stats(self):
         sources = {}
-        for k in range(32):
+        for k in range(SOURCES):
             s = self.f.sources[k]
             if s.scans or s.refused:
                 sources[k] = {"scans": s.scans, "late": s.late, "refused": s.refused, "detections": s.detections, "scale": s.scale,
                               "sigma": s.sigma, "bias_x": s.bias_x, "bias_y": s.bias_y, "lag": s.lag, "p_detect": s.seen,
                               "clutter": s.strewn, "residual": s.residual, "weight": s.weight}
         wrong = [{"vehicle": self.f.wrong[k].vehicle, "count": self.f.wrong[k].count, "t": self.f.wrong[k].t, "x": self.f.wrong[k].x,
-                  "y": self.f.wrong[k].y} for k in range(16) if self.f.wrong[k].vehicle]
+                  "y": self.f.wrong[k].y} for k in range(WRONG) if self.f.wrong[k].vehicle]
         return {"count": self.f.count, "refused_old": self.f.refused_old, "full": self.f.full, "merged": self.f.merged,
                 "again": self.f.again, "sources": sources, "wrong_claims": wrong}
 

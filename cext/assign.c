@@ -10,11 +10,26 @@ typedef struct {
     uint8_t *done;
 } work_t;
 
-size_t assign_scratch(int32_t rows, int32_t columns)
+/* Where each part of the scratch begins, bytes. */
+typedef struct {
+    size_t u, v, dist, owner, from, touched, done, end;
+} layout_t;
+
+static layout_t layout(int32_t rows, int32_t columns)
 {
     size_t all = (size_t)rows + (size_t)columns;
-    return sizeof(double) * ((size_t)rows + 2 * all) + sizeof(int32_t) * 3 * all + all + 64;
+    layout_t l = {0};
+    l.u = part_of(&l.end, (size_t)rows, sizeof(double));
+    l.v = part_of(&l.end, all, sizeof(double));
+    l.dist = part_of(&l.end, all, sizeof(double));
+    l.owner = part_of(&l.end, all, sizeof(int32_t));
+    l.from = part_of(&l.end, all, sizeof(int32_t));
+    l.touched = part_of(&l.end, all, sizeof(int32_t));
+    l.done = part_of(&l.end, all, 1);
+    return l;
 }
+
+size_t assign_scratch(int32_t rows, int32_t columns) { return layout(rows, columns).end; }
 
 static void relax(work_t *w, int32_t row, int32_t c, double cost, double base, int32_t *count)
 {
@@ -78,16 +93,20 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
             void *scratch)
 {
     size_t all = (size_t)rows + (size_t)columns;
+    char *base = scratch;
+    layout_t l = layout(rows, columns);
     work_t w;
-    w.u = scratch;
-    w.v = w.u + rows;
-    w.dist = w.v + all;
-    w.owner = (int32_t *)(w.dist + all);
-    w.from = w.owner + all;
-    w.touched = w.from + all;
-    w.done = (uint8_t *)(w.touched + all);
-    memset(w.u, 0, sizeof(double) * ((size_t)rows + all));
-    memset(w.owner, 0xff, sizeof(int32_t) * 2 * all);
+    w.u = (double *)(void *)(base + l.u);
+    w.v = (double *)(void *)(base + l.v);
+    w.dist = (double *)(void *)(base + l.dist);
+    w.owner = (int32_t *)(void *)(base + l.owner);
+    w.from = (int32_t *)(void *)(base + l.from);
+    w.touched = (int32_t *)(void *)(base + l.touched);
+    w.done = (uint8_t *)(base + l.done);
+    memset(w.u, 0, sizeof(double) * (size_t)rows);
+    memset(w.v, 0, sizeof(double) * all);
+    memset(w.owner, 0xff, sizeof(int32_t) * all);
+    memset(w.from, 0xff, sizeof(int32_t) * all);
     memset(w.done, 0, all);
     for (int32_t r = 0; r < rows; r++)
         mate[r] = -1;

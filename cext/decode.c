@@ -155,9 +155,9 @@ static const char *const CLASS_NAMES[CLASSES] = {"unknown", "car", "truck", "bus
 
 static int same(const value *v, const char *text) { return v->size == strlen(text) && memcmp(v->data, text, v->size) == 0; }
 
-/* Names of the fields of a map: the 13 floats, then id and class. Senders write every object with its keys in one order, so the
+/* Names of the fields of a map: the FLOATS floats, then id and class. Senders write every object with its keys in one order, so the
    field that stood at this place of the object before is tried first. */
-enum { ID = 13, CLASS = 14, FIELDS = 15, PLACES = 24 };
+enum { ID = FLOATS, CLASS, FIELDS, PLACES = 24 };
 typedef struct {
     const char *name;
     uint32_t size;
@@ -180,8 +180,8 @@ static int field_of(const value *key, uint8_t *last)
     return -1;
 }
 
-/* Put the 13 columns of one object into its row. */
-static void fill(detection *d, const double c[13])
+/* Put the FLOATS columns of one object into its row. */
+static void fill(detection *d, const double c[FLOATS])
 {
     d->confidence = (float)c[0];
     d->x = c[1];
@@ -234,11 +234,11 @@ static int32_t decode_block(const value *v, double dx, double dy, detection *out
     int32_t n = (int32_t)(v->size / BLOCK_BYTES);
     const uint8_t *column = v->data;
     for (int32_t i = 0; i < n; i++) {
-        double c[13];
+        double c[FLOATS];
         float one;
         memset(&out[i], 0, sizeof out[i]);
         memcpy(&out[i].id, column + 4 * (size_t)i, 4);
-        for (int k = 0; k < 13; k++) {
+        for (int k = 0; k < FLOATS; k++) {
             memcpy(&one, column + 4 * ((size_t)n * (size_t)(k + 1) + (size_t)i), 4);
             c[k] = one;
         }
@@ -262,7 +262,7 @@ static int32_t class_of(const value *v)
     return -1;
 }
 
-static int32_t decode_field(int k, const value *v, double c[13], detection *out, int32_t row, fault_t *f)
+static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *out, int32_t row, fault_t *f)
 {
     if (k == ID) {
         if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
@@ -301,7 +301,7 @@ static void heads_init(heads *h)
 }
 
 /* Read field `k` and its 64-bit float at one go, where that is what comes next. */
-static int quick(reader *r, const heads *h, int k, double c[13])
+static int quick(reader *r, const heads *h, int k, double c[FLOATS])
 {
     uint32_t n = k < ID ? FIELD[k].size : 0;
     uint64_t word;
@@ -319,10 +319,10 @@ static int quick(reader *r, const heads *h, int k, double c[13])
 static int32_t decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, fault_t *f)
 {
     value map, key, v;
-    double c[13];
+    double c[FLOATS];
     if (!read_value(r, &map) || map.kind != 'm')
         return fail(f, row, "object", NAN, "must be a map");
-    for (int k = 0; k < 13; k++)
+    for (int k = 0; k < FLOATS; k++)
         c[k] = NAN;
     c[0] = 1.0;
     memset(out, 0, sizeof *out);
@@ -346,13 +346,13 @@ int32_t objects_count(const uint8_t *data, size_t size, fault_t *f)
         return fail(f, -1, "length", (double)size, "is cut off, or not msgpack");
     if (v.kind == 'x') {
         if (v.size % BLOCK_BYTES)
-            return fail(f, -1, "length", v.size, "a block must be a multiple of 57 bytes");
+            return fail(f, -1, "length", v.size, "a block must be a multiple of " TEXT(BLOCK_BYTES) " bytes");
         v.size /= BLOCK_BYTES;
     } else if (v.kind != 'a') {
         return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps");
     }
     if (v.size > MAX_OBJECTS)
-        return fail(f, -1, "count", v.size, "at most 1024 objects a message");
+        return fail(f, -1, "count", v.size, "at most " TEXT(MAX_OBJECTS) " objects a message");
     return (int32_t)v.size;
 }
 

@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-#define EDGES 12
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
 
@@ -15,12 +14,33 @@ static const motion_t MOTION[CLASSES] = {
 
 size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + (sizeof(track_t) + sizeof(int32_t)) * (size_t)capacity; }
 
-size_t fusion_scratch(int32_t capacity, int32_t n)
+/* Where each part of the scratch of a scan of n detections against k tracks begins, bytes. */
+typedef struct {
+    size_t mean, xy, r, cost, start, column, mate, hit, head, order, cell, rest, end;
+} layout_t;
+
+static int32_t cells_of(int32_t n) { return 4 * n + 64; }
+
+static layout_t layout(int32_t tracks, int32_t n)
 {
-    size_t k = (size_t)capacity, m = (size_t)n;
-    return sizeof(state_t) * k + sizeof(double) * (5 * m + EDGES * k) +
-           sizeof(int32_t) * (k + 1 + EDGES * k + 2 * k + (4 * m + 65) + 2 * m) + assign_scratch(capacity, n) + 256;
+    size_t k = (size_t)tracks, m = (size_t)n;
+    layout_t l = {0};
+    l.mean = part_of(&l.end, k, sizeof(state_t));
+    l.xy = part_of(&l.end, 2 * m, sizeof(double));
+    l.r = part_of(&l.end, 3 * m, sizeof(double));
+    l.cost = part_of(&l.end, MAX_EDGES * k, sizeof(double));
+    l.start = part_of(&l.end, k + 1, sizeof(int32_t));
+    l.column = part_of(&l.end, MAX_EDGES * k, sizeof(int32_t));
+    l.mate = part_of(&l.end, k, sizeof(int32_t));
+    l.hit = part_of(&l.end, k, sizeof(int32_t));
+    l.head = part_of(&l.end, (size_t)cells_of(n) + 1, sizeof(int32_t));
+    l.order = part_of(&l.end, m, sizeof(int32_t));
+    l.cell = part_of(&l.end, m, sizeof(int32_t));
+    l.rest = part_of(&l.end, assign_scratch(tracks, n), 1);
+    return l;
 }
+
+size_t fusion_scratch(int32_t capacity, int32_t n) { return layout(capacity, n).end; }
 
 void fusion_init(fusion_t *f, int32_t capacity)
 {
@@ -48,24 +68,24 @@ void fusion_init(fusion_t *f, int32_t capacity)
 
 static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n, void *scratch)
 {
-    size_t k = (size_t)f->count, m = (size_t)n;
+    char *base = scratch;
+    layout_t l = layout(f->count, n);
     w->z = z;
     w->n = n;
     w->known = f->count;
-    w->cells = 4 * n + 64;
-    w->mean = scratch;
-    w->xy = (double *)(w->mean + k);
-    w->r = w->xy + 2 * m;
-    w->cost = w->r + 3 * m;
-    w->start = (int32_t *)(w->cost + EDGES * k);
-    w->column = w->start + k + 1;
-    w->mate = w->column + EDGES * k;
-    w->hit = w->mate + k;
-    w->head = w->hit + k;
-    w->order = w->head + w->cells + 1;
-    w->cell = w->order + m;
-    uintptr_t end = (uintptr_t)(w->cell + m);
-    w->rest = (void *)((end + 15) & ~(uintptr_t)15);
+    w->cells = cells_of(n);
+    w->mean = (state_t *)(void *)(base + l.mean);
+    w->xy = (double *)(void *)(base + l.xy);
+    w->r = (double *)(void *)(base + l.r);
+    w->cost = (double *)(void *)(base + l.cost);
+    w->start = (int32_t *)(void *)(base + l.start);
+    w->column = (int32_t *)(void *)(base + l.column);
+    w->mate = (int32_t *)(void *)(base + l.mate);
+    w->hit = (int32_t *)(void *)(base + l.hit);
+    w->head = (int32_t *)(void *)(base + l.head);
+    w->order = (int32_t *)(void *)(base + l.order);
+    w->cell = (int32_t *)(void *)(base + l.cell);
+    w->rest = base + l.rest;
     w->area = w->reach = 0.0;
     memset(&w->sums, 0, sizeof w->sums);
 }

@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-#define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
 #define REACH 12.0   /* m: a gate is never wider */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */

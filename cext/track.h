@@ -7,8 +7,13 @@
 
 #define CLASSES 8
 #define SOURCES 32
-#define KEPT 6   /* posteriors kept per track for scans that come late */
-#define WRONG 16 /* wrong claims remembered */
+#define KEPT 6       /* posteriors kept per track for scans that come late */
+#define WRONG 16     /* wrong claims remembered */
+#define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
+
+_Static_assert((CLASSES & (CLASSES - 1)) == 0, "a class is masked with CLASSES - 1");
+_Static_assert(SOURCES <= 32, "a set of sources is the bits of an uint32_t");
+_Static_assert(KEPT <= UINT8_MAX, "track_t.kept counts them in a byte");
 
 typedef struct { /* one detection; NaN where not measured; metres east-north of the intersection */
     double x, y;
@@ -26,6 +31,13 @@ typedef struct { /* one track as it is given out, predicted to t */
     int64_t last;
     uint8_t cls, status, pad[6];
 } track_row;
+
+/* Python's dtypes are made from these (layout.c), and recorded arrays hold their bytes: a field moves only on purpose. */
+_Static_assert(sizeof(detection) == 72 && offsetof(detection, vx) == 16 && offsetof(detection, confidence) == 52, "detection");
+_Static_assert(offsetof(detection, id) == 56 && offsetof(detection, vehicle) == 60 && offsetof(detection, cls) == 64, "detection");
+_Static_assert(sizeof(track_row) == 112 && offsetof(track_row, vx) == 24 && offsetof(track_row, class_p) == 80, "track_row");
+_Static_assert(offsetof(track_row, id) == 84 && offsetof(track_row, sources) == 92 && offsetof(track_row, last) == 96, "track_row");
+_Static_assert(offsetof(track_row, cls) == 104 && offsetof(track_row, status) == 105, "track_row");
 
 enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 };
 enum { FROM_DETECTIONS = 0, FROM_TRACKS = 1, COOPERATIVE = 2 };
@@ -76,6 +88,9 @@ typedef struct { /* how a class moves: spectral densities of acceleration (m^2/s
     double straight, turning, rate, enter, leave;
 } motion_t;
 
+#define MOTION_FIGURES 5 /* Python sees a class's as a row of float64 */
+_Static_assert(sizeof(motion_t) == MOTION_FIGURES * sizeof(double), "motion_t is nothing but its figures");
+
 typedef struct { /* what a step of dt (s) does to the chances of the models */
     double dt;
     const motion_t *motion;
@@ -108,6 +123,8 @@ typedef struct {
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
     past_t past[KEPT]; /* by time */
 } track_t;
+
+_Static_assert(offsetof(track_t, mean) == 64, "what every scan reads of a track is one line of the cache");
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
     uint32_t vehicle, count;
@@ -165,6 +182,15 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
 
+/* Part of a caller's scratch: `count` items of `size` bytes from *end on, which moves behind them; returns where it begins. The walk that measures
+   a scratch is the walk that lays it out, so that they cannot differ. */
+static inline size_t part_of(size_t *end, size_t count, size_t size)
+{
+    size_t begin = (*end + 15) & ~(size_t)15;
+    *end = begin + count * size;
+    return begin;
+}
+
 size_t fusion_size(int32_t capacity);
 void fusion_init(fusion_t *f, int32_t capacity);
 size_t fusion_scratch(int32_t capacity, int32_t detections);
@@ -218,6 +244,14 @@ void measurement_noise(const source_t *s, const detection *z, double r[3]);
 void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
 void learn(fusion_t *f, const frame_t *w);
 
+/* layout.c: the fields of what crosses to Python, as the compiler laid them out; `kind` is f, i or u. The last has no name. */
+typedef struct {
+    const char *name;
+    size_t offset, size;
+    char kind;
+} member_t;
+extern const member_t DETECTION_FIELDS[], TRACK_FIELDS[];
+
 /* decode.c */
 typedef struct {
     int32_t row;
@@ -225,9 +259,13 @@ typedef struct {
     double value;
 } fault_t;
 
-#define BLOCK_BYTES 57
-#define MAX_OBJECTS 1024
+#define BLOCK_BYTES 57    /* of one object: FLOATS and an id of 4 bytes each, a class of 1 */
+#define FLOATS 13         /* columns of an object that are numbers */
+#define MAX_OBJECTS 1024  /* of one message */
 #define MAX_METRES 2000.0
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x) /* of a macro's value */
+_Static_assert(BLOCK_BYTES == 4 * (FLOATS + 1) + 1, "every column of an object");
 
 /* Number of objects in a msgpack value (block or list of maps), or -1 with the fault set. */
 int32_t objects_count(const uint8_t *data, size_t size, fault_t *fault);

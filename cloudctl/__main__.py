@@ -213,6 +213,7 @@ WARNINGS = """examples:
   cloudctl sim warnings --scenario corridor --seeds 11..15 --train 1..3 --out out/corridor
   cloudctl sim warnings --scenario town.sumocfg --seconds 1800 --out out/town
   cloudctl sim warnings --sensing perfect --out out/perfect               what better roadside units could gain at the most
+  cloudctl sim warnings --signals actuated --violators 0.6 --out out/many signals that traffic drives, many who run reds
 Nobody reacts to a warning here, so that what it warns of happens. docs/study.md says how to read it.
 """
 
@@ -232,6 +233,13 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument("--seconds", type=float, default=300.0, help="simulated seconds a seed (default 300)")
     bench.add_argument("--warm-up", type=float, default=150.0, help="seconds of traffic before (default 150)")
     bench.add_argument("--penetration", type=float, default=1.0, help="share of connected vehicles (default 1)")
+    bench.add_argument(
+        "--signals",
+        default="fixed,actuated,delay_based",
+        help="the scenario's own programmes (fixed), the same phases under SUMO's actuated or delay_based control, or nema where a network has it; "
+        "several with commas between them (default fixed,actuated,delay_based)",
+    )
+    bench.add_argument("--violators", type=float, default=0.22, help="share of drivers that run reds (default 0.22)")
     bench.add_argument(
         "--sensing", choices=("noisy", "perfect"), default="noisy", help="roadside units as they are, or without noise, misses and delay (default noisy)"
     )

@@ -7,6 +7,12 @@ Bytes = NDArray[np.uint8]
 DETECTION_SIZE: int
 TRACK_SIZE: int
 TRACK_STATE_BYTES: int
+SEEN_LATELY: int
+KINDS: dict[str, int]
+FEATURES: dict[str, int]
+LIMITS: dict[str, int]
+DETECTION_LAYOUT: list[tuple[str, str, int, int]]  # name, kind (f, i, u), bytes, offset
+TRACK_LAYOUT: list[tuple[str, str, int, int]]
 
 class Tracker:
     capacity: int

@@ -18,7 +18,7 @@ from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
 from .codes.quality import SignalFault, SignalQuality
 from .codes.versions import Versions
-from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
+from .fusion import DETECTION, VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig, update_batch
 from .ingest import Batch, Frames, Ingest, Timed
 from .metrics import Metrics
 from .place import NEVER, Place
@@ -38,7 +38,6 @@ from .schema import (
     VehicleState,
 )
 
-COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
 LEAST = 20 * MS  # between plans that no fresh perception asked for
@@ -147,7 +146,7 @@ class Engine:
 
     def _place(self, code: CompiledCode) -> Place:
         fusion = Fusion(FusionConfig(max_tracks=self.config.max_tracks))
-        fusion.add_source(COOPERATIVE, SourceConfig(kind="cooperative"))
+        fusion.add_source(VEHICLE_SOURCE, SourceConfig(kind="cooperative"))
         gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return Place(
@@ -252,7 +251,7 @@ class Engine:
                     self._wake(t, place)
                     fusions.append(place.fusion)
                     times.append(vehicle.body.t)
-                    sources.append(COOPERATIVE)
+                    sources.append(VEHICLE_SOURCE)
                     reports.append(detection)
                     offsets.append(offsets[-1] + 1)
             elif isinstance(vehicle.body, VehicleRequest):

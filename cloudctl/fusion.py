@@ -14,71 +14,33 @@ from numpy.typing import NDArray
 
 from . import _core
 from .clock import MS
+from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
 Rows = NDArray[Any]
 
-DETECTION = np.dtype(
-    {
-        "names": [
-            "x",
-            "y",
-            "vx",
-            "vy",
-            "heading",
-            "length",
-            "width",
-            "height",
-            "var_x",
-            "var_y",
-            "cov_xy",
-            "confidence",
-            "id",
-            "vehicle",
-            "class",
-        ],
-        "formats": ["f8"] * 2 + ["f4"] * 10 + ["u4"] * 2 + ["u1"],
-        "offsets": [0, 8, *range(16, 56, 4), 56, 60, 64],
-        "itemsize": _core.DETECTION_SIZE,
-    }
-)
-TRACK = np.dtype(
-    {
-        "names": [
-            "t",
-            "x",
-            "y",
-            "vx",
-            "vy",
-            "heading",
-            "yaw_rate",
-            "length",
-            "width",
-            "height",
-            "var_x",
-            "var_y",
-            "cov_xy",
-            "var_vx",
-            "var_vy",
-            "cov_vxvy",
-            "existence",
-            "class_p",
-            "id",
-            "vehicle",
-            "sources",
-            "last",
-            "class",
-            "status",
-        ],
-        "formats": ["i8", "f8", "f8"] + ["f4"] * 15 + ["u4"] * 3 + ["i8", "u1", "u1"],
-        "offsets": [0, 8, 16, *range(24, 84, 4), 84, 88, 92, 96, 104, 105],
-        "itemsize": _core.TRACK_SIZE,
-    }
-)
-MAX_SOURCES = 32
-KINDS = ("detections", "tracks", "cooperative")
+CLASS = "class"  # what C calls cls
 
 
-FEATURES = ("turns", "noise", "bias", "lag", "life", "late", "merge", "class", "global")
+def _dtype(layout: Sequence[tuple[str, str, int, int]], size: int) -> np.dtype[Any]:
+    """Return the dtype of a C struct from the layout the compiler gave it."""
+    names, kinds, sizes, offsets = zip(*layout, strict=True)
+    return np.dtype(
+        {
+            "names": [CLASS if name == "cls" else name for name in names],
+            "formats": [f"{kind}{bytes_}" for kind, bytes_ in zip(kinds, sizes, strict=True)],
+            "offsets": list(offsets),
+            "itemsize": size,
+        }
+    )
+
+
+DETECTION = _dtype(_core.DETECTION_LAYOUT, _core.DETECTION_SIZE)
+TRACK = _dtype(_core.TRACK_LAYOUT, _core.TRACK_SIZE)
+MAX_SOURCES = _core.LIMITS["sources"]  # of one intersection
+VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it
+SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
+KINDS = _core.KINDS  # of sources, by name
+FEATURES = _core.FEATURES  # bits of what can be left out, by name
 
 
 @dataclass(frozen=True)
@@ -154,7 +116,7 @@ class Fusion:
             figures[:, 0], figures[:, 3] = 0.5 * figures[:, 1], 0.0  # one model alone needs the manoeuvres' noise
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
-        """Say what is known of a source (0..31); one that was never added works with the defaults."""
+        """Say what is known of a source (0..MAX_SOURCES - 1); one that was never added works with the defaults."""
         _check_source(source_id)
         self.core.source(
             source_id,
@@ -167,7 +129,7 @@ class Fusion:
             config.sigma_v,
             config.p_detect,
             config.clutter,
-            KINDS.index(config.kind),
+            KINDS[config.kind],
             *config.bias_m,
             config.latency_ms / 1000.0,
         )
@@ -238,11 +200,22 @@ def decode_batch(
     return rows.view(DETECTION), offsets, faults
 
 
+def _check_core() -> None:
+    """Raise ImportError where the compiled core was built for another wire than `schema` describes: it would misread every message."""
+    wire = {"classes": len(ObjectClass), "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
+    for name, value in wire.items():
+        if _core.LIMITS[name] != value:
+            raise ImportError(f"cloudctl._core was built for {name} = {_core.LIMITS[name]}, schema.py says {value}. Change both (cext/track.h), and build it again")
+
+
+_check_core()
+
+
 def _features(without: Sequence[str]) -> int:
-    unknown = set(without) - set(FEATURES)
+    unknown = set(without) - FEATURES.keys()
     if unknown:
         raise ValueError(f"without = {sorted(unknown)}: there are {', '.join(FEATURES)}. Name some of these")
-    return sum(1 << FEATURES.index(name) for name in without)
+    return sum(FEATURES[name] for name in set(without))
 
 
 def _check_source(source_id: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .fusion import decode_batch
+from .fusion import VEHICLE_SOURCE, decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
@@ -179,8 +179,8 @@ class Ingest:
 
     def _new_source(self, key: tuple[str, str], intersection: str) -> Source:
         index = self._per_intersection.get(intersection, 0)
-        if index >= 31:
-            raise Refused("s", key[1], "an intersection has at most 31 perception sources", "use fewer sensor names")
+        if index >= VEHICLE_SOURCE:
+            raise Refused("s", key[1], f"an intersection has at most {VEHICLE_SOURCE} perception sources", "use fewer sensor names")
         self._per_intersection[intersection] = index + 1
         source = self.sources[key] = Source(index, intersection)
         return source

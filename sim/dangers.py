@@ -2,7 +2,9 @@
 
 import xml.etree.ElementTree as ET
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from .scenario import Scenario, inputs
 
@@ -20,6 +22,7 @@ CARELESS = {
 }
 WAYS = {"late": LATE, "reckless": RECKLESS, "careless": CARELESS}
 SHARES = {"late": 0.10, "reckless": 0.12, "careless": 0.10}
+VIOLATORS = SHARES["late"] + SHARES["reckless"]  # of drivers, run reds
 UNTOUCHED = ("bicycle", "pedestrian")
 PLAIN = ET.fromstring('<vType id="DEFAULT_VEHTYPE" vClass="passenger"/>')
 
@@ -48,10 +51,16 @@ def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
     return ("--additional-files", ",".join([*kept, str(file)]))
 
 
-def way_of(name: str, seed: int) -> str | None:
+def shares_of(violators: float) -> dict[str, float]:
+    """Return the share of drivers in each of WAYS when `violators` of all run reds, late and reckless ones in the proportion of SHARES."""
+    more = violators / VIOLATORS
+    return {way: share if way == "careless" else share * more for way, share in SHARES.items()}
+
+
+def way_of(name: str, seed: int, shares: Mapping[str, float] = MappingProxyType(SHARES)) -> str | None:
     """Return how a vehicle drives: one of WAYS or None; decided by its name and the seed."""
     draw = zlib.crc32(f"way {seed}:{name}".encode()) / 2**32
-    for way, share in SHARES.items():
+    for way, share in shares.items():
         if draw < share:
             return way
         draw -= share

@@ -12,6 +12,7 @@ import numpy as np
 from ..clock import MS, SECOND
 from ..codes import IntersectionCode
 from ..schema import Group, ObjectClass, SignalState
+from .bounds import GREEN, UNKNOWN, Phase, bounds, same_colour
 from .scenario import Junction, Scenario
 
 KIND_OF_CLASS = {
@@ -42,7 +43,8 @@ STATE = {
     "o": SignalState.YELLOW_FLASH,
     "O": SignalState.DARK,
 }
-GREEN = "gG"
+FIXED, ACTUATED, DELAY_BASED = 0, 3, 5  # types of programmes as libsumo numbers them
+RESPONSIVE = (ACTUATED, DELAY_BASED)  # those that change phases between their own shortest and longest duration
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class Traffic:
 
 
 class Program:
-    """The signal programme of one intersection, unrolled over its cycle when it is fixed."""
+    """The signal programme of one intersection: to the second where it is fixed, else within what its controller knows (`bounds`)."""
 
     def __init__(self, junction: Junction) -> None:
         self.signal = junction.signal
@@ -191,59 +193,64 @@ class Program:
         self._logic = current
         logic = next(x for x in libsumo.trafficlight.getAllProgramLogics(self.signal) if x.programID == current)
         self.phases = [
-            (phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases
+            Phase(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases
         ]
-        self.fixed = logic.type == 0
+        self.fixed = logic.type == FIXED
+        n = len(logic.phases)
+        in_order = all(tuple(phase.next) in ((), ((k + 1) % n,)) for k, phase in enumerate(logic.phases))
+        self.cyclic = logic.type in RESPONSIVE and in_order
 
     def groups(self, t: int) -> tuple[Group, ...]:
         self._read()
         now = float(libsumo.simulation.getTime())
         phase = libsumo.trafficlight.getPhase(self.signal)
         left = float(libsumo.trafficlight.getNextSwitch(self.signal)) - now
+        spent = float(libsumo.trafficlight.getSpentDuration(self.signal))
         state = libsumo.trafficlight.getRedYellowGreenState(self.signal)
         lit = {group: STATE.get(state[column], SignalState.UNKNOWN) for group, column in self.columns}
         for a, b in self.yields:  # a controller calls a green that must give way permissive, whatever SUMO's letter
             if lit[a] == lit[b] == SignalState.GREEN_PROTECTED:
                 lit[a] = SignalState.GREEN_PERMISSIVE
-        return tuple(self._group(group, lit[group], column, state, phase, left, t) for group, column in self.columns)
+        if self.fixed:
+            return tuple(self._fixed(group, lit[group], column, phase, left, t) for group, column in self.columns)
+        return tuple(self._responsive(group, lit[group], column, phase, spent, t) for group, column in self.columns)
 
-    def _group(self, group: int, lit: SignalState, column: int, state: str, phase: int, left: float, t: int) -> Group:
-        shown = state[column]
-        ends, spread = left, 0.0
-        k = phase
+    def _fixed(self, group: int, lit: SignalState, column: int, phase: int, left: float, t: int) -> Group:
+        """Return a group of a fixed programme, which knows every end."""
+        ends, k = left, phase
+        shown = self.phases[phase].state[column]
         for k in self._following(phase):
-            if not _same(self.phases[k][0][column], shown):
+            if not same_colour(self.phases[k].state[column], shown):
                 break
-            ends += self.phases[k][1]
-            spread += 0.0 if self.fixed else self.phases[k][3] - self.phases[k][2]
-        spread += 0.0 if self.fixed else max(self.phases[phase][3] - self.phases[phase][2], 0.0)
+            ends += self.phases[k].duration
         green, length = self._next_green(column, k, ends)
         end = t + round(ends * SECOND)
-        after = None if green is None else t + round(green * SECOND)
-        if shown in GREEN or self.fixed:
-            sooner, later = (end, end) if self.fixed else (t, end + round(spread * SECOND))
-        else:
-            sooner, later = (t, end + round(spread * SECOND))
+        return Group(group, lit, end, end, end, 1.0, later(t, green), None if length is None else round(length * SECOND))
+
+    def _responsive(self, group: int, lit: SignalState, column: int, phase: int, spent: float, t: int) -> Group:
+        """Return a group of a programme that traffic drives: nothing but what its controller is bound to."""
+        ends = bounds(self.phases, phase, spent, column) if self.cyclic else UNKNOWN
+        certain = ends.earliest == ends.latest
         return Group(
             group,
             lit,
-            sooner,
-            max(later, end),
-            end,
-            1.0 if self.fixed else 0.6,
-            after,
-            None if length is None else round(length * SECOND),
+            min_end=later(t, ends.earliest),
+            max_end=later(t, ends.latest),
+            likely_end=later(t, ends.latest) if certain else None,
+            confidence=1.0 if certain else None,
+            next_green=later(t, ends.next_green),
+            next_duration=None if ends.next_duration is None else round(ends.next_duration * SECOND),
         )
 
     def _next_green(self, column: int, k: int, at: float) -> tuple[float | None, float | None]:
         start: float | None = None
         until = at
         for j in [k, *self._following(k)]:
-            if self.phases[j][0][column] in GREEN:
+            if self.phases[j].state[column] in GREEN:
                 start = until if start is None else start
             elif start is not None:
                 return start, until - start
-            until += self.phases[j][1]
+            until += self.phases[j].duration
         return start, None
 
     def _following(self, phase: int) -> list[int]:
@@ -268,8 +275,9 @@ def gives_way(code: IntersectionCode) -> dict[int, set[int]]:
     return out
 
 
-def _same(a: str, b: str) -> bool:
-    return a == b or (a in GREEN and b in GREEN)
+def later(t: int, seconds: float | None) -> int | None:
+    """Return the time `seconds` after `t` ns; None where that is not known."""
+    return None if seconds is None else t + round(seconds * SECOND)
 
 
 def trips(tripinfo: Path) -> dict[str, float]:

@@ -1,18 +1,19 @@
 """`cloudctl sim warnings`: how often warnings are right, how many conflicts they find, and how early.
 
 Vehicles hear warnings and do nothing, so that truth is the same whatever is said. Thresholds are chosen on the training seeds,
-figures are of the others.
+figures are of the others. Each kind of signals (`programs.SIGNALS`) is a bench of its own over the same demand and seeds.
 """
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..clock import SECOND, stopwatch
-from . import pool, warning_plot, warning_run, warning_score
+from . import dangers, pool, programs, warning_plot, warning_run, warning_score
 from .run import Setup
 from .scenario import Scenario, braunschweig, corridor, drt, load
 from .sensors import SENSING
@@ -23,11 +24,32 @@ from .study_run import digest
 from .warning_run import Heard
 from .warning_score import MATCHES, Run
 
-MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net")
+MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net", "bounds", "programs")
 HEADER = (
     *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "by any kind", "of serious", "of visible"),
     *("lead s", "false / veh-h", "of them slowed"),
 )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the bench: everything that decides its outcome. Its file is in `folder`."""
+
+    source: str  # a scenario's name, or its .sumocfg
+    signals: str
+    seed: int
+    seconds: float
+    warm_up: float
+    penetration: float
+    sensing: str
+    violators: float
+    folder: Path
+
+    def key(self) -> dict[str, Any]:
+        """Return what a file must agree with to be used again."""
+        source = self.source if self.source == "corridor" else str(scenario_of(self.source, self.folder).sumocfg)
+        settings = {name: value for name, value in vars(self).items() if name != "folder"}
+        return settings | {"source": source, "made_from": digest(source, True, MEASURES)}
 
 
 class Cached(msgspec.Struct):
@@ -41,7 +63,7 @@ class Cached(msgspec.Struct):
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the bench from the command line's arguments: runs, table, figures as JSON, plots."""
+    """Run the bench from the command line's arguments, for each kind of signals: runs, table, figures as JSON, plots."""
     train, test = numbers(args.train), numbers(args.seeds)
     if set(train) & set(test):
         raise ValueError(
@@ -49,18 +71,34 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.seconds <= 0 or args.jobs < 1:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
-    args.out.mkdir(parents=True, exist_ok=True)
-    scenario = scenario_of(args.scenario, args.out)
-    runs = _runs(args, scenario.name, [*train, *test])
+    if not 0.0 <= args.violators <= 1.0 - dangers.SHARES["careless"]:
+        most = 1.0 - dangers.SHARES["careless"]
+        raise ValueError(f"--violators {args.violators}: must be within 0 .. {most:g}, the share of drivers that are not careless")
+    signals = list(dict.fromkeys(args.signals.split(",")))
+    for kind in signals:  # before the first of them has run for minutes
+        programs.with_signals(scenario_of(args.scenario, args.out), kind, args.out / kind)
+    results = {kind: _bench(args, kind, train, test) for kind in signals}
+    if len(results) > 1:
+        print(f"\nall warnings, by kind of signals\n\n{signals_table(results)}")
+
+
+def _bench(args: argparse.Namespace, signals: str, train: list[int], test: list[int]) -> dict[str, Any]:
+    """Run the bench on one kind of signals and write what came of it; returns the figures. Those of fixed signals go into `--out` itself."""
+    folder = args.out if signals == "fixed" else args.out / signals
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = _runs(args, signals, folder, [*train, *test])
     result = judge([runs[seed] for seed in train], [runs[seed] for seed in test])
-    title = f"{scenario.name}, test seeds {test}, {sum(runs[s].hours for s in test):.1f} vehicle-hours"
+    name = scenario_of(args.scenario, folder).name
+    title = f"{name}, {signals} signals, test seeds {test}, {sum(runs[s].hours for s in test):.1f} vehicle-hours"
     print(f"{title}; thresholds chosen on seeds {train}\n\n{figures_table(result)}")
-    file = args.out / "warnings.json"
-    whole = {"scenario": scenario.name, "train": train, "test": test, **result}
+
+    file = folder / "warnings.json"
+    whole = {"scenario": name, "signals": signals, "violators": args.violators, "train": train, "test": test, **result}
     file.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
-    warning_plot.curves(result["curves"], result["chosen"], title, args.out / "curves.png")
-    warning_plot.leads(result["chosen_scores"], title, args.out / "leads.png")
-    print(f"\nwrote {file}, {args.out / 'curves.png'}, {args.out / 'leads.png'}")
+    warning_plot.curves(result["curves"], result["chosen"], title, folder / "curves.png")
+    warning_plot.leads(result["chosen_scores"], title, folder / "leads.png")
+    print(f"\nwrote {file}, {folder / 'curves.png'}, {folder / 'leads.png'}")
+    return result
 
 
 def scenario_of(name: str, folder: Path) -> Scenario:
@@ -94,6 +132,11 @@ def figures_table(result: dict[str, Any]) -> str:
     return table(HEADER, rows)
 
 
+def signals_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the figures of every warning as text, a row for each kind of warning and of signals."""
+    return table(HEADER, [_row(f"{kind}, {signals}", "", results[signals]["all_scores"][kind]) for kind in MATCHES for signals in results])
+
+
 def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
     shares = [_share(s[k]) for k in ("precision", "recall", "recall_any", "recall_serious", "recall_visible")]
     lead = "" if s["lead_median"] is None else f"{s['lead_median']:.1f}"
@@ -115,37 +158,37 @@ def _share(share: dict[str, Any]) -> str:
     return "" if share["value"] is None else f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
 
 
-def _runs(args: argparse.Namespace, name: str, seeds: list[int]) -> dict[int, Run]:
-    works = [(args.scenario, seed, args.seconds, args.warm_up, args.penetration, args.sensing, args.out) for seed in seeds]
+def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]) -> dict[int, Run]:
+    jobs = [
+        Job(args.scenario, signals, seed, args.seconds, args.warm_up, args.penetration, args.sensing, args.violators, folder) for seed in seeds
+    ]
     out: dict[int, Run] = {}
     start = stopwatch()
-    for n, (work, file) in enumerate(pool.each(_one, works, args.jobs), 1):
-        seed = work[1]
+    for n, (job, file) in enumerate(pool.each(_one, jobs, args.jobs), 1):
+        seed = job.seed
         if file is None:
             raise RuntimeError(f"SUMO died in seed {seed}. Leave it out, or run the scenario in sumo itself to see why")
         out[seed] = loaded(file)
-        left = (stopwatch() - start) / SECOND / n * (len(works) - n)
+        left = (stopwatch() - start) / SECOND / n * (len(jobs) - n)
         print(
-            f"warnings, {name}: {n} of {len(works)} runs, {left:.0f} s left; seed {seed}: {len(out[seed].truth)} conflicts, "
-            f"{len(out[seed].heard)} messages",
+            f"warnings, {args.scenario}, {signals} signals: {n} of {len(jobs)} runs, {left:.0f} s left; "
+            f"seed {seed}: {len(out[seed].truth)} conflicts, {len(out[seed].heard)} messages",
             file=sys.stderr,
             flush=True,
         )
     return out
 
 
-def _one(work: tuple[str, int, float, float, float, str, Path]) -> Path:
-    name, seed, seconds, warm_up, penetration, sensing, out = work
-    file = out / f"seed-{seed}.json"
-    source = name if name == "corridor" else str(scenario_of(name, out).sumocfg)
-    key = {"scenario": source, "seed": seed, "seconds": seconds, "warm_up": warm_up, "penetration": penetration, "sensing": sensing}
-    key["made_from"] = digest(source, True, MEASURES)
+def _one(job: Job) -> Path:
+    file = job.folder / f"seed-{job.seed}.json"
+    key = job.key()
     if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
         return file
-    scenario = scenario_of(name, out / f"input-{seed}")
-    setup = Setup(seed, penetration, True, seconds, warm_up=warm_up, noise=SENSING[sensing])
+    own = job.folder / f"input-{job.seed}"
+    scenario = programs.with_signals(scenario_of(job.source, own), job.signals, own)
+    setup = Setup(job.seed, job.penetration, True, job.seconds, warm_up=job.warm_up, noise=SENSING[job.sensing])
     part = file.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup)}))
+    part.write_bytes(msgspec.json.encode({"key": key, **warning_run.run(scenario, setup, job.violators)}))
     part.replace(file)
     return file
 

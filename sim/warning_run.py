@@ -46,8 +46,9 @@ class Heard(msgspec.Struct, frozen=True):
 class WarningLoop(Loop):
     """A run whose vehicles do not react; it keeps warnings, trajectories near intersections, and reds that were run."""
 
-    def __init__(self, scenario: Scenario, setup: Setup, outputs: Path) -> None:
+    def __init__(self, scenario: Scenario, setup: Setup, outputs: Path, violators: float = dangers.VIOLATORS) -> None:
         super().__init__(scenario, setup, outputs=outputs, scored=False)
+        self.shares = dangers.shares_of(violators)
         self.warnings: list[Heard] = []
         self.events: list[Conflict] = []  # reds run, queues closed up to, hard braking
         self.settled = scenario.begin + setup.warm_up + SETTLE
@@ -76,7 +77,7 @@ class WarningLoop(Loop):
         """Turn the newly departed into the drivers they are to be, and see who runs a red."""
         api = libsumo.vehicle
         for name in libsumo.simulation.getDepartedIDList():
-            way = dangers.way_of(name, self.setup.seed)
+            way = dangers.way_of(name, self.setup.seed, self.shares)
             if way and api.getVehicleClass(name) not in dangers.UNTOUCHED:
                 api.setType(name, dangers.typed(api.getTypeID(name), way))
         now = self._seconds(traffic.t)
@@ -160,8 +161,8 @@ def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
     return replace(conflict, kind="waited") if any(len(s) and s[0] < STANDING for s in speeds) else conflict
 
 
-def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
-    """Run one seed; return warnings, truth, and the hours that connected vehicles spent near intersections.
+def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) -> dict[str, Any]:
+    """Run one seed in which `violators` of the drivers run reds; return warnings, truth, and the hours that connected vehicles spent near intersections.
 
     Truth is {conflict, early}: `early` says whether it could be seen early enough to warn in time.
     """
@@ -170,7 +171,7 @@ def run(scenario: Scenario, setup: Setup) -> dict[str, Any]:
         log = outputs / "ssm.xml"
         arguments = (*dangers.write_types(scenario, outputs / "types.add.xml"), *ssm.ARGUMENTS)
         arguments += ("--device.ssm.file", str(log))
-        loop = WarningLoop(scenario, replace(setup, arguments=arguments), outputs)
+        loop = WarningLoop(scenario, replace(setup, arguments=arguments), outputs, violators)
         figures = loop.run()
         vehicles = ssm.read(log)
     trails = loop.trails

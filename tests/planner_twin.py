@@ -1,13 +1,14 @@
 """The planners' kernels once more, plainly: every pair, every path, no tables, no order of work. The compiled ones must agree with these."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from math import erf, inf, sqrt
+from math import erf, hypot, inf, sqrt
 
 import numpy as np
 
-from cloudctl.planner import collision, following, pedestrian, prediction
+from cloudctl.planner import collision, crossing, following, pedestrian, prediction
 from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
-from cloudctl.schema import ObjectClass
+from cloudctl.schema import ObjectClass, SignalState
 from cloudctl.signals import IS_RED, NEVER
 from cloudctl.world import World
 
@@ -271,3 +272,56 @@ def crosses(track: np.void, place: np.ndarray, way: np.ndarray, reach: float) ->
     sigma = sqrt(prediction.spread(variance, variance_v, float(prediction.SIGMA_A[track["class"]]), float(t)))
     wide = pedestrian.HALF_WIDTH / abs(across)
     return float(t) - wide, float(t) + wide, float(behind), below(abs(float(behind)), reach, sigma), sigma / abs(across)
+
+
+def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[float, int]]) -> dict[int, float]:
+    """Return by connected track, and not a violator itself, its chance to conflict with the likeliest of `violators`; `behind`: (gap, leader) of each track."""
+    code, chances, out = world.code, movements(world), {}
+
+    def arrives(i: int, own: int, far: float) -> float:
+        speed, top, line = max(float(world.speed[i]), 0.0), float(code.conn_speed[own]), float(world.to_stop[i])
+        if code.conn_turn[own] == crossing.STRAIGHT or speed <= top or far <= 0.0:
+            return prediction.arrival(far, speed, float(world.accel[i]), top)
+        return min(far, max(line, 0.0)) * 2.0 / (speed + top) + max(far - max(line, 0.0), 0.0) / top
+
+    def deviation(i: int, t: float) -> float:
+        track = world.tracks[i]
+        position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+        variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(t, 0.0))
+        return sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
+
+    def meets(v: int, v_conn: int, r: int, r_conn: int) -> float:
+        best = 0.0
+        for c in range(code.conf_start[v_conn], code.conf_start[v_conn + 1]):
+            if code.conf_other[c] != r_conn or code.conf_type[c] == prediction.DIVERGE:
+                continue
+            v_far, r_far = float(world.to_stop[v] + code.conf_s[c]), float(world.to_stop[r] + code.conf_s_other[c])
+            v_in, v_out = (arrives(v, v_conn, v_far + n * float(world.tracks["length"][v])) for n in (0, 1))
+            r_in, r_out = (arrives(r, r_conn, r_far + n * float(world.tracks["length"][r])) for n in (0, 1))
+            place = max(r_far - crossing.CLEAR, 0.5)
+            brakes = -world.accel[r] > max(crossing.SHARE * world.speed[r] ** 2 / (2.0 * place), crossing.MIN_BRAKING)
+            gap, ahead = behind[r]
+            held = (ahead >= 0 and gap < place and world.speed[ahead] < collision.STANDING) or (
+                world.speed[r] < collision.STANDING and world.accel[r] < collision.SETS_OFF
+            )
+            if v_out <= 0.0 or r_in < crossing.MIN_TIME or max(v_in, r_in) > crossing.HORIZON or brakes or held:
+                continue
+            apart = crossing.AHEAD if r_in < v_in else crossing.APART
+            sigma = max(hypot(deviation(v, v_in), deviation(r, r_in)), 1e-3)
+            best = max(best, 0.5 + 0.5 * erf((apart - max(v_in, r_in) + min(v_out, r_out)) / (sqrt(2.0) * sigma)))
+        return best
+
+    for r in world.rows.tolist():
+        if r in violators or world.speed[r] < crossing.MOVING:
+            continue
+        for v in violators:
+            likely = 0.0
+            for v_conn, v_chance in chances[v].items():
+                for r_conn, r_chance in chances[r].items():
+                    group = code.conn_group[r_conn]
+                    held = world.to_stop[r] > 0.0 and group >= 0 and world.signals.state[group] in (SignalState.RED, SignalState.RED_FLASH)
+                    if not held and (group < 0 or group != code.conn_group[v_conn]):
+                        likely += meets(v, v_conn, r, r_conn) * v_chance * r_chance
+            if likely >= crossing.LIKELY:
+                out[r] = max(out.get(r, 0.0), likely)
+    return out

@@ -12,12 +12,12 @@ CORE = sorted(str(path) for path in (ROOT / "cext").glob("*.c") if not path.name
 BASE = ["-std=c11", "-g", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'cext'}"]
 
 
-def build(compiler: str, out: Path, main: str, flags: list[str]) -> Path:
-    """Compile a programme with the core; skips, saying so, where this compiler cannot."""
+def build(compiler: str, out: Path, main: str, flags: list[str], core: list[str] = CORE) -> Path:
+    """Compile a programme with the core; skips, saying so, where this compiler cannot. The includes of `flags` come before ours."""
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} here")
     done = subprocess.run(
-        [compiler, *BASE, *flags, str(ROOT / "tests/c" / main), *CORE, "-lm", "-o", str(out)],
+        [compiler, *flags, *BASE, str(ROOT / "tests/c" / main), *core, "-lm", "-o", str(out)],
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import city, encounters, ssm, warning_score
+from cloudctl.sim import city, dangers, encounters, ssm, warning_score
 from cloudctl.sim.demand import write_corridor
 from cloudctl.sim.scenario import load
 from cloudctl.sim.ssm import Conflict
@@ -215,7 +215,36 @@ def test_a_bench_end_to_end(tmp_path, capsys):
     assert {w["kind"] for w in run["warnings"]} <= {kind.value for kind in AdvisoryKind} - {"glosa"}
     assert run["warnings"]
     assert (tmp_path / "curves.png").stat().st_size > 5_000
-    assert "false / veh-h" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "false / veh-h" in printed
+    for signals in ("actuated", "delay_based"):  # beside the fixed ones, on the same demand
+        found = json.loads((tmp_path / signals / "warnings.json").read_text())
+        assert (found["signals"], found["test"]) == (signals, [2])
+        assert found["all_scores"]["red_light"]["hours"] > 0.01
+        assert f"red_light, {signals}" in printed, "a row for each kind of signals"
+
+
+def test_signals_and_shares_that_cannot_be_are_refused_before_anything_runs(tmp_path, capsys):
+    config = write_corridor(tmp_path / "in", maps.path("intersection.net.xml.gz"), flow=2.0)
+    command = ["sim", "warnings", "--scenario", str(config), "--out", str(tmp_path / "out")]
+    assert main([*command, "--signals", "fixed,nema"]) == 2
+    assert "has no ring-barrier programme" in capsys.readouterr().err
+    assert main([*command, "--signals", "adaptive"]) == 2
+    assert "must be one of fixed, actuated, delay_based, nema" in capsys.readouterr().err
+    assert main([*command, "--violators", "0.95"]) == 2
+    assert "--violators 0.95: must be within 0 .. 0.9" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("seed-*"))
+
+
+def test_the_share_of_violators_is_what_was_asked_for_and_nobody_else_changes():
+    names = [f"v{k}" for k in range(4000)]
+    for asked in (0.0, 0.22, 0.6):
+        shares = dangers.shares_of(asked)
+        ways = [dangers.way_of(name, 5, shares) for name in names]
+        assert sum(way in ("late", "reckless") for way in ways) / len(ways) == pytest.approx(asked, abs=0.03)
+        assert ways.count("careless") / len(ways) == pytest.approx(0.10, abs=0.02)
+    usual = [dangers.way_of(name, 5) for name in names]
+    assert usual == [dangers.way_of(name, 5, dangers.shares_of(dangers.VIOLATORS)) for name in names]
 
 
 def test_demand_for_a_network_without_any(tmp_path):

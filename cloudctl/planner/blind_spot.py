@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..fusion import SEEN_LATELY
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import World
 from .candidate import NAMES, Candidate, severity_of
@@ -23,7 +24,6 @@ SLOWEST = 2.5  # m/s of the vehicle told
 MOVES = 0.5  # m/s of who is hidden; whoever stands is no surprise
 ACROSS = 0.8  # cosine between the two ways beyond which they go along each other
 LOW = 1.3  # m; a lower vehicle hides nobody
-SEEN = 1  # status of a track that was seen within 0.3 s
 SURE = 0.8  # existence of who is hidden, and of what hides him
 MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS))
 STATIC = int(ObjectClass.STATIC)
@@ -141,7 +141,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     order, passable = np.argsort(np.ascontiguousarray(world.tracks["x"]), kind="stable"), PASSABLE[world.signals.state]
     _hidden(
         world.rows, world.tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement, world.code.conn_group, passable,
-        order, MOTOR, STATIC, SEEN, other, when, chance,
+        order, MOTOR, STATIC, SEEN_LATELY, other, when, chance,
     )  # fmt: skip
     out = []
     for k in np.flatnonzero(other >= 0).tolist():

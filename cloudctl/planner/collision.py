@@ -62,14 +62,14 @@ def _enter(
 
 
 @njit(cache=True)
-def _window(distance: float, length: float, speed: float, accel: float, top: float, out: Any) -> None:
+def window(distance: float, length: float, speed: float, accel: float, top: float, out: Any) -> None:
     """Fill in s until the front is `distance` m on, and until the rear is."""
     out[0] = arrival(distance, speed, accel, top)
     out[1] = arrival(distance + length, speed, accel, top)
 
 
 @njit(cache=True)
-def _deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
+def deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
     """Return the standard deviation (s) of an arrival predicted in `t` s."""
     position, velocity = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
     sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
@@ -105,19 +105,19 @@ def _pairs(
                 a = first // ways
                 length = tracks[a]["length"]
                 a_far = conf_s[k] - at[a] - 0.5 * length
-                _window(a_far, length, max(along[a], 0.0), accel[a], conn_speed[i], own)
+                window(a_far, length, max(along[a], 0.0), accel[a], conn_speed[i], own)
                 second = head[conf_other[k]]
                 while second >= 0 and own[1] > 0.0:
                     b = second // ways
                     length = tracks[b]["length"]
                     b_far = conf_s_other[k] - at[b] - 0.5 * length
-                    _window(b_far, length, max(along[b], 0.0), accel[b], conn_speed[conf_other[k]], other)
+                    window(b_far, length, max(along[b], 0.0), accel[b], conn_speed[conf_other[k]], other)
                     ttc = max(own[0], other[0])
                     if b != a and other[1] > 0.0 and ttc < TTC:
                         pet = ttc - min(own[1], other[1])
                         sigma = sqrt(
-                            _deviation(tracks[a], along[a], own[0], sigma_a) ** 2
-                            + _deviation(tracks[b], along[b], other[0], sigma_a) ** 2
+                            deviation(tracks[a], along[a], own[0], sigma_a) ** 2
+                            + deviation(tracks[b], along[b], other[0], sigma_a) ** 2
                         )
                         meets = 0.5 + 0.5 * erf((APART - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, first - a * ways] * chance[b, second - b * ways]
@@ -158,7 +158,7 @@ def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def _waits(row: int, far: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
+def waits(row: int, far: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
     """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
     held = leader[row] >= 0 and gap[row] < far and speed[leader[row]] < STANDING
     return bool(held or (speed[row] < STANDING and accel[row] < SETS_OFF))
@@ -182,9 +182,9 @@ def _told(pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: A
         if at < -IN_THE_WAY and speed[yields] < SLOWEST:
             yields, goes, at, other_at = goes, yields, other_at, at
         far = at - CLEAR
-        if far < NEAREST or heeds[yields] or _waits(yields, far, speed, accel, leader, gap):
+        if far < NEAREST or heeds[yields] or waits(yields, far, speed, accel, leader, gap):
             continue
-        if other_at > -IN_THE_WAY and _waits(goes, other_at - CLEAR, speed, accel, leader, gap):
+        if other_at > -IN_THE_WAY and waits(goes, other_at - CLEAR, speed, accel, leader, gap):
             continue
         heeds[yields] = True
         pressed = late(speed[yields], far, -accel[yields], LATE, SHARE)

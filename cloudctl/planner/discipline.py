@@ -29,7 +29,7 @@ VALID = {
 SAFETY = 1000 * MS  # validity of every other kind
 PERSIST = {  # a proposal must stand so long before it is sent: tracks show a brake that late
     AdvisoryKind.RED_LIGHT: 500 * MS,
-    AdvisoryKind.RED_LIGHT_CROSSING: 300 * MS,
+    AdvisoryKind.RED_LIGHT_CROSSING: 200 * MS,
     AdvisoryKind.COLLISION: 100 * MS,
     AdvisoryKind.PEDESTRIAN: 100 * MS,
     AdvisoryKind.QUEUE: 300 * MS,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..fusion import SEEN_LATELY
 from ..schema import AdvisoryKind, ObjectClass
 from ..world import World
 from .candidate import LATE, Candidate, severity_of
@@ -26,7 +27,6 @@ WARNED = 80.0  # m behind it at the most
 SURE = 0.9  # existence of both
 STRAIGHT = 0.9  # cosine between its way and its path beyond which a vehicle follows it
 ASIDE = 1.5  # m off its path beyond which it does not
-SEEN = 1  # status of a track that was seen within 0.3 s
 MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE))
 
 
@@ -64,7 +64,7 @@ def _hurried(rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: A
 def plan(world: World, following: Following) -> list[Candidate]:
     """Return warnings to connected vehicles that come too fast upon the one ahead, or drive behind who brakes hard."""
     found = np.empty(len(world.rows), np.int64)
-    n = _hurried(world.rows, world.tracks, world.speed, world.accel, *following, MOTOR, SEEN, world.lateral, found)
+    n = _hurried(world.rows, world.tracks, world.speed, world.accel, *following, MOTOR, SEEN_LATELY, world.lateral, found)
     out: dict[str, Candidate] = {}
     for k in found[:n].tolist():
         row = int(world.rows[k])
@@ -88,7 +88,7 @@ def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
     braking = world.accel < -HARD
     if not braking.any():
         return []
-    braking &= (world.tracks["status"] == SEEN) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
+    braking &= (world.tracks["status"] == SEEN_LATELY) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
     out = []
     for k, row in enumerate(world.rows.tolist()):
         at, far = row, 0.0

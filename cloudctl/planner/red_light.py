@@ -2,7 +2,7 @@
 
 A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at the arrival is well founded: the light
 shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
-Crossing traffic is warned of who needs more than CRITICAL from this moment on, by those whose paths he crosses at the same time.
+Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL from this moment on, or drives on over the line.
 """
 
 from typing import Any
@@ -11,14 +11,17 @@ import numpy as np
 from numba import njit
 
 from ..clock import MS
+from ..fusion import SEEN_LATELY
 from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..signals import NEVER
 from ..world import World
+from . import crossing
 from .candidate import LATE, Candidate, late, required_deceleration, severity_of
+from .following import Following
 from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
+from .prediction import Prediction
 
-SEEN = 1  # status of a track that was seen within 0.3 s
 REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
@@ -28,9 +31,6 @@ SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
 OVER_LINE = 6.0  # m past the line up to which he is told
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
-MOVING = 1.0  # m/s; who stands sees what crosses
-APART = 2.0  # s between the two at the point where their paths cross, below which the other one is concerned (a PET that is a conflict)
-CROSSING_RANGE = 80.0  # m; how near a crossing vehicle must be to be warned of a violator
 
 
 @njit(cache=True)
@@ -58,13 +58,14 @@ def _violators(
     return n
 
 
-def plan(world: World, passing: Passing) -> list[Candidate]:
+def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -> list[Candidate]:
     """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
     code = world.code
     out: list[Candidate] = []
+    violators: list[int] = []  # rows of those that stop no more
     if not code.n_conns or not len(world.signals.state):
         return out
-    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN
+    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN_LATELY
     fresh[[row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True) if world.t - vehicle.t <= REPORTED]] = True
     signals = world.signals
     found = _violators(
@@ -102,61 +103,6 @@ def plan(world: World, passing: Passing) -> list[Candidate]:
                     "stop",
                 )
             )
-        if at_once > critical:
-            out += _crossing(world, row, connection, arrival)
-    return out
-
-
-@njit(cache=True)
-def _concerned(
-    violator: int, connection: int, rows: Any, of: Any, to_stop: Any, speed: Any, conn_group: Any, conf_start: Any, conf_other: Any,
-    conf_s: Any, conf_s_other: Any, state: Any, is_red: Any, found: Any,
-) -> int:  # fmt: skip
-    """List which of `rows` (connected vehicles) move in green and will be where the path of `connection` crosses theirs at the same time."""
-    n = 0
-    for k in range(len(rows)):
-        row = rows[k]
-        own = of[row]
-        if row == violator or own < 0 or not -20.0 < to_stop[row] < CROSSING_RANGE or speed[row] < MOVING:
-            continue
-        group = conn_group[own]
-        if group == conn_group[connection] or (to_stop[row] > 0.0 and group >= 0 and is_red[state[group]]):
-            continue
-        for c in range(conf_start[connection], conf_start[connection + 1]):
-            if conf_other[c] != own:
-                continue
-            theirs = (to_stop[violator] + conf_s[c]) / speed[violator]
-            ours = (to_stop[row] + conf_s_other[c]) / speed[row]
-            if ours > 0.0 and abs(theirs - ours) < APART:
-                found[n] = k
-                n += 1
-                break
-    return n
-
-
-def _crossing(world: World, violator: int, connection: int, arrival: float) -> list[Candidate]:
-    code = world.code
-    found = np.empty(len(world.rows), np.int64)
-    n = _concerned(
-        violator, connection, world.rows, world.connection, world.to_stop, world.speed, code.conn_group, code.conf_start, code.conf_other,
-        code.conf_s, code.conf_s_other, world.signals.state, IS_RED, found,
-    )  # fmt: skip
-    out = []
-    for k in found[:n].tolist():
-        vehicle, row = world.vehicles[k], world.rows[k]
-        distance = float(world.to_stop[row])
-        out.append(
-            Candidate(
-                AdvisoryKind.RED_LIGHT_CROSSING,
-                f"vehicle:{vehicle.id}",
-                severity_of(arrival),
-                0.8,
-                "a vehicle {distance:.0f} m from its red light is not stopping and will cross your path in {arrival:.1f} s",
-                {"distance": float(world.to_stop[violator]), "arrival": arrival},
-                (int(world.tracks["id"][violator]), int(world.tracks["id"][row])),
-                None,
-                distance,
-                "slow_down",
-            )
-        )
-    return out
+        if at_once > critical or world.to_stop[row] < 0.0:
+            violators.append(row)
+    return out + crossing.plan(world, violators, ahead, behind)
