@@ -29,7 +29,7 @@ PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before e
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
-OVER_LINE = 6.0  # m past the line up to which he is told
+OVER_LINE = 6.0  # m past the line up to which it is warned
 IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 
 
