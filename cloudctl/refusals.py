@@ -58,6 +58,11 @@ def undecodable(error: Exception) -> Refused:
     )
 
 
+def unprocessable() -> Refused:
+    """Return the refusal of a message that the node itself failed on."""
+    return Refused("body", "", "the node could not process it: a fault of the node", "report it to the node's operator, who has it in the recording")
+
+
 def check_state(body: VehicleState) -> None:
     """Raise Refused for a vehicle state whose numbers cannot be."""
     numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
