@@ -18,7 +18,7 @@ from .fusion import decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
-from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable, unprocessable
+from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, known_ends, undecodable, unprocessable
 from .schema import (
     MAX_BODY,
     VERSION,
@@ -28,6 +28,7 @@ from .schema import (
     Hazard,
     Health,
     Hello,
+    Int64,
     Perception,
     Reject,
     Sensor,
@@ -54,9 +55,9 @@ class _Heads(
     version: int
     rsu: str
     intersection: str
-    revision: int
-    seq: int
-    t: int
+    revision: Int64
+    seq: Int64
+    t: Int64
     groups: msgspec.Raw
     lanes: tuple[str, ...] | None = None
 
@@ -340,6 +341,9 @@ class Ingest:
         except msgspec.DecodeError as error:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
+        groups, unknown = known_ends(groups)
+        if unknown:
+            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
         check_order(groups)
         self._groups[heads.rsu] = (data, groups)
         return groups
