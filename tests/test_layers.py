@@ -20,6 +20,8 @@ LAYERS = (
     ("corridor", "roster", "scans"),
     ("revisions",),
     ("engine",),
+    ("container", "parts"),
+    ("recorder",),
     ("wire", "log", "broker"),
     ("config",),
     ("egress", "web"),
@@ -40,8 +42,7 @@ ONLY = {  # what may be imported where, and why
         {"egress", "live", "client", "broker", "__main__", "sim"},
         "asyncio stays at the edges; the engine has no loop",
     ),
-    "foxglove": ({"log"}, "only log.py knows the file format"),
-    "mcap": ({"log"}, "only log.py knows the file format"),
+    "mcap": ({"log", "parts"}, "only log.py and parts.py read the file format; container.py writes it"),
 }
 
 
