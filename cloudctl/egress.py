@@ -57,6 +57,12 @@ class Egress:
         if self._client is not None and self.connected.is_set():
             await self._client.disconnect()
 
+    def crashed(self) -> BaseException | None:
+        """Return what ended the work in the background, None while it goes on."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
     # --- sending ---
 
     def advise(self, advisory: Advisory, payload: bytes) -> bool:

@@ -20,6 +20,7 @@ from .faults import Fault, Faults
 from .fusion import Fusion, FusionConfig, SourceConfig
 from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
+from .payloads import encode
 from .place import NEVER, Place
 from .refusals import Untimely
 from .revisions import NOTICE, Revisions, check_bound, stand
@@ -392,8 +393,3 @@ class Engine:
 
 def _speaking_for(config: EngineConfig, intersection: str) -> tuple[str, ...]:
     return tuple(name for name, rsus in config.gateways.items() if intersection in rsus.values())
-
-
-def encode(advisory: Advisory) -> bytes:
-    """Return an advisory as it goes to vehicles and into recordings (JSON)."""
-    return msgspec.json.encode(advisory)

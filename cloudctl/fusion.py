@@ -75,6 +75,7 @@ TRACK = np.dtype(
     }
 )
 MAX_SOURCES = 32
+MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
 KINDS = ("detections", "tracks", "cooperative")
 
 
