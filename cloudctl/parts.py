@@ -99,6 +99,11 @@ def _names(path: Path, begun: int, part: int) -> Iterator[Path]:
         yield path.with_name(f"{path.stem}-{stamp(begun)}{more}-{part}{path.suffix}")
 
 
+def unused(path: Path, t: int) -> Path:
+    """Return the name that a run begun at a path at `t` ns would be recorded under first."""
+    return next(name for name in _names(path, t, 1) if not name.exists())
+
+
 def head(path: Path) -> Part | None:
     """Return what a file says of itself as a part of a run; None where it says nothing."""
     topics: dict[int, str] = {}

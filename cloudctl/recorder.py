@@ -137,11 +137,22 @@ class Recorder:
         self._seal()
         self._tried = -TIDY
         self._write()
+        if self._gaps:
+            self._close_gap()
         while self._waiting:
             self._lose(self._waiting.popleft())
         if self._lost.messages:
             self._notices.append(f"recording: {self._lost.lost(self._why)}: the node ended before there was room")
         self._end_part()
+
+    def _close_gap(self) -> None:
+        """End the run with a part that names what was lost before it."""
+        try:
+            if self._file is None:
+                self._open()
+            self._settle()
+        except OSError as error:
+            self._fail(error)
 
     def _seal(self) -> None:
         chunk = self._builder.finish()
@@ -171,19 +182,21 @@ class Recorder:
             while self._waiting:
                 self._append(self._waiting[0])
                 self._waiting_bytes -= self._waiting.popleft().length
-            if self._lost.messages:
-                self._gaps.append(self._lost.lost(self._why))
-                self._lost = _Span()
-                self._end_part()
-                self._open()
         except OSError as error:
             self._fail(error)
+            return
+        if self._lost.messages:
+            self._gaps.append(self._lost.lost(self._why))
+            self._lost = _Span()
+            self._end_part()
 
     def _append(self, chunk: Chunk) -> None:
         if self._file is None:
             self._open()
         assert self._file is not None
         self._file.append(chunk)
+        if self._in_part.messages == 0:
+            self._settle()
         self._in_part.add(chunk)
         if self._file.size >= self.limits.part_bytes or stopwatch() - self._opened >= self.limits.part_ns:
             self._end_part()
@@ -210,14 +223,17 @@ class Recorder:
         self._number += 1
         self._opened = stopwatch()
         self._in_part = _Span()
+        self._tidy()
+
+    def _settle(self) -> None:
+        """Take a part that was begun for good, now that it holds something."""
         self._metrics.count("record.parts")
         if self._gaps or self.failure is not None:
             nothing = "" if self._lost.messages else "; nothing was lost"
             lost = "; ".join(map(str, self._gaps))
-            self._notices.append(f"recording goes on in {path}" + (f"; {lost}" if lost else nothing))
+            self._notices.append(f"recording goes on in {self.path}" + (f"; {lost}" if lost else nothing))
         self.failure = None
         self._gaps = []
-        self._tidy()
 
     def _end_part(self) -> None:
         if self._file is None:
@@ -236,6 +252,10 @@ class Recorder:
             "Free some space, or set keep_mb under [record]; a new file is begun by itself"
         )
         self._tried = stopwatch()
+        if self._file is not None and self._in_part.messages == 0 and self.path.is_file():
+            with contextlib.suppress(OSError):
+                self.path.unlink()  # it says only what it was meant to be part of
+            self._number -= 1
         self._end_part()
 
     def _notice_removal(self) -> None:
