@@ -57,11 +57,18 @@ class Egress:
         if self._client is not None and self.connected.is_set():
             await self._client.disconnect()
 
-    def crashed(self) -> BaseException | None:
-        """Return what ended the work in the background, None while it goes on."""
+    def revive(self) -> BaseException | None:
+        """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
-        return self._task.exception()
+        crash = self._task.exception()
+        self.connected.clear()
+        if self._client is not None:
+            self._client.on_disconnect = lambda *_: None  # its end is not that of the connection to come
+        if self._transport is not None:
+            self._transport.abort()
+        self.start()
+        return crash
 
     # --- sending ---
 

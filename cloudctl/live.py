@@ -133,9 +133,8 @@ class Node:
 
     def _revive(self) -> None:
         """Start the connection to the broker again where a fault has ended it."""
-        crash = self.egress.crashed()
+        crash = self.egress.revive()
         if crash is not None:
-            self.egress.start()
             raise crash
 
     def _watch(self) -> None:
