@@ -5,7 +5,6 @@ comes back. What waits is bounded, newest wins, and every drop is counted.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -51,9 +50,9 @@ class Egress:
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            while not self._task.done():  # `wait_for` may swallow a cancellation that comes as the connection fails
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=0.2)
         if self._client is not None and self.connected.is_set():
             await self._client.disconnect()
 

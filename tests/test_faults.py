@@ -243,7 +243,7 @@ def mutate(body: object, path: list[int], value: object) -> object:
 MUTATION = st.tuples(st.sampled_from(sorted(k for k, topic in TOPICS.items() if topic.direction in ("in", "both"))), st.lists(st.integers(0, 60), min_size=1, max_size=4), VALUES)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(mutations=st.lists(MUTATION, min_size=1, max_size=12), cuts=st.lists(st.integers(0, 200), max_size=3), kind=st.text(max_size=6))
 def test_no_body_of_any_kind_is_a_fault_of_the_node_and_all_replay(
     code: CompiledCode, tmp_path_factory: pytest.TempPathFactory, mutations: list, cuts: list[int], kind: str
@@ -417,7 +417,7 @@ def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: Co
     for words, status in ((["--debug"], 2), ([], None)):
         process = subprocess.Popen([sys.executable, str(tmp_path / "broken.py"), "serve", str(tmp_path / "node.toml"), *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         try:
-            assert process.wait(40 if words else 6) == status
+            assert process.wait(30 if words else 6) == status
         except subprocess.TimeoutExpired:
             assert not words, "without debugging it serves on"
             process.terminate()
