@@ -18,7 +18,17 @@ from .fusion import decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
-from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, known_ends, undecodable, unprocessable
+from .refusals import (
+    Disordered,
+    Refused,
+    Untimely,
+    check_order,
+    check_state,
+    check_time,
+    known_ends,
+    undecodable,
+    unprocessable,
+)
 from .schema import (
     MAX_BODY,
     VERSION,

@@ -67,25 +67,24 @@ class Publisher:
 
     def _take_in(self, path: Path, t: int) -> str | None:
         """Give the engine a file's code as an input of a step; return its intersection, None where it was refused."""
-        try:
-            data = codes.dump(codes.load(path))
-        except (codes.CodeError, OSError) as error:
-            return self._refuse(path, str(error))
-        batch = [Datum("code", OPERATOR, data)]
-        answers = self._engine.step(t, batch).answers if self._submit is None else self._submit(batch)
-        if not answers:
-            return self._refuse(path, "the step that it was given to failed")
-        if answers[0].refusal is not None:
-            return self._refuse(path, answers[0].refusal)
-        self._refused.pop(path, None)
-        self._engine.metrics.count("code.announced", answers[0].name)
-        return answers[0].name
-
-    def _refuse(self, path: Path, why: str) -> None:
-        if self._refused.get(path) != why:
-            self._refused[path] = why
+        answer = self._given(path, t)
+        if answer.refusal is None:
+            self._refused.pop(path, None)
+            self._engine.metrics.count("code.announced", answer.name)
+            return answer.name
+        if self._refused.get(path) != answer.refusal:
+            self._refused[path] = answer.refusal
             self._engine.metrics.count("code.refused", str(path))
-            print(f"cloudctl: {path} is not taken in: {why}", file=sys.stderr, flush=True)
+            print(f"cloudctl: {path} is not taken in: {answer.refusal}", file=sys.stderr, flush=True)
+        return None
+
+    def _given(self, path: Path, t: int) -> Answer:
+        try:
+            datum = Datum("code", OPERATOR, codes.dump(codes.load(path)))
+        except (codes.CodeError, OSError) as error:
+            return Answer(Datum("code", OPERATOR, b""), "", str(error))
+        answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
+        return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -202,10 +202,9 @@ def test_a_folder_keeps_to_its_limit_whatever_is_recorded(tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("limits")
     limits = Limits(part_bytes=keep_kb * 1000 // 4, keep_bytes=keep_kb * 1000)
     for _ in range(2):
-        recorder, k = begun(folder / "run.mcap", limits), 0
-        for size in sizes:
+        recorder = begun(folder / "run.mcap", limits)
+        for k, size in enumerate(sizes):
             fill(recorder, k, 1, size * 500)
-            k += 1
             recorder.flush()
         recorder._tidied -= 60 * SECOND  # ten seconds are over
         recorder.flush()
