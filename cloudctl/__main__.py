@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cloudctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve = _command(commands, "serve", "run a node from one TOML file", _serve)
-    serve.add_argument("config", type=Path, help="the node's file; docs/operations.md explains every key")
+    serve.add_argument("config", type=Path, help="the node's file; docs/operations.md explains every key. SIGHUP reads it again")
+    serve.add_argument("--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback")
     replay = _command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
-    replay.add_argument("file", type=Path)
+    replay.add_argument("file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order")
+    replay.add_argument("--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback")
     replay.add_argument(
-        "--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one"
+        "--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)"
     )
     keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
@@ -293,11 +297,28 @@ def _eval(args: argparse.Namespace) -> None:
 def _serve(args: argparse.Namespace) -> None:
     from . import config, live
 
-    node = live.Node(config.load(args.config))
+    node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.places), node.server.address
-    asyncio.run(
-        node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
-    )
+    with _traced(args.debug):
+        asyncio.run(
+            node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
+        )
+
+
+@contextlib.contextmanager
+def _traced(debug: bool) -> Iterator[None]:
+    """In debugging, end the program at an exception with its traceback, exit status 2."""
+    from .parts import LogError
+
+    try:
+        yield
+    except LogError:
+        raise
+    except Exception:
+        if not debug:
+            raise
+        traceback.print_exc()
+        raise SystemExit(2) from None
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -307,20 +328,23 @@ def _replay(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r{so_far.span_s:8.1f} s replayed", end="", file=sys.stderr)
 
-    result = replay(args.file, show)
+    with _traced(args.debug):
+        result = replay(args.file, show, debug=args.debug)
     print(
         f"{args.file}: {result.steps} steps, {result.messages} messages, {result.advisories} advisories; "
         f"{result.span_s:.1f} s in {result.took_s:.2f} s ({result.speed:.0f} x real time)"
     )
-    if result.fault:
-        print(f"note: {result.fault}")
+    for note in (*result.notes, *([result.fault] if result.fault else [])):
+        print(f"note: {note}")
     if args.compare:
         print(
             f"first difference: {result.difference}"
             if result.difference
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
-    return int(bool(args.compare and result.difference))
+    for (place, cause), count in result.faults.items():
+        print(f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip())
+    return int(bool(result.faults) or bool(args.compare and result.difference))
 
 
 def _keys_new(args: argparse.Namespace) -> None:

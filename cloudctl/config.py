@@ -4,11 +4,15 @@ import difflib
 import glob
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
+from .clock import SECOND
 from .engine import EngineConfig
+from .fusion import MAX_TRACKS
+from .parts import Limits, MiB
 from .wire import KeyPair, check_key, read_keys
 
 
@@ -52,9 +56,22 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to record."""
+    """Where to record, when a new part of a run is begun, and how much of what was recorded is kept (None: all)."""
 
     path: str | None = None
+    part_mb: float = 1024.0  # MiB
+    part_minutes: float = 60.0
+    keep_mb: float | None = None  # MiB, of all recordings of this path's folder and name
+    keep_days: float | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            int(self.part_mb * MiB),
+            int(self.part_minutes * 60 * SECOND),
+            None if self.keep_mb is None else int(self.keep_mb * MiB),
+            None if self.keep_days is None else int(self.keep_days * 86_400 * SECOND),
+        )
 
 
 class PlanSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +152,57 @@ def code_files(config: NodeConfig) -> list[Path]:
     return files
 
 
+class Bound(NamedTuple):
+    """What a number of the node's file may be, and what it is."""
+
+    section: str
+    key: str
+    low: float
+    high: float
+    unit: str
+
+
+BOUNDS = (
+    Bound("broker", "port", 1, 65_535, "a TCP port"),
+    Bound("plan", "period_ms", 1, 10_000, "ms"),
+    Bound("plan", "refresh", 0, 1, "a share of an advisory's validity"),
+    Bound("plan", "max_tracks", 1, MAX_TRACKS, "tracks of one intersection"),
+    Bound("record", "part_mb", 0.0625, 1_048_576, "MiB of one file"),
+    Bound("record", "part_minutes", 0.01, 44_640, "minutes of one file"),
+    Bound("record", "keep_mb", 0.125, 2**40, "MiB of the whole folder"),
+    Bound("record", "keep_days", 0.0001, 36_500, "days"),
+)
+
+
+def _check_numbers(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for a number that cannot be meant."""
+    for section, key, low, high, unit in BOUNDS:
+        value = getattr(getattr(config, section), key)
+        low = 0 if (section, key) == ("broker", "port") and config.broker.embedded else low  # 0 picks a free one
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                f"{path}: [{section}] {key} = {value} must be within {low:,g} .. {high:,g} ({unit}). Correct it, or leave it out"
+            )
+    record = config.record
+    if record.keep_mb is not None and record.keep_mb < 2 * record.part_mb:
+        raise ConfigError(
+            f"{path}: [record] keep_mb = {record.keep_mb:g} must be at least twice part_mb = {record.part_mb:g}: the file that is "
+            f"written is never deleted. Write part_mb = {record.keep_mb / 4:g} or less"
+        )
+
+
+def _check_address(where: str, address: str, path: Path) -> None:
+    """Raise ConfigError for a ZeroMQ or HTTP address whose port cannot be."""
+    port = address.rpartition(":")[2]
+    if address.startswith(("ipc:", "inproc:")) or port == "*":
+        return
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
+        raise ConfigError(f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, such as 7788")
+
+
 def _check(config: NodeConfig, path: Path) -> None:
+    _check_numbers(config, path)
+    _check_address("[node] bind", config.node.bind, path)
     names: set[str] = set()
     for gateway in config.gateway:
         if gateway.name in names:
@@ -150,6 +217,8 @@ def _check(config: NodeConfig, path: Path) -> None:
     bind = config.http.bind
     if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
         raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
+    if bind is not None:
+        _check_address("[http] bind", bind, path)
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"

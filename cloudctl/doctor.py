@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .broker import mosquitto
 
-NEEDED = ("numpy", "numba", "msgspec", "pyzmq", "gmqtt", "aiomqtt", "foxglove-sdk", "mcap", "lz4", "scipy", "pyproj")
+NEEDED = ("numpy", "numba", "msgspec", "pyzmq", "gmqtt", "aiomqtt", "mcap", "lz4", "scipy", "pyproj")
 EXTRAS = {"aiohttp": "http", "asn1tools": "messages", "pycrate": "messages"}  # of digital codes: HTTP; UPER
 SIMULATION = ("eclipse-sumo", "libsumo", "amqtt", "matplotlib", "trackeval")
 

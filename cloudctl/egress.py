@@ -5,7 +5,6 @@ comes back. What waits is bounded, newest wins, and every drop is counted.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -51,11 +50,24 @@ class Egress:
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            while not self._task.done():  # `wait_for` may swallow a cancellation that comes as the connection fails
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=0.2)
         if self._client is not None and self.connected.is_set():
             await self._client.disconnect()
+
+    def revive(self) -> BaseException | None:
+        """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        crash = self._task.exception()
+        self.connected.clear()
+        if self._client is not None:
+            self._client.on_disconnect = lambda *_: None  # its end is not that of the connection to come
+        if self._transport is not None:
+            self._transport.abort()
+        self.start()
+        return crash
 
     # --- sending ---
 

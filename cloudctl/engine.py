@@ -6,43 +6,46 @@ Intersections share nothing but the time they are given: each is a `Place` with 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import NamedTuple, cast
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from . import corridor, planner, signals, world
 from .clock import MS, SECOND
-from .codes import CompiledCode, IntersectionCode, compile_code
-from .codes.findings import refuse
+from .codes import CompiledCode, IntersectionCode, loads
 from .codes.quality import SignalFault, SignalQuality
-from .codes.versions import Versions
-from .fusion import DETECTION, VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig, update_batch
-from .ingest import Batch, Frames, Ingest, Timed
+from .faults import Fault, Faults
+from .fusion import VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
+from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
+from .payloads import encode
 from .place import NEVER, Place
 from .refusals import Untimely
-from .roster import Roster, declared
+from .revisions import NOTICE, Revisions, check_bound, stand
+from .roster import Roster
+from .scans import Scans
 from .schema import (
     VERSION,
     Advisory,
     Broadcast,
     Datum,
     Hazard,
-    Sensor,
+    Hello,
     Signal,
     Signals,
     Traffic,
     VehicleRequest,
     VehicleState,
 )
+from .topics import KIND_OF_BODY, OPERATOR, OPERATOR_KINDS
 
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
 LEAST = 20 * MS  # between plans that no fresh perception asked for
 SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
-NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
+__all__ = ["NOTICE", "Answer", "Engine", "EngineConfig", "Output", "encode"]
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +55,14 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     period_ms: int = 100  # of planning, an intersection
     refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
     max_tracks: int = 512
+
+
+class Answer(NamedTuple):
+    """What became of an operator's input: `name` of the intersection where it is a code; why it was refused, None where it was not."""
+
+    datum: Datum
+    name: str
+    refusal: str | None
 
 
 @dataclass
@@ -64,6 +75,8 @@ class Output:
     traffic: list[Traffic] = field(default_factory=list)
     faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
     changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
+    answers: list[Answer] = field(default_factory=list)  # to the operator's inputs
+    errors: list[Fault] = field(default_factory=list)  # of the node itself, that this step was spared
 
 
 def _no_lap(_: str) -> None:
@@ -76,26 +89,19 @@ class Engine:
     `lap`, where given, is called with "decoded", "fused" and "planned" as a step passes them.
     """
 
-    def __init__(self, codes: Iterable[IntersectionCode], config: EngineConfig, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, codes: Iterable[IntersectionCode], config: EngineConfig, metrics: Metrics | None = None, debug: bool = False
+    ) -> None:
+        """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came from."""
         self.config = config
         self.metrics = metrics or Metrics()
-        self.places: dict[str, Place] = {}
-        self.versions = Versions()
-        for code in codes:
-            self.versions.add(code)
-        for name in self.versions.ids():
-            first = self.versions.first(name)
-            place = self.places[name] = self._place(compile_code(first))
-            place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
-        self._change = self.versions.next_change(-NEVER) or NEVER
-        for gateway, rsus in config.gateways.items():
-            for rsu, intersection in rsus.items():
-                if intersection not in self.places:
-                    raise ValueError(
-                        f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
-                        f"Known: {', '.join(self.places) or 'none'}"
-                    )
-        self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
+        self.faults = Faults(self.metrics, debug)
+        self.revisions = Revisions(codes)
+        self.versions = self.revisions.versions
+        self.places = self.revisions.begin(self._place)
+        check_bound(config.gateways, self.places)
+        origins = {name: place.code.origin for name, place in self.places.items()}
+        self.ingest = Ingest(config.gateways, origins, self.metrics, self.faults)
         self.roster = Roster()
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
@@ -104,42 +110,37 @@ class Engine:
 
     def announce(self, code: IntersectionCode, t: int) -> None:
         """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
-        if code.id not in self.places:
-            raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
-        if self.versions.knows(code):
-            return
-        if code.valid_from is None or code.valid_from < t + NOTICE:
-            raise refuse(code.id, "code", "valid_from", code.valid_from, f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {t})",
-                         "set valid_from to a later time")
-        self.versions.add(code)
-        self._change = min(self._change, code.valid_from)
-        place = self.places[code.id]
-        place.until = self.versions.change_of(code.id, t) or NEVER
+        self.revisions.announce(code, t, self.places)
 
     def step(self, t: int, batch: Sequence[Datum], lap: Callable[[str], None] = _no_lap) -> Output:
         """Take what was received at `t` ns, fuse it, plan what is due, and return what is to be said."""
         out = Output()
-        if t >= self._change:
-            self._turn(t, out)
+        orders = [datum for datum in batch if datum.kind in OPERATOR_KINDS and datum.sender == OPERATOR]
+        if orders:
+            batch = [datum for datum in batch if datum not in orders]
+            out.answers += [self._answer(t, datum) for datum in orders]
+        if t >= self.revisions.change:
+            out.changed += self.revisions.turn(t, self.places, self.ingest, self._place, self.faults)
+            if out.changed:
+                self._index()
         got = self.ingest.receive(t, batch)
-        out.replies += got.replies
         lap("decoded")
-        self._greet(got)
-        for intersection, why in got.faults:
-            quality = self.places[intersection].quality
-            self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
-        for timed in got.timed:
-            self._timed(t, timed, out)
+        self._handle(t, got, out)
         fresh = self._fuse(t, got)
+        out.replies += got.replies
         lap("fused")
         for place in self._due(t, fresh):
-            self._plan(t, place, out)
+            try:
+                self._plan(t, place, out)
+            except Exception as error:
+                self._plan_failed(t, place, error, out)
         lap("planned")
+        out.errors += self.faults.take()
         return out
 
     def next_plan(self) -> int | None:
         """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
-        due = min(self._plans[0][0] if self._plans else NEVER, self._change)
+        due = min(self._plans[0][0] if self._plans else NEVER, self.revisions.change)
         return due if due < NEVER else None
 
     # --- set-up ---
@@ -147,14 +148,13 @@ class Engine:
     def _place(self, code: CompiledCode) -> Place:
         fusion = Fusion(FusionConfig(max_tracks=self.config.max_tracks))
         fusion.add_source(VEHICLE_SOURCE, SourceConfig(kind="cooperative"))
-        gateways = tuple(name for name, rsus in self.config.gateways.items() if code.code.id in rsus.values())
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return Place(
             code,
             fusion,
             planner.Discipline(self.config.refresh),
             signals.Signals.dark(len(groups)),
-            gateways,
+            _speaking_for(self.config, code.code.id),
             groups,
             SignalQuality(code.code),
         )
@@ -163,51 +163,59 @@ class Engine:
         self._onward.clear()
         self.roster.index(self.places.values())
 
-    def _greet(self, got: Batch) -> None:
-        for gateway, hello in got.hellos:
-            for rsu in hello.rsus:
-                place = self.places[self.config.gateways[gateway][rsu]]
-                for sensor in hello.sensors:
-                    self._stand(place, rsu, sensor)
+    # --- what the operator changes ---
 
-    def _stand(self, place: Place, rsu: str, sensor: Sensor) -> None:
-        """Tell the tracker where a sensor stands."""
-        if sensor.lat is not None and sensor.lon is not None:
-            x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
-            source = self.ingest.sources[rsu, sensor.id]
-            view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
-            place.fusion.add_source(source.index, view)
+    def _answer(self, t: int, datum: Datum) -> Answer:
+        """Take in an operator's input: a digital code, or another configuration."""
+        try:
+            if datum.kind == "code":
+                code = loads(datum.body)
+                self.announce(code, t)
+                return Answer(datum, code.id, None)
+            self.reconfigure(msgspec.json.decode(datum.body, type=EngineConfig))
+        except (ValueError, msgspec.MsgspecError) as error:
+            return Answer(datum, "", str(error))
+        except Exception as error:
+            self.faults.note("operator", datum.kind, error)
+            return Answer(datum, "", "the node could not process it: a fault of the node. Report it with the recording")
+        return Answer(datum, "", None)
 
-    # --- what changes ---
-
-    def _turn(self, t: int, out: Output) -> None:
-        """Bring into force what is in force at `t`."""
+    def reconfigure(self, config: EngineConfig) -> None:
+        """Take over another configuration while running: gateways and their units, how often to plan, how often to repeat.
+        `max_tracks` is that of the trackers made from now on. Raises ValueError, and changes nothing then."""
+        check_bound(config.gateways, self.places)
+        self.config = config
+        self.ingest.rebind(config.gateways)
         for name, place in self.places.items():
-            code = self.versions.current(name, t)
-            if place.in_force != (code is not None) or (code is not None and code is not place.code.code):
-                out.changed.append(name)
-            place.in_force, place.until = code is not None, self.versions.change_of(name, t) or NEVER
-            if code is not None and code is not place.code.code:
-                self._renew(place, compile_code(code))
-        if out.changed:
-            self._index()
-        self._change = self.versions.next_change(t) or NEVER
-
-    def _renew(self, place: Place, code: CompiledCode) -> None:
-        """Put a place on another revision: tracks stay where its origin stays, everything that names lanes or groups begins anew."""
-        fresh = self._place(code)
-        moved = code.origin != place.code.origin
-        place.renew(fresh)
-        if moved:
-            place.fusion = fresh.fusion
-            for rsu, name in self.ingest.move(code.code.id, code.origin):
-                sensor = self.ingest.sources[rsu, name].sensor
-                if sensor is not None:
-                    self._stand(place, rsu, sensor)
-        reports, place.reports = place.reports, {}
-        place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
+            place.gateways = _speaking_for(config, name)
+            place.discipline.refresh = config.refresh
 
     # --- what came ---
+
+    def _handle(self, t: int, got: Batch, out: Output) -> None:
+        """Act on hellos, refused and accepted signals, hazards: each alone."""
+        for gateway, hello in got.hellos:
+            try:
+                self._greet(gateway, hello)
+            except Exception as error:
+                self.ingest.confine("handle", Datum("hello", gateway, b""), error, got)
+        for intersection, why in got.faults:
+            try:
+                quality = self.places[intersection].quality
+                self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
+            except Exception as error:
+                self.faults.note("quality", intersection, error)
+        for timed in got.timed:
+            try:
+                self._timed(t, timed, out)
+            except Exception as error:
+                self.ingest.confine("handle", Datum(KIND_OF_BODY[type(timed.body)], timed.sender, b""), error, got)
+
+    def _greet(self, gateway: str, hello: Hello) -> None:
+        for rsu in hello.rsus:
+            place = self.places[self.config.gateways[gateway][rsu]]
+            for sensor in hello.sensors:
+                stand(place, rsu, sensor, self.ingest)
 
     def _timed(self, t: int, timed: Timed, out: Output) -> None:
         body = timed.body
@@ -236,41 +244,28 @@ class Engine:
         return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
 
     def _fuse(self, t: int, got: Batch) -> list[Place]:
-        fusions: list[Fusion] = []
-        times: list[int] = []
-        sources: list[int] = []
-        reports: list[Any] = []
-        offsets = [0] if got.frames is None else got.frames.offsets.tolist()
+        scans = Scans(got.frames)
         fresh: dict[str, Place] = {}
         if got.frames is not None:
-            self._perceived(t, got.frames, fusions, fresh)
-            times, sources = got.frames.t.tolist(), got.frames.sources.tolist()
+            self._perceived(t, got.frames, scans.fusions, fresh)
         for vehicle in got.vehicles:
-            if isinstance(vehicle.body, VehicleState):
-                for place, detection in self.roster.reported(vehicle.id, vehicle.body):
-                    self._wake(t, place)
-                    fusions.append(place.fusion)
-                    times.append(vehicle.body.t)
-                    sources.append(VEHICLE_SOURCE)
-                    reports.append(detection)
-                    offsets.append(offsets[-1] + 1)
-            elif isinstance(vehicle.body, VehicleRequest):
-                self._request(t, vehicle.id, vehicle.body)
-            else:
-                self.metrics.count(
-                    f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", "")
-                )
-        if fusions:
-            rows = np.zeros(offsets[-1], DETECTION)
-            first = offsets[-1] - len(reports)
-            if got.frames is not None:
-                rows[:first] = got.frames.rows
-            for k, report in enumerate(reports, first):
-                rows[k] = report
-            update_batch(
-                fusions, np.array(times, np.int64), np.array(sources, np.int32), rows, np.array(offsets, np.int64)
-            )
+            try:
+                self._reported(t, vehicle, scans)
+            except Exception as error:
+                self.ingest.confine("report", Datum(KIND_OF_BODY[type(vehicle.body)], vehicle.id, b""), error, got)
+        scans.fold(self.faults)
         return list(fresh.values())
+
+    def _reported(self, t: int, vehicle: Vehicle, scans: Scans) -> None:
+        """Act on a connected vehicle's message."""
+        if isinstance(vehicle.body, VehicleState):
+            for place, detection in self.roster.reported(vehicle.id, vehicle.body):
+                self._wake(t, place)
+                scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)
+        elif isinstance(vehicle.body, VehicleRequest):
+            self._request(t, vehicle.id, vehicle.body)
+        else:
+            self.metrics.count(f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", ""))
 
     def _request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
         place = self.places.get(body.intersection)
@@ -350,6 +345,9 @@ class Engine:
         said = place.discipline.choose(snapshot, planner.plan(snapshot) + self._priority(snapshot, place, out))
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
+        self._say(t, place, said, out)
+
+    def _say(self, t: int, place: Place, said: list[Advisory], out: Output) -> None:
         for advisory in said:
             self.metrics.count("advisory", advisory.kind)
         out.advisories += said
@@ -357,6 +355,15 @@ class Engine:
             body = Broadcast(VERSION, place.code.code.id, t, tuple(said))
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
 
+    def _plan_failed(self, t: int, place: Place, error: Exception, out: Output) -> None:
+        """Note a fault of the node's own in a plan, and let vehicles know that there is no advice."""
+        name = place.code.code.id
+        self.faults.note("plan", name, error)
+        moment = SimpleNamespace(t=t, code=place.code, signals=place.signals, t_sensor=place.t_sensor, t_rx=place.t_rx)
+        try:
+            self._say(t, place, place.discipline.choose(cast(world.World, moment), [planner.failed(name)]), out)
+        except Exception as again:
+            self.faults.note("degraded", name, again)
 
     def _beyond(self, t: int, place: Place) -> dict[int, world.Beyond]:
         """Return what is known of the signal after this one, by connected vehicle."""
@@ -383,6 +390,5 @@ class Engine:
         return told
 
 
-def encode(advisory: Advisory) -> bytes:
-    """Return an advisory as it goes to vehicles and into recordings (JSON)."""
-    return msgspec.json.encode(advisory)
+def _speaking_for(config: EngineConfig, intersection: str) -> tuple[str, ...]:
+    return tuple(name for name, rsus in config.gateways.items() if intersection in rsus.values())

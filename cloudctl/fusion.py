@@ -39,6 +39,7 @@ TRACK = _dtype(_core.TRACK_LAYOUT, _core.TRACK_SIZE)
 MAX_SOURCES = _core.LIMITS["sources"]  # of one intersection
 VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it
 SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
+MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
 KINDS = _core.KINDS  # of sources, by name
 FEATURES = _core.FEATURES  # bits of what can be left out, by name
 

@@ -35,6 +35,16 @@ class Gateway:
 class Gateways(dict[str, Gateway]):
     """By name, which is the name of its key."""
 
+    def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
+        """Take over which gateways there are and the units of each; what was learnt of the clocks of those that stay is kept."""
+        for name in [name for name in self if name not in gateways]:
+            del self[name]
+        for name, rsus in gateways.items():
+            if name in self:
+                self[name].rsus = rsus
+            else:
+                self[name] = Gateway(rsus)
+
     def known(self, name: str) -> Gateway:
         """Return a gateway; raises Refused where there is none."""
         gateway = self.get(name)

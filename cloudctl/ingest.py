@@ -13,11 +13,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .faults import Faults
 from .fusion import VEHICLE_SOURCE, decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
-from .refusals import Disordered, Refused, Untimely, check_order, check_state, check_time, undecodable
+from .refusals import (
+    Disordered,
+    Refused,
+    Untimely,
+    check_order,
+    check_state,
+    check_time,
+    known_ends,
+    undecodable,
+    unprocessable,
+)
 from .schema import (
     MAX_BODY,
     VERSION,
@@ -27,6 +38,7 @@ from .schema import (
     Hazard,
     Health,
     Hello,
+    Int64,
     Perception,
     Reject,
     Sensor,
@@ -53,9 +65,9 @@ class _Heads(
     version: int
     rsu: str
     intersection: str
-    revision: int
-    seq: int
-    t: int
+    revision: Int64
+    seq: Int64
+    t: Int64
     groups: msgspec.Raw
     lanes: tuple[str, ...] | None = None
 
@@ -95,6 +107,7 @@ class Timed(NamedTuple):
     t: int
     offset: int
     body: Signal | Hazard | Health
+    sender: str = ""  # the gateway
 
 
 @dataclass
@@ -120,9 +133,14 @@ class Ingest:
     """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
 
     def __init__(
-        self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics
+        self,
+        gateways: Mapping[str, Mapping[str, str]],
+        origins: Mapping[str, Origin],
+        metrics: Metrics,
+        faults: Faults | None = None,
     ) -> None:
         self.metrics = metrics
+        self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources: dict[tuple[str, str], Source] = {}
         self._origins = dict(origins)
@@ -130,11 +148,25 @@ class Ingest:
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
-            if topic.direction != "out"
+            if topic.direction in ("in", "both")
         }
         self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
         self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
         self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
+
+    def confine(self, place: str, datum: Datum, error: Exception, batch: Batch) -> None:
+        """Note a fault of the node's own with one message, and refuse that message."""
+        self._faults.note(place, datum.kind if datum.kind in TOPICS else "unknown", error)
+        self._refuse(datum, None, unprocessable(), batch)
+
+    def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
+        """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection changed begin anew."""
+        self.gateways.rebind(gateways)
+        bound = {(rsu, intersection) for rsus in gateways.values() for rsu, intersection in rsus.items()}
+        for key, source in list(self.sources.items()):
+            if (key[0], source.intersection) not in bound:
+                del self.sources[key]
+                self._groups.pop(key[0], None)
 
     def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:
         """Take in that an intersection's local frame has a new origin; return its sources, by RSU and sensor."""
@@ -160,6 +192,8 @@ class Ingest:
                 self._refuse(datum, None, why, batch)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._refuse(datum, None, undecodable(error), batch)
+            except Exception as error:
+                self.confine("ingest", datum, error, batch)
         if pending:
             batch.frames = self._frames(self._newest(pending), batch)
         return batch
@@ -226,8 +260,7 @@ class Ingest:
         return sorted(pending, key=lambda item: item.t)
 
     def _frames(self, pending: list[_Pending], batch: Batch) -> Frames:
-        shifts = np.array([item.source.shift for item in pending])
-        rows, offsets, faults = decode_batch([bytes(item.body.objects) for item in pending], shifts)
+        pending, (rows, offsets, faults) = self._decoded(pending, batch)
         for item, fault in zip(pending, faults, strict=True):
             if fault is not None:
                 row, name, value, rule = fault
@@ -245,6 +278,22 @@ class Ingest:
             offsets,
         )
 
+    def _decoded(self, pending: list[_Pending], batch: Batch) -> tuple[list[_Pending], Any]:
+        """Decode the objects of frames together; where that fails, each alone, without those that fail."""
+        try:
+            return pending, _objects(pending)
+        except Exception:
+            whole = [item for item in pending if self._decodes(item, batch)]
+            return whole, _objects(whole)
+
+    def _decodes(self, item: _Pending, batch: Batch) -> bool:
+        try:
+            _objects([item])
+        except Exception as error:
+            self.confine("decode", item.datum, error, batch)
+            return False
+        return True
+
     # --- everything else ---
 
     def _other(self, t_rx: int, datum: Datum, batch: Batch) -> None:
@@ -260,7 +309,7 @@ class Ingest:
         else:
             gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
-            batch.timed.append(Timed(t, gateway.offset, body))
+            batch.timed.append(Timed(t, gateway.offset, body, datum.sender))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
     def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
@@ -288,7 +337,7 @@ class Ingest:
             batch.faults.append((intersection, why))
             raise
         body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
-        batch.timed.append(Timed(t, gateway.offset, body))
+        batch.timed.append(Timed(t, gateway.offset, body, datum.sender))
         self.metrics.count("accept.signal", datum.sender)
 
     def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
@@ -302,6 +351,9 @@ class Ingest:
         except msgspec.DecodeError as error:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
+        groups, unknown = known_ends(groups)
+        if unknown:
+            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
         check_order(groups)
         self._groups[heads.rsu] = (data, groups)
         return groups
@@ -349,3 +401,9 @@ class Ingest:
             batch.replies.append(
                 (datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy))
             )
+
+
+def _objects(pending: list[_Pending]) -> Any:
+    """Return rows, offsets and faults of the objects of frames, as `decode_batch` does."""
+    shifts = np.array([item.source.shift for item in pending]).reshape(-1, 2)
+    return decode_batch([bytes(item.body.objects) for item in pending], shifts)

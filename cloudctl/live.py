@@ -17,46 +17,54 @@ from .broker import start as start_broker
 from .clock import SECOND, Clock, WallClock, stopwatch
 from .config import NodeConfig, code_files
 from .egress import Egress
-from .engine import Engine, Output
-from .engine import encode as encode_advisory
+from .engine import Answer, Engine, Output
+from .faults import FaultReport, Faults
 from .log import Recorder
 from .metrics import Metrics
+from .payloads import encode_all
 from .planner.warm import warm
 from .publish import Publisher
-from .schema import Datum
-from .topics import KIND_OF_CODE, TOPICS, MqttTopics
+from .reload import reread
+from .schema import Advisory, Datum, Traffic
+from .topics import OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
 from .web import Web, WebError
 from .wire import Received, Server
 
 MAX_INBOX = 10_000  # vehicle messages waiting for the next step; the oldest go first
 MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
+FLUSH = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
+REPORT = 2  # of those looks between two reports: status, and files of the operator's that may have changed
 
 
 class Node:
-    """One node, from its configuration."""
+    """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first fault of its own."""
 
-    def __init__(self, config: NodeConfig, clock: Clock | None = None) -> None:
-        self.config = config
+    def __init__(self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False) -> None:
+        self.config, self._file = config, file
         self.clock = clock or WallClock()
         self.metrics = Metrics()
+        self.faults, self._fault_report = Faults(self.metrics, debug), FaultReport()
+        self._crash: Exception | None = None  # in debugging: what ended it
+        self._stop = asyncio.Event()
         self.broker = self._start_broker()
         loaded = [codes.load(path) for path in code_files(config)]
-        self.engine = Engine(loaded, config.engine, self.metrics)
-        self.recorder = Recorder(Path(config.record.path)) if config.record.path else None
+        self.engine = Engine(loaded, config.engine, self.metrics, debug)
+        self.recorder = Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock) if config.record.path else None
         if self.recorder:
             self.recorder.meta("config", msgspec.json.encode(config.engine))
             for code in loaded:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
-        self.server = Server(config.node.bind, config.keys(), self._allowed)
+        self._keys = config.keys()
+        self.server = Server(config.node.bind, self._keys, self._allowed)
         section = config.broker
         if self.broker:
             section = msgspec.structs.replace(section, port=self.broker.port, version=self.broker.version)
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
-        self.publisher = Publisher(config, self.engine, self.egress, self.recorder)
+        self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
-        self.web = Web(config.http.bind, self.engine.versions, self.clock) if config.http.bind else None
+        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error)) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._peers: dict[str, bytes] = {}
@@ -64,7 +72,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
         self._lap = 0
-        self._told: str | None = None
+        self._told: dict[str, str | None] = {}  # what trouble was last reported, by its place
 
     def _start_broker(self) -> Broker | None:
         section = self.config.broker
@@ -78,10 +86,11 @@ class Node:
     async def run(self, until: asyncio.Event | None = None, ready: Callable[[], None] | None = None) -> None:
         """Serve until `until` is set or SIGINT/SIGTERM comes; always leaves sockets closed and the recording whole."""
         loop = asyncio.get_running_loop()
-        stop = until or asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._stop = until or asyncio.Event()
+        for number, action in ((signal.SIGINT, self._stop.set), (signal.SIGTERM, self._stop.set), (signal.SIGHUP, self._on_hangup)):
             with contextlib.suppress(ValueError, NotImplementedError):
-                loop.add_signal_handler(number, stop.set)
+                loop.add_signal_handler(number, action)
+        loop.set_exception_handler(lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"])))
         for place in list(self.engine.places.values())[:1]:
             warm(place.code)
         gc.collect()
@@ -98,38 +107,120 @@ class Node:
         if ready:
             ready()
         try:
-            while not stop.is_set():
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(stop.wait(), 1.0)
-                self._report()
-                if self.publisher.watch(self.clock.now()):
-                    self._arm()
+            await self._look_after()
         finally:
             loop.remove_reader(self.server.fd)
             await self.egress.stop()
             if self.web:
                 await self.web.stop()
             self.close()
+        if self._crash is not None:
+            raise self._crash
+
+    async def _look_after(self) -> None:
+        """Keep what runs in the background going until the node is to stop; a fault in one part keeps none of the others from its turn."""
+        looks = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), FLUSH)
+            if self.recorder:
+                self._try("recorder", "", self.recorder.flush)
+            looks += 1
+            if looks % REPORT == 0:
+                self._try("egress", "", self._revive)
+                self._try("report", "", self._report)
+                self._try("codes", "", self._watch)
+
+    def _revive(self) -> None:
+        """Start the connection to the broker again where a fault has ended it."""
+        crash = self.egress.revive()
+        if crash is not None:
+            raise crash
+
+    def _watch(self) -> None:
+        if self.publisher.watch(self.clock.now()):
+            self._arm()
 
     def close(self) -> None:
-        """Close sockets, recording and an embedded broker."""
-        self._report()
+        """Close sockets, recording and an embedded broker: each, whatever befalls the others."""
         self._closed = True
-        self.server.close()
+        self._try("close", "server", self.server.close)
         if self.recorder:
-            self.recorder.close()
+            self._try("close", "recorder", self.recorder.close)
         if self._trace:
-            self._trace.close()
+            self._try("close", "trace", self._trace.close)
         if self.broker:
-            self.broker.stop()
+            self._try("close", "broker", self.broker.stop)
+        self._try("report", "", self._report)
+
+    # --- faults, and what the operator reads ---
+
+    def _try(self, place: str, source: str, action: Callable[..., object], *args: object) -> None:
+        """Do something that a fault must not go beyond."""
+        try:
+            action(*args)
+        except Exception as error:
+            self._confine(place, source, error)
+
+    def _confine(self, place: str, source: str, error: Exception) -> None:
+        """Note an unexpected exception; in debugging, end at it."""
+        try:
+            self.faults.note(place, source, error)
+        except Exception:
+            self._crash = self._crash or error
+            self._stop.set()
+        self._say_faults()
+
+    def _say_faults(self) -> None:
+        for line in self._fault_report.lines(stopwatch(), self.faults.take()):
+            self._say(line)
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # standard error may be a file on a disk that is full
+            print(f"cloudctl: {text}", file=sys.stderr, flush=True)
+
+    # --- the operator's inputs ---
+
+    def _submit(self, batch: list[Datum]) -> list[Answer]:
+        return self.step(batch).answers
+
+    def _on_hangup(self) -> None:
+        self._try("reload", "", self.reload)
+
+    def reload(self) -> None:
+        """Read the node's file again and take over what can change while it runs; a file that cannot be used changes nothing."""
+        if self._file is None:
+            self._say("SIGHUP: this node was not started from a file, there is nothing to read again")
+            return
+        try:
+            wanted, lines = reread(self.config, self._keys, self._file)
+        except (ValueError, RuntimeError, OSError) as error:
+            self.metrics.count("reload.refused")
+            self._say(f"configuration not taken over, what runs stays: {error}")
+            return
+        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(wanted.engine))])
+        refusal = answers[0].refusal if answers else "the step that it was given to failed"
+        if refusal is not None:
+            self.metrics.count("reload.refused")
+            self._say(f"configuration not taken over, what runs stays: {self._file}: {refusal}")
+            return
+        self.config = self.publisher.config = wanted
+        self._allowed = wanted.allowed()
+        self.server.allow(self._allowed)
+        if self.recorder:
+            self.recorder.limits = wanted.record.limits
+        self.metrics.count("reload.done")
+        for line in [*lines, f"{self._file} was read again; gateways: {', '.join(g.name for g in wanted.gateway) or 'none'}"]:
+            self._say(line)
+        self._watch()
 
     # --- the loop ---
 
-    def _hear(self, kind: str, vehicle: str, body: bytes) -> None:
+    def _hear(self, leaf: str, vehicle: str, body: bytes) -> None:
         if len(self._inbox) >= MAX_INBOX:
             self._inbox.pop(0)
             self.metrics.count("drop.inbox", "vehicles")
-        self._inbox.append(Datum(kind, vehicle, body))
+        self._inbox.append(Datum(vehicle_kind(leaf), vehicle, body))
         self._wake()
 
     def _wake(self) -> None:
@@ -141,12 +232,14 @@ class Node:
         self._queued = False
         if self._closed:
             return
-        received = self.server.drain(DRAIN)
-        batch = [self._datum(message) for message in received]
-        batch, self._inbox = batch + self._inbox, []
-        due = self.engine.next_plan()
-        if batch or (due is not None and due <= self.clock.now()):
-            self.step(batch)
+        try:
+            batch = [self._datum(message) for message in self.server.drain(DRAIN)]
+            batch, self._inbox = batch + self._inbox, []
+            due = self.engine.next_plan()
+            if batch or (due is not None and due <= self.clock.now()):
+                self.step(batch)
+        except Exception as error:
+            self._confine("receive", "", error)
         self._arm()
         if self.server.readable():
             self._wake()
@@ -165,7 +258,7 @@ class Node:
             name = self._in_clear(message)
         if name and self._peers.get(name) != message.peer and len(self._peers) < MAX_PEERS:
             self._peers[name] = message.peer
-        return Datum(KIND_OF_CODE.get(message.kind, message.kind.decode("latin-1")), name, message.body)
+        return Datum(gateway_kind(message.kind), name, message.body)
 
     def _in_clear(self, message: Received) -> str:
         """Return the gateway behind a connection without CURVE: what its hello or sync says it is."""
@@ -176,28 +269,50 @@ class Node:
         """Take one step of the engine now and say what it says."""
         t = self.clock.now()
         self._lap = stopwatch()
-        out = self.engine.step(t, batch, self._time)
-        payloads = [encode_advisory(advisory) for advisory in out.advisories]
-        for advisory, payload in zip(out.advisories, payloads, strict=True):
-            if self.egress.advise(advisory, payload) and self._trace:
-                self._trace.write(f"{advisory.id} {self.clock.now()}\n")
+        try:
+            out = self.engine.step(t, batch, self._time)
+        except Exception as error:
+            self._confine("step", "", error)
+            out = Output()
+        payloads = encode_all(out.advisories, self.faults)
+        for advisory, payload in payloads:
+            self._try("advise", advisory.intersection, self._advise, advisory, payload)
         for signals in out.signals:
-            self.egress.signals(signals)
+            self._try("signals", signals.intersection, self.egress.signals, signals)
         for report in out.traffic:
-            self.metrics.tell("traffic", report.intersection, report)
-            self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
+            self._try("traffic", report.intersection, self._publish_traffic, report)
         if out.changed:
-            self.publisher.publish(t, out.changed)
+            self._try("codes", "", self.publisher.publish, t, out.changed)
         for fault in out.faults:
-            print(f"cloudctl: {fault}", file=sys.stderr, flush=True)
+            self._say(str(fault))
         for gateway, kind, body in out.replies:
-            peer = self._peers.get(gateway)
-            if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):
-                self.metrics.count(f"drop.reply.{kind}", gateway)
+            self._try("reply", kind, self._reply, gateway, kind, body)
         self._time("published")
         if self.recorder:
-            self.recorder.step(t, batch, payloads)
+            self._try("recorder", "", self._record, t, batch, [payload for _, payload in payloads], out.answers)
+        for line in self._fault_report.lines(stopwatch(), [*out.errors, *self.faults.take()]):
+            self._say(line)
         return out
+
+    def _advise(self, advisory: Advisory, payload: bytes) -> None:
+        if self.egress.advise(advisory, payload) and self._trace:
+            self._trace.write(f"{advisory.id} {self.clock.now()}\n")
+
+    def _publish_traffic(self, report: Traffic) -> None:
+        self.metrics.tell("traffic", report.intersection, report)
+        self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
+
+    def _reply(self, gateway: str, kind: str, body: msgspec.Struct) -> None:
+        peer = self._peers.get(gateway)
+        if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):
+            self.metrics.count(f"drop.reply.{kind}", gateway)
+
+    def _record(self, t: int, batch: list[Datum], payloads: list[bytes], answers: list[Answer]) -> None:
+        assert self.recorder is not None
+        self.recorder.step(t, batch, payloads)
+        for answer in answers:
+            if answer.refusal is None:
+                self.recorder.remember(answer.datum.kind, answer.datum.body)
 
     def _time(self, name: str) -> None:
         now = stopwatch()
@@ -209,10 +324,13 @@ class Node:
             self.metrics.counters["reject.unknown_key", key] = n
         if self.server.malformed:
             self.metrics.counters["reject.frames", ""] = self.server.malformed
-        trouble = (self.recorder.failure if self.recorder else None) or self.egress.trouble
-        if trouble != self._told:
-            print(f"cloudctl: {trouble or 'all is well again'}", file=sys.stderr, flush=True)
-        self._told = trouble
+        for line in self.recorder.notices() if self.recorder else ():
+            self._say(line)
+        for place, trouble in (("recording", self.recorder.failure if self.recorder else None), ("broker", self.egress.trouble)):
+            if trouble != self._told.get(place):
+                self._say(trouble or f"{place}: all is well again")
+            self._told[place] = trouble
+        self._say_faults()
         if self.config.node.status:
             file = Path(self.config.node.status)
             partial = file.with_suffix(".part")

@@ -1,30 +1,19 @@
-"""Recording and reading runs as MCAP files (lz4). What goes in is raw: a replay decodes what the node decoded.
+"""Reading runs as they were recorded: MCAP files, the parts of one run one after the other. `recorder` writes them and lists their topics."""
 
-Topics: `meta` (codes, configuration), `in/<kind>` (`[sender, body]`, msgpack), `tick` (closes each batch that the engine
-was given; its time is the step's), `out/advisories` (JSON, as sent), `truth` (from the simulator, when it drives).
-"""
-
-import contextlib
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-import foxglove
 import msgspec
-from foxglove.mcap import MCAPCompression, MCAPWriteOptions
-from mcap.exceptions import McapError
+from mcap.exceptions import EndOfFile
 from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
+from .parts import UNREADABLE, LogError, Part, parts_of
+from .recorder import Recorder
 from .schema import Datum
-from .topics import TOPICS
 
-CHUNK = 256 * 1024  # bytes; what a cut-off file can lose of its end
-
-
-class LogError(RuntimeError):
-    """A recording that cannot be written or read; the text says what to do."""
+__all__ = ["LogError", "Recorder", "Recording", "Step", "truths"]
 
 
 class Step(NamedTuple):
@@ -35,102 +24,18 @@ class Step(NamedTuple):
     advisories: tuple[bytes, ...]
 
 
-class _Sink:
-    """A file that remembers its first failure instead of passing it to a writer that cannot report it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.failure: OSError | None = None
-        self._end = 0
-
-    def write(self, data: bytes) -> int:
-        self._try(self.file.write, data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self.file.seek(offset, whence)
-
-    def flush(self) -> None:
-        self._try(self.file.flush)
-
-    def _try(self, action: Any, *args: Any) -> None:
-        if self.failure is None:
-            try:
-                action(*args)
-            except OSError as error:
-                self.failure = error
-
-
-class Recorder:
-    """Writes one run. A failure (a full disk) ends the recording, never the node: `failure` says what happened."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.failure: str | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise LogError(
-                f"cannot record to {path}: {error.strerror}. Choose another path under [record], "
-                "or give the node's user the right to write there"
-            ) from None
-        self._sink = _Sink(file)
-        self._context = foxglove.Context()
-        options = MCAPWriteOptions(compression=MCAPCompression.Lz4, chunk_size=CHUNK)
-        self._writer = foxglove.open_mcap(self._sink, context=self._context, writer_options=options)  # type: ignore[arg-type]
-        self._channels: dict[str, Any] = {}
-        self._encode = msgspec.msgpack.Encoder().encode
-
-    def meta(self, name: str, data: bytes) -> None:
-        """Record what a replay needs to know before the first step: `name` is "config" or "code"."""
-        self._log("meta", self._encode((name, data)), 0)
-
-    def step(self, t: int, batch: tuple[Datum, ...] | list[Datum], advisories: list[bytes]) -> None:
-        """Record one step: its data, the tick that closes it, what was said."""
-        for datum in batch:
-            if TOPICS[datum.kind].logged:
-                self._log(f"in/{datum.kind}", self._encode((datum.sender, datum.body)), t)
-        self._log("tick", b"", t)
-        for advisory in advisories:
-            self._log("out/advisories", advisory, t)
-        if self._sink.failure is not None and self.failure is None:
-            self.failure = (
-                f"recording to {self.path} stopped: {self._sink.failure.strerror}. The node runs on without it; "
-                "free some space and restart to record again"
-            )
-
-    def truth(self, t: int, data: bytes) -> None:
-        """Record what the simulator knows to be so at `t`."""
-        self._log("truth", data, t)
-
-    def _log(self, topic: str, data: bytes, t: int) -> None:
-        if self.failure is None:
-            channel = self._channels.get(topic)
-            if channel is None:
-                encoding = "json" if topic.startswith("out/") else "msgpack"
-                schema = foxglove.Schema(name=f"cloudctl/{topic}", encoding="", data=b"")
-                channel = foxglove.Channel(topic, message_encoding=encoding, schema=schema, context=self._context)
-                self._channels[topic] = channel
-            channel.log(data, log_time=t)
-
-    def close(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._writer.close()
-        self._sink.file.close()
-
-
 class Recording:
-    """Reads one run, in the order it was written. After the end, `fault` says what was wrong with the file, if anything."""
+    """Reads one run, in the order it was written, given any file of it or its folder.
+
+    After the end, `fault` says what was wrong with a file, if anything, and `notes` what of the run is missing. Raises LogError.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fault: str | None = None
         self.meta: list[tuple[str, bytes]] = []
-        if not path.is_file():
-            raise LogError(
-                f"{path} does not exist. A run is recorded with [record] path = ..., or by: cloudctl sim run --record FILE"
-            )
+        self.parts, missing = parts_of(path)
+        self.notes: list[str] = [missing] if missing else []
         self._steps = self._read()
         self._first = next(self._steps, None)
 
@@ -141,27 +46,48 @@ class Recording:
             yield from self._steps
 
     def _read(self) -> Iterator[Step]:
+        for number, path in enumerate(self.parts):
+            last = number == len(self.parts) - 1
+            yield from self._read_part(PartReader(path), first=number == 0, last=last)
+
+    def _read_part(self, reader: "PartReader", first: bool, last: bool) -> Iterator[Step]:
         t: int | None = None
         batch: list[Datum] = []
-        said: list[bytes] = []
+        sent: list[bytes] = []
         waiting: list[Datum] = []
-        for topic, message in self._messages():
+        for topic, message in reader.messages():
             if topic == "meta":
-                name, data = msgspec.msgpack.decode(message.data, type=tuple[str, bytes])
-                self.meta.append((name, data))
+                self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
             elif topic == "out/advisories":
-                said.append(message.data)
+                sent.append(message.data)
             elif topic == "tick":
                 if t is not None:
-                    yield Step(t, tuple(batch), tuple(said))
-                t, batch, said, waiting = message.log_time, waiting, [], []
+                    yield Step(t, tuple(batch), tuple(sent))
+                t, batch, sent, waiting = message.log_time, waiting, [], []
             elif topic.startswith("in/"):
-                sender, body = msgspec.msgpack.decode(message.data, type=tuple[str, bytes])
-                waiting.append(Datum(topic[3:], sender, body))
-        if t is not None and self.fault is None:  # of a damaged file the last step may lack advisories: leave it out
-            yield Step(t, tuple(batch), tuple(said))
+                waiting.append(_datum(topic[3:], *msgspec.msgpack.decode(message.data)))
+        if reader.fault is not None and not (reader.cut_off and not last):  # an earlier part is closed without its summary where the disk was full
+            self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
+        if t is not None and (reader.fault is None or (reader.cut_off and reader.whole_steps)):
+            yield Step(t, tuple(batch), tuple(sent))  # else the last step may lack advisories: leave it out
 
-    def _messages(self) -> Iterator[tuple[str, Message]]:
+    def _meta(self, name: str, data: bytes, first: bool) -> None:
+        if name == "run":
+            self.notes += [str(lost) for lost in msgspec.json.decode(data, type=Part).lost]
+        elif first:
+            self.meta.append((name, data))
+
+
+class PartReader:
+    """Reads one file. After the end: `fault` says what was wrong; `cut_off`, that it only ends early; `whole_steps`, that a chunk never ends in a step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self.cut_off = self.whole_steps = False
+
+    def messages(self) -> Iterator[tuple[str, Message]]:
+        """Yield (topic, message) as far as the file is whole."""
         topics: dict[int, str] = {}
         count = 0
         with self.path.open("rb") as file:
@@ -171,16 +97,11 @@ class Recording:
                         topics[record.id] = record.topic
                     elif isinstance(record, Message):
                         count += 1
-                        yield topics[record.channel_id], record
-            except (
-                McapError,
-                RuntimeError,
-                ValueError,
-                EOFError,
-                KeyError,
-                struct.error,
-                msgspec.DecodeError,
-            ) as error:
+                        topic = topics[record.channel_id]
+                        self.whole_steps |= count == 1 and topic == "meta" and b"run" in record.data[:8]
+                        yield topic, record
+            except UNREADABLE as error:
+                self.cut_off = isinstance(error, EndOfFile)
                 reason = str(error) or type(error).__name__
                 self.fault = (
                     f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
@@ -188,10 +109,14 @@ class Recording:
                 )
 
 
+def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> Datum:
+    """Return what was received, from what was recorded of it: a body that was cut for its length is as long again, of zeros."""
+    return Datum(kind if unknown is None else unknown, sender, body.ljust(size, b"\0"))
+
+
 def truths(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield (t, data) of every truth record in a file."""
-    recording = Recording.__new__(Recording)
-    recording.path, recording.fault = path, None
-    for topic, message in recording._messages():
-        if topic == "truth":
-            yield message.log_time, message.data
+    for part in parts_of(path)[0]:
+        for topic, message in PartReader(part).messages():
+            if topic == "truth":
+                yield message.log_time, message.data

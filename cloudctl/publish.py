@@ -1,21 +1,32 @@
 """Digital codes out of a running node: retained over MQTT, and new revisions in from the node's folder while it runs."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from . import codes
 from .config import ConfigError, NodeConfig, code_files
 from .egress import Egress
-from .engine import Engine
-from .log import Recorder
-from .topics import MqttTopics
+from .engine import Answer, Engine
+from .faults import Faults
+from .schema import Datum
+from .topics import OPERATOR, MqttTopics
+
+Submit = Callable[[list[Datum]], list[Answer]]
 
 
 class Publisher:
-    """Keeps the broker's retained codes those in force and announced, and takes in files that appear in the node's folder."""
+    """Keeps the broker's retained codes those in force and announced, and takes in files that appear in the node's folder.
 
-    def __init__(self, config: NodeConfig, engine: Engine, egress: Egress, recorder: Recorder | None) -> None:
-        self._config, self._engine, self._egress, self._recorder = config, engine, egress, recorder
+    `submit`, where given, takes a step of the node with an operator's input; without it the engine takes one by itself.
+    """
+
+    def __init__(
+        self, config: NodeConfig, engine: Engine, egress: Egress, submit: Submit | None = None, faults: Faults | None = None
+    ) -> None:
+        self.config = config
+        self._engine, self._egress, self._submit = engine, egress, submit
+        self._faults = faults or engine.faults
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._announced: dict[str, int] = {}
         self._refused: dict[Path, str] = {}
@@ -35,7 +46,7 @@ class Publisher:
         """Take in what is new under [node] codes; return the intersections that have a new announcement."""
         out = []
         try:
-            found = code_files(self._config)
+            found = code_files(self.config)
         except ConfigError:
             return []  # all files gone: what is loaded stays in force
         for path in found:
@@ -44,23 +55,36 @@ class Publisher:
                 continue
             self._seen[path] = stamp
             try:
-                code = codes.load(path)
-                self._engine.announce(code, t)
-            except codes.CodeError as error:
-                if self._refused.get(path) == str(error):
-                    continue
-                self._refused[path] = str(error)
-                self._engine.metrics.count("code.refused", str(path))
-                print(f"cloudctl: {path} is not taken in: {error}", file=sys.stderr, flush=True)
+                name = self._take_in(path, t)
+            except Exception as error:
+                self._faults.note("codes", str(path), error)
                 continue
-            self._refused.pop(path, None)
-            self._engine.metrics.count("code.announced", code.id)
-            if self._recorder:
-                self._recorder.meta("code", codes.dump(code))
-            out.append(code.id)
+            if name is not None:
+                out.append(name)
         if out:
             self.publish(t, out)
         return out
+
+    def _take_in(self, path: Path, t: int) -> str | None:
+        """Give the engine a file's code as an input of a step; return its intersection, None where it was refused."""
+        answer = self._given(path, t)
+        if answer.refusal is None:
+            self._refused.pop(path, None)
+            self._engine.metrics.count("code.announced", answer.name)
+            return answer.name
+        if self._refused.get(path) != answer.refusal:
+            self._refused[path] = answer.refusal
+            self._engine.metrics.count("code.refused", str(path))
+            print(f"cloudctl: {path} is not taken in: {answer.refusal}", file=sys.stderr, flush=True)
+        return None
+
+    def _given(self, path: Path, t: int) -> Answer:
+        try:
+            datum = Datum("code", OPERATOR, codes.dump(codes.load(path)))
+        except (codes.CodeError, OSError) as error:
+            return Answer(Datum("code", OPERATOR, b""), "", str(error))
+        answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
+        return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from msgspec.structs import replace
+
 from .clock import MS
 from .schema import VERSION, Group, VehicleState
 
@@ -58,6 +60,11 @@ def undecodable(error: Exception) -> Refused:
     )
 
 
+def unprocessable() -> Refused:
+    """Return the refusal of a message that the node itself failed on."""
+    return Refused("body", "", "the node could not process it: a fault of the node", "report it to the node's operator, who has it in the recording")
+
+
 def check_state(body: VehicleState) -> None:
     """Raise Refused for a vehicle state whose numbers cannot be."""
     numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
@@ -88,3 +95,25 @@ def check_order(groups: Sequence[Group]) -> None:
             )
             why.group = group.group
             raise why
+
+
+END_UNKNOWN = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers: senders write them where an end is not known
+LAST_END = 2**62  # ns, the year 2116
+END_FIELDS = (("min_end", "mn"), ("max_end", "mx"), ("likely_end", "lk"), ("next_green", "ng"), ("next_duration", "nd"))
+
+
+def known_ends(groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], int]:
+    """Return the groups without the times that stand for "not known", and how many those were. Raises Refused for a time that no clock can show."""
+    unknown = 0
+    out = []
+    for k, group in enumerate(groups):
+        left_out: dict[str, None] = {}
+        for name, key in END_FIELDS:
+            end = getattr(group, name)
+            if end in END_UNKNOWN:
+                left_out[name] = None
+            elif end is not None and not 0 <= end <= LAST_END:
+                raise Refused(f"g[{k}].{key}", end, f"must be within 0 .. {LAST_END} ns (signed 64 bits, the year 2116)", "send ns of UTC since 1970, and leave out what is not known")
+        unknown += len(left_out)
+        out.append(replace(group, **left_out) if left_out else group)
+    return tuple(out), unknown

@@ -1,5 +1,6 @@
 """A recording -> the same engine, as fast as it can; and the proof that it says the same."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +9,12 @@ import msgspec
 
 from . import codes
 from .clock import SECOND, EventClock, stopwatch
-from .engine import Engine, EngineConfig, encode
+from .engine import Engine, EngineConfig, Output
+from .faults import Fault, Faults
 from .log import LogError, Recording
 from .metrics import Metrics
+from .payloads import encode_all
+from .schema import Datum
 
 
 @dataclass
@@ -25,6 +29,9 @@ class Replay:
     took_s: float = 0.0
     difference: str | None = None
     fault: str | None = None  # of the file
+    notes: list[str] = field(default_factory=list)  # what of the run is not recorded
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)  # of the node: (place, cause) -> how often
+    tracebacks: dict[tuple[str, str], str] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=Metrics)
 
     @property
@@ -33,21 +40,28 @@ class Replay:
         return self.span_s / self.took_s if self.took_s else 0.0
 
 
-def replay(path: Path, progress: Callable[[Replay], None] | None = None, said: list[bytes] | None = None) -> Replay:
+def replay(
+    path: Path,
+    progress: Callable[[Replay], None] | None = None,
+    said: list[bytes] | None = None,
+    debug: bool = False,
+) -> Replay:
     """Drive an engine with a recording and compare what it says; `said`, where given, collects the advisories.
 
-    Raises LogError when the file holds no run.
+    `path` is any file of the run, or its folder. A fault of the node's own is noted, and the replay goes on as the node did; with `debug`, the
+    first one is raised. Raises LogError when there is no run.
     """
     recording = Recording(path)
-    engine = engine_of(recording)
+    engine = engine_of(recording, debug)
     result = Replay(metrics=engine.metrics)
+    faults = Faults(engine.metrics, debug)
     clock = EventClock()
     start = stopwatch()
     first = None
     for step in recording.steps():
         clock.advance(step.t)
         first = first or clock.now()
-        out = [encode(advisory) for advisory in engine.step(clock.now(), step.batch).advisories]
+        out = _step(engine, clock.now(), step.batch, faults, result)
         if said is not None:
             said += out
         result.steps += 1
@@ -60,11 +74,30 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, said: l
         if progress and result.steps % 1000 == 0:
             progress(result)
     result.took_s = (stopwatch() - start) / SECOND
-    result.fault = recording.fault
+    result.fault, result.notes = recording.fault, recording.notes
     return result
 
 
-def engine_of(recording: Recording) -> Engine:
+def _step(engine: Engine, t: int, batch: tuple[Datum, ...], faults: Faults, result: Replay) -> list[bytes]:
+    """Take one step as the node did, and return the advisories it sent."""
+    try:
+        out = engine.step(t, batch)
+    except Exception as error:
+        faults.note("step", "", error)
+        out = Output()
+    payloads = [payload for _, payload in encode_all(out.advisories, faults)]
+    _note(result, [*out.errors, *faults.take()])
+    return payloads
+
+
+def _note(result: Replay, faults: list[Fault]) -> None:
+    for fault in faults:
+        result.faults[fault.place, fault.cause] += 1
+        if fault.text:
+            result.tracebacks[fault.place, fault.cause] = fault.text
+
+
+def engine_of(recording: Recording, debug: bool = False) -> Engine:
     """Return a fresh engine of a recording's own codes and configuration. Raises LogError when it holds none."""
     config, loaded = None, []
     for name, data in recording.meta:
@@ -77,7 +110,7 @@ def engine_of(recording: Recording) -> Engine:
             f"{recording.path} holds no run that can be replayed. "
             + (recording.fault or "Record one with [record] path = ...")
         )
-    return Engine(loaded, config)
+    return Engine(loaded, config, debug=debug)
 
 
 def _difference(step: int, t: int, recorded: tuple[bytes, ...], said: list[bytes]) -> str:

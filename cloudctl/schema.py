@@ -6,7 +6,7 @@ objects with the field names.
 """
 
 from enum import IntEnum, StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,9 @@ VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message
 MAX_BODY: Final = 256 * 1024  # bytes of one message
 OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
+
+# What any signed 64-bit reader can hold: a larger number does not decode.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
@@ -107,8 +110,8 @@ class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "senso
     version: int
     rsu: str
     sensor: str
-    seq: int
-    t: int
+    seq: Int64
+    t: Int64
     lat: float
     lon: float
     objects: msgspec.Raw
@@ -151,9 +154,9 @@ class Signal(
     version: int
     rsu: str
     intersection: str
-    revision: int
-    seq: int
-    t: int
+    revision: Int64
+    seq: Int64
+    t: Int64
     groups: tuple[Group, ...]
     lanes: tuple[str, ...] | None = None
 
@@ -165,13 +168,13 @@ class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority"
     rsu: str
     id: str
     kind: str
-    t: int
-    start: int
-    end: int
+    t: Int64
+    start: Int64
+    end: Int64
     lane: str | None = None
     s: tuple[float, float] | None = None  # m along the lane
     polygon: tuple[tuple[float, float], ...] | None = None  # (lat, lon)
-    priority: int = 0
+    priority: Int64 = 0
     text: str = ""
 
 
@@ -182,7 +185,7 @@ class SensorHealth(Struct, frozen=True):
     alive: bool
     hz: float | None = None
     temperature: float | None = None  # degrees Celsius
-    clock_offset: int | None = None  # ns, gateway's own estimate
+    clock_offset: Int64 | None = None  # ns, gateway's own estimate
 
 
 class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
@@ -190,7 +193,7 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
 
     version: int
     rsu: str
-    t: int
+    t: Int64
     sensors: tuple[SensorHealth, ...] = ()
 
 
@@ -199,10 +202,10 @@ class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
 
     version: int
     gateway: str
-    t1: int
-    t2: int | None = None
-    t3: int | None = None
-    t4: int | None = None
+    t1: Int64
+    t2: Int64 | None = None
+    t3: Int64 | None = None
+    t4: Int64 | None = None
 
 
 class Reject(Struct, frozen=True, rename={"version": "v"}):
@@ -226,7 +229,7 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
 
     version: int
     intersection: str
-    t: int
+    t: Int64
     advisories: tuple["Advisory", ...]
 
 
@@ -235,7 +238,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
 
     version: int
     intersection: str
-    t: int
+    t: Int64
     request: str  # id
     kind: str  # the vehicle's class
     group: int
@@ -249,7 +252,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
 class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
     """What a connected vehicle says of itself."""
 
-    t: int
+    t: Int64
     lat: float
     lon: float
     speed: float
@@ -266,11 +269,11 @@ class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
 class VehicleRequest(Struct, frozen=True):
     """A vehicle asks for signal priority, or takes the request back."""
 
-    t: int
+    t: Int64
     id: str
     intersection: str
     movement: str
-    eta: int
+    eta: Int64
     action: Literal["request", "cancel"] = "request"
     version: int = VERSION
 
@@ -278,7 +281,7 @@ class VehicleRequest(Struct, frozen=True):
 class Ack(Struct, frozen=True):
     """What a vehicle did with an advisory."""
 
-    t: int
+    t: Int64
     advisory: str
     outcome: Literal["applied", "declined", "expired"]
     version: int = VERSION

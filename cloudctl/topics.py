@@ -26,7 +26,7 @@ class Topic(NamedTuple):
 
     code: bytes  # the kind frame on the wire; b"" for MQTT
     body: type
-    direction: Literal["in", "out", "both"]
+    direction: Literal["in", "out", "both", "operator"]  # operator: from the node's own files, never from a socket
     hz: float  # nominal
     max_age: int  # ns; older is stale
     logged: bool
@@ -47,8 +47,29 @@ TOPICS: Final[dict[str, Topic]] = {
     "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
     "advisories": Topic(b"", Advisory, "out", 2.0, 0, True),
     "signals": Topic(b"", Signals, "out", 10.0, 0, False),
+    "code": Topic(b"", bytes, "operator", 0.0, 0, True),  # canonical JSON of a digital code
+    "config": Topic(b"", bytes, "operator", 0.0, 0, True),  # JSON of the engine's configuration
 }
+OPERATOR: Final = "operator"  # the sender of what comes from the node's own files
+OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "operator")
 KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
+KIND_OF_BODY: Final = {topic.body: kind for kind, topic in TOPICS.items()}
+MAX_KIND: Final = 16  # characters of an unknown kind that are kept for its refusal
+
+
+def gateway_kind(frame: bytes) -> str:
+    """Return the kind of message that a gateway's kind frame says; for a frame that says none, a name that no kind has."""
+    known = KIND_OF_CODE.get(frame)
+    if known is not None:
+        return known
+    name = frame[:MAX_KIND].decode("latin-1")
+    return f"frame {name}" if name in TOPICS else name
+
+
+def vehicle_kind(leaf: str) -> str:
+    """Return the kind of message that the last level of a vehicle's topic says; for another level, a name that no kind has."""
+    topic = TOPICS.get(leaf)
+    return leaf if topic is None or (topic.direction == "in" and not topic.code) else f"topic {leaf}"
 
 
 class MqttTopics:

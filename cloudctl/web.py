@@ -5,6 +5,7 @@
 answered 304. Nothing can be changed this way.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ class Body(NamedTuple):
 class Web:
     """The server of one node's codes; `start` and `stop` on the event loop."""
 
-    def __init__(self, bind: str, versions: Versions, clock: Clock) -> None:
+    def __init__(self, bind: str, versions: Versions, clock: Clock, failed: Callable[[Exception], None] | None = None) -> None:
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500."""
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -42,7 +44,13 @@ class Web:
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
-        app = web.Application()
+        self._failed = failed
+
+        @web.middleware
+        async def guarded(request: Any, handler: Any) -> Any:
+            return await self._guarded(request, handler)
+
+        app = web.Application(middlewares=[guarded])
         app.add_routes([web.get("/codes", self._list), web.get("/codes/{id}", self._code), web.get("/codes/{id}/next", self._next), web.get("/schema", self._schema)])
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
@@ -62,6 +70,17 @@ class Web:
         await self._runner.cleanup()
 
     # --- answers ---
+
+    async def _guarded(self, request: Any, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        except self._web.HTTPException:
+            raise
+        except Exception as error:
+            if self._failed is None:
+                raise
+            self._failed(error)
+            return self._refuse(500, "request", request.path, "the node could not answer it: a fault of the node", "report it to the node's operator")
 
     async def _list(self, _: Any) -> Any:
         now, rows = self._clock.now(), []

@@ -143,6 +143,10 @@ class Server:
         self.refused[text] += 1
         return False
 
+    def allow(self, allowed: Mapping[str, object]) -> None:
+        """Put another list of public keys in place of the one in use; connections that are open stay, and are known by their keys as before."""
+        self._allowed = allowed
+
     def readable(self) -> bool:
         """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""
         return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -15,6 +15,7 @@ import numpy as np
 from .. import broker, codes
 from ..clock import MS, SECOND, WallClock, sleep_until
 from ..metrics import Histogram
+from ..parts import unused
 from ..wire import KeyPair, new_keys
 from . import fleet_process, gateways
 from .run import Setup
@@ -40,6 +41,11 @@ class LiveLoop:
         self.scenario, self.setup, self.folder = scenario, setup, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.record = record or folder / f"{scenario.name}.mcap"
+        if record is None:  # the folder's own, of an earlier run: replaced with all else in it
+            self.record.unlink(missing_ok=True)
+            self.record.with_suffix(".truth.mcap").unlink(missing_ok=True)
+        else:
+            self.record = unused(record, WallClock().now())
         self.truth_file = TruthFile(self.record.with_suffix(".truth.mcap"), scenario)
         self.broker = broker.start(folder / "broker", prefer=prefer)
         self.node_port = broker.free_port()

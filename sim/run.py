@@ -68,7 +68,7 @@ class Loop:
         config = EngineConfig(scenario.gateways)
         self.engine = Engine(loaded, config, self.metrics)
         self.recorder = Recorder(record) if record else None
-        self.truth_file = TruthFile(record.with_suffix(".truth.mcap"), scenario) if record else None
+        self.truth_file = TruthFile(self.recorder.first.with_suffix(".truth.mcap"), scenario) if self.recorder else None
         if self.recorder:
             self.recorder.meta("config", msgspec.json.encode(config))
             for code in loaded:

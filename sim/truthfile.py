@@ -16,8 +16,9 @@ class TruthFile:
     """Writes where everyone was, in each intersection's frame, to an MCAP file."""
 
     def __init__(self, path: Path, scenario: Scenario) -> None:
-        self.path, self._scenario = path, scenario
+        self._scenario = scenario
         self._out = Recorder(path)
+        self.path = self._out.first
 
     def note(self, truth: Truth) -> None:
         self._out.truth(truth.t, pack(truth, self._scenario))

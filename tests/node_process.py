@@ -69,7 +69,7 @@ class NodeProcess:
 
     def gateway(self, name: str = "g", keys: KeyPair | None = None, **more: Any) -> Gateway:
         """Return a gateway's connection; its rejects are in `rejects`."""
-        rsus = {"g": ["rsu-1", "rsu-2"], "other": ["rsu-9"]}.get(name, ["rsu-1"])
+        rsus = {"g": ["rsu-1", "rsu-2"], "other": ["rsu-9"]}.get(name, ["rsu-7" if name == "more" else "rsu-1"])
         gateway = Gateway(
             f"tcp://127.0.0.1:{self.port}",
             rsus,

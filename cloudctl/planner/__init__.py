@@ -40,7 +40,7 @@ PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Desk", "Discipline", "gate", "passing", "plan"]
+__all__ = ["Candidate", "Desk", "Discipline", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -111,6 +111,11 @@ def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
         return candidates
     kept = [c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)]
     return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
+
+
+def failed(intersection: str) -> Candidate:
+    """Return what vehicles are to know where a plan came to nothing for a fault of the node's own."""
+    return _degraded(f"intersection:{intersection}", "a fault of the node: no advice is given here until it is mended")
 
 
 def _degraded(target: str, why: str) -> Candidate:

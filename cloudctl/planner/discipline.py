@@ -75,7 +75,7 @@ class Discipline:
         self._sent: dict[tuple[str, AdvisoryKind], Sent] = {}
         self._stands: dict[tuple[str, AdvisoryKind], tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
         self._count = 0
-        self._refresh = refresh
+        self.refresh = refresh
 
     def forget(self) -> None:
         """Forget what was said: it rests on a digital code that is no longer in force."""
@@ -112,9 +112,9 @@ class Discipline:
         return [c for c in candidates if t - stands[c.target, c.kind][0] >= _persistence(c)]
 
     def _worth(self, t: int, last: Sent, new: Candidate) -> bool:
-        if self._refresh <= 0:
+        if self.refresh <= 0:
             return True
-        left, share = last.valid_until - t, self._refresh * VALID.get(new.kind, SAFETY)
+        left, share = last.valid_until - t, self.refresh * VALID.get(new.kind, SAFETY)
         if not _differs(last.candidate, new):
             last.changed = None
             return left < share

@@ -1,0 +1,100 @@
+"""Which revision of each digital code is in force: announcements in, changes at their time, tracks and reports carried over."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from .clock import SECOND
+from .codes import CompiledCode, IntersectionCode, compile_code
+from .codes.findings import refuse
+from .codes.versions import Versions
+from .faults import Faults
+from .fusion import SourceConfig
+from .ingest import Ingest
+from .place import NEVER, Place
+from .roster import declared
+from .schema import Sensor
+
+NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
+
+
+class Revisions:
+    """The codes of a node in time. `versions` knows them all; `change` (ns) is when the next one begins or ends."""
+
+    def __init__(self, codes: Iterable[IntersectionCode]) -> None:
+        self.versions = Versions()
+        for code in codes:
+            self.versions.add(code)
+        self.change = self.versions.next_change(-NEVER) or NEVER
+
+    def begin(self, make: Callable[[CompiledCode], Place]) -> dict[str, Place]:
+        """Return the place of every intersection, made of its first revision."""
+        places = {}
+        for name in self.versions.ids():
+            first = self.versions.first(name)
+            place = places[name] = make(compile_code(first))
+            place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
+        return places
+
+    def announce(self, code: IntersectionCode, t: int, places: dict[str, Place]) -> None:
+        """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
+        if code.id not in places:
+            raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
+        if self.versions.knows(code):
+            return
+        if code.valid_from is None or code.valid_from < t + NOTICE:
+            raise refuse(code.id, "code", "valid_from", code.valid_from, f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {t})",
+                         "set valid_from to a later time")
+        self.versions.add(code)
+        self.change = min(self.change, code.valid_from)
+        places[code.id].until = self.versions.change_of(code.id, t) or NEVER
+
+    def turn(self, t: int, places: dict[str, Place], ingest: Ingest, make: Callable[[CompiledCode], Place], faults: Faults) -> list[str]:
+        """Bring into force what is in force at `t`; return the intersections whose code changed. One that cannot be made is out of force."""
+        changed = []
+        for name, place in places.items():
+            code = self.versions.current(name, t)
+            if place.in_force != (code is not None) or (code is not None and code is not place.code.code):
+                changed.append(name)
+            place.in_force, place.until = code is not None, self.versions.change_of(name, t) or NEVER
+            if code is not None and code is not place.code.code:
+                try:
+                    _renew(place, make(compile_code(code)), ingest)
+                except Exception as error:
+                    place.in_force = False
+                    faults.note("revision", name, error)
+        self.change = self.versions.next_change(t) or NEVER
+        return changed
+
+
+def _renew(place: Place, fresh: Place, ingest: Ingest) -> None:
+    """Put a place on another revision: tracks stay where its origin stays, everything that names lanes or groups begins anew."""
+    code = fresh.code
+    moved = code.origin != place.code.origin
+    place.renew(fresh)
+    if moved:
+        place.fusion = fresh.fusion
+        for rsu, name in ingest.move(code.code.id, code.origin):
+            sensor = ingest.sources[rsu, name].sensor
+            if sensor is not None:
+                stand(place, rsu, sensor, ingest)
+    reports, place.reports = place.reports, {}
+    place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
+
+
+def stand(place: Place, rsu: str, sensor: Sensor, ingest: Ingest) -> None:
+    """Tell an intersection's tracker where a sensor stands."""
+    if sensor.lat is not None and sensor.lon is not None:
+        x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
+        source = ingest.sources[rsu, sensor.id]
+        view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
+        place.fusion.add_source(source.index, view)
+
+
+def check_bound(gateways: Mapping[str, Mapping[str, str]], places: Collection[str]) -> None:
+    """Raise ValueError where a roadside unit is bound to an intersection that has no code."""
+    for gateway, rsus in gateways.items():
+        for rsu, intersection in rsus.items():
+            if intersection not in places:
+                raise ValueError(
+                    f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
+                    f"Known: {', '.join(places) or 'none'}. Add its code under [node] codes and start the node, or correct the id"
+                )
