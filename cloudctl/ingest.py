@@ -133,11 +133,7 @@ class Ingest:
     """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
 
     def __init__(
-        self,
-        gateways: Mapping[str, Mapping[str, str]],
-        origins: Mapping[str, Origin],
-        metrics: Metrics,
-        faults: Faults | None = None,
+        self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics, faults: Faults | None = None
     ) -> None:
         self.metrics = metrics
         self._faults = faults or Faults(metrics)
@@ -265,9 +261,7 @@ class Ingest:
             if fault is not None:
                 row, name, value, rule = fault
                 where = f"o[{row}].{name}" if row >= 0 else f"o.{name}"
-                self._refuse(
-                    item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch
-                )
+                self._refuse(item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch)
             else:
                 self.metrics.count("accept.perception", item.body.rsu)
         return Frames(
@@ -352,8 +346,7 @@ class Ingest:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
         groups, unknown = known_ends(groups)
-        if unknown:
-            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
+        self.metrics.count("signal.end_unknown", heads.rsu, unknown)
         check_order(groups)
         self._groups[heads.rsu] = (data, groups)
         return groups
@@ -382,8 +375,6 @@ class Ingest:
         if isinstance(body, VehicleState):
             check_state(body)
         batch.vehicles.append(Vehicle(datum.sender, body))
-
-    # --- shared checks ---
 
     def _body(self, datum: Datum) -> Any:
         if len(datum.body) > MAX_BODY:

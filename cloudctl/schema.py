@@ -16,8 +16,7 @@ MAX_OBJECTS: Final = 1024  # of one perception message
 MAX_BODY: Final = 256 * 1024  # bytes of one message
 OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
 
-# What any signed 64-bit reader can hold: a larger number does not decode.
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does not decode
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (

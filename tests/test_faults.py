@@ -368,7 +368,8 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         def driven() -> bool:
             t = WallClock().now()
             gateway.perception("r0", "cam", scene.lat, scene.lon, scene.columns(t), t)
-            gateway.signal("r0", code.code.id, 1, [Group(int(g), SignalState.RED) for g in code.group_ids], t)
+            # of a revision that is not in force, so that `degraded` is always advised
+            gateway.signal("r0", code.code.id, 2, [Group(int(g), SignalState.RED) for g in code.group_ids], t)
             gateway.poll(0)
             return node.metrics.total(f"fault.{place}") > 0
 
@@ -400,7 +401,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     assert "made to fail" in said
 
 
-async def until_async(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until_async(holds: Callable[[], bool], seconds: float = 50.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.05)
