@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#define DEPTH 8 /* of values that are passed over */
+#define TURN 6.2841853 /* rad: a whole turn, and what 32 bits round it to */
 
 typedef struct {
     const uint8_t *at, *end;
@@ -17,12 +17,19 @@ typedef struct {
     uint32_t size;
 } value;
 
-static int32_t fail(fault_t *f, int32_t row, const char *field, double v, const char *rule)
+/* Note why a message (row -1) or one of its rows is refused: the first ROW_FAULTS are kept, all are counted. */
+static int32_t fail(faults_t *f, int32_t row, const char *field, double v, const char *rule, const char *remedy)
 {
-    f->row = row;
-    f->field = field;
-    f->value = v;
-    f->rule = rule;
+    if (row >= 0 && f->refused >= ROW_FAULTS) {
+        f->refused++;
+        return -1;
+    }
+    fault_t *one = &f->first[row < 0 ? 0 : f->refused++];
+    one->row = row;
+    one->field = field;
+    one->value = v;
+    one->rule = rule;
+    one->remedy = remedy;
     return -1;
 }
 
@@ -135,18 +142,16 @@ static int read_value(reader *r, value *v)
     return 0;
 }
 
-/* Pass over the members of what was just read. */
-static int skip(reader *r, const value *v, int depth)
+/* Pass over the members of what was just read, however deeply they are nested: each takes a byte at least, so this ends. */
+static int skip(reader *r, const value *v)
 {
-    if (v->kind != 'a' && v->kind != 'm')
-        return 1;
-    uint64_t n = v->kind == 'm' ? 2 * (uint64_t)v->size : v->size;
-    if (depth >= DEPTH || n > (uint64_t)(r->end - r->at))
-        return 0;
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t left = v->kind == 'm' ? 2 * (uint64_t)v->size : v->kind == 'a' ? v->size : 0;
+    while (left > 0) {
         value inner;
-        if (!read_value(r, &inner) || !skip(r, &inner, depth + 1))
+        if (left > (uint64_t)(r->end - r->at) || !read_value(r, &inner))
             return 0;
+        left += inner.kind == 'm' ? 2 * (uint64_t)inner.size : inner.kind == 'a' ? inner.size : 0;
+        left--;
     }
     return 1;
 }
@@ -199,57 +204,115 @@ static void fill(detection *d, const double c[13])
 
 static int out_of(double v, double low, double high) { return isinf(v) || v < low || v > high; }
 
-/* Check one row; NaN passes where "not measured" may stand. */
-static int32_t check(const detection *d, int32_t row, fault_t *f)
+/* What interfaces write for "not available" in a column of metres, m/s or rad: the widest figure of their integer, unscaled or in the units of
+   J2735 and ETSI TS 102 894-2 (speed 8191 x .02 and 16383 x .01, heading 28800 x .0125 and 3601 x .1 degrees, length 1023 x .1). */
+static const double ANY[] = {-999.0, -9999.0, -32768.0, 999.0, 9999.0, 32767.0, 65535.0, 99999.0, 1e9, 2147483647.0, 4294967295.0, 3.4028234663852886e38};
+static const double SPEEDS[] = {163.82, 163.83, 163.84, 327.67, 327.68, 655.34, 655.35, 8191.0, 16383.0};
+static const double HEADINGS[] = {360.0, 360.1, 6.2849309, 28800.0, 3601.0, 511.0};
+static const double LENGTHS[] = {0.0, -1.0, 102.2, 102.3, 1023.0, 4095.0};
+static const double SHARES[] = {-1.0, 1.01, 101.0, 255.0};
+
+static int one_of(double v, const double *list, size_t n)
 {
-    if (!(fabs(d->x) <= MAX_METRES))
-        return fail(f, row, "x", d->x, "must be finite and within 2000 m of the origin");
-    if (!(fabs(d->y) <= MAX_METRES))
-        return fail(f, row, "y", d->y, "must be finite and within 2000 m of the origin");
-    if (d->cls >= CLASSES)
-        return fail(f, row, "class", d->cls, "must be 0..7");
-    if (out_of(d->confidence, 0.0, 1.0))
-        return fail(f, row, "confidence", d->confidence, "must be within 0..1");
-    if (out_of(d->vx, -100, 100))
-        return fail(f, row, "vx", d->vx, "must be within 100 m/s");
-    if (out_of(d->vy, -100, 100))
-        return fail(f, row, "vy", d->vy, "must be within 100 m/s");
-    if (out_of(d->heading, -7, 7))
-        return fail(f, row, "heading", d->heading, "must be radians");
-    if (out_of(d->length, 1e-3, 60))
-        return fail(f, row, "length", d->length, "must be over 0 and at most 60 m");
-    if (out_of(d->width, 1e-3, 60))
-        return fail(f, row, "width", d->width, "must be over 0 and at most 60 m");
-    if (out_of(d->height, 1e-3, 60))
-        return fail(f, row, "height", d->height, "must be over 0 and at most 60 m");
-    if (out_of(d->var_x, 0, 1e4) || out_of(d->var_y, 0, 1e4))
-        return fail(f, row, "var_x, var_y", d->var_x, "must be within 0..10000 m2");
-    if (out_of(d->cov_xy, -1e4, 1e4))
-        return fail(f, row, "cov_xy", d->cov_xy, "must be within 10000 m2");
+    for (size_t i = 0; i < n; i++)
+        if (fabs(v - list[i]) <= 1e-6 * fabs(list[i]) + 1e-4 * (fabs(list[i]) > 100.0))
+            return 1;
     return 0;
 }
 
-static int32_t decode_block(const value *v, double dx, double dy, detection *out, fault_t *f)
+#define IS(v, list) (one_of((double)(v), list, sizeof list / sizeof *list) || one_of((double)(v), ANY, sizeof ANY / sizeof *ANY))
+
+static int blank(float *v, int unavailable)
 {
-    int32_t n = (int32_t)(v->size / BLOCK_BYTES);
+    if (unavailable)
+        *v = NAN;
+    return unavailable;
+}
+
+/* A row that breaks a rule: put NaN, "not measured", where it has a usual word for that in a column that need not be measured. Returns how often. */
+static int mend(detection *d)
+{
+    int n = 0, speed = IS(hypot((double)d->vx, (double)d->vy), SPEEDS) || IS(fabs((double)d->vx), SPEEDS) || IS(fabs((double)d->vy), SPEEDS);
+    n += blank(&d->vx, speed);
+    n += blank(&d->vy, speed);
+    n += blank(&d->heading, IS(d->heading, HEADINGS));
+    n += blank(&d->length, IS(d->length, LENGTHS));
+    n += blank(&d->width, IS(d->width, LENGTHS));
+    n += blank(&d->height, IS(d->height, LENGTHS));
+    n += blank(&d->confidence, IS(d->confidence, SHARES));
+    return n;
+}
+
+static const char PLACE[] = "must be finite and within 2000 m of the origin", PLACE_REMEDY[] = "leave out what has no place; x is metres east, y north";
+static const char UNMEASURED[] = "leave it out (NaN in a block) where it is not measured";
+
+/* The first rule that a row breaks, in `f`; NaN passes where "not measured" may stand. 0 where it breaks none. */
+static int broken(const detection *d, fault_t *f)
+{
+    *f = (fault_t){.remedy = UNMEASURED};
+#define RULE(bad, name, v, text) if (bad) { f->field = name; f->value = (double)(v); f->rule = text; return 1; }
+    if (!(fabs(d->x) <= MAX_METRES) || !(fabs(d->y) <= MAX_METRES)) {
+        int x = !(fabs(d->x) <= MAX_METRES);
+        f->remedy = PLACE_REMEDY;
+        RULE(1, x ? "x" : "y", x ? d->x : d->y, PLACE)
+    }
+    if (d->cls >= CLASSES) {
+        f->remedy = "0 is unknown; docs/wire.md has the classes";
+        RULE(1, "class", d->cls, "must be 0..7")
+    }
+    RULE(out_of(d->confidence, 0.0, 1.0), "confidence", d->confidence, "must be within 0..1")
+    RULE(out_of(d->vx, -100, 100), "vx", d->vx, "must be within 100 m/s")
+    RULE(out_of(d->vy, -100, 100), "vy", d->vy, "must be within 100 m/s")
+    if (out_of(d->heading, -TURN, TURN)) {
+        f->remedy = "send radians counter-clockwise from east; leave it out (NaN in a block) where it is not measured";
+        RULE(1, "heading", d->heading, "must be radians, within a turn")
+    }
+    RULE(out_of(d->length, 1e-3, 60), "length", d->length, "must be over 0 and at most 60 m")
+    RULE(out_of(d->width, 1e-3, 60), "width", d->width, "must be over 0 and at most 60 m")
+    RULE(out_of(d->height, 1e-3, 60), "height", d->height, "must be over 0 and at most 60 m")
+    RULE(out_of(d->var_x, 0, 1e4), "var_x, var_y", d->var_x, "must be within 0..10000 m2")
+    RULE(out_of(d->var_y, 0, 1e4), "var_x, var_y", d->var_y, "must be within 0..10000 m2")
+    RULE(out_of(d->cov_xy, -1e4, 1e4), "cov_xy", d->cov_xy, "must be within 10000 m2")
+#undef RULE
+    return 0;
+}
+
+/* Check one row. Returns 0 where it can be used, as it is or mended; else -1 with the fault noted. */
+static int32_t check(detection *d, int32_t row, faults_t *f)
+{
+    fault_t one;
+    if (!broken(d, &one))
+        return 0;
+    int mended = mend(d);
+    if (broken(d, &one))
+        return fail(f, row, one.field, one.value, one.rule, one.remedy);
+    f->unmeasured += mended;
+    return 0;
+}
+
+static int32_t decode_block(const value *v, double dx, double dy, detection *out, faults_t *f)
+{
+    int32_t n = (int32_t)(v->size / BLOCK_BYTES), good = 0;
     const uint8_t *column = v->data;
     for (int32_t i = 0; i < n; i++) {
         double c[13];
         float one;
-        memset(&out[i], 0, sizeof out[i]);
-        memcpy(&out[i].id, column + 4 * (size_t)i, 4);
+        detection *d = &out[good];
+        memset(d, 0, sizeof *d);
+        memcpy(&d->id, column + 4 * (size_t)i, 4);
         for (int k = 0; k < 13; k++) {
             memcpy(&one, column + 4 * ((size_t)n * (size_t)(k + 1) + (size_t)i), 4);
             c[k] = one;
         }
-        fill(&out[i], c);
-        out[i].cls = column[56 * (size_t)n + (size_t)i];
-        if (check(&out[i], i, f) < 0)
-            return -1;
-        out[i].x += dx;
-        out[i].y += dy;
+        fill(d, c);
+        d->cls = column[56 * (size_t)n + (size_t)i];
+        if (check(d, i, f) < 0)
+            continue;
+        d->x += dx;
+        d->y += dy;
+        good++;
     }
-    return n;
+    return good;
 }
 
 static int32_t class_of(const value *v)
@@ -262,20 +325,20 @@ static int32_t class_of(const value *v)
     return -1;
 }
 
-static int32_t decode_field(int k, const value *v, double c[13], detection *out, int32_t row, fault_t *f)
+static int32_t decode_field(int k, const value *v, double c[13], detection *out, int32_t row, faults_t *f)
 {
     if (k == ID) {
         if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
-            return fail(f, row, "id", v->number, "must be an integer of 32 bits");
+            return fail(f, row, "id", v->number, "must be an integer of 32 bits", "count objects up from 0, or leave id out");
         out->id = (uint32_t)v->number;
     } else if (k == CLASS) {
         int32_t cls = class_of(v);
         if (cls < 0)
-            return fail(f, row, "class", v->number, "must be 0..7 or a class name");
+            return fail(f, row, "class", v->number, "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
         out->cls = (uint8_t)cls;
     } else if (k >= 0) {
         if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
-            return fail(f, row, FIELD[k].name, NAN, "must be a number");
+            return fail(f, row, FIELD[k].name, NAN, "must be a number", UNMEASURED);
         c[k] = v->kind == 'n' ? NAN : v->number;
     }
     return 0;
@@ -316,51 +379,62 @@ static int quick(reader *r, const heads *h, int k, double c[13])
     return 1;
 }
 
-static int32_t decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, fault_t *f)
+/* One object: 1 where it can be used, 0 where it is refused, -1 where what follows cannot be read either. */
+static int decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, faults_t *f)
 {
+    static const char CUT_OFF[] = "is cut off, or not msgpack", WHOLE[] = "send the message whole";
     value map, key, v;
     double c[13];
-    if (!read_value(r, &map) || map.kind != 'm')
-        return fail(f, row, "object", NAN, "must be a map");
+    int good = 1;
+    if (!read_value(r, &map))
+        return fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+    if (map.kind != 'm') {
+        fail(f, row, "object", NAN, "must be a map", "send each object as a map of names and numbers");
+        return skip(r, &map) ? 0 : fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+    }
     for (int k = 0; k < 13; k++)
         c[k] = NAN;
     c[0] = 1.0;
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < map.size; i++) {
-        if (quick(r, h, last[i < PLACES ? i : PLACES - 1], c))
+        uint8_t *guess = &last[i < PLACES ? i : PLACES - 1];
+        if (quick(r, h, *guess, c))
             continue;
-        if (!read_value(r, &key) || !skip(r, &key, 0) || !read_value(r, &v) || !skip(r, &v, 0))
-            return fail(f, row, "object", NAN, "is cut off, or nested too deeply");
-        if (decode_field(field_of(&key, &last[i < PLACES ? i : PLACES - 1]), &v, c, out, row, f) < 0)
-            return -1;
+        if (!read_value(r, &key) || !skip(r, &key) || !read_value(r, &v) || !skip(r, &v))
+            return fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+        if (good && decode_field(field_of(&key, guess), &v, c, out, row, f) < 0)
+            good = 0;
     }
+    if (!good)
+        return 0;
     fill(out, c);
-    return check(out, row, f);
+    return check(out, row, f) == 0;
 }
 
-int32_t objects_count(const uint8_t *data, size_t size, fault_t *f)
+int32_t objects_count(const uint8_t *data, size_t size, faults_t *f)
 {
     reader r = {data, data + size};
     value v;
+    f->refused = f->unmeasured = 0;
     if (!read_value(&r, &v))
-        return fail(f, -1, "length", (double)size, "is cut off, or not msgpack");
+        return fail(f, -1, "length", (double)size, "is cut off, or not msgpack", "send the message whole");
     if (v.kind == 'x') {
         if (v.size % BLOCK_BYTES)
-            return fail(f, -1, "length", v.size, "a block must be a multiple of 57 bytes");
+            return fail(f, -1, "length", v.size, "a block must be a multiple of 57 bytes", "send every column whole; docs/wire.md has them");
         v.size /= BLOCK_BYTES;
     } else if (v.kind != 'a') {
-        return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps");
+        return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps", "docs/wire.md has both forms");
     }
     if (v.size > MAX_OBJECTS)
-        return fail(f, -1, "count", v.size, "at most 1024 objects a message");
+        return fail(f, -1, "count", v.size, "at most 1024 objects a message", "send the nearest ones");
     return (int32_t)v.size;
 }
 
-int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *f)
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *f)
 {
     reader r = {data, data + size};
     value v;
-    int32_t n = objects_count(data, size, f);
+    int32_t n = objects_count(data, size, f), good = 0;
     if (n < 0 || !read_value(&r, &v))
         return -1;
     if (v.kind == 'x')
@@ -369,10 +443,14 @@ int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, d
     heads h;
     heads_init(&h);
     for (int32_t i = 0; i < n; i++) {
-        if (decode_map(&r, i, &h, last, &out[i], f) < 0)
+        int used = decode_map(&r, i, &h, last, &out[good], f);
+        if (used < 0)
             return -1;
-        out[i].x += dx;
-        out[i].y += dy;
+        if (used == 0)
+            continue;
+        out[good].x += dx;
+        out[good].y += dy;
+        good++;
     }
-    return n;
+    return good;
 }

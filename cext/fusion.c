@@ -226,9 +226,21 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     if (k->hits < 65535)
         k->hits++;
-    describe(k, z);
+    describe(k, z, s->kind == COOPERATIVE);
     if (k->status != CONFIRMED && k->existence > f->confirm)
         k->status = CONFIRMED;
+}
+
+/* Whether a detection that is nobody's lies within a vehicle that this scan has hit: one road user that its sensor reports twice. */
+static int doubled(const fusion_t *f, const frame_t *w, int32_t j)
+{
+    const detection *z = &w->z[j];
+    if (z->cls < 1 || z->cls > 3 || f->features & NO_MERGE)
+        return 0;
+    for (int32_t i = 0; i < w->known; i++)
+        if (w->hit[i] >= 0 && overlaps(track_at(f, i), w->xy[2 * j], w->xy[2 * j + 1], z->cls, isfinite(z->length) ? (double)z->length : 0.0))
+            return 1;
+    return 0;
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -314,7 +326,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     settle(f, &w);
     learn(f, &w);
     for (int32_t j = 0; j < n; j++)
-        if (w.cell[j] == FREE)
+        if (w.cell[j] == FREE && !doubled(f, &w, j))
             born(f, &w, j);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;

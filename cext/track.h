@@ -84,7 +84,7 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
 
 typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
-    int32_t kind, known;
+    int32_t kind, known, blind; /* blind: what it does not see proves nothing */
     uint64_t scans, late, refused, detections;
     double scale;                /* of the variances it is said to have: found / said */
     double bias_x, bias_y, lag;  /* m, m, s: found */
@@ -203,13 +203,15 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
             void *scratch);
 
 /* life.c: what a hit or a miss says of a track */
-void describe(track_t *k, const detection *z);
+void describe(track_t *k, const detection *z, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
 void miss(fusion_t *f, frame_t *w, int32_t i);
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
+/* whether a detection, or another track, lies within the outline of a track and both are of vehicles that cannot be in one another */
+int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);
 
 /* sources.c: what is found out about sources */
 void source_start(source_t *s);
@@ -219,19 +221,27 @@ void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *bef
 void learn(fusion_t *f, const frame_t *w);
 
 /* decode.c */
-typedef struct {
-    int32_t row;
-    const char *field, *rule;
-    double value;
-} fault_t;
-
 #define BLOCK_BYTES 57
 #define MAX_OBJECTS 1024
 #define MAX_METRES 2000.0
+#define ROW_FAULTS 8 /* refused rows of a message that are named; all are counted */
 
-/* Number of objects in a msgpack value (block or list of maps), or -1 with the fault set. */
-int32_t objects_count(const uint8_t *data, size_t size, fault_t *fault);
-/* Decode them into `out` (objects_count rows), shifted by dx, dy; -1 with the fault set. */
-int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *fault);
+typedef struct { /* why a message (row -1), or one of its rows, is refused */
+    int32_t row;
+    const char *field, *rule, *remedy;
+    double value;
+} fault_t;
+
+typedef struct {
+    fault_t first[ROW_FAULTS];
+    int32_t refused;    /* rows; the first ROW_FAULTS of them stand in `first` */
+    int32_t unmeasured; /* figures that mean "not available" and were taken as NaN */
+} faults_t;
+
+/* Number of objects in a msgpack value (block or list of maps), or -1 with the message's fault in first[0]. */
+int32_t objects_count(const uint8_t *data, size_t size, faults_t *faults);
+/* Decode them into `out` (room for objects_count rows), shifted by dx, dy: the number of rows that can be used, in order; -1 with the
+   message's fault in first[0]. */
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *faults);
 
 #endif

@@ -12,17 +12,20 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from . import corridor, planner, world
+from . import corridor, planner, sensing, signal_priority, world
+from .acks import Acknowledgements
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
 from .codes.quality import SignalFault, SignalQuality
 from .codes.versions import Versions
-from .fusion import DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
+from .events import Events
+from .fusion import COOPERATIVE, DETECTION, Fusion, FusionConfig, SourceConfig, update_batch
 from .ingest import Batch, Frames, Ingest, Timed
 from .metrics import Metrics
 from .place import NEVER, Place
-from .refusals import Untimely
+from .plausibility import Plausibility
+from .refusals import Refused, Untimely
 from .roster import Roster, declared
 from .schema import (
     VERSION,
@@ -30,7 +33,8 @@ from .schema import (
     Broadcast,
     Datum,
     Hazard,
-    Sensor,
+    Health,
+    Reject,
     Signal,
     Signals,
     Traffic,
@@ -38,7 +42,6 @@ from .schema import (
     VehicleState,
 )
 
-COOPERATIVE = 31  # the source number of connected vehicles' own reports
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
 LEAST = 20 * MS  # between plans that no fresh perception asked for
@@ -53,6 +56,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     period_ms: int = 100  # of planning, an intersection
     refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
     max_tracks: int = 512
+    priority: planner.PrioritySettings = planner.PrioritySettings()
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Output:
     """What one step says."""
 
     replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
+    events: list[str] = field(default_factory=list)  # what somebody should put right, in words: once, when it begins
     advisories: list[Advisory] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
@@ -96,8 +102,11 @@ class Engine:
                         f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
                         f"Known: {', '.join(self.places) or 'none'}"
                     )
-        self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics)
-        self.roster = Roster()
+        self.ingest = Ingest(config.gateways, {k: p.code.origin for k, p in self.places.items()}, self.metrics, self._examine)
+        self.roster = Roster(self.metrics)
+        self.events = Events(self.metrics)
+        self.plausibility = Plausibility(self.roster.on_lane, self.metrics, self.events)
+        self.acks = Acknowledgements(self.metrics)
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
         self._index()
@@ -123,17 +132,20 @@ class Engine:
             self._turn(t, out)
         got = self.ingest.receive(t, batch)
         out.replies += got.replies
+        out.rejects += got.rejects
         lap("decoded")
-        self._greet(got)
+        self._greet(t, got)
         for intersection, why in got.faults:
             quality = self.places[intersection].quality
             self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
         for timed in got.timed:
             self._timed(t, timed, out)
-        fresh = self._fuse(t, got)
+        fresh = self._fuse(t, got, out)
         lap("fused")
         for place in self._due(t, fresh):
             self._plan(t, place, out)
+        self.acks.sent(out.advisories)
+        out.events = self.events.take()
         lap("planned")
         return out
 
@@ -157,26 +169,21 @@ class Engine:
             gateways,
             groups,
             SignalQuality(code.code),
+            priority=planner.Desk(settings=self.config.priority, count=self.metrics.count),
         )
 
     def _index(self) -> None:
         self._onward.clear()
         self.roster.index(self.places.values())
 
-    def _greet(self, got: Batch) -> None:
+    def _greet(self, t: int, got: Batch) -> None:
         for gateway, hello in got.hellos:
+            about = {"calls_itself": hello.gateway, "software": hello.software, "rsus": len(hello.rsus), "sensors": len(hello.sensors), "t": t}
+            self.metrics.tell("gateways", gateway, about)
             for rsu in hello.rsus:
                 place = self.places[self.config.gateways[gateway][rsu]]
                 for sensor in hello.sensors:
-                    self._stand(place, rsu, sensor)
-
-    def _stand(self, place: Place, rsu: str, sensor: Sensor) -> None:
-        """Tell the tracker where a sensor stands."""
-        if sensor.lat is not None and sensor.lon is not None:
-            x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
-            source = self.ingest.sources[rsu, sensor.id]
-            view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
-            place.fusion.add_source(source.index, view)
+                    place.sensing.declare(t, rsu, sensor, self.ingest.sources[rsu, sensor.id], place.fusion, place.code.origin)
 
     # --- what changes ---
 
@@ -198,12 +205,11 @@ class Engine:
         fresh = self._place(code)
         moved = code.origin != place.code.origin
         place.renew(fresh)
+        self.metrics.count("hazard.no_place", code.code.id, place.hazards.renew(code))
         if moved:
             place.fusion = fresh.fusion
-            for rsu, name in self.ingest.move(code.code.id, code.origin):
-                sensor = self.ingest.sources[rsu, name].sensor
-                if sensor is not None:
-                    self._stand(place, rsu, sensor)
+            for rsu, name in self.ingest.sources.move(code.code.id, code.origin):
+                sensing.stand(self.ingest.sources[rsu, name], place.fusion, code.origin)
         reports, place.reports = place.reports, {}
         place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
 
@@ -229,18 +235,25 @@ class Engine:
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups, body.lanes))
         elif isinstance(body, Hazard):
-            for place in self._of_rsu(body.rsu):
-                place.hazards[body.id] = body
+            for _ in self.places[timed.intersection].hazards.put(t, timed.gateway, body, timed.offset):
+                self.metrics.count("drop.hazard", timed.gateway)
+        else:
+            self.places[timed.intersection].sensing.health(t, body)
+
+    def _examine(self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health) -> None:
+        """Raise Refused for a hazard or health message that cannot be used."""
+        place = self.places[intersection]
+        if isinstance(body, Hazard):
+            place.hazards.check(place.code, t, gateway, body, offset)
+        else:
+            place.sensing.check(body.rsu, body)
 
     def _fault(self, begun: list[SignalFault], out: Output) -> None:
         for fault in begun:
             self.metrics.count(f"signal.{fault.check}", fault.intersection)
         out.faults += begun
 
-    def _of_rsu(self, rsu: str) -> list[Place]:
-        return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
-
-    def _fuse(self, t: int, got: Batch) -> list[Place]:
+    def _fuse(self, t: int, got: Batch, out: Output) -> list[Place]:
         fusions: list[Fusion] = []
         times: list[int] = []
         sources: list[int] = []
@@ -252,7 +265,7 @@ class Engine:
             times, sources = got.frames.t.tolist(), got.frames.sources.tolist()
         for vehicle in got.vehicles:
             if isinstance(vehicle.body, VehicleState):
-                for place, detection in self.roster.reported(vehicle.id, vehicle.body):
+                for place, detection in self._reported(t, vehicle.id, vehicle.body, out):
                     self._wake(t, place)
                     fusions.append(place.fusion)
                     times.append(vehicle.body.t)
@@ -262,9 +275,7 @@ class Engine:
             elif isinstance(vehicle.body, VehicleRequest):
                 self._request(t, vehicle.id, vehicle.body)
             else:
-                self.metrics.count(
-                    f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", "")
-                )
+                self.acks.take(vehicle.id, vehicle.body)
         if fusions:
             rows = np.zeros(offsets[-1], DETECTION)
             first = offsets[-1] - len(reports)
@@ -277,16 +288,25 @@ class Engine:
             )
         return list(fresh.values())
 
+    def _reported(self, t: int, vehicle: str, state: VehicleState, out: Output) -> list[tuple[Place, tuple[float, ...]]]:
+        """Return the detections that a report is, none where it contradicts what is known."""
+        try:
+            self.plausibility.check(t, vehicle, state)
+        except Refused as why:
+            out.rejects += self.ingest.reject(t, vehicle, "state", why)
+            return []
+        return self.roster.reported(vehicle, state)
+
     def _request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
         place = self.places.get(body.intersection)
-        self.metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
+        signal_priority.request(t, place, vehicle, body, self.roster.declared_kind(vehicle, place) if place else None, self.metrics)
         if place:
-            place.priority.take(t, vehicle, body, place.code)
             self._wake(t, place)
 
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
-        for name, sensed in zip(frames.intersections, frames.t.tolist(), strict=True):
+        for name, sensed, index in zip(frames.intersections, frames.t.tolist(), frames.sources.tolist(), strict=True):
             place = self.places[name]
+            place.sensing.frame(t, index, self.ingest.sources.of_intersection(name))
             fusions.append(place.fusion)
             place.t_sensor = max(place.t_sensor, sensed)
             place.t_rx = t
@@ -324,8 +344,6 @@ class Engine:
     def _plan(self, t: int, place: Place, out: Output) -> None:
         for handle in [h for h, report in place.reports.items() if t - report.t > FORGET]:
             del place.reports[handle]
-        for key in [k for k, hazard in place.hazards.items() if hazard.end < t]:
-            del place.hazards[key]
         place.planned, place.fresh = t, False
         if not place.in_force:
             self.metrics.count("code.none_in_force", place.code.code.id)
@@ -335,7 +353,7 @@ class Engine:
             place.code,
             place.fusion.tracks(t),
             place.signals,
-            tuple(place.hazards.values()),
+            place.hazards.now(t),
             place.reports,
             place.t_sensor,
             place.t_rx,
@@ -344,11 +362,15 @@ class Engine:
             place.traffic.shares(place.code),
             place.traffic.stopped(t),
             self._beyond(t, place),
+            place.sensing.trouble,
         )
         place.latest = snapshot
+        place.sensing.look(snapshot, place.fusion, self.events, self.metrics)
         if report := place.traffic.observe(snapshot):
             out.traffic.append(report)
-        said = place.discipline.choose(snapshot, planner.plan(snapshot) + self._priority(snapshot, place, out))
+        requests, asked = signal_priority.work(snapshot, place, self.ingest, self.metrics)
+        out.replies += asked
+        said = place.discipline.choose(snapshot, planner.plan(snapshot) + requests)
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
         for advisory in said:
@@ -357,7 +379,6 @@ class Engine:
         if said:
             body = Broadcast(VERSION, place.code.code.id, t, tuple(said))
             out.replies += [(gateway, "broadcast", body) for gateway in place.gateways]
-
 
     def _beyond(self, t: int, place: Place) -> dict[int, world.Beyond]:
         """Return what is known of the signal after this one, by connected vehicle."""
@@ -369,19 +390,6 @@ class Engine:
             return {}
         found = {handle: corridor.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
         return {handle: after for handle, after in found.items() if after is not None}
-
-    def _priority(self, snapshot: world.World, place: Place, out: Output) -> list[planner.Candidate]:
-        if not place.priority.requests:
-            return []
-        trouble, _ = planner.gate(snapshot)
-        told, asked = place.priority.work(snapshot, planner.passing(snapshot), trouble)
-        for body in asked:
-            self.metrics.count(f"priority.{body.action}", place.code.code.id)
-            for gateway in place.gateways:  # its times are put on the gateway's clock
-                offset = self.ingest.gateways[gateway].offset
-                on_its_clock = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
-                out.replies.append((gateway, "priority", on_its_clock))
-        return told
 
 
 def encode(advisory: Advisory) -> bytes:

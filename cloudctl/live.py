@@ -163,9 +163,10 @@ class Node:
         name = self._allowed.get(message.key, "")
         if not self.config.node.curve:
             name = self._in_clear(message)
-        if name and self._peers.get(name) != message.peer and len(self._peers) < MAX_PEERS:
+        if name and self._peers.get(name) != message.peer and (name in self._peers or len(self._peers) < MAX_PEERS):
             self._peers[name] = message.peer
-        return Datum(KIND_OF_CODE.get(message.kind, message.kind.decode("latin-1")), name, message.body)
+        # any other code is marked as one, lest a gateway speak for a vehicle by naming one of its kinds
+        return Datum(KIND_OF_CODE.get(message.kind, f"?{message.kind[:8].hex()}"), name, message.body)
 
     def _in_clear(self, message: Received) -> str:
         """Return the gateway behind a connection without CURVE: what its hello or sync says it is."""
@@ -188,8 +189,10 @@ class Node:
             self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
         if out.changed:
             self.publisher.publish(t, out.changed)
-        for fault in out.faults:
-            print(f"cloudctl: {fault}", file=sys.stderr, flush=True)
+        for text in (*out.faults, *out.events):
+            print(f"cloudctl: {text}", file=sys.stderr, flush=True)
+        for vehicle, reject in out.rejects:
+            self.egress.reject(vehicle, reject)
         for gateway, kind, body in out.replies:
             peer = self._peers.get(gateway)
             if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):
@@ -206,9 +209,9 @@ class Node:
 
     def _report(self) -> None:
         for key, n in self.server.refused.items():
-            self.metrics.counters["reject.unknown_key", key] = n
+            self.metrics.put("reject.unknown_key", key, n)
         if self.server.malformed:
-            self.metrics.counters["reject.frames", ""] = self.server.malformed
+            self.metrics.put("reject.frames", "", self.server.malformed)
         trouble = (self.recorder.failure if self.recorder else None) or self.egress.trouble
         if trouble != self._told:
             print(f"cloudctl: {trouble or 'all is well again'}", file=sys.stderr, flush=True)

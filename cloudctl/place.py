@@ -6,7 +6,8 @@ from . import planner, world
 from .codes import CompiledCode
 from .codes.quality import SignalQuality
 from .fusion import Fusion
-from .schema import Hazard
+from .hazards import Hazards
+from .sensing import Sensing
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
@@ -25,7 +26,8 @@ class Place:
     quality: SignalQuality
     said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
     reports: dict[int, world.Report] = field(default_factory=dict)
-    hazards: dict[str, Hazard] = field(default_factory=dict)
+    hazards: Hazards = field(default_factory=Hazards)
+    sensing: Sensing = field(default_factory=Sensing)
     t_sensor: int = 0
     t_rx: int = 0
     heard: int = 0
@@ -42,4 +44,5 @@ class Place:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
         self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
+        self.sensing.renew()
         self.discipline.forget()

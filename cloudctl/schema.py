@@ -6,34 +6,31 @@ objects with the field names.
 """
 
 from enum import IntEnum, StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message
 MAX_BODY: Final = 256 * 1024  # bytes of one message
 OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
+MAX_NAME: Final = 64  # characters of an id
+MAX_SENSORS: Final = 31  # of one intersection
+MAX_VERTICES: Final = 64  # of a hazard's polygon
+MAX_MOVEMENTS: Final = 32  # that a vehicle declares
+
+CAR_LENGTH: Final = 4.8  # m; of a vehicle that does not send its own
+CAR_WIDTH: Final = 1.8
+
+# What a sender names or writes is kept, so its length is bounded; more does not decode.
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Text = Annotated[str, Meta(max_length=200)]
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
-    "id",
-    "confidence",
-    "x",
-    "y",
-    "z",
-    "vx",
-    "vy",
-    "heading",
-    "length",
-    "width",
-    "height",
-    "var_x",
-    "var_y",
-    "cov_xy",
-    "class",
-)
+    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "class",
+)  # fmt: skip
 
 
 class ObjectClass(IntEnum):
@@ -79,14 +76,14 @@ class Datum(NamedTuple):
 class Sensor(Struct, frozen=True):
     """One sensor of a roadside unit: where it stands and what it can see."""
 
-    id: str
-    type: str = "camera"
+    id: Name
+    type: Name = "camera"  # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator
     lat: float | None = None
     lon: float | None = None
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float = 10.0
+    hz: float = 10.0  # 0: it sends when there is something to send, and its silence means nothing
 
 
 class Hello(
@@ -95,10 +92,10 @@ class Hello(
     """A gateway says who it is, before anything else."""
 
     version: int
-    gateway: str
+    gateway: Text
     rsus: tuple[str, ...]
-    sensors: tuple[Sensor, ...] = ()
-    software: str = ""
+    sensors: Annotated[tuple[Sensor, ...], Meta(max_length=MAX_SENSORS)] = ()
+    software: Text = ""
 
 
 class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensor": "s", "seq": "q", "objects": "o"}):
@@ -106,7 +103,7 @@ class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "senso
 
     version: int
     rsu: str
-    sensor: str
+    sensor: Name
     seq: int
     t: int
     lat: float
@@ -159,30 +156,30 @@ class Signal(
 
 
 class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
-    """Something on the road that vehicles should know of, from `start` to `end`."""
+    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or both."""
 
     version: int
     rsu: str
-    id: str
-    kind: str
+    id: Name
+    kind: Name
     t: int
     start: int
     end: int
-    lane: str | None = None
-    s: tuple[float, float] | None = None  # m along the lane
-    polygon: tuple[tuple[float, float], ...] | None = None  # (lat, lon)
-    priority: int = 0
-    text: str = ""
+    lane: Name | None = None
+    s: tuple[float, float] | None = None  # m along the lane; None: all of it
+    polygon: Annotated[tuple[tuple[float, float], ...], Meta(max_length=MAX_VERTICES)] | None = None  # (lat, lon)
+    priority: int = 0  # of several ahead of one vehicle it is warned of the highest, then of the nearest
+    text: Text = ""
 
 
 class SensorHealth(Struct, frozen=True):
     """How one sensor is."""
 
-    id: str
+    id: Name
     alive: bool
-    hz: float | None = None
+    hz: float | None = None  # what it delivers
     temperature: float | None = None  # degrees Celsius
-    clock_offset: int | None = None  # ns, gateway's own estimate
+    clock_offset: int | None = None  # ns, its clock less the gateway's, by the gateway's own estimate
 
 
 class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
@@ -191,14 +188,14 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
     version: int
     rsu: str
     t: int
-    sensors: tuple[SensorHealth, ...] = ()
+    sensors: Annotated[tuple[SensorHealth, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
 class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
     """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4."""
 
     version: int
-    gateway: str
+    gateway: Text
     t1: int
     t2: int | None = None
     t3: int | None = None
@@ -255,10 +252,10 @@ class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
     speed: float
     heading: float  # rad, counter-clockwise from east
     kind: str = "car"  # a vehicle class of the rules: car, taxi, bus, truck, ...
-    length: float = 4.8
-    width: float = 1.8
+    length: float = CAR_LENGTH
+    width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: tuple[str, ...] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
+    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
     automated: bool = False
     version: int = VERSION
 
@@ -267,9 +264,9 @@ class VehicleRequest(Struct, frozen=True):
     """A vehicle asks for signal priority, or takes the request back."""
 
     t: int
-    id: str
-    intersection: str
-    movement: str
+    id: Name
+    intersection: Name
+    movement: Name
     eta: int
     action: Literal["request", "cancel"] = "request"
     version: int = VERSION
@@ -279,7 +276,7 @@ class Ack(Struct, frozen=True):
     """What a vehicle did with an advisory."""
 
     t: int
-    advisory: str
+    advisory: Annotated[str, Meta(max_length=128)]
     outcome: Literal["applied", "declined", "expired"]
     version: int = VERSION
 

@@ -32,6 +32,7 @@ class Report:
     t: int
     connection: int
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
+    proven: bool = False  # whether the node's operator says it is what it says
 
 
 class Beyond(NamedTuple):
@@ -91,6 +92,7 @@ class World:
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
+    sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
     @property
     def signal_age(self) -> int:
@@ -111,6 +113,7 @@ def build(
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
     beyond: Mapping[int, Beyond] | None = None,
+    sensor_trouble: str | None = None,
 ) -> World:
     """Make the snapshot. `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
@@ -123,7 +126,7 @@ def build(
     return World(
         t, code, tracks, signals, hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
-        np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
+        np.ones(code.n_conns) if share is None else share, stopped, beyond or {}, sensor_trouble,
     )  # fmt: skip
 
 

@@ -32,14 +32,14 @@ from .following import follow
 from .passing import passing
 from .policy import policy_of
 from .prediction import predict
-from .priority import Desk
+from .priority import Desk, PrioritySettings
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Desk", "Discipline", "gate", "passing", "plan"]
+__all__ = ["Candidate", "Desk", "Discipline", "PrioritySettings", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -80,8 +80,8 @@ def plan(world: World) -> list[Candidate]:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
-    if signal or perception:
-        why = "; ".join(why for why in (signal, perception) if why)
+    if signal or perception or world.sensor_trouble:
+        why = "; ".join(why for why in (signal, perception, world.sensor_trouble) if why)
         out.append(_degraded(f"intersection:{world.code.code.id}", why))
     return _fitting(world, out)
 
