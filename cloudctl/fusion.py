@@ -259,7 +259,7 @@ def decode_batch(
     Returns the rows that can be used (ndarray[DETECTION]), offsets, and for each message None or what is wrong with it.
     """
     rows, offsets, faults = _core.decode_batch(payloads, shifts)
-    named = [None if one is None else _frame_faults(*one) for one in faults]
+    named = [one and _frame_faults(*one) for one in faults] if any(faults) else [None] * len(faults)
     return rows.view(DETECTION), offsets, named
 
 
