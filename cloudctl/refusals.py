@@ -125,13 +125,12 @@ def check_hello(body: Hello) -> None:
 
 
 def _figures(sensor: Sensor) -> list[tuple[str, float, float, float]]:
-    placed = [("lat", sensor.lat, -90.0, 90.0), ("lon", sensor.lon, -180.0, 180.0)]
+    optional = [("lat", sensor.lat, -90.0, 90.0), ("lon", sensor.lon, -180.0, 180.0), ("hz", sensor.hz, 0.0, 1000.0)]
     return [
-        *((name, value, low, high) for name, value, low, high in placed if value is not None),
+        *((name, value, low, high) for name, value, low, high in optional if value is not None),
         ("heading", sensor.heading, -MAX_TURN, MAX_TURN),
         ("fov", sensor.fov, 0.01, MAX_TURN),
         ("range", sensor.range, 1.0, 2000.0),
-        ("hz", sensor.hz, 0.0, 1000.0),
     ]
 
 

@@ -13,7 +13,7 @@ from .metrics import Metrics
 from .place import Place
 from .schema import ObjectClass, VehicleState
 
-MOST = 100_000  # vehicles; beyond that the longest silent is forgotten
+MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
 MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
 CLASS_OF_KIND = {
@@ -49,10 +49,10 @@ class Roster:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
         out = []
         for place, x, y in self._places(state.lat, state.lon):
-            handle = self._handle(vehicle)
-            if handle not in place.reports and len(place.reports) >= MAX_REPORTS:
+            if len(place.reports) >= MAX_REPORTS and self._handles.get(vehicle, 0) not in place.reports:
                 self._metrics.count("drop.report", place.code.code.id)
                 continue
+            handle = self._handle(vehicle)
             place.reports[handle] = declared(place, vehicle, handle, state)
             out.append((place, _detection(state, x, y, handle)))
         for place in self._in.get(vehicle, ()):

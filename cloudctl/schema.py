@@ -83,7 +83,7 @@ class Sensor(Struct, frozen=True):
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float = 10.0  # 0: it sends when there is something to send, and its silence means nothing
+    hz: float | None = None  # frames a second; None or 0: it sends when there is something to send, and its silence means nothing
 
 
 class Hello(

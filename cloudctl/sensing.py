@@ -87,6 +87,8 @@ class Sensing:
         if state is None:
             (rsu, sensor), source = next(item for item in sources if item[1].index == index)
             state = self._states[index] = SensorState(rsu, sensor, source, t, begun=t)
+        if state.last == 0:
+            state.begun = t
         state.last = t
         state.frames += 1
 
@@ -151,7 +153,7 @@ class Sensing:
     # --- what is wrong ---
 
     def _measure(self, t: int, state: SensorState) -> None:
-        if t - state.begun >= WINDOW:
+        if state.last and t - state.begun >= WINDOW:
             state.rate = state.frames * SECOND / (t - state.begun)
             state.frames, state.begun = 0, t
 
