@@ -202,7 +202,7 @@ static void fill(detection *d, const double c[13])
     d->cov_xy = (float)c[12];
 }
 
-static inline int out_of(double v, double low, double high) { return (v < low) | (v > high); }
+static inline int out_of(double v, double low, double high) { return (int)(v < low) | (int)(v > high); }
 
 /* What interfaces write for "not available" in a column of metres, m/s or rad: the widest figure of their integer, unscaled or in the units of
    J2735 and ETSI TS 102 894-2 (speed 8191 x .02 and 16383 x .01, heading 28800 x .0125 and 3601 x .1 degrees, length 1023 x .1). */
@@ -280,10 +280,12 @@ static int broken(const detection *d, fault_t *f)
 /* Whether a row breaks none of those rules, which nearly all do: without a branch for each. */
 static inline int fine(const detection *d)
 {
-    return (fabs(d->x) <= MAX_METRES) & (fabs(d->y) <= MAX_METRES) & (d->cls < CLASSES) & !out_of(d->confidence, 0.0, 1.0) &
-           !out_of(d->vx, -100, 100) & !out_of(d->vy, -100, 100) & !out_of(d->heading, -TURN, TURN) & !out_of(d->length, 1e-3, 60) &
-           !out_of(d->width, 1e-3, 60) & !out_of(d->height, 1e-3, 60) & !out_of(d->var_x, 0, 1e4) & !out_of(d->var_y, 0, 1e4) &
-           !out_of(d->cov_xy, -1e4, 1e4);
+    int good = fabs(d->x) <= MAX_METRES, bad = d->cls >= CLASSES;
+    good &= (int)(fabs(d->y) <= MAX_METRES);
+    bad |= out_of(d->confidence, 0.0, 1.0) | out_of(d->vx, -100, 100) | out_of(d->vy, -100, 100) | out_of(d->heading, -TURN, TURN);
+    bad |= out_of(d->length, 1e-3, 60) | out_of(d->width, 1e-3, 60) | out_of(d->height, 1e-3, 60);
+    bad |= out_of(d->var_x, 0, 1e4) | out_of(d->var_y, 0, 1e4) | out_of(d->cov_xy, -1e4, 1e4);
+    return good > bad;
 }
 
 /* Check one row. Returns 0 where it can be used, as it is or mended; else -1 with the fault noted. */

@@ -7,6 +7,7 @@
 #define EDGES 12
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
+#define YOUNG 50       /* hits of a track that may yet turn out to be another's second box */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -252,6 +253,15 @@ static void duplicates(fusion_t *f, const frame_t *w)
             if (i >= 0 && i != j && w->hit[i] >= 0)
                 merge_into(f, w, i, j);
         }
+    /* and young ones within the outline of a vehicle, however far their middles are apart */
+    for (int32_t j = 0; j < w->known; j++) {
+        const track_t *k = track_at(f, j);
+        if (k->cls < 1 || k->cls > 3 || k->hits > YOUNG)
+            continue;
+        for (int32_t i = 0; i < w->known; i++)
+            if (i != j && w->hit[i] >= 0 && overlaps(track_at(f, i), k->mean.x[0], k->mean.x[1], k->cls, (double)k->length))
+                merge_into(f, w, i, j);
+    }
 }
 
 static void bury(fusion_t *f, int64_t t)
