@@ -259,7 +259,9 @@ def decode_batch(
     Returns the rows that can be used (ndarray[DETECTION]), offsets, and for each message None or what is wrong with it.
     """
     rows, offsets, faults = _core.decode_batch(payloads, shifts)
-    named = [one and _frame_faults(*one) for one in faults] if any(faults) else [None] * len(faults)
+    named: list[FrameFaults | None] = [None] * len(faults)
+    if any(faults):
+        named = [one and _frame_faults(*one) for one in faults]
     return rows.view(DETECTION), offsets, named
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiomqtt
+import aiomqtt  # noqa: TID251
 import msgspec
 import pytest
 from node_process import NodeProcess, until

@@ -38,7 +38,7 @@ def flow(seed: int, takes: list[list[int]], velocity: bool, noise: float = 0.3, 
     steps = int((60.0 + 25.0 * 30 + 40.0) / speed * 10)
     for k in range(steps):
         t = T + k * 100 * MS
-        now = starts + [speed * k / 10, 0.0]
+        now = starts + np.array([speed * k / 10, 0.0])
         near = now[np.abs(now[:, 0]) < 60.0]
         for source, classes in enumerate(takes):
             late = np.array([speed * 0.03 * source, 0.0])
@@ -82,7 +82,7 @@ def test_vehicles_side_by_side_and_nose_to_tail_stay_as_many_as_they_are() -> No
     kinds = [CAR if k % 3 else TRUCK for k in range(len(places))]
     for k in range(60):
         speed = 3.0 * min(k / 20, 1.0)
-        rows = np.concatenate([seen(places[j : j + 1] + [speed * k / 10, 0.0], kinds[j], rng, 0.2, speed) for j in range(len(places))])
+        rows = np.concatenate([seen(places[j : j + 1] + np.array([speed * k / 10, 0.0]), kinds[j], rng, 0.2, speed) for j in range(len(places))])
         rows["length"] = np.minimum(rows["length"], 4.6)
         fusion.update(T + k * 100 * MS, 0, rows)
     assert len(fusion.tracks(T + 6 * SECOND)) == len(places)
@@ -111,7 +111,7 @@ def test_a_vehicle_does_not_outvote_the_sensors_on_what_it_is() -> None:
         fusion.update(T + k * 100 * MS, 31, own)
         if k < 20:
             continue
-        fusion.update(T + k * 100 * MS + 20 * MS, 0, seen(place + [0.2, 0.0], CAR, rng, 0.2, 10.0))
+        fusion.update(T + k * 100 * MS + 20 * MS, 0, seen(place + np.array([0.2, 0.0]), CAR, rng, 0.2, 10.0))
     (track,) = fusion.tracks(T + 6 * SECOND)
     assert (track["class"], track["vehicle"]) == (CAR, 9)
     assert track["class_p"] > 0.9

@@ -147,7 +147,7 @@ def test_reversing_and_turning_and_standing_are_no_contradiction(code: CompiledC
 
 
 @pytest.mark.parametrize(("datum", "move"), [("GCJ-02", to_gcj02), ("BD-09", to_bd09)])
-def test_a_vehicle_in_another_datum_is_refused_and_the_datum_named(code: CompiledCode, datum: str, move) -> None:  # noqa: ANN001
+def test_a_vehicle_in_another_datum_is_refused_and_the_datum_named(code: CompiledCode, datum: str, move) -> None:
     def shifted(state: VehicleState) -> VehicleState:
         lat, lon = move(state.lat, state.lon)
         return msgspec.structs.replace(state, lat=lat, lon=lon)
@@ -162,7 +162,7 @@ def test_a_vehicle_in_another_datum_is_refused_and_the_datum_named(code: Compile
 
 
 def test_who_drives_off_the_lanes_is_counted_and_heard_all_the_same(code: CompiledCode) -> None:
-    x0, y0, x1, y1 = code.bounds
+    x0, _, _, y1 = code.bounds
     engine = engine_of(code)
 
     def car_park(s: float) -> tuple[float, float, float, float]:

@@ -168,7 +168,7 @@ def test_a_sensor_of_tracks_is_fused_as_one(code: CompiledCode) -> None:
 
 
 @pytest.mark.parametrize(("datum", "move"), [("GCJ-02", to_gcj02), ("BD-09", to_bd09)])
-def test_a_unit_whose_origin_is_in_another_datum_is_noticed_once_and_the_datum_named(code: CompiledCode, datum: str, move) -> None:  # noqa: ANN001
+def test_a_unit_whose_origin_is_in_another_datum_is_noticed_once_and_the_datum_named(code: CompiledCode, datum: str, move) -> None:
     road = Road(code)
     road.drive(2.0)
     road.scene.lat, road.scene.lon = move(road.scene.lat, road.scene.lon)
