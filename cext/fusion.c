@@ -289,6 +289,27 @@ static void bury(fusion_t *f, int64_t t)
     f->count = kept;
 }
 
+/* Class and length choose between vehicles, and may keep a detection from the only one that is there: it is that one's all the same when it lies
+ * within its outline and nothing else was, for two vehicles cannot be in one another. */
+static void reclaim(fusion_t *f, frame_t *w, int32_t j)
+{
+    const detection *z = &w->z[j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], length = isfinite(z->length) ? (double)z->length : 0.0, nearest = INFINITY;
+    int32_t best = -1;
+    for (int32_t i = 0; i < w->known; i++) {
+        const track_t *k = track_at(f, i);
+        double dx = x - w->mean[i].x[0], dy = y - w->mean[i].x[1], d = dx * dx + dy * dy;
+        if (w->hit[i] < 0 && d < nearest && !(z->vehicle && k->vehicle && z->vehicle != k->vehicle) && overlaps(k, x, y, z->cls, length)) {
+            nearest = d;
+            best = i;
+        }
+    }
+    if (best >= 0) {
+        w->cell[j] = best;
+        hit(f, w, best, j);
+    }
+}
+
 /* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
 static void settle(fusion_t *f, frame_t *w)
 {
@@ -300,6 +321,10 @@ static void settle(fusion_t *f, frame_t *w)
             w->cell[w->mate[i]] = i;
             hit(f, w, i, w->mate[i]);
         }
+    if (!(f->features & NO_MERGE))
+        for (int32_t j = 0; j < w->n; j++)
+            if (w->cell[j] == FREE && w->z[j].cls >= 1 && w->z[j].cls <= 3)
+                reclaim(f, w, j);
     if (s->kind == COOPERATIVE)
         return;
     for (int32_t i = 0; i < w->known; i++)

@@ -8,7 +8,6 @@
 #define REACH 12.0   /* m: a gate is never wider */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
-#define SAME_KIND 1.5 /* what class, and what length, count at the most between two motor vehicles */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 static int32_t clipped(double v, int32_t most)
@@ -67,15 +66,11 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
         cost -= 6.0;
     if (f->features & NO_CLASS)
         return cost;
-    /* sensors disagree on which motor vehicle one is, and how long: that may choose between two, never forbid the only one */
-    int vehicles = z->cls >= 1 && z->cls <= 3 && k->cls >= 1 && k->cls <= 3;
-    if (z->cls && k->cls) {
-        double c = -2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
-        cost += vehicles ? lesser(c, SAME_KIND) : c;
-    }
+    if (z->cls && k->cls)
+        cost -= 2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
     if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        cost += lesser(off * off, vehicles ? SAME_KIND : 8.0);
+        cost += lesser(off * off, 8.0);
     }
     if (isfinite(z->vx) && isfinite(z->vy)) {
         double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
+#define CERTAIN 0.98f     /* probability of a class that nobody disputes */
 #define OVERLAP 0.6       /* of the width, across: a vehicle beside another is further away */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
@@ -213,7 +214,8 @@ static int motor(uint8_t cls) { return cls == 1 || cls == 2 || cls == 3; }
 
 int overlaps(const track_t *k, double x, double y, uint8_t cls, double length)
 {
-    if (!motor(k->cls) || !motor(cls) || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f))
+    int disputed = k->cls != cls || k->class_p[k->cls] < CERTAIN;
+    if (!motor(k->cls) || !motor(cls) || !disputed || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f))
         return 0;
     double dx = x - k->mean.x[0], dy = y - k->mean.x[1], ux = k->ahead[0], uy = k->ahead[1];
     double along = fabs(dx * ux + dy * uy), across = fabs(dx * uy - dy * ux), longest = greater((double)k->length, length);

@@ -210,7 +210,8 @@ void miss(fusion_t *f, frame_t *w, int32_t i);
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
-/* whether a detection, or another track, lies within the outline of a track and both are of vehicles that cannot be in one another */
+/* whether a detection, or another track, lies within the outline of a track, and both are of motor vehicles whose class is disputed: one and the same,
+   for two cannot be in one another */
 int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);
 
 /* sources.c: what is found out about sources */
