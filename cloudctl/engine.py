@@ -306,7 +306,7 @@ class Engine:
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
         for name, sensed, index in zip(frames.intersections, frames.t.tolist(), frames.sources.tolist(), strict=True):
             place = self.places[name]
-            place.sensing.frame(t, index, self.ingest.sources.of_intersection(name))
+            place.sensing.frame(t, sensed, index, self.ingest.sources.of_intersection(name))
             fusions.append(place.fusion)
             place.t_sensor = max(place.t_sensor, sensed)
             place.t_rx = t

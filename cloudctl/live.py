@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from .web import Web, WebError
 from .wire import Received, Server
 
 MAX_INBOX = 10_000  # vehicle messages waiting for the next step; the oldest go first
+MAX_OF_VEHICLE = 100  # of those, from one vehicle
 MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
 
@@ -59,6 +61,7 @@ class Node:
         self.web = Web(config.http.bind, self.engine.versions, self.clock) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
+        self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle
         self._peers: dict[str, bytes] = {}
         self._encode = msgspec.msgpack.Encoder().encode
         self._timer: asyncio.TimerHandle | None = None
@@ -126,6 +129,10 @@ class Node:
     # --- the loop ---
 
     def _hear(self, kind: str, vehicle: str, body: bytes) -> None:
+        self._waiting[vehicle] += 1
+        if self._waiting[vehicle] > MAX_OF_VEHICLE:
+            self.metrics.count("drop.inbox", vehicle)
+            return
         if len(self._inbox) >= MAX_INBOX:
             self._inbox.pop(0)
             self.metrics.count("drop.inbox", "vehicles")
@@ -144,6 +151,7 @@ class Node:
         received = self.server.drain(DRAIN)
         batch = [self._datum(message) for message in received]
         batch, self._inbox = batch + self._inbox, []
+        self._waiting.clear()
         due = self.engine.next_plan()
         if batch or (due is not None and due <= self.clock.now()):
             self.step(batch)

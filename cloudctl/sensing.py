@@ -26,6 +26,7 @@ LOOK_INTERVAL = SECOND
 SILENT_PERIODS, SILENT_MARGIN = 3, SECOND  # without a frame for so many of its periods and so long more, a sensor is silent
 WINDOW = 5 * SECOND  # over which the rate of a sensor is measured
 MIN_RATE = 0.5  # of the declared one
+MAX_AGE = 300 * MS  # of frames when they are received, on average: what the planner still believes
 MAX_CLOCK_OFFSET = 500 * MS  # of a sensor's clock from its gateway's
 HEALTH_VALID = 60 * SECOND  # a health message is believed for so long
 MIN_SPEED = 2.0  # m/s; what stands may be parked beside the road
@@ -47,7 +48,9 @@ class SensorState:
     last: int = 0  # when its newest frame was received
     frames: int = 0  # within the window that began at `begun`
     begun: int = 0
+    ages: int = 0  # ns; of those frames together, when they were received
     rate: float | None = None  # Hz, over the last whole window
+    age: int | None = None  # ns; of a frame when it was received, its mean over the last whole window
     health: SensorHealth | None = None
     health_t: int = 0
     moving: float = 0.0  # vehicles it saw move, faded
@@ -78,11 +81,11 @@ class Sensing:
     def declare(self, t: int, rsu: str, sensor: Sensor, source: Source, fusion: Fusion, origin: Origin) -> None:
         """Take in a sensor that a hello declares, and tell the tracker of it."""
         state = self._states.setdefault(source.index, SensorState(rsu, sensor.id, source, t))
-        state.since, state.frames, state.begun, state.rate, state.health = t, 0, t, None, None
+        state.since, state.frames, state.ages, state.begun, state.rate, state.health = t, 0, 0, t, None, None
         stand(source, fusion, origin)
 
-    def frame(self, t: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
-        """Take in that a sensor's frame was received; `sources`: where it is looked up when it is new."""
+    def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
+        """Take in that a sensor's frame of `sensed` was received at `t`; `sources`: where it is looked up when it is new."""
         state = self._states.get(index)
         if state is None:
             (rsu, sensor), source = next(item for item in sources if item[1].index == index)
@@ -91,6 +94,7 @@ class Sensing:
             state.begun = t
         state.last = t
         state.frames += 1
+        state.ages += t - sensed
 
     def check(self, rsu: str, body: Health) -> None:
         """Raise Refused for the health of sensors that there are not, or figures that cannot be."""
@@ -142,6 +146,7 @@ class Sensing:
                 "declared_hz": declared.hz if declared else None,
                 "hz": None if state.rate is None else round(state.rate, 1),
                 "newest_frame": state.last or None,
+                "age_s": None if state.age is None else round(state.age / SECOND, 3),
                 "alive": told.alive if told else None,
                 "temperature": told.temperature if told else None,
                 "clock_offset": told.clock_offset if told else None,
@@ -155,7 +160,8 @@ class Sensing:
     def _measure(self, t: int, state: SensorState) -> None:
         if state.last and t - state.begun >= WINDOW:
             state.rate = state.frames * SECOND / (t - state.begun)
-            state.frames, state.begun = 0, t
+            state.age = state.ages // state.frames if state.frames else None
+            state.frames, state.ages, state.begun = 0, 0, t
 
     def _unfit(self, t: int, state: SensorState) -> str:
         """Return why what a sensor does not see proves nothing; "" where it does."""
@@ -169,10 +175,11 @@ class Sensing:
         return ""
 
     def _slow(self, t: int, state: SensorState) -> str:
-        """Return that a sensor is silent, or slower than declared; "" where it is not, or declared no rate."""
+        """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is not."""
+        late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes" if state.age is not None and state.age > MAX_AGE else ""
         declared = state.source.sensor.hz if state.source.sensor is not None else None
         if not declared:
-            return ""
+            return late
         limit = int(SILENT_PERIODS * SECOND / declared) + SILENT_MARGIN
         silent = t - max(state.last, state.since)
         others = [other for other in self._states.values() if other is not state and t - other.last < SECOND]
@@ -184,7 +191,7 @@ class Sensing:
         rate = told if told is not None else state.rate
         if rate is not None and state.last and rate < MIN_RATE * declared:
             return f"is slow: {rate:.1f} Hz of the {declared:g} Hz it declared"
-        return ""
+        return late
 
     def _place(self, world: World) -> None:
         """Count, by sensor, the vehicles that move and those of them on no lane; find out whether another datum explains it."""

@@ -135,6 +135,25 @@ def test_what_a_dead_sensor_does_not_see_proves_nothing(code: CompiledCode, heal
     assert kept[True] == 0.0
 
 
+def test_a_sensor_whose_frames_come_late_is_named_and_misses_nothing(code: CompiledCode) -> None:
+    """r1's frames are half a second under way; r0's are not, so that perception as a whole is young."""
+    road = Road(code, None)
+    road.drive(3.0)
+    seen = road.engine.places[code.code.id].fusion.stats()["sources"][1]["p_detect"]
+    outs = []
+    for k in range(140):
+        outs += road.drive(0.1, ("r0",))
+        body = road.scene.perception("r1", 10_000 + k, road.t - 500 * MS) if k % 2 else _empty(road, 10_000 + k)
+        outs.append(road.engine.step(road.t, [Datum("perception", "g", body)]))
+    assert any("r1/fused is late: what it sends is 0.5" in why for why in road.degraded(outs))
+    assert road.engine.places[code.code.id].fusion.stats()["sources"][1]["p_detect"] >= seen - 0.01
+
+
+def _empty(road: Road, seq: int) -> bytes:
+    body = {"v": 1, "r": "r1", "s": "fused", "q": seq, "t": road.t - 500 * MS, "lat": road.scene.lat, "lon": road.scene.lon, "o": []}
+    return msgpack.packb(body)
+
+
 def test_health_of_sensors_that_there_are_not_is_refused(code: CompiledCode) -> None:
     road = Road(code)
     road.drive(0.5)
