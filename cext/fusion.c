@@ -7,7 +7,6 @@
 #define EDGES 12
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
-#define YOUNG 50       /* hits of a track that may yet turn out to be another's second box */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -232,18 +231,6 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
         k->status = CONFIRMED;
 }
 
-/* Whether a detection that is nobody's lies within a vehicle that this scan has hit: one road user that its sensor reports twice. */
-static int doubled(const fusion_t *f, const frame_t *w, int32_t j)
-{
-    const detection *z = &w->z[j];
-    if (z->cls < 1 || z->cls > 3 || f->features & NO_MERGE)
-        return 0;
-    for (int32_t i = 0; i < w->known; i++)
-        if (w->hit[i] >= 0 && overlaps(track_at(f, i), w->xy[2 * j], w->xy[2 * j + 1], z->cls, isfinite(z->length) ? (double)z->length : 0.0))
-            return 1;
-    return 0;
-}
-
 /* Tracks whose gates hold the same detection may be two of one road user. */
 static void duplicates(fusion_t *f, const frame_t *w)
 {
@@ -253,15 +240,7 @@ static void duplicates(fusion_t *f, const frame_t *w)
             if (i >= 0 && i != j && w->hit[i] >= 0)
                 merge_into(f, w, i, j);
         }
-    /* and young ones within the outline of a vehicle, however far their middles are apart */
-    for (int32_t j = 0; j < w->known; j++) {
-        const track_t *k = track_at(f, j);
-        if (k->cls < 1 || k->cls > 3 || k->hits > YOUNG)
-            continue;
-        for (int32_t i = 0; i < w->known; i++)
-            if (i != j && w->hit[i] >= 0 && overlaps(track_at(f, i), k->mean.x[0], k->mean.x[1], k->cls, (double)k->length))
-                merge_into(f, w, i, j);
-    }
+    young_doubles(f, w);
 }
 
 static void bury(fusion_t *f, int64_t t)
@@ -289,27 +268,6 @@ static void bury(fusion_t *f, int64_t t)
     f->count = kept;
 }
 
-/* Class and length choose between vehicles, and may keep a detection from the only one that is there: it is that one's all the same when it lies
- * within its outline and nothing else was, for two vehicles cannot be in one another. */
-static void reclaim(fusion_t *f, frame_t *w, int32_t j)
-{
-    const detection *z = &w->z[j];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], length = isfinite(z->length) ? (double)z->length : 0.0, nearest = INFINITY;
-    int32_t best = -1;
-    for (int32_t i = 0; i < w->known; i++) {
-        const track_t *k = track_at(f, i);
-        double dx = x - w->mean[i].x[0], dy = y - w->mean[i].x[1], d = dx * dx + dy * dy;
-        if (w->hit[i] < 0 && d < nearest && !(z->vehicle && k->vehicle && z->vehicle != k->vehicle) && overlaps(k, x, y, z->cls, length)) {
-            nearest = d;
-            best = i;
-        }
-    }
-    if (best >= 0) {
-        w->cell[j] = best;
-        hit(f, w, best, j);
-    }
-}
-
 /* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
 static void settle(fusion_t *f, frame_t *w)
 {
@@ -323,8 +281,8 @@ static void settle(fusion_t *f, frame_t *w)
         }
     if (!(f->features & NO_MERGE))
         for (int32_t j = 0; j < w->n; j++)
-            if (w->cell[j] == FREE && w->z[j].cls >= 1 && w->z[j].cls <= 3)
-                reclaim(f, w, j);
+            if (w->cell[j] == FREE && w->z[j].cls >= 1 && w->z[j].cls <= 3 && (w->cell[j] = around(f, w, j, 0)) >= 0)
+                hit(f, w, w->cell[j], j);
     if (s->kind == COOPERATIVE)
         return;
     for (int32_t i = 0; i < w->known; i++)
@@ -361,7 +319,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     settle(f, &w);
     learn(f, &w);
     for (int32_t j = 0; j < n; j++)
-        if (w.cell[j] == FREE && !doubled(f, &w, j))
+        if (w.cell[j] == FREE && (f->features & NO_MERGE || around(f, &w, j, 1) < 0))
             born(f, &w, j);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;

@@ -5,8 +5,6 @@
 #include <math.h>
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
-#define CERTAIN 0.98f     /* probability of a class that nobody disputes */
-#define OVERLAP 0.6       /* of the width, across: a vehicle beside another is further away */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
@@ -208,18 +206,6 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
         k->claim = z->vehicle;
         k->claims = 1;
     }
-}
-
-static int motor(uint8_t cls) { return cls == 1 || cls == 2 || cls == 3; }
-
-int overlaps(const track_t *k, double x, double y, uint8_t cls, double length)
-{
-    int disputed = k->cls != cls || k->class_p[k->cls] < CERTAIN;
-    if (!motor(k->cls) || !motor(cls) || !disputed || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f))
-        return 0;
-    double dx = x - k->mean.x[0], dy = y - k->mean.x[1], ux = k->ahead[0], uy = k->ahead[1];
-    double along = fabs(dx * ux + dy * uy), across = fabs(dx * uy - dy * ux), longest = greater((double)k->length, length);
-    return along < 0.5 * longest && across < OVERLAP * (double)k->width;
 }
 
 static int similar(const state_t *a, const state_t *b)

@@ -213,6 +213,10 @@ int looks_at(const source_t *s, double x, double y);
 /* whether a detection, or another track, lies within the outline of a track, and both are of motor vehicles whose class is disputed: one and the same,
    for two cannot be in one another */
 int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);
+/* the nearest track around a detection in that sense, of those that this scan has hit, or has not; FREE where there is none */
+int32_t around(const fusion_t *f, const frame_t *w, int32_t j, int hit);
+/* merge young tracks with the vehicle they lie in, however far the middles are apart */
+void young_doubles(fusion_t *f, const frame_t *w);
 
 /* sources.c: what is found out about sources */
 void source_start(source_t *s);
