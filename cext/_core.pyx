@@ -41,7 +41,7 @@ cdef extern from "track.h" nogil:
         uint32_t id
     ctypedef struct source_t:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
-        int32_t kind, known
+        int32_t kind, known, blind
         uint64_t scans, late, refused, detections
         double said_x, said_y, said_lag, scale, bias_x, bias_y, lag, seen, strewn, residual, weight
     ctypedef struct motion_t:
@@ -69,7 +69,11 @@ cdef extern from "track.h" nogil:
         int32_t row
         const char *field
         const char *rule
+        const char *remedy
         double value
+    ctypedef struct faults_t:
+        fault_t first[8]
+        int32_t refused, unmeasured
     int32_t fusion_check(const detection *z, int32_t n, const char **field)
     void source_start(source_t *s)
     size_t fusion_size(int32_t capacity)
@@ -77,8 +81,8 @@ cdef extern from "track.h" nogil:
     size_t fusion_scratch(int32_t capacity, int32_t detections)
     int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
     int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
-    int32_t objects_count(const uint8_t *data, size_t size, fault_t *fault)
-    int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *fault)
+    int32_t objects_count(const uint8_t *data, size_t size, faults_t *faults)
+    int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *faults)
 
 DETECTION_SIZE = sizeof(detection)
 TRACK_SIZE = sizeof(track_row)
@@ -147,6 +151,9 @@ cdef class Tracker:
         s.said_x, s.said_y, s.said_lag = bias_x, bias_y, lag
         source_start(s)
 
+    def blind(self, int index, bint blind):
+        self.f.sources[index].blind = blind
+
     def update(self, int64_t t, int32_t source, rows):
         """Fold in one scan (contiguous detections); returns None, or the row and field that cannot be used (nothing is folded in then)."""
         cdef Py_buffer buffer
@@ -208,11 +215,18 @@ def update_batch(list trackers, const int64_t[::1] t, const int32_t[::1] sources
             fusion_update(<fusion_t *>where[k, 0], t[k], sources[k], first + offsets[k], <int32_t>(offsets[k + 1] - offsets[k]), <void *>where[k, 1])
 
 
+cdef tuple words(const fault_t *fault):
+    return fault.row, fault.field.decode(), f"{fault.value:g}", fault.rule.decode(), fault.remedy.decode()
+
+
 def decode_batch(list payloads, shifts=None):
-    """Decode the objects of many messages: (rows as bytes, offsets, faults); a message with a fault gives no rows."""
+    """Decode the objects of many messages: (rows as bytes, offsets, faults).
+
+    faults[k] is None where every row of message k can be used; else (refused, unmeasured, [(row, field, value, rule, remedy)]): -1 refused
+    where the whole message is, with its one fault; else how many rows are, with the first of their faults."""
     cdef Py_ssize_t n = len(payloads), k
-    cdef fault_t fault
-    cdef int32_t got
+    cdef faults_t fault
+    cdef int32_t got, i
     cdef const uint8_t *data
     cdef const double[:, ::1] shift = None
     if shifts is not None:
@@ -234,7 +248,9 @@ def decode_batch(list payloads, shifts=None):
         data = <const uint8_t *>PyBytes_AS_STRING(payloads[k])
         got = objects_decode(data, PyBytes_GET_SIZE(payloads[k]), dx, dy, <detection *>&view[0] + at[k] if total else NULL, &fault)
         if got < 0:
-            faults[k] = (fault.row, fault.field.decode(), f"{fault.value:g}", fault.rule.decode())
+            faults[k] = (-1, 0, [words(&fault.first[0])])
             got = 0
+        elif fault.refused or fault.unmeasured:
+            faults[k] = (fault.refused, fault.unmeasured, [words(&fault.first[i]) for i in range(min(fault.refused, 8))])
         at[k + 1] = at[k] + got
     return rows if at[n] == total else rows[:at[n] * sizeof(detection)], offsets, faults

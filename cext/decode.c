@@ -1,10 +1,8 @@
 /* The objects of a perception message: a block of columns, or a list of maps. Every byte is untrusted. */
-#include "track.h"
+#include "rows.h"
 
 #include <math.h>
 #include <string.h>
-
-#define DEPTH 8 /* of values that are passed over */
 
 typedef struct {
     const uint8_t *at, *end;
@@ -16,15 +14,6 @@ typedef struct {
     const uint8_t *data;
     uint32_t size;
 } value;
-
-static int32_t fail(fault_t *f, int32_t row, const char *field, double v, const char *rule)
-{
-    f->row = row;
-    f->field = field;
-    f->value = v;
-    f->rule = rule;
-    return -1;
-}
 
 static uint64_t big_endian(const uint8_t *p, int n)
 {
@@ -135,18 +124,16 @@ static int read_value(reader *r, value *v)
     return 0;
 }
 
-/* Pass over the members of what was just read. */
-static int skip(reader *r, const value *v, int depth)
+/* Pass over the members of what was just read, however deeply they are nested: each takes a byte at least, so this ends. */
+static int skip(reader *r, const value *v)
 {
-    if (v->kind != 'a' && v->kind != 'm')
-        return 1;
-    uint64_t n = v->kind == 'm' ? 2 * (uint64_t)v->size : v->size;
-    if (depth >= DEPTH || n > (uint64_t)(r->end - r->at))
-        return 0;
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t left = v->kind == 'm' ? 2 * (uint64_t)v->size : v->kind == 'a' ? v->size : 0;
+    while (left > 0) {
         value inner;
-        if (!read_value(r, &inner) || !skip(r, &inner, depth + 1))
+        if (left > (uint64_t)(r->end - r->at) || !read_value(r, &inner))
             return 0;
+        left += inner.kind == 'm' ? 2 * (uint64_t)inner.size : inner.kind == 'a' ? inner.size : 0;
+        left--;
     }
     return 1;
 }
@@ -197,59 +184,29 @@ static void fill(detection *d, const double c[FLOATS])
     d->cov_xy = (float)c[12];
 }
 
-static int out_of(double v, double low, double high) { return isinf(v) || v < low || v > high; }
-
-/* Check one row; NaN passes where "not measured" may stand. */
-static int32_t check(const detection *d, int32_t row, fault_t *f)
-{
-    if (!(fabs(d->x) <= MAX_METRES))
-        return fail(f, row, "x", d->x, "must be finite and within 2000 m of the origin");
-    if (!(fabs(d->y) <= MAX_METRES))
-        return fail(f, row, "y", d->y, "must be finite and within 2000 m of the origin");
-    if (d->cls >= CLASSES)
-        return fail(f, row, "class", d->cls, "must be 0..7");
-    if (out_of(d->confidence, 0.0, 1.0))
-        return fail(f, row, "confidence", d->confidence, "must be within 0..1");
-    if (out_of(d->vx, -100, 100))
-        return fail(f, row, "vx", d->vx, "must be within 100 m/s");
-    if (out_of(d->vy, -100, 100))
-        return fail(f, row, "vy", d->vy, "must be within 100 m/s");
-    if (out_of(d->heading, -7, 7))
-        return fail(f, row, "heading", d->heading, "must be radians");
-    if (out_of(d->length, 1e-3, 60))
-        return fail(f, row, "length", d->length, "must be over 0 and at most 60 m");
-    if (out_of(d->width, 1e-3, 60))
-        return fail(f, row, "width", d->width, "must be over 0 and at most 60 m");
-    if (out_of(d->height, 1e-3, 60))
-        return fail(f, row, "height", d->height, "must be over 0 and at most 60 m");
-    if (out_of(d->var_x, 0, 1e4) || out_of(d->var_y, 0, 1e4))
-        return fail(f, row, "var_x, var_y", d->var_x, "must be within 0..10000 m2");
-    if (out_of(d->cov_xy, -1e4, 1e4))
-        return fail(f, row, "cov_xy", d->cov_xy, "must be within 10000 m2");
-    return 0;
-}
-
-static int32_t decode_block(const value *v, double dx, double dy, detection *out, fault_t *f)
+static int32_t decode_block(const value *v, double dx, double dy, detection *out, faults_t *f)
 {
     int32_t n = (int32_t)(v->size / BLOCK_BYTES);
     const uint8_t *column = v->data;
+    detection *d = out;
     for (int32_t i = 0; i < n; i++) {
         double c[FLOATS];
         float one;
-        memset(&out[i], 0, sizeof out[i]);
-        memcpy(&out[i].id, column + 4 * (size_t)i, 4);
+        memset(d, 0, sizeof *d);
+        memcpy(&d->id, column + 4 * (size_t)i, 4);
         for (int k = 0; k < FLOATS; k++) {
             memcpy(&one, column + 4 * ((size_t)n * (size_t)(k + 1) + (size_t)i), 4);
             c[k] = one;
         }
-        fill(&out[i], c);
-        out[i].cls = column[56 * (size_t)n + (size_t)i];
-        if (check(&out[i], i, f) < 0)
-            return -1;
-        out[i].x += dx;
-        out[i].y += dy;
+        fill(d, c);
+        d->cls = column[56 * (size_t)n + (size_t)i];
+        if (check(d, i, f) < 0)
+            continue;
+        d->x += dx;
+        d->y += dy;
+        d++;
     }
-    return n;
+    return (int32_t)(d - out);
 }
 
 static int32_t class_of(const value *v)
@@ -262,20 +219,20 @@ static int32_t class_of(const value *v)
     return -1;
 }
 
-static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *out, int32_t row, fault_t *f)
+static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *out, int32_t row, faults_t *f)
 {
     if (k == ID) {
         if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
-            return fail(f, row, "id", v->number, "must be an integer of 32 bits");
+            return fail(f, row, "id", v->number, "must be an integer of 32 bits", "count objects up from 0, or leave id out");
         out->id = (uint32_t)v->number;
     } else if (k == CLASS) {
         int32_t cls = class_of(v);
         if (cls < 0)
-            return fail(f, row, "class", v->number, "must be 0..7 or a class name");
+            return fail(f, row, "class", v->number, "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
         out->cls = (uint8_t)cls;
     } else if (k >= 0) {
         if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
-            return fail(f, row, FIELD[k].name, NAN, "must be a number");
+            return fail(f, row, FIELD[k].name, NAN, "must be a number", UNMEASURED);
         c[k] = v->kind == 'n' ? NAN : v->number;
     }
     return 0;
@@ -316,51 +273,62 @@ static int quick(reader *r, const heads *h, int k, double c[FLOATS])
     return 1;
 }
 
-static int32_t decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, fault_t *f)
+/* One object: 1 where it can be used, 0 where it is refused, -1 where what follows cannot be read either. */
+static int decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, faults_t *f)
 {
+    static const char CUT_OFF[] = "is cut off, or not msgpack", WHOLE[] = "send the message whole";
     value map, key, v;
     double c[FLOATS];
-    if (!read_value(r, &map) || map.kind != 'm')
-        return fail(f, row, "object", NAN, "must be a map");
+    int good = 1;
+    if (!read_value(r, &map))
+        return fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+    if (map.kind != 'm') {
+        fail(f, row, "object", NAN, "must be a map", "send each object as a map of names and numbers");
+        return skip(r, &map) ? 0 : fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+    }
     for (int k = 0; k < FLOATS; k++)
         c[k] = NAN;
     c[0] = 1.0;
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < map.size; i++) {
-        if (quick(r, h, last[i < PLACES ? i : PLACES - 1], c))
+        uint8_t *guess = &last[i < PLACES ? i : PLACES - 1];
+        if (quick(r, h, *guess, c))
             continue;
-        if (!read_value(r, &key) || !skip(r, &key, 0) || !read_value(r, &v) || !skip(r, &v, 0))
-            return fail(f, row, "object", NAN, "is cut off, or nested too deeply");
-        if (decode_field(field_of(&key, &last[i < PLACES ? i : PLACES - 1]), &v, c, out, row, f) < 0)
-            return -1;
+        if (!read_value(r, &key) || !skip(r, &key) || !read_value(r, &v) || !skip(r, &v))
+            return fail(f, -1, "object", NAN, CUT_OFF, WHOLE);
+        if (good && decode_field(field_of(&key, guess), &v, c, out, row, f) < 0)
+            good = 0;
     }
+    if (!good)
+        return 0;
     fill(out, c);
-    return check(out, row, f);
+    return check(out, row, f) == 0;
 }
 
-int32_t objects_count(const uint8_t *data, size_t size, fault_t *f)
+int32_t objects_count(const uint8_t *data, size_t size, faults_t *f)
 {
     reader r = {data, data + size};
     value v;
+    f->refused = f->unmeasured = 0;
     if (!read_value(&r, &v))
-        return fail(f, -1, "length", (double)size, "is cut off, or not msgpack");
+        return fail(f, -1, "length", (double)size, "is cut off, or not msgpack", "send the message whole");
     if (v.kind == 'x') {
         if (v.size % BLOCK_BYTES)
-            return fail(f, -1, "length", v.size, "a block must be a multiple of " TEXT(BLOCK_BYTES) " bytes");
+            return fail(f, -1, "length", v.size, "a block must be a multiple of " TEXT(BLOCK_BYTES) " bytes", "send every column whole; docs/wire.md has them");
         v.size /= BLOCK_BYTES;
     } else if (v.kind != 'a') {
-        return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps");
+        return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps", "docs/wire.md has both forms");
     }
     if (v.size > MAX_OBJECTS)
-        return fail(f, -1, "count", v.size, "at most " TEXT(MAX_OBJECTS) " objects a message");
+        return fail(f, -1, "count", v.size, "at most " TEXT(MAX_OBJECTS) " objects a message", "send the nearest ones");
     return (int32_t)v.size;
 }
 
-int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *f)
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *f)
 {
     reader r = {data, data + size};
     value v;
-    int32_t n = objects_count(data, size, f);
+    int32_t n = objects_count(data, size, f), good = 0;
     if (n < 0 || !read_value(&r, &v))
         return -1;
     if (v.kind == 'x')
@@ -369,10 +337,14 @@ int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, d
     heads h;
     heads_init(&h);
     for (int32_t i = 0; i < n; i++) {
-        if (decode_map(&r, i, &h, last, &out[i], f) < 0)
+        int used = decode_map(&r, i, &h, last, &out[good], f);
+        if (used < 0)
             return -1;
-        out[i].x += dx;
-        out[i].y += dy;
+        if (used == 0)
+            continue;
+        out[good].x += dx;
+        out[good].y += dy;
+        good++;
     }
-    return n;
+    return good;
 }

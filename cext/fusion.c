@@ -246,7 +246,7 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     if (k->hits < 65535)
         k->hits++;
-    describe(k, z);
+    describe(k, z, s->kind == COOPERATIVE);
     if (k->status != CONFIRMED && k->existence > f->confirm)
         k->status = CONFIRMED;
 }
@@ -260,6 +260,7 @@ static void duplicates(fusion_t *f, const frame_t *w)
             if (i >= 0 && i != j && w->hit[i] >= 0)
                 merge_into(f, w, i, j);
         }
+    young_doubles(f, w);
 }
 
 static void bury(fusion_t *f, int64_t t)
@@ -298,6 +299,10 @@ static void settle(fusion_t *f, frame_t *w)
             w->cell[w->mate[i]] = i;
             hit(f, w, i, w->mate[i]);
         }
+    if (!(f->features & NO_MERGE))
+        for (int32_t j = 0; j < w->n; j++)
+            if (w->cell[j] == FREE && w->z[j].cls >= 1 && w->z[j].cls <= 3 && (w->cell[j] = around(f, w, j, 0)) >= 0)
+                hit(f, w, w->cell[j], j);
     if (s->kind == COOPERATIVE)
         return;
     for (int32_t i = 0; i < w->known; i++)
@@ -334,7 +339,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     settle(f, &w);
     learn(f, &w);
     for (int32_t j = 0; j < n; j++)
-        if (w.cell[j] == FREE)
+        if (w.cell[j] == FREE && (f->features & NO_MERGE || around(f, &w, j, 1) < 0))
             born(f, &w, j);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;

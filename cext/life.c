@@ -68,9 +68,10 @@ static void point(track_t *k, const detection *z)
     }
 }
 
-void describe(track_t *k, const detection *z)
+/* What a vehicle says it is counts only while no sensor has seen it: it cannot outvote those that look at it. */
+void describe(track_t *k, const detection *z, int own)
 {
-    if (z->cls && z->cls < CLASSES)
+    if (z->cls && z->cls < CLASSES && !(own && k->sensed))
         classify(k, z->cls);
     if (isfinite(z->length) && z->length > 0.0f) {
         float share = k->sizes < 10 ? 1.0f / (float)(k->sizes + 1) : 0.1f;
@@ -88,7 +89,7 @@ void describe(track_t *k, const detection *z)
 int looks_at(const source_t *s, double x, double y)
 {
     double dx = x - s->x, dy = y - s->y;
-    if (s->kind == COOPERATIVE || dx * dx + dy * dy > 0.81 * s->range * s->range)
+    if (s->kind == COOPERATIVE || s->blind || dx * dx + dy * dy > 0.81 * s->range * s->range)
         return 0;
     if (s->fov >= 6.283)
         return 1;
@@ -166,11 +167,12 @@ int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t
 void born(fusion_t *f, const frame_t *w, int32_t j)
 {
     const detection *z = &w->z[j];
-    if (f->count >= f->capacity) {
+    const source_t *s = &f->sources[w->source];
+    /* a part of the room is kept for what sensors see: reports under invented names cannot fill it */
+    if (f->count >= (s->kind == COOPERATIVE ? f->capacity - f->capacity / 4 : f->capacity)) {
         f->full++;
         return;
     }
-    const source_t *s = &f->sources[w->source];
     track_t *k = track_at(f, f->count++);
     memset(k, 0, sizeof *k);
     int moving = isfinite(z->vx) && isfinite(z->vy);
@@ -199,19 +201,25 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     k->length = LENGTH[k->cls];
     k->width = WIDTH[k->cls];
     k->height = 1.5f;
-    describe(k, z);
+    describe(k, z, s->kind == COOPERATIVE);
     if (z->vehicle) {
         k->claim = z->vehicle;
         k->claims = 1;
     }
 }
 
+static int similar(const state_t *a, const state_t *b)
+{
+    double vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
+    return vx * vx + vy * vy < 1.0 + 4.0 * (a->p[7] + b->p[7] + a->p[9] + b->p[9]);
+}
+
 static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 {
     const state_t *a = &w->mean[i], *b = &w->mean[j];
-    double dx = b->x[0] - a->x[0], dy = b->x[1] - a->x[1], vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
+    double dx = b->x[0] - a->x[0], dy = b->x[1] - a->x[1];
     double reach = k->cls == 6 ? 0.5 : k->cls == 5 || k->cls == 4 ? 0.9 : k->cls == 0 ? 0.8 : 1.6;
-    return dx * dx + dy * dy < reach * reach && vx * vx + vy * vy < 1.0 + 4.0 * (a->p[7] + b->p[7] + a->p[9] + b->p[9]);
+    return dx * dx + dy * dy < reach * reach && similar(a, b);
 }
 
 /* Two tracks that stand and move alike, and of which a source hits one or the other but never both, are one road user's: the older
@@ -219,9 +227,13 @@ static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 void merge_into(fusion_t *f, const frame_t *w, int32_t hit, int32_t other)
 {
     track_t *k = track_at(f, hit), *o = track_at(f, other), *old = k->id < o->id ? k : o, *young = k->id < o->id ? o : k;
-    if (young->existence <= 0.0 || old->existence <= 0.0 || !alike(w, old, hit, other))
+    if (young->existence <= 0.0 || old->existence <= 0.0)
         return;
-    if (w->hit[other] >= 0) {
+    /* two vehicles cannot be in one another, however often both are hit: one was reported twice, under two classes */
+    int one = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) && similar(&w->mean[hit], &w->mean[other]);
+    if (!one && !alike(w, old, hit, other))
+        return;
+    if (w->hit[other] >= 0 && !one) {
         young->shadow = 0;
         return;
     }

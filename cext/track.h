@@ -99,7 +99,7 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
 
 typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
-    int32_t kind, known;
+    int32_t kind, known, blind; /* blind: what it does not see proves nothing */
     uint64_t scans, late, refused, detections;
     double scale;                /* of the variances it is said to have: found / said */
     double bias_x, bias_y, lag;  /* m, m, s: found */
@@ -229,13 +229,20 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
             void *scratch);
 
 /* life.c: what a hit or a miss says of a track */
-void describe(track_t *k, const detection *z);
+void describe(track_t *k, const detection *z, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
 void miss(fusion_t *f, frame_t *w, int32_t i);
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
+/* whether a detection, or another track, lies within the outline of a track, and both are of motor vehicles whose class is disputed: one and the same,
+   for two cannot be in one another */
+int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);
+/* the nearest track around a detection in that sense, of those that this scan has hit, or has not; FREE where there is none */
+int32_t around(const fusion_t *f, const frame_t *w, int32_t j, int hit);
+/* merge young tracks with the vehicle they lie in, however far the middles are apart */
+void young_doubles(fusion_t *f, const frame_t *w);
 
 /* sources.c: what is found out about sources */
 void source_start(source_t *s);
@@ -253,12 +260,6 @@ typedef struct {
 extern const member_t DETECTION_FIELDS[], TRACK_FIELDS[];
 
 /* decode.c */
-typedef struct {
-    int32_t row;
-    const char *field, *rule;
-    double value;
-} fault_t;
-
 #define BLOCK_BYTES 57    /* of one object: FLOATS and an id of 4 bytes each, a class of 1 */
 #define FLOATS 13         /* columns of an object that are numbers */
 #define MAX_OBJECTS 1024  /* of one message */
@@ -266,10 +267,24 @@ typedef struct {
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x) /* of a macro's value */
 _Static_assert(BLOCK_BYTES == 4 * (FLOATS + 1) + 1, "every column of an object");
+#define ROW_FAULTS 8 /* refused rows of a message that are named; all are counted */
 
-/* Number of objects in a msgpack value (block or list of maps), or -1 with the fault set. */
-int32_t objects_count(const uint8_t *data, size_t size, fault_t *fault);
-/* Decode them into `out` (objects_count rows), shifted by dx, dy; -1 with the fault set. */
-int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, fault_t *fault);
+typedef struct { /* why a message (row -1), or one of its rows, is refused */
+    int32_t row;
+    const char *field, *rule, *remedy;
+    double value;
+} fault_t;
+
+typedef struct {
+    fault_t first[ROW_FAULTS];
+    int32_t refused;    /* rows; the first ROW_FAULTS of them stand in `first` */
+    int32_t unmeasured; /* figures that mean "not available" and were taken as NaN */
+} faults_t;
+
+/* Number of objects in a msgpack value (block or list of maps), or -1 with the message's fault in first[0]. */
+int32_t objects_count(const uint8_t *data, size_t size, faults_t *faults);
+/* Decode them into `out` (room for objects_count rows), shifted by dx, dy: the number of rows that can be used, in order; -1 with the
+   message's fault in first[0]. */
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *faults);
 
 #endif

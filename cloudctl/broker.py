@@ -20,6 +20,7 @@ pattern read cloudctl/v1/codes/#
 pattern read cloudctl/v1/signals/#
 pattern read cloudctl/v1/intersections/#
 pattern read cloudctl/v1/vehicles/%u/advisories
+pattern read cloudctl/v1/vehicles/%u/rejects
 pattern write cloudctl/v1/vehicles/%u/state
 pattern write cloudctl/v1/vehicles/%u/requests
 pattern write cloudctl/v1/vehicles/%u/acks

@@ -13,6 +13,7 @@ from .clock import SECOND
 from .engine import EngineConfig
 from .fusion import MAX_TRACKS
 from .parts import Limits, MiB
+from .planner.priority import LEVEL, PrioritySettings
 from .wire import KeyPair, check_key, read_keys
 
 
@@ -98,12 +99,17 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     http: HttpSection = field(default_factory=HttpSection)
     record: RecordSection = field(default_factory=RecordSection)
     plan: PlanSection = field(default_factory=PlanSection)
+    priority: PrioritySettings = field(default_factory=PrioritySettings)
     gateway: tuple[GatewaySection, ...] = ()
 
     @property
     def engine(self) -> EngineConfig:
         return EngineConfig(
-            {g.name: dict(g.rsus) for g in self.gateway}, self.plan.period_ms, self.plan.refresh, self.plan.max_tracks
+            {g.name: dict(g.rsus) for g in self.gateway},
+            self.plan.period_ms,
+            self.plan.refresh,
+            self.plan.max_tracks,
+            self.priority,
         )
 
     def allowed(self) -> dict[str, str]:
@@ -214,6 +220,10 @@ def _check(config: NodeConfig, path: Path) -> None:
             )
         if gateway.key is not None:
             check_key(gateway.key, f"{path}: gateway {gateway.name}")
+    _check_rsus(config, path)
+    for vehicle, kind in config.priority.vehicles.items():
+        if kind not in LEVEL:
+            raise ConfigError(f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. Classes: {', '.join(LEVEL)}")
     bind = config.http.bind
     if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
         raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
@@ -223,6 +233,19 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
         )
+
+
+def _check_rsus(config: NodeConfig, path: Path) -> None:
+    """An RSU that two gateways speak for stands at one intersection: sources are known by RSU."""
+    known: dict[str, tuple[str, str]] = {}
+    for gateway in config.gateway:
+        for rsu, intersection in gateway.rsus.items():
+            name, other = known.setdefault(rsu, (gateway.name, intersection))
+            if other != intersection:
+                raise ConfigError(
+                    f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for {gateway.name!r}. "
+                    "Give each RSU an id of its own"
+                )
 
 
 def _located(config: NodeConfig, base: Path) -> NodeConfig:
@@ -250,6 +273,7 @@ SECTIONS = {
     "http": HttpSection,
     "record": RecordSection,
     "plan": PlanSection,
+    "priority": PrioritySettings,
     "gateway": GatewaySection,
 }
 

@@ -17,7 +17,7 @@ import msgspec
 from .clock import Clock
 from .config import BrokerSection
 from .metrics import Metrics
-from .schema import Advisory, Signals
+from .schema import Advisory, Reject, Signals
 from .topics import MqttTopics
 
 MAX_HELD = 50_000  # advisories kept for a broker that is away
@@ -92,6 +92,11 @@ class Egress:
         """Send signal states; they are not kept."""
         if not self._put(MqttTopics.signals(signals.intersection), self._encode(signals)):
             self._metrics.count("drop.signals", signals.intersection)
+
+    def reject(self, vehicle: str, reject: Reject) -> None:
+        """Tell a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be answered."""
+        if not vehicle or any(sign in vehicle for sign in "/+#\0") or not self._put(MqttTopics.vehicle(vehicle, "rejects"), self._encode(reject)):
+            self._metrics.count("drop.reject", vehicle)
 
     def retain(self, topic: str, payload: bytes) -> None:
         """Publish something retained (a digital code), now and whenever the broker comes back."""

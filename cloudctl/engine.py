@@ -12,18 +12,21 @@ from typing import NamedTuple, cast
 import msgspec
 from msgspec import Struct
 
-from . import corridor, planner, signals, world
+from . import corridor, planner, signal_priority, signals, world
+from .acks import Acknowledgements
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, loads
 from .codes.quality import SignalFault, SignalQuality
+from .events import Events
 from .faults import Fault, Faults
 from .fusion import VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
 from .ingest import Batch, Frames, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .payloads import encode
 from .place import NEVER, Place
-from .refusals import Untimely
-from .revisions import NOTICE, Revisions, check_bound, stand
+from .plausibility import Plausibility
+from .refusals import Refused, Untimely
+from .revisions import NOTICE, Revisions, check_bound
 from .roster import Roster
 from .scans import Scans
 from .schema import (
@@ -32,7 +35,9 @@ from .schema import (
     Broadcast,
     Datum,
     Hazard,
+    Health,
     Hello,
+    Reject,
     Signal,
     Signals,
     Traffic,
@@ -55,6 +60,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     period_ms: int = 100  # of planning, an intersection
     refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
     max_tracks: int = 512
+    priority: planner.PrioritySettings = planner.PrioritySettings()
 
 
 class Answer(NamedTuple):
@@ -70,6 +76,8 @@ class Output:
     """What one step says."""
 
     replies: list[tuple[str, str, Struct]] = field(default_factory=list)  # (gateway, kind, body)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
+    events: list[str] = field(default_factory=list)  # what somebody should put right, in words: once, when it begins
     advisories: list[Advisory] = field(default_factory=list)
     signals: list[Signals] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
@@ -101,8 +109,11 @@ class Engine:
         self.places = self.revisions.begin(self._place)
         check_bound(config.gateways, self.places)
         origins = {name: place.code.origin for name, place in self.places.items()}
-        self.ingest = Ingest(config.gateways, origins, self.metrics, self.faults)
-        self.roster = Roster()
+        self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.faults)
+        self.roster = Roster(self.metrics)
+        self.events = Events(self.metrics)
+        self.plausibility = Plausibility(self.roster.on_lane, self.metrics, self.events)
+        self.acks = Acknowledgements(self.metrics)
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
         self._urgent: list[Place] = []  # a signal of theirs has changed: planned at once, vehicles may still be able to stop
@@ -128,12 +139,15 @@ class Engine:
         self._handle(t, got, out)
         fresh = self._fuse(t, got)
         out.replies += got.replies
+        out.rejects += got.rejects
         lap("fused")
         for place in self._due(t, fresh):
             try:
                 self._plan(t, place, out)
             except Exception as error:
                 self._plan_failed(t, place, error, out)
+        self.acks.sent(out.advisories)
+        out.events = self.events.take()
         lap("planned")
         out.errors += self.faults.take()
         return out
@@ -157,6 +171,7 @@ class Engine:
             _speaking_for(self.config, code.code.id),
             groups,
             SignalQuality(code.code),
+            priority=planner.Desk(settings=self.config.priority, count=self.metrics.count),
         )
 
     def _index(self) -> None:
@@ -189,6 +204,7 @@ class Engine:
         for name, place in self.places.items():
             place.gateways = _speaking_for(config, name)
             place.discipline.refresh = config.refresh
+            place.priority.settings = config.priority
 
     # --- what came ---
 
@@ -196,9 +212,9 @@ class Engine:
         """Act on hellos, refused and accepted signals, hazards: each alone."""
         for gateway, hello in got.hellos:
             try:
-                self._greet(gateway, hello)
+                self._greet(t, gateway, hello)
             except Exception as error:
-                self.ingest.confine("handle", Datum("hello", gateway, b""), error, got)
+                self.ingest.confine("handle", t, Datum("hello", gateway, b""), error, got)
         for intersection, why in got.faults:
             try:
                 quality = self.places[intersection].quality
@@ -209,13 +225,15 @@ class Engine:
             try:
                 self._timed(t, timed, out)
             except Exception as error:
-                self.ingest.confine("handle", Datum(KIND_OF_BODY[type(timed.body)], timed.sender, b""), error, got)
+                self.ingest.confine("handle", t, Datum(KIND_OF_BODY[type(timed.body)], timed.gateway, b""), error, got)
 
-    def _greet(self, gateway: str, hello: Hello) -> None:
+    def _greet(self, t: int, gateway: str, hello: Hello) -> None:
+        about = {"calls_itself": hello.gateway, "software": hello.software, "rsus": len(hello.rsus), "sensors": len(hello.sensors), "t": t}
+        self.metrics.tell("gateways", gateway, about)
         for rsu in hello.rsus:
             place = self.places[self.config.gateways[gateway][rsu]]
             for sensor in hello.sensors:
-                stand(place, rsu, sensor, self.ingest)
+                place.sensing.declare(t, rsu, sensor, self.ingest.sources[rsu, sensor.id], place.fusion, place.code.origin)
 
     def _timed(self, t: int, timed: Timed, out: Output) -> None:
         body = timed.body
@@ -232,16 +250,23 @@ class Engine:
             self._wake(t, place)
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups, body.lanes))
         elif isinstance(body, Hazard):
-            for place in self._of_rsu(body.rsu):
-                place.hazards[body.id] = body
+            for _ in self.places[timed.intersection].hazards.put(t, timed.gateway, body, timed.offset):
+                self.metrics.count("drop.hazard", timed.gateway)
+        else:
+            self.places[timed.intersection].sensing.health(t, body)
+
+    def _examine(self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health) -> None:
+        """Raise Refused for a hazard or health message that cannot be used."""
+        place = self.places[intersection]
+        if isinstance(body, Hazard):
+            place.hazards.check(place.code, t, gateway, body, offset)
+        else:
+            place.sensing.check(body.rsu, body)
 
     def _fault(self, begun: list[SignalFault], out: Output) -> None:
         for fault in begun:
             self.metrics.count(f"signal.{fault.check}", fault.intersection)
         out.faults += begun
-
-    def _of_rsu(self, rsu: str) -> list[Place]:
-        return [self.places[rsus[rsu]] for rsus in self.config.gateways.values() if rsu in rsus]
 
     def _fuse(self, t: int, got: Batch) -> list[Place]:
         scans = Scans(got.frames)
@@ -250,33 +275,38 @@ class Engine:
             self._perceived(t, got.frames, scans.fusions, fresh)
         for vehicle in got.vehicles:
             try:
-                self._reported(t, vehicle, scans)
+                self._reported(t, vehicle, scans, got)
             except Exception as error:
-                self.ingest.confine("report", Datum(KIND_OF_BODY[type(vehicle.body)], vehicle.id, b""), error, got)
+                self.ingest.confine("report", t, Datum(KIND_OF_BODY[type(vehicle.body)], vehicle.id, b""), error, got)
         scans.fold(self.faults)
         return list(fresh.values())
 
-    def _reported(self, t: int, vehicle: Vehicle, scans: Scans) -> None:
-        """Act on a connected vehicle's message."""
+    def _reported(self, t: int, vehicle: Vehicle, scans: Scans, got: Batch) -> None:
+        """Act on a connected vehicle's message; a report that contradicts what is known is refused."""
         if isinstance(vehicle.body, VehicleState):
+            try:
+                self.plausibility.check(t, vehicle.id, vehicle.body)
+            except Refused as why:
+                got.rejects += self.ingest.reject(t, vehicle.id, "state", why)
+                return
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):
                 self._wake(t, place)
                 scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)
         elif isinstance(vehicle.body, VehicleRequest):
             self._request(t, vehicle.id, vehicle.body)
         else:
-            self.metrics.count(f"vehicle.{type(vehicle.body).__name__.lower()}", getattr(vehicle.body, "outcome", ""))
+            self.acks.take(vehicle.id, vehicle.body)
 
     def _request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
         place = self.places.get(body.intersection)
-        self.metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
+        signal_priority.request(t, place, vehicle, body, self.roster.declared_kind(vehicle, place) if place else None, self.metrics)
         if place:
-            place.priority.take(t, vehicle, body, place.code)
             self._wake(t, place)
 
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
-        for name, sensed in zip(frames.intersections, frames.t.tolist(), strict=True):
+        for name, sensed, index in zip(frames.intersections, frames.t.tolist(), frames.sources.tolist(), strict=True):
             place = self.places[name]
+            place.sensing.frame(t, sensed, index, self.ingest.sources.of_intersection(name))
             fusions.append(place.fusion)
             place.t_sensor = max(place.t_sensor, sensed)
             place.t_rx = t
@@ -316,8 +346,6 @@ class Engine:
     def _plan(self, t: int, place: Place, out: Output) -> None:
         for handle in [h for h, report in place.reports.items() if t - report.t > FORGET]:
             del place.reports[handle]
-        for key in [k for k, hazard in place.hazards.items() if hazard.end < t]:
-            del place.hazards[key]
         place.planned, place.fresh = t, False
         if not place.in_force:
             self.metrics.count("code.none_in_force", place.code.code.id)
@@ -327,7 +355,7 @@ class Engine:
             place.code,
             place.fusion.tracks(t),
             place.signals,
-            tuple(place.hazards.values()),
+            place.hazards.now(t),
             place.reports,
             place.t_sensor,
             place.t_rx,
@@ -338,11 +366,15 @@ class Engine:
             self._beyond(t, place),
             place.doubts(t),
             place.quality.doubt_reason(t),
+            place.sensing.trouble,
         )
         place.latest = snapshot
+        place.sensing.look(snapshot, place.fusion, self.events, self.metrics)
         if report := place.traffic.observe(snapshot):
             out.traffic.append(report)
-        said = place.discipline.choose(snapshot, planner.plan(snapshot) + self._priority(snapshot, place, out))
+        requests, asked = signal_priority.work(snapshot, place, self.ingest, self.metrics)
+        out.replies += asked
+        said = place.discipline.choose(snapshot, planner.plan(snapshot) + requests)
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
         self._say(t, place, said, out)
@@ -375,19 +407,6 @@ class Engine:
             return {}
         found = {handle: corridor.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
         return {handle: after for handle, after in found.items() if after is not None}
-
-    def _priority(self, snapshot: world.World, place: Place, out: Output) -> list[planner.Candidate]:
-        if not place.priority.requests:
-            return []
-        trouble, _ = planner.gate(snapshot)
-        told, asked = place.priority.work(snapshot, planner.passing(snapshot), trouble)
-        for body in asked:
-            self.metrics.count(f"priority.{body.action}", place.code.code.id)
-            for gateway in place.gateways:  # its times are put on the gateway's clock
-                offset = self.ingest.gateways[gateway].offset
-                on_its_clock = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
-                out.replies.append((gateway, "priority", on_its_clock))
-        return told
 
 
 def _speaking_for(config: EngineConfig, intersection: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ probability; `cext/` holds it, and `cext/track.h` its types.
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,11 @@ class Fusion:
             config.latency_ms / 1000.0,
         )
 
+    def blind(self, source_id: int, blind: bool) -> None:
+        """Say whether what a source does not see proves nothing: it is known to be dead, or its clock to be wrong. Its detections are used."""
+        _check_source(source_id)
+        self.core.blind(source_id, blind)
+
     def update(self, t_ns: int, source_id: int, detections: Rows) -> None:
         """Fold in one scan: `detections` (ndarray[DETECTION]) of a source at `t_ns`; any order of arrival, any interval.
 
@@ -190,15 +195,40 @@ def update_batch(
     )
 
 
+class RowFault(NamedTuple):
+    """Why one row of a perception message is refused, or with row -1 all of it."""
+
+    row: int
+    field: str
+    value: str
+    rule: str
+    remedy: str
+
+
+class FrameFaults(NamedTuple):
+    """What is wrong with the objects of one perception message."""
+
+    refused: int  # rows; -1: the whole message
+    unmeasured: int  # figures that mean "not available", taken as not measured
+    first: list[RowFault]  # of the message, or of its first refused rows (ROW_FAULTS in cext/track.h)
+
+
 def decode_batch(
     payloads: list[bytes], shifts: NDArray[np.float64] | None = None
-) -> tuple[Rows, NDArray[np.int64], list[tuple[int, str, str, str] | None]]:
+) -> tuple[Rows, NDArray[np.int64], list[FrameFaults | None]]:
     """Decode the `objects` of many perception messages, each moved by its `shifts` row (m).
 
-    Returns rows (ndarray[DETECTION]), offsets, and for each message None or the fault (row, field, value, rule) for which it gave no rows.
+    Returns the rows that can be used (ndarray[DETECTION]), offsets, and for each message None or what is wrong with it.
     """
     rows, offsets, faults = _core.decode_batch(payloads, shifts)
-    return rows.view(DETECTION), offsets, faults
+    named: list[FrameFaults | None] = [None] * len(faults)
+    if any(faults):
+        named = [one and _frame_faults(*one) for one in faults]
+    return rows.view(DETECTION), offsets, named
+
+
+def _frame_faults(refused: int, unmeasured: int, first: list[tuple[int, str, str, str, str]]) -> FrameFaults:
+    return FrameFaults(refused, unmeasured, [RowFault(*row) for row in first])
 
 
 def _check_core() -> None:

@@ -4,30 +4,37 @@ A source is one sensor of one roadside unit. Its event time is its own `t` less 
 estimates; `t` and `t_rx` themselves are kept as they came.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .clock import SECOND
 from .faults import Faults
-from .fusion import VEHICLE_SOURCE, decode_batch
+from .fusion import FrameFaults, decode_batch
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
+from .rates import OncePer
 from .refusals import (
     Disordered,
     Refused,
     Untimely,
+    check_hello,
     check_order,
+    check_request,
     check_state,
     check_time,
+    check_vehicle,
     known_ends,
+    mended,
     undecodable,
     unprocessable,
+    wrong_version,
 )
 from .schema import (
     MAX_BODY,
@@ -41,18 +48,20 @@ from .schema import (
     Int64,
     Perception,
     Reject,
-    Sensor,
     Signal,
     Sync,
     VehicleRequest,
     VehicleState,
 )
+from .sources import Source, Sources
 from .topics import TOPICS
 
 SIGNAL_AGE = TOPICS["signal"].max_age
+FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "in" and not topic.code)
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
-MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
+REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
+MAX_REJECTED = 10_000  # vehicles that get rejects within that
 
 
 class _Heads(
@@ -70,18 +79,6 @@ class _Heads(
     t: Int64
     groups: msgspec.Raw
     lanes: tuple[str, ...] | None = None
-
-
-@dataclass
-class Source:
-    """One sensor of one roadside unit, as the node knows it."""
-
-    index: int  # in its intersection's fusion
-    intersection: str
-    seq: int = -1
-    origin: tuple[float, float] | None = None
-    shift: tuple[float, float] = (0.0, 0.0)
-    sensor: Sensor | None = None
 
 
 class Frames(NamedTuple):
@@ -107,7 +104,8 @@ class Timed(NamedTuple):
     t: int
     offset: int
     body: Signal | Hazard | Health
-    sender: str = ""  # the gateway
+    intersection: str
+    gateway: str
 
 
 @dataclass
@@ -120,6 +118,8 @@ class Batch:
     faults: list[tuple[str, Untimely | Disordered]] = field(default_factory=list)  # (intersection, why its signal was refused)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why)
+    answered: Counter[str] = field(default_factory=Counter)  # rejects, by gateway
 
 
 class _Pending(NamedTuple):
@@ -133,14 +133,20 @@ class Ingest:
     """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
 
     def __init__(
-        self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics, faults: Faults | None = None
+        self,
+        gateways: Mapping[str, Mapping[str, str]],
+        origins: Mapping[str, Origin],
+        metrics: Metrics,
+        examine: Callable[[str, str, int, int, Hazard | Health], None] | None = None,
+        faults: Faults | None = None,
     ) -> None:
+        """`examine(gateway, intersection, t_rx, offset, body)` raises Refused for a hazard or health message that cannot be used."""
         self.metrics = metrics
         self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
-        self.sources: dict[tuple[str, str], Source] = {}
-        self._origins = dict(origins)
-        self._per_intersection: dict[str, int] = {}
+        self.sources = Sources(gateways, origins, metrics)
+        self._examine = examine
+        self._answers = OncePer(REJECT_INTERVAL, MAX_REJECTED)
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
@@ -150,27 +156,16 @@ class Ingest:
         self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
         self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
 
-    def confine(self, place: str, datum: Datum, error: Exception, batch: Batch) -> None:
+    def confine(self, place: str, t_rx: int, datum: Datum, error: Exception, batch: Batch) -> None:
         """Note a fault of the node's own with one message, and refuse that message."""
         self._faults.note(place, datum.kind if datum.kind in TOPICS else "unknown", error)
-        self._refuse(datum, None, unprocessable(), batch)
+        self._refuse(t_rx, datum, None, unprocessable(), batch)
 
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
         """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection changed begin anew."""
         self.gateways.rebind(gateways)
-        bound = {(rsu, intersection) for rsus in gateways.values() for rsu, intersection in rsus.items()}
-        for key, source in list(self.sources.items()):
-            if (key[0], source.intersection) not in bound:
-                del self.sources[key]
-                self._groups.pop(key[0], None)
-
-    def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:
-        """Take in that an intersection's local frame has a new origin; return its sources, by RSU and sensor."""
-        self._origins[intersection] = origin
-        found = [key for key, source in self.sources.items() if source.intersection == intersection]
-        for key in found:
-            self.sources[key].origin = None
-        return found
+        for rsu in self.sources.rebind(gateways):
+            self._groups.pop(rsu, None)
 
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
@@ -185,61 +180,34 @@ class Ingest:
                 else:
                     self._other(t_rx, datum, batch)
             except Refused as why:
-                self._refuse(datum, None, why, batch)
+                self._refuse(t_rx, datum, None, why, batch)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self._refuse(datum, None, undecodable(error), batch)
+                self._refuse(t_rx, datum, None, undecodable(error), batch)
             except Exception as error:
-                self.confine("ingest", datum, error, batch)
+                self.confine("ingest", t_rx, datum, error, batch)
         if pending:
-            batch.frames = self._frames(self._newest(pending), batch)
+            batch.frames = self._frames(t_rx, self._newest(pending), batch)
         return batch
+
+    def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused) -> list[tuple[str, Reject]]:
+        """Count the refusal of a vehicle's message; return what it is answered, which is at most one reject in REJECT_INTERVAL."""
+        self.metrics.count(f"reject.{kind}", vehicle)
+        if not self._answers.allow(vehicle, t_rx):
+            self.metrics.count("drop.reject", vehicle)
+            return []
+        return [(vehicle, _reject(kind, None, why))]
 
     # --- perception ---
 
     def _perception(self, t_rx: int, datum: Datum) -> _Pending:
         body: Perception = self._body(datum)
         gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
-        key = (body.rsu, body.sensor)
-        source = self.sources.get(key) or self._new_source(key, gateway.rsus[body.rsu])
+        source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], datum.sender)
         t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
-        self._check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
+        self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
-            self._move_origin(source, body)
+            self.sources.locate(source, body.lat, body.lon)
         return _Pending(t, datum, body, source)
-
-    def _new_source(self, key: tuple[str, str], intersection: str) -> Source:
-        index = self._per_intersection.get(intersection, 0)
-        if index >= VEHICLE_SOURCE:
-            raise Refused("s", key[1], f"an intersection has at most {VEHICLE_SOURCE} perception sources", "use fewer sensor names")
-        self._per_intersection[intersection] = index + 1
-        source = self.sources[key] = Source(index, intersection)
-        return source
-
-    def _check_seq(self, source: Source, seq: int, name: str) -> None:
-        if seq <= source.seq:
-            rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
-            self.metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
-            raise Refused(
-                "q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first"
-            )
-        if source.seq >= 0 and seq > source.seq + 1:
-            self.metrics.count("sequence.gap", name, seq - source.seq - 1)
-        source.seq = seq
-
-    def _move_origin(self, source: Source, body: Perception) -> None:
-        if not (isfinite(body.lat) and isfinite(body.lon) and abs(body.lat) <= 90 and abs(body.lon) <= 180):
-            raise Refused(
-                "lat, lon", f"{body.lat}, {body.lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
-            )
-        east, north = self._origins[source.intersection].to_local(body.lat, body.lon)
-        if max(abs(east), abs(north)) > MAX_OFFSET_M:
-            raise Refused(
-                "lat, lon",
-                f"{body.lat}, {body.lon}",
-                f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",
-                "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection",
-            )
-        source.origin, source.shift = (body.lat, body.lon), (float(east), float(north))
 
     def _newest(self, pending: list[_Pending]) -> list[_Pending]:
         """Keep the newest PER_BATCH frames of each source, in order of event time."""
@@ -255,38 +223,53 @@ class Ingest:
             pending = kept[::-1]
         return sorted(pending, key=lambda item: item.t)
 
-    def _frames(self, pending: list[_Pending], batch: Batch) -> Frames:
-        pending, (rows, offsets, faults) = self._decoded(pending, batch)
-        for item, fault in zip(pending, faults, strict=True):
+    def _frames(self, t_rx: int, pending: list[_Pending], batch: Batch) -> Frames:
+        """Decode what is pending. A frame none of whose rows can be used is refused whole: it is no proof that there is nothing to see."""
+        pending, (rows, offsets, faults) = self._decoded(t_rx, pending, batch)
+        kept = []
+        for k, (item, fault) in enumerate(zip(pending, faults, strict=True)):
             if fault is not None:
-                row, name, value, rule = fault
-                where = f"o[{row}].{name}" if row >= 0 else f"o.{name}"
-                self._refuse(item.datum, item.body.seq, Refused(where, value, rule, "see docs/wire.md, perception"), batch)
-            else:
+                self._refuse_rows(item, fault, bool(offsets[k + 1] > offsets[k]), batch)
+            if fault is None or fault.refused == 0 or offsets[k + 1] > offsets[k]:
                 self.metrics.count("accept.perception", item.body.rsu)
+                kept.append(k)
+        used = [pending[k] for k in kept]
         return Frames(
-            [item.source.intersection for item in pending],
-            np.array([item.t for item in pending], np.int64),
-            np.array([item.source.index for item in pending], np.int32),
+            [item.source.intersection for item in used],
+            np.array([item.t for item in used], np.int64),
+            np.array([item.source.index for item in used], np.int32),
             rows,
-            offsets,
+            offsets[[*kept, len(pending)]],  # a frame that is left out has no rows
         )
 
-    def _decoded(self, pending: list[_Pending], batch: Batch) -> tuple[list[_Pending], Any]:
+    def _decoded(self, t_rx: int, pending: list[_Pending], batch: Batch) -> tuple[list[_Pending], Any]:
         """Decode the objects of frames together; where that fails, each alone, without those that fail."""
         try:
             return pending, _objects(pending)
         except Exception:
-            whole = [item for item in pending if self._decodes(item, batch)]
+            whole = [item for item in pending if self._decodes(t_rx, item, batch)]
             return whole, _objects(whole)
 
-    def _decodes(self, item: _Pending, batch: Batch) -> bool:
+    def _decodes(self, t_rx: int, item: _Pending, batch: Batch) -> bool:
         try:
             _objects([item])
         except Exception as error:
-            self.confine("decode", item.datum, error, batch)
+            self.confine("decode", t_rx, item.datum, error, batch)
             return False
         return True
+
+    def _refuse_rows(self, item: _Pending, fault: FrameFaults, some: bool, batch: Batch) -> None:
+        """Count and answer what is wrong with the objects of a frame, of which `some` can be used or none."""
+        name = f"{item.body.rsu}/{item.body.sensor}"
+        if fault.unmeasured:
+            self.metrics.count("perception.not_available", name, fault.unmeasured)
+        if fault.refused > 0:
+            self.metrics.count("reject.row", name, fault.refused)
+        if fault.refused and not some:
+            self.metrics.count("reject.perception", item.datum.sender)
+        for row, column, value, rule, remedy in fault.first:
+            where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
+            self._answer(item.datum.sender, "perception", item.body.seq, Refused(where, value, rule, remedy), batch)
 
     # --- everything else ---
 
@@ -303,7 +286,9 @@ class Ingest:
         else:
             gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
-            batch.timed.append(Timed(t, gateway.offset, body, datum.sender))
+            if self._examine is not None:
+                self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
+            batch.timed.append(Timed(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
     def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
@@ -319,19 +304,17 @@ class Ingest:
             )
         try:
             t = check_time(t_rx, heads.t, gateway.offset, SIGNAL_AGE)
-            source = self.sources.get((heads.rsu, "signal"))
-            if source is None:
-                source = self.sources[heads.rsu, "signal"] = Source(-1, intersection)
+            source = self.sources.signal(heads.rsu, intersection, datum.sender)
             if heads.seq == source.seq + 1:
                 source.seq = heads.seq
             else:
-                self._check_seq(source, heads.seq, f"{heads.rsu}/signal")
+                self.sources.check_seq(source, heads.seq, f"{heads.rsu}/signal")
             groups = self._same_groups(heads)
         except (Untimely, Disordered) as why:
             batch.faults.append((intersection, why))
             raise
         body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
-        batch.timed.append(Timed(t, gateway.offset, body, datum.sender))
+        batch.timed.append(Timed(t, gateway.offset, body, intersection, datum.sender))
         self.metrics.count("accept.signal", datum.sender)
 
     def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
@@ -353,28 +336,41 @@ class Ingest:
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
-        for (rsu, _), source in self.sources.items():
-            if rsu in body.rsus:
-                source.seq = -1
+        check_hello(body)
+        self.sources.restart(body.rsus)
         for rsu in body.rsus:
             for sensor in body.sensors:
-                key = (rsu, sensor.id)
-                source = self.sources.get(key) or self._new_source(key, gateway.rsus[rsu])
-                source.sensor = sensor
+                self.sources.of(rsu, sensor.id, gateway.rsus[rsu], datum.sender).sensor = sensor
         batch.hellos.append((datum.sender, body))
 
     def _sync(self, t_rx: int, datum: Datum, body: Sync, batch: Batch) -> None:
         gateway = self.gateways.known(datum.sender)
+        if body.version != VERSION:
+            raise wrong_version(body.version)
         if body.t2 is None or body.t3 is None or body.t4 is None:
             batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
         elif not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
             self.metrics.count("sync.slow", datum.sender)
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
+        check_vehicle(datum.sender, body.version)
         check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
-        if isinstance(body, VehicleState):
+        if isinstance(body, VehicleRequest):
+            check_request(t_rx, body)
+        elif isinstance(body, VehicleState):
+            body = self._mended(body)
             check_state(body)
         batch.vehicles.append(Vehicle(datum.sender, body))
+
+    def _mended(self, body: VehicleState) -> VehicleState:
+        state = mended(body)
+        if state.kind != body.kind and self.metrics.counted("vehicle.kind_unknown", body.kind) == 0:
+            self.metrics.count("vehicle.kind_unknown", body.kind)
+        if (state.length, state.width) != (body.length, body.width):
+            self.metrics.count("vehicle.not_available")
+        return state
+
+    # --- shared checks ---
 
     def _body(self, datum: Datum) -> Any:
         if len(datum.body) > MAX_BODY:
@@ -386,12 +382,21 @@ class Ingest:
             )
         return self._decode[datum.kind](datum.body)
 
-    def _refuse(self, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
-        self.metrics.count(f"reject.{datum.kind}" if datum.kind in TOPICS else "reject.unknown", datum.sender)
-        if sum(1 for sender, _, _ in batch.replies if sender == datum.sender) < MAX_REPLIES:
-            batch.replies.append(
-                (datum.sender, "reject", Reject(VERSION, datum.kind, seq, why.field, why.value, why.rule, why.remedy))
-            )
+    def _refuse(self, t_rx: int, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
+        if datum.kind in FROM_VEHICLES:
+            batch.rejects += self.reject(t_rx, datum.sender, datum.kind, why)
+            return
+        self.metrics.count(f"reject.{datum.kind}" if datum.kind in self._decode else "reject.unknown", datum.sender)
+        self._answer(datum.sender, datum.kind, seq, why, batch)
+
+    def _answer(self, gateway: str, kind: str, seq: int | None, why: Refused, batch: Batch) -> None:
+        if batch.answered[gateway] < MAX_REPLIES:
+            batch.answered[gateway] += 1
+            batch.replies.append((gateway, "reject", _reject(kind, seq, why)))
+
+
+def _reject(kind: str, seq: int | None, why: Refused) -> Reject:
+    return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)
 
 
 def _objects(pending: list[_Pending]) -> Any:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from .web import Web, WebError
 from .wire import Received, Server
 
 MAX_INBOX = 10_000  # vehicle messages waiting for the next step; the oldest go first
+MAX_OF_VEHICLE = 100  # of those, from one vehicle
 MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
 FLUSH = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
@@ -67,6 +69,7 @@ class Node:
         self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error)) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
+        self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle
         self._peers: dict[str, bytes] = {}
         self._encode = msgspec.msgpack.Encoder().encode
         self._timer: asyncio.TimerHandle | None = None
@@ -217,6 +220,10 @@ class Node:
     # --- the loop ---
 
     def _hear(self, leaf: str, vehicle: str, body: bytes) -> None:
+        self._waiting[vehicle] += 1
+        if self._waiting[vehicle] > MAX_OF_VEHICLE:
+            self.metrics.count("drop.inbox", vehicle)
+            return
         if len(self._inbox) >= MAX_INBOX:
             self._inbox.pop(0)
             self.metrics.count("drop.inbox", "vehicles")
@@ -235,6 +242,7 @@ class Node:
         try:
             batch = [self._datum(message) for message in self.server.drain(DRAIN)]
             batch, self._inbox = batch + self._inbox, []
+            self._waiting.clear()
             due = self.engine.next_plan()
             if batch or (due is not None and due <= self.clock.now()):
                 self.step(batch)
@@ -256,7 +264,7 @@ class Node:
         name = self._allowed.get(message.key, "")
         if not self.config.node.curve:
             name = self._in_clear(message)
-        if name and self._peers.get(name) != message.peer and len(self._peers) < MAX_PEERS:
+        if name and self._peers.get(name) != message.peer and (name in self._peers or len(self._peers) < MAX_PEERS):
             self._peers[name] = message.peer
         return Datum(gateway_kind(message.kind), name, message.body)
 
@@ -283,8 +291,10 @@ class Node:
             self._try("traffic", report.intersection, self._publish_traffic, report)
         if out.changed:
             self._try("codes", "", self.publisher.publish, t, out.changed)
-        for fault in out.faults:
-            self._say(str(fault))
+        for text in (*out.faults, *out.events):
+            self._say(str(text))
+        for vehicle, reject in out.rejects:
+            self._try("reject", vehicle, self.egress.reject, vehicle, reject)
         for gateway, kind, body in out.replies:
             self._try("reply", kind, self._reply, gateway, kind, body)
         self._time("published")
@@ -321,9 +331,9 @@ class Node:
 
     def _report(self) -> None:
         for key, n in self.server.refused.items():
-            self.metrics.counters["reject.unknown_key", key] = n
+            self.metrics.put("reject.unknown_key", key, n)
         if self.server.malformed:
-            self.metrics.counters["reject.frames", ""] = self.server.malformed
+            self.metrics.put("reject.frames", "", self.server.malformed)
         for line in self.recorder.notices() if self.recorder else ():
             self._say(line)
         for place, trouble in (("recording", self.recorder.failure if self.recorder else None), ("broker", self.egress.trouble)):

@@ -1,4 +1,7 @@
-"""Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`."""
+"""Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`.
+
+Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is counted under OTHERS.
+"""
 
 from bisect import bisect_left
 from collections import Counter
@@ -6,6 +9,10 @@ from dataclasses import dataclass, field
 
 # 1 us .. 100 s, 20 buckets a decade: 12 % wide, which is the resolution of every quantile reported from them.
 BUCKETS_US: tuple[float, ...] = tuple(10 ** (k / 20) for k in range(161))
+
+MAX_SOURCES = 1000  # of one counter, or of one table of newest values: beyond it they share OTHERS
+MAX_SOURCE_LENGTH = 64  # characters of a source's name that are kept
+OTHERS = "(others)"
 
 
 class Histogram:
@@ -50,9 +57,31 @@ class Metrics:
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     newest: dict[str, dict[str, object]] = field(default_factory=dict)
+    _sources: Counter[str] = field(default_factory=Counter)  # how many each counter has
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
-        self.counters[name, source] += n
+        """Add `n` to a counter of a source; of OTHERS where it has MAX_SOURCES already."""
+        self.counters[self._key(name, source)] += n
+
+    def put(self, name: str, source: str, n: int) -> None:
+        """Set a counter of a source that something else counts."""
+        self.counters[self._key(name, source)] = n
+
+    def counted(self, name: str, source: str = "") -> int:
+        """Return a counter of one source; of OTHERS where it has none of its own."""
+        own = self.counters.get((name, source[:MAX_SOURCE_LENGTH]), 0)
+        return own or self.counters.get((name, OTHERS), 0)
+
+    def _key(self, name: str, source: str) -> tuple[str, str]:
+        key = (name, source)
+        if key in self.counters:
+            return key
+        if len(source) > MAX_SOURCE_LENGTH:
+            return self._key(name, source[:MAX_SOURCE_LENGTH])
+        if self._sources[name] >= MAX_SOURCES:
+            return name, OTHERS
+        self._sources[name] += 1
+        return key
 
     def time(self, name: str, us: float) -> None:
         histogram = self.histograms.get(name)
@@ -61,8 +90,12 @@ class Metrics:
         histogram.add(us)
 
     def tell(self, name: str, source: str, value: object) -> None:
-        """Keep the newest `value` (plain, or a Struct) of a source."""
-        self.newest.setdefault(name, {})[source] = value
+        """Keep the newest `value` (plain, or a Struct) of a source; of MAX_SOURCES sources, others are counted only."""
+        table, source = self.newest.setdefault(name, {}), source[:MAX_SOURCE_LENGTH]
+        if source not in table and len(table) >= MAX_SOURCES:
+            self.count("drop.newest", name)
+            return
+        table[source] = value
 
     def total(self, name: str) -> int:
         """Return a counter summed over its sources."""

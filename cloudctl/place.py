@@ -9,7 +9,9 @@ from . import planner, world
 from .codes import CompiledCode
 from .codes.quality import STATE, TIMES, SignalQuality
 from .fusion import Fusion
-from .schema import Hazard, Signal
+from .hazards import Hazards
+from .schema import Signal
+from .sensing import Sensing
 from .signals import Doubt, Signals, named_at, signals_again, signals_from
 from .traffic import TrafficState
 
@@ -31,7 +33,8 @@ class Place:
     said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
     named: NDArray[np.bool_] | None = None  # by index, the groups of that message
     reports: dict[int, world.Report] = field(default_factory=dict)
-    hazards: dict[str, Hazard] = field(default_factory=dict)
+    hazards: Hazards = field(default_factory=Hazards)
+    sensing: Sensing = field(default_factory=Sensing)
     t_sensor: int = 0
     t_rx: int = 0
     heard: int = 0
@@ -63,4 +66,5 @@ class Place:
         self.code, self.signals, self.groups, self.quality = fresh.code, fresh.signals, fresh.groups, fresh.quality
         self.said, self.named = (None, 0), None
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
+        self.sensing.renew()
         self.discipline.forget()

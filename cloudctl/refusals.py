@@ -1,13 +1,17 @@
 """Why a message is refused: the field, its value, the rule it breaks and the remedy, as its sender is told."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, pi
 
-from msgspec.structs import replace
+import msgspec
 
-from .clock import MS
-from .schema import VERSION, Group, VehicleState
+from .clock import MS, SECOND
+from .codes.rule import known_class
+from .schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Group, Hello, Sensor, VehicleRequest, VehicleState
 
+MAX_TURN = 2 * pi + 1e-3  # rad of a heading; more is no radians
+MAX_ETA = 3600 * SECOND  # ahead of now that a vehicle may ask for priority at
+NOT_AVAILABLE = (0.0, -1.0)  # m of a length or a width that is not known
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
 
@@ -65,20 +69,74 @@ def unprocessable() -> Refused:
     return Refused("body", "", "the node could not process it: a fault of the node", "report it to the node's operator, who has it in the recording")
 
 
+def check_vehicle(vehicle: str, version: int) -> None:
+    """Raise Refused for a vehicle's message under a name that is none, or of another protocol version."""
+    if not 0 < len(vehicle) <= MAX_NAME:
+        raise Refused("vehicle", vehicle, f"an id has 1 to {MAX_NAME} characters", "give the vehicle another id")
+    if version != VERSION:
+        raise Refused("version", version, f"this node speaks version {VERSION}", "use the client of that version")
+
+
 def check_state(body: VehicleState) -> None:
     """Raise Refused for a vehicle state whose numbers cannot be."""
     numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
     if not all(map(isfinite, numbers)):
         raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
-    for name, value, low, high in (
-        ("lat", body.lat, -90, 90),
-        ("lon", body.lon, -180, 180),
-        ("speed", body.speed, 0, 100),
-        ("accuracy", body.accuracy, 0.01, 100),
-        ("length", body.length, 0.2, 60),
+    if abs(body.heading) > MAX_TURN:
+        raise Refused(
+            "heading", body.heading, f"must be radians, within {-MAX_TURN:.2f} .. {MAX_TURN:.2f}",
+            "send radians counter-clockwise from east: (90 - degrees clockwise from north) x pi / 180",
+        )  # fmt: skip
+    for name, value, low, high, remedy in (
+        ("lat", body.lat, -90, 90, "send degrees of WGS-84 / CGCS2000"),
+        ("lon", body.lon, -180, 180, "send degrees of WGS-84 / CGCS2000"),
+        ("speed", body.speed, 0, 100, "send m/s, not negative; a figure that means 'not available' is no speed: send no state then"),
+        ("accuracy", body.accuracy, 0.01, 100, "send one standard deviation in m, or leave it out"),
+        ("length", body.length, 0.2, 60, "send m, or leave it out"),
+        ("width", body.width, 0.1, 10, "send m, or leave it out"),
     ):
         if not low <= value <= high:
-            raise Refused(name, value, f"must be within {low} .. {high}", "see docs/advisories.md, vehicle state")
+            raise Refused(name, value, f"must be within {low} .. {high}", f"{remedy}; docs/advisories.md, vehicle state")
+
+
+def mended(body: VehicleState) -> VehicleState:
+    """Return a vehicle state with a known class, and the usual size where its own means "not available"."""
+    kind, length, width = known_class(body.kind), body.length, body.width
+    if length in NOT_AVAILABLE:
+        length = CAR_LENGTH
+    if width in NOT_AVAILABLE:
+        width = CAR_WIDTH
+    if (kind, length, width) == (body.kind, body.length, body.width):
+        return body
+    return msgspec.structs.replace(body, kind=kind, length=length, width=width)
+
+
+def check_request(t_rx: int, body: VehicleRequest) -> None:
+    """Raise Refused for a priority request further ahead than anybody can know."""
+    if body.eta > t_rx + MAX_ETA:
+        raise Refused("eta", body.eta, f"is more than {MAX_ETA // SECOND} s ahead", "send ns of UTC since 1970, and ask when you are on your way")
+
+
+def check_hello(body: Hello) -> None:
+    """Raise Refused for a sensor whose figures cannot be."""
+    names = [sensor.id for sensor in body.sensors]
+    for k, sensor in enumerate(body.sensors):
+        if names.index(sensor.id) != k:
+            raise Refused(f"s[{k}].id", sensor.id, "stands twice", "give each sensor a name of its own")
+        for name, value, low, high in _figures(sensor):
+            if not (isfinite(value) and low <= value <= high):
+                remedy = "send degrees, radians counter-clockwise from east, m and Hz; leave out what is not known"
+                raise Refused(f"s[{k}].{name}", value, f"must be within {low:g} .. {high:g}", remedy)
+
+
+def _figures(sensor: Sensor) -> list[tuple[str, float, float, float]]:
+    optional = [("lat", sensor.lat, -90.0, 90.0), ("lon", sensor.lon, -180.0, 180.0), ("hz", sensor.hz, 0.0, 1000.0)]
+    return [
+        *((name, value, low, high) for name, value, low, high in optional if value is not None),
+        ("heading", sensor.heading, -MAX_TURN, MAX_TURN),
+        ("fov", sensor.fov, 0.01, MAX_TURN),
+        ("range", sensor.range, 1.0, 2000.0),
+    ]
 
 
 def check_order(groups: Sequence[Group]) -> None:
@@ -115,5 +173,5 @@ def known_ends(groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], int]:
             elif end is not None and not 0 <= end <= LAST_END:
                 raise Refused(f"g[{k}].{key}", end, f"must be within 0 .. {LAST_END} ns (signed 64 bits, the year 2116)", "send ns of UTC since 1970, and leave out what is not known")
         unknown += len(left_out)
-        out.append(replace(group, **left_out) if left_out else group)
+        out.append(msgspec.structs.replace(group, **left_out) if left_out else group)
     return tuple(out), unknown

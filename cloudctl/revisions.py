@@ -7,11 +7,10 @@ from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
 from .codes.versions import Versions
 from .faults import Faults
-from .fusion import SourceConfig
 from .ingest import Ingest
 from .place import NEVER, Place
 from .roster import declared
-from .schema import Sensor
+from .sensing import stand
 
 NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
 
@@ -70,23 +69,13 @@ def _renew(place: Place, fresh: Place, ingest: Ingest) -> None:
     code = fresh.code
     moved = code.origin != place.code.origin
     place.renew(fresh)
+    ingest.metrics.count("hazard.no_place", code.code.id, place.hazards.renew(code))
     if moved:
         place.fusion = fresh.fusion
-        for rsu, name in ingest.move(code.code.id, code.origin):
-            sensor = ingest.sources[rsu, name].sensor
-            if sensor is not None:
-                stand(place, rsu, sensor, ingest)
+        for rsu, name in ingest.sources.move(code.code.id, code.origin):
+            stand(ingest.sources[rsu, name], place.fusion, code.origin)
     reports, place.reports = place.reports, {}
     place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
-
-
-def stand(place: Place, rsu: str, sensor: Sensor, ingest: Ingest) -> None:
-    """Tell an intersection's tracker where a sensor stands."""
-    if sensor.lat is not None and sensor.lon is not None:
-        x, y = place.code.origin.to_local(sensor.lat, sensor.lon)
-        source = ingest.sources[rsu, sensor.id]
-        view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
-        place.fusion.add_source(source.index, view)
 
 
 def check_bound(gateways: Mapping[str, Mapping[str, str]], places: Collection[str]) -> None:

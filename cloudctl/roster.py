@@ -7,10 +7,14 @@ import numpy as np
 
 from . import world
 from .codes import CompiledCode
+from .fusion import TRACK
+from .matching import match
+from .metrics import Metrics
 from .place import Place
 from .schema import ObjectClass, VehicleState
 
-MOST = 100_000  # vehicles; beyond that the longest silent is forgotten
+MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
+MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
 CLASS_OF_KIND = {
     "bus": ObjectClass.BUS,
@@ -23,7 +27,8 @@ CLASS_OF_KIND = {
 class Roster:
     """Who is known, and where the intersections lie that he may be in."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
@@ -43,19 +48,44 @@ class Roster:
     def reported(self, vehicle: str, state: VehicleState) -> list[tuple[Place, tuple[float, ...]]]:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
         out = []
-        for place in self._where.get((floor(state.lat / CELL), floor(state.lon / CELL)), ()):
-            x, y = (float(v) for v in place.code.origin.to_local(state.lat, state.lon))
-            x0, y0, x1, y1 = place.code.bounds
-            if x0 <= x <= x1 and y0 <= y <= y1:
-                handle = self._handle(vehicle)
-                place.reports[handle] = declared(place, vehicle, handle, state)
-                out.append((place, _detection(state, x, y, handle)))
+        for place, x, y in self._places(state.lat, state.lon):
+            if len(place.reports) >= MAX_REPORTS and self._handles.get(vehicle, 0) not in place.reports:
+                self._metrics.count("drop.report", place.code.code.id)
+                continue
+            handle = self._handle(vehicle)
+            place.reports[handle] = declared(place, vehicle, handle, state)
+            out.append((place, _detection(state, x, y, handle)))
         for place in self._in.get(vehicle, ()):
             if all(place is not here for here, _ in out):
                 place.reports.pop(self._handles.get(vehicle, 0), None)
         self._in[vehicle] = tuple(place for place, _ in out)
         if not out:
             del self._in[vehicle]
+        return out
+
+    def declared_kind(self, vehicle: str, place: Place) -> str | None:
+        """Return the class that a vehicle last gave itself in an intersection; None where it is not there."""
+        report = place.reports.get(self._handles.get(vehicle, 0))
+        return None if report is None else report.state.kind
+
+    def on_lane(self, lat: float, lon: float, heading: float) -> bool | None:
+        """Return whether a position (degrees), driven through in that direction (rad), is on a lane; None where it is in no intersection."""
+        places = self._places(lat, lon)
+        for place, x, y in places:
+            track = np.zeros(1, TRACK)
+            track["x"], track["y"], track["vx"], track["vy"] = x, y, 5.0 * cos(heading), 5.0 * sin(heading)
+            if match(place.code, track, np.full((1, 3), -1, np.int64)).path[0] >= 0:
+                return True
+        return False if places else None
+
+    def _places(self, lat: float, lon: float) -> list[tuple[Place, float, float]]:
+        """Return the intersections that a position lies in, and where in their frames (m)."""
+        out = []
+        for place in self._where.get((floor(lat / CELL), floor(lon / CELL)), ()):
+            x, y = (float(v) for v in place.code.origin.to_local(lat, lon))
+            x0, y0, x1, y1 = place.code.bounds
+            if x0 <= x <= x1 and y0 <= y <= y1:
+                out.append((place, x, y))
         return out
 
     def _handle(self, vehicle: str) -> int:
@@ -74,15 +104,16 @@ class Roster:
 
 def declared(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
     """Return a vehicle's report as an intersection keeps it, with the movement it declared there."""
+    proven = place.priority.settings.listed(name) == state.kind
     last = place.reports.get(handle)
     if last is not None and last.state.movements == state.movements:
-        return world.Report(name, handle, state, state.t, last.connection, last.paths)
+        return world.Report(name, handle, state, state.t, last.connection, last.paths, proven)
     code = place.code
     for movement in state.movements or ():
         k = code.connection(movement)
         if k >= 0 and code.conn_inner[k]:
-            return world.Report(name, handle, state, state.t, k, world.declare(code, k))
-    return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE)
+            return world.Report(name, handle, state, state.t, k, world.declare(code, k), proven)
+    return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE, proven)
 
 
 def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:

@@ -9,33 +9,30 @@ from enum import IntEnum, StrEnum
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message
 MAX_BODY: Final = 256 * 1024  # bytes of one message
 OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, then the class column of 1
+MAX_NAME: Final = 64  # characters of an id
+MAX_SENSORS: Final = 31  # of one intersection
+MAX_VERTICES: Final = 64  # of a hazard's polygon
+MAX_MOVEMENTS: Final = 32  # that a vehicle declares
 
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does not decode
+CAR_LENGTH: Final = 4.8  # m; of a vehicle that does not send its own
+CAR_WIDTH: Final = 1.8
+
+# What a sender names or writes is kept, so its length is bounded; more does not decode.
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Text = Annotated[str, Meta(max_length=200)]
+
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does not decode
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
-    "id",
-    "confidence",
-    "x",
-    "y",
-    "z",
-    "vx",
-    "vy",
-    "heading",
-    "length",
-    "width",
-    "height",
-    "var_x",
-    "var_y",
-    "cov_xy",
-    "class",
-)
+    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "class",
+)  # fmt: skip
 
 
 class ObjectClass(IntEnum):
@@ -81,14 +78,14 @@ class Datum(NamedTuple):
 class Sensor(Struct, frozen=True):
     """One sensor of a roadside unit: where it stands and what it can see."""
 
-    id: str
-    type: str = "camera"
+    id: Name
+    type: Name = "camera"  # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator
     lat: float | None = None
     lon: float | None = None
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float = 10.0
+    hz: float | None = None  # frames a second; None or 0: it sends when there is something to send, and its silence means nothing
 
 
 class Hello(
@@ -97,10 +94,10 @@ class Hello(
     """A gateway says who it is, before anything else."""
 
     version: int
-    gateway: str
+    gateway: Text
     rsus: tuple[str, ...]
-    sensors: tuple[Sensor, ...] = ()
-    software: str = ""
+    sensors: Annotated[tuple[Sensor, ...], Meta(max_length=MAX_SENSORS)] = ()
+    software: Text = ""
 
 
 class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensor": "s", "seq": "q", "objects": "o"}):
@@ -108,7 +105,7 @@ class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "senso
 
     version: int
     rsu: str
-    sensor: str
+    sensor: Name
     seq: Int64
     t: Int64
     lat: float
@@ -161,30 +158,30 @@ class Signal(
 
 
 class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
-    """Something on the road that vehicles should know of, from `start` to `end`."""
+    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or both."""
 
     version: int
     rsu: str
-    id: str
-    kind: str
+    id: Name
+    kind: Name
     t: Int64
     start: Int64
     end: Int64
-    lane: str | None = None
-    s: tuple[float, float] | None = None  # m along the lane
-    polygon: tuple[tuple[float, float], ...] | None = None  # (lat, lon)
-    priority: Int64 = 0
-    text: str = ""
+    lane: Name | None = None
+    s: tuple[float, float] | None = None  # m along the lane; None: all of it
+    polygon: Annotated[tuple[tuple[float, float], ...], Meta(max_length=MAX_VERTICES)] | None = None  # (lat, lon)
+    priority: Int64 = 0  # of several ahead of one vehicle it is warned of the highest, then of the nearest
+    text: Text = ""
 
 
 class SensorHealth(Struct, frozen=True):
     """How one sensor is."""
 
-    id: str
+    id: Name
     alive: bool
-    hz: float | None = None
+    hz: float | None = None  # what it delivers
     temperature: float | None = None  # degrees Celsius
-    clock_offset: Int64 | None = None  # ns, gateway's own estimate
+    clock_offset: Int64 | None = None  # ns, its clock less the gateway's, by the gateway's own estimate
 
 
 class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
@@ -193,14 +190,14 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
     version: int
     rsu: str
     t: Int64
-    sensors: tuple[SensorHealth, ...] = ()
+    sensors: Annotated[tuple[SensorHealth, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
 class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
     """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4."""
 
     version: int
-    gateway: str
+    gateway: Text
     t1: Int64
     t2: Int64 | None = None
     t3: Int64 | None = None
@@ -257,10 +254,10 @@ class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
     speed: float
     heading: float  # rad, counter-clockwise from east
     kind: str = "car"  # a vehicle class of the rules: car, taxi, bus, truck, ...
-    length: float = 4.8
-    width: float = 1.8
+    length: float = CAR_LENGTH
+    width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: tuple[str, ...] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
+    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
     automated: bool = False
     version: int = VERSION
 
@@ -269,9 +266,9 @@ class VehicleRequest(Struct, frozen=True):
     """A vehicle asks for signal priority, or takes the request back."""
 
     t: Int64
-    id: str
-    intersection: str
-    movement: str
+    id: Name
+    intersection: Name
+    movement: Name
     eta: Int64
     action: Literal["request", "cancel"] = "request"
     version: int = VERSION
@@ -281,7 +278,7 @@ class Ack(Struct, frozen=True):
     """What a vehicle did with an advisory."""
 
     t: Int64
-    advisory: str
+    advisory: Annotated[str, Meta(max_length=128)]
     outcome: Literal["applied", "declined", "expired"]
     version: int = VERSION
 

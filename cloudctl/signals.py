@@ -82,7 +82,7 @@ def signals_from(
     low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
     green, length = previous.next_green.copy(), previous.next_duration.copy()
     seen, overdue = _seen(previous).copy(), _overdue(previous).copy()
-    promised = np.where(IS_RED[state] & (green != NEVER), np.where(high == NEVER, green, np.maximum(high, green)), high).tolist()
+    promised = np.where(IS_RED[state] & (high == NEVER), green, high).tolist()
 
     for group in groups:
         k = index.get(group.group, -1)
@@ -132,18 +132,19 @@ def _believe(
 ) -> None:  # fmt: skip
     for k in range(len(state)):
         unknown = t - seen[k] > max_age or doubt[k] == 2
-        promised = high[k]
-        if is_red[state[k]] and green[k] < never:
-            promised = green[k] if promised == never else max(promised, green[k])
+        promised = green[k] if is_red[state[k]] and high[k] == never else high[k]
         failed = overdue[k] or doubt[k] == 1 or seen[k] > promised + tolerance or t > promised + grace
         if unknown:
             state[k] = 0
         if unknown or failed:
             low[k], high[k], likely[k], green[k], confidence[k] = never, never, never, never, 0.0
-        else:
-            if likely[k] < seen[k] - tolerance:
+        else:  # a single end may have passed where a later one is promised too
+            passed = max(seen[k] - tolerance, t - grace)
+            if high[k] < passed:
+                high[k] = never
+            if likely[k] < passed:
                 likely[k] = never
-            if green[k] < seen[k] - tolerance:
+            if green[k] < passed:
                 green[k] = never
 
 

@@ -99,5 +99,5 @@ class MqttTopics:
 
     @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:
-        """Return the topic of one vehicle; `leaf` is advisories, state, requests or acks."""
+        """Return the topic of one vehicle; `leaf` is advisories, rejects, state, requests or acks."""
         return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"

@@ -24,7 +24,7 @@ from .world import World
 EVERY = SECOND  # between two looks
 REPORT = 10 * SECOND  # between two reports
 WINDOW = 300 * SECOND  # over which passages are counted
-REACH = 150.0  # m before the stop line that density and speed are of
+REACH = 150.0  # m before the stop line that density and speed are of, at the most: of a shorter lane, all of it
 LOST = 3 * SECOND  # a track not seen for so long is gone
 STOPPED = 20 * SECOND  # standing so long with nothing ahead and no red is an incident
 STILL = 0.5  # m/s
@@ -68,6 +68,13 @@ class Lane:
 def level(delay: float) -> str:
     """Return the level of service, A to F, of a control delay in s."""
     return "ABCDEF"[bisect_left(LEVELS, delay)]
+
+
+def looked_at(code: CompiledCode, lane: int) -> float:
+    """Return the m of a lane within which its vehicles are counted: what of it lies within REACH before the stop line it leads to."""
+    stop, beyond = float(code.lane_stop_s[lane]), float(code.lane_to_stop[lane])
+    length = stop if stop == stop else float(code.path_length[lane])
+    return max(min(length, REACH - (beyond if beyond == beyond else 0.0)), 1.0)
 
 
 class TrafficState:
@@ -126,12 +133,13 @@ class TrafficState:
                 if speed < STILL:
                     blocked.add(lane)
                 if distance < REACH:
-                    now.setdefault(lane, []).append(max(speed, 0.0))
+                    if path < code.n_lanes:  # density is of the lane it is on, whichever its movement leaves from
+                        now.setdefault(path, []).append(max(speed, 0.0))
                     standing[lane] = standing.get(lane, 0) + (speed < STANDING)
             elif number in self._seen:
                 self._pass(world.t, self._seen.pop(number), connection)
         self._looks += 1
-        for lane in sorted({*now, *self._lanes}):
+        for lane in sorted({*now, *standing, *self._lanes}):
             known, speeds = self._lanes.setdefault(lane, Lane()), now.get(lane, [])
             known.counts.append(len(speeds))
             known.speeds += speeds
@@ -176,7 +184,7 @@ class TrafficState:
             code.code.id,
             code.code.revision,
             world.t,
-            tuple(self._lane(code.lane_ids[k], k, hours) for k in lanes),
+            tuple(self._lane(code, k, hours) for k in lanes),
             tuple(
                 MovementTraffic(code.conn_ids[k], *_passages([p for p in self._passed if p.connection == k], hours))
                 for k in movements
@@ -184,14 +192,14 @@ class TrafficState:
             tuple(self._incidents(world)),
         )
 
-    def _lane(self, name: str, lane: int, hours: float) -> LaneTraffic:
+    def _lane(self, code: CompiledCode, lane: int, hours: float) -> LaneTraffic:
         now = self._lanes.get(lane, Lane())
         speed = round(fmean(now.speeds), 2) if now.speeds else None
-        density = round(sum(now.counts) / max(self._looks, 1) / (REACH / 1000.0), 1)
+        density = round(sum(now.counts) / max(self._looks, 1) / (looked_at(code, lane) / 1000.0), 1)
         queue_m = round(max((m for m, _ in now.queues), default=0.0), 1)
         queue = max((n for _, n in now.queues), default=0)
         passed = _passages([p for p in self._passed if p.lane == lane], hours)
-        return LaneTraffic(name, *passed, speed, density, queue_m, queue)
+        return LaneTraffic(code.lane_ids[lane], *passed, speed, density, queue_m, queue)
 
     def _incidents(self, world: World) -> list[Incident]:
         rows = {int(number): row for row, number in enumerate(world.tracks["id"])}

@@ -19,6 +19,8 @@ from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 from .schema import MAX_BODY
 
 ZAP_DOMAIN = b"cloudctl"
+MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
+OTHERS = "(others)"
 HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
 
 
@@ -140,7 +142,7 @@ class Server:
         text = key.decode()
         if text in self._allowed:
             return True
-        self.refused[text] += 1
+        self.refused[text if text in self.refused or len(self.refused) < MAX_REFUSED else OTHERS] += 1
         return False
 
     def allow(self, allowed: Mapping[str, object]) -> None:

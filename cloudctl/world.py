@@ -26,6 +26,7 @@ class Report:
     t: int
     connection: int
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
+    proven: bool = False  # whether the node's operator says it is what it says
 
 
 class Beyond(NamedTuple):
@@ -64,6 +65,7 @@ class World:
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
     doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
+    sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
     @property
     def signal_age(self) -> int:
@@ -86,6 +88,7 @@ def build(
     beyond: Mapping[int, Beyond] | None = None,
     doubts: Mapping[int, Doubt] | None = None,
     doubt_reason: str | None = None,
+    sensor_trouble: str | None = None,
 ) -> World:
     """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
@@ -99,7 +102,7 @@ def build(
         t, code, tracks, believed(signals, t, doubts), hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
         np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
-        doubt_reason,
+        doubt_reason, sensor_trouble,
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ class LiveLoop:
             f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
             f'trace = "published.txt"\n\n[broker]\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
             f'[record]\npath = "{self.record.resolve()}"\n'
+            "[priority]\ntrust_declared = true\n"
         ]
         for old in folder.glob("*.code.json"):
             old.unlink()

@@ -16,6 +16,7 @@ from ..clock import MS, SECOND, stopwatch
 from ..engine import Engine, EngineConfig, encode
 from ..log import Recorder
 from ..metrics import Metrics
+from ..planner.priority import PrioritySettings
 from ..schema import VERSION, Advisory, Datum, Hello, Perception, Signal, Sync
 from .controllers import Controller
 from .scenario import Junction, Scenario
@@ -65,7 +66,7 @@ class Loop:
         self.outputs, self.scored = outputs, scored
         self.scenario, self.setup, self.metrics = scenario, setup, Metrics()
         loaded = [junction.code.code for junction in scenario.junctions]
-        config = EngineConfig(scenario.gateways)
+        config = EngineConfig(scenario.gateways, priority=PrioritySettings(trust_declared=True))
         self.engine = Engine(loaded, config, self.metrics)
         self.recorder = Recorder(record) if record else None
         self.truth_file = TruthFile(self.recorder.first.with_suffix(".truth.mcap"), scenario) if self.recorder else None

@@ -107,7 +107,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 
 PLACES = {
     "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
-    "a hello": (lambda m: m.setattr("cloudctl.engine.stand", fails), "handle", "hello"),
+    "a hello": (lambda m: m.setattr("cloudctl.sensing.Sensing.declare", fails), "handle", "hello"),
     "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),

@@ -51,7 +51,7 @@ def test_a_dtype_is_the_struct_of_the_header(name: str, dtype: np.dtype) -> None
 
 
 def test_the_limits_of_the_core_are_those_of_the_schema() -> None:
-    assert _core.LIMITS == {"classes": len(ObjectClass), "sources": fusion.MAX_SOURCES, "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
+    assert {"classes": len(ObjectClass), "sources": fusion.MAX_SOURCES, "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES} == _core.LIMITS
     assert 4 * (len(COLUMNS) - 1) + 1 == OBJECT_BYTES
     assert len(fusion.Fusion().core.motion()) == len(ObjectClass)
 
@@ -72,8 +72,8 @@ def test_a_class_has_one_number_by_name_in_c_and_in_the_schema() -> None:
 
 def test_the_rule_a_sender_reads_names_the_limit_that_is_enforced() -> None:
     _, _, faults = _core.decode_batch([msgspec.msgpack.encode([{}] * (MAX_OBJECTS + 1)), msgspec.msgpack.encode(b"x" * (OBJECT_BYTES + 1))])
-    assert str(MAX_OBJECTS) in faults[0][3]
-    assert str(OBJECT_BYTES) in faults[1][3]
+    assert str(MAX_OBJECTS) in faults[0][2][0][3]
+    assert str(OBJECT_BYTES) in faults[1][2][0][3]
 
 
 def test_no_constant_of_the_core_is_defined_in_two_files() -> None:

@@ -64,7 +64,8 @@ def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_th
     assert list(engine.ingest.gateways) == ["g"]
     assert engine.ingest.gateways["g"].offset == 7
     assert [place.gateways for place in engine.places.values()] == [("g",), ("g",)]
-    assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0], ("r0", "signal"): names[0]}
+    assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
+    assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []
     for (t, batch), (_, other) in zip(first.run(2.0, begin=T + 3 * SECOND), second.run(2.0, begin=T + 3 * SECOND), strict=True):
         keep = [d for d in batch if d.kind == "state" or msgspec.msgpack.decode(d.body)["r"] == "r0"]

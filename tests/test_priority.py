@@ -24,6 +24,7 @@ from cloudctl.planner.priority import (
     RESERVICE,
     WALK,
     Desk,
+    PrioritySettings,
     _crossing,
     _length,
 )
@@ -192,7 +193,7 @@ def test_stale_signals_grant_nothing(stage: Stage) -> None:
 
 def test_an_engine_answers_the_vehicle_and_asks_the_gateway(scene: Scene) -> None:
     code = codes.load(maps.path("intersection.json"))
-    engine = Engine([code], EngineConfig({"g": {"r0": code.id, "r1": code.id, "r2": code.id}}))
+    engine = Engine([code], EngineConfig({"g": {"r0": code.id, "r1": code.id, "r2": code.id}}, priority=PrioritySettings({"car": "bus"})))
     advisories, asked = [], []
     for k, (t, batch) in enumerate(scene.run(6.0)):
         states = [d for d in batch if d.kind == "state"]

@@ -160,7 +160,7 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
         signals = signals_from(signals, t, 1, 1, {1: 0}, (group,), 0)
         shown, promised = group.state, group.max_end
         if group.state in (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT) and group.next_green is not None:
-            promised = group.next_green if promised is None else max(promised, group.next_green)
+            promised = group.next_green if promised is None else promised
     now = t + later * MS
     found = believed(signals, now, {0: doubt})
     ends = [int(column[0]) for column in (found.min_end, found.max_end, found.likely_end, found.next_green)]

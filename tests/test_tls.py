@@ -14,7 +14,7 @@ from cloudctl.config import BrokerSection
 from cloudctl.egress import Egress
 from cloudctl.engine import encode
 from cloudctl.metrics import Metrics
-from cloudctl.schema import Advisory, AdvisoryKind, Inputs, VehicleState
+from cloudctl.schema import Advisory, AdvisoryKind, Inputs, Reject, VehicleState
 
 pytestmark = pytest.mark.skipif(broker.mosquitto() is None, reason="TLS needs mosquitto on PATH")
 
@@ -73,18 +73,22 @@ def test_a_vehicle_hears_and_speaks_only_under_its_own_name(tmp_path: Path, who:
         "127.0.0.1", running.port, tls_ca=str(certificates.ca), tls_cert=str(node[0]), tls_key=str(node[1])
     )
     states: list[str] = []
+    refused: list[str] = []
 
     async def scene() -> list[str]:
         egress = Egress(section, WallClock(), Metrics(), lambda kind, name, body: states.append(name))
         egress.start()
         await asyncio.wait_for(egress.connected.wait(), 15)
-        async with Vehicle("car-1", "127.0.0.1", running.port, tls=certificates.context(who)) as vehicle:
+        car = Vehicle("car-1", "127.0.0.1", running.port, tls=certificates.context(who), on_reject=lambda reject: refused.append(reject.value))
+        async with car as vehicle:
             await asyncio.wait_for(vehicle.connected.wait(), 15)
             await vehicle.report(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 0.0))
             task = asyncio.create_task(heard(vehicle, 1.0))
             await asyncio.sleep(0.2)
             for item in (advice("car-1", "mine"), advice("car-2", "yours")):
                 egress.advise(item, encode(item))
+            for name in ("car-1", "car-2"):
+                egress.reject(name, Reject(1, "state", None, "heading", name, "must be radians", "send radians"))
             got = await task
         await egress.stop()
         return got
@@ -94,6 +98,7 @@ def test_a_vehicle_hears_and_speaks_only_under_its_own_name(tmp_path: Path, who:
     finally:
         running.stop()
     assert (got, states) == ((["mine"], ["car-1"]) if who == "car-1" else ([], []))
+    assert refused == (["car-1"] if who == "car-1" else [])
 
 
 def test_without_a_certificate_there_is_no_connection(tmp_path: Path) -> None:

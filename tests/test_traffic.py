@@ -14,11 +14,11 @@ from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock
-from cloudctl.codes import compile_code
+from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.config import load
 from cloudctl.live import Node
 from cloudctl.schema import SignalState, Traffic
-from cloudctl.traffic import TrafficState, level
+from cloudctl.traffic import TrafficState, level, looked_at
 
 T = 1_767_225_600 * SECOND
 RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
@@ -96,6 +96,21 @@ def test_who_stands_at_green_with_nobody_ahead_is_an_incident_and_who_stands_beh
     (incident,) = reports[-1].incidents
     assert (incident.kind, incident.track, incident.distance) == ("stopped_vehicle", 7, 40.0)
     assert incident.lane == stage.code.lane_ids[stage.ingress[0]]
+
+
+def test_density_is_of_the_length_that_is_looked_at(code: CompiledCode) -> None:
+    """The lane to the stop line where that is shorter than 150 m, else the last 150 m of it: one vehicle there is one vehicle there."""
+    for stop in (45.0, 108.0, 150.0, 300.0):
+        stops = code.lane_stop_s.copy()
+        lengths = code.path_length.copy()
+        lane = Stage(code).ingress[0]
+        stops[lane], lengths[lane] = stop, stop
+        assert looked_at(dataclasses.replace(code, lane_stop_s=stops, path_length=lengths), lane) == min(stop, 150.0)
+    stage = Stage(code)
+    report = watch(stage, lambda second: [(7, 20.0, 0.0), (8, 30.0, 0.0)], 30)[-1]
+    (lane_report,) = [one for one in report.lanes if one.lane == code.lane_ids[stage.ingress[0]]]
+    line = float(code.lane_stop_s[stage.ingress[0]])
+    assert lane_report.density == pytest.approx(2 / (min(line, 150.0) / 1000.0), abs=0.1)
 
 
 def test_levels_are_those_of_the_manual() -> None:

@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock
-from ..schema import Ack, Advisory, Signals, Traffic, VehicleRequest, VehicleState
+from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
 from ..topics import MqttTopics
 
 RETRY = 0.5  # s
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
+MAX_PRINTED = 64  # different reasons for a refusal that are printed
 REMEMBERED = 1024  # advisory ids, so that one sent again is given once
 
 
@@ -23,7 +25,8 @@ class Vehicle:
     """One vehicle's connection.
 
     `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An advisory that came too
-    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext.
+    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext. `on_reject` is called with each
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is printed once.
     """
 
     def __init__(
@@ -36,9 +39,10 @@ class Vehicle:
         tls: Any = None,
         intersections: tuple[str, ...] = (),
         now: Any = None,
+        on_reject: Callable[[Reject], None] | None = None,
     ) -> None:
         self.id = id
-        self.expired = self.dropped = self.received = self.unreadable = 0
+        self.expired = self.dropped = self.received = self.unreadable = self.rejected = 0
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
@@ -52,6 +56,8 @@ class Vehicle:
         self._some = asyncio.Event()
         self._seen: deque[str] = deque(maxlen=REMEMBERED)
         self._task: asyncio.Task[None] | None = None
+        self._on_reject = on_reject or self._print
+        self._printed: set[tuple[str, str]] = set()  # fields and rules
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
 
@@ -124,7 +130,8 @@ class Vehicle:
         )
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
-        await client.subscribe(MqttTopics.vehicle(self.id, "advisories"))
+        for leaf in ("advisories", "rejects"):
+            await client.subscribe(MqttTopics.vehicle(self.id, leaf))
         for intersection in self._intersections:
             for topic in (
                 MqttTopics.codes,
@@ -144,12 +151,21 @@ class Vehicle:
                 self.codes[name] = payload
             elif branch == "signals":
                 self.signals[name] = msgspec.json.decode(payload, type=Signals)
+            elif name == "rejects":
+                self.rejected += 1
+                self._on_reject(msgspec.json.decode(payload, type=Reject))
             elif name == "traffic":
                 self.traffic[branch] = msgspec.json.decode(payload, type=Traffic)
             else:
                 await self._advised(self._decode(payload))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
+
+    def _print(self, reject: Reject) -> None:
+        key = (reject.field, re.sub(r"[0-9.]+", "", reject.rule))
+        if key not in self._printed and len(self._printed) < MAX_PRINTED:
+            self._printed.add(key)
+            print(f"{self.id}: refused {reject}", flush=True)
 
     async def _advised(self, advisory: Advisory) -> None:
         if advisory.id in self._seen:

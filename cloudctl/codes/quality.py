@@ -228,7 +228,7 @@ class SignalQuality:
             end = promised_end(group)
             if end is not None and t > end + TOLERANCE and group.group in self._kinds:
                 self._note(begun, t_rx, "overdue", group.group, f"g[{group.group}]", f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
-                           "a state ends at its max_end at the latest (of red: or at next_green)", "check the controller's plan and clock; give no max_end where traffic decides")
+                           "a state ends at its max_end at the latest (red without one: at next_green)", "check the controller's plan and clock; give no max_end where traffic decides")
 
     def _disordered(self, begun: list[SignalFault], t_rx: int, group: int, value: str) -> None:
         known = group if group in self._kinds else 0
@@ -252,10 +252,8 @@ class SignalQuality:
 
 
 def promised_end(group: Group) -> int | None:
-    """Return by when a state will have ended, as its controller promises: its greatest end; of red also the likely beginning of green, if that is later."""
-    if group.state in REDS and group.next_green is not None:
-        return group.next_green if group.max_end is None else max(group.max_end, group.next_green)
-    return group.max_end
+    """Return by when a state will have ended, as its controller promises: its greatest end; of red without one, the likely beginning of green."""
+    return group.next_green if group.max_end is None and group.state in REDS else group.max_end
 
 
 def _words(faults: list[SignalFault]) -> str | None:

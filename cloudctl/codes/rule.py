@@ -35,6 +35,7 @@ CLASSES = (
     "pedestrian",
     "automated",
 )
+VEHICLE_CLASSES = frozenset(CLASSES) - {"automated"}  # what a vehicle can be; `automated` is a manner of driving
 VALUED = {
     "speed_max": "m/s",
     "speed_min": "m/s",
@@ -47,6 +48,11 @@ VALUED = {
     "toll": "CNY",
     "emission_zone": "stage",
 }  # kinds with a value, and its unit
+
+
+def known_class(kind: str) -> str:
+    """Return the class that holds for a vehicle that calls itself `kind`: a car where that is none of the list (GB 7258 has many more)."""
+    return kind if kind in VEHICLE_CLASSES else "car"
 
 
 class Target(Struct, frozen=True):

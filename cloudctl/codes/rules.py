@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from .lines import length
 from .model import IntersectionCode, Point
-from .rule import Calendar, Rule
+from .rule import Calendar, Rule, known_class
 
 CAPS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
 SIZES = {"height_max": "height", "width_max": "width", "mass_max": "mass", "axle_max": "axle"}  # and what they bound
@@ -30,7 +30,7 @@ SECOND = 1_000_000_000
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES`, and sizes (m, t; nan where not known), emission stage (0 not known)."""
+    """Who asks: a class of `rule.CLASSES` (any other word is a car), and sizes (m, t; nan where not known), emission stage (0 not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -42,7 +42,7 @@ class Vehicle(Struct, frozen=True):
 
     def is_one_of(self, classes: Collection[str]) -> bool:
         """Return whether the vehicle belongs to one of the classes."""
-        return self.kind in classes or (self.automated and "automated" in classes)
+        return known_class(self.kind) in classes or (self.automated and "automated" in classes)
 
 
 class Decision(NamedTuple):

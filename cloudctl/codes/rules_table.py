@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .model import IntersectionCode
-from .rule import CLASSES, RULE_KINDS, Calendar
+from .rule import CLASSES, RULE_KINDS, Calendar, known_class
 from .rules import RESERVING, Effective, Vehicle, effective, places
 
 DAY, HOUR = 86_400, 3_600  # s
@@ -137,7 +137,7 @@ class RuleTable:
 @lru_cache(maxsize=1024)
 def _fleet(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the classes (bits) and the sizes of some vehicles, as arrays."""
-    bits = np.array([_mask((v.kind, "automated") if v.automated else (v.kind,)) for v in fleet], np.int64)
+    bits = np.array([_mask((known_class(v.kind), "automated") if v.automated else (known_class(v.kind),)) for v in fleet], np.int64)
     sizes = np.array([(v.height, v.width, v.mass, v.axle, v.stage) for v in fleet], float).reshape(-1, 5)
     return bits, sizes
 

@@ -33,14 +33,14 @@ from .following import follow
 from .passing import passing
 from .policy import policy_of
 from .prediction import predict
-from .priority import Desk
+from .priority import Desk, PrioritySettings
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Desk", "Discipline", "failed", "gate", "passing", "plan"]
+__all__ = ["Candidate", "Desk", "Discipline", "PrioritySettings", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -88,8 +88,9 @@ def plan(world: World) -> list[Candidate]:
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
 
     doubt = None if signal or world.doubt_reason is None else f"single signal groups are not to be trusted: {world.doubt_reason}"
-    if signal or doubt or perception:
-        why = "; ".join(why for why in (signal, doubt, perception) if why)
+    reasons = [why for why in (signal, doubt, perception, world.sensor_trouble) if why]
+    if reasons:
+        why = "; ".join(reasons)
         out.append(_degraded(f"intersection:{world.code.code.id}", why))
     return _fitting(world, out)
 

@@ -22,6 +22,7 @@ class Candidate(Struct, frozen=True, gc=False):
     distance: float | None = None
     behaviour: str | None = None
     status: str | None = None
+    about: str = ""  # what it is about, where a target may have several of a kind: a priority request
 
 
 def severity_of(ttc: float) -> int:

@@ -1,6 +1,6 @@
 """Which proposals become advisories: ranked, steady, sent when they change or are about to expire, explained.
 
-A target has at most one advisory of a kind. It is sent again when its behaviour, severity or speed changes, or when less than
+A target has at most one advisory of a kind (of priority: one a request). It is sent again when its behaviour, severity or speed changes, or when less than
 REFRESH of its validity is left. A warning is first sent when its proposal has stood for PERSIST. Advice changes when the change has stood for STEADY.
 """
 
@@ -58,6 +58,8 @@ STOPS = (
     AdvisoryKind.PASSING_ORDER,
 )
 
+Key = tuple[str, AdvisoryKind, str]  # target, kind, what it is about
+
 
 @dataclass
 class Sent:
@@ -72,8 +74,8 @@ class Discipline:
     """The memory of what one intersection has said. `refresh` = 0 sends every proposal of every tick (for benches)."""
 
     def __init__(self, refresh: float = REFRESH) -> None:
-        self._sent: dict[tuple[str, AdvisoryKind], Sent] = {}
-        self._stands: dict[tuple[str, AdvisoryKind], tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
+        self._sent: dict[Key, Sent] = {}
+        self._stands: dict[Key, tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
         self._count = 0
         self.refresh = refresh
 
@@ -85,8 +87,8 @@ class Discipline:
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
         out = []
-        for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target)):
-            key = (candidate.target, candidate.kind)
+        for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target, c.about)):
+            key = _key(candidate)
             last = self._sent.get(key)
             if candidate.kind is AdvisoryKind.SIGNAL_STOP and self._stops_already(world.t, candidate.target):
                 continue
@@ -100,16 +102,16 @@ class Discipline:
 
     def _stops_already(self, t: int, target: str) -> bool:
         """Return whether speed advice that is still valid says stop: the vehicle need not be advised twice."""
-        speed_advice = self._sent.get((target, AdvisoryKind.GLOSA))
+        speed_advice = self._sent.get((target, AdvisoryKind.GLOSA, ""))
         return speed_advice is not None and speed_advice.valid_until > t and speed_advice.candidate.behaviour == "stop"
 
     def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}
         for c in candidates:
-            since, _ = stands.get((c.target, c.kind), (t, t))
-            stands[c.target, c.kind] = (since, t)
+            since, _ = stands.get(_key(c), (t, t))
+            stands[_key(c)] = (since, t)
         self._stands = stands
-        return [c for c in candidates if t - stands[c.target, c.kind][0] >= _persistence(c)]
+        return [c for c in candidates if t - stands[_key(c)][0] >= _persistence(c)]
 
     def _worth(self, t: int, last: Sent, new: Candidate) -> bool:
         if self.refresh <= 0:
@@ -146,6 +148,10 @@ class Discipline:
             c.behaviour,
             c.status,
         )
+
+
+def _key(c: Candidate) -> Key:
+    return c.target, c.kind, c.about
 
 
 def _persistence(c: Candidate) -> int:

@@ -1,11 +1,12 @@
 """Emergency vehicle approaching: told to the connected vehicles before it on its road, and to those about to enter the intersection.
 
-An emergency vehicle is a connected one that says so by its class. Distances along the road come from the digital code.
+An emergency vehicle is a connected one that says so by its class, unless sensors see something else (`looks`). Distances along the road come from the digital code.
 """
 
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
+from .looks import contradicted
 
 BEHIND = 200.0  # m before it on its own road
 ENTERING = 80.0  # m to the stop line, of others
@@ -21,6 +22,8 @@ def plan(world: World) -> list[Candidate]:
     for caller, at in zip(world.vehicles, world.rows, strict=True):
         distance, speed = float(world.to_stop[at]), float(world.speed[at])
         if caller.state.kind != "emergency" or not distance > 0.0 or speed < SLOWEST:
+            continue
+        if contradicted(world, int(at), "emergency", caller.proven):
             continue
         road = _road(world, int(at))
         for vehicle, row in zip(world.vehicles, world.rows, strict=True):

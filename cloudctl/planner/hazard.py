@@ -1,11 +1,13 @@
-"""Hazard ahead: what a gateway reported on a lane, for the connected vehicles that come to it (YD/T 3709 RSI), with a lane to change to.
+"""Hazard ahead: what a gateway reported on a lane or in a polygon, for the connected vehicles that come to it (YD/T 3709 RSI), with a lane to change to.
 
-A hazard that ends the lane (CLOSING) comes with advice to change lanes where a lane beside leads the same way (`lanes.change`).
+A vehicle is warned of one at a time: the highest `priority`, then the nearest. A hazard that ends the lane (CLOSING) comes with
+advice to change lanes where a lane beside leads the same way (`lanes.change`).
 """
 
 import numpy as np
 
-from ..schema import AdvisoryKind
+from ..covered import Stretch, stretches
+from ..schema import AdvisoryKind, Hazard
 from ..world import World
 from . import lanes
 from .ahead import concerned, distance, open_lanes
@@ -16,34 +18,48 @@ CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_
 
 
 def plan(world: World) -> list[Candidate]:
-    """Return a warning to each connected vehicle with a hazard before it on its way."""
-    out = []
-    left_open, paths = np.ones(world.code.n_lanes, np.bool_), np.arange(world.code.n_lanes + world.code.n_conns)
-    for hazard in world.hazards:
-        lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        if lane >= 0 and hazard.kind in CLOSING:
-            left_open[lane] = False
-    for hazard in world.hazards:
-        lane = world.code.lane_alias.get(hazard.lane or "", -1)
-        for k in concerned(world, paths == lane):
-            vehicle, row = world.vehicles[k], int(world.rows[k])
-            ahead = distance(world, row, lane, hazard.s[0] if hazard.s else 0.0)
-            if not 0.0 < ahead < RANGE:
-                continue
-            closing = hazard.kind in CLOSING and world.path[row] == lane
-            behaviour = (lanes.change(world, row, left_open & open_lanes(world, k)) if closing else None) or "slow_down"
-            out.append(
-                Candidate(
-                    AdvisoryKind.HAZARD,
-                    f"vehicle:{vehicle.id}",
-                    2,
-                    0.9,
-                    "{kind} {ahead:.0f} m ahead on your lane. {text}",
-                    {"kind": hazard.kind, "ahead": ahead, "text": hazard.text},
-                    (int(world.tracks["id"][row]),),
-                    None,
-                    ahead,
-                    behaviour,
-                )
-            )
-    return out
+    """Return a warning to each connected vehicle with a hazard before it on its way, or around it."""
+    code = world.code
+    places = [(h, stretches(code, h)) for h in world.hazards if h.start <= world.t < h.end]
+    left_open = np.ones(code.n_lanes, np.bool_)
+    for hazard, found in places:
+        if hazard.kind in CLOSING:
+            left_open[[stretch.path for stretch in found if stretch.path < code.n_lanes]] = False
+    nearest: dict[int, tuple[Hazard, Stretch, float]] = {}  # by connected vehicle
+    for hazard, found in places:
+        marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
+        marked[[stretch.path for stretch in found]] = True
+        for k in concerned(world, marked):
+            before = [(_before(world, int(world.rows[k]), stretch), stretch) for stretch in found]
+            ahead, stretch = min(((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found[0]))
+            best = nearest.get(k)
+            if ahead < RANGE and (best is None or (-hazard.priority, ahead) < (-best[0].priority, best[2])):
+                nearest[k] = (hazard, stretch, ahead)
+    return [_warning(world, k, *nearest[k], left_open) for k in sorted(nearest)]
+
+
+def _before(world: World, row: int, stretch: Stretch) -> float:
+    """Return m from a vehicle's front to a stretch, 0 within it; -1 behind it, nan where it does not lead there."""
+    ahead = distance(world, row, stretch.path, stretch.s_from)
+    if ahead <= 0.0:
+        length = float(world.tracks["length"][row])
+        return 0.0 if distance(world, row, stretch.path, stretch.s_to) + length > 0.0 else -1.0
+    return ahead
+
+
+def _warning(world: World, k: int, hazard: Hazard, stretch: Stretch, ahead: float, left_open: np.ndarray) -> Candidate:
+    vehicle, row = world.vehicles[k], int(world.rows[k])
+    closing = hazard.kind in CLOSING and world.path[row] == stretch.path
+    behaviour = lanes.change(world, row, left_open & open_lanes(world, k)) if closing else None
+    return Candidate(
+        AdvisoryKind.HAZARD,
+        f"vehicle:{vehicle.id}",
+        2,
+        0.9,
+        "{kind} {ahead:.0f} m ahead on your lane. {text}" if ahead > 0.0 else "{kind} where you are. {text}",
+        {"kind": hazard.kind, "ahead": ahead, "text": hazard.text},
+        (int(world.tracks["id"][row]),),
+        None,
+        ahead,
+        behaviour or "slow_down",
+    )

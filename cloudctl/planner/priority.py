@@ -8,16 +8,20 @@ their crosswalk at WALK. The controller decides: what is asked bounds nothing it
 Sources: SAE J2735 SSM; NTCIP 1211 (priority control); walking speed of GB 14886 signals, 1.0 m/s.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
 from ..world import World
 from .candidate import Candidate
+from .looks import contradicted
 from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
 
 LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
@@ -30,7 +34,27 @@ MIN_GREEN, MIN_WALK, CLEARANCE, WALK = 6.0, 7.0, 4.0, 1.0  # s, s, s, m/s
 AGAIN = SECOND  # between two messages to the controller that say the same
 PEDESTRIAN = 1  # index into codes.GROUP_KINDS
 KEPT = 5 * SECOND  # a request that ended is told for so long
-MOST = 64  # requests an intersection holds at a time
+MAX_REQUESTS = 64  # that an intersection holds at a time
+MAX_OPEN = 4  # of one vehicle, of those
+DISBELIEF = SECOND  # a class that sensors contradict for so long is refused
+
+
+class PrioritySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose class is proven: vehicles by name, or by a pattern of names ("bus-*"), and the class each has."""
+
+    vehicles: dict[str, str] = {}
+    trust_declared: bool = False  # believe every vehicle's own word: only for closed trials and simulation
+
+    def listed(self, vehicle: str) -> str | None:
+        """Return the class the operator gives a vehicle: by its name, else by the first pattern it fits."""
+        own = self.vehicles.get(vehicle)
+        if own is not None:
+            return own
+        return next((kind for name, kind in self.vehicles.items() if "*" in name and fnmatchcase(vehicle, name)), None)
+
+
+def _uncounted(_name: str, _source: str) -> None:
+    return
 
 
 @dataclass
@@ -46,6 +70,7 @@ class Request:
     why: str = "it was received"
     ended: int | None = None
     asked: Priority | None = None  # what the controller was last told
+    level: int = 0  # of its class, as last known
 
     def turn(self, status: str, why: str) -> None:
         self.status, self.why = status, why
@@ -70,12 +95,25 @@ class Desk:
 
     requests: dict[tuple[str, str], Request] = field(default_factory=dict)
     served: int | None = None  # when the last one was
+    settings: PrioritySettings = field(default_factory=lambda: PrioritySettings(trust_declared=True))
+    count: Callable[[str, str], None] = _uncounted  # (what, vehicle)
 
     def __post_init__(self) -> None:
         self._since: dict[int, tuple[bool, int]] = {}  # by group: whether it shows green, and since when
+        self._turned_away: dict[str, Request] = {}  # by vehicle: its newest request for which there was no room
+        self._doubted: dict[str, int] = {}  # by vehicle: since when sensors contradict its class
 
-    def take(self, t: int, vehicle: str, body: VehicleRequest, code: CompiledCode) -> None:
-        """Take a request or a cancellation."""
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to work on."""
+        return bool(self.requests or self._turned_away)
+
+    def proven(self, vehicle: str, declared: str | None) -> str | None:
+        """Return the class that is believed of a vehicle; None where nobody vouches for it."""
+        return self.settings.listed(vehicle) or (declared if self.settings.trust_declared else None)
+
+    def take(self, t: int, vehicle: str, body: VehicleRequest, code: CompiledCode, declared: str | None = None) -> None:
+        """Take a request or a cancellation of a vehicle that says it is of class `declared` (None: not known yet)."""
         key = (vehicle, body.id)
         known = self.requests.get(key)
         if body.action == "cancel":
@@ -85,14 +123,42 @@ class Desk:
         if known is not None:
             known.eta = body.eta
             return
-        if len(self.requests) >= MOST:
-            del self.requests[next(iter(self.requests))]
         connection = code.connection(body.movement)
-        request = self.requests[key] = Request(vehicle, body.id, connection, body.eta, t)
+        request = Request(vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0))
+        if sum(r.vehicle == vehicle and r.ended is None for r in self.requests.values()) >= MAX_OPEN:
+            self._turn_away(t, request, f"you have {MAX_OPEN} requests open already: take one back first")
+            return
+        if len(self.requests) >= MAX_REQUESTS and not self._make_room(t, request):
+            self._turn_away(t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later")
+            return
+        self.requests[key] = request
         if connection < 0 or not code.conn_inner[connection]:
             request.end(t, "rejected", f"movement {body.movement!r} is none of this intersection: see its digital code")
         elif code.conn_group[connection] < 0:
             request.end(t, "rejected", f"movement {body.movement} has no signal")
+
+    def _make_room(self, t: int, new: Request) -> bool:
+        """Drop a request for a new one: the one that ended first, else the lowest class below the new one's, the last come of those not granted."""
+        ended = [key for key, r in self.requests.items() if r.ended is not None]
+        if ended:
+            key = min(ended, key=lambda key: self.requests[key].ended or 0)
+            if self.requests[key].asked is None:
+                del self.requests[key]
+                return True
+        key = min(self.requests, key=lambda key: (self.requests[key].level, self.requests[key].status == "granted", -self.requests[key].begun))
+        if self.requests[key].level >= new.level:
+            return False
+        self._turn_away(t, self.requests.pop(key), "vehicles of a higher class ask: there is no room for yours")
+        return True
+
+    def _turn_away(self, t: int, request: Request, why: str) -> None:
+        self.count("priority.turned_away", request.vehicle)
+        last = self._turned_away.get(request.vehicle)
+        if last is not None and last.asked is not None:
+            return  # the controller is to be told first that this one is released
+        if request.vehicle in self._turned_away or len(self._turned_away) < MAX_REQUESTS:
+            request.end(t, "rejected", why)
+            self._turned_away[request.vehicle] = request
 
     def work(self, world: World, passing: Passing, trouble: str | None) -> tuple[list[Candidate], list[Priority]]:
         """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
@@ -102,16 +168,35 @@ class Desk:
         told: list[Priority] = []
         holder: Request | None = None
         waiting = [r for r in self.requests.values() if r.ended is None]
-        for request in sorted(waiting, key=lambda r: (-LEVEL.get(kinds.get(r.vehicle, ""), 0), r.eta, r.begun)):
+        self._doubt(world, rows, kinds, {request.vehicle for request in waiting})
+        for request in waiting:
+            if request.vehicle in kinds:
+                request.level = LEVEL.get(self.proven(request.vehicle, kinds[request.vehicle]) or "", 0)
+        for request in sorted(waiting, key=lambda r: (-r.level, r.eta, r.begun)):
             self._advance(world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder)
             if request.status == "granted" and request.ended is None:
                 holder = request
-        for request in self.requests.values():
+        every = [*self.requests.values(), *self._turned_away.values()]
+        for request in every:
             told += self._ask(world, request)
-        out = [_candidate(world, r) for r in self.requests.values()]
-        for key in [k for k, r in self.requests.items() if r.ended is not None and world.t - r.ended > KEPT]:
+        out = [_candidate(world, r) for r in every]
+        for key in [k for k, r in self.requests.items() if _over(r, world.t)]:
             del self.requests[key]
+        for vehicle in [k for k, r in self._turned_away.items() if _over(r, world.t)]:
+            del self._turned_away[vehicle]
         return out, told
+
+    def _doubt(self, world: World, rows: dict[str, int], kinds: dict[str, str], asking: Iterable[str]) -> None:
+        """Note whose class is contradicted by what sensors see, and since when."""
+        before, self._doubted = self._doubted, {}
+        for vehicle in sorted(asking):
+            kind = self.proven(vehicle, kinds.get(vehicle))
+            if kind is None or vehicle not in rows:
+                continue
+            if contradicted(world, rows[vehicle], kind, self.settings.listed(vehicle) is not None):
+                if vehicle not in before:
+                    self.count("priority.contradicted", vehicle)
+                self._doubted[vehicle] = before.get(vehicle, world.t)
 
     def _watch(self, world: World) -> None:
         for group, shown in enumerate(IS_GREEN[world.signals.state].tolist()):
@@ -126,9 +211,18 @@ class Desk:
             return request.end(t, "maxPresence", "you did not come by the time you said")
         if row < 0:
             return request.turn("processing", "your position is not known here yet: send your state")
-        level = LEVEL.get(kind or "", 0)
+        believed = self.proven(request.vehicle, kind)
+        if believed is None and LEVEL.get(kind or "", 0):
+            why = f"nobody vouches that you are of class {kind}: have the node's operator list you under [priority] vehicles"
+            return request.end(t, "rejected", why)
+        level = request.level
         if level == 0:
-            return request.end(t, "rejected", f"vehicles of class {kind} have no priority")
+            return request.end(t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority")
+        if request.vehicle in self._doubted:
+            seen = contradicted(world, row, believed or "", self.settings.listed(request.vehicle) is not None)
+            why = f"sensors see a {seen} where you say you are of class {believed}"
+            long = t - self._doubted[request.vehicle] >= DISBELIEF
+            return request.end(t, "rejected", why) if long else request.turn("processing", why)
         distance = float(world.to_stop[row])
         if not distance > 0.0:
             inside = world.path[row] >= world.code.n_lanes
@@ -157,7 +251,7 @@ class Desk:
             at = t + int(need.at * SECOND)
             last = request.asked
             if last is None or last.action != action or abs(last.at - at) > AGAIN or t - last.t >= AGAIN:
-                request.asked = Priority(VERSION, world.code.code.id, t, request.id, kind or "", group, action, at)
+                request.asked = Priority(VERSION, world.code.code.id, t, request.id, believed or "", group, action, at)
         return None
 
     def need(self, world: World, passing: Passing, connection: int, eta: float, ahead: int, extension: float) -> Need:
@@ -207,6 +301,10 @@ class Desk:
         return [asked] if asked.t == world.t else []
 
 
+def _over(request: Request, t: int) -> bool:
+    return request.ended is not None and t - request.ended > KEPT
+
+
 def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
     """Return (group, crosswalk) of what crosses a movement: vehicles' groups with crosswalk -1, and crosswalks it runs over."""
     own = int(code.conn_group[connection])
@@ -230,5 +328,6 @@ def _length(code: CompiledCode, crosswalk: int) -> float:
 def _candidate(world: World, request: Request) -> Candidate:
     facts: dict[str, object] = {"id": request.id, "status": request.status, "why": request.why}
     return Candidate(
-        AdvisoryKind.PRIORITY, f"vehicle:{request.vehicle}", 2, 1.0, "request {id} is {status}: {why}", facts, status=request.status
-    )
+        AdvisoryKind.PRIORITY, f"vehicle:{request.vehicle}", 2, 1.0, "request {id} is {status}: {why}", facts, status=request.status,
+        about=request.id,
+    )  # fmt: skip
