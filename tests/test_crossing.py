@@ -124,7 +124,7 @@ def test_a_violator_that_sets_off_from_the_line_and_gains_speed_is_warned_of_onc
 
 def test_a_vehicle_that_its_own_red_holds_is_not_warned(stage: Stage) -> None:
     code = stage.code
-    own, crossed, far, _ = paths_that_cross(code)
+    _own, crossed, far, _ = paths_that_cross(code)
     reaches = (8.0 + far) / 14.0
     warned(stage, (8.0, 14.0), at_once(code, 10.0, reaches + 0.2))
     stage.shown[int(code.conn_group[crossed])] = RED

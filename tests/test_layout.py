@@ -51,7 +51,7 @@ def test_a_dtype_is_the_struct_of_the_header(name: str, dtype: np.dtype) -> None
 
 
 def test_the_limits_of_the_core_are_those_of_the_schema() -> None:
-    assert _core.LIMITS == {"classes": len(ObjectClass), "sources": fusion.MAX_SOURCES, "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
+    assert {"classes": len(ObjectClass), "sources": fusion.MAX_SOURCES, "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES} == _core.LIMITS
     assert 4 * (len(COLUMNS) - 1) + 1 == OBJECT_BYTES
     assert len(fusion.Fusion().core.motion()) == len(ObjectClass)
 

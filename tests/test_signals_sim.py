@@ -7,7 +7,6 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-import libsumo
 from cloudctl.sim import bounds, programs
 from cloudctl.sim.bounds import Phase
 from cloudctl.sim.demand import write_corridor

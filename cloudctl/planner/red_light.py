@@ -16,7 +16,7 @@ from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..signals import NEVER
 from ..world import World
 from . import crossing
-from .candidate import LATE, Candidate, late, required_deceleration, severity_of
+from .candidate import LATE, Candidate, late, required_deceleration
 from .following import Following
 from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
