@@ -62,7 +62,8 @@ def leads(scores: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> No
         axis.axvline(0.0, color=SOFT, lw=0.8)
         axis.set(xlabel="lead time, s", ylabel="share warned at least so early", xlim=(-3, 10), ylim=(0, 1.02))
         axis.set_title(title, loc="left", fontsize=10)
-        axis.legend(frameon=False, fontsize=8)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize=8)
         figure.tight_layout()
         figure.savefig(file)
         plt.close(figure)

@@ -11,6 +11,7 @@ from typing import Any
 
 import libsumo
 import msgspec
+import numpy as np
 
 from ..clock import SECOND
 from ..schema import Advisory, ObjectClass
@@ -57,7 +58,7 @@ class WarningLoop(Loop):
         self._links = stop_lines(scenario)
         self._lane: dict[str, str] = {}
         self._state: dict[str, str] = {}
-        self._over: dict[str, tuple[float, net.Link, float]] = {}  # who is just over a stop line that shows red, since when he moves, and from where (m)
+        self._over: dict[str, tuple[float, net.Link, float]] = {}  # who is just over a stop line that shows red, since when it moves, and from where (m of its odometer: lanes inside a junction can be shorter than DROVE_ON)
         self._waiting: dict[str, tuple[int, float]] = {}  # the newest event of who waits there, as `_closing`
         self._closing: dict[str, tuple[int, float]] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
         self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
@@ -87,11 +88,10 @@ class WarningLoop(Loop):
             before = self._lane.get(name, lane)
             link = self._links.get(lane) if lane != before and not before.startswith(":") else None
             if link and self._state[link.signal][link.column] in "rR" and state[link.signal][link.column] in "rR":
-                self._over[name] = now, link, 0.0
+                self._over[name] = now, link, float(api.getDistance(name) - api.getLanePosition(name))
         for name, (since, link, begun) in list(self._over.items()):
-            inside = self._links.get(lanes.get(name, "")) is link
-            at = float(api.getLanePosition(name)) if inside else 0.0
-            if inside and at < begun + DROVE_ON:
+            at = float(api.getDistance(name)) if name in lanes else np.inf
+            if at < begun + DROVE_ON:
                 red = state[link.signal][link.column] in "rR"
                 if red and api.getSpeed(name) >= STANDING:
                     continue

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import city, dangers, encounters, ssm, warning_score
+from cloudctl.sim import city, dangers, encounters, ssm, warning_bench, warning_score
 from cloudctl.sim.demand import write_corridor
 from cloudctl.sim.scenario import load
 from cloudctl.sim.ssm import Conflict
@@ -192,7 +192,7 @@ def test_seeds_of_both_kinds_are_refused(tmp_path, capsys):
 
 def test_a_bench_end_to_end(tmp_path, capsys):
     config = write_corridor(tmp_path / "in", maps.path("intersection.net.xml.gz"), flow=2.0)
-    spans = ("--warm-up", "30", "--seconds", "20")
+    spans = ("--warm-up", "30", "--seconds", "20", "--signals", "fixed")
     command = [
         "sim",
         "warnings",
@@ -215,13 +215,25 @@ def test_a_bench_end_to_end(tmp_path, capsys):
     assert {w["kind"] for w in run["warnings"]} <= {kind.value for kind in AdvisoryKind} - {"glosa"}
     assert run["warnings"]
     assert (tmp_path / "curves.png").stat().st_size > 5_000
-    printed = capsys.readouterr().out
-    assert "false / veh-h" in printed
-    for signals in ("actuated", "delay_based"):  # beside the fixed ones, on the same demand
-        found = json.loads((tmp_path / signals / "warnings.json").read_text())
-        assert (found["signals"], found["test"]) == (signals, [2])
-        assert found["all_scores"]["red_light"]["hours"] > 0.01
-        assert f"red_light, {signals}" in printed, "a row for each kind of signals"
+    assert "false / veh-h" in capsys.readouterr().out
+
+
+def test_a_bench_of_signals_that_traffic_drives(tmp_path, capsys):
+    config = write_corridor(tmp_path / "in", maps.path("intersection.net.xml.gz"), flow=2.0)
+    command = ["sim", "warnings", "--scenario", str(config), "--warm-up", "20", "--seconds", "10", "--train", "1", "--seeds", "2"]
+    assert main([*command, "--signals", "actuated", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "actuated" / "warnings.json").read_text())
+    assert (found["signals"], found["test"]) == ("actuated", [2])
+    assert found["all_scores"]["queue"]["hours"] > 0.005
+    assert "actuated signals, test seeds [2]" in capsys.readouterr().out
+
+
+def test_kinds_of_signals_stand_beside_one_another_in_one_table():
+    result = warning_bench.judge([RUN], [RUN])
+    rows = warning_bench.signals_table({"fixed": result, "actuated": result}).splitlines()
+    names = [row.partition("  ")[0] for row in rows]
+    assert names.index("red_light, actuated") == names.index("red_light, fixed") + 1
+    assert len([name for name in names if name.endswith(", actuated")]) == len(warning_score.MATCHES)
 
 
 def test_signals_and_shares_that_cannot_be_are_refused_before_anything_runs(tmp_path, capsys):
