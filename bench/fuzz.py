@@ -87,7 +87,7 @@ class HostileTraffic:
         if row == "unknown":
             kind = rng.choice((*ODD_KINDS, rng.randbytes(1)))
             body = self.mutator.hostile(self._tree(rng.choice(("perception", "signal", "hello")), t), MSGPACK)
-            return Hostile(row if kind not in KIND_OF_CODE else KIND_OF_CODE[kind], (kind, body), "", "", body)
+            return Hostile(KIND_OF_CODE.get(kind, row), (kind, body), "", "", body)
         body = self.mutator.hostile(self._tree(row, t), MSGPACK)
         return Hostile(row, (TOPICS[row].code, body), "", "", body)
 

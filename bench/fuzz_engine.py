@@ -51,7 +51,7 @@ def growth(samples: Sequence[float]) -> float:
 
 def config_of(crossing: Crossing, home: Crossing) -> EngineConfig:
     """Return the configuration of a node that hears the valid gateway and the hostile one."""
-    return EngineConfig({VALID: {VALID_RSU: crossing.id}, HOSTILE: {rsu: home.id for rsu in RSUS}})
+    return EngineConfig({VALID: {VALID_RSU: crossing.id}, HOSTILE: dict.fromkeys(RSUS, home.id)})
 
 
 def scenes() -> tuple[Crossing, Crossing]:

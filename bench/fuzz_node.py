@@ -17,13 +17,25 @@ import msgspec
 import paho.mqtt.client as paho
 
 from bench.crossing import Crossing
-from bench.fuzz import HOSTILE, RSUS, Hostile, HostileTraffic
-from bench.fuzz_engine import SAMPLES, VALID, VALID_RSU, VALID_VEHICLE, Result, Twins, accounted, scenes
+from bench.fuzz import HOSTILE, Hostile, HostileTraffic
+from bench.fuzz_engine import (
+    SAMPLES,
+    VALID,
+    VALID_RSU,
+    VALID_VEHICLE,
+    Result,
+    Twins,
+    accounted,
+    config_of,
+    generic,
+    scenes,
+)
 from bench.node_under_test import Mosquitto, NodeUnderTest, tracebacks, wait_for
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.log import Recording
 from cloudctl.replay import engine_of
+from cloudctl.schema import Reject
 from cloudctl.topics import MqttTopics
 from cloudctl.wire import Dealer, KeyPair
 
@@ -35,12 +47,16 @@ JUNK = 40  # connections that speak no ZeroMQ at all
 
 
 def drive_valid(pipe: Connection, crossing: Crossing, address: str, keys: KeyPair, node_key: str, mqtt: int) -> None:
-    """Send the valid traffic at 10 Hz until told to stop; answer with (messages sent, refusals)."""
-    clock, refusals, sent = WallClock(), list[str](), 0
+    """Send the valid traffic at 10 Hz until told to stop; answer with (messages sent, refusals by rule)."""
+    clock, refusals, sent = WallClock(), Counter[str](), 0
+
+    def refused(reject: Reject) -> None:
+        refusals[f"{reject.kind}: {generic(reject.field)}: {generic(reject.rule)}"] += 1
+
     vehicle = paho.Client(paho.CallbackAPIVersion.VERSION2)
     vehicle.connect("127.0.0.1", mqtt)
     vehicle.loop_start()
-    with Gateway(address, [crossing.rsu], name=VALID, key=keys, node_key=node_key, on_reject=lambda reject: refusals.append(str(reject))) as gateway:
+    with Gateway(address, [crossing.rsu], name=VALID, key=keys, node_key=node_key, on_reject=refused) as gateway:
         while not pipe.poll():
             t = clock.now()
             gateway.perception(crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t)
@@ -50,7 +66,7 @@ def drive_valid(pipe: Connection, crossing: Crossing, address: str, keys: KeyPai
             sent += 1
             sleep_until(t + SECOND // 10)
         pipe.recv()
-        pipe.send((gateway.sent + sent, refusals[:5]))
+        pipe.send((gateway.sent + sent, refusals))
     vehicle.loop_stop()
 
 
@@ -96,8 +112,7 @@ def run_node(messages: int, seed: int = 1, progress: Callable[[int], Any] = lamb
     crossing, home = scenes()
     with tempfile.TemporaryDirectory() as scratch:
         mosquitto = Mosquitto(Path(scratch) / "broker")
-        gateways = {VALID: {VALID_RSU: crossing.id}, HOSTILE: {rsu: home.id for rsu in RSUS}}
-        node = NodeUnderTest(Path(scratch) / "node", [crossing.code, home.code], gateways, mosquitto.port)
+        node = NodeUnderTest(Path(scratch) / "node", [crossing.code, home.code], config_of(crossing, home).gateways, mosquitto.port)
         try:
             node.start()
             result = _attack(node, mosquitto.port, crossing, HostileTraffic(crossing.code, home, (VALID_RSU,), seed), messages, progress, rate)
@@ -135,7 +150,7 @@ def _attack(
                 progress(sent)
         sockets.drain()
         if sent % WINDOW < rate * TICK // SECOND:
-            wait_for(lambda: not node.alive() or sent - _taken(node, sent) < WINDOW, 20.0)
+            _await_room(node, sent)
         sleep_until(tick + TICK)
     _settle(node)
     result.seconds = (stopwatch() - begin) / SECOND
@@ -144,11 +159,16 @@ def _attack(
     result.valid, refusals = here.recv()
     valid.join()
     _settle(node)
-    result.notes += [f"the valid gateway got a refusal: {text}" for text in refusals]
+    result.notes += [f"the valid gateway got {n} refusals: {text}" for text, n in refusals.most_common(6)]
     result.notes += [f"the broker dropped {sockets.broker_drops} messages"] * bool(sockets.broker_drops)
     result.counters = node.counters()
     sockets.close()
     return result
+
+
+def _await_room(node: NodeUnderTest, sent: int) -> None:
+    """Wait until the node has accounted for all but WINDOW of the messages, 60 s at the most."""
+    wait_for(lambda: not node.alive() or sent - _taken(node, sent) < WINDOW, 60.0)
 
 
 def _taken(node: NodeUnderTest, default: int = 0) -> int:
