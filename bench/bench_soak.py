@@ -4,6 +4,7 @@ A node, mosquitto, two gateways and twenty vehicles, each in a process of its ow
 SOAK_WITHOUT="SIGHUP,..." leaves causes out. Writes out/soak/: soak.png, soak.json, node.err and the recordings.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ import threading
 from pathlib import Path
 
 from bench.soak_report import Sample, Soak, report
-from bench.soak_system import Cause, System, wait_until_served
+from bench.soak_system import Cause, System, served
 from cloudctl.clock import SECOND, WallClock, sleep_until
 
 OUT = Path("out/soak")
@@ -31,7 +32,8 @@ def run() -> str:
     sampler = threading.Thread(target=_sample, args=(system, soak, stop), daemon=True)
     try:
         system.start()
-        wait_until_served(system)
+        if not served(system):
+            raise RuntimeError(f"no advice within 30 s of the start: {system.node.stderr[-1500:]}")
         soak.begin = system.clock.now()
         sampler.start()
         _harm(system, soak, soak.begin + int((minutes * 60 - CALM) * SECOND), without)
@@ -62,8 +64,9 @@ def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
             soak.deaths.append(f"exit status {system.node.process.returncode} after: {name}")
             print(f"soak: the node died: {soak.deaths[-1]}", file=sys.stderr, flush=True)
             system.restart_node()
-            wait_until_served(system)
             soak.restarted = system.clock.now()
+            if not served(system):
+                soak.deaths.append("no advice within 30 s of the next start")
     soak.causes.append(Cause("none (calm)", system.clock.now(), system.clock.now(), ()))
     system.sleep(CALM)
 
@@ -71,10 +74,8 @@ def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
 def _sample(system: System, soak: Soak, stop: threading.Event) -> None:
     clock = WallClock()
     while not stop.is_set():
-        try:
+        with contextlib.suppress(OSError, ValueError, KeyError):  # it has ended: the main thread sees to that
             soak.samples.append(Sample(clock.now(), *system.node.sample()))
-        except (OSError, ValueError, KeyError):
-            pass  # it has ended: the main thread sees to that
         deadline = clock.now() + SAMPLE_INTERVAL * SECOND
         while not stop.is_set() and clock.now() < deadline:
             sleep_until(clock.now() + SECOND // 5)

@@ -152,7 +152,7 @@ def _attack(
         if sent % WINDOW < rate * TICK // SECOND:
             _await_room(node, sent)
         sleep_until(tick + TICK)
-    _settle(node)
+    _await_room(node, sent)
     result.seconds = (stopwatch() - begin) / SECOND
     _rough(node, result)
     here.send("stop")
@@ -182,13 +182,13 @@ def _taken(node: NodeUnderTest, default: int = 0) -> int:
 
 
 def _settle(node: NodeUnderTest) -> None:
-    """Wait until the node has worked off what waits: three reports in a row in which hardly anything but the valid traffic came."""
+    """Wait until the node has worked off what waits: two reports in a row in which nothing came."""
     clock, calm, last = WallClock(), 0, -1
     deadline = clock.now() + 60 * SECOND
-    while calm < 3 and clock.now() < deadline and node.alive():
+    while calm < 2 and clock.now() < deadline and node.alive():
         sleep_until(clock.now() + 11 * SECOND // 10)
         now = _taken(node)
-        calm = calm + 1 if now - last < 60 else 0
+        calm = calm + 1 if now == last else 0
         last = now
 
 

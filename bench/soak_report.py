@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from cloudctl.log import LogError, Recording
 from cloudctl.replay import replay
 
 matplotlib.use("agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 MAX_GROWTH = 0.10  # of memory: median of the second half against that of the first quarter
 MAX_RECOVERY = 2.0  # s from the end of a cause until there is service
@@ -68,7 +69,7 @@ class Service(NamedTuple):
 def gaps(times: Sequence[int], begin: int, end: int) -> list[tuple[int, int]]:
     """Return the intervals without a delivery within [begin, end]."""
     inside = [begin, *(t for t in times if begin < t < end), end]
-    return list(zip(inside, inside[1:], strict=False))
+    return list(pairwise(inside))
 
 
 def service_after(soak: Soak, k: int, places: Sequence[str]) -> Service:
@@ -91,6 +92,9 @@ def service_after(soak: Soak, k: int, places: Sequence[str]) -> Service:
 def report(soak: Soak, system: System, out: Path) -> str:
     """Return tables and verdict; write the plot and what was observed."""
     places = [crossing.id for crossing in system.crossings.values()]
+    (out / "node.err").write_text(soak.stderr)
+    (out / "soak.json").write_bytes(msgspec.json.encode(soak))
+    plot(soak, places, out / "soak.png")
     failures = [f"the node died: {death}" for death in soak.deaths]
     failures += [f"exit status {soak.status} at SIGTERM"] * (soak.status != 0)
     rows, late = _services(soak, places)
@@ -107,9 +111,6 @@ def report(soak: Soak, system: System, out: Path) -> str:
     lines, wrong = _replays(system)
     failures += wrong
     text += "\n" + "\n".join(lines) + "\n\nstandard error, by line:\n" + _stderr(soak.stderr)
-    plot(soak, places, out / "soak.png")
-    (out / "node.err").write_text(soak.stderr)
-    (out / "soak.json").write_bytes(msgspec.json.encode({"causes": soak.causes, "samples": soak.samples, "counters": soak.counters}))
     verdict = "passed" if not failures else "FAILED:" + "".join(f"\n  {line}" for line in failures)
     return f"{soak.minutes:g} minutes, seed {soak.seed}\n{text}\n\nplot: {out / 'soak.png'}\n{verdict}"
 
@@ -173,7 +174,8 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
             name = f"{folder.name}/{file.name}"
             lines.append(f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time")
             lines += [f"  {note}" for note in (result.fault, *getattr(result, "notes", ())) if note]
-            failures += [f"replay of {name} is not byte-identical: {result.difference[:300]}"] * (result.difference is not None)
+            if result.difference is not None:
+                failures.append(f"replay of {name} is not byte-identical: {result.difference[:300]}")
             if result.fault:
                 failures.append(f"recording {name}: {result.fault}")
     return lines, failures
