@@ -63,7 +63,7 @@ def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
             assert system.node.process is not None
             soak.deaths.append(f"exit status {system.node.process.returncode} after: {name}")
             print(f"soak: the node died: {soak.deaths[-1]}", file=sys.stderr, flush=True)
-            system.restart_node()
+            soak.deaths += [f"started again, it wrote over the recording {name}" for name in system.restart_node()]
             soak.restarted = system.clock.now()
             if not served(system):
                 soak.deaths.append("no advice within 30 s of the next start")

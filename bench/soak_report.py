@@ -95,7 +95,7 @@ def report(soak: Soak, system: System, out: Path) -> str:
     (out / "node.err").write_text(soak.stderr)
     (out / "soak.json").write_bytes(msgspec.json.encode(soak))
     plot(soak, places, out / "soak.png")
-    failures = [f"the node died: {death}" for death in soak.deaths]
+    failures = [f"the node: {death}" for death in soak.deaths]
     failures += [f"exit status {soak.status} at SIGTERM"] * (soak.status != 0)
     rows, late = _services(soak, places)
     failures += late

@@ -107,11 +107,13 @@ class System:
         self.keep_recordings()
         return int(status)
 
-    def restart_node(self) -> None:
-        """Start the node again after it has died; its recordings are put aside first."""
+    def restart_node(self) -> list[str]:
+        """Start the node again after it has died; its recordings are linked elsewhere first. Return which of them it wrote over."""
         self.keep_recordings()
+        sizes = {file: file.stat().st_size for file in (self.folder / f"kept-{self.kept}").iterdir()}
         self.kept += 1
         self.node.start()
+        return [f"{file.parent.name}/{file.name}" for file, size in sizes.items() if file.stat().st_size < size]
 
     def keep_recordings(self) -> None:
         """Link what is recorded into `kept-<number>`: what is still written goes there too."""
