@@ -12,13 +12,15 @@ import threading
 from pathlib import Path
 
 from bench.soak_report import Sample, Soak, report
-from bench.soak_system import Cause, System, served
+from bench.soak_system import Cause, System
 from cloudctl.clock import SECOND, WallClock, sleep_until
 
 OUT = Path("out/soak")
 SAMPLE_INTERVAL = 5  # s
 CALM = 20.0  # s at the beginning and the end with no harm done
-PAUSE = (6.0, 12.0)  # s between the end of one cause and the next: service must be back long before
+SETTLE = 3.0  # s after the end of a cause, in which what it did shows
+MAX_OUTAGE = 60.0  # s that are waited for service to come back before the next cause
+PAUSE = (3.0, 8.0)  # s of service before the next cause
 
 
 def run() -> str:
@@ -32,7 +34,7 @@ def run() -> str:
     sampler = threading.Thread(target=_sample, args=(system, soak, stop), daemon=True)
     try:
         system.start()
-        if not served(system):
+        if not system.served(30.0):
             raise RuntimeError(f"no advice within 30 s of the start: {system.node.stderr[-1500:]}")
         soak.begin = system.clock.now()
         sampler.start()
@@ -58,15 +60,18 @@ def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
         name = names.pop()
         print(f"soak: {(system.clock.now() - soak.begin) / SECOND:.0f} s: {name}", file=sys.stderr, flush=True)
         soak.causes.append(system.inject(name))
-        system.sleep(system.rng.uniform(*PAUSE))
+        system.sleep(SETTLE)
         if not system.node.alive():
             assert system.node.process is not None
             soak.deaths.append(f"exit status {system.node.process.returncode} after: {name}")
             print(f"soak: the node died: {soak.deaths[-1]}", file=sys.stderr, flush=True)
             soak.deaths += [f"started again, it wrote over the recording {name}" for name in system.restart_node()]
             soak.restarted = system.clock.now()
-            if not served(system):
-                soak.deaths.append("no advice within 30 s of the next start")
+            if not system.served(30.0):
+                soak.outages.append("no advice within 30 s of the next start")
+        elif not system.served(MAX_OUTAGE):
+            soak.outages.append(f"no service {MAX_OUTAGE:.0f} s after: {name}")
+        system.sleep(system.rng.uniform(*PAUSE))
     soak.causes.append(Cause("none (calm)", system.clock.now(), system.clock.now(), ()))
     system.sleep(CALM)
 

@@ -42,6 +42,7 @@ from cloudctl.wire import Dealer, KeyPair
 RATE = 4_000  # messages a second, at most
 WINDOW = 3 * RATE  # messages that the node has not accounted for yet, at most: status comes once a second
 TICK = SECOND // 50
+FULL = 30.0  # s that a full queue is waited for
 CUT_OFF = 700_000  # bytes; ZeroMQ closes the connection
 JUNK = 40  # connections that speak no ZeroMQ at all
 
@@ -85,16 +86,15 @@ class HostileSockets:
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self.broker_drops = int(message.payload)
 
-    def send(self, message: Hostile) -> None:
-        """Send one message; waits where the queue is full."""
+    def send(self, message: Hostile) -> bool:
+        """Send one message; waits where the queue is full, and returns False where it stays so."""
         if not message.frames:
             self._mqtt.publish(MqttTopics.vehicle(message.vehicle, message.leaf), message.body)
-        elif len(message.frames) == 2:
-            while not self._dealer.send(*message.frames):
-                self.drain()
-                sleep_until(WallClock().now() + TICK)
-        else:
+            return True
+        if len(message.frames) != 2:
             self._dealer._socket.send_multipart(message.frames)
+            return True
+        return bool(wait_for(lambda: self._dealer.send(*message.frames) or self.drain(), FULL))
 
     def drain(self) -> None:
         """Take what the node answered."""
@@ -142,7 +142,9 @@ def _attack(
         tick = clock.now()
         for _ in range(min(max(rate * TICK // SECOND, 1), messages - sent)):
             message = hostile.message(clock.now())
-            sockets.send(message)
+            if not sockets.send(message):
+                result.notes.append(f"the node took nothing for {FULL:.0f} s")
+                return _finish(node, here, valid, sockets, result)
             result.sent[message.row] += 1
             sent += 1
             if sent % every == 0:
@@ -155,6 +157,11 @@ def _attack(
     _await_room(node, sent)
     result.seconds = (stopwatch() - begin) / SECOND
     _rough(node, result)
+    return _finish(node, here, valid, sockets, result)
+
+
+def _finish(node: NodeUnderTest, here: Connection, valid: Any, sockets: HostileSockets, result: Result) -> Result:
+    """End the valid traffic, wait until everything is worked off, and take the node's counters."""
     here.send("stop")
     result.valid, refusals = here.recv()
     valid.join()

@@ -16,6 +16,7 @@ from cloudctl.schema import Group, SignalState
 from cloudctl.wire import KeyPair
 
 REPORT_INTERVAL = 0.2  # s between two states of a vehicle
+SERVICE = "glosa"  # the kind of advisory that needs everything to work: perception, signals, the vehicle's own reports
 LATE = 800 * MS  # of late signals; over the greatest age of one
 
 
@@ -78,14 +79,27 @@ def shifted(groups: Sequence[Group], ahead: int) -> tuple[Group, ...]:
     return tuple(msgspec.structs.replace(group, **times) for group, times in zip(groups, moved, strict=True))
 
 
-def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any) -> None:
+class Log:
+    """What the vehicles of one intersection were given; `newest[place]` is when the last speed advice came, for the soak to see while it runs."""
+
+    def __init__(self, place: int, newest: Any) -> None:
+        self.deliveries: list[Delivery] = []
+        self._place, self._newest = place, newest
+
+    def add(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        if delivery.kind == SERVICE:
+            self._newest[self._place] = delivery.t
+
+
+def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any) -> None:
     """Drive the connected vehicles of all crossings until told to stop; answer with every `Delivery`."""
-    deliveries: list[Delivery] = []
+    logs = [Log(place, newest) for place in range(len(crossings))]
 
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(pipe.fileno(), stop.set)
-        jobs = [_drive(crossing, k, port, deliveries) for crossing in crossings for k in range(crossing.connected)]
+        jobs = [_drive(crossing, k, port, log) for crossing, log in zip(crossings, logs, strict=True) for k in range(crossing.connected)]
         tasks = [asyncio.create_task(job) for job in (*jobs, _twin(crossings[0], port, control))]
         await stop.wait()
         for task in tasks:
@@ -93,13 +107,13 @@ def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, con
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(main())
-    pipe.send(deliveries)
+    pipe.send([delivery for log in logs for delivery in log.deliveries])
 
 
-async def _drive(crossing: Crossing, number: int, port: int, deliveries: list[Delivery]) -> None:
+async def _drive(crossing: Crossing, number: int, port: int, log: Log) -> None:
     clock = WallClock()
-    async with Vehicle(vehicle_id(crossing, number), port=port) as vehicle:
-        listening = asyncio.create_task(_listen(vehicle, crossing, deliveries))
+    async with Vehicle(vehicle_id(crossing, number), port=port, intersections=(crossing.id,)) as vehicle:
+        listening = asyncio.create_task(_listen(vehicle, crossing, log))
         try:
             while True:
                 await vehicle.report(crossing.state(number, clock.now()))
@@ -108,10 +122,10 @@ async def _drive(crossing: Crossing, number: int, port: int, deliveries: list[De
             listening.cancel()
 
 
-async def _listen(vehicle: Vehicle, crossing: Crossing, deliveries: list[Delivery]) -> None:
+async def _listen(vehicle: Vehicle, crossing: Crossing, log: Log) -> None:
     clock = WallClock()
     async for advisory in vehicle.advisories():
-        deliveries.append(Delivery(clock.now(), crossing.id, vehicle.id, str(advisory.kind)))
+        log.add(Delivery(clock.now(), crossing.id, vehicle.id, str(advisory.kind)))
         await vehicle.acknowledge(advisory, "applied")
 
 
@@ -120,7 +134,7 @@ async def _twin(crossing: Crossing, port: int, control: Any) -> None:
     while True:
         await asyncio.sleep(0.1)
         if control[Control.TWIN]:
-            ignored: list[Delivery] = []
+            ignored = Log(0, [0])
             task = asyncio.create_task(_drive(crossing, 0, port, ignored))
             while control[Control.TWIN]:
                 await asyncio.sleep(0.1)

@@ -13,7 +13,7 @@ import msgspec
 from cloudctl.sim.show import table
 
 from bench.node_under_test import tracebacks
-from bench.soak_parts import Delivery
+from bench.soak_parts import SERVICE, Delivery
 from bench.soak_system import Cause, System
 from cloudctl.clock import SECOND
 from cloudctl.log import LogError, Recording
@@ -52,12 +52,13 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
+    outages: list[str] = field(default_factory=list)
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     stderr: str = ""
 
 
 class Service(NamedTuple):
-    """Service from one cause to the next: s without advice, at the longest, where it struck and elsewhere; s from the cause's end to that of the last interruption;
+    """Service from one cause to the next: s without speed advice, at the longest, where it struck and elsewhere; s from the cause's end to that of the last interruption;
     how often vehicles were told that there is none."""
 
     gap: float
@@ -76,7 +77,7 @@ def service_after(soak: Soak, k: int, places: Sequence[str]) -> Service:
     """Return the service from cause `k` to the next."""
     cause = soak.causes[k]
     until = soak.causes[k + 1].begin if k + 1 < len(soak.causes) else max((d.t for d in soak.deliveries), default=cause.end)
-    times = {p: sorted(d.t for d in soak.deliveries if d.intersection == p and d.kind != NO_SERVICE) for p in places}
+    times = {p: sorted(d.t for d in soak.deliveries if d.intersection == p and d.kind == SERVICE) for p in places}
     struck = cause.where or tuple(places)
     intervals = [interval for p in struck for interval in gaps(times[p], cause.begin, until)]
     others = [interval for p in places if p not in struck for interval in gaps(times[p], cause.begin, until)]
@@ -97,10 +98,11 @@ def report(soak: Soak, system: System, out: Path) -> str:
     plot(soak, places, out / "soak.png")
     failures = [f"the node: {death}" for death in soak.deaths]
     failures += [f"exit status {soak.status} at SIGTERM"] * (soak.status != 0)
+    failures += soak.outages
     rows, late = _services(soak, places)
     failures += late
     text = table(["cause", "n", "its duration s", "longest gap s", "gap elsewhere s", "back after s", "told so"], rows)
-    text += "\n(gap: time in which no vehicle of an intersection got advice, the longest of all n; back: from the end of the cause to the end of the last gap of over 2 s)"
+    text += "\n(gap: time in which no vehicle of an intersection got speed advice, the longest of all n; back: from the end of the cause to the end of the last gap of over 2 s)"
     text += f"\n\n{len(soak.deliveries)} advisories delivered, {_per_vehicle(soak)}"
     memory, grown = _memory(soak)
     text += f"\n{memory}"
@@ -192,7 +194,7 @@ def plot(soak: Soak, places: Sequence[str], path: Path) -> None:
     at = [(sample.t - soak.begin) / SECOND for sample in soak.samples]
     upper.plot(at, [sample.memory for sample in soak.samples], color="black", linewidth=1.2)
     upper.set_ylabel("resident memory of the node, MB")
-    upper.set_ylim(bottom=0)
+    upper.set_ylim(0, 1.2 * max((sample.memory for sample in soak.samples), default=1.0))
     colours = {name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(dict.fromkeys(cause.name for cause in soak.causes))}
     for cause in soak.causes:
         begin, end = (cause.begin - soak.begin) / SECOND, (cause.end - soak.begin) / SECOND
@@ -203,9 +205,9 @@ def plot(soak: Soak, places: Sequence[str], path: Path) -> None:
     upper.legend(loc="lower right", fontsize=8, ncols=3)
     seconds = range(int(max(at, default=1.0)) + 1)
     for place in places:
-        per_second = Counter((d.t - soak.begin) // SECOND for d in soak.deliveries if d.intersection == place and d.kind != NO_SERVICE)
+        per_second = Counter((d.t - soak.begin) // SECOND for d in soak.deliveries if d.intersection == place and d.kind == SERVICE)
         lower.plot(seconds, [per_second[k] for k in seconds], linewidth=0.8, label=place)
-    lower.set_ylabel("advisories delivered per second")
+    lower.set_ylabel("speed advice delivered per second")
     lower.set_xlabel("s")
     lower.legend(loc="upper right", fontsize=8)
     figure.suptitle(f"soak, {soak.minutes:g} minutes, seed {soak.seed}")

@@ -59,8 +59,9 @@ class System:
         self.kept = 0  # recordings of nodes that have ended, or of folders that were removed, are in kept-<number>
         self._revision = {name: crossing.code.code.revision for name, crossing in self.crossings.items()}
         self._pipe, there = self._spawn.Pipe()
+        self._newest = self._spawn.Array("q", len(self.crossings), lock=False)  # when each intersection's vehicles last got speed advice
         self._vehicle_control = self._spawn.Array("q", len(Control), lock=False)
-        arguments = (there, list(self.crossings.values()), self.mosquitto.port, self._vehicle_control)
+        arguments = (there, list(self.crossings.values()), self.mosquitto.port, self._vehicle_control, self._newest)
         self.vehicles = self._spawn.Process(target=run_vehicles, args=arguments, daemon=True)
         self.causes: dict[str, Callable[[], tuple[int, Iterable[str]]]] = {
             "broker kill -9": self._kill_broker,
@@ -92,6 +93,10 @@ class System:
 
     def sleep(self, seconds: float) -> None:
         sleep_until(self.clock.now() + int(seconds * SECOND))
+
+    def served(self, seconds: float) -> bool:
+        """Wait until all intersections' vehicles get speed advice, at the most `seconds`; return whether they do."""
+        return bool(wait_for(lambda: self.clock.now() - min(self._newest[:]) < SECOND, seconds))
 
     def deliveries(self) -> list[Delivery]:
         """End the vehicles and return what they were given."""
@@ -203,8 +208,3 @@ class System:
         self.sleep(SIGNAL_FAULT)
         self.controls[name][Control.SIGNALS] = Signals.GOOD
         return self.clock.now(), [self.crossings[name].id]
-
-
-def served(system: System, seconds: float = 30.0) -> bool:
-    """Return whether advice for all vehicles comes within `seconds`."""
-    return bool(wait_for(lambda: sum(system.node.counters().get("advisory", {}).values()) > 2 * VEHICLES, seconds))
