@@ -98,16 +98,26 @@ class System:
         """Wait until all intersections' vehicles get speed advice, at the most `seconds`; return whether they do."""
         return bool(wait_for(lambda: self.clock.now() - min(self._newest[:]) < SECOND, seconds))
 
-    def deliveries(self) -> list[Delivery]:
-        """End the vehicles and return what they were given."""
+    def deliveries(self) -> tuple[list[Delivery], int]:
+        """End the vehicles; return what they were given, and how many connections would not close."""
         self._pipe.send("stop")
-        return list(self._pipe.recv()) if self._pipe.poll(30) else []
+        deliveries, unclosed = self._pipe.recv() if self._pipe.poll(30) else ([], -1)
+        return list(deliveries), int(unclosed)
+
+    def repair(self) -> None:
+        """Put right by hand what did not come back by itself: all clocks, all gateways started again."""
+        for name, gateway in self.gateways.items():
+            gateway.kill()
+            gateway.join()
+            self.controls[name][Control.CLOCK] = 0
+            self._start_gateway(name)
 
     def stop(self) -> int:
         """Stop everything; return the node's exit status at SIGTERM."""
         status = self.node.stop() if self.node.alive() else self.node.process.returncode  # type: ignore[union-attr]
-        for gateway in self.gateways.values():
-            gateway.kill()
+        for process in (*self.gateways.values(), self.vehicles):
+            if process.pid is not None:
+                process.kill()
         self.mosquitto.stop()
         self.keep_recordings()
         return int(status)
