@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Sequence
 from enum import IntEnum
 from multiprocessing.connection import Connection
@@ -93,8 +94,10 @@ class Log:
             self._newest[self._place] = delivery.t
 
 
-def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any) -> None:
-    """Drive the connected vehicles of all crossings until told to stop; answer with every `Delivery`, and how many connections would not close."""
+def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str) -> None:
+    """Drive the connected vehicles of all crossings until told to stop, what they print in the file `errors`; answer with every `Delivery`, and how many connections would not close."""
+    with open(errors, "w") as file:
+        os.dup2(file.fileno(), 2)
     logs = [Log(place, newest) for place in range(len(crossings))]
 
     async def main() -> None:

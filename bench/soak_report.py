@@ -25,7 +25,11 @@ from matplotlib import pyplot as plt
 MAX_GROWTH = 0.10  # of memory: median of the second half against that of the first quarter
 MAX_RECOVERY = 2.0  # s from the end of a cause until there is service
 MAX_CLOCK_RECOVERY = 10.0  # the same after a step of a clock
-LIMITS = {"gateway clock steps by 1 h": MAX_CLOCK_RECOVERY}
+MAX_SIGNAL_RECOVERY = 4.0  # the same after wrong signals: what is not to be trusted is withheld for 2 s more
+LIMITS = {
+    "gateway clock steps by 1 h": MAX_CLOCK_RECOVERY,
+    **dict.fromkeys(("late signals", "conflicting signals", "overdue signals"), MAX_SIGNAL_RECOVERY),
+}
 INTERRUPTION = 2 * SECOND  # without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
 NO_SERVICE = "degraded"  # the kind of advisory that says why there is no other
 

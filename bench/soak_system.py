@@ -61,7 +61,7 @@ class System:
         self._pipe, there = self._spawn.Pipe()
         self._newest = self._spawn.Array("q", len(self.crossings), lock=False)  # when each intersection's vehicles last got speed advice
         self._vehicle_control = self._spawn.Array("q", len(Control), lock=False)
-        arguments = (there, list(self.crossings.values()), self.mosquitto.port, self._vehicle_control, self._newest)
+        arguments = (there, list(self.crossings.values()), self.mosquitto.port, self._vehicle_control, self._newest, str(folder / "vehicles.err"))
         self.vehicles = self._spawn.Process(target=run_vehicles, args=arguments, daemon=True)
         self.causes: dict[str, Callable[[], tuple[int, Iterable[str]]]] = {
             "broker kill -9": self._kill_broker,
