@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start", "codes")
-MORE = {"peers": "bench_fusion", "lying": "bench_lying"}  # only by name: they take minutes; peers also the `peers` extra
+MORE = {  # only by name: they take minutes; peers also the `peers` extra
+    "peers": "bench_fusion",
+    "lying": "bench_lying",
+    "fuzz": "bench_fuzz",
+    "soak": "bench_soak",
+}
 
 
 def machine() -> str:

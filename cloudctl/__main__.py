@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "names",
         nargs="*",
-        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers)",
+        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers), lying (signals), fuzz, soak",
     )
     _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)

@@ -1,0 +1,252 @@
+"""Two engines side by side, one with the hostile messages and one without: what concerns the victim must be the same bytes from both.
+
+`Twins` holds the pair. The bench feeds it made-up time in which messages come as fast as they can be drawn; the socket bench feeds it what a
+node recorded.
+"""
+
+import re
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.crossing import Crossing
+from bench.fuzz import HOSTILE, LEAVES, RSUS, HostileTraffic
+from bench.scene import corridor
+from cloudctl.clock import MS, SECOND, stopwatch
+from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.schema import Datum, Reject
+from cloudctl.topics import TOPICS
+
+VALID, VALID_RSU, VALID_VEHICLE = "G", "r0", "car"
+BEGIN = 1_767_225_600 * SECOND
+STEP = 10 * MS
+BATCH = 60  # hostile messages a step: 6,000/s
+SAMPLES = 200  # of memory
+MAX_STEP = 1000.0  # ms; a step that takes longer keeps everybody's messages waiting until they are too old
+SETTLED = 100  # steps after which the longest is looked for
+WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
+MEMORY_JUDGED = 50_000  # messages; in a shorter run memory says nothing
+MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
+NOT_INPUTS = ("reject.frames", "reject.unknown_key", "reject.row")  # counted besides the message they belong to
+INPUT_DROPS = ("drop.queue", "drop.inbox")
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def rss(pid: int | str = "self") -> float:
+    """Return the resident memory of a process, MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def growth(samples: Sequence[float]) -> float:
+    """Return by what share memory grew from a tenth of the run to its end (medians of a twentieth of the run each)."""
+    width = max(len(samples) // 20, 1)
+    early, late = sorted(samples[len(samples) // 10 :][:width]), sorted(samples[-width:])
+    return late[len(late) // 2] / early[len(early) // 2] - 1.0
+
+
+def config_of(crossing: Crossing, home: Crossing) -> EngineConfig:
+    """Return the configuration of a node that hears the valid gateway and the hostile one."""
+    return EngineConfig({VALID: {VALID_RSU: crossing.id}, HOSTILE: dict.fromkeys(RSUS, home.id)})
+
+
+def scenes() -> tuple[Crossing, Crossing]:
+    """Return the victim and the intersection of the hostile senders, 1.6 km apart."""
+    made = corridor()
+    return Crossing(made[0], VALID_RSU, 20), Crossing(made[-1], RSUS[0], 12, seed=2)
+
+
+def is_valid_sender(datum: Datum) -> bool:
+    """Return whether a datum is not of the hostile senders."""
+    if datum.kind in TOPICS and TOPICS[datum.kind].code:
+        return datum.sender == VALID
+    return datum.kind in LEAVES and datum.sender == VALID_VEHICLE
+
+
+@dataclass
+class Twins:
+    """An engine that gets everything and one that gets only what the valid senders sent."""
+
+    make: Callable[[], Engine]
+    victim: str
+    compared: int = 0
+    advisories: int = 0
+    differences: Counter[str] = field(default_factory=Counter)  # steps, by the kind of output that differed first
+    first_difference: dict[str, str] = field(default_factory=dict)
+    crashes: Counter[str] = field(default_factory=Counter)
+    first_crash: dict[str, str] = field(default_factory=dict)
+    rules: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    slowest: tuple[float, str] = (0.0, "")  # ms of the longest step, and its longest message
+
+
+    def __post_init__(self) -> None:
+        self.full, self.quiet = self.make(), self.make()
+
+    def step(self, t: int, batch: Sequence[Datum]) -> Output:
+        """Step both at `t` and compare what concerns the victim; return what the one with everything gave out."""
+        out = self._step(t, batch)
+        alone = self.quiet.step(t, [datum for datum in batch if is_valid_sender(datum)])
+        for gateway, kind, body in out.replies:
+            if kind == "reject" and isinstance(body, Reject) and gateway != VALID:
+                self.rules[f"{body.kind}: {generic(body.field)}: {generic(body.rule)}"[:90]] += 1
+        mine, other = list(self._of_victim(out)), list(self._of_victim(alone))
+        self.compared += len(other)
+        self.advisories += sum(line[0] == "advisory" for line in other)
+        if mine != other:
+            kind, text = _difference(t, mine, other)
+            self.differences[kind] += 1
+            self.first_difference.setdefault(kind, text)
+        return out
+
+    def _step(self, t: int, batch: Sequence[Datum]) -> Output:
+        begin = stopwatch()
+        try:
+            out = self.full.step(t, batch)
+        except Exception as error:
+            self._crashed(cause_of(error), traceback.format_exc())
+            return Output()
+        took = (stopwatch() - begin) / MS
+        self.steps += 1
+        if self.steps > SETTLED and took > self.slowest[0]:
+            longest = max(batch, key=lambda datum: len(datum.body), default=Datum("", "", b""))
+            self.slowest = (took, f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes")
+        for fault in getattr(out, "errors", ()):
+            self._crashed(f"guarded, in {fault.place}: {fault.cause}", fault.text)
+        return out
+
+    def _crashed(self, cause: str, text: str) -> None:
+        self.crashes[cause] += 1
+        self.first_crash.setdefault(cause, text)
+
+    def _of_victim(self, out: Output) -> Iterable[tuple[str, bytes]]:
+        """Yield what concerns the victim: its advisories, signals, traffic, faults, and every reply to its gateway."""
+        for advisory in out.advisories:
+            if advisory.intersection == self.victim:
+                yield "advisory", msgspec.json.encode(advisory)
+        for signals in out.signals:
+            if signals.intersection == self.victim:
+                yield "signals", msgspec.json.encode(signals)
+        for traffic in out.traffic:
+            if traffic.intersection == self.victim:
+                yield "traffic", msgspec.json.encode(traffic)
+        for fault in out.faults:
+            if fault.intersection == self.victim:
+                yield "fault", str(fault).encode()
+        for gateway, kind, body in out.replies:
+            if gateway == VALID:
+                yield f"reply {kind}", _pack(body)
+
+
+def _difference(t: int, mine: list[tuple[str, bytes]], other: list[tuple[str, bytes]]) -> tuple[str, str]:
+    """Return the kind of output that differs first, and a sentence on it."""
+    for with_all, without in zip_longest(mine, other):
+        if with_all != without:
+            kind = (with_all or without or ("",))[0]
+            return kind, f"t = {t}: with the hostile senders {with_all}, without {without}"[:600]
+    return "", ""
+
+
+def generic(text: str) -> str:
+    """Return a field or rule without the numbers and names in it, to count by."""
+    text = re.sub(r"speaks for .*", "speaks for others only", text)
+    return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"`[^`]*`", "`..`", text))[:70]
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the type of an exception and the line of the project that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = next((frame for frame in reversed(frames) if "/cloudctl/" in frame.filename), frames[-1])
+    return f"{type(error).__name__} at {Path(inner.filename).name}:{inner.lineno}"
+
+
+def accounted(counters: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, int], dict[str, int], int]:
+    """Return how many messages of each kind were accepted, how many refused, and how many were dropped before that."""
+    taken, refused, dropped = Counter[str](), Counter[str](), 0
+    for name, sources in counters.items():
+        prefix, _, kind = name.partition(".")
+        if prefix == "accept":
+            taken[kind] += sum(sources.values())
+        elif prefix == "reject" and name not in NOT_INPUTS:
+            refused[kind] += sum(sources.values())
+        elif name in INPUT_DROPS:
+            dropped += sum(sources.values())
+    return dict(taken), dict(refused), dropped
+
+
+@dataclass
+class Result:
+    """What a run with hostile messages showed."""
+
+    sent: Counter[str]  # hostile, by row
+    valid: int
+    seconds: float
+    counters: Mapping[str, Mapping[str, int]]
+    memory: list[float]  # MB, as the messages went
+    notes: list[str] = field(default_factory=list)  # what else was found wrong
+    twins: Twins = field(init=False)
+
+    @property
+    def missing(self) -> int:
+        """Return how many messages are not accounted for."""
+        taken, refused, dropped = accounted(self.counters)
+        return self.sent.total() + self.valid - sum(taken.values()) - sum(refused.values()) - dropped
+
+    @property
+    def failures(self) -> list[str]:
+        """Return every way in which the run fell short."""
+        out = list(self.notes)
+        out += [f"{n} steps in which output for the victim differs, first in: {kind}" for kind, n in self.twins.differences.most_common()]
+        if self.twins.advisories == 0:
+            out.append("the victim got no advisory at all: nothing was compared")
+        out += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
+        if self.twins.slowest[0] > MAX_STEP:
+            out.append(f"a step took {self.twins.slowest[0]:.0f} ms ({self.twins.slowest[1]})")
+        if self.missing:
+            out.append(f"{self.missing} messages are not accounted for")
+        if self.sent.total() >= MEMORY_JUDGED and growth(self.memory) > MAX_GROWTH:
+            out.append(f"memory grew by {100 * growth(self.memory):.1f} % from a tenth of the messages to all")
+        return out
+
+
+def run_engine(messages: int, seed: int = 1, progress: Callable[[int], Any] = lambda _: None) -> Result:
+    """Send `messages` hostile messages in made-up time, valid traffic beside them at 10 Hz."""
+    _run_engine(WARM_UP, seed, lambda _: None)
+    return _run_engine(messages, seed, progress)
+
+
+def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Result:
+    crossing, home = scenes()
+    twins = Twins(lambda: Engine([crossing.code.code, home.code.code], config_of(crossing, home)), crossing.id)
+    hostile = HostileTraffic(crossing.code, home, (VALID_RSU,), seed)
+    sent: Counter[str] = Counter()
+    valid, memory, begin = 0, [], stopwatch()
+    every = max(messages // BATCH // SAMPLES, 1)
+    for k in range(-(-messages // BATCH)):
+        t = BEGIN + k * STEP
+        batch = valid_batch(crossing, k, t) if k % 10 == 0 else []
+        valid += len(batch)
+        drawn = [hostile.message(t - MS) for _ in range(min(BATCH, messages - sent.total()))]
+        sent.update(message.row for message in drawn)
+        half = len(drawn) // 2
+        twins.step(t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])])
+        if k % every == 0:
+            memory.append(rss())
+            progress(sent.total())
+    result = Result(sent, valid, (stopwatch() - begin) / SECOND, twins.full.metrics.by_source(""), memory)
+    result.twins = twins
+    return result
+
+
+def valid_batch(crossing: Crossing, k: int, t: int) -> list[Datum]:
+    """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello first."""
+    at = t - 5 * MS
+    batch = [Datum("hello", VALID, crossing.hello(VALID))] if k == 0 else []
+    batch.append(Datum("perception", VALID, crossing.perception(k, at)))
+    batch.append(Datum("signal", VALID, crossing.signal(k, at)))
+    return [*batch, Datum("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]
