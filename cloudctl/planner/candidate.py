@@ -23,6 +23,7 @@ class Candidate(Struct, frozen=True, gc=False):
     behaviour: str | None = None
     status: str | None = None
     about: str = ""  # what it is about, where a target may have several of a kind: a priority request
+    renewal: bool = False  # only to renew what is still valid: it is no reason to begin
 
 
 def severity_of(ttc: float) -> int:

@@ -40,6 +40,7 @@ PERSIST = {  # a proposal must stand so long before it is sent: tracks show a br
     AdvisoryKind.PASSING_ORDER: 500 * MS,
 }
 URGENT = 200 * MS  # the same of the most severe
+RENEW = 800 * MS  # of validity left of speed advice to stop, below which advice to stop at the signal takes over
 GAP = 300 * MS  # a proposal that was away no longer than that still stands
 STEADY = {AdvisoryKind.GLOSA: 400 * MS, AdvisoryKind.PASSING_ORDER: 1000 * MS}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
 REFRESH = 0.4  # of the validity left
@@ -90,7 +91,8 @@ class Discipline:
         for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
             last = self._sent.get(key)
-            if candidate.kind is AdvisoryKind.SIGNAL_STOP and self._stops_already(world.t, candidate.target):
+            stopping = self._stopping(candidate, world.t)
+            if stopping > RENEW or (candidate.renewal and stopping <= 0 and (last is None or last.valid_until <= world.t)):
                 continue
             if last is None or self._worth(world.t, last, candidate):
                 valid_until = world.t + VALID.get(candidate.kind, SAFETY)
@@ -100,10 +102,10 @@ class Discipline:
             del self._sent[key]
         return out
 
-    def _stops_already(self, t: int, target: str) -> bool:
-        """Return whether speed advice that is still valid says stop: the vehicle need not be advised twice."""
-        speed_advice = self._sent.get((target, AdvisoryKind.GLOSA, ""))
-        return speed_advice is not None and speed_advice.valid_until > t and speed_advice.candidate.behaviour == "stop"
+    def _stopping(self, candidate: Candidate, t: int) -> int:
+        """Return for how long (ns) speed advice that says stop is still valid for the target of advice to stop at a signal; 0 where there is none."""
+        advised = self._sent.get((candidate.target, AdvisoryKind.GLOSA, "")) if candidate.kind is AdvisoryKind.SIGNAL_STOP else None
+        return max(advised.valid_until - t, 0) if advised is not None and advised.candidate.behaviour == "stop" else 0
 
     def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}

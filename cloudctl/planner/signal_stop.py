@@ -8,7 +8,8 @@ S(v) when its signal
 * shows yellow, and it can still stop;
 * is in a state that is not known, though it was before: it may be red.
 
-Of a vehicle whose movement nobody knows, each that its lane leads to counts. Whoever brakes for it already, or comes to the end of a queue before, is not advised. This rests on the state that is displayed, on no promise: where times are
+Of a vehicle whose movement nobody knows, each that its lane leads to counts. A vehicle that comes to the end of a queue before is not advised. One that
+brakes for the signal already is not, unless because it was: advice to stop is renewed while it holds. This rests on the state that is displayed, on no promise: where times are
 wrong, it is what is left of speed advice. A vehicle that GLOSA slows down at the same time is given less NOTICE: it is about to be safe.
 """
 
@@ -29,7 +30,7 @@ SLOWING_NOTICE = 0.6  # s; of a vehicle that is advised to slow down for the sam
 SLACK = 0.5  # s after a promised green until it is known to be broken
 MIN_SPEED = 0.5  # m/s; a slower vehicle stands, within what tracks tell
 RANGE = 300.0  # m
-BRAKES = 0.7  # of the braking that stopping takes: a driver who brakes so hard, or harder, has seen the signal
+BRAKES = 0.7  # of the braking that stopping takes: a driver who brakes so hard, or harder, has seen the signal, or was advised to
 BEYOND = 1.0  # m past the line up to which a vehicle is advised
 
 NONE, AT_RED, AT_YELLOW, AT_UNKNOWN = 0, 1, 2, 3
@@ -61,9 +62,9 @@ def _reason(group: int, distance: float, speed: float, notice: float, state: Any
 @njit(cache=True)
 def _must_stop(
     rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_group: Any, lane_start: Any, lane_conn: Any,
-    tail: Any, state: Any, seen: Any, why: Any, start: Any, notice: Any, found: Any, reasons: Any, groups: Any, sure: Any,
+    tail: Any, state: Any, seen: Any, why: Any, start: Any, notice: Any, found: Any, reasons: Any, groups: Any, sure: Any, braking: Any,
 ) -> int:  # fmt: skip
-    """List which of `rows` to advise, why, of which group, and whether that is surely its own; `notice`: s, of each."""
+    """List which of `rows` to advise, why, of which group, whether that is surely its own, and whether it brakes already; `notice`: s, of each."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
@@ -72,8 +73,7 @@ def _must_stop(
             continue
         if on < n_lanes and 0.0 < tail[on] < d:
             continue  # the end of a queue comes first
-        if -accel[i] > BRAKES * v * v / (2.0 * max(d, 0.5)):
-            continue
+        braking[n] = -accel[i] > BRAKES * v * v / (2.0 * max(d, 0.5))
 
         if connection[i] >= 0:
             groups[n], sure[n] = conn_group[connection[i]], True
@@ -100,22 +100,22 @@ def plan(world: World, passing: Passing, slowed: set[str]) -> list[Candidate]:
     if slowed:
         notice[[f"vehicle:{vehicle.id}" in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
     found, reasons, groups = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    sure = np.empty(n, np.bool_)
+    sure, braking = np.empty(n, np.bool_), np.empty(n, np.bool_)
     lanes = ways(code)
     count = _must_stop(
         world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes, code.conn_group, lanes.start, lanes.movement,
-        passing.tail, signals.state, signals.seen, WHY, passing.windows.start, notice, found, reasons, groups, sure,
+        passing.tail, signals.state, signals.seen, WHY, passing.windows.start, notice, found, reasons, groups, sure, braking,
     )  # fmt: skip
 
     out = []
-    for k, reason, group, own in zip(*(column[:count].tolist() for column in (found, reasons, groups, sure)), strict=True):
+    for k, reason, group, own, brakes in zip(*(column[:count].tolist() for column in (found, reasons, groups, sure, braking)), strict=True):
         row = int(world.rows[k])
         distance = max(float(world.to_stop[row]), 0.0)
         facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance}
         out.append(
             Candidate(
                 AdvisoryKind.SIGNAL_STOP, f"vehicle:{world.vehicles[k].id}", 1, float(world.tracks["existence"][row]), WORDS[reason] + ("" if own else IF_OWN), facts,
-                (int(world.tracks["id"][row]),), None, distance, "stop",
+                (int(world.tracks["id"][row]),), None, distance, "stop", renewal=brakes,
             )
         )  # fmt: skip
     return out
