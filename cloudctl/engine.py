@@ -100,6 +100,7 @@ class Engine:
         self.roster = Roster()
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
+        self._t: int | None = None  # of the last step
         self._index()
 
     def announce(self, code: IntersectionCode, t: int) -> None:
@@ -119,6 +120,9 @@ class Engine:
     def step(self, t: int, batch: Sequence[Datum], lap: Callable[[str], None] = _no_lap) -> Output:
         """Take what was received at `t` ns, fuse it, plan what is due, and return what is to be said."""
         out = Output()
+        if self._t is None or t < self._t:
+            self._begin(t)
+        self._t = t
         if t >= self._change:
             self._turn(t, out)
         got = self.ingest.receive(t, batch)
@@ -177,6 +181,25 @@ class Engine:
             source = self.ingest.sources[rsu, sensor.id]
             view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range)
             place.fusion.add_source(source.index, view)
+
+    def _begin(self, t: int) -> None:
+        """Begin a run at `t` ns; also when time went back, which the driver lets happen only when the machine's clock was set back.
+
+        Nothing that carries a time of the future can be compared with what comes now: tracks, signals and what was sent are let go.
+        Roadside units keep their sequence numbers, and ids go on counting.
+        """
+        for place in self.places.values():
+            if self._t is None:
+                place.discipline.begin(t)
+            else:
+                place.restart(self._place(place.code))
+                for (rsu, _), source in self.ingest.sources.items():
+                    if source.intersection == place.code.code.id and source.sensor is not None:
+                        self._stand(place, rsu, source.sensor)
+        if self._t is not None:
+            self.metrics.count("clock.restart")
+            self._plans.clear()
+            self._change = -NEVER
 
     # --- what changes ---
 

@@ -31,6 +31,7 @@ from .wire import Received, Server
 MAX_INBOX = 10_000  # vehicle messages waiting for the next step; the oldest go first
 MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
+TRAFFIC_EXPIRY = 30  # s that a report of traffic stays with the broker: three of the periods it comes at
 
 
 class Node:
@@ -185,7 +186,7 @@ class Node:
             self.egress.signals(signals)
         for report in out.traffic:
             self.metrics.tell("traffic", report.intersection, report)
-            self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
+            self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)
         if out.changed:
             self.publisher.publish(t, out.changed)
         for fault in out.faults:

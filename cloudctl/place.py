@@ -43,3 +43,12 @@ class Place:
         self.code, self.signals, self.groups, self.quality, self.said = fresh.code, fresh.signals, fresh.groups, fresh.quality, (None, 0)
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.discipline.forget()
+
+    def restart(self, fresh: "Place") -> None:
+        """Begin anew on the same code, because time went back: keep nothing that carries a time."""
+        self.renew(fresh)
+        self.fusion = fresh.fusion
+        self.reports.clear()
+        self.hazards.clear()
+        self.t_sensor = self.t_rx = self.heard = self.planned = 0
+        self.fresh = self.waiting = False

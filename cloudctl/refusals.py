@@ -6,6 +6,7 @@ from math import isfinite
 from .clock import MS
 from .schema import VERSION, Group, VehicleState
 
+CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock does
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
 
@@ -35,11 +36,14 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     age = t_rx - event
     if -FUTURE <= age <= max_age:
         return event
+    cause = ""
+    if abs(age) > CLOCK_WRONG:
+        cause = f", by a clock taken to be {offset / 1e9:+.3f} s ahead of the node's: it is set wrong, or has stepped since it was compared"
     if age > max_age:
-        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted"
+        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted{cause}"
         why = Untimely("t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
     else:
-        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future{cause}", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
     why.age = age
     raise why
 
