@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from . import codes
-from .broker import Broker, Tls
+from .broker import Broker, Tls, reachable
 from .broker import start as start_broker
-from .clock import SECOND, Clock, WallClock, stopwatch
+from .clock import SECOND, Clock, SteadyClock, stopwatch
 from .config import NodeConfig, code_files
 from .egress import Egress
 from .engine import Engine, Output
@@ -24,6 +24,7 @@ from .metrics import Metrics
 from .planner.warm import warm
 from .publish import Publisher
 from .schema import Datum
+from .timekeeping import Timekeeper
 from .topics import KIND_OF_CODE, TOPICS, MqttTopics
 from .web import Web, WebError
 from .wire import Received, Server
@@ -39,8 +40,9 @@ class Node:
 
     def __init__(self, config: NodeConfig, clock: Clock | None = None) -> None:
         self.config = config
-        self.clock = clock or WallClock()
+        self.clock = clock or SteadyClock()
         self.metrics = Metrics()
+        self.timekeeper = Timekeeper(self.clock, self.metrics) if isinstance(self.clock, SteadyClock) else None
         self.broker = self._start_broker()
         loaded = [codes.load(path) for path in code_files(config)]
         self.engine = Engine(loaded, config.engine, self.metrics)
@@ -53,7 +55,9 @@ class Node:
         self.server = Server(config.node.bind, config.keys(), self._allowed)
         section = config.broker
         if self.broker:
-            section = msgspec.structs.replace(section, port=self.broker.port, version=self.broker.version)
+            section = msgspec.structs.replace(
+                section, host=reachable(self.broker.host), port=self.broker.port, version=self.broker.version
+            )
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
         self.publisher = Publisher(config, self.engine, self.egress, self.recorder)
         self.publisher.publish(self.clock.now())
@@ -65,7 +69,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
         self._lap = 0
-        self._told: str | None = None
+        self._reported: list[str] = []  # what stands in the way, as it was last logged
 
     def _start_broker(self) -> Broker | None:
         section = self.config.broker
@@ -74,7 +78,8 @@ class Node:
         tls = None
         if section.server_cert and section.server_key and section.tls_ca:
             tls = Tls(Path(section.tls_ca), Path(section.server_cert), Path(section.server_key))
-        return start_broker(Path(self.config.record.path or "out/broker").parent / "broker", section.port, tls)
+        record = self.config.record.path
+        return start_broker(Path(record).parent / "broker" if record else None, section.port, tls, host=section.host)
 
     async def run(self, until: asyncio.Event | None = None, ready: Callable[[], None] | None = None) -> None:
         """Serve until `until` is set or SIGINT/SIGTERM comes; always leaves sockets closed and the recording whole."""
@@ -94,6 +99,7 @@ class Node:
                 self.close()
                 raise
         self.egress.start()
+        keeping = loop.create_task(self.broker.keep(self.metrics.count)) if self.broker else None
         loop.add_reader(self.server.fd, self._wake)
         self._wake()
         if ready:
@@ -102,11 +108,14 @@ class Node:
             while not stop.is_set():
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(stop.wait(), 1.0)
+                self._keep_time()
                 self._report()
                 if self.publisher.watch(self.clock.now()):
                     self._arm()
         finally:
             loop.remove_reader(self.server.fd)
+            if keeping:
+                keeping.cancel()
             await self.egress.stop()
             if self.web:
                 await self.web.stop()
@@ -176,6 +185,8 @@ class Node:
     def step(self, batch: list[Datum]) -> Output:
         """Take one step of the engine now and say what it says."""
         t = self.clock.now()
+        if self.timekeeper:
+            self.timekeeper.observe(t, batch)
         self._lap = stopwatch()
         out = self.engine.step(t, batch, self._time)
         payloads = [encode_advisory(advisory) for advisory in out.advisories]
@@ -200,6 +211,14 @@ class Node:
             self.recorder.step(t, batch, payloads)
         return out
 
+    def _keep_time(self) -> None:
+        """Go along with the machine's clock where it stepped and those the node serves agree."""
+        moved = self.timekeeper.decide(self.clock.now()) if self.timekeeper else None
+        if moved:
+            print(f"cloudctl: {moved}", file=sys.stderr, flush=True)
+            self.egress.forget()
+            self._arm()
+
     def _time(self, name: str) -> None:
         now = stopwatch()
         self.metrics.time(name, (now - self._lap) / 1000)
@@ -210,10 +229,15 @@ class Node:
             self.metrics.counters["reject.unknown_key", key] = n
         if self.server.malformed:
             self.metrics.counters["reject.frames", ""] = self.server.malformed
-        trouble = (self.recorder.failure if self.recorder else None) or self.egress.trouble
-        if trouble != self._told:
-            print(f"cloudctl: {trouble or 'all is well again'}", file=sys.stderr, flush=True)
-        self._told = trouble
+        broker = (self.broker.trouble if self.broker else None) or self.egress.trouble  # one of them causes the other
+        sources = (self.recorder.failure if self.recorder else None, broker, self.timekeeper.trouble if self.timekeeper else None)
+        troubles = [trouble for trouble in sources if trouble]
+        for trouble in troubles:
+            if trouble not in self._reported:
+                print(f"cloudctl: {trouble}", file=sys.stderr, flush=True)
+        if self._reported and not troubles:
+            print("cloudctl: all is well again", file=sys.stderr, flush=True)
+        self._reported = troubles
         if self.config.node.status:
             file = Path(self.config.node.status)
             partial = file.with_suffix(".part")

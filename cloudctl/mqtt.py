@@ -57,7 +57,8 @@ class Connection:
             section.host.strip("[]"), section.port, ssl=_tls(section) or False, keepalive=KEEPALIVE, version=section.version or 5
         )
         try:
-            await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):  # unlike wait_for, it never swallows that the node stops
+                await attempt
         except gmqtt.MQTTConnectError as error:
             self.abort()
             raise MqttError(f"it refuses the node: {error}; check [broker] username, password and certificates") from None
@@ -93,7 +94,8 @@ class Connection:
         Checks are counted, not seconds: where this process itself stood still, what came meanwhile is read before the next.
         """
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.lost.wait(), PING_INTERVAL)
+            async with asyncio.timeout(PING_INTERVAL):
+                await self.lost.wait()
         if self.lost.is_set():
             return
         connection = self._client._connection
