@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -26,8 +27,10 @@ from cloudctl.config import BrokerSection
 from cloudctl.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.schema import Advisory, AdvisoryKind, Group, Inputs, SignalState
+from cloudctl.wire import new_keys, write_keys
 
-HANG, CUT = 20, 15  # s
+HANG, CUT = 60, 15  # s
+AFTERWARDS = 5  # s for which the delay of advice is measured when service is back
 PATIENCE = 40  # s that service is waited for
 HOUR = 3600 * SECOND
 NODE_ADDRESS, VEHICLE_ADDRESS = "127.0.0.3", "127.0.0.2"  # at which node and vehicle reach the broker: links that can be cut one by one
@@ -57,7 +60,9 @@ class Rig:
         self.code = corridor()[0]
         self.scene = Scene(self.code, 20)
         self.port, self.mqtt = broker.free_port(), broker.free_port()
+        self.node_keys, self.keys = write_keys(folder / "node"), new_keys()
         self.fresh: list[int] = []
+        self.delays: list[int] = []  # ns from the newest datum used to the vehicle
         self.lines: list[str] = []
         self.shift = 0  # ns of the gateway's clock
         self.clock_file = folder / "clock"
@@ -66,15 +71,15 @@ class Rig:
         (folder / "code.json").write_bytes(codes.dump(self.code.code))
         (folder / "mosquitto.conf").write_text(f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n")
         (folder / "node.toml").write_text(
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n'
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = "status.json"\n'
             f'[broker]\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = {str(embedded).lower()}\n[plan]\nrefresh = 0.0\n'
-            f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{self.code.code.id}" }}\n'
+            f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = {{ r0 = "{self.code.code.id}" }}\n'
         )
 
     async def __aenter__(self) -> "Rig":
         self.broker = None if self.embedded else self.start_broker()
         self.node = self.start_node()
-        self.gateway = self.start_gateway()
+        self.gateway: Gateway | None = self.start_gateway()
         more: dict[str, Any] = {"on_trouble": self.lines.append} if hasattr(Vehicle, "_report") else {}
         self.vehicle = Vehicle("car", "127.0.0.1" if self.embedded else VEHICLE_ADDRESS, self.mqtt, **more)
         await self.vehicle.__aenter__()
@@ -86,7 +91,8 @@ class Rig:
         for task in self.tasks:
             task.cancel()
         await self.vehicle.__aexit__()
-        self.gateway.close()
+        if self.gateway:
+            self.gateway.close()
         self.node.kill()
         if self.broker:
             self.broker.kill()
@@ -94,7 +100,7 @@ class Rig:
             subprocess.run(["pkill", "-9", "-f", str(self.folder)], check=False)
 
     def start_broker(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")])
+        return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
 
     def start_node(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PYTHONPATH": f"{self.folder / 'patch'}:{os.environ.get('PYTHONPATH', '')}", "CLOCK_FILE": str(self.clock_file)}
@@ -103,7 +109,7 @@ class Rig:
 
     def start_gateway(self) -> Gateway:
         wall = WallClock()
-        return Gateway(f"tcp://127.0.0.1:{self.port}", ["r0"], name="g", on_reject=lambda reject: self.lines.append(f"reject: {reject.rule}"), now=lambda: wall.now() + self.shift)
+        return Gateway(f"tcp://127.0.0.1:{self.port}", ["r0"], name="g", key=self.keys, node_key=self.node_keys.public, on_reject=lambda reject: self.lines.append(f"reject: {reject.rule}"), now=lambda: wall.now() + self.shift)
 
     async def drive(self) -> None:
         wall = WallClock()
@@ -112,9 +118,10 @@ class Rig:
             seen = t + self.shift
             end = seen + 12 * SECOND
             groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids]
-            gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(t), seen)
-            gateway.signal("r0", self.code.code.id, 1, groups, seen)
-            gateway.poll()
+            if gateway:
+                gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(t), seen)
+                gateway.signal("r0", self.code.code.id, 1, groups, seen)
+                gateway.poll()
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(0.5):
                     await self.vehicle.report(msgspec.structs.replace(self.scene.state(t), t=t))
@@ -124,6 +131,7 @@ class Rig:
         async for advisory in self.vehicle.advisories():
             if advisory.kind != AdvisoryKind.DEGRADED:
                 self.fresh.append(stopwatch())
+                self.delays.append(WallClock().now() - advisory.inputs.t_rx)
 
     async def until(self, done: Callable[[], Any], seconds: float) -> None:
         deadline = stopwatch() + int(seconds * SECOND)
@@ -170,7 +178,9 @@ async def broker_hung(rig: Rig) -> None:
 
 
 async def gateway_killed(rig: Rig) -> None:
+    assert rig.gateway
     rig.gateway.close()
+    rig.gateway = None
     await asyncio.sleep(3)
     rig.gateway = rig.start_gateway()
 
@@ -244,7 +254,9 @@ async def measure(name: str) -> list[str]:
                 await asyncio.sleep(2)  # a clock that steps ends nothing: see whether service lasts
             await rig.until(steady, PATIENCE)
             after = _resumed([at for at in rig.fresh if at > end], end)
-            await asyncio.sleep(1.2)
+            usual, received = _median(rig.delays), len(rig.delays)
+            await asyncio.sleep(AFTERWARDS)
+            delay = f"{usual:.0f}, {_median(rig.delays[received:]):.0f}"
             dropped = {key: n - before.get(key, 0) for key, n in rig.counted().items() if n > before.get(key, 0)}
             with log.open("rb") as file:
                 file.seek(read)
@@ -252,12 +264,18 @@ async def measure(name: str) -> list[str]:
             lost = ", ".join(f"{key} {n}" for key, n in sorted(dropped.items())) or "-"
             if rig.vehicle.expired > expired:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
-            return [name, after if steady() else f"not within {PATIENCE}", lost, f"{len(logged)}: {logged[0][:150] if logged else '-'}"]
+            return [name, after if steady() else f"not within {PATIENCE}", delay, lost, f"{len(logged)}: {logged[0][:150] if logged else '-'}"]
+
+
+def _median(delays: list[int]) -> float:
+    """Return the median in ms; clocks that were set are left out."""
+    usable = [delay / 1e6 for delay in delays if 0 <= delay < HOUR // 2]
+    return median(usable) if usable else float("nan")
 
 
 def _resumed(fresh: list[int], end: int) -> str:
     """Return when advice came again after `end`, behind the last gap of more than a second."""
-    begin = end
+    begin = fresh[0] if fresh else end
     for earlier, later in zip([end, *fresh], fresh, strict=False):
         if later - earlier > SECOND:
             begin = later
@@ -288,12 +306,12 @@ async def vehicle_back() -> list[str]:
                         break
         await egress.stop()
         running.stop()
-    return ["vehicle away for 2 s: what was valid meanwhile", took, "1 of 1" if took == "never" else "-", "-"]
+    return ["vehicle away for 2 s: what was valid meanwhile", took, "-", "1 of 1" if took == "never" else "-", "-"]
 
 
 def main(names: list[str]) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    rows = [["cause", "service back after, s", "dropped, refused", "logged: lines, the first"]]
+    rows = [["cause", "service back after, s", "median delay before, after, ms", "dropped, refused", "logged: lines, the first"]]
     for name in CAUSES:
         if not names or any(wanted in name for wanted in names):
             rows.append(asyncio.run(measure(name)))

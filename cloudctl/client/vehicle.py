@@ -21,6 +21,7 @@ CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second 
 KEEPALIVE = 3  # s; a broker that does not answer, or a link that is cut, is noticed within twice that
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
+ENDED = 0x80  # the broker ended the connection without a reason
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
 MAX_REMEMBERED = 1024  # advisory ids, so that one sent again is given once; those no longer valid go first
 log = logging.getLogger("cloudctl.client")
@@ -154,7 +155,8 @@ class Vehicle:
             return self._pauses.failed()
         code = getattr(getattr(error, "__cause__", None), "rc", None)
         looks_taken = self._pauses.lived(lived)
-        if getattr(code, "value", None) == TAKEN_OVER or (looks_taken and self._version != 5):
+        reason = getattr(code, "value", None)
+        if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
             self._report(f"another client connects with the id {self.id!r}, and each ends the other's connection. Give every vehicle its own id")
             return self._pauses.taken_over()
