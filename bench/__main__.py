@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start", "codes")
-MORE = {"peers": "bench_fusion"}  # only by name: it takes minutes, and the `peers` extra
+MORE = {"peers": "bench_fusion", "recovery": "bench_recovery"}  # only by name: they take minutes; `peers` needs its extra
 
 
 def machine() -> str:

@@ -29,7 +29,8 @@ from cloudctl.metrics import Metrics
 from cloudctl.schema import Advisory, AdvisoryKind, Group, Inputs, SignalState
 from cloudctl.wire import new_keys, write_keys
 
-HANG, CUT = 60, 15  # s
+HANG = 60  # s
+CUT = int(os.environ.get("RECOVERY_CUT", "15"))  # s
 AFTERWARDS = 5  # s for which the delay of advice is measured when service is back
 PATIENCE = 40  # s that service is waited for
 HOUR = 3600 * SECOND

@@ -15,6 +15,7 @@ from node_process import NodeProcess, until
 from test_egress import advisory
 from test_node import accepted, frame
 
+from bench.scene import Scene
 from cloudctl import broker
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, SteadyClock, WallClock, stopwatch
@@ -22,6 +23,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.config import BrokerSection
 from cloudctl.egress import Egress
 from cloudctl.metrics import Metrics
+from cloudctl.schema import Group, SignalState
 from cloudctl.topics import MqttTopics
 from cloudctl.wire import Server, new_keys
 
@@ -329,6 +331,75 @@ def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_lo
     asyncio.run(scene())
 
 
+def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_advice(tmp_path: Path, code: CompiledCode) -> None:
+    first = broker.start(tmp_path / "broker")
+    node = NodeProcess(tmp_path, code, f"version = {first.version}\n")
+    node.config.write_text(node.config.read_text().replace(f"port = {node.mqtt}", f"port = {first.port}"))
+
+    async def scene() -> None:
+        ids: list[str] = []
+        async with Vehicle("car", port=first.port, version=first.version, on_trouble=lambda _: None) as vehicle:
+            gateway, made = node.gateway(), Scene(code, 20)
+
+            async def collect() -> None:
+                async for item in vehicle.advisories():
+                    ids.append(item.id)
+
+            async def drive() -> None:
+                while True:
+                    t = WallClock().now()
+                    end = t + 12 * SECOND
+                    groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in code.group_ids]
+                    gateway.perception("rsu-1", "cam", made.lat, made.lon, made.columns(t), t)
+                    gateway.signal("rsu-1", code.code.id, code.code.revision, groups, t)
+                    await vehicle.report(msgspec.structs.replace(made.state(t), t=t))
+                    gateway.poll()
+                    await asyncio.sleep(0.1)
+
+            tasks = [asyncio.create_task(collect()), asyncio.create_task(drive())]
+            await when(lambda: len(ids) >= 3)
+            assert node.process
+            node.process.kill()
+            node.process.wait()
+            before = len(ids)
+            node.__enter__()
+            await when(lambda: len(ids) >= before + 3)
+            runs = {name.split("-")[-2] for name in ids}
+            assert len(runs) == 2
+            counts = [int(name.split("-")[-1]) for name in ids[before:]]
+            assert min(counts) <= 2, "those the first run had counted, too"
+            for task in tasks:
+                task.cancel()
+            gateway.close()
+
+    try:
+        node.__enter__()
+        asyncio.run(scene())
+    finally:
+        node.__exit__()
+        first.stop()
+
+
+# --- links ---
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or not all(map(broker.shutil.which, ("unshare", "ip", "iptables", "mosquitto"))),
+    reason="cutting links needs root, unshare, ip, iptables and mosquitto on PATH",
+)
+@pytest.mark.parametrize("link", ["gateway to node", "node to broker", "vehicle to broker"])
+def test_service_is_back_soon_after_a_link_is(link: str) -> None:
+    root = Path(__file__).resolve().parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "RECOVERY_CUT": "8"}
+    command = ["unshare", "-n", sys.executable, str(root / "bench" / "bench_recovery.py"), "--inside", link]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    rows = [line.split("|") for line in done.stdout.splitlines() if link in line]
+    if not rows and "Operation not permitted" in done.stderr:
+        pytest.skip("no network namespace may be made here")
+    assert rows, done.stderr
+    assert float(rows[0][2]) < 5, rows  # 2 s on a machine that is not shared
+
+
 # --- gateways and clocks ---
 
 
@@ -393,7 +464,7 @@ def test_a_node_whose_clock_steps_serves_on_by_the_time_of_those_it_serves(tmp_p
 
 
 def test_a_steady_clock_is_not_moved_by_a_step_until_it_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
+    import time  # noqa: TID251
 
     real, shift = time.time_ns, 0
     monkeypatch.setattr(time, "time_ns", lambda: real() + shift)

@@ -244,7 +244,7 @@ class Vehicle:
 
     def _remember(self, advisory: Advisory, now: int) -> None:
         if len(self._seen) >= MAX_REMEMBERED:
-            self._seen = {id: until for id, until in self._seen.items() if until > now}
+            self._seen = {name: until for name, until in self._seen.items() if until > now}
         if len(self._seen) >= MAX_REMEMBERED:
             del self._seen[next(iter(self._seen))]
         self._seen[advisory.id] = advisory.valid_until
