@@ -147,8 +147,8 @@ class Rig:
 
     def cut(self, address: str, port: int, cut: bool) -> None:
         """Drop every packet of one link, or let them pass again."""
-        for chain, end in (("OUTPUT", ["-d", address, "--dport"]), ("OUTPUT", ["-s", address, "--sport"])):
-            subprocess.run(["iptables", "-A" if cut else "-D", chain, "-p", "tcp", *end, str(port), "-j", "DROP"], check=True)
+        for end in (["-d", address, "--dport"], ["-s", address, "--sport"]):  # on arrival: a drop on the way out would be noticed by the sender
+            subprocess.run(["iptables", "-A" if cut else "-D", "INPUT", "-p", "tcp", *end, str(port), "-j", "DROP"], check=True)
 
 
 async def node_killed(rig: Rig) -> None:

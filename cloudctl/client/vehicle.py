@@ -266,7 +266,7 @@ class Vehicle:
 def _reset(client: aiomqtt.Client) -> None:
     """Leave nothing of a connection: one that was not answered would stay open, and take its successor's place later."""
     paho = client._client
-    sock = paho.socket()
+    sock: Any = paho.socket()
     if sock is not None:
         with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
