@@ -133,8 +133,10 @@ class Connection:
             self.abort()
 
     def _on_disconnect(self, _client: Any, packet: Any, *_: Any) -> None:
-        code = f" (code {packet[0]})" if isinstance(packet, bytes) and packet else ""
-        self._end(f"it closed the connection{code}")
+        if isinstance(packet, bytes) and packet:
+            self._end(f"it closed the connection (code {packet[0]})")
+        else:
+            self._end("the connection ended without a word: it stopped, or the link to it is cut")
 
     def _receive(self, _client: Any, topic: str, payload: bytes, _qos: int, _properties: Any) -> int:
         if not self.lost.is_set():

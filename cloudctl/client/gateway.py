@@ -42,7 +42,7 @@ class Gateway:
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
     `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
     from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
-    While there is no connection, the newest message of each stream is kept and sent when there is one; what that drops is counted in `dropped`.
+    While there is no connection, the newest messages of each stream are kept and sent when there is one; what that drops is counted in `dropped`.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Gateway:
         """Send what a sensor saw at `t` (ns, now when None) around the origin `lat`, `lon` (degrees).
 
         `objects` is a list of maps ({"x": m east, "y": m north, "class": "car", ...}), a mapping of columns (arrays of equal length),
-        or a block from `pack`. False when it cannot be sent now: the newest frame of each sensor is then kept, and what it replaces is counted in `dropped`.
+        or a block from `pack`. False when an older frame was dropped for it, because there is no connection: that is counted in `dropped`.
         """
         if isinstance(objects, Mapping):
             objects = pack(objects)
@@ -163,7 +163,7 @@ class Gateway:
     def close(self) -> None:
         """Send what is queued (at most 0.5 s) and disconnect."""
         deadline = stopwatch() + LINGER
-        while len(self._outbox) and self.state != "refused" and stopwatch() < deadline:
+        while self._outbox and self.state != "refused" and stopwatch() < deadline:
             self._dealer.events(self._changed)
             self._flush()
             sleep_until(WallClock().now() + 5 * MS)
@@ -194,11 +194,11 @@ class Gateway:
 
     def _flush(self) -> None:
         """Send what was kept while there was no connection."""
-        if not len(self._outbox) or self.state != "connected":
+        if not self._outbox or self.state != "connected":
             return
         kept, outdated = self._outbox.take(stopwatch())
         self.dropped += outdated
-        for kind, body, at in kept:
+        for at, kind, body in kept:
             self._put(kind, body, at)
 
     def _changed(self, state: str) -> None:
@@ -241,17 +241,18 @@ class Gateway:
         return seq
 
     def _send(self, kind: str, body: Any) -> bool:
-        if self.state != "connected" or len(self._outbox):
+        if self.state != "connected" or self._outbox:
             self._dealer.events(self._changed)
             self._flush()
         return self._put(kind, body, stopwatch())
 
     def _put(self, kind: str, body: Any, at: int) -> bool:
-        if self.state == "connected" and not len(self._outbox) and self._dealer.send(TOPICS[kind].code, self._encode(body)):
+        if self.state == "connected" and not self._outbox and self._dealer.send(TOPICS[kind].code, self._encode(body)):
             self.sent += 1
             return True
-        self.dropped += self._outbox.put(kind, body, at)
-        return False
+        dropped = self._outbox.put(kind, body, at)
+        self.dropped += dropped
+        return dropped == 0
 
 
 def pack(columns: Mapping[str, Any]) -> bytes:
