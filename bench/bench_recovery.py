@@ -94,11 +94,15 @@ class Rig:
         await self.vehicle.__aexit__()
         if self.gateway:
             self.gateway.close()
+        children = _children(self.node)
         self.node.kill()
+        self.node.wait()
+        for child in children:  # older versions leave their broker behind
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         if self.broker:
             self.broker.kill()
-        else:
-            subprocess.run(["pkill", "-9", "-f", str(self.folder)], check=False)
+            self.broker.wait()
 
     def start_broker(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
@@ -167,8 +171,7 @@ async def broker_killed(rig: Rig) -> None:
 
 
 async def embedded_broker_killed(rig: Rig) -> None:
-    children = Path(f"/proc/{rig.node.pid}/task/{rig.node.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(_children(rig.node)[0], signal.SIGKILL)
 
 
 async def broker_hung(rig: Rig) -> None:
@@ -266,6 +269,10 @@ async def measure(name: str) -> list[str]:
             if rig.vehicle.expired > expired:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
             return [name, after if steady() else f"not within {PATIENCE}", delay, lost, f"{len(logged)}: {logged[0][:150] if logged else '-'}"]
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def _median(delays: list[int]) -> float:
