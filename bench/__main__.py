@@ -11,6 +11,7 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "lying": "bench_lying",
     "fuzz": "bench_fuzz",
     "soak": "bench_soak",
+    "recovery": "bench_recovery",
 }
 
 

@@ -15,15 +15,52 @@ class Clock(Protocol):
         ...
 
 
+STEP = 250 * MS  # a clock that differs by more from what a monotonic one says has stepped; NTP slews away less than 128 ms
+
+
 class WallClock:
-    """The machine's clock, made strictly increasing so that a time names one batch."""
+    """The machine's clock, strictly increasing but where it is set back: that is followed at once."""
 
     def __init__(self) -> None:
         self._last = 0
 
     def now(self) -> int:
-        self._last = max(time.time_ns(), self._last + 1)
+        t = time.time_ns()
+        self._last = self._last + 1 if 0 <= self._last - t < STEP else t
         return self._last
+
+
+class SteadyClock:
+    """UTC, strictly increasing, that does not go along when the machine's clock steps, until it is told to `follow()`.
+
+    A monotonic clock carries it over a step; differences up to STEP are followed at once. `stepped` (ns) is how far the machine's clock is
+    ahead since it stepped, 0 while the two agree.
+    """
+
+    def __init__(self) -> None:
+        self.stepped = 0
+        self._base = time.time_ns() - time.monotonic_ns()
+        self._last = 0
+
+    def now(self) -> int:
+        monotonic = time.monotonic_ns()
+        ahead = time.time_ns() - monotonic - self._base
+        if -STEP < ahead < STEP:
+            self._base += ahead
+            self.stepped = 0
+        else:
+            self.stepped = ahead
+        self._last = max(monotonic + self._base, self._last + 1)
+        return self._last
+
+    def follow(self) -> int:
+        """Take over what the machine's clock says now, backwards too; return by how much time moves (ns)."""
+        self.now()
+        moved = self.stepped
+        self._base += moved
+        self._last += min(moved, 0)
+        self.stepped = 0
+        return moved
 
 
 class EventClock:
@@ -36,8 +73,8 @@ class EventClock:
         return self._t
 
     def advance(self, t: int) -> None:
-        """Move to `t` ns; never backwards."""
-        self._t = max(self._t, t)
+        """Move to `t` ns: backwards, too, where the recorded clock was set back."""
+        self._t = t
 
 
 def sleep_until(t: int) -> None:

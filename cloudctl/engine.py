@@ -44,6 +44,7 @@ from .schema import (
     VehicleRequest,
     VehicleState,
 )
+from .sensing import stand
 from .topics import KIND_OF_BODY, OPERATOR, OPERATOR_KINDS
 
 IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
@@ -117,6 +118,7 @@ class Engine:
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
         self._urgent: list[Place] = []  # a signal of theirs has changed: planned at once, vehicles may still be able to stop
+        self._t: int | None = None  # of the last step
         self._index()
 
     def announce(self, code: IntersectionCode, t: int) -> None:
@@ -126,6 +128,9 @@ class Engine:
     def step(self, t: int, batch: Sequence[Datum], lap: Callable[[str], None] = _no_lap) -> Output:
         """Take what was received at `t` ns, fuse it, plan what is due, and return what is to be said."""
         out = Output()
+        if self._t is None or t < self._t:
+            self._begin(t)
+        self._t = t
         orders = [datum for datum in batch if datum.kind in OPERATOR_KINDS and datum.sender == OPERATOR]
         if orders:
             batch = [datum for datum in batch if datum not in orders]
@@ -194,6 +199,25 @@ class Engine:
             self.faults.note("operator", datum.kind, error)
             return Answer(datum, "", "the node could not process it: a fault of the node. Report it with the recording")
         return Answer(datum, "", None)
+
+    def _begin(self, t: int) -> None:
+        """Begin a run at `t` ns; also when time went back, which the driver lets happen only when the machine's clock was set back.
+
+        Nothing that carries a time of the future can be compared with what comes now: tracks, signals and what was sent are let go.
+        Roadside units keep their sequence numbers, and ids go on counting.
+        """
+        for name, place in self.places.items():
+            if self._t is None:
+                place.discipline.begin(t)
+                continue
+            place.restart(self._place(place.code))
+            for _, source in self.ingest.sources.of_intersection(name):
+                stand(source, place.fusion, place.code.origin)
+        if self._t is not None:
+            self.metrics.count("clock.restart")
+            self._plans.clear()
+            self._urgent.clear()
+            self.revisions.change = -NEVER
 
     def reconfigure(self, config: EngineConfig) -> None:
         """Take over another configuration while running: gateways and their units, how often to plan, how often to repeat.

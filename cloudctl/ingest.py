@@ -349,8 +349,12 @@ class Ingest:
             raise wrong_version(body.version)
         if body.t2 is None or body.t3 is None or body.t4 is None:
             batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
-        elif not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
-            self.metrics.count("sync.slow", datum.sender)
+        else:
+            steps = gateway.steps
+            if not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
+                self.metrics.count("sync.slow", datum.sender)
+            elif gateway.steps > steps:
+                self.metrics.count("sync.step", datum.sender)
 
     def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
         check_vehicle(datum.sender, body.version)

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from . import codes
-from .broker import Broker, Tls
+from .broker import Broker, Tls, reachable
 from .broker import start as start_broker
-from .clock import SECOND, Clock, WallClock, stopwatch
+from .clock import SECOND, Clock, SteadyClock, stopwatch
 from .config import NodeConfig, code_files
 from .egress import Egress
 from .engine import Answer, Engine, Output
@@ -27,6 +27,7 @@ from .planner.warm import warm
 from .publish import Publisher
 from .reload import reread
 from .schema import Advisory, Datum, Traffic
+from .timekeeping import Timekeeper
 from .topics import OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
 from .web import Web, WebError
 from .wire import Received, Server
@@ -37,6 +38,7 @@ MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
 FLUSH = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
 REPORT = 2  # of those looks between two reports: status, and files of the operator's that may have changed
+TRAFFIC_EXPIRY = 30  # s that a report of traffic stays with the broker: three of the periods it comes at
 
 
 class Node:
@@ -44,8 +46,9 @@ class Node:
 
     def __init__(self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False) -> None:
         self.config, self._file = config, file
-        self.clock = clock or WallClock()
+        self.clock = clock or SteadyClock()
         self.metrics = Metrics()
+        self.timekeeper = Timekeeper(self.clock, self.metrics) if isinstance(self.clock, SteadyClock) else None
         self.faults, self._fault_report = Faults(self.metrics, debug), FaultReport()
         self._crash: Exception | None = None  # in debugging: what ended it
         self._stop = asyncio.Event()
@@ -62,7 +65,9 @@ class Node:
         self.server = Server(config.node.bind, self._keys, self._allowed)
         section = config.broker
         if self.broker:
-            section = msgspec.structs.replace(section, port=self.broker.port, version=self.broker.version)
+            section = msgspec.structs.replace(
+                section, host=reachable(self.broker.host), port=self.broker.port, version=self.broker.version
+            )
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
@@ -75,7 +80,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
         self._lap = 0
-        self._told: dict[str, str | None] = {}  # what trouble was last reported, by its place
+        self._reported: list[str] = []  # what stands in the way, as it was last reported
 
     def _start_broker(self) -> Broker | None:
         section = self.config.broker
@@ -84,7 +89,8 @@ class Node:
         tls = None
         if section.server_cert and section.server_key and section.tls_ca:
             tls = Tls(Path(section.tls_ca), Path(section.server_cert), Path(section.server_key))
-        return start_broker(Path(self.config.record.path or "out/broker").parent / "broker", section.port, tls)
+        record = self.config.record.path
+        return start_broker(Path(record).parent / "broker" if record else None, section.port, tls, host=section.host)
 
     async def run(self, until: asyncio.Event | None = None, ready: Callable[[], None] | None = None) -> None:
         """Serve until `until` is set or SIGINT/SIGTERM comes; always leaves sockets closed and the recording whole."""
@@ -105,6 +111,7 @@ class Node:
                 self.close()
                 raise
         self.egress.start()
+        keeping = loop.create_task(self.broker.keep(self.metrics.count)) if self.broker else None
         loop.add_reader(self.server.fd, self._wake)
         self._wake()
         if ready:
@@ -113,6 +120,8 @@ class Node:
             await self._look_after()
         finally:
             loop.remove_reader(self.server.fd)
+            if keeping:
+                keeping.cancel()
             await self.egress.stop()
             if self.web:
                 await self.web.stop()
@@ -130,6 +139,7 @@ class Node:
                 self._try("recorder", "", self.recorder.flush)
             looks += 1
             if looks % REPORT == 0:
+                self._try("clock", "", self._keep_time)
                 self._try("egress", "", self._revive)
                 self._try("report", "", self._report)
                 self._try("codes", "", self._watch)
@@ -276,6 +286,8 @@ class Node:
     def step(self, batch: list[Datum]) -> Output:
         """Take one step of the engine now and say what it says."""
         t = self.clock.now()
+        if self.timekeeper:
+            self.timekeeper.observe(t, batch)
         self._lap = stopwatch()
         try:
             out = self.engine.step(t, batch, self._time)
@@ -310,7 +322,7 @@ class Node:
 
     def _publish_traffic(self, report: Traffic) -> None:
         self.metrics.tell("traffic", report.intersection, report)
-        self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report))
+        self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)
 
     def _reply(self, gateway: str, kind: str, body: msgspec.Struct) -> None:
         peer = self._peers.get(gateway)
@@ -324,6 +336,14 @@ class Node:
             if answer.refusal is None:
                 self.recorder.remember(answer.datum.kind, answer.datum.body)
 
+    def _keep_time(self) -> None:
+        """Go along with the machine's clock where it stepped and those the node serves agree."""
+        moved = self.timekeeper.decide(self.clock.now()) if self.timekeeper else None
+        if moved:
+            self._say(moved)
+            self.egress.forget()
+            self._arm()
+
     def _time(self, name: str) -> None:
         now = stopwatch()
         self.metrics.time(name, (now - self._lap) / 1000)
@@ -336,10 +356,15 @@ class Node:
             self.metrics.put("reject.frames", "", self.server.malformed)
         for line in self.recorder.notices() if self.recorder else ():
             self._say(line)
-        for place, trouble in (("recording", self.recorder.failure if self.recorder else None), ("broker", self.egress.trouble)):
-            if trouble != self._told.get(place):
-                self._say(trouble or f"{place}: all is well again")
-            self._told[place] = trouble
+        broker = (self.broker.trouble if self.broker else None) or self.egress.trouble  # one of them causes the other
+        sources = (self.recorder.failure if self.recorder else None, broker, self.timekeeper.trouble if self.timekeeper else None)
+        troubles = [trouble for trouble in sources if trouble]
+        for trouble in troubles:
+            if trouble not in self._reported:
+                self._say(trouble)
+        if self._reported and not troubles:
+            self._say("all is well again")
+        self._reported = troubles
         self._say_faults()
         if self.config.node.status:
             file = Path(self.config.node.status)

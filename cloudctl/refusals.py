@@ -12,6 +12,7 @@ from .schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Group, Hello, Sens
 MAX_TURN = 2 * pi + 1e-3  # rad of a heading; more is no radians
 MAX_ETA = 3600 * SECOND  # ahead of now that a vehicle may ask for priority at
 NOT_AVAILABLE = (0.0, -1.0)  # m of a length or a width that is not known
+CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock does
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
 
@@ -41,11 +42,14 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     age = t_rx - event
     if -FUTURE <= age <= max_age:
         return event
+    cause = ""
+    if abs(age) > CLOCK_WRONG:
+        cause = f", by a clock taken to be {offset / 1e9:+.3f} s ahead of the node's: it is set wrong, or has stepped since it was compared"
     if age > max_age:
-        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted"
+        rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted{cause}"
         why = Untimely("t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
     else:
-        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future{cause}", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
     why.age = age
     raise why
 

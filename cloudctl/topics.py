@@ -52,6 +52,7 @@ TOPICS: Final[dict[str, Topic]] = {
 }
 OPERATOR: Final = "operator"  # the sender of what comes from the node's own files
 OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "operator")
+MAX_VEHICLE_ID: Final = 64  # characters: what a certificate's common name may have (RFC 5280, ub-common-name)
 KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
 KIND_OF_BODY: Final = {topic.body: kind for kind, topic in TOPICS.items()}
 MAX_KIND: Final = 16  # characters of an unknown kind that are kept for its refusal
@@ -99,5 +100,20 @@ class MqttTopics:
 
     @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:
-        """Return the topic of one vehicle; `leaf` is advisories, rejects, state, requests or acks."""
+        """Return the topic of one vehicle; `leaf` is advisories, rejects, state, requests, acks or hello."""
         return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"
+
+
+def wrong_vehicle_id(vehicle: str) -> str | None:
+    """Return the rule that an id breaks; None where it can be one level of an MQTT topic, a client identifier and a certificate's name."""
+    if not vehicle:
+        return "is empty"
+    if len(vehicle) > MAX_VEHICLE_ID:
+        return f"has {len(vehicle)} characters; at most {MAX_VEHICLE_ID} are allowed"
+    if any(character in "/+#" for character in vehicle):
+        return "contains one of / + #, which divide and match topics"
+    if vehicle.startswith("$"):
+        return "begins with $, which brokers keep for themselves"
+    if not vehicle.isprintable():
+        return "contains a character that cannot be printed"
+    return None

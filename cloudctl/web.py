@@ -63,7 +63,7 @@ class Web:
         except OSError as error:
             raise WebError(f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind") from None
         host, port = self._runner.addresses[0][:2]
-        self.address = f"http://{host}:{port}"
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self) -> None:
         """Close every connection."""

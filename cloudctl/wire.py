@@ -5,6 +5,7 @@ handshake proved comes with every frame, so a gateway is known by its key and by
 """
 
 import os
+import socket as sockets
 import tomllib
 import weakref
 from collections import Counter
@@ -22,6 +23,11 @@ ZAP_DOMAIN = b"cloudctl"
 MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
 OTHERS = "(others)"
 HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
+# A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries again about every second.
+HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 1000, 2000  # ms between ZMTP pings, and to wait for an answer
+CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = 1000, 2000  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
+RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
+USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
 class WireError(RuntimeError):
@@ -115,6 +121,7 @@ class Server:
             zmq.MAXMSGSIZE, 2 * MAX_BODY
         )  # what is over MAX_BODY is refused with a reason; far over, cut off
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a reply to nobody is known to be lost
+        _notice_cut_links(self._socket, bind)
         if keys:
             self._socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
             self._socket.curve_server = True
@@ -188,6 +195,31 @@ class Server:
         self._context.term()
 
 
+def _notice_cut_links(socket: Any, address: str) -> None:
+    """Set what makes an end notice that the other is gone, and IPv6 where the address needs it."""
+    for option, value in (
+        (zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL),
+        (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT),
+        (zmq.HEARTBEAT_TTL, HEARTBEAT_INTERVAL + HEARTBEAT_TIMEOUT),
+        (zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT),
+        (zmq.TCP_MAXRT, USER_TIMEOUT),
+        (zmq.IPV6, int(_needs_ipv6(address))),
+    ):
+        socket.setsockopt(option, value)
+
+
+def _needs_ipv6(address: str) -> bool:
+    """Return whether an address is one of IPv6, or a name that has no other: ZeroMQ would prefer IPv6 for every name, and not fall back."""
+    host = address.removeprefix("tcp://").rpartition(":")[0]
+    if host.startswith("["):
+        return True
+    try:
+        sockets.getaddrinfo(host, None, sockets.AF_INET)
+    except (OSError, UnicodeError):
+        return host not in ("", "*")
+    return False
+
+
 def _user(frame: Any) -> str:
     try:
         return str(frame.get("User-Id"))
@@ -196,16 +228,23 @@ def _user(frame: Any) -> str:
 
 
 class Dealer:
-    """The gateway's side: one connection to a node, reconnecting by itself; `close()` sends what is queued and ends it."""
+    """The gateway's side: one connection to a node, reconnecting by itself; `close()` sends what is queued and ends it.
 
-    def __init__(self, connect: str, keys: KeyPair | None, node_key: str | None, high_water: int = 1000) -> None:
+    `only_connected` queues nothing while there is no connection: `send` is then False.
+    """
+
+    def __init__(
+        self, connect: str, keys: KeyPair | None, node_key: str | None, high_water: int = 1000, *, only_connected: bool = False
+    ) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 500)
         self._socket.setsockopt(zmq.SNDHWM, high_water)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_INTERVAL)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_INTERVAL)
+        self._socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT)
+        self._socket.setsockopt(zmq.IMMEDIATE, int(only_connected))
+        _notice_cut_links(self._socket, connect)
         if keys:
             check_key(node_key or "", "node_key")
             self._socket.curve_publickey = keys.public.encode()

@@ -1,5 +1,6 @@
 """For RSU gateways: connect, send, and see at once why something was refused."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ..clock import SECOND, WallClock
+from ..clock import MS, SECOND, STEP, WallClock, sleep_until, stopwatch
 from ..schema import (
     COLUMNS,
     VERSION,
@@ -25,15 +26,19 @@ from ..schema import (
 )
 from ..topics import KIND_OF_CODE, TOPICS
 from ..wire import Dealer, KeyPair, read_keys
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..codes.findings import Finding
 
 SYNC_EVERY = 5 * SECOND
+SYNC_AGAIN = 200 * MS  # at least between two exchanges, however many messages are refused for their time
+LINGER = SECOND // 2  # that closing waits for a connection that is just being made
 STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
 FLOATS = COLUMNS[1:-1]
 REFUSAL_ABSENT = 10 * SECOND  # a refusal of SPAT that comes back after so long is reported anew
 MAX_REFUSALS = 256  # of SPAT that are remembered as reported
+log = logging.getLogger("cloudctl.client")
 
 
 class Gateway:
@@ -41,7 +46,8 @@ class Gateway:
 
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
     `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
-    from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns).
+    from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
+    While there is no connection, the newest messages of each stream are kept and sent when there is one; what that drops is counted in `dropped`.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class Gateway:
     ) -> None:
         self.name, self.rsus, self.sensors = name, tuple(rsus), tuple(sensors)
         self.state = "connecting"  # or connected, disconnected, refused
-        self.sent = self.dropped = self.rejected = 0
+        self.sent = self.dropped = self.rejected = self.clock_steps = 0
         self._keys = key if key is None or isinstance(key, KeyPair) else read_keys(Path(key))
         if node_key is not None and Path(node_key).suffix == ".pub":
             node_key = read_keys(Path(node_key)).public
@@ -69,13 +75,14 @@ class Gateway:
         self._on_broadcast, self._on_priority = on_broadcast, on_priority
         self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
-        self._synced = 0
+        self._synced: int | None = None  # when an exchange was last begun, monotonic
+        self._ahead: int | None = None  # of this clock against a monotonic one
+        self._outbox = Outbox()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode: dict[bytes, Callable[[bytes], Any]] = {
             code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()
         }
-        self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key))
-        self._hello()
+        self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key), only_connected=True)
 
     def __enter__(self) -> "Gateway":
         return self
@@ -87,7 +94,7 @@ class Gateway:
         """Send what a sensor saw at `t` (ns, now when None) around the origin `lat`, `lon` (degrees).
 
         `objects` is a list of maps ({"x": m east, "y": m north, "class": "car", ...}), a mapping of columns (arrays of equal length),
-        or a block from `pack`. False when the connection's queue is full: the frame is dropped and counted in `dropped`.
+        or a block from `pack`. False when an older frame was dropped for it, because there is no connection: that is counted in `dropped`.
         """
         if isinstance(objects, Mapping):
             objects = pack(objects)
@@ -166,9 +173,10 @@ class Gateway:
     def poll(self, timeout_ms: int = 0) -> int:
         """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about every 100 ms."""
         self._dealer.events(self._changed)
-        if self._now() - self._synced > SYNC_EVERY:
-            self._synced = self._now()
-            self._send("sync", Sync(VERSION, self.name, self._now()))
+        self._flush()
+        self._watch_clock()
+        if self._synced is None or stopwatch() - self._synced > SYNC_EVERY:
+            self._sync()
         n = 0
         while (message := self._dealer.receive(timeout_ms if n == 0 else 0)) is not None:
             n += 1
@@ -177,14 +185,47 @@ class Gateway:
 
     def close(self) -> None:
         """Send what is queued (at most 0.5 s) and disconnect."""
+        deadline = stopwatch() + LINGER
+        while self._outbox and self.state != "refused" and stopwatch() < deadline:
+            self._dealer.events(self._changed)
+            self._flush()
+            sleep_until(WallClock().now() + 5 * MS)
         self._dealer.close()
 
     def _hello(self) -> None:
-        self._synced = 0
-        self._send("hello", Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl"))
+        """Begin a connection: before anything that was kept."""
+        self._synced = None
+        hello = Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl")
+        self.sent += self._dealer.send(TOPICS["hello"].code, self._encode(hello))
+
+    def _sync(self) -> None:
+        """Begin an exchange of times, unless one was begun just now."""
+        now = stopwatch()
+        if self._synced is None or now - self._synced > SYNC_AGAIN:
+            self._synced = now
+            # not by way of the outbox: its time must be that of sending
+            self._dealer.send(TOPICS["sync"].code, self._encode(Sync(VERSION, self.name, self._now())))
+
+    def _watch_clock(self) -> None:
+        """Notice that this gateway's clock has stepped, and compare it anew at once."""
+        ahead = self._now() - stopwatch()
+        if self._ahead is not None and abs(ahead - self._ahead) > STEP:
+            self.clock_steps += 1
+            log.warning("%s: this gateway's clock stepped by %+.3f s; it is compared with the node's again", self.name, (ahead - self._ahead) / SECOND)
+            self._synced = None
+        self._ahead = ahead
+
+    def _flush(self) -> None:
+        """Send what was kept while there was no connection."""
+        if not self._outbox or self.state != "connected":
+            return
+        kept, outdated = self._outbox.take(stopwatch())
+        self.dropped += outdated
+        for at, kind, body in kept:
+            self._put(kind, body, at)
 
     def _changed(self, state: str) -> None:
-        if state == "connected" and self.state in ("disconnected", "refused"):
+        if state == "connected":
             self._hello()
         if not (state == "disconnected" and self.state == "refused"):
             self.state = state
@@ -205,10 +246,12 @@ class Gateway:
     def _heard(self, body: Any) -> None:
         if isinstance(body, Reject):
             self.rejected += 1
+            if body.field in ("t", "t4"):
+                self._sync()
             self._on_reject(body)
         elif isinstance(body, Sync):
-            if self._now() - body.t1 > STALE_SYNC:
-                self._synced = 0
+            if not 0 <= self._now() - body.t1 <= STALE_SYNC:  # it waited, or this clock stepped meanwhile
+                self._synced = None
             else:
                 self._send("sync", msgspec.structs.replace(body, t4=self._now()))
         elif isinstance(body, Broadcast) and self._on_broadcast:
@@ -221,11 +264,18 @@ class Gateway:
         return seq
 
     def _send(self, kind: str, body: Any) -> bool:
-        if self._dealer.send(TOPICS[kind].code, self._encode(body)):
+        if self.state != "connected" or self._outbox:
+            self._dealer.events(self._changed)
+            self._flush()
+        return self._put(kind, body, stopwatch())
+
+    def _put(self, kind: str, body: Any, at: int) -> bool:
+        if self.state == "connected" and not self._outbox and self._dealer.send(TOPICS[kind].code, self._encode(body)):
             self.sent += 1
             return True
-        self.dropped += 1
-        return False
+        dropped = self._outbox.put(kind, body, at)
+        self.dropped += dropped
+        return dropped == 0
 
 
 def pack(columns: Mapping[str, Any]) -> bytes:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,14 +13,20 @@ from typing import Any
 import aiomqtt  # noqa: TID251
 import msgspec
 
-from ..clock import WallClock
+from ..clock import WallClock, stopwatch
 from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
-from ..topics import MqttTopics
+from ..topics import MqttTopics, wrong_vehicle_id
+from .reconnecting import ClockWatch, Pauses
 
-RETRY = 0.5  # s
+CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
+KEEPALIVE = 3  # s; a broker that does not answer, or a link that is cut, is noticed within twice that
+USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
+TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
+ENDED = 0x80  # the broker ended the connection without a reason
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
 MAX_PRINTED = 64  # different reasons for a refusal that are printed
-REMEMBERED = 1024  # advisory ids, so that one sent again is given once
+MAX_REMEMBERED = 1024  # advisory ids, so that one sent again is given once; those no longer valid go first
+log = logging.getLogger("cloudctl.client")
 
 
 class Vehicle:
@@ -26,7 +34,9 @@ class Vehicle:
 
     `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An advisory that came too
     late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext. `on_reject` is called with each
-    reason for which the node refused a message (`rejected` counts them); without it, each different one is printed once.
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is printed once. What stands in the way
+    (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed to `on_trouble` once, or logged
+    as a warning. Raises ValueError for an id that cannot be used.
     """
 
     def __init__(
@@ -37,27 +47,38 @@ class Vehicle:
         *,
         version: int = 5,
         tls: Any = None,
+        username: str | None = None,
+        password: str | None = None,
         intersections: tuple[str, ...] = (),
-        now: Any = None,
+        now: Callable[[], int] | None = None,
         on_reject: Callable[[Reject], None] | None = None,
+        on_trouble: Callable[[str], None] | None = None,
     ) -> None:
+        if why := wrong_vehicle_id(id):
+            raise ValueError(f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no other vehicle has")
         self.id = id
-        self.expired = self.dropped = self.received = self.unreadable = self.rejected = 0
+        self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
+        self.clock_error: float | None = None  # s this vehicle's clock is ahead of the node's; None: right, or not known
+        self.trouble: str | None = None
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
-        self._host, self._port, self._version, self._tls = host, port, version, tls
+        self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
+        self._username, self._password = username, password
         self._intersections = intersections
         self._now = now or WallClock().now
+        self._on_trouble = on_trouble or (lambda text: log.warning("%s: %s", id, text))
         self._client: aiomqtt.Client | None = None
-        self._waiting: deque[Advisory] = deque()
+        self._waiting: deque[tuple[int, Advisory]] = deque()  # until when each is given, by this vehicle's clock
         self._some = asyncio.Event()
-        self._seen: deque[str] = deque(maxlen=REMEMBERED)
+        self._seen: dict[str, int] = {}  # id -> valid_until
+        self._pauses, self._clock_watch = Pauses(), ClockWatch()
         self._task: asyncio.Task[None] | None = None
         self._on_reject = on_reject or self._print
         self._printed: set[tuple[str, str]] = set()  # fields and rules
+        self._closing = False
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
 
@@ -66,6 +87,7 @@ class Vehicle:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -76,8 +98,8 @@ class Vehicle:
         while True:
             await self._some.wait()
             while self._waiting:
-                advisory = self._waiting.popleft()
-                if self._now() < advisory.valid_until:
+                until, advisory = self._waiting.popleft()
+                if self._now() < until:
                     yield advisory
                 else:
                     await self._too_late(advisory)
@@ -104,30 +126,76 @@ class Vehicle:
             return False
         return True
 
+    # --- staying connected ---
+
     async def _keep(self) -> None:
-        while True:
+        while not self._closing:
+            begun, error = stopwatch(), None
+            client = self._connection()
             try:
-                async with self._connection() as client:
+                async with client:
                     await self._subscribe(client)
                     self._client = client
                     self.connected.set()
+                    if self.taken_over == 0:
+                        self._report(None)
                     async for message in client.messages:
                         await self._heard(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]
-            except (aiomqtt.MqttError, OSError):
-                pass
+            except (aiomqtt.MqttError, OSError, ValueError) as why:
+                error = why
+            finally:
+                _reset(client)
+            lived = stopwatch() - begun if self.connected.is_set() else None
             self.connected.clear()
-            await asyncio.sleep(RETRY)
+            if not self._closing:
+                await asyncio.sleep(self._pause(error, lived))
+
+    def _pause(self, error: Exception | None, lived: int | None) -> float:
+        """Return s to wait before the next attempt, and report why the last one ended; `lived` ns it was connected, None where it never was."""
+        where = f"{self._host}:{self._port}"
+        if lived is None:
+            if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
+                self._report(f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password and certificate")
+                return self._pauses.refused()
+            self._report(f"no MQTT broker at {where} ({error}); trying again. Check address, port and network")
+            return self._pauses.failed()
+        code = getattr(getattr(error, "__cause__", None), "rc", None)
+        looks_taken = self._pauses.lived(lived)
+        reason = getattr(code, "value", None)
+        if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
+            self.taken_over += 1
+            self._report(f"another client connects with the id {self.id!r}, and each ends the other's connection. Give every vehicle its own id")
+            return self._pauses.taken_over()
+        if self.taken_over == 0:
+            self._report(f"the MQTT broker at {where} is gone ({code or error}); trying again")
+        return self._pauses.failed()
+
+    def _report(self, trouble: str | None) -> None:
+        """Pass on what stands in the way, once: until all is well, the first reason stands."""
+        if trouble is None:
+            self.trouble = None
+        elif self.trouble is None or (self.taken_over == 1 and "another client" in trouble and "another client" not in self.trouble):
+            self.trouble = trouble
+            self._on_trouble(trouble)
 
     def _connection(self) -> aiomqtt.Client:
-        protocol = aiomqtt.ProtocolVersion.V5 if self._version == 5 else aiomqtt.ProtocolVersion.V311
-        return aiomqtt.Client(
+        options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT))
+        client = aiomqtt.Client(
             self._host,
             self._port,
             identifier=self.id,
-            protocol=protocol,
+            username=self._username,
+            password=self._password,
+            protocol=aiomqtt.ProtocolVersion.V5 if self._version == 5 else aiomqtt.ProtocolVersion.V311,
             tls_context=self._tls,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            keepalive=KEEPALIVE,
+            timeout=CONNECT_TIMEOUT,
+            socket_options=options,
         )
+        client._client.connect_timeout = CONNECT_TIMEOUT
+        return client
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         for leaf in ("advisories", "rejects"):
@@ -141,6 +209,9 @@ class Vehicle:
                 MqttTopics.intersection,
             ):
                 await client.subscribe(topic(intersection))
+        await client.publish(MqttTopics.vehicle(self.id, "hello"), b"{}")  # the node sends again what is still valid
+
+    # --- what comes ---
 
     async def _heard(self, topic: str, payload: bytes) -> None:
         *_, branch, name = topic.split("/")
@@ -155,7 +226,10 @@ class Vehicle:
                 self.rejected += 1
                 self._on_reject(msgspec.json.decode(payload, type=Reject))
             elif name == "traffic":
-                self.traffic[branch] = msgspec.json.decode(payload, type=Traffic)
+                if payload:
+                    self.traffic[branch] = msgspec.json.decode(payload, type=Traffic)
+                else:
+                    self.traffic.pop(branch, None)  # the node has stopped: what it retained is cleared
             else:
                 await self._advised(self._decode(payload))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -168,19 +242,50 @@ class Vehicle:
             print(f"{self.id}: refused {reject}", flush=True)
 
     async def _advised(self, advisory: Advisory) -> None:
+        now = self._now()
         if advisory.id in self._seen:
             return
-        self._seen.append(advisory.id)
+        self._remember(advisory, now)
+        self._watch_clock(advisory, now)
         self.received += 1
-        if self._now() >= advisory.valid_until:
+        if now >= advisory.valid_until:
             await self._too_late(advisory)
             return
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(advisory)
+        # a clock that is behind must not keep advice for longer than the node meant
+        self._waiting.append((min(advisory.valid_until, now + advisory.valid_until - advisory.t), advisory))
         self._some.set()
+
+    def _remember(self, advisory: Advisory, now: int) -> None:
+        if len(self._seen) >= MAX_REMEMBERED:
+            self._seen = {name: until for name, until in self._seen.items() if until > now}
+        if len(self._seen) >= MAX_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        self._seen[advisory.id] = advisory.valid_until
+
+    def _watch_clock(self, advisory: Advisory, now: int) -> None:
+        known, self.clock_error = self.clock_error, self._clock_watch.observe(advisory.t, now)
+        if self.clock_error is not None and known is None:
+            way = "ahead of" if self.clock_error > 0 else "behind"
+            self._on_trouble(
+                f"this vehicle's clock is {abs(self.clock_error):.1f} s {way} the node's, or its messages take that long: "
+                "advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
+            )
 
     async def _too_late(self, advisory: Advisory) -> None:
         self.expired += 1
         await self.acknowledge(advisory, "expired")
+
+
+def _reset(client: aiomqtt.Client) -> None:
+    """Leave nothing of a connection: one that was not answered would stay open, and take its successor's place later."""
+    paho = client._client
+    sock: Any = paho.socket()
+    if sock is not None:
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        paho._sock_close()
+    if client._misc_task is not None:
+        client._misc_task.cancel()

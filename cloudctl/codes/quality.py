@@ -32,6 +32,7 @@ CHECKS: Mapping[str, str] = {
 MS = 1_000_000
 HOLD = 2_000 * MS  # ns
 WINDOW = 10_000 * MS  # ns over which the rate is taken
+MAX_GAP = WINDOW // 2  # ns; after a longer silence (a link that was cut) the rate is taken anew: what was old meanwhile is seen by its age
 SLOWEST, FASTEST = 2.0, 40.0  # messages a second, of all roadside units of the intersection together
 OLDEST, EARLIEST = 500 * MS, -100 * MS  # ns
 UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have come and gone unseen
@@ -93,7 +94,9 @@ class SignalQuality:
         """Take a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end times are ahead."""
         begun: list[SignalFault] = []
         self._heard += 1
-        if t_rx - self._window >= WINDOW:
+        if t_rx - self._t_rx > MAX_GAP:
+            self._window, self._heard = t_rx, 1
+        elif t_rx - self._window >= WINDOW:
             self._rate(t_rx, begun)
         self._in_time = EARLIEST <= t_rx - t <= OLDEST
         if not self._in_time:

@@ -78,7 +78,15 @@ class Discipline:
         self._sent: dict[Key, Sent] = {}
         self._stands: dict[Key, tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
         self._count = 0
+        self._run = ""  # the part of every id that no other run of the node has
         self.refresh = refresh
+
+    def begin(self, t: int) -> None:
+        """Name the run by the time of its first step, `t` ns, so that no id of an earlier run is given again.
+
+        Replay repeats that time, and with it every id. Two runs share ids only where both began in the same millisecond of UTC.
+        """
+        self._run = _base36(t // MS)
 
     def forget(self) -> None:
         """Forget what was said: it rests on a digital code that is no longer in force."""
@@ -135,7 +143,7 @@ class Discipline:
             world.t_rx,
         )
         return Advisory(
-            f"{world.code.code.id}-{self._count}",
+            f"{world.code.code.id}-{self._run}-{self._count}",
             c.kind,
             world.code.code.id,
             c.target,
@@ -154,6 +162,15 @@ class Discipline:
 
 def _key(c: Candidate) -> Key:
     return c.target, c.kind, c.about
+
+
+def _base36(number: int) -> str:
+    """Return a count in base 36: a time in ms takes 8 characters."""
+    digits = ""
+    while number > 0:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits or "0"
 
 
 def _persistence(c: Candidate) -> int:

@@ -1,0 +1,53 @@
+"""What a gateway keeps while its node is away: of each stream the newest messages, as long as the node would take them."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from ..topics import TOPICS
+
+MAX_PER_STREAM = 10  # messages of one sensor or signal: a second at 10 Hz, beyond which the node refuses them as too old
+MAX_STREAMS = 1000  # sensors, signals, hazards; the longest waiting goes first
+ONE_STREAM_EACH = ("hazard",)  # each has an id of its own and stands beside the others
+
+
+class Kept(NamedTuple):
+    """One message that waits; `at` ns when it was to be sent, by a monotonic clock."""
+
+    at: int
+    kind: str
+    body: Any
+
+
+class Outbox:
+    """Newest wins: a full stream drops its oldest message."""
+
+    def __init__(self) -> None:
+        self._streams: dict[tuple[str, ...], deque[Kept]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._streams)
+
+    def put(self, kind: str, body: Any, at: int) -> int:
+        """Keep a message; return how many were dropped for it."""
+        name, dropped = _stream(kind, body), 0
+        stream = self._streams.get(name)
+        if stream is None:
+            if len(self._streams) >= MAX_STREAMS:
+                dropped = len(self._streams.pop(next(iter(self._streams))))
+            stream = self._streams[name] = deque(maxlen=MAX_PER_STREAM)
+        dropped += len(stream) == MAX_PER_STREAM
+        stream.append(Kept(at, kind, body))
+        return dropped
+
+    def take(self, now: int) -> tuple[list[Kept], int]:
+        """Return what is still worth sending, in order, and how many messages were too old; nothing is kept after that."""
+        kept = sorted((item for stream in self._streams.values() for item in stream), key=lambda item: item.at)
+        self._streams = {}
+        fresh = [item for item in kept if not TOPICS[item.kind].max_age or now - item.at < TOPICS[item.kind].max_age]
+        return fresh, len(kept) - len(fresh)
+
+
+def _stream(kind: str, body: Any) -> tuple[str, ...]:
+    """Return what a message is the newest of."""
+    names = ("rsu", "sensor", "intersection", *(("id",) if kind in ONE_STREAM_EACH else ()))
+    return (kind, *(str(getattr(body, name, "")) for name in names))

@@ -1,0 +1,73 @@
+"""How long a vehicle waits before it connects again, and what its connections show about its identity and its clock."""
+
+import random
+from collections import deque
+
+from ..clock import MS, SECOND
+
+FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
+REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
+TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 60.0  # s; of two clients with one id, each must leave the other in peace
+SHORT_LIVED = 5 * SECOND  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
+MAX_SHORT_LIVED = 3  # such connections in a row
+SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND  # a connection that lasted longer proves that nobody else uses the id
+OFFSETS = 8  # messages among which the fastest one is taken to have had no delay
+MIN_OFFSETS = 3  # of them before anything is concluded
+AHEAD = 500 * MS  # the fastest of several messages does not take longer on the way: the clock is ahead
+BEHIND = 250 * MS  # no message comes before it was sent; NTP over mobile networks is better than that
+
+
+class Pauses:
+    """Growing, jittered pauses between attempts to connect, by what ended the last one."""
+
+    def __init__(self) -> None:
+        self._failures = self._refusals = self._takeovers = self._short = 0
+        self._last_takeover_pause = 0.0  # s
+
+    def failed(self) -> float:
+        """Return s to wait after a broker could not be reached, or was lost."""
+        self._failures += 1
+        return _jittered(FIRST_PAUSE * 1.5 ** min(self._failures - 1, 10), MAX_PAUSE)
+
+    def refused(self) -> float:
+        """Return s to wait after a broker refused this client."""
+        self._refusals += 1
+        return _jittered(REFUSED_PAUSE * 2.0 ** min(self._refusals - 1, 10), MAX_REFUSED_PAUSE)
+
+    def taken_over(self) -> float:
+        """Return s to wait after another client took over this one's session."""
+        self._takeovers += 1
+        self._last_takeover_pause = _jittered(TAKEN_PAUSE * 2.0 ** min(self._takeovers - 1, 10), MAX_TAKEN_PAUSE)
+        return self._last_takeover_pause
+
+    def lived(self, duration: int) -> bool:
+        """Take in that a connection was made and lasted `duration` ns; return whether, ended by the broker, it looks taken over.
+
+        Two that fight pause about as long as each other: a connection then lasts for the other's pause.
+        """
+        self._failures = self._refusals = 0
+        if duration > SETTLED:
+            self._takeovers = 0
+        if self._takeovers:
+            return duration < SHORT_LIVED + int(4 * self._last_takeover_pause * SECOND)
+        self._short = self._short + 1 if duration < SHORT_LIVED else 0
+        return self._short >= MAX_SHORT_LIVED
+
+
+class ClockWatch:
+    """Compares the times in messages with this vehicle's clock: the least delay of several is the clock's error."""
+
+    def __init__(self) -> None:
+        self._offsets: deque[int] = deque(maxlen=OFFSETS)
+
+    def observe(self, sent: int, now: int) -> float | None:
+        """Take in a message's time and this vehicle's (ns); return by how many s the vehicle's clock is ahead (negative: behind), None when it is right or not known."""
+        self._offsets.append(now - sent)
+        if len(self._offsets) < MIN_OFFSETS:
+            return None
+        least = min(self._offsets)
+        return least / SECOND if least > AHEAD or least < -BEHIND else None
+
+
+def _jittered(pause: float, greatest: float) -> float:
+    return min(pause, greatest) * random.uniform(0.5, 1.5)
