@@ -28,7 +28,7 @@ from .publish import Publisher
 from .reload import reread
 from .schema import Advisory, Datum, Traffic
 from .timekeeping import Timekeeper
-from .topics import OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
+from .topics import KIND_OF_CODE, OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
 from .web import Web, WebError
 from .wire import Received, Server
 
@@ -281,7 +281,7 @@ class Node:
     def _in_clear(self, message: Received) -> str:
         """Return the gateway behind a connection without CURVE: what its hello or sync says it is."""
         known = next((name for name, peer in self._peers.items() if peer == message.peer), "")
-        return known or _claimed(message.body)
+        return known or _claimed(message)
 
     def step(self, batch: list[Datum]) -> Output:
         """Take one step of the engine now and say what it says."""
@@ -375,9 +375,12 @@ class Node:
                 os.replace(partial, file)
 
 
-def _claimed(body: bytes) -> str:
-    """Return the gateway name that a message in clear claims; only used without CURVE."""
+def _claimed(message: Received) -> str:
+    """Return the gateway name that a hello or sync in clear claims, "" for any other message; only used without CURVE."""
+    if KIND_OF_CODE.get(message.kind) not in ("hello", "sync"):
+        return ""
     try:
-        return str(msgspec.msgpack.decode(body).get("g", ""))
+        name = msgspec.msgpack.decode(message.body).get("g", "")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
         return ""
+    return name if isinstance(name, str) else ""

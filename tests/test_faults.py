@@ -343,7 +343,7 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "replies": (lambda node, m: m.setattr(node.server, "send", fails), "reply"),
     "a step": (lambda node, m: m.setattr(node.engine, "_due", fails), "step"),
     "receiving": (lambda node, m: m.setattr(node, "_datum", fails), "receive"),
-    "the broker's connection": (lambda node, m: (m.setattr(node.egress, "_connect", fails), node.egress._lost.set()), "egress"),
+    "the broker's connection": (lambda node, m: m.setattr(node.egress, "_renew", fails), "egress"),
     "reload": (lambda node, m: (m.setattr("cloudctl.live.reread", fails), node._on_hangup()), "reload"),
     "the loop": (lambda node, m: asyncio.get_running_loop().call_soon(fails), "loop"),
     "http": (lambda node, m: m.setattr(node.web, "_row", fails), "web"),
