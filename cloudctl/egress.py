@@ -160,7 +160,6 @@ class Egress:
 
     async def _keep(self) -> None:
         where = f"{self._section.host}:{self._section.port}"
-        failure = ""  # the last one that nobody foresaw: its traceback is logged once
         while True:
             try:
                 reason = await self._serve()
@@ -176,12 +175,6 @@ class Egress:
                         f"no MQTT broker at {where} ({error or type(error).__name__}); trying again. "
                         "Start one, or set [broker] embedded = true"
                     )
-            except Exception as error:
-                self._metrics.count("egress.failed")
-                if repr(error) != failure:
-                    failure = repr(error)
-                    log.exception("the connection to the MQTT broker at %s failed", where)
-                self.trouble = f"cannot use the MQTT broker at {where} ({error!r}); trying again. Check [broker]"
             self._drop()
             await asyncio.sleep(random.uniform(*RETRY))
 

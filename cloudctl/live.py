@@ -80,7 +80,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
         self._lap = 0
-        self._reported: list[str] = []  # what stands in the way, as it was last reported
+        self._reported: dict[str, str | None] = {}  # what stands in the way, as it was last reported, by its place
 
     def _start_broker(self) -> Broker | None:
         section = self.config.broker
@@ -357,14 +357,11 @@ class Node:
         for line in self.recorder.notices() if self.recorder else ():
             self._say(line)
         broker = (self.broker.trouble if self.broker else None) or self.egress.trouble  # one of them causes the other
-        sources = (self.recorder.failure if self.recorder else None, broker, self.timekeeper.trouble if self.timekeeper else None)
-        troubles = [trouble for trouble in sources if trouble]
-        for trouble in troubles:
-            if trouble not in self._reported:
-                self._say(trouble)
-        if self._reported and not troubles:
-            self._say("all is well again")
-        self._reported = troubles
+        clock = self.timekeeper.trouble if self.timekeeper else None
+        for place, trouble in (("recording", self.recorder.failure if self.recorder else None), ("broker", broker), ("clock", clock)):
+            if trouble != self._reported.get(place):
+                self._say(trouble or f"{place}: all is well again")
+            self._reported[place] = trouble
         self._say_faults()
         if self.config.node.status:
             file = Path(self.config.node.status)
