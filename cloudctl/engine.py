@@ -25,7 +25,7 @@ from .metrics import Metrics
 from .payloads import encode
 from .place import NEVER, Place
 from .plausibility import Plausibility
-from .refusals import Refused, Untimely
+from .refusals import Untimely
 from .revisions import NOTICE, Revisions, check_bound
 from .roster import Roster
 from .scans import Scans
@@ -110,10 +110,10 @@ class Engine:
         self.places = self.revisions.begin(self._place)
         check_bound(config.gateways, self.places)
         origins = {name: place.code.origin for name, place in self.places.items()}
-        self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.faults)
         self.roster = Roster(self.metrics)
         self.events = Events(self.metrics)
         self.plausibility = Plausibility(self.roster.on_lane, self.metrics, self.events)
+        self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.plausibility.check, self.faults)
         self.acks = Acknowledgements(self.metrics)
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
         self._plans: list[tuple[int, str]] = []
@@ -299,20 +299,15 @@ class Engine:
             self._perceived(t, got.frames, scans.fusions, fresh)
         for vehicle in got.vehicles:
             try:
-                self._reported(t, vehicle, scans, got)
+                self._reported(t, vehicle, scans)
             except Exception as error:
                 self.ingest.confine("report", t, Datum(KIND_OF_BODY[type(vehicle.body)], vehicle.id, b""), error, got)
         scans.fold(self.faults)
         return list(fresh.values())
 
-    def _reported(self, t: int, vehicle: Vehicle, scans: Scans, got: Batch) -> None:
-        """Act on a connected vehicle's message; a report that contradicts what is known is refused."""
+    def _reported(self, t: int, vehicle: Vehicle, scans: Scans) -> None:
+        """Act on a connected vehicle's message."""
         if isinstance(vehicle.body, VehicleState):
-            try:
-                self.plausibility.check(t, vehicle.id, vehicle.body)
-            except Refused as why:
-                got.rejects += self.ingest.reject(t, vehicle.id, "state", why)
-                return
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):
                 self._wake(t, place)
                 scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)

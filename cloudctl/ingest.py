@@ -138,14 +138,16 @@ class Ingest:
         origins: Mapping[str, Origin],
         metrics: Metrics,
         examine: Callable[[str, str, int, int, Hazard | Health], None] | None = None,
+        plausible: Callable[[int, str, VehicleState], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """`examine(gateway, intersection, t_rx, offset, body)` raises Refused for a hazard or health message that cannot be used."""
+        """`examine(gateway, intersection, t_rx, offset, body)` raises Refused for a hazard or health message that cannot be used, `plausible(t_rx, vehicle, state)`
+        for a vehicle's report that contradicts what is known."""
         self.metrics = metrics
         self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
-        self._examine = examine
+        self._examine, self._plausible = examine, plausible
         self._answers = OncePer(REJECT_INTERVAL, MAX_REJECTED)
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
@@ -364,6 +366,8 @@ class Ingest:
         elif isinstance(body, VehicleState):
             body = self._mended(body)
             check_state(body)
+            if self._plausible is not None:
+                self._plausible(t_rx, datum.sender, body)
         batch.vehicles.append(Vehicle(datum.sender, body))
 
     def _mended(self, body: VehicleState) -> VehicleState:

@@ -15,7 +15,7 @@ def test_output_for_valid_senders_is_the_same_bytes_beside_hostile_messages_of_e
 
 
 def test_a_node_process_serves_valid_senders_the_same_bytes_beside_hostile_messages_over_real_sockets() -> None:
-    result = run_node(3_000, seed=8, rate=1_500)
+    result = run_node(5_000, seed=8, rate=1_200)
     assert result.failures == []
 
 

@@ -204,7 +204,7 @@ class Gateway:
         if self._synced is None or now - self._synced > SYNC_AGAIN:
             self._synced = now
             # not by way of the outbox: its time must be that of sending
-            self._dealer.send(TOPICS["sync"].code, self._encode(Sync(VERSION, self.name, self._now())))
+            self.sent += self._dealer.send(TOPICS["sync"].code, self._encode(Sync(VERSION, self.name, self._now())))
 
     def _watch_clock(self) -> None:
         """Notice that this gateway's clock has stepped, and compare it anew at once."""
