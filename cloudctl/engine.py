@@ -3,7 +3,6 @@
 Intersections share nothing but the time they are given: each is a `Place` with its code, tracker, signals, vehicles and memory of what it said.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -29,6 +28,7 @@ from .refusals import Untimely
 from .revisions import NOTICE, Revisions, check_bound
 from .roster import Roster
 from .scans import Scans
+from .scheduling import PlanScheduler
 from .schema import (
     VERSION,
     Advisory,
@@ -47,10 +47,7 @@ from .schema import (
 from .sensing import stand
 from .topics import KIND_OF_BODY, OPERATOR, OPERATOR_KINDS
 
-IDLE = 2 * SECOND  # an intersection that heard nothing for so long is not planned
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
-LEAST = 20 * MS  # between plans that no fresh perception asked for
-SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
 __all__ = ["NOTICE", "Answer", "Engine", "EngineConfig", "Output", "encode"]
 
 
@@ -116,8 +113,7 @@ class Engine:
         self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.plausibility.check, self.faults)
         self.acks = Acknowledgements(self.metrics)
         self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
-        self._plans: list[tuple[int, str]] = []
-        self._urgent: list[Place] = []  # a signal of theirs has changed: planned at once, vehicles may still be able to stop
+        self.scheduler = PlanScheduler(config.period_ms * MS)
         self._t: int | None = None  # of the last step
         self._index()
 
@@ -146,7 +142,7 @@ class Engine:
         out.replies += got.replies
         out.rejects += got.rejects
         lap("fused")
-        for place in self._due(t, fresh):
+        for place in self.scheduler.due(t, fresh, self.places):
             try:
                 self._plan(t, place, out)
             except Exception as error:
@@ -159,7 +155,7 @@ class Engine:
 
     def next_plan(self) -> int | None:
         """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
-        due = min(self._plans[0][0] if self._plans else NEVER, self.revisions.change)
+        due = min(self.scheduler.next, self.revisions.change)
         return due if due < NEVER else None
 
     # --- set-up ---
@@ -215,8 +211,7 @@ class Engine:
                 stand(source, place.fusion, place.code.origin)
         if self._t is not None:
             self.metrics.count("clock.restart")
-            self._plans.clear()
-            self._urgent.clear()
+            self.scheduler.clear()
             self.revisions.change = -NEVER
 
     def reconfigure(self, config: EngineConfig) -> None:
@@ -224,6 +219,7 @@ class Engine:
         `max_tracks` is that of the trackers made from now on. Raises ValueError, and changes nothing then."""
         check_bound(config.gateways, self.places)
         self.config = config
+        self.scheduler.period = config.period_ms * MS
         self.ingest.rebind(config.gateways)
         for name, place in self.places.items():
             place.gateways = _speaking_for(config, name)
@@ -269,9 +265,7 @@ class Engine:
             begun = place.quality.observe(t, timed.t, body.revision, body.groups, timed.offset)
             if begun:
                 self._fault(begun, out)
-            if place.take(timed.t, body, timed.offset) and place not in self._urgent:
-                self._urgent.append(place)
-            self._wake(t, place)
+            self.scheduler.wake(t, place, urgent=place.take(timed.t, body, timed.offset))
             out.signals.append(Signals(body.intersection, body.revision, body.seq, timed.t, body.groups, body.lanes))
         elif isinstance(body, Hazard):
             for _ in self.places[timed.intersection].hazards.put(t, timed.gateway, body, timed.offset):
@@ -309,7 +303,7 @@ class Engine:
         """Act on a connected vehicle's message."""
         if isinstance(vehicle.body, VehicleState):
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):
-                self._wake(t, place)
+                self.scheduler.wake(t, place)
                 scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)
         elif isinstance(vehicle.body, VehicleRequest):
             self._request(t, vehicle.id, vehicle.body)
@@ -320,7 +314,7 @@ class Engine:
         place = self.places.get(body.intersection)
         signal_priority.request(t, place, vehicle, body, self.roster.declared_kind(vehicle, place) if place else None, self.metrics)
         if place:
-            self._wake(t, place)
+            self.scheduler.wake(t, place)
 
     def _perceived(self, t: int, frames: Frames, fusions: list[Fusion], fresh: dict[str, Place]) -> None:
         for name, sensed, index in zip(frames.intersections, frames.t.tolist(), frames.sources.tolist(), strict=True):
@@ -330,37 +324,10 @@ class Engine:
             place.t_sensor = max(place.t_sensor, sensed)
             place.t_rx = t
             place.fresh = True
-            self._wake(t, place)
+            self.scheduler.wake(t, place)
             fresh[name] = place
 
     # --- what is said ---
-
-    def _wake(self, t: int, place: Place) -> None:
-        place.heard = t
-        if not place.waiting:
-            place.waiting = True
-            heapq.heappush(self._plans, (t + self._grace(), place.code.code.id))
-
-    def _grace(self) -> int:
-        return int(self.config.period_ms * MS * SLACK)
-
-    def _due(self, t: int, fresh: list[Place]) -> list[Place]:
-        period, grace = self.config.period_ms * MS, self._grace()
-        rest = max(period, LEAST) + grace
-        due = [place for place in fresh if t >= place.planned + period - grace]
-        due += [place for place in self._urgent if place not in due]
-        self._urgent.clear()
-        while self._plans and self._plans[0][0] <= t:
-            _, name = heapq.heappop(self._plans)
-            place = self.places[name]
-            place.waiting = False
-            if t >= place.planned + rest and place not in due:
-                due.append(place)
-            if t - place.heard < IDLE:
-                place.waiting = True
-                planned = t if place in due else place.planned
-                heapq.heappush(self._plans, (planned + rest, name))
-        return due
 
     def _plan(self, t: int, place: Place, out: Output) -> None:
         for handle in [h for h, report in place.reports.items() if t - report.t > FORGET]:

@@ -341,7 +341,7 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "advising": (lambda node, m: m.setattr(node.egress, "advise", fails), "advise"),
     "signals": (lambda node, m: m.setattr(node.egress, "signals", fails), "signals"),
     "replies": (lambda node, m: m.setattr(node.server, "send", fails), "reply"),
-    "a step": (lambda node, m: m.setattr(node.engine, "_due", fails), "step"),
+    "a step": (lambda node, m: m.setattr(node.engine.scheduler, "due", fails), "step"),
     "receiving": (lambda node, m: m.setattr(node, "_datum", fails), "receive"),
     "the broker's connection": (lambda node, m: m.setattr(node.egress, "_renew", fails), "egress"),
     "reload": (lambda node, m: (m.setattr("cloudctl.live.reread", fails), node._on_hangup()), "reload"),

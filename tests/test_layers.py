@@ -19,7 +19,7 @@ LAYERS = (
     ("planner",),
     ("traffic", "sensing"),
     ("place",),
-    ("corridor", "roster", "scans", "signal_priority"),
+    ("corridor", "roster", "scans", "scheduling", "signal_priority"),
     ("revisions",),
     ("engine",),
     ("container", "parts"),
