@@ -11,11 +11,10 @@ import numpy as np
 
 from bench.crossing import Crossing
 from bench.mutations import JSON, MSGPACK, Mutator
-from cloudctl import topics
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import Datum
-from cloudctl.topics import KIND_OF_CODE, TOPICS
+from cloudctl.topics import KIND_OF_CODE, TOPICS, gateway_kind
 
 HOSTILE = "F"  # the hostile gateway
 RSUS = ("f0", "f1")  # its roadside units
@@ -46,14 +45,6 @@ class Hostile(NamedTuple):
             return Datum(self.leaf, self.vehicle, self.body)
         kind, body = (self.frames[0], self.frames[1]) if len(self.frames) == 2 else (b"", b"")
         return Datum(gateway_kind(kind), HOSTILE, body)
-
-
-def gateway_kind(frame: bytes) -> str:
-    """Return the kind that a node reads from a kind frame."""
-    named = getattr(topics, "gateway_kind", None)
-    if named is not None:
-        return str(named(frame))
-    return KIND_OF_CODE.get(frame, frame.decode("latin-1"))
 
 
 class HostileTraffic:

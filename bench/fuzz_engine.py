@@ -20,6 +20,7 @@ from bench.fuzz import HOSTILE, LEAVES, RSUS, HostileTraffic
 from bench.scene import corridor
 from cloudctl.clock import MS, SECOND, stopwatch
 from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.planner.warm import warm
 from cloudctl.schema import Datum, Reject
 from cloudctl.topics import TOPICS
 
@@ -84,7 +85,6 @@ class Twins:
     steps: int = 0
     slowest: tuple[float, str] = (0.0, "")  # ms of the longest step, and its longest message
 
-
     def __post_init__(self) -> None:
         self.full, self.quiet = self.make(), self.make()
 
@@ -116,7 +116,7 @@ class Twins:
         if self.steps > SETTLED and took > self.slowest[0]:
             longest = max(batch, key=lambda datum: len(datum.body), default=Datum("", "", b""))
             self.slowest = (took, f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes")
-        for fault in getattr(out, "errors", ()):
+        for fault in out.errors:
             self._crashed(f"guarded, in {fault.place}: {fault.cause}", fault.text)
         return out
 
@@ -222,6 +222,7 @@ def run_engine(messages: int, seed: int = 1, progress: Callable[[int], Any] = la
 
 def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Result:
     crossing, home = scenes()
+    warm(crossing.code)  # as a node does before its first step
     twins = Twins(lambda: Engine([crossing.code.code, home.code.code], config_of(crossing, home)), crossing.id)
     hostile = HostileTraffic(crossing.code, home, (VALID_RSU,), seed)
     sent: Counter[str] = Counter()

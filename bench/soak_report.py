@@ -169,7 +169,7 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
             if file in covered:
                 continue
             try:
-                covered |= set(getattr(Recording(file), "parts", [file]))
+                covered |= set(Recording(file).parts)
                 result = replay(file)
             except LogError as error:
                 failures.append(f"replay of {folder.name}/{file.name}: {error}")
@@ -179,7 +179,7 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
                 continue
             name = f"{folder.name}/{file.name}"
             lines.append(f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time")
-            lines += [f"  {note}" for note in (result.fault, *getattr(result, "notes", ())) if note]
+            lines += [f"  {note}" for note in (result.fault, *result.notes) if note]
             if result.difference is not None:
                 failures.append(f"replay of {name} is not byte-identical: {result.difference[:300]}")
             if result.fault:

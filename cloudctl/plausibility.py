@@ -15,6 +15,7 @@ from .metrics import Metrics
 from .refusals import Refused
 from .schema import VehicleState
 
+REMEMBERED = 60 * SECOND  # after its last report
 MAX_VEHICLES = 20_000  # that are watched; beyond it the longest silent is forgotten
 MIN_WAY = 5.0  # m between two reports that heading is compared with
 MIN_WAY_SIGMA = 5.0  # of the vehicle's own accuracy, where that is more
@@ -37,6 +38,7 @@ class Watched:
     """What is remembered of one vehicle; the anchor is the report its way is measured from."""
 
     anchor: VehicleState
+    seen: int  # ns; when it last reported
     contradictions: int = 0
     looked: int = 0  # ns; when its position was last held against the lanes
     off_lane: int = 0  # looks in a row
@@ -56,13 +58,16 @@ class Plausibility:
     def check(self, t: int, vehicle: str, state: VehicleState) -> None:
         """Take in a report received at `t` ns. Raises Refused for one that goes on contradicting what is known."""
         watched = self._vehicles.get(vehicle)
+        while self._vehicles and next(iter(self._vehicles.values())).seen < t - REMEMBERED:
+            self._vehicles.popitem(last=False)
         if watched is None:
             if len(self._vehicles) >= MAX_VEHICLES:
                 self._vehicles.popitem(last=False)
                 self._metrics.count("drop.plausibility")
-            self._vehicles[vehicle] = Watched(state)
+            self._vehicles[vehicle] = Watched(state, t)
             return
         self._vehicles.move_to_end(vehicle)
+        watched.seen = t
         self._heading(t, vehicle, watched, state)
         if state.t - watched.looked >= LANE_INTERVAL and state.speed >= MIN_LANE_SPEED:
             watched.looked = state.t

@@ -6,6 +6,7 @@ from math import cos, floor, sin
 import numpy as np
 
 from . import world
+from .clock import SECOND
 from .codes import CompiledCode
 from .fusion import TRACK
 from .matching import match
@@ -13,6 +14,7 @@ from .metrics import Metrics
 from .place import Place
 from .schema import ObjectClass, VehicleState
 
+REMEMBERED = 60 * SECOND  # after its last report; a vehicle that comes back later is a new one
 MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
 MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
@@ -29,7 +31,7 @@ class Roster:
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._handles: dict[str, int] = {}  # of vehicles, the longest silent first
+        self._handles: dict[str, tuple[int, int]] = {}  # of vehicles, the longest silent first: the number, and ns of its last report
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
@@ -49,15 +51,15 @@ class Roster:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
         out = []
         for place, x, y in self._places(state.lat, state.lon):
-            if len(place.reports) >= MAX_REPORTS and self._handles.get(vehicle, 0) not in place.reports:
+            if len(place.reports) >= MAX_REPORTS and self._number(vehicle) not in place.reports:
                 self._metrics.count("drop.report", place.code.code.id)
                 continue
-            handle = self._handle(vehicle)
+            handle = self._handle(vehicle, state.t)
             place.reports[handle] = declared(place, vehicle, handle, state)
             out.append((place, _detection(state, x, y, handle)))
         for place in self._in.get(vehicle, ()):
             if all(place is not here for here, _ in out):
-                place.reports.pop(self._handles.get(vehicle, 0), None)
+                place.reports.pop(self._number(vehicle), None)
         self._in[vehicle] = tuple(place for place, _ in out)
         if not out:
             del self._in[vehicle]
@@ -65,7 +67,7 @@ class Roster:
 
     def declared_kind(self, vehicle: str, place: Place) -> str | None:
         """Return the class that a vehicle last gave itself in an intersection; None where it is not there."""
-        report = place.reports.get(self._handles.get(vehicle, 0))
+        report = place.reports.get(self._number(vehicle))
         return None if report is None else report.state.kind
 
     def on_lane(self, lat: float, lon: float, heading: float) -> bool | None:
@@ -88,17 +90,21 @@ class Roster:
                 out.append((place, x, y))
         return out
 
-    def _handle(self, vehicle: str) -> int:
-        """Return the number of a vehicle: the newest MOST are known, and no number is given twice."""
-        handle = self._handles.pop(vehicle, 0)
+    def _number(self, vehicle: str) -> int:
+        return self._handles.get(vehicle, (0, 0))[0]
+
+    def _handle(self, vehicle: str, t: int) -> int:
+        """Return the number of a vehicle that reports at `t` ns: those of the last REMEMBERED are known, MOST at the most; no number is given twice."""
+        handle, _ = self._handles.pop(vehicle, (0, 0))
         if handle == 0:
             self._numbered += 1
             handle = self._numbered
-            if len(self._handles) >= MOST:
-                oldest = next(iter(self._handles))
-                del self._handles[oldest]
-                self._in.pop(oldest, None)
-        self._handles[vehicle] = handle
+        self._handles[vehicle] = (handle, t)
+        oldest, (_, silent_since) = next(iter(self._handles.items()))
+        while silent_since < t - REMEMBERED or len(self._handles) > MOST:
+            del self._handles[oldest]
+            self._in.pop(oldest, None)
+            oldest, (_, silent_since) = next(iter(self._handles.items()))
         return handle
 
 
