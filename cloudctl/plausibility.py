@@ -15,7 +15,7 @@ from .metrics import Metrics
 from .refusals import Refused
 from .schema import VehicleState
 
-REMEMBERED = 60 * SECOND  # after its last report
+REMEMBERED = 20 * SECOND  # after its last report
 MAX_VEHICLES = 20_000  # that are watched; beyond it the longest silent is forgotten
 MIN_WAY = 5.0  # m between two reports that heading is compared with
 MIN_WAY_SIGMA = 5.0  # of the vehicle's own accuracy, where that is more
@@ -33,7 +33,7 @@ MAX_OFF_LANE = 5  # looks in a row at which another datum explains a position be
 OnLane = Callable[[float, float, float], bool | None]  # (lat, lon, heading) -> on a lane; None: in no intersection
 
 
-@dataclass
+@dataclass(slots=True)
 class Watched:
     """What is remembered of one vehicle; the anchor is the report its way is measured from."""
 

@@ -14,7 +14,7 @@ from .metrics import Metrics
 from .place import Place
 from .schema import ObjectClass, VehicleState
 
-REMEMBERED = 60 * SECOND  # after its last report; a vehicle that comes back later is a new one
+REMEMBERED = 20 * SECOND  # after its last report; a vehicle that comes back later is a new one
 MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
 MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
