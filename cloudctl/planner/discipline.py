@@ -96,12 +96,10 @@ class Discipline:
     def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
         """Return the advisories to send now, most severe first."""
         out = []
-        for candidate in sorted(_consistent(self._lasting(world.t, candidates)), key=lambda c: (c.severity, c.kind, c.target, c.about)):
+        offered = [c for c in self._lasting(world.t, candidates) if self._is_wanted(world.t, c)]
+        for candidate in sorted(_consistent(offered), key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
             last = self._sent.get(key)
-            stopping = self._stopping(candidate, world.t)
-            if stopping > RENEW or (candidate.renewal and stopping <= 0 and (last is None or last.valid_until <= world.t)):
-                continue
             if last is None or self._worth(world.t, last, candidate):
                 valid_until = world.t + VALID.get(candidate.kind, SAFETY)
                 self._sent[key] = Sent(candidate, valid_until)
@@ -110,10 +108,15 @@ class Discipline:
             del self._sent[key]
         return out
 
-    def _stopping(self, candidate: Candidate, t: int) -> int:
-        """Return for how long (ns) speed advice that says stop is still valid for the target of advice to stop at a signal; 0 where there is none."""
-        advised = self._sent.get((candidate.target, AdvisoryKind.GLOSA, "")) if candidate.kind is AdvisoryKind.SIGNAL_STOP else None
-        return max(advised.valid_until - t, 0) if advised is not None and advised.candidate.behaviour == "stop" else 0
+    def _is_wanted(self, t: int, candidate: Candidate) -> bool:
+        """Return whether a proposal is more than a renewal of what is no longer valid, and not advised by speed advice to stop already."""
+        last, stopping = self._sent.get(_key(candidate)), 0
+        if candidate.kind is AdvisoryKind.SIGNAL_STOP:
+            advised = self._sent.get((candidate.target, AdvisoryKind.GLOSA, ""))
+            stopping = advised.valid_until - t if advised is not None and advised.candidate.behaviour == "stop" else 0
+        if candidate.renewal and stopping <= 0 and (last is None or last.valid_until <= t):
+            return False
+        return stopping <= RENEW
 
     def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}
