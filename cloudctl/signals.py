@@ -115,14 +115,32 @@ def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
 
 def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
     """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of the group."""
-    s, n = signals, len(signals.state)
-    doubt = np.zeros(n, np.int64)
+    s, seen, late = signals, _seen(signals), _overdue(signals)
+    if not doubts and s.seen is not None and _all_stands(
+        t, seen, late, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, s.state, s.max_end, s.likely_end, s.next_green
+    ):  # as it mostly is
+        return s
+
+    doubt = np.zeros(len(s.state), np.int64)
     for k, found in (doubts or {}).items():
         doubt[k] = found
     state, confidence = s.state.copy(), s.confidence.copy()
     low, high, likely, green = s.min_end.copy(), s.max_end.copy(), s.likely_end.copy(), s.next_green.copy()
-    _believe(t, _seen(s), _overdue(s), doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence)
-    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, s.seen, s.overdue)
+    _believe(t, seen, late, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence)
+    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late)
+
+
+@njit(cache=True)
+def _all_stands(
+    t: int, seen: Ints, overdue: NDArray[np.bool_], is_red: NDArray[np.bool_], never: int, max_age: int, tolerance: int, grace: int,
+    state: NDArray[np.uint8], high: Ints, likely: Ints, green: Ints,
+) -> bool:  # fmt: skip
+    """Return whether `_believe` would change nothing, where nothing is doubted."""
+    for k in range(len(state)):
+        passed = max(seen[k] - tolerance, t - grace)
+        if overdue[k] or t - seen[k] > max_age or high[k] < passed or likely[k] < passed or green[k] < passed:
+            return False
+    return True
 
 
 @njit(cache=True)

@@ -172,3 +172,16 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
         assert ends == [NEVER] * 4
     assert found.max_end[0] >= now - 650 * MS
     assert found.likely_end[0] >= t - 150 * MS
+
+
+@settings(deadline=None)
+@given(messages=st.lists(st.tuples(st.integers(1, 2_000), GROUPS), min_size=1, max_size=6), later=st.integers(0, 1_000))
+def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], later: int) -> None:
+    """Where nothing has failed the very signals are given back; with a doubt of nothing they go the long way, to the same end."""
+    signals, t = Signals.dark(1), T
+    for after, group in messages:
+        t += after * MS
+        signals = signals_from(signals, t, 1, 1, {1: 0}, (group,), 0)
+    short, whole = believed(signals, t + later * MS), believed(signals, t + later * MS, {0: Doubt.NONE})
+    for name in ("state", "min_end", "max_end", "likely_end", "next_green", "confidence"):
+        assert np.array_equal(getattr(short, name), getattr(whole, name)), name
