@@ -323,11 +323,11 @@ def test_a_number_beyond_64_bits_is_refused_by_its_name(scene: Scene, code: Comp
 # --- a whole node ---
 
 
-def written(tmp_path: Path, code: CompiledCode, port: int, more: str = "") -> Path:
+def written(tmp_path: Path, code: CompiledCode, port: int, more: str = "", version: int = 5) -> Path:
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     file = tmp_path / "node.toml"
     file.write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nport = {port}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nport = {port}\nversion = {version}\n'
         f'[http]\nbind = "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}", r1 = "{code.code.id}", r2 = "{code.code.id}" }}\n{more}'
     )
     return file
@@ -359,7 +359,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     running = broker.start(tmp_path / "broker")
 
     async def live() -> Node:
-        node, stop = Node(load(written(tmp_path, code, running.port, "[plan]\nperiod_ms = 100\n")), file=tmp_path / "node.toml"), asyncio.Event()
+        node, stop = Node(load(written(tmp_path, code, running.port, "[plan]\nperiod_ms = 100\n", running.version)), file=tmp_path / "node.toml"), asyncio.Event()
         task = asyncio.create_task(node.run(stop))
         gateway = Gateway(node.server.address, ["r0"], name="g")
         await until_async(lambda: node.egress.connected.is_set())
