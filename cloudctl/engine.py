@@ -323,7 +323,6 @@ class Engine:
             fusions.append(place.fusion)
             place.t_sensor = max(place.t_sensor, sensed)
             place.t_rx = t
-            place.fresh = True
             self.scheduler.wake(t, place)
             fresh[name] = place
 
@@ -332,7 +331,6 @@ class Engine:
     def _plan(self, t: int, place: Place, out: Output) -> None:
         for handle in [h for h, report in place.reports.items() if t - report.t > FORGET]:
             del place.reports[handle]
-        place.planned, place.fresh = t, False
         if not place.in_force:
             self.metrics.count("code.none_in_force", place.code.code.id)
             return

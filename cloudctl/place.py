@@ -39,7 +39,6 @@ class Place:
     t_rx: int = 0
     heard: int = 0
     planned: int = 0
-    fresh: bool = False
     waiting: bool = False  # in the heap of plans to come
     in_force: bool = True  # whether a revision of the code is; else nothing is said
     until: int = NEVER  # when that changes: nothing said before is valid beyond
@@ -76,4 +75,4 @@ class Place:
         self.reports.clear()
         self.hazards = Hazards()
         self.t_sensor = self.t_rx = self.heard = self.planned = 0
-        self.fresh = self.waiting = False
+        self.waiting = False

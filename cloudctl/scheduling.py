@@ -45,9 +45,6 @@ class PlanScheduler:
         """Return the intersections to plan at `t` ns, and schedule them again; `fresh`: those with new perception."""
         rest = max(self.period, MIN_PERIOD) + self._grace
         due = [place for place in fresh if t >= place.planned + self.period - self._grace]
-        due += [place for place in self._urgent if place not in due]
-        self._urgent.clear()
-
         while self.next <= t:
             _, name = heapq.heappop(self._plans)
             place = places[name]
@@ -58,6 +55,11 @@ class PlanScheduler:
                 place.waiting = True
                 planned = t if place in due else place.planned
                 heapq.heappush(self._plans, (planned + rest, name))
+
+        for place in due:
+            place.planned = t
+        due += [place for place in self._urgent if place not in due]  # beside the regular plans, which keep their times
+        self._urgent.clear()
         return due
 
     @property
