@@ -1,8 +1,11 @@
 """A small share of `make bench BENCH=fuzz`: hostile messages of every kind beside valid traffic."""
 
+import pytest
+
 from bench.fuzz import HostileTraffic
 from bench.fuzz_engine import BEGIN, VALID_RSU, accounted, run_engine, scenes
 from bench.fuzz_node import run_node
+from cloudctl import broker
 
 KINDS = ("hello", "perception", "signal", "hazard", "health", "sync", "state", "requests", "acks")
 
@@ -14,6 +17,7 @@ def test_output_for_valid_senders_is_the_same_bytes_beside_hostile_messages_of_e
     assert result.failures == []
 
 
+@pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH")
 def test_a_node_process_serves_valid_senders_the_same_bytes_beside_hostile_messages_over_real_sockets() -> None:
     result = run_node(5_000, seed=8, rate=1_200)
     assert result.failures == []

@@ -49,6 +49,7 @@ async def reported(vehicle: Vehicle, scene: Scene, seconds: float, **changes: ob
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only")
 def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehicle_alone(node: NodeProcess, scene: Scene) -> None:
     """The gateway has the vehicle's name, and speaks of a vehicle under a kind of its own making: neither hears, or speaks, for the other."""
     rejects: list[Reject] = []
@@ -99,6 +100,7 @@ def test_a_client_prints_each_reason_once(capsys: pytest.CaptureFixture[str]) ->
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only")
 def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_are(node: NodeProcess, scene: Scene) -> None:
     async def flood() -> None:
         async with aiomqtt.Client("127.0.0.1", node.mqtt, protocol=aiomqtt.ProtocolVersion.V5) as client:
