@@ -188,6 +188,7 @@ def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once
         assert node.count("broker.restart") == 1
 
 
+@needs_mosquitto
 def test_a_node_serves_gateways_vehicles_and_codes_on_ipv6(tmp_path: Path, code: CompiledCode) -> None:
     try:
         broker.free_port("::1")
