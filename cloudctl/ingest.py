@@ -331,7 +331,8 @@ class Ingest:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
         groups, unknown = known_ends(groups)
-        self.metrics.count("signal.end_unknown", heads.rsu, unknown)
+        if unknown:
+            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
         check_order(groups)
         self._groups[heads.rsu] = (data, groups)
         return groups
