@@ -19,12 +19,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .clock import MS
-from .codes.quality import REDS, TOLERANCE
+from .codes.quality import REDS, TOLERANCE, promised_end
 from .matching import Floats, Ints
 from .schema import Group, SignalState
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
+IMMINENT = 300 * MS  # an end that is promised to be so near cannot be put off any more without being broken
 GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
 
 GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
@@ -56,6 +57,7 @@ class Signals(Struct, frozen=True):
     lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
     seen: Ints | None = None  # event time of the newest message that named each group, 0 when there was none; None: `t` for all
     overdue: NDArray[np.bool_] | None = None  # the present state has outlasted an end that was promised; None: of no group
+    due: Ints | None = None  # the earliest end of the present state that was promised when it was IMMINENT; NEVER or None: none was
 
     @classmethod
     def dark(cls, groups: int) -> "Signals":
@@ -63,7 +65,7 @@ class Signals(Struct, frozen=True):
         never = np.full(groups, NEVER)
         return cls(
             0, -1, -1, np.zeros(groups, np.uint8), never, never, never, np.zeros(groups), never, never,
-            seen=np.zeros(groups, np.int64), overdue=np.zeros(groups, np.bool_),
+            seen=np.zeros(groups, np.int64), overdue=np.zeros(groups, np.bool_), due=never,
         )  # fmt: skip
 
 
@@ -83,18 +85,24 @@ def signals_from(
     green, length = previous.next_green.copy(), previous.next_duration.copy()
     seen, overdue = _seen(previous).copy(), _overdue(previous).copy()
     promised = np.where(IS_RED[state] & (high == NEVER), green, high).tolist()
+    due = np.full(len(state), NEVER) if previous.due is None else previous.due.copy()
 
     for group in groups:
         k = index.get(group.group, -1)
         if not 0 <= k < len(state):
             continue
-        overdue[k] = group.state == state[k] and (overdue[k] or t > promised[k] + TOLERANCE)
+        stands = group.state == state[k]
+        overdue[k] = stands and (overdue[k] or t > min(promised[k], due[k]) + TOLERANCE)
+        due[k] = due[k] if stands else NEVER
         state[k], seen[k] = group.state, t
         low[k], high[k], likely[k] = (_at(end, offset) for end in (group.min_end, group.max_end, group.likely_end))
         confidence[k] = _confidence(group)
         green[k] = _at(group.next_green, offset)
         length[k] = NEVER if group.next_duration is None else group.next_duration
-    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes, seen, overdue)
+        end = promised_end(group)
+        if end is not None and end - offset < t + IMMINENT:
+            due[k] = min(due[k], end - offset)
+    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes, seen, overdue, due)
 
 
 def signals_again(
@@ -104,7 +112,7 @@ def signals_again(
     p = previous
     return Signals(
         t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes,
-        np.where(named, t, _seen(p)), p.overdue,
+        np.where(named, t, _seen(p)), p.overdue, p.due,
     )  # fmt: skip
 
 
@@ -127,7 +135,7 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
     state, confidence = s.state.copy(), s.confidence.copy()
     low, high, likely, green = s.min_end.copy(), s.max_end.copy(), s.likely_end.copy(), s.next_green.copy()
     _believe(t, seen, late, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence)
-    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late)
+    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late, s.due)
 
 
 @njit(cache=True)
@@ -180,7 +188,7 @@ def _overdue(signals: Signals) -> NDArray[np.bool_]:
 
 def _confidence(group: Group) -> float:
     """Return the confidence a controller gives, else that of how far apart it sets the bounds."""
-    if group.confidence is not None:
+    if group.confidence is not None and 0.0 <= group.confidence <= 1.0:
         return float(group.confidence)
     if group.min_end is None or group.max_end is None:
         return 0.5

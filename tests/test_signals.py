@@ -104,6 +104,13 @@ def test_a_red_that_may_end_at_any_moment_is_warned_of_as_any_red(code: Compiled
     assert not [advisory for _, advisory in advised if advisory.speed is not None and advisory.speed > 0.0 and advisory.kind != AdvisoryKind.RULE]
 
 
+def test_a_green_that_is_promised_for_now_in_every_message_is_not_believed(code: CompiledCode) -> None:
+    approach = Approach(code, left=14.0)
+    advised = approach.drive(lambda _, t: approach.all(RED, next_green=t))
+    assert AdvisoryKind.GLOSA not in kinds(advised, 3.0)
+    assert AdvisoryKind.RED_LIGHT in kinds(advised, 3.0)
+
+
 @pytest.mark.parametrize("ends", [{}, {"max_end": T + 3000 * SECOND}, {"likely_end": T + 30 * SECOND}])
 def test_no_advice_rests_on_a_green_whose_end_is_not_known(code: CompiledCode, ends: dict[str, int]) -> None:
     approach = Approach(code)

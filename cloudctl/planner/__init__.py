@@ -59,7 +59,9 @@ def gate(world: World) -> tuple[str | None, str | None]:
         )
     elif world.signal_trouble:
         signal = f"signal states are not to be trusted: {world.signal_trouble}"
-    if world.perception_age > PERCEPTION_AGE:
+    if world.t_sensor == 0:
+        perception = "no perception was received yet"
+    elif world.perception_age > PERCEPTION_AGE:
         perception = (
             f"perception is {world.perception_age / 1e9:.1f} s old; at most {PERCEPTION_AGE / 1e9:.1f} s is used"
         )

@@ -6,7 +6,7 @@ from .. import world
 from ..codes import CompiledCode
 from ..fusion import TRACK
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
-from ..signals import Signals
+from ..signals import Doubt, Signals, believed
 from . import plan
 from .prediction import point
 
@@ -25,7 +25,8 @@ def warm(code: CompiledCode) -> None:
     before = None
     for turn in range(len(SHOWN)):
         shown = np.array([SHOWN[(k + turn) % len(SHOWN)] for k in range(groups)], np.uint8)
-        signals = Signals(1, turn, code.code.revision, shown, soon, soon, soon, np.ones(groups), soon, dark.next_duration)
+        signals = Signals(1, turn, code.code.revision, shown, soon, soon, soon, np.ones(groups), soon, dark.next_duration, seen=np.full(groups, turn + 1), overdue=dark.overdue)
+        believed(signals, turn + 1, {0: Doubt.NONE} if groups else None)  # the long way, for what is doubted or has failed
         before = world.build(turn + 1, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
         plan(world.build(turn + 1, code, tracks[:1], signals, hazards, reports, 1, 1, before))
