@@ -29,7 +29,7 @@ ODD = (S.DARK, S.YELLOW_FLASH, S.UNKNOWN, S.PRE_MOVEMENT, S.RED_FLASH)
 STYLES = ("firm", "bounds", "none", "now", "now with end", "likely", "sliding", "next green")
 EASE = {"coast": 0.7, "slow_down": 2.5}  # m/s^2
 GAINS, FIRMEST = 2.0, 8.0  # m/s^2
-ROLLS = 1.0  # m/s; a driver who is to stop and is so slow stands at once
+ROLLS = 1.0  # m/s; a driver advised to stop brings a slower vehicle to a stand at once
 
 
 @dataclass

@@ -125,7 +125,7 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
     """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of the group."""
     s, seen, late = signals, _seen(signals), _overdue(signals)
     if not doubts and s.seen is not None and _all_stands(
-        t, seen, late, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, s.state, s.max_end, s.likely_end, s.next_green
+        t, seen, late, MAX_AGE, TOLERANCE, GRACE, s.max_end, s.likely_end, s.next_green
     ):  # as it mostly is
         return s
 
@@ -140,11 +140,10 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
 
 @njit(cache=True)
 def _all_stands(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], is_red: NDArray[np.bool_], never: int, max_age: int, tolerance: int, grace: int,
-    state: NDArray[np.uint8], high: Ints, likely: Ints, green: Ints,
+    t: int, seen: Ints, overdue: NDArray[np.bool_], max_age: int, tolerance: int, grace: int, high: Ints, likely: Ints, green: Ints
 ) -> bool:  # fmt: skip
     """Return whether `_believe` would change nothing, where nothing is doubted."""
-    for k in range(len(state)):
+    for k in range(len(seen)):
         passed = max(seen[k] - tolerance, t - grace)
         if overdue[k] or t - seen[k] > max_age or high[k] < passed or likely[k] < passed or green[k] < passed:
             return False

@@ -1,10 +1,12 @@
 """What several tests share: a shipped code, a made-up scene on it, keys."""
 
+from collections.abc import Iterator
+
 import pytest
 from stage import Stage
 
 from bench.scene import Scene
-from cloudctl import codes, maps
+from cloudctl import broker, codes, maps
 from cloudctl.codes import CompiledCode, compile_code
 
 
@@ -24,3 +26,11 @@ def scene(code: CompiledCode) -> Scene:
 def stage(code: CompiledCode) -> Stage:
     """The same, empty, for worlds made by hand."""
     return Stage(code)
+
+
+@pytest.fixture(scope="module")
+def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
+    """A broker that the tests of one file share."""
+    started = broker.start(tmp_path_factory.mktemp("broker"))
+    yield started
+    started.stop()

@@ -20,13 +20,6 @@ from cloudctl.schema import VERSION, Group, Perception, SignalState
 from cloudctl.wire import Dealer, new_keys
 
 
-@pytest.fixture(scope="module")
-def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
-    started = broker.start(tmp_path_factory.mktemp("broker"))
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def node(tmp_path: Path, code: CompiledCode, mqtt: broker.Broker) -> Iterator[NodeProcess]:
     process = NodeProcess(tmp_path, code, f"version = {mqtt.version}\n", record="run.mcap")

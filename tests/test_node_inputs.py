@@ -21,13 +21,6 @@ from cloudctl.schema import VERSION, Perception, Reject, VehicleState
 from cloudctl.topics import TOPICS, MqttTopics
 
 
-@pytest.fixture(scope="module")
-def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
-    started = broker.start(tmp_path_factory.mktemp("broker"))
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def node(tmp_path: Path, code: CompiledCode, mqtt: broker.Broker) -> Iterator[NodeProcess]:
     process = NodeProcess(tmp_path, code, f"version = {mqtt.version}\n")

@@ -56,5 +56,5 @@ FIRM = 3.0  # m/s^2 of braking that every driver accepts to stop for a signal
 
 @njit(cache=True)
 def stopping_distance(speed: float) -> float:
-    """Return m in which a driver at `speed` m/s stops who is advised to now: REACTION at that speed, then FIRM."""
+    """Return the stopping distance (m) from `speed` m/s on advice given now: REACTION at that speed, then braking at FIRM."""
     return speed * REACTION + speed * speed / (2.0 * FIRM)
