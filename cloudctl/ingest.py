@@ -7,10 +7,11 @@ estimates; `t` and `t_rx` themselves are kept as they came.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from .clock import SECOND
@@ -21,16 +22,14 @@ from .geo import Origin
 from .metrics import Metrics
 from .rates import OncePer
 from .refusals import (
-    Disordered,
     Refused,
     Untimely,
     check_hello,
-    check_order,
     check_request,
     check_state,
     check_time,
     check_vehicle,
-    known_ends,
+    each_alone,
     mended,
     undecodable,
     unprocessable,
@@ -38,6 +37,7 @@ from .refusals import (
 )
 from .schema import (
     MAX_BODY,
+    MAX_SENSORS,
     VERSION,
     Ack,
     Datum,
@@ -48,11 +48,13 @@ from .schema import (
     Int64,
     Perception,
     Reject,
+    SensorHealth,
     Signal,
     Sync,
     VehicleRequest,
     VehicleState,
 )
+from .signal_groups import Disordered, Groups, read_groups
 from .sources import Source, Sources
 from .topics import TOPICS
 
@@ -61,7 +63,11 @@ FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direct
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
-MAX_REJECTED = 10_000  # vehicles that get rejects within that
+MAX_REJECTED = 10_000  # vehicles, or parts of messages, that get rejects within that
+PART_INTERVAL = 10 * SECOND  # between two rejects of the same part of a unit's messages, which are used without it
+
+
+Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[Refused]]]
 
 
 class _Heads(
@@ -79,6 +85,15 @@ class _Heads(
     t: Int64
     groups: msgspec.Raw
     lanes: tuple[str, ...] | None = None
+
+
+class _HealthHeads(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
+    """A `Health` whose sensors are not decoded yet: one that cannot be read takes no other with it."""
+
+    version: int
+    rsu: str
+    t: Int64
+    sensors: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
 class Frames(NamedTuple):
@@ -137,26 +152,28 @@ class Ingest:
         gateways: Mapping[str, Mapping[str, str]],
         origins: Mapping[str, Origin],
         metrics: Metrics,
-        examine: Callable[[str, str, int, int, Hazard | Health], None] | None = None,
+        examine: Examine | None = None,
         plausible: Callable[[int, str, VehicleState], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """`examine(gateway, intersection, t_rx, offset, body)` raises Refused for a hazard or health message that cannot be used, `plausible(t_rx, vehicle, state)`
-        for a vehicle's report that contradicts what is known."""
+        """`examine(gateway, intersection, t_rx, offset, body)` returns what can be used of a hazard or health message and why the rest cannot, or raises Refused;
+        `plausible(t_rx, vehicle, state)` raises it for a vehicle's report that contradicts what is known."""
         self.metrics = metrics
         self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
         self._examine, self._plausible = examine, plausible
         self._answers = OncePer(REJECT_INTERVAL, MAX_REJECTED)
+        self._part_answers = OncePer(PART_INTERVAL, MAX_REJECTED)
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
             if topic.direction in ("in", "both")
         }
         self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
-        self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
-        self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
+        self._decode["health"] = msgspec.msgpack.Decoder(_HealthHeads).decode
+        self._decode_sensor = msgspec.msgpack.Decoder(SensorHealth).decode
+        self._groups: dict[str, tuple[bytes, Groups]] = {}  # RSU -> the newest groups, as bytes and as read
 
     def confine(self, place: str, t_rx: int, datum: Datum, error: Exception, batch: Batch) -> None:
         """Note a fault of the node's own with one message, and refuse that message."""
@@ -271,6 +288,8 @@ class Ingest:
             self.metrics.count("reject.perception", item.datum.sender)
         for row, column, value, rule, remedy in fault.first:
             where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
+            if column == "class" and value == "nan":
+                value = "a name that is no class"
             self._answer(item.datum.sender, "perception", item.body.seq, Refused(where, value, rule, remedy), batch)
 
     # --- everything else ---
@@ -286,10 +305,16 @@ class Ingest:
         elif isinstance(body, Hello):
             self._hello(datum, body, batch)
         else:
+            parts: list[Refused] = []
+            if isinstance(body, _HealthHeads):
+                body = Health(body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts)))
             gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             if self._examine is not None:
-                self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
+                body, unused = self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
+                parts += unused
+            if parts:
+                self._refuse_parts(t_rx, datum.sender, datum.kind, body.rsu, None, parts, batch)
             batch.timed.append(Timed(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
@@ -311,36 +336,41 @@ class Ingest:
                 source.seq = heads.seq
             else:
                 self.sources.check_seq(source, heads.seq, f"{heads.rsu}/signal")
-            groups = self._same_groups(heads)
-        except (Untimely, Disordered) as why:
+        except Untimely as why:
             batch.faults.append((intersection, why))
             raise
+        groups = self._same_groups(t_rx, datum.sender, heads, batch)
+        batch.faults += [(intersection, why) for why in self._groups[heads.rsu][1].disordered]
         body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
         batch.timed.append(Timed(t, gateway.offset, body, intersection, datum.sender))
         self.metrics.count("accept.signal", datum.sender)
 
-    def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
+    def _same_groups(self, t_rx: int, gateway: str, heads: _Heads, batch: Batch) -> tuple[Group, ...]:
         """Return the groups: those of the RSU's last message, the very tuple, where the bytes are the same."""
         data = bytes(heads.groups)
         known = self._groups.get(heads.rsu)
         if known is not None and known[0] == data:
-            return known[1]
+            self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, known[1].refused, batch)
+            return known[1].groups
         try:
-            groups = self._decode_groups(data)
+            read = read_groups(data)
         except msgspec.DecodeError as error:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
-        groups, unknown = known_ends(groups)
-        if unknown:
-            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
-        check_order(groups)
-        self._groups[heads.rsu] = (data, groups)
-        return groups
+        if read.unknown:
+            self.metrics.count("signal.end_unknown", heads.rsu, read.unknown)
+        self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, read.refused, batch)
+        self._groups[heads.rsu] = (data, read)
+        return read.groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
         check_hello(body)
         self.sources.restart(body.rsus)
+        declared = {sensor.id for sensor in body.sensors}
+        for (rsu, name), source in self.sources.items():
+            if rsu in body.rsus and name not in declared:
+                source.sensor = None  # what an earlier hello said of it does not hold any more
         for rsu in body.rsus:
             for sensor in body.sensors:
                 self.sources.of(rsu, sensor.id, gateway.rsus[rsu], datum.sender).sensor = sensor
@@ -397,6 +427,14 @@ class Ingest:
             return
         self.metrics.count(f"reject.{datum.kind}" if datum.kind in self._decode else "reject.unknown", datum.sender)
         self._answer(datum.sender, datum.kind, seq, why, batch)
+
+    def _refuse_parts(self, t_rx: int, gateway: str, kind: str, rsu: str, seq: int | None, parts: Sequence[Refused], batch: Batch) -> None:
+        """Count what is refused of a message that is used without it; each is answered once in PART_INTERVAL."""
+        if parts:
+            self.metrics.count(f"reject.{kind}_part", rsu, len(parts))
+        for why in parts:
+            if self._part_answers.allow(f"{rsu} {kind} {why.field}", t_rx):
+                self._answer(gateway, kind, seq, why, batch)
 
     def _answer(self, gateway: str, kind: str, seq: int | None, why: Refused, batch: Batch) -> None:
         if batch.answered[gateway] < MAX_REPLIES:

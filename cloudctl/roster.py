@@ -1,6 +1,6 @@
 """The connected vehicles of a node: the number each goes by, and which intersections it is in."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import cos, floor, sin
 
 import numpy as np
@@ -8,10 +8,12 @@ import numpy as np
 from . import world
 from .clock import SECOND
 from .codes import CompiledCode
+from .codes.citycode import CityCodeError, make, parse_code
 from .fusion import TRACK
 from .matching import match
 from .metrics import Metrics
 from .place import Place
+from .refusals import Refused
 from .schema import ObjectClass, VehicleState
 
 REMEMBERED = 20 * SECOND  # after its last report; a vehicle that comes back later is a new one
@@ -35,17 +37,35 @@ class Roster:
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
+        self._ids: dict[str, Place] = {}  # by city code
+        self._names: set[str] = set()  # of movements, of all intersections; asked, never walked
 
     def index(self, places: Iterable[Place]) -> None:
         """Take in where the intersections lie; call it again when one's code changes."""
         self._where.clear()
-        for place in places:
+        self._names.clear()
+        self._ids = {place.code.code.id: place for place in places}
+        for place in self._ids.values():
+            self._names.update(place.code.conn_alias)
             for cell in _cells(place.code):
                 self._where.setdefault(cell, []).append(place)
 
     def around(self, place: Place) -> list[Place]:
         """Return the intersections whose codes may overlap one's."""
         return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
+
+    def unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
+        """Return why a movement that a report declares cannot be used; None where each is known, or was in the report before this one."""
+        for place in self._in.get(vehicle, ()):
+            last = place.reports.get(self._number(vehicle))
+            if last is not None and last.state.movements == state.movements:
+                return None
+        for k, movement in enumerate(state.movements or ()):
+            if not self._knows(movement):
+                rule = "is no movement of a digital code that this node has in force; the vehicle's way is taken as not known"
+                remedy = "send ids of the code's connections, next first, or whole city codes; null where the way is not known, [] where it leaves the road"
+                return Refused(f"movements[{k}]", movement, rule, remedy)
+        return None
 
     def reported(self, vehicle: str, state: VehicleState) -> list[tuple[Place, tuple[float, ...]]]:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
@@ -55,7 +75,7 @@ class Roster:
                 self._metrics.count("drop.report", place.code.code.id)
                 continue
             handle = self._handle(vehicle, state.t)
-            place.reports[handle] = declared(place, vehicle, handle, state)
+            place.reports[handle] = declared(place, vehicle, handle, state, self._knows)
             out.append((place, _detection(state, x, y, handle)))
         for place in self._in.get(vehicle, ()):
             if all(place is not here for here, _ in out):
@@ -79,6 +99,15 @@ class Roster:
             if match(place.code, track, np.full((1, 3), -1, np.int64)).path[0] >= 0:
                 return True
         return False if places else None
+
+    def _knows(self, movement: str) -> bool:
+        """Return whether a declared movement may be one: of an intersection here, by id or whole city code, or of another node's by its city code."""
+        try:
+            whole = parse_code(movement)
+        except CityCodeError:
+            return movement in self._names
+        place = self._ids.get(make(*whole._replace(sub="")))
+        return place is None or place.code.connection(movement) >= 0
 
     def _places(self, lat: float, lon: float) -> list[tuple[Place, float, float]]:
         """Return the intersections that a position lies in, and where in their frames (m)."""
@@ -108,8 +137,8 @@ class Roster:
         return handle
 
 
-def declared(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
-    """Return a vehicle's report as an intersection keeps it, with the movement it declared there."""
+def declared(place: Place, name: str, handle: int, state: VehicleState, knows: Callable[[str], bool] = lambda _: False) -> world.Report:
+    """Return a vehicle's report as an intersection keeps it, with the movement it declared there; `knows`: whether a movement is one of any intersection's."""
     proven = place.priority.settings.listed(name) == state.kind
     last = place.reports.get(handle)
     if last is not None and last.state.movements == state.movements:
@@ -119,7 +148,8 @@ def declared(place: Place, name: str, handle: int, state: VehicleState) -> world
         k = code.connection(movement)
         if k >= 0 and code.conn_inner[k]:
             return world.Report(name, handle, state, state.t, k, world.declare(code, k), proven)
-    return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE, proven)
+    leaves = state.movements is not None and all(knows(movement) for movement in state.movements)
+    return world.Report(name, handle, state, state.t, -1, world.ELSEWHERE if leaves else world.UNKNOWN, proven)
 
 
 def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:

@@ -55,7 +55,7 @@ def test_beside_a_protected_movement_a_crossing_one_shows_nothing_but_red(green:
     assert {f.check for f in begun} == {"conflict"}
     assert quality.doubted(T) == {a: DISPLAY, b: DISPLAY}, "and the others are trusted"
     assert quality.trouble(T) is None
-    assert f"g[{a}]" in (quality.doubt_reason(T) or "")
+    assert f"group {a}" in (quality.doubt_reason(T) or "")
 
 
 @pytest.mark.parametrize("state", [S.RED, S.RED_FLASH, S.PRE_MOVEMENT, S.DARK, S.UNKNOWN])

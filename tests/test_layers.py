@@ -12,7 +12,7 @@ LAYERS = (
     ("events",),
     ("codes",),
     ("fusion", "matching", "refusals", "faults", "acks", "covered"),
-    ("gateways", "payloads", "sources", "hazards", "plausibility", "timekeeping"),
+    ("gateways", "payloads", "signal_groups", "sources", "hazards", "plausibility", "timekeeping"),
     ("ingest",),
     ("signals",),
     ("world",),

@@ -36,12 +36,13 @@ IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 @njit(cache=True)
 def _violators(
     t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
-    is_yellow: Any, never: int, fresh: Any, rows: Any,
+    is_yellow: Any, never: int, status: Any, report: Any, reported: Any, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks (`fresh`: of recent sight or report) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
+    """List the tracks of recent sight or report (`reported`: ns, of each connected vehicle) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if not fresh[i] or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
+        fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= REPORTED)
+        if not fresh or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
             continue
         sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
         if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
@@ -65,12 +66,10 @@ def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -
     violators: list[int] = []  # rows of those that stop no more
     if not code.n_conns or not len(world.signals.state):
         return out
-    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN_LATELY
-    fresh[[row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True) if world.t - vehicle.t <= REPORTED]] = True
-    signals = world.signals
+    rows, signals = np.empty(len(world.tracks), np.int64), world.signals
     found = _violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), fresh, rows,
+        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])
