@@ -18,8 +18,9 @@ from .codes import CompiledCode, IntersectionCode, loads
 from .codes.quality import SignalFault, SignalQuality
 from .events import Events
 from .faults import Fault, Faults
+from .frames import Frames
 from .fusion import VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
-from .ingest import Batch, Frames, Ingest, Timed, Vehicle
+from .ingest import Batch, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .payloads import encode
 from .place import NEVER, Place
@@ -303,7 +304,7 @@ class Engine:
     def _reported(self, t: int, vehicle: Vehicle, scans: Scans, got: Batch) -> None:
         """Act on a connected vehicle's message."""
         if isinstance(vehicle.body, VehicleState):
-            why = self.roster.unknown_movement(vehicle.id, vehicle.body)
+            why = self.roster.unused(t, vehicle.id, vehicle.body)
             if why is not None:
                 got.rejects += self.ingest.reject(t, vehicle.id, "state", why)
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):

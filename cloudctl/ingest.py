@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from .clock import SECOND
 from .faults import Faults
-from .fusion import FrameFaults, decode_batch
+from .frames import Frames, Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
@@ -55,12 +53,11 @@ from .schema import (
     VehicleState,
 )
 from .signal_groups import Disordered, Groups, read_groups
-from .sources import Source, Sources
+from .sources import Sources
 from .topics import TOPICS
 
 SIGNAL_AGE = TOPICS["signal"].max_age
 FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "in" and not topic.code)
-PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
 MAX_REJECTED = 10_000  # vehicles, or parts of messages, that get rejects within that
@@ -96,16 +93,6 @@ class _HealthHeads(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "
     sensors: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
-class Frames(NamedTuple):
-    """The perception frames of one batch, decoded, in order of event time."""
-
-    intersections: list[str]
-    t: NDArray[np.int64]
-    sources: NDArray[np.int32]
-    rows: NDArray[Any]
-    offsets: NDArray[np.int64]
-
-
 class Vehicle(NamedTuple):
     """A vehicle's message."""
 
@@ -135,13 +122,6 @@ class Batch:
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why)
     answered: Counter[str] = field(default_factory=Counter)  # rejects, by gateway
-
-
-class _Pending(NamedTuple):
-    t: int
-    datum: Datum
-    body: Perception
-    source: Source
 
 
 class Ingest:
@@ -189,7 +169,7 @@ class Ingest:
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
         batch = Batch()
-        pending: list[_Pending] = []
+        pending: list[Pending] = []
         for datum in data:
             try:
                 if datum.kind == "perception":
@@ -205,7 +185,12 @@ class Ingest:
             except Exception as error:
                 self.confine("ingest", t_rx, datum, error, batch)
         if pending:
-            batch.frames = self._frames(t_rx, self._newest(pending), batch)
+            batch.frames = read_frames(
+                newest(pending, self.metrics),
+                self.metrics,
+                lambda item, why: self._answer(item.datum.sender, "perception", item.body.seq, why, batch),
+                lambda item, error: self.confine("decode", t_rx, item.datum, error, batch),
+            )
         return batch
 
     def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused) -> list[tuple[str, Reject]]:
@@ -218,7 +203,7 @@ class Ingest:
 
     # --- perception ---
 
-    def _perception(self, t_rx: int, datum: Datum) -> _Pending:
+    def _perception(self, t_rx: int, datum: Datum) -> Pending:
         body: Perception = self._body(datum)
         gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
         source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], datum.sender)
@@ -226,71 +211,7 @@ class Ingest:
         self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
             self.sources.locate(source, body.lat, body.lon)
-        return _Pending(t, datum, body, source)
-
-    def _newest(self, pending: list[_Pending]) -> list[_Pending]:
-        """Keep the newest PER_BATCH frames of each source, in order of event time."""
-        if len(pending) > PER_BATCH:
-            seen: dict[int, int] = {}
-            kept = []
-            for item in reversed(pending):
-                n = seen[id(item.source)] = seen.get(id(item.source), 0) + 1
-                if n <= PER_BATCH:
-                    kept.append(item)
-                else:
-                    self.metrics.count("drop.queue", f"{item.body.rsu}/{item.body.sensor}")
-            pending = kept[::-1]
-        return sorted(pending, key=lambda item: item.t)
-
-    def _frames(self, t_rx: int, pending: list[_Pending], batch: Batch) -> Frames:
-        """Decode what is pending. A frame none of whose rows can be used is refused whole: it is no proof that there is nothing to see."""
-        pending, (rows, offsets, faults) = self._decoded(t_rx, pending, batch)
-        kept = []
-        for k, (item, fault) in enumerate(zip(pending, faults, strict=True)):
-            if fault is not None:
-                self._refuse_rows(item, fault, bool(offsets[k + 1] > offsets[k]), batch)
-            if fault is None or fault.refused == 0 or offsets[k + 1] > offsets[k]:
-                self.metrics.count("accept.perception", item.body.rsu)
-                kept.append(k)
-        used = [pending[k] for k in kept]
-        return Frames(
-            [item.source.intersection for item in used],
-            np.array([item.t for item in used], np.int64),
-            np.array([item.source.index for item in used], np.int32),
-            rows,
-            offsets[[*kept, len(pending)]],  # a frame that is left out has no rows
-        )
-
-    def _decoded(self, t_rx: int, pending: list[_Pending], batch: Batch) -> tuple[list[_Pending], Any]:
-        """Decode the objects of frames together; where that fails, each alone, without those that fail."""
-        try:
-            return pending, _objects(pending)
-        except Exception:
-            whole = [item for item in pending if self._decodes(t_rx, item, batch)]
-            return whole, _objects(whole)
-
-    def _decodes(self, t_rx: int, item: _Pending, batch: Batch) -> bool:
-        try:
-            _objects([item])
-        except Exception as error:
-            self.confine("decode", t_rx, item.datum, error, batch)
-            return False
-        return True
-
-    def _refuse_rows(self, item: _Pending, fault: FrameFaults, some: bool, batch: Batch) -> None:
-        """Count and answer what is wrong with the objects of a frame, of which `some` can be used or none."""
-        name = f"{item.body.rsu}/{item.body.sensor}"
-        if fault.unmeasured:
-            self.metrics.count("perception.not_available", name, fault.unmeasured)
-        if fault.refused > 0:
-            self.metrics.count("reject.row", name, fault.refused)
-        if fault.refused and not some:
-            self.metrics.count("reject.perception", item.datum.sender)
-        for row, column, value, rule, remedy in fault.first:
-            where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
-            if column == "class" and value == "nan":
-                value = "a name that is no class"
-            self._answer(item.datum.sender, "perception", item.body.seq, Refused(where, value, rule, remedy), batch)
+        return Pending(t, datum, body, source)
 
     # --- everything else ---
 
@@ -445,8 +366,3 @@ class Ingest:
 def _reject(kind: str, seq: int | None, why: Refused) -> Reject:
     return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)
 
-
-def _objects(pending: list[_Pending]) -> Any:
-    """Return rows, offsets and faults of the objects of frames, as `decode_batch` does."""
-    shifts = np.array([item.source.shift for item in pending]).reshape(-1, 2)
-    return decode_batch([bytes(item.body.objects) for item in pending], shifts)

@@ -14,6 +14,7 @@ T = TypeVar("T")
 MAX_TURN = 2 * pi + 1e-3  # rad of a heading; more is no radians
 MAX_ETA = 3600 * SECOND  # ahead of now that a vehicle may ask for priority at
 NOT_AVAILABLE = (0.0, -1.0)  # m of a length or a width that is not known
+MAX_ACCURACY = 30.0  # m; the tracker makes nothing of reports that are less accurate
 CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock does
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
@@ -104,7 +105,7 @@ def check_state(body: VehicleState) -> None:
         ("lat", body.lat, -90, 90, "send degrees of WGS-84 / CGCS2000"),
         ("lon", body.lon, -180, 180, "send degrees of WGS-84 / CGCS2000"),
         ("speed", body.speed, 0, 100, "send m/s, not negative; a figure that means 'not available' is no speed: send no state then"),
-        ("accuracy", body.accuracy, 0.01, 100, "send one standard deviation in m, or leave it out"),
+        ("accuracy", body.accuracy, 0.01, MAX_ACCURACY, "send one standard deviation in m, or leave it out; a position that is less accurate is on no lane"),
         ("length", body.length, 0.2, 60, "send m, or leave it out"),
         ("width", body.width, 0.1, 10, "send m, or leave it out"),
     ):

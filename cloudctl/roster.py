@@ -13,6 +13,7 @@ from .fusion import TRACK
 from .matching import match
 from .metrics import Metrics
 from .place import Place
+from .rates import OncePer
 from .refusals import Refused
 from .schema import ObjectClass, VehicleState
 
@@ -20,6 +21,9 @@ REMEMBERED = 20 * SECOND  # after its last report; a vehicle that comes back lat
 MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
 MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
+NEAR = (-1, 0, 1)  # cells around a vehicle's own in which an intersection is near
+ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is near no intersection
+MAX_ELSEWHERE = 10_000  # of those vehicles that are remembered as answered
 CLASS_OF_KIND = {
     "bus": ObjectClass.BUS,
     "truck": ObjectClass.TRUCK,
@@ -37,6 +41,7 @@ class Roster:
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
+        self._elsewhere = OncePer(ELSEWHERE_INTERVAL, MAX_ELSEWHERE)
         self._ids: dict[str, Place] = {}  # by city code
         self._names: set[str] = set()  # of movements, of all intersections; asked, never walked
 
@@ -54,8 +59,17 @@ class Roster:
         """Return the intersections whose codes may overlap one's."""
         return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
 
-    def unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
-        """Return why a movement that a report declares cannot be used; None where each is known, or was in the report before this one."""
+    def unused(self, t: int, vehicle: str, state: VehicleState) -> Refused | None:
+        """Return why a report received at `t` ns, or a movement it declares, cannot be used, where the vehicle was not answered so before; None where it can."""
+        row, column = floor(state.lat / CELL), floor(state.lon / CELL)
+        if not any((row + i, column + j) in self._where for i in NEAR for j in NEAR):
+            self._metrics.count("vehicle.elsewhere")
+            rule = f"lies in no intersection of this node, nor near one ({len(self._ids)} of them)"
+            remedy = "check the order (lat, lon) and the datum (WGS-84 / CGCS2000), or ask for the node that serves this place"
+            return Refused("lat, lon", f"{state.lat}, {state.lon}", rule, remedy) if self._elsewhere.allow(vehicle, t) else None
+        return self._unknown_movement(vehicle, state)
+
+    def _unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
         for place in self._in.get(vehicle, ()):
             last = place.reports.get(self._number(vehicle))
             if last is not None and last.state.movements == state.movements:

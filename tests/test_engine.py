@@ -9,8 +9,8 @@ import pytest
 from bench.bench_replay import record
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
-from cloudctl.codes.citycode import make, sub_code
 from cloudctl.codes import CompiledCode
+from cloudctl.codes.citycode import make, sub_code
 from cloudctl.engine import Engine, EngineConfig, encode
 from cloudctl.log import LogError, Recorder, Recording
 from cloudctl.matching import tables

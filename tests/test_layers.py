@@ -13,6 +13,7 @@ LAYERS = (
     ("codes",),
     ("fusion", "matching", "refusals", "faults", "acks", "covered"),
     ("gateways", "payloads", "signal_groups", "sources", "hazards", "plausibility", "timekeeping"),
+    ("frames",),
     ("ingest",),
     ("signals",),
     ("world",),
