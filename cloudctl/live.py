@@ -65,6 +65,8 @@ class Node:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
         self._keys = config.keys()
+        for place in list(self.engine.places.values())[:1]:
+            warm(place.code)  # before anybody can connect: what would wait meanwhile would be refused for its age
         self.server = Server(config.node.bind, self._keys, self._allowed)
         section = config.broker
         if self.broker:
@@ -104,8 +106,6 @@ class Node:
             with contextlib.suppress(ValueError, NotImplementedError):
                 loop.add_signal_handler(number, action)
         loop.set_exception_handler(lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"])))
-        for place in list(self.engine.places.values())[:1]:
-            warm(place.code)
         gc.collect()
         gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
         if self.web:
