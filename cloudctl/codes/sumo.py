@@ -16,7 +16,7 @@ from .build import NO_ADM
 from .citycode import grid_encode, make
 from .compile import local_lines
 from .findings import CodeError, refuse
-from .lines import arc
+from .lines import F8, arc, at
 from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
 from .permits import permit_rules
 from .report import Imported, Progress
@@ -29,6 +29,7 @@ from .sumo_signals import crosswalks, groups, plans
 from .sumo_words import IGNORED
 
 E_TOWN_ADM = "110115403"
+MAX_LENGTH = 4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
 
 
 def import_sumo(
@@ -99,7 +100,7 @@ def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> Intersecti
         connections=conns,
         conflicts=met,
         signal_groups=signal_groups,
-        stop_lines=_stop_lines(net, origin, links, lanes, source),
+        stop_lines=_stop_lines(origin, links, lanes, source, {c.from_lane for c in conns if c.inner}),
         crosswalks=tuple(crosswalks(net, area, own, group_of, signal_groups)),
         nodes=nodes,
         plans=plans(net, area, signal_groups, conns, met),
@@ -151,7 +152,7 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
                 number=number,
                 width_cm=round(lane.width * 100),
                 speed=round(lane.speed, 2),
-                points=net.points(joined(lane.shape, lane.shape)),
+                points=net.points(_within_reach(net, lane, link.role)),
                 use=allowed.use,
                 shared=allowed.shared,
                 alias=(Alias("sumo", lane.id),),
@@ -159,6 +160,18 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
             lanes.append(made)
             source[made.id] = lane
     return tuple(lanes), source
+
+
+def _within_reach(net: Net, lane: NetLane, role: str) -> F8:
+    """Return the line of a lane, cut at its far end where it is longer than a code reaches."""
+    line = joined(lane.shape, lane.shape)
+    along = arc(line)
+    if along[-1] <= MAX_LENGTH:
+        return line
+    net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LENGTH:.0f} m", lane.id)
+    first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
+    inside = line[(along > first) & (along < last)]
+    return np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]])
 
 
 def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
@@ -182,9 +195,12 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
     return tuple(conns)
 
 
-def _stop_lines(net: Net, origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane]) -> tuple[StopLine, ...]:
+def _stop_lines(
+    origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane], leading: set[str]
+) -> tuple[StopLine, ...]:
+    """Return the stop lines; `leading` are the lanes that lead through the intersection. Sidewalks have none, unless they do."""
     ingress = {link.id for link in links if link.role == "ingress"}
-    stopping = [lane for lane in lanes if lane.link in ingress and lane.use != "pedestrian"]
+    stopping = [lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading)]
     lines = local_lines(origin, [lane.points for lane in stopping])
     stops = []
     for lane, line in zip(stopping, lines, strict=True):

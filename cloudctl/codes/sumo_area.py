@@ -7,6 +7,7 @@ import numpy as np
 
 from .lines import F8
 from .report import Loss
+from .sumo_access import RAILS
 from .sumo_net import Net, NetConnection, NetEdge
 
 MIN_ARMS = 3  # roads that meet at an intersection; two are a bend, or a road that changes its lanes
@@ -85,6 +86,11 @@ class Roads:
         into: dict[tuple[str, int], str] = {}
         return not rows and any(into.setdefault((c.to_edge, c.to_lane), c.from_edge) != c.from_edge for c in movements)
 
+    def of_rails_only(self, junctions: set[str]) -> bool:
+        """Return whether no road vehicle, bicycle or pedestrian may use any movement of some junctions."""
+        movements = [c for name in junctions for c in self.leaving.get(name, ())]
+        return not any(self.net.edges[c.from_edge].lanes[c.from_lane].may - RAILS for c in movements)
+
     def row(self, c: NetConnection) -> int:
         """Return a connection's row in its junction's requests; -1 where it cannot be known.
 
@@ -98,7 +104,7 @@ class Roads:
         junction = self.net.edges[c.from_edge].end
         if id(c) not in self._counted:
             self._count(junction)
-        return self._counted[id(c)] if len(self.net.requests.get(junction, ())) == len(self.leaving[junction]) else -1
+        return self._counted[id(c)] if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction]) else -1
 
     def _count(self, junction: str) -> None:
         order = {lane: k for k, lane in enumerate(self.net.junctions[junction].incoming)}
@@ -127,7 +133,7 @@ class Roads:
     def _movement(self, c: NetConnection, inner: bool) -> Movement:
         net = self.net
         start, end = net.edges[c.from_edge].lanes[c.from_lane], net.edges[c.to_edge].lanes[c.to_lane]
-        pieces, speed, via = [start.shape[-1:]], start.speed, c.via
+        pieces, speed, via = [start.shape[-1:]], min(start.speed, c.speed), c.via
         seen: set[str] = set()
         while via in net.inner and via not in seen:
             seen.add(via)
@@ -146,11 +152,21 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
     """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by their junction's."""
     roads = Roads(net)
     signalled = {junction for junctions in roads.signals.values() for junction in junctions}
-    own = [signal for signal in sorted(roads.signals) if _on_road(net, signal, roads.signals[signal])]
-    others = [name for name in sorted(roads.leaving) if name not in signalled and net.junctions[name].control not in ("rail", "end")]
-    met = [name for name in others if roads.meets(name)]
-    for name in others:
-        if name not in met:
+    own = []
+    for signal in sorted(roads.signals):
+        if roads.of_rails_only(roads.signals[signal]):
+            net.accounts.enter("dropped", "tlLogic", "a signal of railway tracks only: no road intersection", signal)
+        else:
+            own.append(signal)
+    met = []
+    for name in sorted(roads.leaving):
+        if name in signalled or net.junctions[name].control == "end":
+            continue
+        if roads.of_rails_only({name}):
+            net.accounts.enter("dropped", "junction", "a junction of railway tracks only: no road intersection", name)
+        elif roads.meets(name):
+            met.append(name)
+        else:
             net.accounts.enter("dropped", "junction", "no intersection: fewer than three roads, or no two movements cross or merge", name)
     if unsignalised is False or (unsignalised is None and own):
         for name in met:
@@ -161,14 +177,6 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
         yield whole, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
     for name in met:
         yield whole, roads.area("", name, net.junctions[name].control, [name], radius_m)
-
-
-def _on_road(net: Net, signal: str, junctions: set[str]) -> bool:
-    """Return whether a signal stands at a road: signals between railway tracks only are left out, with a line."""
-    if all(net.junctions[name].control == "rail" for name in junctions):
-        net.accounts.enter("dropped", "tlLogic", "a rail signal is no road intersection", signal)
-        return False
-    return True
 
 
 def joined(path: F8, before: F8) -> F8:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -71,6 +72,7 @@ class NetConnection:
     tl: str
     column: int
     may: frozenset[str] | None = None  # the vClasses that may use it, where it says so itself
+    speed: float = inf  # m/s, its own limit
 
 
 @dataclass
@@ -263,7 +265,7 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         record.leave_out("an edge without lanes")
         return
     for offset in record.children("stopOffset"):
-        _stop_offset(offset, lanes)
+        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
     net.edges[edge.id] = edge
 
 
@@ -340,6 +342,7 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         tl=tl,
         column=int(column),
         may=may,
+        speed=record.number("speed") if "speed" in record else inf,
     )
     net.connections.append(connection)
 
