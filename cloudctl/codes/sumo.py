@@ -24,7 +24,8 @@ from .rule import CLASSES, Rule, Target
 from .sumo_access import USERS, lane_permit, unclassed
 from .sumo_area import Area, Movement, areas, joined
 from .sumo_conflicts import conflicts
-from .sumo_net import REMEDY, Net, NetLane, read_net
+from .sumo_model import Net, NetLane
+from .sumo_net import REMEDY, read_net
 from .sumo_signals import crosswalks, groups, plans
 from .sumo_words import IGNORED
 

@@ -8,7 +8,7 @@ import numpy as np
 from .lines import F8
 from .report import Loss
 from .sumo_access import RAILS
-from .sumo_net import Net, NetConnection, NetEdge
+from .sumo_model import Net, NetConnection, NetEdge
 
 MIN_ARMS = 3  # roads that meet at an intersection; two are a bend, or a road that changes its lanes
 POINT = 0.05  # m; a path that is shorter is a joint of no length

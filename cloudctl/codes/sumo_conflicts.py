@@ -7,7 +7,7 @@ from .lines import F8, meeting
 from .model import Conflict, Connection
 from .report import Loss
 from .sumo_area import Area, Movement
-from .sumo_net import Net
+from .sumo_model import Net
 
 APART = 4.5  # m; foes whose paths stay further apart than this are worth a look
 
