@@ -16,8 +16,8 @@ from .build import NO_ADM
 from .citycode import grid_encode, make
 from .compile import local_lines
 from .findings import CodeError, refuse
-from .lines import F8, arc, at
-from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
+from .lines import arc, at
+from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
 from .permits import permit_rules
 from .report import Imported, Progress
 from .rule import CLASSES, Rule, Target
@@ -153,7 +153,7 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
                 number=number,
                 width_cm=round(lane.width * 100),
                 speed=round(lane.speed, 2),
-                points=net.points(_within_reach(net, lane, link.role)),
+                points=_points(net, lane, link.role),
                 use=allowed.use,
                 shared=allowed.shared,
                 alias=(Alias("sumo", lane.id),),
@@ -163,29 +163,33 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
     return tuple(lanes), source
 
 
-def _within_reach(net: Net, lane: NetLane, role: str) -> F8:
+def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
     """Return the line of a lane, cut at its far end where it is longer than a code reaches."""
+    if lane.points:
+        return lane.points
     line = joined(lane.shape, lane.shape)
     along = arc(line)
     if along[-1] <= MAX_LENGTH:
-        return line
+        lane.points = net.points(line)
+        return lane.points
     net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LENGTH:.0f} m", lane.id)
     first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
     inside = line[(along > first) & (along < last)]
-    return np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]])
+    return net.points(np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]]))
 
 
 def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
     conns = []
     for k, m in enumerate(area.movements, 1):
         column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
+        m.raw.points = m.raw.points or net.points(m.shape)
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         connection = Connection(
             id=f"C{k}",
             from_lane=lane_of[m.from_lane],
             to_lane=lane_of[m.to_lane],
             turn=m.raw.turn,
-            points=net.points(m.shape),
+            points=m.raw.points,
             group=group_of.get(column, 0),
             speed=round(m.speed, 2),
             inner=m.inner,

@@ -28,6 +28,7 @@ class NetLane:
     may: frozenset[str]
     stated: bool
     stop_offset: float = 0.0  # m from its end to its stop line
+    points: tuple[Point, ...] = ()  # on the globe, once they are needed: a lane is in the codes of several intersections
 
 
 @dataclass
@@ -56,6 +57,7 @@ class NetConnection:
     column: int
     may: frozenset[str] | None = None  # the vClasses that may use it, where it says so itself
     speed: float = inf  # m/s, its own limit
+    points: tuple[Point, ...] = ()  # of its path on the globe, once they are needed
 
 
 @dataclass
