@@ -1,7 +1,9 @@
 """SUMO networks of every kind: who may use which lane, left-hand traffic, joints of no length, ring-barrier programmes, no signals."""
 
 import copy
+import os
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -213,7 +215,7 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
     assert behaviour in sides or (behaviour == "slow_down" and not sides)
 
 
-def test_advice_in_a_network_with_turning_lanes_only_is_not_to_cross_into_oncoming_traffic() -> None:
+def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
     path = CASES / "sumo_left_hand.net.xml"
     if not path.exists():
         pytest.skip(f"{path} is not there")
@@ -335,10 +337,50 @@ def two_junctions() -> str:
     return ET.tostring(root, "unicode")
 
 
-def test_one_intersection_that_cannot_be_a_code_loses_only_itself() -> None:
-    whole = two_junctions()
-    found = read_any(whole.encode(), "both.net.xml", unsignalised=True)
-    assert len({code.id for code in found}) == 2
+def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
+    count = 300  # movements, each with heads of its own
+    wide = road(["", ""]).decode()
+    letters = ["".join("G" if k == n else "r" for k in range(count)) for n in range(count)]
+    phases = "".join(f'<phase duration="5" state="{state}"/>' for state in letters)
+    links = "".join(f'<connection from="w" to="e" fromLane="0" toLane="1" tl="c" linkIndex="{k}" dir="s"/>' for k in range(3, count))
+    many = re.sub(r"<tlLogic.*</tlLogic>", f'<tlLogic id="c" type="static" programID="0" offset="0">{phases}</tlLogic>', wide).replace("</net>", links + "</net>")
+    with pytest.raises(CodeError) as refusal:
+        imported(many)
+    assert any("at most 255 signal groups" in loss.detail for loss in refusal.value.losses)
+
+
+@pytest.mark.parametrize("options", [
+    ("--grid", "--grid.attach-length", "60", "--lefthand", "-L", "3", "-j", "traffic_light"),
+    ("--spider", "-j", "traffic_light", "--tls.default-type", "NEMA", "-L", "2", "--turn-lanes", "1"),
+    ("--rand", "--rand.iterations", "25", "-j", "right_before_left", "--random-lanenumber", "-L", "3"),
+    ("--grid", "-L", "2", "--sidewalks.guess", "--crossings.guess", "--bikelanes.guess", "--tls.guess"),
+    ("--grid", "--no-internal-links", "--grid.attach-length", "60", "-j", "traffic_light", "--no-turnarounds"),
+    ("--spider", "--lefthand", "-j", "allway_stop", "-L", "2", "--sidewalks.guess", "--crossings.guess"),
+])  # fmt: skip
+def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options: tuple[str, ...]) -> None:
+    home = Path(pytest.importorskip("sumo").SUMO_HOME)
+    path = tmp_path / "made.net.xml"
+    command = [home / "bin" / "netgenerate", *options, "--seed", "7", "-o", path]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SUMO_HOME": str(home)})
+    done: list[tuple[int, int]] = []
+    found = codes.import_sumo(path, unsignalised=True, progress=lambda *at: done.append(at))
+    assert done == [(k, len(found)) for k in range(1, len(found) + 1)]
+    assert len(found) >= 5
+    for code in found:
+        assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
+        assert codes.loads(codes.dump(code)) == code
+    assert [str(loss) for loss in found.losses if "not read" in loss.detail or loss.what == "unknown"] == []
+
+
+@pytest.mark.parametrize("name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"])
+def test_the_cases_that_went_wrong_are_right(name: str) -> None:
+    path = CASES / f"{name}.net.xml"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    for code in imported(path.read_bytes()):
+        assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
+        compiled = compile_code(code)
+        assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
