@@ -1,0 +1,201 @@
+"""One junction of an OpenDRIVE map: its movements, which are the lane links of its connections, and the lanes beside it.
+
+A connection leads from an incoming road over a connecting road onto the road that the connecting road is linked to. Only links that begin on
+a lane leading into the junction are movements: exporters of roads for both directions list the way back, too.
+"""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import NamedTuple
+
+import numpy as np
+
+from .accounting import Accounts, XmlRecord
+from .clusters import unit
+from .lines import F8
+from .opendrive_access import is_driven, lane_permit
+from .opendrive_road import Road, RoadLane, Section, number
+from .permits import Permit
+
+MIN_WIDTH = 0.3  # m of a lane that can be driven on
+STRAIGHT, BACK = 35.0, 150.0  # degrees: a path that bends less is straight, one that bends more turns back
+Chain = list[tuple[Section, RoadLane]]
+
+
+class LaneEnd(NamedTuple):
+    """A lane of a road beside the junction, as far as the road goes."""
+
+    key: str
+    road: Road
+    lane: int
+    chain: Chain
+    line: F8  # in driving direction
+    width: float
+    permit: Permit  # at the junction
+    ingress: bool
+
+
+class Way(NamedTuple):
+    """A lane of a road, and whether the junction lies at the road's end."""
+
+    road: Road
+    lane: int
+    at_end: bool
+
+
+class Move(NamedTuple):
+    """A movement: from lane to lane, by a lane of a connecting road."""
+
+    start: str
+    end: str
+    line: F8
+    turn: str
+    road: Road
+    lane: int
+
+
+class Junction:
+    """The movements of a junction and the lanes they lead from and to."""
+
+    def __init__(self, element: XmlRecord, roads: dict[str, Road]) -> None:
+        self.element, self.roads = element, roads
+        self.accounts: Accounts = element.accounts
+        self.id = element.get("id")
+        self.name = element.get("name") or self.id or "junction"
+        self.ends: dict[str, LaneEnd] = {}
+        self.moves: list[Move] = []
+        self.back: list[Move] = []  # ways back that are listed with a connection, not as one of their own
+        self.priorities = [(e.get("high"), e.get("low")) for e in element.children("priority")]
+        kind = element.get("type", "default")
+        if kind != "default":
+            element.unknown("type", kind, "read as any other junction, as far as it has connections by connecting roads")
+        for connection in element.children("connection"):
+            connection.choice("type", {"default": True}, True)
+            for start, to in self._links(connection):
+                self._move(connection, start, to)
+        known = {(move.road.id, move.lane) for move in self.moves}
+        self.moves += [move for move in self.back if (move.road.id, move.lane) not in known]
+
+    def _drop(self, reason: str, example: str) -> None:
+        self.accounts.enter("dropped", "junction/connection", reason, f"{example}, junction {self.name}")
+
+    def _links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
+        """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
+        rows = [(int(number(link, "from", None)), int(number(link, "to", None))) for link in connection.children("laneLink")]
+        through = self.roads.get(connection.get("connectingRoad"))
+        if rows or through is None:
+            yield from rows
+            return
+        at_start = connection.get("contactPoint", "start") == "start"
+        section = through.sections[0 if at_start else -1]
+        found = [(lane.before if at_start else lane.after, lane.id) for lane in section.lanes.values() if through.forward(lane.id) == at_start]
+        self.accounts.enter("guessed", "junction/connection", "has no lane links: the links of the connecting road's lanes are taken", str(connection))
+        yield from ((start, to) for start, to in found if start is not None)
+
+    def _move(self, connection: XmlRecord, start: int, to: int) -> None:
+        incoming, through = (self.roads.get(connection.get(key)) for key in ("incomingRoad", "connectingRoad"))
+        where = f"connection {connection.get('id')}"
+        if incoming is None or through is None:
+            self._drop("names a road that is not there, or was left out", where)
+            return
+        at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
+        chain = through.chain(to, not at_start)
+        kind, there, contact = through.link("successor" if at_start else "predecessor")
+        if not chain or kind != "road" or there not in self.roads:
+            self._drop("its connecting road leads to no road, or lacks the lane", where)
+            return
+        if any(not is_driven(lane.kind) for _, lane in chain):
+            self._drop(f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane.kind))} are no lanes to drive on", where)
+            return
+        line = through.line(chain)
+        if len(line) < 2:
+            self._drop("its connecting road has no length", where)
+            return
+        if all(abs(through.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH for section, lane in chain):
+            self.accounts.enter("guessed", "junction/connection", "the lanes of its connecting road have no width", f"road {through.id}, {where}")
+        entry, leaving = self._sides(through, at_start, incoming, contact)
+        last = (chain[-1] if at_start else chain[0])[1]
+        onto = last.after if at_start else last.before
+        if onto is None:
+            self.accounts.enter("guessed", "junction/connection", "the connecting lane has no link to the next: the lane of the same number is taken", f"{where}, lane {to}")
+        target = self.roads[there]
+        onto = to if onto is None else onto
+        if incoming.forward(start) != entry:
+            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, to, at_start, line, where)
+            return
+        if target.forward(onto) == leaving:
+            self._drop("its connecting road leads onto a lane that comes towards the junction", f"{where}, lane {onto} of road {there}")
+            return
+        begin, end = self._end(incoming, start, entry, True), self._end(target, onto, leaving, False)
+        if begin is None or end is None:
+            side = f"lane {start} of road {incoming.id}, before it" if begin is None else f"lane {onto} of road {there}, after it"
+            self._drop("the lane before or after it is not there, has no width, or is no lane to drive on", f"{where}: {side}")
+            return
+        if through.forward(to) != at_start:
+            line = line[::-1].copy()
+            self.accounts.enter("repaired", "junction/connection", "connecting lanes whose number says the other direction are turned", f"{where}, lane {to}")
+        self.moves.append(Move(begin, end, line, turn_of(line), through, to))
+
+    def _way_back(self, incoming: "Way", target: "Way", through: Road, to: int, at_start: bool, line: F8, where: str) -> None:
+        """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
+        begins = target.road.forward(target.lane) == target.at_end and through.forward(to) != at_start
+        start = self._end(*target, True) if begins else None
+        end = self._end(*incoming, False) if begins else None
+        if start is None or end is None:
+            self._drop("lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}")
+            return
+        reason = "lane links that begin on a lane leading away from the junction: the connecting lane is driven the other way, and read so"
+        self.accounts.enter("repaired", "junction/connection", reason, f"{where}, lane {incoming.lane}, junction {self.name}")
+        self.back.append(Move(start, end, line, turn_of(line), through, to))
+
+    def _sides(self, through: Road, at_start: bool, incoming: Road, contact: str) -> tuple[bool, bool]:
+        """Return whether the junction lies at the end of the incoming road, and at the end of the road that is led onto."""
+        _, before, stated = through.link("predecessor" if at_start else "successor")
+        xy = through.place(np.array([0.0, through.length]), np.zeros(2))
+        first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
+        _, there, _ = through.link("successor" if at_start else "predecessor")
+        entry = _at_end(incoming, stated if before == incoming.id else "", first)
+        return entry, _at_end(self.roads[there], contact, last)
+
+    def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
+        """Return the key of a road's lane, taken in from one end of the road."""
+        key = f"{'in' if ingress else 'out'} {road.id}/{lane}"
+        if key not in self.ends:
+            chain, side = _driven(road.chain(lane, at_end), at_end), -1 if at_end else 0
+            if not chain:
+                return None
+            section, found = chain[side]
+            width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
+            permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
+            line = road.line(chain)
+            if width < MIN_WIDTH or len(line) < 2 or permit.use == "pedestrian":
+                return None
+            self.ends[key] = LaneEnd(key, road, lane, chain, line, width, permit, ingress)
+        return key
+
+
+def _driven(chain: Chain, from_end: bool) -> Chain:
+    """Return the part of a lane, from one end on, that is of types to drive on."""
+    rows = chain[::-1] if from_end else chain
+    kept = list(takewhile(lambda row: is_driven(row[1].kind), rows))
+    return kept[::-1] if from_end else kept
+
+
+def _at_end(road: Road, stated: str, point: F8) -> bool:
+    """Return whether a road meets something at its end: as it is stated, else at the end that is nearer to the point."""
+    if stated in ("start", "end"):
+        return stated == "end"
+    xy = road.place(np.array([0.0, road.length]), np.zeros(2))
+    near, far = np.hypot(*(xy - point).T)
+    return bool(far < near)
+
+
+def turn_of(line: F8) -> str:
+    """Return which way a path turns."""
+    out, into = unit(line[1] - line[0]), unit(line[-1] - line[-2])
+    angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
+    if abs(angle) < STRAIGHT:
+        return "straight"
+    if abs(angle) > BACK:
+        return "u"
+    return "left" if angle > 0 else "right"
