@@ -10,8 +10,10 @@ from .build import NO_ADM
 from .canon import compact, dump
 from .findings import CodeError, refuse
 from .geojson import write_geojson
+from .marks import read_text
 from .model import IntersectionCode, Point
 from .reading import read_any
+from .report import Imported
 from .show import show_svg
 from .validate import load, validate
 from .versions import diff, json_schema
@@ -20,15 +22,17 @@ from .ydt_export import map_losses as ydt_losses
 from .ydt_export import ydt_tree
 from .ydt_uper import MAP, Modules
 
+LONG_IMPORT = 50  # intersections from which on progress is shown
 SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 
 
 def import_(args: Namespace) -> int:
     """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
-    if args.asn1:
-        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
-    else:
-        found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
+    try:
+        found = _imported(args)
+    except CodeError as error:
+        _refused(error, args.out)
+        raise
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for number, code in enumerate(found):
@@ -47,6 +51,30 @@ def import_(args: Namespace) -> int:
         print(f"  {loss}")
     print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
     return int(bool(wrong))
+
+
+def _imported(args: Namespace) -> Imported:
+    if args.asn1:
+        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), progress=_progress)
+
+
+def _refused(error: CodeError, folder: Path) -> None:
+    """Print and write the loss report of a refused import: what was left out is often why."""
+    if not error.losses:
+        return
+    report = folder / "losses.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write_bytes(Imported((), error.where, error.losses).report())
+    print(f"refused; until then {len(error.losses)} loss(es): {report}")
+    for loss in error.losses:
+        print(f"  {loss}")
+
+
+def _progress(done: int, whole: int) -> None:
+    """Print how far a long import is, ten times in all, on standard error."""
+    if whole >= LONG_IMPORT and done * 10 // whole > (done - 1) * 10 // whole:
+        print(f"{done} of {whole} intersections", file=sys.stderr, flush=True)
 
 
 def _point(text: str | None) -> Point | None:
@@ -78,7 +106,7 @@ def _exported(code: IntersectionCode, to: str, number: int | None, region: int |
     if to == "ydt3709":
         region, number = _number(code, "ydt3709", number, region)
         tree = ydt_tree(code, number, region or 0)
-        return Modules(asn1.read_text()).write(MAP, tree) if asn1 else msgspec.json.encode(tree), [str(f) for f in ydt_losses(code)]
+        return Modules(read_text(asn1)).write(MAP, tree) if asn1 else msgspec.json.encode(tree), [str(f) for f in ydt_losses(code)]
     from .map_export import map_losses, write_map
 
     region, number = _number(code, "j2735", number, region)
