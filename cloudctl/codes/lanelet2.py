@@ -199,9 +199,11 @@ class _Lights:
 
     def __init__(self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet]) -> None:
         self.raw, self.numbers = raw, _numbered(whole.regulations.lights)
+        self.heads = {light.id: light.names for light in whole.regulations.lights}
+        self.made: set[str] = set()  # lights that are groups of this intersection
         self.walking = {light.id for light in whole.regulations.lights if light.walking}
         self.lanes: dict[str, str] = {}  # lane -> light
-        self.shared = False
+        self.served: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
         for light in whole.regulations.lights:
             named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
             inside = any(light.id in x.rules for x in inner)
@@ -220,17 +222,24 @@ class _Lights:
         if len(own) > 1:
             self.raw.losses.add(Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken"))
         if not own and lane in self.lanes:
-            self.shared = True
-        name = own[0] if own else self.lanes.get(lane, "")
+            self.served.setdefault(lane, set()).add(x.key)
+        return self._number(own[0] if own else self.lanes.get(lane, ""))
+
+    def _number(self, name: str) -> int:
+        if name in self.numbers:
+            self.made.add(name)
         return self.numbers.get(name, 0)
 
     def of_walk(self, rules: list[str]) -> int:
         """Return the group of a crosswalk that names regulatory elements."""
-        return next((self.numbers[ref] for ref in rules if ref in self.numbers), 0)
+        return self._number(next((ref for ref in rules if ref in self.numbers), ""))
 
     def describe(self) -> None:
-        """Report what was made of lights."""
-        if self.shared:
+        """Report what was made of lights, and which group is which: the numbers are not the map's."""
+        if self.made:
+            rows = ", ".join(f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})" for name in sorted(self.made, key=self.numbers.__getitem__))
+            self.raw.losses.add(Loss("guessed", self.raw.name, f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}"))
+        if any(len(lanelets) > 1 for lanelets in self.served.values()):
             self.raw.losses.add(Loss("guessed", self.raw.name, "all movements of a lane share the signal group of its light: the map does not part them"))
 
 

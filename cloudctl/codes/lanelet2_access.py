@@ -68,9 +68,10 @@ class Users(NamedTuple):
     def permit(self, backward: bool) -> Permit:
         """Return the permit of one direction."""
         users = self.against if backward else self.along
-        text = "" if not self.stated else "for " + ", ".join(sorted(users)) + " only"
-        found = permit(users, text, stated=self.stated)
-        if VEHICLES <= users:  # buses are vehicles: no need to name them
+        refused = ROAD - users
+        text = "for " + ", ".join(sorted(users)) + " only" if len(users) <= len(refused) else "not for " + ", ".join(sorted(refused))
+        found = permit(users, text if self.stated else "", stated=self.stated)
+        if "car" in users:  # a lane for vehicles: buses are some of them
             found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
         return found
 
@@ -156,6 +157,8 @@ def read_limits(tags: Tags) -> list[Limit]:
 def usual_speed(tags: Tags) -> tuple[float, str]:
     """Return the limit that is usual where nothing is stated, m/s, and where that is."""
     region, subtype = tags.get("region").lower()[:2], tags.get("subtype")
+    if region not in USUAL:
+        tags.unknown("region", tags.get("region"), "usual limits are those of China")
     location = tags.choice("location", {"urban": "urban", "nonurban": "nonurban"}, "urban")
     table = USUAL.get(region, USUAL[""])
     kind = subtype if subtype in ("highway", "play_street") else location

@@ -97,8 +97,11 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
 def _ways(out: LaneletMap, osm: OsmMap) -> None:
     """Report what lines say that a code does not."""
     for tags in osm.ways.values():
-        kind, subtype = tags.get("type"), tags.get("subtype")
-        if kind in MARKINGS and subtype:
+        kind = tags.get("type")
+        if kind in EDGES:
+            tags.ignore("subtype", "how high an edge is: its line says where it is")
+        subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
+        if kind in MARKINGS:
             out.accounts.enter("dropped", f"way {kind}", "lane markings: a code does not say where lanes may be changed", f"{subtype or kind} way {tags.id}")
         elif kind not in (*EDGES, *READ_ELSEWHERE):
             out.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
@@ -119,7 +122,7 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     rules = tags.refs("regulatory_element")
     if tags.get("subtype") == "crosswalk":
         for key in ("one_way", "location", "region", "speed_limit"):
-            tags.get(key)  # of people on foot, who walk both ways
+            tags.ignore(key, "people on foot walk both ways, and have no limit")
         for _ in tags.with_prefix("participant:"):
             pass
         out.walks.append(Walk(name, middle[[0, -1]], width, rules))

@@ -87,17 +87,26 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
     xy, place = _points(root, zero)
     out = OsmMap(place, {}, {}, [])
     for element in root.children("way"):
-        refs = [nd.get("ref") for nd in element.children("nd")]
-        points = [xy[ref] for ref in refs if ref in xy]
-        if len(points) < len(refs):
-            accounts.enter("dropped", "way/nd", "points of a line that are not in the file", f"way {element.get('id')}")
+        points = []
+        for nd in element.children("nd"):
+            if nd.get("ref") in xy:
+                points.append(xy[nd.get("ref")])
+            else:
+                nd.unknown("ref", nd.get("ref"), "no point of the file: left out of its line")
         tags = Tags(accounts, "way", element, [])
         if len(points) > 1:
             out.ways[tags.id], out.lines[tags.id] = tags, np.array(points)
         else:
             element.leave_out("lines of fewer than two points")
-    for element in root.children("relation"):
-        members = [(m.get("role"), m.get("type"), m.get("ref")) for m in element.children("member")]
+    relations = list(root.children("relation"))
+    there = {"node": xy, "way": out.lines, "relation": {element.get("id") for element in relations}}
+    for element in relations:
+        members = []
+        for member in element.children("member"):
+            kind = member.choice("type", {name: name for name in there}, "way")
+            if member.get("ref") not in there[kind]:
+                member.unknown("ref", member.get("ref"), f"no {kind} of the file, or one that was left out")
+            members.append((member.get("role"), kind, member.get("ref")))
         out.relations.append(Tags(accounts, "relation", element, members))
     return out
 
@@ -106,10 +115,10 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
     """Return all nodes in metres, and the origin these count from."""
     degrees: dict[str, tuple[float, float]] = {}
     local: dict[str, tuple[float, float]] = {}
-    ids: list[str] = []
+    texts: dict[str, str] = {}  # lat and lon as they stand
     for node in root.children("node"):
         name, tags = node.get("id"), {tag.get("k"): tag.get("v") for tag in node.children("tag")}
-        ids.append(name)
+        texts[name] = f"{node.get('lat')}, {node.get('lon')}"
         pair = _pair(node.get("lat"), node.get("lon"))
         if pair is not None:
             degrees[name] = pair
@@ -119,14 +128,14 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
         for key, value in tags.items():
             if key not in NODE_TAGS:
                 root.accounts.enter("dropped", "node", f"tag {key} is not read", f"{key}={value[:60]} of node {name}")
-    if not ids:
+    if not texts:
         raise refuse("Lanelet2", "file", "nodes", 0, "holds no node", "export the map with its points")
-    if len(local) == len(set(ids)) and (len(degrees) < len(local) or not _agree(degrees, local)):
+    if len(local) == len(texts) and (len(degrees) < len(local) or not _agree(degrees, local)):
         return _by_metres(root.accounts, local, zero)
-    for name in ids:
+    for name, text in texts.items():
         lat, lon = degrees.get(name, (float("nan"), float("nan")))
         if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
-            raise refuse("Lanelet2", f"node {name}", "lat, lon", f"{lat}, {lon}", "must be degrees, within 88 of latitude and 180 of longitude", "correct the map, or give every node local_x and local_y")
+            raise refuse("Lanelet2", f"node {name}", "lat, lon", text, "must be degrees, within 88 of latitude and 180 of longitude", "correct the map, or give every node local_x and local_y")
     return _by_degrees(root.accounts, degrees, zero)
 
 

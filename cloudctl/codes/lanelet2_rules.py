@@ -11,6 +11,8 @@ from .lines import F8
 GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
 PLAIN_LIMIT = re.compile(r"(?:[a-z]{2}[-_ ])?(\d+)")
+# Sub-types of a head -> whether it is for pedestrians, who have no yellow.
+HEADS = {"red_green": True, **dict.fromkeys(("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"), False)}
 MAX_PLAIN = 130  # a number alone above this is that of a sign, not a limit
 SIGNS_WITH_LIMIT = {"de274.1": 8.33, "274.1": 8.33, "de325": 1.94, "de325.1": 1.94, "325.1": 1.94, "de310": 13.89}  # m/s: 30 zone, play street, town
 STOP_SIGNS, YIELD_SIGNS = ("de206", "206", "usr1-1", "r1-1", "stop"), ("de205", "205", "usr1-2", "r1-2", "yield", "give_way")
@@ -58,7 +60,7 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
     if kind == "traffic_light":
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
-        walking = bool(heads) and all(head.get("subtype") == "red_green" for head in heads)
+        walking = bool(heads) and all([head.choice("subtype", HEADS, False) for head in heads])
         out.lights.append(Lights(element.id, names, lines, walking))
     elif kind in ("speed_limit", "traffic_sign"):
         _sign(out, osm, element, lines)

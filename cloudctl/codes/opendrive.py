@@ -27,6 +27,7 @@ from .opendrive_signals import SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
 from .opendrive_walks import Walk, read_walks
 from .report import Imported, Loss
 
+SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounded
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
 MAJOR = ("1", "")  # of the format's version
 HEIGHT, LOOKS, FREE, BOUNDS = "heights: a code is flat", "how things look", "free for the application that wrote it", "the extent of the map"
@@ -75,19 +76,12 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
             road = read_road(element)
         except CodeError as error:
             finding = error.findings[0]
-            element.leave_out(f"roads that cannot be read: {finding.field} {finding.rule}")
+            element.leave_out(f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}")
             continue
         if road.id in roads:
             element.unknown("id", road.id, "another road has the same: the first is taken")
             continue
         roads[road.id] = road
-        for section in element.iterfind("lanes/laneSection"):
-            section.flag("singleSide")
-            for lane in (found for side in ("left", "center", "right") for found in section.iterfind(f"{side}/lane")):
-                lane.ignore("id", "the centre is no lane, and the others are read")
-                lane.ignore("type", "the centre is no lane, and the others are read")
-                for mark in lane.children("roadMark"):
-                    mark.leave_out("lane markings: a code does not say where lanes may be changed")
     return roads
 
 
@@ -157,19 +151,18 @@ class _Place:
 
     def _limits(self, raw: RawCode, end: LaneEnd) -> list[tuple[float, float, float]]:
         """Return the limits along a lane, (from m, to m, m/s); where the map has none, that of a sign, or 50 km/h."""
-        signs = [(end.road.along(end.chain, s), limit) for s, limit in self.signals.signs_on(end.road, end.lane, SPEED_SIGN) if limit is not None]
+        signs = sorted((end.road.along(end.chain, s), limit) for s, limit in self.signals.signs_on(end.road, end.lane, SPEED_SIGN) if limit is not None)
         out = []
         for row in merged(end.road.stretches(end.chain), limit_only):
-            limit = row.state.speed
-            shown = [found for m, found in sorted(signs) if m <= row.s_to]
+            limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
             if limit is None and shown:
-                raw.losses.add(Loss("guessed", raw.name, "lanes without a limit have that of the last speed sign on their road, all along it"))
+                raw.losses.add(Loss("guessed", raw.name, "lanes without a limit have the lowest of the speed signs on their road before, all along it"))
             elif limit is None:
                 self.junction.accounts.enter("guessed", "road/type/speed", f"roads without a speed limit: {end.road.usual * 3.6:.0f} km/h, as is usual for their type", f"road {end.road.id}")
-            elif shown and shown[-1] != limit:
-                raw.losses.add(Loss("differs", raw.name, f"a sign on road {end.road.id} shows {shown[-1]} m/s, its record {limit} m/s: the record is taken"))
-            limit = limit if limit is not None else min(shown) if shown else end.road.usual
-            out.append((round(row.s_from, 2), round(row.s_to, 2), limit))
+            for m, found in signs:
+                if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
+                    raw.losses.add(Loss("differs", raw.name, f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken"))
+            out.append((round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=end.road.usual)))
         return out
 
     def _stop(self, end: LaneEnd) -> float | None:

@@ -91,6 +91,7 @@ class Groups:
 
     def describe(self) -> None:
         """Report which group is which controller or light: the numbers are not the map's."""
-        rows = ", ".join(f"{number} {name}" for name, number in sorted(self.numbers.items(), key=lambda row: row[1]))
+        titles = {f"controller {row[0]}": row[1] for found in self.signals.controllers.values() for row in found}
+        rows = ", ".join(f"{number} {name} {titles.get(name, '')}".strip() for name, number in sorted(self.numbers.items(), key=lambda row: row[1]))
         if rows:
             self.losses.add(Loss("guessed", self.junction.name, f"the numbers of signal groups are not the map's: {rows}"))

@@ -18,6 +18,7 @@ from .opendrive_road import Road, RoadLane, Section, number
 from .permits import Permit
 
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
+ROADS = ("incomingRoad", "connectingRoad")
 STRAIGHT, BACK = 35.0, 150.0  # degrees: a path that bends less is straight, one that bends more turns back
 Chain = list[tuple[Section, RoadLane]]
 
@@ -65,7 +66,7 @@ class Junction:
         self.ends: dict[str, LaneEnd] = {}
         self.moves: list[Move] = []
         self.back: list[Move] = []  # ways back that are listed with a connection, not as one of their own
-        self.priorities = [(e.get("high"), e.get("low")) for e in element.children("priority")]
+        self.priorities = [self._priority(e) for e in element.children("priority")]
         kind = element.get("type", "default")
         if kind != "default":
             element.unknown("type", kind, "read as any other junction, as far as it has connections by connecting roads")
@@ -75,6 +76,14 @@ class Junction:
                 self._move(connection, start, to)
         known = {(move.road.id, move.lane) for move in self.moves}
         self.moves += [move for move in self.back if (move.road.id, move.lane) not in known]
+
+    def _priority(self, element: XmlRecord) -> tuple[str, str]:
+        """Return the roads of a priority, the one that goes first first."""
+        for name in ("high", "low"):
+            road = self.roads.get(element.get(name))
+            if road is None or road.junction != self.id:
+                element.unknown(name, element.get(name), "no connecting road of this junction: left out")
+        return element.get("high"), element.get("low")
 
     def _drop(self, reason: str, example: str) -> None:
         self.accounts.enter("dropped", "junction/connection", reason, f"{example}, junction {self.name}")
@@ -93,16 +102,20 @@ class Junction:
         yield from ((start, to) for start, to in found if start is not None)
 
     def _move(self, connection: XmlRecord, start: int, to: int) -> None:
-        incoming, through = (self.roads.get(connection.get(key)) for key in ("incomingRoad", "connectingRoad"))
+        incoming, through = (self.roads.get(connection.get(key)) for key in ROADS)
         where = f"connection {connection.get('id')}"
         if incoming is None or through is None:
-            self._drop("names a road that is not there, or was left out", where)
+            for key in ROADS:
+                if connection.get(key) not in self.roads:
+                    connection.unknown(key, connection.get(key), "a road that is not there, or was left out: so is the connection")
             return
+        if through.junction != self.id:
+            self.accounts.enter("differs", "road", f"connecting roads that say they belong to junction {through.junction}: the connection is believed", f"road {through.id}, {where}")
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = through.chain(to, not at_start)
         kind, there, contact = through.link("successor" if at_start else "predecessor")
         if not chain or kind != "road" or there not in self.roads:
-            self._drop("its connecting road leads to no road, or lacks the lane", where)
+            self._drop(f"its connecting road leads to no road ({kind or 'nothing'} {there}), or lacks the lane", where)
             return
         if any(not is_driven(lane.kind) for _, lane in chain):
             self._drop(f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane.kind))} are no lanes to drive on", where)
@@ -155,6 +168,9 @@ class Junction:
         first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, there, _ = through.link("successor" if at_start else "predecessor")
         entry = _at_end(incoming, stated if before == incoming.id else "", first)
+        for road, which, link in ((through, "the road before it", before), (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1])):
+            if link not in (incoming.id, self.id):
+                self.accounts.enter("differs", "road/link", f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed", f"road {road.id}, junction {self.name}")
         return entry, _at_end(self.roads[there], contact, last)
 
     def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:

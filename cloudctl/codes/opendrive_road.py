@@ -206,6 +206,10 @@ def read_road(element: XmlRecord) -> Road:
     for start, end, item in zip(starts, [*starts[1:], length], found, strict=True):
         section = Section(start, end)
         list(item.children("left", "center", "right"))
+        item.flag("singleSide")
+        for centre in item.iterfind("center/lane"):  # it has no width: nobody drives on it
+            centre.choice("type", TYPES, "none")
+            number(centre, "id", None)
         for lane in (*item.iterfind("left/lane"), *item.iterfind("right/lane")):
             read = _lane(lane, start)
             section.lanes[read.id] = read

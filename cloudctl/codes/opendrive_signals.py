@@ -85,7 +85,7 @@ class Signals:
         self.reaches: dict[str, list[tuple[str, Reach]]] = {}  # road -> light, which of its lanes
         self.stops: dict[str, list[StopMark]] = {}
         self.signs: dict[str, list[Sign]] = {}
-        self.controllers = _controllers(root)
+        self.controllers: dict[str, list[tuple[str, str]]] = {}  # light -> id and name of its controllers
         for road in roads.values():
             for element in road.element.iterfind("signals/signal"):
                 self._signal(road, element)
@@ -95,6 +95,8 @@ class Signals:
             for element in road.element.iterfind("objects/object"):
                 if is_stop_line(element):
                     self.stops.setdefault(road.id, []).append(_drawn(road, element))
+        for element in root.children("controller"):
+            self._controller(element)
 
     def _signal(self, road: Road, element: XmlRecord) -> None:
         kind, name = _kind(element), element.get("id")
@@ -105,7 +107,9 @@ class Signals:
             element.choice("subtype", NO_SUBTYPE, True)
             self.stops.setdefault(road.id, []).append(StopMark(name, s, reach, 0.0, 0.0))
         elif kind in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
-            limit = speed_of(element, "value", "km/h") or speed_of(element, "subtype", "km/h") if kind == SPEED_SIGN else None
+            limit = _limit(element) if kind == SPEED_SIGN else None
+            if kind != SPEED_SIGN:
+                element.choice("subtype", NO_SUBTYPE, True)
             self.signs.setdefault(road.id, []).append(Sign(kind, reach, s, limit))
         elif light:
             self._light(road, element, kind, Light(name, element.get("name"), LIGHTS_FOR.get(kind, ("vehicle",)), _turns(kind, element), road.id, s, number(element, "t")))
@@ -129,6 +133,16 @@ class Signals:
             self.stops.setdefault(road.id, []).append(StopMark(name, number(element, "s"), reach, 0.0, 0.0))
         else:
             element.leave_out("refers to a signal that is not read")
+
+    def _controller(self, element: XmlRecord) -> None:
+        row = (element.get("id"), element.get("name"))
+        for control in element.children("control"):
+            name = control.get("signalId")
+            if name not in self.lights:
+                control.unknown("signalId", name, "no light that is read: left out")
+            rows = self.controllers.setdefault(name, [])
+            if row not in rows:
+                rows.append(row)
 
     def report_unused(self) -> None:
         """Report the lights that no movement and no crosswalk of any junction has."""
@@ -186,27 +200,22 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     return ()
 
 
+def _limit(element: XmlRecord) -> float | None:
+    """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
+    own, other = speed_of(element, "value", "km/h"), speed_of(element, "subtype", "km/h")
+    return own if own is not None else other
+
+
 def _reach(element: XmlRecord) -> Reach:
     spans = [(int(number(v, "fromLane")), int(number(v, "toLane"))) for v in element.children("validity")]
     along = element.choice("orientation", {word: word for word in ("+", "-", "none")}, "none")
     return Reach(tuple((min(span), max(span)) for span in spans) if spans else None, along)
 
 
-def _controllers(root: XmlRecord) -> dict[str, list[tuple[str, str]]]:
-    """Return id and name of the controllers of each light."""
-    out: dict[str, list[tuple[str, str]]] = {}
-    for element in root.children("controller"):
-        row = (element.get("id"), element.get("name"))
-        for control in element.children("control"):
-            found = out.setdefault(control.get("signalId"), [])
-            if row not in found:
-                found.append(row)
-    return out
-
-
 def _drawn(road: Road, element: XmlRecord) -> StopMark:
     """Return a stop line that is drawn as an object: its lanes are those it lies across, or those of its validity."""
     s, t, reach = number(element, "s"), number(element, "t"), _reach(element)
+    number(element, "hdg")  # of its corners; without them it lies across the road
     corners = outline(element)
     if len(corners):
         s = float(corners[:, 0].mean())
