@@ -37,16 +37,19 @@ def crossing(
     width: tuple[str, str] = (WIDTH, WIDTH),
     offset: str = "",
     attributes: str = "",
+    exits: Extra | None = None,
+    links: Extra | None = None,
 ) -> bytes:
     """Return the map. Per road: `ingress` what stands in its lane to the junction, `lanes` further lanes on that side, `inside` signals and objects, `types` its
-    types, `kinds` the type of that lane. `both`: connecting roads only for one way of each pair, with lanes for both; `width` of lanes on the left and right."""
-    ingress, lanes, inside, types, kinds = ingress or {}, lanes or {}, inside or {}, types or {}, kinds or {}
+    types, `kinds` the type of that lane. `exits` are further lanes on the other side, `links` further lane
+    links of a connecting road, whose further lanes stand in `lanes`, too. `both`: connecting roads only for one way of each pair, with lanes for both; `width` of lanes on the left and right."""
+    ingress, lanes, inside, types, kinds, exits, links = ingress or {}, lanes or {}, inside or {}, types or {}, kinds or {}, exits or {}, links or {}
     rule, to, away = ("LHT", 1, -1) if left_hand else ("RHT", -1, 1)
     width_of = {1: width[0], -1: width[1]}
     rows = []
     for k, (x, y, h) in ARMS.items():
         view = f'<geometry s="0" x="{x}" y="{y}" hdg="{h}" length="{LENGTH}"><line/></geometry>'
-        sides = {to: lane(to, width_of[to] + ingress.get(k, ""), kind=kinds.get(k, "driving")) + lanes.get(k, ""), away: lane(away, width_of[away])}
+        sides = {to: lane(to, width_of[to] + ingress.get(k, ""), kind=kinds.get(k, "driving")) + lanes.get(k, ""), away: lane(away, width_of[away]) + exits.get(k, "")}
         rows.append(road(k, LENGTH, view, link='<successor elementType="junction" elementId="100"/>', left=sides[1], right=sides[-1], inside=inside.get(k, ""), rule=rule, type_=types.get(k, SPEED), offset=offset))
     connections = []
     for (a, b), number in CONNECTING.items():
@@ -54,10 +57,10 @@ def crossing(
             continue
         length, view = _path(a, b)
         ways = f'<predecessor elementType="road" elementId="{a}" contactPoint="end"/><successor elementType="road" elementId="{b}" contactPoint="end"/>'
-        sides = {to: lane(to, width_of[to], f'<predecessor id="{to}"/><successor id="{away}"/>'), away: lane(away, width_of[away], f'<predecessor id="{away}"/><successor id="{to}"/>') if both else ""}
+        sides = {to: lane(to, width_of[to], f'<predecessor id="{to}"/><successor id="{away}"/>') + lanes.get(number, ""), away: lane(away, width_of[away], f'<predecessor id="{away}"/><successor id="{to}"/>') if both else ""}
         rows.append(road(number, length, view, link=ways, left=sides[1], right=sides[-1], junction=100, inside=inside.get(number, ""), rule=rule, type_=types.get(number, SPEED), offset=offset))
-        links = f'<laneLink from="{to}" to="{to}"/>' + (f'<laneLink from="{away}" to="{away}"/>' if both else "")
-        connections.append(f'<connection id="{number}" incomingRoad="{a}" connectingRoad="{number}" contactPoint="start">{links}</connection>')
+        rows_of = f'<laneLink from="{to}" to="{to}"/>' + links.get(number, "") + (f'<laneLink from="{away}" to="{away}"/>' if both else "")
+        connections.append(f'<connection id="{number}" incomingRoad="{a}" connectingRoad="{number}" contactPoint="start">{rows_of}</connection>')
     whole = f'<junction id="100" name="X">{"".join(connections)}{junction}</junction>'
     return f'<OpenDRIVE{attributes}><header revMajor="1" revMinor="6">{header}</header>{"".join(rows)}{whole}{tail}</OpenDRIVE>'.encode()
 

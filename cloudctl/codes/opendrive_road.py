@@ -201,6 +201,9 @@ def read_road(element: XmlRecord) -> Road:
         raise element.refuse("length", length, f"must be 0 .. {LONGEST:.0f} m", "correct the map, or export it again")
     types = sorted(element.children("type"), key=lambda e: number(e, "s"))
     found = sorted(element.iterfind("lanes/laneSection"), key=lambda e: number(e, "s"))
+    planview = sorted(element.iterfind("planView/geometry"), key=lambda g: number(g, "s"))
+    if not planview or not found:
+        raise element.refuse("planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again")
     starts = [number(e, "s") for e in found]
     sections = []
     for start, end, item in zip(starts, [*starts[1:], length], found, strict=True):
@@ -221,14 +224,12 @@ def read_road(element: XmlRecord) -> Road:
         left_hand=element.choice("rule", {"RHT": False, "LHT": True}, False),
         element=element,
         links={tag: _link(e) for tag in ("predecessor", "successor") if (e := element.find(f"link/{tag}")) is not None},
-        planview=sorted(element.iterfind("planView/geometry"), key=lambda g: number(g, "s")),
+        planview=planview,
         sections=sections,
         offsets=[Cubic.of(e) for e in element.iterfind("lanes/laneOffset")],
         speeds=[(number(e, "s"), speed_of(e.find("speed"))) for e in types],
         usual=min((e.choice("type", USUAL, DEFAULT_SPEED) for e in types), default=DEFAULT_SPEED),
     )
-    if not road.planview or not sections:
-        raise element.refuse("planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again")
     road.reference  # noqa: B018 - a geometry that cannot be read is found here
     return road
 
