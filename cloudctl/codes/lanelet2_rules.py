@@ -121,4 +121,4 @@ def sign_speed(kind: str) -> float | None:
         found = pattern.fullmatch(text)
         if found and (pattern is not PLAIN_LIMIT or int(found[1]) <= MAX_PLAIN):
             return speed_of(f"{found[1]} {unit}")
-    return speed_of(text)
+    return None if text.isdecimal() else speed_of(text)
