@@ -338,7 +338,7 @@ def test_one_road_that_cannot_be_read_loses_only_itself() -> None:
 
 def test_a_refusal_carries_what_was_left_out() -> None:
     with pytest.raises(codes.CodeError) as caught:
-        import_opendrive(crossing(kinds=dict.fromkeys((1, 2, 3, 4), "tram"), lanes={}))
+        import_opendrive(crossing(kinds=dict.fromkeys((1, 2, 3, 4), "parking")))
     assert any("no lane to drive on" in loss.detail for loss in caught.value.losses)
 
 

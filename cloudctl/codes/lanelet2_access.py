@@ -41,7 +41,7 @@ PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of i
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 UNITS = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "kmph": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0, "mps": 1.0}  # of one m/s
-MAX_LIMIT = 100.0  # m/s: no road has a higher limit
+MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
@@ -132,7 +132,7 @@ def speed_of(text: str) -> float | None:
     if found is None:
         return None
     speed = round(float(found[1]) / UNITS[(found[2] or "").lower()], 2)
-    return speed if 0 < speed < MAX_LIMIT else None
+    return min(speed, MAX_LIMIT) if speed > 0 else None
 
 
 def read_limits(tags: Tags) -> list[Limit]:
@@ -150,6 +150,8 @@ def read_limits(tags: Tags) -> list[Limit]:
         if speed is None or not who or (name and not name.startswith(":")):
             tags.unknown(f"speed_limit{name}", text, "left out")
         else:
+            if speed == MAX_LIMIT:
+                tags.unknown(f"speed_limit{name}", text, f"as high as any limit of a code, or higher: {MAX_LIMIT:.0f} m/s is taken")
             out.append(Limit(speed, () if who == VEHICLES else tuple(sorted(who))))
     return out
 

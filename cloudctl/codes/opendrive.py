@@ -94,9 +94,14 @@ class _Place:
     def code(self) -> Iterator[RawCode]:
         """Yield the code, if the junction's movements cross."""
         moves, accounts = self.junction.moves, self.junction.accounts
+        if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
+            accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
+            return
         if not any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end):
             accounts.enter("dropped", "junction", "no two movements cross: a fork or a merge, no intersection", f"junction {self.junction.name}")
             return
+        self.junction.join()
+        moves = self.junction.moves
         middle = np.mean([move.line.mean(axis=0) for move in moves], axis=0)
         ((lat, lon),) = self.place(middle[None])
         ref = round(lat * 1e7), round(lon * 1e7)

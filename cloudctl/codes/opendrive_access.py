@@ -3,6 +3,7 @@
 import msgspec
 
 from .opendrive_lane import CAR_POOL, NO_STOPPING, State, Stretch, merged, without_limit
+from .opendrive_road import RoadLane
 from .permits import MOTOR, Permit, permit, permit_rules
 from .rule import Rule, Target
 
@@ -16,17 +17,18 @@ USERS = {  # lane type -> who may use it, where no <access> says so
     "taxi": frozenset(("taxi", "emergency")),
     "HOV": CROWDED,
     "biking": frozenset(("bicycle",)),
+    **dict.fromkeys(("tram", "rail"), frozenset(("tram",))),
 }
 
 
-def is_driven(kind: str) -> bool:
-    """Return whether a lane of this type is one to drive on."""
-    return kind in USERS
+def is_driven(lane: RoadLane) -> bool:
+    """Return whether a lane is one to drive on: by its type, or because it says whom it lets in."""
+    return lane.kind in USERS or (lane.kind in ("restricted", "special1", "special2", "special3") and any(access.only for _, access in lane.records.accesses))
 
 
 def lane_permit(state: State) -> Permit:
-    """Return who may use a lane where a state holds, of a type that `is_driven`."""
-    base = CROWDED if CAR_POOL in state.notes else USERS[state.kind]
+    """Return who may use a lane where a state holds, of a lane that `is_driven`."""
+    base = CROWDED if CAR_POOL in state.notes else USERS.get(state.kind, frozenset())
     only, never = state.access
     users = (base if only is None else only) - never
     text = "for vehicles with several occupants" if base == CROWDED and only is None else ""

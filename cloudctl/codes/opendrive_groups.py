@@ -1,18 +1,20 @@
 """Signal groups of an OpenDRIVE junction: which lights a movement has, and which lights show the same.
 
 The lights of a <controller> are one group. A light without one is a group of its own, and so is each light of a controller that holds lights
-of movements whose straight ways cross: such a controller is the cabinet, not a group.
+of roads that cross: such a controller is the cabinet, not a group.
 """
 
 import re
 from itertools import combinations
 
-from .clusters import crossing
+from .clusters import crossing, unit
+from .lines import F8
 from .opendrive_junction import Junction, Move
 from .opendrive_signals import Light, Signals
 from .report import Loss
 
 MAX_GROUP = 255
+ACROSS = 0.7  # cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
 
 
 class Groups:
@@ -56,16 +58,21 @@ class Groups:
         return []
 
     def _cabinets(self) -> set[str]:
-        """Return the controllers that hold lights of movements that cross straight on: they cannot be green together."""
-        straight = [(k, move) for k, move in enumerate(self.junction.moves) if move.turn == "straight" and self.lights[k]]
-        found = set()
-        for (i, a), (j, b) in combinations(straight, 2):
-            shared = {self._controller(x) for x in self.lights[i]} & {self._controller(y) for y in self.lights[j]} - {""}
-            if shared and a.start != b.start and crossing(a.line, b.line):
+        """Return the controllers that hold lights of movements that cross and come from the sides of each other: they cannot be green together."""
+        lit = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
+        found: set[str] = set()
+        for (i, a), (j, b) in combinations(lit, 2):
+            shared = {self._controller(x) for x in self.lights[i]} & {self._controller(y) for y in self.lights[j]} - {""} - found
+            if shared and a.start != b.start and abs(self._entry(a) @ self._entry(b)) < ACROSS and crossing(a.line, b.line):
                 found |= shared
         for name in sorted(found):
-            self.losses.add(Loss("differs", self.junction.name, f"controller {name} holds lights whose movements cross straight on: it is taken for the cabinet, and each of its lights for a group"))
+            self.losses.add(Loss("differs", self.junction.name, f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group"))
         return found
+
+    def _entry(self, move: Move) -> F8:
+        """Return the direction in which a movement enters the junction."""
+        line = self.junction.ends[move.start].line
+        return unit(line[-1] - line[-2])
 
     def _controller(self, light: Light) -> str:
         rows = self.signals.controllers.get(light.id, [])

@@ -17,6 +17,7 @@ from .opendrive_access import is_driven, lane_permit
 from .opendrive_road import Road, RoadLane, Section, number
 from .permits import Permit
 
+MIN_GAP, MAX_GAP = 2.5, 30.0  # m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
 ROADS = ("incomingRoad", "connectingRoad")
 STRAIGHT, BACK = 35.0, 150.0  # degrees: a path that bends less is straight, one that bends more turns back
@@ -77,6 +78,24 @@ class Junction:
         known = {(move.road.id, move.lane) for move in self.moves}
         self.moves += [move for move in self.back if (move.road.id, move.lane) not in known]
 
+    def join(self) -> None:
+        """Lead each path to its lanes."""
+        self.moves = [found for move in self.moves if (found := self._joined(move)) is not None]
+
+    def _joined(self, move: Move) -> Move | None:
+        """Return a movement whose path meets its lanes: one that begins or ends off them is led there, and dropped where that is far."""
+        before, after = self.ends[move.start].line[-1], self.ends[move.end].line[0]
+        gaps = float(np.hypot(*(move.line[0] - before))), float(np.hypot(*(move.line[-1] - after)))
+        if max(gaps) <= MIN_GAP:
+            return move
+        where = f"road {move.road.id}, lane {move.lane}, junction {self.name}"
+        if max(gaps) > MAX_GAP:
+            self._drop("connecting roads that lie far from the lanes they are linked to", f"{max(gaps):.0f} m: {where}")
+            return None
+        self.accounts.enter("repaired", "junction/connection", "connecting roads that begin or end off the lanes they are linked to are led there", f"{max(gaps):.1f} m: {where}")
+        parts = [before[None]] * (gaps[0] > MIN_GAP) + [move.line] + [after[None]] * (gaps[1] > MIN_GAP)
+        return move._replace(line=np.concatenate(parts))
+
     def _priority(self, element: XmlRecord) -> tuple[str, str]:
         """Return the roads of a priority, the one that goes first first."""
         for name in ("high", "low"):
@@ -117,8 +136,8 @@ class Junction:
         if not chain or kind != "road" or there not in self.roads:
             self._drop(f"its connecting road leads to no road ({kind or 'nothing'} {there}), or lacks the lane", where)
             return
-        if any(not is_driven(lane.kind) for _, lane in chain):
-            self._drop(f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane.kind))} are no lanes to drive on", where)
+        if any(not is_driven(lane) for _, lane in chain):
+            self._drop(f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on", where)
             return
         line = through.line(chain)
         if len(line) < 2:
@@ -193,7 +212,7 @@ class Junction:
 def _driven(chain: Chain, from_end: bool) -> Chain:
     """Return the part of a lane, from one end on, that is of types to drive on."""
     rows = chain[::-1] if from_end else chain
-    kept = list(takewhile(lambda row: is_driven(row[1].kind), rows))
+    kept = list(takewhile(lambda row: is_driven(row[1]), rows))
     return kept[::-1] if from_end else kept
 
 

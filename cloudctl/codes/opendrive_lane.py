@@ -14,7 +14,7 @@ from .rule import CLASSES
 T = TypeVar("T")
 UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
 NO_LIMIT = ("", "no limit", "undefined", "-1", "0")
-MAX_LIMIT = 100.0  # m/s: no road has a higher limit
+MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
 PARTICIPANTS = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",
@@ -92,10 +92,12 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s") -
         element.unknown("unit", unit, f"the limit {text} is left out")
         return None
     limit = element.number(value) / UNITS[unit.lower()] if _is_number(text) else 0.0
-    if not 0 < limit < MAX_LIMIT:
+    if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
-    return round(limit, 2)
+    if limit > MAX_LIMIT:
+        element.unknown(value, text, f"higher than any limit of a code: {MAX_LIMIT:.0f} m/s is taken")
+    return round(min(limit, MAX_LIMIT), 2)
 
 
 def _is_number(text: str) -> bool:

@@ -211,6 +211,7 @@ def read_road(element: XmlRecord) -> Road:
         list(item.children("left", "center", "right"))
         item.flag("singleSide")
         for centre in item.iterfind("center/lane"):  # it has no width: nobody drives on it
+            list(centre.children("link"))
             centre.choice("type", TYPES, "none")
             number(centre, "id", None)
         for lane in (*item.iterfind("left/lane"), *item.iterfind("right/lane")):
