@@ -48,7 +48,8 @@ class Groups:
         before = self.junction.ends[move.start]
         use = "bike" if before.permit.use == "bike" else "vehicle"
         for road, lane in ((move.road, move.lane), (before.road, before.lane)):
-            found = [light for light in self.signals.on(road, lane) if not light.turns or move.turn in light.turns]
+            lights = self.signals.on(road, lane)
+            found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(move, lights)
             # A bicycle lane without a light of its own follows the light for vehicles.
             fits = [light for light in found if use in light.uses] or [light for light in found if "vehicle" in light.uses]
             arrows = [light for light in fits if light.turns]
@@ -56,6 +57,14 @@ class Groups:
                 self.signals.used.update(light.id for light in fits)
                 return arrows or fits
         return []
+
+    def _unclaimed(self, move: Move, lights: list[Light]) -> list[Light]:
+        """Return the lights whose arrows fit no movement of the same lane, for a movement that no arrow fits: slight bends are arrows to one side."""
+        turns = {other.turn for other in self.junction.moves if other.start == move.start}
+        free = [light for light in lights if not turns & set(light.turns)]
+        if free:
+            self.losses.add(Loss("guessed", self.junction.name, f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}"))
+        return free
 
     def _cabinets(self) -> set[str]:
         """Return the controllers that hold lights of movements that cross and come from the sides of each other: they cannot be green together."""

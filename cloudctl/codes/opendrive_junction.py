@@ -166,7 +166,7 @@ class Junction:
         if through.forward(to) != at_start:
             line = line[::-1].copy()
             self.accounts.enter("repaired", "junction/connection", "connecting lanes whose number says the other direction are turned", f"{where}, lane {to}")
-        self.moves.append(Move(begin, end, line, turn_of(line), through, to))
+        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to))
 
     def _way_back(self, incoming: "Way", target: "Way", through: Road, to: int, at_start: bool, line: F8, where: str) -> None:
         """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
@@ -178,7 +178,18 @@ class Junction:
             return
         reason = "lane links that begin on a lane leading away from the junction: the connecting lane is driven the other way, and read so"
         self.accounts.enter("repaired", "junction/connection", reason, f"{where}, lane {incoming.lane}, junction {self.name}")
-        self.back.append(Move(start, end, line, turn_of(line), through, to))
+        self.back.append(Move(start, end, line, self._turn(start, end), through, to))
+
+    def _turn(self, start: str, end: str) -> str:
+        """Return which way a movement turns, from the end of one lane to the beginning of the other."""
+        before, after = self.ends[start].line, self.ends[end].line
+        out, into = unit(before[-1] - before[-2]), unit(after[1] - after[0])
+        angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
+        if abs(angle) < STRAIGHT:
+            return "straight"
+        if abs(angle) > BACK:
+            return "u"
+        return "left" if angle > 0 else "right"
 
     def _sides(self, through: Road, at_start: bool, incoming: Road, contact: str) -> tuple[bool, bool]:
         """Return whether the junction lies at the end of the incoming road, and at the end of the road that is led onto."""
@@ -223,14 +234,3 @@ def _at_end(road: Road, stated: str, point: F8) -> bool:
     xy = road.place(np.array([0.0, road.length]), np.zeros(2))
     near, far = np.hypot(*(xy - point).T)
     return bool(far < near)
-
-
-def turn_of(line: F8) -> str:
-    """Return which way a path turns."""
-    out, into = unit(line[1] - line[0]), unit(line[-1] - line[-2])
-    angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
-    if abs(angle) < STRAIGHT:
-        return "straight"
-    if abs(angle) > BACK:
-        return "u"
-    return "left" if angle > 0 else "right"
