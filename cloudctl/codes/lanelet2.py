@@ -22,6 +22,7 @@ from .report import Imported, Loss
 from .rule import CLASSES, Rule, Target
 
 REACH = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
+MIN_APART, BESIDE = 0.5, 15.0  # m between a lane in and a lane out of one road
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to an intersection
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
 BOOKKEEPING = "who edited the map, and when"
@@ -29,6 +30,8 @@ IGNORED = {
     **dict.fromkeys(("@version", "@visible", "@timestamp", "@changeset", "@uid", "@user", "@action", "osm@generator", "osm@upload"), BOOKKEEPING),
     **dict.fromkeys(("MetaInfo", "bounds"), "the version and the extent of the map"),
     **dict.fromkeys(("way@name", "way@width", "way@height", "relation@name", "lanelet@road_name"), "names and sizes of things that are read by their points"),
+    "way@color": "how a marking looks",
+    "way@traffic_light_id": "which light the lamps are of: lanelets say for whom it is",
     "relation@fallback": "who yields counts only where no signal decides",
     "relation@road_surface": "the state of the surface",
     "relation@no_issue": "for checks of the map",
@@ -94,6 +97,9 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
     ingress = {id(b) for x in found for b in x.before}
     keys = {k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()}
     _lanes(raw, whole, chains, ingress, keys, middle)
+    raw.left_hand = drives_on_the_left(raw.lanes)
+    if raw.left_hand:
+        raw.losses.add(Loss("guessed", raw.name, "left-hand traffic: lanes out lie to the right of lanes in"))
     lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found)
     paths: list[set[str]] = []  # the lanelets that each movement runs on
     for x in found:
@@ -109,6 +115,20 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
         raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
     lights.describe()
     return raw
+
+
+def drives_on_the_left(lanes: list[RawLane]) -> bool:
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say otherwise."""
+    votes = 0
+    for a in lanes:
+        for b in lanes:
+            if (a.role, b.role) != ("ingress", "egress"):
+                continue
+            ahead, between, back = unit(a.xy[-1] - a.xy[-2]), b.xy[0] - a.xy[-1], unit(b.xy[1] - b.xy[0])
+            across = float(ahead[0] * between[1] - ahead[1] * between[0])
+            if ahead @ back < -0.9 and abs(float(ahead @ between)) < BESIDE and MIN_APART < abs(across) < BESIDE:
+                votes += 1 if across < 0 else -1
+    return votes > 0
 
 
 def _chain(x: Lanelet, inner: set[int], forward: bool) -> list[Lanelet]:

@@ -23,7 +23,8 @@ JOINED = 0.8  # m between the ends of two lanelets that follow each other
 SIDE_BY_SIDE = 9.0  # m between the two edges of a crosswalk
 MARKINGS = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
 EDGES = ("virtual", "curbstone", "road_border", "guard_rail", "wall", "fence", "jersey_barrier", "keepout", "rail", "")
-READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign")
+READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
+OFF = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
 
 
 @dataclass
@@ -119,6 +120,7 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     n = max(len(left), len(right), 12)
     a, b = (at(line, arc(line), np.linspace(0, arc(line)[-1], n)) for line in (left, right))
     middle, width = (a + b) / 2, float(np.median(np.hypot(*(a - b).T)))
+    middle = _drawn(out, osm, tags, middle)
     rules = tags.refs("regulatory_element")
     if tags.get("subtype") == "crosswalk":
         for key in ("one_way", "location", "region", "speed_limit"):
@@ -165,6 +167,20 @@ def _along(left: F8, right: F8) -> tuple[F8, F8]:
     x, y = ring.T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
     return (left, right) if area > 0 else (left[::-1], right[::-1])
+
+
+def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
+    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names none, or another place."""
+    lines = [osm.lines[ref] for ref in tags.refs("centerline") if ref in osm.lines]
+    if not lines:
+        return middle
+    line = _whole(lines)
+    if np.hypot(*(line[0] - middle[0])) > np.hypot(*(line[-1] - middle[0])):
+        line = line[::-1]
+    if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > OFF:
+        out.accounts.enter("dropped", "lanelet", "centre lines that do not end between the bounds: the middle is taken", f"lanelet {tags.id}")
+        return middle
+    return line
 
 
 def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:

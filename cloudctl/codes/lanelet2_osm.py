@@ -23,6 +23,8 @@ NODE_TAGS = {  # that are read, or carry nothing about traffic
     "ele": "heights: a code is flat",
     "mgrs_code": "the grid square of local_x, local_y: degrees, or --at, say where the map lies",
     "name": "points have no name in a code",
+    "color": "the lamps of a light: lanelets say for whom it is",
+    "arrow": "the lamps of a light: lanelets say for whom it is",
 }
 
 

@@ -15,7 +15,7 @@ PLAIN_LIMIT = re.compile(r"(?:[a-z]{2}[-_ ])?(\d+)")
 HEADS = {"red_green": True, **dict.fromkeys(("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"), False)}
 MAX_PLAIN = 130  # a number alone above this is that of a sign, not a limit
 SIGNS_WITH_LIMIT = {"de274.1": 8.33, "274.1": 8.33, "de325": 1.94, "de325.1": 1.94, "325.1": 1.94, "de310": 13.89}  # m/s: 30 zone, play street, town
-STOP_SIGNS, YIELD_SIGNS = ("de206", "206", "usr1-1", "r1-1", "stop"), ("de205", "205", "usr1-2", "r1-2", "yield", "give_way")
+STOP_SIGNS, YIELD_SIGNS = ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"), ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way")
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
 
 
 ROLES = {
-    "traffic_light": ("refers", "ref_line"),
+    "traffic_light": ("refers", "ref_line", "light_bulbs"),
     "speed_limit": ("refers",),
     "traffic_sign": ("refers",),
     "right_of_way": ("yield", "right_of_way", "ref_line"),

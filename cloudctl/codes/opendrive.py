@@ -40,7 +40,7 @@ IGNORED = {
     **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE),
     **{f"header@{name}": BOUNDS for name in ("north", "south", "east", "west")},
     **dict.fromkeys(("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"), "who wrote the file, and when"),
-    **dict.fromkeys(("road@name", "signal@country", "signal@countryRevision", "junction/controller@type", "signal@text", "type@country", "signal@name", "object@name", "object@subtype", "signalReference@s"), "names a thing that is read by other words"),
+    **dict.fromkeys(("road@name", "signal@country", "signal@countryRevision", "junction/controller@type", "signal@text", "type@country", "signal@name", "object@name", "object@subtype", "object@dynamic", "object@orientation", "object/validity", "signalReference@s"), "names a thing that is read by other words"),
     **dict.fromkeys(("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"), "order and kinds that the application chose: groups do not depend on them"),
     **dict.fromkeys(("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"), "the outline of the junction: its paths say where it is"),
     "junctionGroup": "which junctions belong together: each is a code of its own",

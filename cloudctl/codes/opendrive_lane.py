@@ -6,6 +6,7 @@ only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8
 
 from collections.abc import Callable
 from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple, TypeVar
 
 from .accounting import XmlRecord
@@ -91,7 +92,7 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s") -
     if unit.lower() not in UNITS:
         element.unknown("unit", unit, f"the limit {text} is left out")
         return None
-    limit = element.number(value) / UNITS[unit.lower()] if _is_number(text) else 0.0
+    limit = _number(text) / UNITS[unit.lower()]
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
@@ -100,8 +101,13 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s") -
     return round(min(limit, MAX_LIMIT), 2)
 
 
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdecimal()
+def _number(text: str) -> float:
+    """Return the number a text is, 0 for other text."""
+    try:
+        found = float(text)
+    except ValueError:
+        return 0.0
+    return found if isfinite(found) else 0.0
 
 
 def _access(before: Access, element: XmlRecord) -> Access:
