@@ -82,6 +82,11 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
             element.unknown("id", road.id, "another road has the same: the first is taken")
             continue
         roads[road.id] = road
+    stated = {road.left_hand for road in roads.values() if "rule" in road.element}
+    for road in roads.values():
+        if stated == {True} and "rule" not in road.element:
+            road.left_hand = True
+            root.accounts.enter("guessed", "road", "roads without a rule are taken as left-hand, as all that state one", f"road {road.id}")
     return roads
 
 
@@ -112,7 +117,7 @@ class _Place:
             return np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1)
 
         raw = RawCode(self.junction.name, ref, alias=(Alias("opendrive", self.junction.id),))
-        raw.left_hand = sum(move.road.left_hand for move in moves) * 2 > len(moves)
+        raw.left_hand = sum(self.junction.ends[move.start].road.left_hand for move in moves) * 2 > len(moves)
         self._lanes(raw, local)
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):

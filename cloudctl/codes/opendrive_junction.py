@@ -66,7 +66,7 @@ class Junction:
         self.name = element.get("name") or self.id or "junction"
         self.ends: dict[str, LaneEnd] = {}
         self.moves: list[Move] = []
-        self.back: list[Move] = []  # ways back that are listed with a connection, not as one of their own
+        self.back: list[tuple[Move, str]] = []  # ways back that are listed with a connection, and where
         self.priorities = [self._priority(e) for e in element.children("priority")]
         kind = element.get("type", "default")
         if kind != "default":
@@ -76,7 +76,12 @@ class Junction:
             for start, to in self._links(connection):
                 self._move(connection, start, to)
         known = {(move.road.id, move.lane) for move in self.moves}
-        self.moves += [move for move in self.back if (move.road.id, move.lane) not in known]
+        for move, where in self.back:
+            if (move.road.id, move.lane) in known:
+                self._drop("lane links that begin on a lane leading away from the junction: the way back, which is a connection of its own, too", where)
+            else:
+                self.accounts.enter("repaired", "junction/connection", "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven", f"{where}, junction {self.name}")
+                self.moves.append(move)
 
     def join(self) -> None:
         """Lead each path to its lanes."""
@@ -176,9 +181,7 @@ class Junction:
         if start is None or end is None:
             self._drop("lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}")
             return
-        reason = "lane links that begin on a lane leading away from the junction: the connecting lane is driven the other way, and read so"
-        self.accounts.enter("repaired", "junction/connection", reason, f"{where}, lane {incoming.lane}, junction {self.name}")
-        self.back.append(Move(start, end, line, self._turn(start, end), through, to))
+        self.back.append((Move(start, end, line, self._turn(start, end), through, to), f"{where}, lane {incoming.lane}"))
 
     def _turn(self, start: str, end: str) -> str:
         """Return which way a movement turns, from the end of one lane to the beginning of the other."""
