@@ -102,6 +102,19 @@ def test_lights_for_pedestrians_and_bicycles_are_not_for_vehicles() -> None:
     assert told(found, "a light for bike", "signal 2")
 
 
+@pytest.mark.parametrize(("half_s", "half_t"), [(1.5, 4.0), (4.0, 3.5), (2.0, 2.0)])
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_crosswalk_leads_across_its_road_as_wide_as_it_is_drawn(half_s: float, half_t: float, closed: bool) -> None:
+    ring = [(40 + a * half_s, b * half_t) for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    corners = "".join(f'<cornerRoad s="{s}" t="{t}"/>' for s, t in (*ring, *ring[:1] * closed))
+    code = one(import_opendrive(crossing(inside={1: f'<objects><object id="w" type="crosswalk" s="40" t="0"><outline>{corners}</outline></object></objects>'})))
+    (walk,) = code.crosswalks
+    assert walk.width_cm == pytest.approx(200 * half_s, abs=1)
+    north = (walk.axis[-1][0] - walk.axis[0][0]) * 0.01113
+    assert abs(north) == pytest.approx(2 * half_t, abs=0.05)
+    assert walk.axis[0][1] == pytest.approx(walk.axis[-1][1], abs=3)
+
+
 def test_a_bicycle_lane_follows_its_own_light() -> None:
     narrow, through = '<width sOffset="0" a="1.5" b="0" c="0" d="0"/>', ALL[1, 2]
     ways = {1: lane(-2, narrow, kind="biking"), through: lane(-2, narrow, '<predecessor id="-2"/><successor id="2"/>', kind="biking")}

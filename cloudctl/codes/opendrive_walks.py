@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .accounting import XmlRecord
+from .clusters import unit
 from .lines import F8
 from .opendrive_road import Road, number
 from .opendrive_signals import Light, Signals, is_stop_line
 
+ALONG = 0.8  # cosine to the road above which a long side runs along it: the crosswalk is wider than it is long
 NEAR_WALK = 6.0  # m from a crosswalk within which a light for pedestrians belongs to it
 USED = ("crosswalk",)
 
@@ -33,16 +35,19 @@ def read_walks(roads: dict[str, Road], signals: Signals) -> list[Walk]:
                 if len(corners) < 3:
                     element.leave_out("crosswalks without outline, length and width")
                 else:
-                    walks.append(_walk(element.get("id"), corners))
+                    walks.append(_walk(element.get("id"), corners, road.heading(number(element, "s"))))
             elif not is_stop_line(element):
                 element.leave_out(f"objects of type {kind} are not read")
     return _with_lights(walks, roads, signals)
 
 
-def _walk(name: str, corners: F8) -> Walk:
-    """Return a crosswalk from its corners: people walk along its long side."""
+def _walk(name: str, corners: F8, heading: float) -> Walk:
+    """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long side, and across the road."""
     centre = corners.mean(axis=0)
-    axis = np.linalg.svd(corners - centre)[2][0]
+    sides = np.roll(corners, -1, axis=0) - corners
+    axis = unit(sides[int(np.hypot(*sides.T).argmax())])
+    if abs(float(axis @ [np.cos(heading), np.sin(heading)])) > ALONG:
+        axis = np.array([-axis[1], axis[0]])
     along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
     return Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)), None)
 
@@ -58,10 +63,15 @@ def _corners(road: Road, element: XmlRecord) -> F8:
     if local:
         h = road.heading(s) + turn
         u, v = np.array(local).T
-        return np.asarray(road.place(np.array([s]), np.array([t])) + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1))
+        return _open(road.place(np.array([s]), np.array([t])) + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1))
     corners = [] if first is None else [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
     table = np.array(corners, float).reshape(-1, 2)
-    return road.place(table[:, 0], table[:, 1])
+    return _open(road.place(table[:, 0], table[:, 1]))
+
+
+def _open(ring: F8) -> F8:
+    """Return a ring without a last corner that repeats the first."""
+    return ring[:-1] if len(ring) > 1 and np.hypot(*(ring[0] - ring[-1])) < 0.01 else ring
 
 
 def _with_lights(walks: list[Walk], roads: dict[str, Road], signals: Signals) -> list[Walk]:
