@@ -150,7 +150,7 @@ def test_participants_say_who_may_use_a_lane(tags: dict[str, str], use: str, may
 
 @pytest.mark.parametrize("tags", [{"subtype": "bicycle_lane"}, {"participant:bicycle": "yes"}])
 def test_a_lane_for_bicycles_is_one(tags: dict[str, str]) -> None:
-    code = one(import_lanelet2(Roads().draw({name: tags for name in ("S in", "S to N", "N out", "S to E")}).xml()))
+    code = one(import_lanelet2(Roads().draw(dict.fromkeys(("S in", "S to N", "N out", "S to E"), tags)).xml()))
     assert lane_of(code, "S in").use == "bike"
 
 

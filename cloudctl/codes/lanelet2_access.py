@@ -25,10 +25,9 @@ USERS = {  # subtype -> who may use it
 }
 # Words that other tools write in place of "road", most of them OpenStreetMap's.
 ROADS = frozenset(
-    "main_road primary secondary tertiary trunk motorway residential service living_street unclassified link ramp on_ramp off_ramp street urban_road rural_road"
-    " country_road one_way_road two_way_road driving_lane vehicle_lane turn_lane".split()
+    ["main_road", "primary", "secondary", "tertiary", "trunk", "motorway", "residential", "service", "living_street", "unclassified", "link", "ramp", "on_ramp", "off_ramp", "street", "urban_road", "rural_road", "country_road", "one_way_road", "two_way_road", "driving_lane", "vehicle_lane", "turn_lane"]
 )
-NO_LANES = frozenset("walkway shared_walkway stairs crosswalk pedestrian_lane road_shoulder parking freespace vegetation keepout building traffic_island".split())
+NO_LANES = frozenset(["walkway", "shared_walkway", "stairs", "crosswalk", "pedestrian_lane", "road_shoulder", "parking", "freespace", "vegetation", "keepout", "building", "traffic_island"])
 PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of its own
     "vehicle": VEHICLES,
     "car": frozenset(("car",)),

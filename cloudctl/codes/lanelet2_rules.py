@@ -60,8 +60,8 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
     if kind == "traffic_light":
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
-        walking = bool(heads) and all([head.choice("subtype", HEADS, False) for head in heads])
-        out.lights.append(Lights(element.id, names, lines, walking))
+        walking = [head.choice("subtype", HEADS, False) for head in heads]
+        out.lights.append(Lights(element.id, names, lines, bool(walking) and all(walking)))
     elif kind in ("speed_limit", "traffic_sign"):
         _sign(out, osm, element, lines)
     elif kind == "right_of_way":

@@ -9,7 +9,7 @@ import pyproj
 from cloudctl.geo import Origin
 
 from .accounting import XmlRecord
-from .findings import refuse
+from .findings import CodeError, refuse
 from .lines import F8
 from .model import Point
 from .report import Loss
@@ -17,6 +17,7 @@ from .sumo_net import E_TOWN
 
 ToGlobe = Callable[[F8], F8]
 VERTICAL = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
+GRID = re.compile(r"\+nadgrids=(?!@null)\S")
 REMEDY = "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with --at LAT,LON"
 
 
@@ -63,7 +64,13 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
         losses.add(Loss("dropped", "map", "what its geoReference says of heights (geoid) is left out: a code has none"))
     try:
         system = _horizontal(pyproj.CRS(flat))
+        if system.is_geographic:
+            raise refuse("OpenDRIVE", "header", "geoReference", text, "counts in degrees, and the x, y of a map are metres", REMEDY)
+        if GRID.search(flat):
+            losses.add(Loss("guessed", "map", "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres"))
         return pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
+    except CodeError:
+        raise
     except (pyproj.exceptions.ProjError, ValueError, IndexError) as error:  # CRSError is a ProjError
         raise refuse("OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY) from None
 

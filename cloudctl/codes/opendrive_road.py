@@ -22,9 +22,7 @@ USUAL = {  # limits by type of road, m/s, where none is given: those of towns, w
     "unknown": 13.89, "rural": 19.44, "motorway": 27.78, "town": 13.89, "lowSpeed": 8.33, "pedestrian": 1.94, "bicycle": 5.56, "townExpressway": 19.44,
     "townCollector": 13.89, "townArterial": 13.89, "townPrivate": 8.33, "townLocal": 8.33, "townPlayStreet": 1.94,
 }  # fmt: skip
-TYPES = {name: name for name in (
-    "none driving stop shoulder biking sidewalk walking border restricted parking bidirectional median curb special1 special2 special3 roadWorks tram rail"
-    " entry exit offRamp onRamp connectingRamp bus taxi HOV mwyEntry mwyExit slipLane shared").split()}  # fmt: skip
+TYPES = {name: name for name in ["none", "driving", "stop", "shoulder", "biking", "sidewalk", "walking", "border", "restricted", "parking", "bidirectional", "median", "curb", "special1", "special2", "special3", "roadWorks", "tram", "rail", "entry", "exit", "offRamp", "onRamp", "connectingRamp", "bus", "taxi", "HOV", "mwyEntry", "mwyExit", "slipLane", "shared"]}  # fmt: skip
 DIRECTIONS = {name: name for name in ("standard", "reversed", "both")}
 SHAPES = ("line", "arc", "spiral", "poly3", "paramPoly3")
 KEEP = 0.02  # m that a point left out may be off the line

@@ -164,9 +164,7 @@ class Signals:
     def stops_on(self, road: Road, lane: int) -> Iterator[StopMark]:
         """Yield the stop lines of a lane."""
         for mark in self.stops.get(road.id, []):
-            if mark.reach is not None and mark.reach.covers(road, lane):
-                yield mark
-            elif mark.reach is None and _crosses(road, lane, mark):
+            if (mark.reach is not None and mark.reach.covers(road, lane)) or (mark.reach is None and _crosses(road, lane, mark)):
                 yield mark
 
     def signs_on(self, road: Road, lane: int, kind: str) -> list[tuple[float, float | None]]:
