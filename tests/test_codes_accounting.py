@@ -9,6 +9,8 @@ from accounted import Sample, silent_names, silent_values
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
+from cloudctl.codes.lanelet2 import IGNORED as LANELET2_IGNORED
+from cloudctl.codes.opendrive import IGNORED as OPENDRIVE_IGNORED
 from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
@@ -23,6 +25,8 @@ def reader(name: str) -> Callable[[bytes], Imported]:
 # One line an importer: a file with every element that it reads, and its table of what carries nothing about traffic.
 SAMPLES = [
     Sample("SUMO", reader("crossing.net.xml"), (DATA / "crossing.net.xml").read_bytes(), SUMO_IGNORED, {"lane/param@value": "of an id", "edge/param@value": "of an id"}),
+    Sample("OpenDRIVE", reader("crossing.xodr"), (DATA / "crossing.xodr").read_bytes(), OPENDRIVE_IGNORED),
+    Sample("Lanelet2", reader("crossing.osm"), (DATA / "crossing.osm").read_bytes(), LANELET2_IGNORED, {"osm/node@id": "an id: lines that miss it are reported"}),
 ]
 EACH = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 

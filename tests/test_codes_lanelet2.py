@@ -7,6 +7,7 @@ from cloudctl.codes.lanelet2 import import_lanelet2
 from cloudctl.geo import Origin
 
 HERE = Origin(39.8, 116.5)
+RELATIONS = ("regulatory_element", "yield", "right_of_way")  # roles of members that are relations
 
 
 class Drawing:
@@ -21,7 +22,7 @@ class Drawing:
         return 999 + len(self.ways)
 
     def relation(self, *members: tuple[str, int], **tags: str) -> int:
-        rows = "".join(f"<member type='{'relation' if role == 'regulatory_element' else 'way'}' ref='{ref}' role='{role}'/>" for role, ref in members)
+        rows = "".join(f"<member type='{'relation' if role in RELATIONS else 'way'}' ref='{ref}' role='{role}'/>" for role, ref in members)
         self.relations.append(f"<relation id='{2000 + len(self.relations)}'>{rows}{said(tags)}</relation>")
         return 1999 + len(self.relations)
 
@@ -82,7 +83,7 @@ def test_a_map_becomes_lanes_movements_stop_lines_lights_and_crosswalks() -> Non
     assert sorted(walk.width_cm for walk in code.crosswalks) == [300, 300]
     assert abs(code.ref_lat_e7 - 398_000_000) < 2000
     told = {(loss.what, loss.entity) for loss in found.losses}
-    assert ("dropped", "lanelet path") in told
+    assert any((loss.what, loss.example) == ("dropped", "lanelet path") for loss in found.losses)
     assert any(what == "guessed" and entity.startswith("zebra") for what, entity in told)
     assert sum(what == "dropped" and entity.startswith("zebra") for what, entity in told) == 1
 

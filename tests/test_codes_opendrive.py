@@ -2,13 +2,13 @@
 
 import gzip
 import subprocess
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cloudctl import codes, maps
+from cloudctl.codes.accounting import Accounts
 from cloudctl.codes.opendrive import import_opendrive
 from cloudctl.codes.opendrive_road import read_road, thinned
 from cloudctl.codes.reading import read_any
@@ -18,7 +18,7 @@ WIDE = '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id
 
 def road(geometry: str, length: float = 50.0, x: float = 10.0, y: float = 20.0, hdg: float = 0.3, lanes: str = WIDE):
     view = f'<planView><geometry s="0" x="{x}" y="{y}" hdg="{hdg}" length="{length}">{geometry}</geometry></planView>'
-    return read_road(ET.fromstring(f'<road id="1" length="{length}" junction="-1">{view}{lanes}</road>'))
+    return read_road(Accounts("OpenDRIVE", {}).xml(f'<road id="1" length="{length}" junction="-1">{view}{lanes}</road>'.encode()))
 
 
 def local(found, s: np.ndarray) -> np.ndarray:

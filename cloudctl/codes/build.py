@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -29,6 +30,8 @@ from .report import Loss
 from .rule import Rule, Target
 
 STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
+RANK = {"straight": 0, "right": 1, "left": 2, "u": 3}  # who yields to whom, where nothing is said: the higher to the lower
+RANK_LEFT_HAND = {"straight": 0, "left": 1, "right": 2, "u": 3}
 NO_ADM = "000000"
 MAX_REACH = 5000.0  # m from the reference point
 CLEAR, REACH, NEAR = 1.0, 4.0, 12.0  # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
@@ -47,6 +50,8 @@ class RawLane:
     speed: float = 13.89
     revocable: bool = False
     stop_s: float | None = None  # m; inf: at its end; None: not known
+    shared: tuple[str, ...] = ()
+    limits: tuple[tuple[float, float, float], ...] = ()  # (from m, to m, m/s) where the limit changes along it; (): `speed` all along
     alias: tuple[Alias, ...] = ()
 
 
@@ -73,6 +78,10 @@ class RawCode:
     moves: list[RawMove] = field(default_factory=list)
     walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
     yields: dict[tuple[int, int], bool] | None = None  # (movement, movement) -> the first yields; None: guessed from the turns
+    stated: dict[tuple[int, int], bool] = field(default_factory=dict)  # pairs of which the source says so, where the others are guessed
+    left_hand: bool = False
+    control: str = ""  # of a place without signals
+    rules: list[Rule] = field(default_factory=list)  # of lanes, by their keys; numbered, and put together, when the code is made
     revision: int = 1
     alias: tuple[Alias, ...] = ()
     losses: set[Loss] = field(default_factory=set)
@@ -91,7 +100,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     for link, key in zip(links, keys, strict=True):
         for number, lane in enumerate(_from_left([x for x in ordered if (x.approach, x.role) == key]), 1):
             ids[lane.key] = f"L{len(lanes) + 1}"
-            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
+            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, lane.shared, lane.revocable, lane.alias))
             if lane.role == "ingress" and lane.use != "pedestrian":
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(StopLine(ids[lane.key], _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole)))
@@ -105,7 +114,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
-        (Node("N0", *raw.ref),), rules=_limits(links, lanes), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
+        (Node("N0", *raw.ref),), rules=_rules(raw, ids), alias=raw.alias, control="signal" if groups else raw.control or "uncontrolled", revision=raw.revision)
 
 
 def _check(raw: RawCode) -> None:
@@ -190,8 +199,8 @@ def _paths(raw: RawCode) -> None:
 def _conflicts(raw: RawCode) -> Iterator[Conflict]:
     """Yield where paths of different lanes cross or merge. Who yields is the source's word, or follows the turns."""
     if raw.yields is None and len(raw.moves) > 1:
-        raw.losses.add(Loss("guessed", raw.name, "who yields follows the turns: straight before right before left before turning back"))
-    rank = {"straight": 0, "right": 1, "left": 2, "u": 3}
+        raw.losses.add(Loss("guessed", raw.name, f"who yields follows the turns: straight before {'left before right' if raw.left_hand else 'right before left'} before turning back"))
+    rank = RANK_LEFT_HAND if raw.left_hand else RANK
     for (i, a), (j, b) in combinations(enumerate(raw.moves), 2):
         if a.start == b.start:
             continue
@@ -200,12 +209,24 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
             continue
         lower = rank[a.turn] > rank[b.turn], rank[b.turn] > rank[a.turn]
         yields = lower if raw.yields is None else (raw.yields.get((i, j), False), raw.yields.get((j, i), False))
+        if (i, j) in raw.stated or (j, i) in raw.stated:
+            yields = raw.stated.get((i, j), False), raw.stated.get((j, i), False)
         yield Conflict(f"C{i + 1}", f"C{j + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
 
 
-def _limits(links: tuple[Link, ...], lanes: list[Lane]) -> tuple[Rule, ...]:
+def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
+    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are one."""
     of: dict[float, list[Target]] = {}
-    for lane in lanes:
-        if lane.use != "pedestrian":
-            of.setdefault(lane.speed, []).append(Target(lane.id))
-    return tuple(Rule(f"R{k}", "speed_max", tuple(of[speed]), speed) for k, speed in enumerate(sorted(of), 1))
+    for key in ids:
+        lane = next(lane for lane in raw.lanes if lane.key == key)
+        for start, end, speed in lane.limits if lane.use != "pedestrian" else ():
+            of.setdefault(speed, []).append(Target(ids[key], start, end))
+        if lane.use != "pedestrian" and not lane.limits:
+            of.setdefault(lane.speed, []).append(Target(ids[key]))
+    rules = [Rule("", "speed_max", tuple(of[speed]), speed) for speed in sorted(of)]
+    alike: dict[bytes, Rule] = {}
+    for rule in raw.rules:
+        kind = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
+        targets = tuple(msgspec.structs.replace(target, entity=ids[target.entity]) for target in rule.targets)
+        alike[kind] = msgspec.structs.replace(rule, targets=(*alike[kind].targets, *targets) if kind in alike else targets)
+    return tuple(msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *alike.values()], 1))

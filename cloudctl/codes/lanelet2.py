@@ -9,34 +9,69 @@ from itertools import pairwise
 
 import numpy as np
 
+from .accounting import Accounts
 from .build import NO_ADM, RawCode, RawLane, RawMove, build, globe
 from .clusters import approaches, crossing, groups, unit
 from .findings import refuse
-from .lanelet2_map import USES, Lanelet, LaneletMap, Lights, read_lanelet2
+from .lanelet2_map import Lanelet, LaneletMap, read_lanelet2
+from .lanelet2_rules import Lights
 from .lines import F8, arc, crossings
 from .model import Alias, Point
+from .permits import permit_rules
 from .report import Imported, Loss
+from .rule import CLASSES, Rule, Target
 
-SPEED = 13.89
 REACH = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
+MIN_APART, BESIDE = 0.5, 15.0  # m between a lane in and a lane out of one road
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to an intersection
+MAX_CAUSES = 5  # named in a refusal; the loss report has all
+BOOKKEEPING = "who edited the map, and when"
+IGNORED = {
+    **dict.fromkeys(("@version", "@visible", "@timestamp", "@changeset", "@uid", "@user", "@action", "osm@generator", "osm@upload"), BOOKKEEPING),
+    **dict.fromkeys(("MetaInfo", "bounds"), "the version and the extent of the map"),
+    **dict.fromkeys(("way@name", "way@width", "way@height", "relation@name", "lanelet@road_name"), "names and sizes of things that are read by their points"),
+    "way@color": "how a marking looks",
+    "way@traffic_light_id": "which light the lamps are of: lanelets say for whom it is",
+    "relation@fallback": "who yields counts only where no signal decides",
+    "relation@road_surface": "the state of the surface",
+    "relation@no_issue": "for checks of the map",
+}
 
 
 def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
-    whole = read_lanelet2(data, zero)
-    inner = [x for x in whole.lanelets if x.before and x.after and (_branches(x) or any(crossing(x.middle, y.middle) for y in whole.lanelets if _apart(x, y)))]
-    places = [found for found in groups(inner, lambda a, b: not _apart(a, b) or crossing(a.middle, b.middle)) if _crossed(found)]
-    if not places:
-        raise refuse("Lanelet2", "map", "lanelets", len(whole.lanelets), "no two lanelets of different roads cross",
-                     "give a map whose lanelets lead through the intersection and share their bounds' end points")
-    for lanelet in whole.lanelets:
-        if not lanelet.before and not lanelet.after:
-            whole.losses.add(Loss("dropped", f"lanelet {lanelet.name}", "joins no other lanelet by the ends of both bounds"))
-    raws = [_code(whole, found) for found in places]
-    losses = whole.losses.union(*(raw.losses for raw in raws))
-    codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
-    return Imported(codes, "Lanelet2", losses.union(*(raw.losses for raw in raws)))
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with the loss report."""
+    with Accounts("Lanelet2", IGNORED) as accounts:
+        whole = read_lanelet2(accounts.xml(data), zero)
+        for lanelet in whole.lanelets:
+            if not lanelet.before and not lanelet.after:
+                accounts.enter("dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}")
+        places = _places(whole)
+        if not places:
+            raise refuse("Lanelet2", "map", "lanelets", len(whole.lanelets), "no two lanelets of different roads cross" + _left_out(accounts),
+                         "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out")
+        raws = [_code(whole, found) for found in places]
+        codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
+        accounts.losses.update(*(raw.losses for raw in raws))
+        return accounts.imported(codes)
+
+
+def _left_out(accounts: Accounts) -> str:
+    """Return why lanelets were left out, in words, for a refusal that may rest on it."""
+    lines = [f"; left out: {loss.detail} ({loss.count})" for loss in accounts.report() if loss.what == "dropped" and loss.entity == "lanelet"]
+    return "".join(lines[:MAX_CAUSES])
+
+
+def _places(whole: LaneletMap) -> list[list[Lanelet]]:
+    """Return the lanelets through each place where some of different roads cross."""
+    boxes = {id(x): (*x.middle.min(axis=0).tolist(), *x.middle.max(axis=0).tolist()) for x in whole.lanelets}
+
+    def meet(a: Lanelet, b: Lanelet) -> bool:
+        (x0, y0, x1, y1), (u0, v0, u1, v1) = boxes[id(a)], boxes[id(b)]
+        return x0 <= u1 and u0 <= x1 and y0 <= v1 and v0 <= y1 and a.id != b.id and _apart(a, b) and crossing(a.middle, b.middle)
+
+    inner = [x for x in whole.lanelets if x.before and x.after and (_branches(x) or any(meet(x, y) for y in whole.lanelets))]
+    found = groups(inner, lambda a, b: a.id == b.id or not _apart(a, b) or meet(a, b))
+    return [group for group in found if any(meet(a, b) for a in group for b in group if a is not b)]
 
 
 def _branches(x: Lanelet) -> bool:
@@ -46,10 +81,6 @@ def _branches(x: Lanelet) -> bool:
 def _apart(a: Lanelet, b: Lanelet) -> bool:
     """Return whether two lanelets neither begin nor end together."""
     return not ({id(x) for x in a.before} & {id(x) for x in b.before} or {id(x) for x in a.after} & {id(x) for x in b.after})
-
-
-def _crossed(found: list[Lanelet]) -> bool:
-    return any(crossing(a.middle, b.middle) for a in found for b in found if a is not b and _apart(a, b))
 
 
 def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
@@ -64,20 +95,40 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
         for last in x.after:
             chains.setdefault(id(last), _chain(last, inner, True))
     ingress = {id(b) for x in found for b in x.before}
-    keys = {k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].id for k, chain in chains.items()}
+    keys = {k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()}
     _lanes(raw, whole, chains, ingress, keys, middle)
-    group_of = _groups(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress})
+    raw.left_hand = drives_on_the_left(raw.lanes)
+    if raw.left_hand:
+        raw.losses.add(Loss("guessed", raw.name, "left-hand traffic: lanes out lie to the right of lanes in"))
+    lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found)
+    paths: list[set[str]] = []  # the lanelets that each movement runs on
     for x in found:
         for b in x.before:
             for a in x.after:
-                raw.moves.append(RawMove(keys[id(b)], keys[id(a)], group_of.get(keys[id(b)], 0), "", x.middle - middle, alias=(Alias("lanelet2", x.id),)))
-    for name, axis, width in whole.walks:
-        if np.hypot(*(axis.mean(axis=0) - middle)) < NEAR:
-            raw.walks.append((axis - middle, round(width * 100), 0, (Alias("lanelet2", name),)))
-    if raw.walks:
-        raw.losses.add(Loss("guessed", raw.name, "crosswalks have no signal group: the map says of none"))
+                raw.moves.append(RawMove(keys[id(b)], keys[id(a)], lights.of(keys[id(b)], x), x.turn, x.middle - middle, alias=(Alias("lanelet2", x.id),)))
+                paths.append({y.id for y in chains[id(b)]} | {x.id})
+    _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
+    for walk in whole.walks:
+        if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR:
+            raw.walks.append((walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),)))
+    if any(not walk[2] for walk in raw.walks):
+        raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
+    lights.describe()
     return raw
 
+
+def drives_on_the_left(lanes: list[RawLane]) -> bool:
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say otherwise."""
+    votes = 0
+    for a in lanes:
+        for b in lanes:
+            if (a.role, b.role) != ("ingress", "egress"):
+                continue
+            ahead, between, back = unit(a.xy[-1] - a.xy[-2]), b.xy[0] - a.xy[-1], unit(b.xy[1] - b.xy[0])
+            across = float(ahead[0] * between[1] - ahead[1] * between[0])
+            if ahead @ back < -0.9 and abs(float(ahead @ between)) < BESIDE and MIN_APART < abs(across) < BESIDE:
+                votes += 1 if across < 0 else -1
+    return votes > 0
 
 
 def _chain(x: Lanelet, inner: set[int], forward: bool) -> list[Lanelet]:
@@ -97,19 +148,54 @@ def _lanes(raw: RawCode, whole: LaneletMap, chains: dict[int, list[Lanelet]], in
         line = chain[-1].middle if k in ingress else chain[0].middle
         ends.append((keys[k], line[-1], unit(line[-1] - line[-2])) if k in ingress else (keys[k], line[0], unit(line[1] - line[0])))
     of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(end for end in ends if end[0].startswith("out "))
-    guessed = False
+    stops = [line for light in whole.regulations.lights if not light.walking for line in light.lines] + whole.regulations.stop_lines
     for k, chain in chains.items():
         xy = _line(chain)
-        width, role = float(np.median([x.width_m for x in chain])), "ingress" if k in ingress else "egress"
-        speed = next((x.speed for x in reversed(chain) if x.speed), None)
-        guessed |= speed is None
-        stop = _stop(xy, [line for light in whole.lights for line in light.lines] + whole.stop_lines) if role == "ingress" else None
-        if role == "ingress" and stop is None:
-            raw.losses.add(Loss("guessed", f"lane {chain[-1].name}", "no stop line crosses it: it is taken to stop at its end"))
-        raw.lanes.append(RawLane(keys[k], xy - middle, role, of[keys[k]], USES[chain[0].subtype], round(width * 100), speed or SPEED, stop_s=stop,
-                                 alias=tuple(Alias("lanelet2", x.id) for x in chain) + tuple(Alias("name", x.name) for x in chain if x.name != x.id)))
-    if guessed:
-        raw.losses.add(Loss("guessed", raw.name, "lanelets without a speed limit: 50 km/h"))
+        stop = _stop(xy, stops) if k in ingress else None
+        if k in ingress and stop is None:
+            whole.accounts.enter("guessed", "lane", "no stop line crosses it: it is taken to stop at its end", f"lanelet {chain[-1].name}")
+        limits = _limits(raw, keys[k], chain, xy)
+        raw.lanes.append(
+            RawLane(
+                key=keys[k],
+                xy=xy - middle,
+                role="ingress" if k in ingress else "egress",
+                approach=of[keys[k]],
+                use=_nearest(chain, k in ingress).permit.use,
+                shared=_nearest(chain, k in ingress).permit.shared,
+                width_cm=round(float(np.median([x.width_m for x in chain])) * 100),
+                speed=min(limit for _, _, limit in limits),
+                limits=tuple(limits) if len(limits) > 1 else (),
+                stop_s=stop,
+                alias=tuple(Alias("lanelet2", x.id) for x in chain) + tuple(Alias("name", x.name) for x in chain if x.name != x.id),
+            )
+        )
+
+
+def _nearest(chain: list[Lanelet], ingress: bool) -> Lanelet:
+    """Return the lanelet of a lane that lies at the intersection."""
+    return chain[-1 if ingress else 0]
+
+
+def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8) -> list[tuple[float, float, float]]:
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where."""
+    cuts = np.cumsum([0.0, *(float(arc(x.middle)[-1]) for x in chain)])
+    cuts *= float(arc(xy)[-1]) / max(float(cuts[-1]), 1e-9)
+    out: list[tuple[float, float, float]] = []
+    for x, start, end in zip(chain, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        target = Target(key) if len(chain) == 1 else Target(key, round(start, 2), round(end, 2))
+        own = [limit.speed for limit in x.limits if not limit.classes]
+        if not own:
+            raw.losses.add(Loss("guessed", raw.name, f"lanelets without a speed limit: {x.usual[1]}"))
+        speed = min(own) if own else x.usual[0]
+        if out and out[-1][2] == speed:
+            out[-1] = (out[-1][0], round(end, 2), speed)
+        else:
+            out.append((round(start, 2), round(end, 2), speed))
+        named = [(limit, tuple(name for name in limit.classes if name in CLASSES)) for limit in x.limits if limit.classes]
+        raw.rules += [Rule("", "speed_max", (target,), limit.speed, classes=classes) for limit, classes in named if classes]
+        raw.rules += [Rule("", rule.kind, (target,), classes=rule.classes, text=rule.text) for rule in permit_rules(1, [(key, x.permit)])]
+    return out
 
 
 def _line(chain: list[Lanelet]) -> F8:
@@ -125,24 +211,77 @@ def _stop(xy: F8, lines: list[F8]) -> float | None:
     return float(np.floor(max(found) * 100) / 100) if found else None
 
 
-def _groups(raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]]) -> dict[str, int]:
-    """Return the signal group of each lane that leads in: its lanelets name the light, or the light's stop line crosses it."""
-    out: dict[str, int] = {}
-    for number, light in _numbered(whole.lights):
-        named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
-        met = [key for key, chain in chains.items() if _stop(_line(chain), light.lines) is not None]
-        if not named and not met:
-            raw.losses.add(Loss("dropped", f"light {light.id}", "no lanelet names it and its stop line crosses no lane of this intersection"))
-        for key in named or met:
-            out.setdefault(key, number)
-    if out:
-        raw.losses.add(Loss("guessed", raw.name, "all movements of a lane share the signal group of its light: the map does not part them"))
-    return out
+class _Lights:
+    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane before it.
+
+    A lane has the lights that its lanelets name, else those whose stop line crosses it.
+    """
+
+    def __init__(self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet]) -> None:
+        self.raw, self.numbers = raw, _numbered(whole.regulations.lights)
+        self.heads = {light.id: light.names for light in whole.regulations.lights}
+        self.made: set[str] = set()  # lights that are groups of this intersection
+        self.walking = {light.id for light in whole.regulations.lights if light.walking}
+        self.lanes: dict[str, str] = {}  # lane -> light
+        self.served: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
+        for light in whole.regulations.lights:
+            named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
+            inside = any(light.id in x.rules for x in inner)
+            crossed = [] if named or inside or light.walking else [key for key, chain in chains.items() if _stop(_line(chain), light.lines) is not None]
+            if not (named or inside or crossed or any(light.id in walk.rules for walk in whole.walks)):
+                raw.losses.add(Loss("dropped", f"light {light.id}", "no lanelet names it and its stop line crosses no lane of this intersection"))
+            for key in named or crossed:
+                if light.id in self.walking:
+                    continue
+                if self.lanes.setdefault(key, light.id) != light.id:
+                    raw.losses.add(Loss("guessed", raw.name, f"lane {key} has several lights: the first is taken"))
+
+    def of(self, lane: str, x: Lanelet) -> int:
+        """Return the group of a movement from a lane on a lanelet."""
+        own = [ref for ref in x.rules if ref in self.numbers and ref not in self.walking]
+        if len(own) > 1:
+            self.raw.losses.add(Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken"))
+        if not own and lane in self.lanes:
+            self.served.setdefault(lane, set()).add(x.key)
+        return self._number(own[0] if own else self.lanes.get(lane, ""))
+
+    def _number(self, name: str) -> int:
+        if name in self.numbers:
+            self.made.add(name)
+        return self.numbers.get(name, 0)
+
+    def of_walk(self, rules: list[str]) -> int:
+        """Return the group of a crosswalk that names regulatory elements."""
+        return self._number(next((ref for ref in rules if ref in self.numbers), ""))
+
+    def describe(self) -> None:
+        """Report what was made of lights, and which group is which: the numbers are not the map's."""
+        if self.made:
+            rows = ", ".join(f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})" for name in sorted(self.made, key=self.numbers.__getitem__))
+            self.raw.losses.add(Loss("guessed", self.raw.name, f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}"))
+        if any(len(lanelets) > 1 for lanelets in self.served.values()):
+            self.raw.losses.add(Loss("guessed", self.raw.name, "all movements of a lane share the signal group of its light: the map does not part them"))
 
 
-def _numbered(lights: list[Lights]) -> list[tuple[int, Lights]]:
-    """Return lights with group numbers: those in their names where these are all different, else in order."""
-    said = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
-    numbers = [int(found[1]) for found in said if found]
+def _numbered(lights: list[Lights]) -> dict[str, int]:
+    """Return the group number of each light: that in its name where these are all different, else its place in the file."""
+    endings = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
+    numbers = [int(found[1]) for found in endings if found]
     good = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
-    return list(zip(numbers, lights, strict=True)) if good else list(enumerate(lights, 1))
+    return {light.id: number for light, number in zip(lights, numbers if good else range(1, len(lights) + 1), strict=True)}
+
+
+def _priorities(raw: RawCode, whole: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]) -> None:
+    """Enter who yields where the map says so: by elements of right of way, and by stop and yield signs."""
+    said = whole.regulations
+    signed = {key for key, chain in chains.items() if any(ref in said.giving_way for x in chain for ref in x.rules)}
+    for i, a in enumerate(raw.moves):
+        for j, b in enumerate(raw.moves):
+            ruled = any(paths[i] & low and paths[j] & high and not paths[i] & high for low, high in said.yields)
+            if ruled or (a.start in signed and b.start not in signed):
+                raw.stated[i, j] = True
+    every = {key for key, chain in chains.items() if said.all_stop & {x.id for x in chain}}
+    if chains and len(every) == len(chains):
+        raw.control = "stop"
+    elif raw.stated:
+        raw.control = "priority"

@@ -1,51 +1,65 @@
-"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines, crosswalks."""
+"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines, crosswalks.
 
-import re
-import xml.etree.ElementTree as ET
+A lanelet for both directions (one_way=no) becomes two, one each way, on the same ground.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cloudctl.geo import Origin
 
-from .findings import refuse
+from .accounting import Accounts, XmlRecord
+from .lanelet2_access import Limit, read_limits, read_users, usual_speed
+from .lanelet2_osm import OsmMap, Tags, read_osm
+from .lanelet2_rules import Regulations, read_regulations
 from .lines import F8, arc, at
-from .model import Point
+from .model import TURNS, Point
+from .permits import Permit
 from .report import Loss
-from .sumo_net import E_TOWN
 
-USES = {"road": "vehicle", "highway": "vehicle", "bus_lane": "bus", "bicycle_lane": "bike", "play_street": "vehicle", "": "vehicle"}
 JOINED = 0.8  # m between the ends of two lanelets that follow each other
-UNPLACED = 0.5  # degrees about 0, 0 within which a map is taken not to be placed on the globe
 SIDE_BY_SIDE = 9.0  # m between the two edges of a crosswalk
-KMH = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|mph|m/?s)?", re.IGNORECASE)
-UNIT = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0}
+MARKINGS = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
+EDGES = ("virtual", "curbstone", "road_border", "guard_rail", "wall", "fence", "jersey_barrier", "keepout", "rail", "")
+READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
+OFF = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
 
 
 @dataclass
 class Lanelet:
-    """One lanelet, bounds and middle in driving direction, metres of the map's origin."""
+    """One lanelet in one direction, bounds and middle in driving direction, metres of the map's origin."""
 
     id: str
     name: str
-    subtype: str
     left: F8
     right: F8
     middle: F8
     width_m: float
-    speed: float | None
+    permit: Permit
+    limits: list[Limit]
+    usual: tuple[float, str]  # limit where it states none, and why
     rules: list[str]  # regulatory elements it names
+    turn: str = ""  # as it is tagged
+    backward: bool = False  # the other direction of a lanelet for both
     before: list["Lanelet"] = field(default_factory=list)
     after: list["Lanelet"] = field(default_factory=list)
 
+    @property
+    def key(self) -> str:
+        """Its id, with a word for the other direction of a lanelet for both."""
+        return f"{self.id} back" if self.backward else self.id
+
 
 @dataclass
-class Lights:
-    """A traffic light element: its stop lines, and the names of its heads."""
+class Walk:
+    """A crosswalk: its axis, its width in m, the regulatory elements it names."""
 
     id: str
-    names: list[str]
-    lines: list[F8]
+    axis: F8
+    width: float
+    rules: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -54,107 +68,83 @@ class LaneletMap:
 
     origin: Origin
     lanelets: list[Lanelet]
-    walks: list[tuple[str, F8, float]]  # id, axis, width m
-    lights: list[Lights]
-    stop_lines: list[F8]
+    walks: list[Walk]
+    regulations: Regulations
     losses: set[Loss]
+    accounts: Accounts
 
 
-def read_lanelet2(data: bytes, zero: Point | None) -> LaneletMap:
+def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
     """Return a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
+    osm = read_osm(root, zero)
+    out = LaneletMap(osm.place, [], [], Regulations(), root.accounts.losses, root.accounts)
     try:
-        root = ET.fromstring(data)
-        nodes = {n.get("id", ""): (float(n.get("lat", "nan")), float(n.get("lon", "nan"))) for n in root.iter("node")}
-    except (ET.ParseError, ValueError) as error:
-        raise refuse("Lanelet2", "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "export the map again") from None
-    for name, (lat, lon) in nodes.items():
-        if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
-            raise refuse("Lanelet2", f"node {name}", "lat, lon", f"{lat}, {lon}", "must be degrees, within 88 of latitude and 180 of longitude", "correct the map")
-    if not nodes:
-        raise refuse("Lanelet2", "file", "nodes", 0, "holds no node", "export the map with its points")
-    losses: set[Loss] = set()
-    origin, place = _origin(nodes, zero, losses)
-    table = np.array(list(nodes.values()))
-    xy = dict(zip(nodes, np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1), strict=True))
-    ways, tags = {}, {}
-    for way in root.iter("way"):
-        points = [xy[n.get("ref", "")] for n in way.iter("nd") if n.get("ref") in xy]
-        if len(points) > 1:
-            ways[way.get("id", "")], tags[way.get("id", "")] = np.array(points), _tags(way)
-    out = LaneletMap(place, [], [], [], [ways[k] for k in ways if tags[k].get("type") == "stop_line"], losses)
-    speeds: dict[str, float] = {}
-    for relation in root.iter("relation"):
-        _element(out, relation, ways, tags, speeds)
-    for relation in root.iter("relation"):
-        if _tags(relation).get("type") == "lanelet":
-            _lanelet(out, relation, ways, speeds)
-    _zebras(out, {k: ways[k] for k in ways if tags[k].get("type") == "zebra"})
+        out.regulations = read_regulations(osm)
+        for tags in osm.relations:
+            kind = tags.get("type")
+            if kind == "lanelet":
+                _lanelet(out, osm, tags)
+            elif kind != "regulatory_element":
+                out.accounts.enter("dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}")
+        _ways(out, osm)
+        _zebras(out, {name: osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "zebra"})
+    finally:
+        osm.settle(out.accounts)
     _join(out.lanelets)
     _turned(out)
     return out
 
 
-def _tags(element: ET.Element) -> dict[str, str]:
-    return {tag.get("k", ""): tag.get("v", "") for tag in element.findall("tag")}
+def _ways(out: LaneletMap, osm: OsmMap) -> None:
+    """Report what lines say that a code does not."""
+    for tags in osm.ways.values():
+        kind = tags.get("type")
+        if kind in EDGES:
+            tags.ignore("subtype", "how high an edge is: its line says where it is")
+        subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
+        if kind in MARKINGS:
+            out.accounts.enter("dropped", f"way {kind}", "lane markings: a code does not say where lanes may be changed", f"{subtype or kind} way {tags.id}")
+        elif kind not in (*EDGES, *READ_ELSEWHERE):
+            out.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
 
 
-def _origin(nodes: dict[str, tuple[float, float]], zero: Point | None, losses: set[Loss]) -> tuple[Origin, Origin]:
-    """Return the origin of the map's own coordinates, and where it lies."""
-    lat, lon = np.array(list(nodes.values())).T
-    if zero is None and max(abs(lat).max(), abs(lon).max()) > UNPLACED:
-        middle = Origin(round(float(lat.mean()), 7), round(float(lon.mean()), 7))
-        return middle, middle
-    if zero is None:
-        losses.add(Loss("guessed", "map", f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"))
-    return Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
-
-
-def _members(relation: ET.Element, role: str) -> list[str]:
-    return [m.get("ref", "") for m in relation.findall("member") if m.get("role") == role]
-
-
-def _element(out: LaneletMap, relation: ET.Element, ways: dict[str, F8], tags: dict[str, dict[str, str]], speeds: dict[str, float]) -> None:
-    said, name = _tags(relation), relation.get("id", "")
-    if said.get("type") != "regulatory_element":
-        return
-    if said.get("subtype") == "traffic_light":
-        heads = [tags[k].get("name", k) for k in _members(relation, "refers") if k in tags]
-        out.lights.append(Lights(name, heads, [ways[k] for k in _members(relation, "ref_line") if k in ways]))
-    elif said.get("subtype") == "speed_limit":
-        sign = said.get("sign_type", "")
-        speed = _speed(sign.rpartition("-")[2] if "-" in sign else sign)
-        if speed is not None:
-            speeds[name] = speed
-    elif said.get("subtype") != "right_of_way":
-        out.losses.add(Loss("dropped", f"element {name}", f"regulatory element {said.get('subtype') or 'without subtype'} is not read"))
-    else:
-        out.losses.add(Loss("dropped", f"element {name}", "right of way is not read: who yields follows the turns"))
-
-
-def _speed(text: str) -> float | None:
-    found = KMH.fullmatch(text.strip())
-    return round(float(found[1]) / UNIT[(found[2] or "").lower()], 2) if found else None
-
-
-def _lanelet(out: LaneletMap, relation: ET.Element, ways: dict[str, F8], speeds: dict[str, float]) -> None:
-    said, name = _tags(relation), relation.get("id", "")
-    bounds = [[ways[k] for k in _members(relation, side) if k in ways] for side in ("left", "right")]
+def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
+    name = tags.get("name") or tags.id
+    bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
+    for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
+        out.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
     if not all(bounds):
-        out.losses.add(Loss("dropped", f"lanelet {said.get('name') or name}", "has no left or no right bound"))
+        out.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
         return
     left, right = _along(_whole(bounds[0]), _whole(bounds[1]))
     n = max(len(left), len(right), 12)
     a, b = (at(line, arc(line), np.linspace(0, arc(line)[-1], n)) for line in (left, right))
     middle, width = (a + b) / 2, float(np.median(np.hypot(*(a - b).T)))
-    if said.get("subtype") == "crosswalk":
-        out.walks.append((said.get("name") or name, middle[[0, -1]], width))
+    middle = _drawn(out, osm, tags, middle)
+    rules = tags.refs("regulatory_element")
+    if tags.get("subtype") == "crosswalk":
+        for key in ("one_way", "location", "region", "speed_limit"):
+            tags.ignore(key, "people on foot walk both ways, and have no limit")
+        for _ in tags.with_prefix("participant:"):
+            pass
+        out.walks.append(Walk(name, middle[[0, -1]], width, rules))
         return
-    if said.get("subtype", "") not in USES:
-        out.losses.add(Loss("dropped", f"lanelet {said.get('name') or name}", f"{said['subtype']} is no lane to drive on"))
+    limits, usual = read_limits(tags), usual_speed(tags)
+    turn = tags.choice("turn_direction", {word: word for word in TURNS}, "")
+    users = read_users(tags)
+    if users is None:
         return
-    rules = _members(relation, "regulatory_element")
-    speed = _speed(said.get("speed_limit", "")) or next((speeds[r] for r in rules if r in speeds), None)
-    out.lanelets.append(Lanelet(name, said.get("name") or name, said.get("subtype", ""), left, right, middle, width, speed, rules))
+    stated = [out.regulations.speeds[ref] for ref in rules if ref in out.regulations.speeds]
+    if stated:
+        if any(not limit.classes and abs(limit.speed - min(stated)) > 0.05 for limit in limits):
+            out.accounts.enter("differs", "lanelet", "a sign and the tag give different limits: that of the sign is taken, as the format has it", f"lanelet {name}")
+        limits = [Limit(min(stated)), *(limit for limit in limits if limit.classes)]
+    if users.along:
+        out.lanelets.append(Lanelet(tags.id, name, left, right, middle, width, users.permit(False), limits, usual, rules, turn))
+    if users.against:
+        permit = users.permit(True)
+        out.lanelets.append(Lanelet(tags.id, name, right[::-1], left[::-1], middle[::-1], width, permit, limits, usual, rules, backward=True))
+        out.accounts.enter("differs", "lanelet", "lanelets for both directions become a lane each way, on the same ground", f"lanelet {name}")
 
 
 def _whole(lines: list[F8]) -> F8:
@@ -179,6 +169,20 @@ def _along(left: F8, right: F8) -> tuple[F8, F8]:
     return (left, right) if area > 0 else (left[::-1], right[::-1])
 
 
+def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
+    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names none, or another place."""
+    lines = [osm.lines[ref] for ref in tags.refs("centerline") if ref in osm.lines]
+    if not lines:
+        return middle
+    line = _whole(lines)
+    if np.hypot(*(line[0] - middle[0])) > np.hypot(*(line[-1] - middle[0])):
+        line = line[::-1]
+    if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > OFF:
+        out.accounts.enter("dropped", "lanelet", "centre lines that do not end between the bounds: the middle is taken", f"lanelet {tags.id}")
+        return middle
+    return line
+
+
 def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
     """Add the crosswalks of closed outlines, and of pairs of edges side by side; an axis runs along the long side."""
     edges = []
@@ -188,7 +192,7 @@ def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
             middle = corners.mean(axis=0)
             axis = np.linalg.svd(corners - middle)[2][0]
             along, across = (corners - middle) @ axis, (corners - middle) @ np.array([-axis[1], axis[0]])
-            out.walks.append((name, np.array([middle + axis * along.min(), middle + axis * along.max()]), float(np.ptp(across))))
+            out.walks.append(Walk(name, np.array([middle + axis * along.min(), middle + axis * along.max()]), float(np.ptp(across))))
         else:
             edges.append((name, line[[0, -1]]))
     pairs = sorted((far, a, b) for k, a in enumerate(edges) for b in edges[k + 1:] if (far := _between(a[1], b[1])) is not None)
@@ -199,7 +203,7 @@ def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
         used |= {a, b}
         if np.hypot(*(one[0] - other[0])) > np.hypot(*(one[0] - other[1])):
             other = other[::-1]
-        out.walks.append((f"{a} {b}", (one + other) / 2, far))
+        out.walks.append(Walk(f"{a} {b}", (one + other) / 2, far))
         out.losses.add(Loss("guessed", f"zebra {a}", f"is one edge of a crosswalk: its other edge is {b}"))
     for name, _ in edges:
         if name not in used:
@@ -215,27 +219,49 @@ def _between(a: F8, b: F8) -> float | None:
 
 
 def _turned(out: LaneletMap) -> None:
-    """Turn a lanelet whose bounds are exchanged: it joins nothing as it is, and something the other way about."""
-    for x in out.lanelets:
-        if x.before or x.after:
-            continue
-        left, right = x.right[::-1], x.left[::-1]
-        if any(y is not x and (_meets(left, right, y.left, y.right) or _meets(y.left, y.right, left, right)) for y in out.lanelets):
-            x.left, x.right, x.middle = left, right, x.middle[::-1]
-            for y in out.lanelets:
-                y.before, y.after = [], []
-            _join(out.lanelets)
-            out.losses.add(Loss("repaired", f"lanelet {x.name}", "left and right bound were exchanged: it joins its neighbours the other way about"))
+    """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about."""
+    alone = [x for x in out.lanelets if not x.before and not x.after and not x.backward]
+    if not alone:
+        return
+    begins, ends = _Ends((x, x.left[0], x.right[0]) for x in out.lanelets), _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets)
+    turned = []
+    for x in alone:
+        others = [*begins.at(x.right[0], x.left[0]), *ends.at(x.right[-1], x.left[-1])]
+        if any(y is not x for y in others):
+            turned.append(x)
+    for x in turned:
+        x.left, x.right, x.middle = x.right[::-1], x.left[::-1], x.middle[::-1]
+        out.losses.add(Loss("repaired", f"lanelet {x.name}", "left and right bound were exchanged: it joins its neighbours the other way about"))
+    if turned:
+        _join(out.lanelets)
 
 
-def _meets(left: F8, right: F8, left_of_next: F8, right_of_next: F8) -> bool:
-    return bool(np.hypot(*(left[-1] - left_of_next[0])) < JOINED and np.hypot(*(right[-1] - right_of_next[0])) < JOINED)
+class _Ends:
+    """Lanelets by where one of their ends lies: its left and its right point."""
+
+    def __init__(self, rows: Iterable[tuple[Lanelet, F8, F8]]) -> None:
+        self.cells: dict[tuple[int, int], list[tuple[Lanelet, F8, F8]]] = {}
+        for row in rows:
+            self.cells.setdefault(_cell(row[1]), []).append(row)
+
+    def at(self, left: F8, right: F8) -> list[Lanelet]:
+        """Return the lanelets with this end, within `JOINED`."""
+        x, y = _cell(left)
+        near = [row for i in (x - 1, x, x + 1) for j in (y - 1, y, y + 1) for row in self.cells.get((i, j), ())]
+        return [found for found, a, b in near if np.hypot(*(left - a)) < JOINED and np.hypot(*(right - b)) < JOINED]
+
+
+def _cell(point: F8) -> tuple[int, int]:
+    return int(point[0] // JOINED), int(point[1] // JOINED)
 
 
 def _join(lanelets: list[Lanelet]) -> None:
     """Find which lanelets follow which: both bounds end where both bounds begin."""
+    order = {id(x): k for k, x in enumerate(lanelets)}
+    begins = _Ends((x, x.left[0], x.right[0]) for x in lanelets)
+    for x in lanelets:
+        x.before, x.after = [], []
     for a in lanelets:
-        for b in lanelets:
-            if a is not b and _meets(a.left, a.right, b.left, b.right):
-                a.after.append(b)
-                b.before.append(a)
+        a.after = sorted((b for b in begins.at(a.left[-1], a.right[-1]) if b is not a), key=lambda b: order[id(b)])
+        for b in a.after:
+            b.before.append(a)

@@ -1,93 +1,114 @@
 """OpenDRIVE maps -> digital codes: one for each junction whose movements cross.
 
-Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. A light (dynamic signal)
-is one signal group: the format does not say which lights always show the same.
+Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights of a controller are
+one signal group.
 """
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
-import pyproj
 
 from cloudctl.geo import Origin
 
+from .accounting import Accounts, XmlRecord
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .clusters import approaches, crossing, unit
 from .findings import CodeError, refuse
 from .lines import F8
 from .model import Alias, Point
-from .opendrive_road import Road, number, read_road
+from .opendrive_access import lane_rules
+from .opendrive_groups import Groups
+from .opendrive_junction import Junction, LaneEnd
+from .opendrive_lane import limit_only, merged
+from .opendrive_place import ToGlobe, globe_of
+from .opendrive_road import Road, read_road
+from .opendrive_signals import SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
+from .opendrive_walks import Walk, read_walks
 from .report import Imported, Loss
-from .sumo_net import E_TOWN
 
-USES = {**dict.fromkeys(("driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "slipLane", "bidirectional", "taxi", "HOV"), "vehicle"),
-        "bus": "bus", "biking": "bike"}
-ARROWS = {"10": ("left",), "20": ("right",), "30": ("straight",), "40": ("straight", "left"), "50": ("straight", "right")}  # of lights with arrows
-SPEED, LEAST, NEAR = 13.89, 0.3, 60.0  # m/s, m, m
-Place = Callable[[F8], F8]
+SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounded
+NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
+MAJOR = ("1", "")  # of the format's version
+HEIGHT, LOOKS, FREE, BOUNDS = "heights: a code is flat", "how things look", "free for the application that wrote it", "the extent of the map"
+IGNORED = {
+    **dict.fromkeys(("elevationProfile", "lateralProfile", "object@zOffset", "signal@zOffset", "object/repeat", "lane@level", "lane/height", "junction/elevationGrid", "header/offset@z"), HEIGHT),
+    **dict.fromkeys(("object@height", "signal@height", "signal@width", "signal@length", "object@radius", "signal@hOffset", "signal@pitch", "signal@roll", "object@pitch", "object@roll", "cornerLocal@z", "cornerRoad@dz",
+                     "cornerLocal@height", "cornerRoad@height", "cornerLocal@id", "cornerRoad@id", "outline@id", "outline@closed", "outline@fillType", "outline@outer", "outline@laneType", "object@zOffset", "object@perpToRoad", "object/markings",
+                     "object/borders", "object/material", "signalReference@t", "signal/positionInertial", "signal/positionRoad", "signal/boards"), LOOKS),
+    **dict.fromkeys(("surface", "lane/material", "lane/visibility"), "the state of the surface, and what can be seen"),
+    **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE),
+    **{f"header@{name}": BOUNDS for name in ("north", "south", "east", "west")},
+    **dict.fromkeys(("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"), "who wrote the file, and when"),
+    **dict.fromkeys(("road@name", "signal@country", "signal@countryRevision", "junction/controller@type", "signal@text", "type@country", "signal@name", "object@name", "object@subtype", "object@dynamic", "object@orientation", "object/validity", "signalReference@s"), "names a thing that is read by other words"),
+    **dict.fromkeys(("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"), "order and kinds that the application chose: groups do not depend on them"),
+    **dict.fromkeys(("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"), "the outline of the junction: its paths say where it is"),
+    "junctionGroup": "which junctions belong together: each is a code of its own",
+}
 
 
 def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError."""
-    try:
-        root = ET.fromstring(data)
-        roads = {road.id: road for road in map(read_road, root.iter("road"))}
-        losses: set[Loss] = set()
-        place = _place(root, zero, losses)
-        found = [_Junction(j, roads, place) for j in root.iter("junction")]
-        raws = [raw for junction in found for raw in junction.code(root)]
-    except CodeError:
-        raise
-    except (ET.ParseError, IndexError, KeyError, OverflowError, ValueError, TypeError, StopIteration, pyproj.exceptions.CRSError) as error:
-        raise refuse("OpenDRIVE", "file", "elements", f"{error!r}", "must be OpenDRIVE of 1.4 to 1.8", "export the map again, and check it with its own tool") from None
-    for junction in found:
-        losses |= junction.losses
-    if not raws:
-        raise refuse("OpenDRIVE", "file", "junction", len(found), "has no junction whose movements cross", "give a map with a junction; roads alone make no intersection")
-    codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
-    return Imported(codes, "OpenDRIVE", losses.union(*(raw.losses for raw in raws)))
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with the loss report."""
+    with Accounts("OpenDRIVE", IGNORED) as accounts:
+        root = accounts.xml(data)
+        header = root.find("header")
+        if header is not None and header.get("revMajor") not in MAJOR:
+            header.unknown("revMajor", header.get("revMajor"), "read as version 1")
+        place = globe_of(root, zero, accounts.losses)
+        roads = _roads(root)
+        signals = Signals(root, roads)
+        walks = read_walks(roads, signals)
+        junctions = [Junction(element, roads) for element in root.children("junction")]
+        raws = [raw for junction in junctions for raw in _Place(junction, signals, walks, place).code()]
+        signals.report_unused()
+        if not raws:
+            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
+        codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
+        accounts.losses.update(*(raw.losses for raw in raws))
+        return accounts.imported(codes)
 
 
-def _place(root: ET.Element, zero: Point | None, losses: set[Loss]) -> Place:
-    """Return what makes degrees (lat, lon) of the map's x, y."""
-    text = (root.findtext("header/geoReference") or "").strip()
-    offset = root.find("header/offset")
-    move = np.zeros(2) if offset is None else np.array([number(offset, "x"), number(offset, "y")])
-    if text and zero is None:
-        projection = pyproj.Transformer.from_crs(pyproj.CRS(text), "EPSG:4326", always_xy=True)
+def _roads(root: XmlRecord) -> dict[str, Road]:
+    """Return the roads that can be read; the others are left out, each with its reason."""
+    roads: dict[str, Road] = {}
+    for element in root.children("road"):
+        try:
+            road = read_road(element)
+        except CodeError as error:
+            finding = error.findings[0]
+            element.leave_out(f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}")
+            continue
+        if road.id in roads:
+            element.unknown("id", road.id, "another road has the same: the first is taken")
+            continue
+        roads[road.id] = road
+    stated = {road.left_hand for road in roads.values() if "rule" in road.element}
+    for road in roads.values():
+        if stated == {True} and "rule" not in road.element:
+            road.left_hand = True
+            root.accounts.enter("guessed", "road", "roads without a rule are taken as left-hand, as all that state one", f"road {road.id}")
+    return roads
 
-        def on_globe(xy: F8) -> F8:
-            lon, lat = projection.transform(*(xy + move).T)
-            return np.stack([lat, lon], axis=1)
 
-        return on_globe
-    if zero is None:
-        losses.add(Loss("guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"))
-    origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
-    return lambda xy: np.stack(origin.to_geodetic(xy[:, 0], xy[:, 1]), axis=1)
+class _Place:
+    """A junction as a code in the making."""
 
+    def __init__(self, junction: Junction, signals: Signals, walks: list[Walk], place: ToGlobe) -> None:
+        self.junction, self.signals, self.walks, self.place = junction, signals, walks, place
 
-class _Junction:
-    def __init__(self, element: ET.Element, roads: dict[str, Road], place: Place) -> None:
-        self.element, self.roads, self.place = element, roads, place
-        self.name: str = element.get("name") or element.get("id") or "junction"
-        self.losses: set[Loss] = set()
-        self.ends: dict[str, tuple[Road, int, F8, str, float, float | None, bool]] = {}  # key -> road, lane, line, use, width, speed, ingress
-        self.moves: list[tuple[str, str, F8, str, Road, int]] = []  # start, end, line, turn, connecting road, lane
-
-    def code(self, root: ET.Element) -> Iterator[RawCode]:
+    def code(self) -> Iterator[RawCode]:
         """Yield the code, if the junction's movements cross."""
-        for connection in self.element.iterfind("connection"):
-            for link in connection.iterfind("laneLink"):
-                self._move(connection, int(number(link, "from")), int(number(link, "to")))
-        if not any(crossing(a[2], b[2]) for a, b in combinations(self.moves, 2) if a[0] != b[0] and a[1] != b[1]):
-            self.losses.add(Loss("dropped", f"junction {self.name}", "no two movements cross: a fork or a merge, no intersection"))
+        moves, accounts = self.junction.moves, self.junction.accounts
+        if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
+            accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
-        middle = np.mean([m[2].mean(axis=0) for m in self.moves], axis=0)
-        (lat, lon), = self.place(middle[None])
+        if not any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end):
+            accounts.enter("dropped", "junction", "no two movements cross: a fork or a merge, no intersection", f"junction {self.junction.name}")
+            return
+        self.junction.join()
+        moves = self.junction.moves
+        middle = np.mean([move.line.mean(axis=0) for move in moves], axis=0)
+        ((lat, lon),) = self.place(middle[None])
         ref = round(lat * 1e7), round(lon * 1e7)
         origin = Origin(ref[0] / 1e7, ref[1] / 1e7)
 
@@ -95,142 +116,90 @@ class _Junction:
             table = self.place(xy)
             return np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1)
 
-        raw = RawCode(self.name, ref, alias=(Alias("opendrive", self.element.get("id", "")),))
+        raw = RawCode(self.junction.name, ref, alias=(Alias("opendrive", self.junction.id),))
+        raw.left_hand = sum(self.junction.ends[move.start].road.left_hand for move in moves) * 2 > len(moves)
         self._lanes(raw, local)
-        groups = _Groups(self, raw)
-        for start, end, line, turn, road, lane in self.moves:
-            raw.moves.append(RawMove(start, end, groups.of(start, turn, road, lane), turn, local(line), alias=(Alias("opendrive", f"{road.id}/{lane}"),)))
-        self._walks(raw, root, local, middle)
-        if self.element.find("priority") is not None:
-            raw.losses.add(Loss("dropped", raw.name, "junction priorities are not read: who yields follows the turns"))
+        groups = Groups(self.junction, self.signals, raw.losses)
+        for k, move in enumerate(moves):
+            alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
+            raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), alias=alias))
+        self._walks(raw, groups, local, middle)
+        groups.describe()
+        self._priorities(raw)
         yield raw
 
-    def _move(self, connection: ET.Element, start: int, to: int) -> None:
-        incoming, through = (self.roads.get(connection.get(key, "")) for key in ("incomingRoad", "connectingRoad"))
-        if incoming is None or through is None:
-            self.losses.add(Loss("dropped", f"junction {self.name}", f"connection {connection.get('id')} names a road that is not there"))
-            return
-        at_start = connection.get("contactPoint", "start") == "start"
-        chain = through.chain(to, not at_start)
-        kind, there, contact = through.link("successor" if at_start else "predecessor")
-        if not chain or kind != "road" or there not in self.roads:
-            self.losses.add(Loss("dropped", f"junction {self.name}", f"connecting road {through.id} leads to no road"))
-            return
-        last = (chain[-1] if at_start else chain[0])[1]
-        onto = last.after if at_start else last.before
-        if last.kind not in USES:
-            self.losses.add(Loss("dropped", f"junction {self.name}", f"lanes of type {last.kind} are no lanes to drive on"))
-            return
-        if not any(number(w, "a") for lane in through.element.iter("lane") for w in lane.iterfind("width")):
-            self.losses.add(Loss("guessed", f"junction {self.name}", f"connecting road {through.id} has lanes without width"))
-        begin = self._end(incoming, start, incoming.forward(start), True)
-        end = self._end(self.roads[there], onto if onto is not None else to, contact == "end", False)
-        if begin is None or end is None:
-            self.losses.add(Loss("dropped", f"junction {self.name}", f"connecting road {through.id}, lane {to}: the lane before or after it is not there"))
-            return
-        line = through.line(chain)
-        if through.forward(to) != at_start:
-            line = line[::-1].copy()
-        self.moves.append((begin, end, line, _turn(line), through, to))
-
-    def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
-        """Return the key of a road's lane, taken in from one end of the road."""
-        key = f"{'in' if ingress else 'out'} {road.id}/{lane}"
-        if key not in self.ends:
-            chain = road.chain(lane, at_end)
-            if not chain or chain[-1 if at_end else 0][1].kind not in USES:
-                return None
-            section, found = chain[-1 if at_end else 0]
-            width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
-            line = road.line(chain)
-            if ingress != (road.forward(lane) == at_end):
-                line = line[::-1].copy()
-            if width < LEAST or len(line) < 2:
-                return None
-            self.ends[key] = (road, lane, line, USES[found.kind], width, found.speed or road.speed, ingress)
-        return key
-
     def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
-        lines = {key: local(row[2]) for key, row in self.ends.items()}
+        lines = {key: local(end.line) for key, end in self.junction.ends.items()}
         of: dict[str, str] = {}
         for ingress in (True, False):
-            tips = [(key, *((lines[key][-1], unit(lines[key][-1] - lines[key][-2])) if ingress else (lines[key][0], unit(lines[key][1] - lines[key][0]))))
-                    for key, row in self.ends.items() if row[6] is ingress]
+            tips = []
+            for key, end in self.junction.ends.items():
+                line = lines[key]
+                if end.ingress is ingress:
+                    tips.append((key, line[-1], unit(line[-1] - line[-2])) if ingress else (key, line[0], unit(line[1] - line[0])))
             of |= approaches(tips)
-        for key, (road, lane, _, use, width, speed, ingress) in self.ends.items():
-            if speed is None:
-                raw.losses.add(Loss("guessed", raw.name, f"road {road.id} has no speed limit: 50 km/h"))
-            raw.lanes.append(RawLane(key, lines[key], "ingress" if ingress else "egress", of[key], use, round(width * 100), speed or SPEED,
-                                     alias=(Alias("opendrive", f"{road.id}/{lane}"),)))
+        for key, end in self.junction.ends.items():
+            raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
 
-    def _walks(self, raw: RawCode, root: ET.Element, local: Callable[[F8], F8], middle: F8) -> None:
-        for element in root.iter("road"):
-            for item in element.iterfind("objects/object"):
-                if item.get("type") != "crosswalk":
-                    continue
-                corners = _outline(self.roads[element.get("id", "")], item)
-                if len(corners) < 3:
-                    raw.losses.add(Loss("dropped", raw.name, f"crosswalk {item.get('id')} has no outline"))
-                elif np.hypot(*(corners.mean(axis=0) - middle)) < NEAR:
-                    centre = corners.mean(axis=0)
-                    axis = np.linalg.svd(corners - centre)[2][0]
-                    along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
-                    raw.walks.append((local(np.array([centre + axis * along.min(), centre + axis * along.max()])), round(float(np.ptp(across)) * 100), 0,
-                                      (Alias("opendrive", item.get("id", "")),)))
-        if raw.walks:
-            raw.losses.add(Loss("guessed", raw.name, "crosswalks have no signal group: the map says of none"))
+    def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
+        rows = end.road.stretches(end.chain)
+        raw.rules += lane_rules(end.key, rows)
+        limits = self._limits(raw, end)
+        return RawLane(
+            key=end.key,
+            xy=line,
+            role="ingress" if end.ingress else "egress",
+            approach=approach,
+            use=end.permit.use,
+            shared=end.permit.shared,
+            width_cm=round(end.width * 100),
+            speed=min(limit for _, _, limit in limits),
+            limits=tuple(limits) if len(limits) > 1 else (),
+            stop_s=self._stop(end) if end.ingress else None,
+            alias=(Alias("opendrive", f"{end.road.id}/{end.lane}"),),
+        )
 
-
-class _Groups:
-    """Signal groups of a junction: one a light; a movement has the light on its own road, or that of its lane and turn."""
-
-    def __init__(self, junction: _Junction, raw: RawCode) -> None:
-        self.junction, self.raw, self.numbers = junction, raw, dict[str, int]()
-        self.lights = {s.get("id", ""): s for road in junction.roads.values() for s in road.element.iterfind("signals/signal") if s.get("dynamic") == "yes"}
-
-    def of(self, start: str, turn: str, road: Road, lane: int) -> int:
-        """Return the group of a movement, 0 for none."""
-        before, before_lane = self.junction.ends[start][:2]
-        found = self._on(road, lane) or self._on(before, before_lane)
-        fits = [s for s in found if turn in ARROWS.get(s.get("subtype", ""), (turn,))]
-        if not fits:
-            return 0
-        if len(fits) > 1:
-            self.raw.losses.add(Loss("guessed", self.raw.name, f"lane {before.id}/{before_lane} has several lights for {turn}: the first is taken"))
-        name = fits[0].get("id", "")
-        if name not in self.numbers:
-            said = re.search(r"(\d+)\s*$", name)
-            wanted = int(said[1]) + 1 if said and int(said[1]) < 255 else 0
-            self.numbers[name] = wanted if wanted and wanted not in self.numbers.values() else next(k for k in range(1, 1000) if k not in self.numbers.values())
-            self.raw.losses.add(Loss("guessed", self.raw.name, "each light is a signal group of its own: the format does not say which always show the same"))
-        return self.numbers[name]
-
-    def _on(self, road: Road, lane: int) -> list[ET.Element]:
+    def _limits(self, raw: RawCode, end: LaneEnd) -> list[tuple[float, float, float]]:
+        """Return the limits along a lane, (from m, to m, m/s); where the map has none, that of a sign, or 50 km/h."""
+        signs = sorted((end.road.along(end.chain, s), limit) for s, limit in self.signals.signs_on(end.road, end.lane, SPEED_SIGN) if limit is not None)
         out = []
-        for item in (*road.element.iterfind("signals/signal"), *road.element.iterfind("signals/signalReference")):
-            light = self.lights.get(item.get("id", ""))
-            valid = [(int(number(v, "fromLane")), int(number(v, "toLane"))) for v in item.iterfind("validity")]
-            along = item.get("orientation", "none")
-            if light is None or (along in "+-" and (along == "+") != road.forward(lane)):
-                continue
-            if not valid or any(min(span) <= lane <= max(span) for span in valid):
-                out.append(light)
+        for row in merged(end.road.stretches(end.chain), limit_only):
+            limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
+            if limit is None and shown:
+                raw.losses.add(Loss("guessed", raw.name, "lanes without a limit have the lowest of the speed signs on their road before, all along it"))
+            elif limit is None:
+                self.junction.accounts.enter("guessed", "road/type/speed", f"roads without a speed limit: {end.road.usual * 3.6:.0f} km/h, as is usual for their type", f"road {end.road.id}")
+            for m, found in signs:
+                if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
+                    raw.losses.add(Loss("differs", raw.name, f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken"))
+            out.append((round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=end.road.usual)))
         return out
 
+    def _stop(self, end: LaneEnd) -> float | None:
+        """Return m along a lane of its last stop line; None where it has none."""
+        places = [end.road.along(end.chain, mark.s) for mark in self.signals.stops_on(end.road, end.lane)]
+        return float(np.floor(max(places) * 100) / 100) if places else None
 
-def _outline(road: Road, item: ET.Element) -> F8:
-    """Return the corners of an object in the map's x, y."""
-    s, t, turn = number(item, "s"), number(item, "t"), number(item, "hdg")
-    local = [(number(c, "u"), number(c, "v")) for c in item.iter("cornerLocal")]
-    if local:
-        h = road.heading(s) + turn
-        u, v = np.array(local).T
-        return np.asarray(road.place(np.array([s]), np.array([t])) + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1))
-    corners = np.array([(number(c, "s"), number(c, "t")) for c in item.iter("cornerRoad")]).reshape(-1, 2)
-    return road.place(corners[:, 0], corners[:, 1])
+    def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
+        for walk in self.walks:
+            if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR:
+                group = groups.for_light(walk.light) if walk.light is not None else 0
+                raw.walks.append((local(walk.axis), round(walk.width * 100), group, (Alias("opendrive", walk.id),)))
+        if any(not walk[2] for walk in raw.walks):
+            raw.losses.add(Loss("guessed", raw.name, "crosswalks without a light for pedestrians beside them have no signal group"))
 
-
-def _turn(line: F8) -> str:
-    out, into = unit(line[1] - line[0]), unit(line[-1] - line[-2])
-    angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
-    return "straight" if abs(angle) < 35 else "u" if abs(angle) > 150 else "left" if angle > 0 else "right"
+    def _priorities(self, raw: RawCode) -> None:
+        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield signs."""
+        moves = self.junction.moves
+        signed, all_stop = set(), True
+        for k, move in enumerate(moves):
+            end = self.junction.ends[move.start]
+            stops, yields = (bool(self.signals.signs_on(end.road, end.lane, kind)) for kind in (STOP_SIGN, YIELD_SIGN))
+            all_stop = all_stop and stops
+            if stops or yields:
+                signed.add(k)
+        for i, a in enumerate(moves):
+            for j, b in enumerate(moves):
+                if (b.road.id, a.road.id) in self.junction.priorities or (i in signed and j not in signed):
+                    raw.stated[i, j] = True
+        raw.control = "stop" if all_stop else "priority" if raw.stated else ""

@@ -1,0 +1,52 @@
+"""Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and rules of a code."""
+
+import msgspec
+
+from .opendrive_lane import CAR_POOL, NO_STOPPING, State, Stretch, merged, without_limit
+from .opendrive_road import RoadLane
+from .permits import MOTOR, Permit, permit, permit_rules
+from .rule import Rule, Target
+
+EVERY_VEHICLE = frozenset((*MOTOR, "bicycle"))
+CROWDED = frozenset(("hov", "bus", "emergency"))
+USERS = {  # lane type -> who may use it, where no <access> says so
+    **dict.fromkeys(
+        ("driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "slipLane", "bidirectional", "mwyEntry", "mwyExit", "shared"), EVERY_VEHICLE
+    ),
+    "bus": frozenset(("bus", "emergency")),
+    "taxi": frozenset(("taxi", "emergency")),
+    "HOV": CROWDED,
+    "biking": frozenset(("bicycle",)),
+    **dict.fromkeys(("tram", "rail"), frozenset(("tram",))),
+}
+
+
+def is_driven(lane: RoadLane) -> bool:
+    """Return whether a lane is one to drive on: by its type, or because it says whom it lets in."""
+    return lane.kind in USERS or (lane.kind in ("restricted", "special1", "special2", "special3") and any(access.only for _, access in lane.records.accesses))
+
+
+def lane_permit(state: State) -> Permit:
+    """Return who may use a lane where a state holds, of a lane that `is_driven`."""
+    base = CROWDED if CAR_POOL in state.notes else USERS.get(state.kind, frozenset())
+    only, never = state.access
+    users = (base if only is None else only) - never
+    text = "for vehicles with several occupants" if base == CROWDED and only is None else ""
+    found = permit(users, text, stated=only is not None)
+    also = tuple(name for name in ("bicycle", "automated") if name in never and found.kind in ("", "no_entry"))
+    if also:
+        found = found._replace(kind="no_entry", classes=(*found.classes, *also))
+    return found
+
+
+def lane_rules(key: str, rows: list[Stretch]) -> list[Rule]:
+    """Return the rules of a lane but its limits, each with the span where it holds; whole where it holds all along."""
+    rules: list[Rule] = []
+    rows = merged(rows, without_limit)
+    for row in rows:
+        target = Target(key) if len(rows) == 1 else Target(key, round(row.s_from, 2), round(row.s_to, 2))
+        found = [*permit_rules(1, [(key, lane_permit(row.state))])]
+        if NO_STOPPING in row.state.notes:
+            found.append(Rule("", "no_stopping", ()))
+        rules += [msgspec.structs.replace(rule, id="", targets=(target,)) for rule in found]
+    return rules
