@@ -2,9 +2,12 @@
 
 import sys
 from argparse import Namespace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
+
+from cloudctl.clock import SECOND, WallClock
 
 from .build import NO_ADM
 from .canon import compact, dump
@@ -12,7 +15,12 @@ from .findings import CodeError, refuse
 from .geojson import write_geojson
 from .model import IntersectionCode, Point
 from .reading import read_any
+from .report import Imported
 from .show import show_svg
+from .update.changes import changes
+from .update.folder import CodeFolder, Filed, is_code
+from .update.take import take, take_whole
+from .update.together import together
 from .validate import load, validate
 from .versions import diff, json_schema
 from .ydt import import_ydt
@@ -24,29 +32,45 @@ SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson":
 
 
 def import_(args: Namespace) -> int:
-    """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
+    """Bring the codes of a file into a folder, print what became of each and what was lost; exit 1 when a code has an error."""
+    data = args.file.read_bytes()
     if args.asn1:
-        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, data), adm=args.adm or NO_ADM)
     else:
-        found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
-    args.out.mkdir(parents=True, exist_ok=True)
+        found = read_any(data, str(args.file), adm=args.adm, zero=_point(args.at))
+    t, source = WallClock().now(), args.source or args.file.name
+    with CodeFolder.opened(args.out) as folder:
+        outcome = take_whole(folder, found, t) if is_code(data) else take(folder, found, source, t, _time(args.valid_from))
+        found = Imported([taken.code for taken in outcome.taken], found.source, [*found.losses, *outcome.losses])
+        (args.out / "losses.jsonl").write_bytes(found.report())
     wrong = 0
-    for number, code in enumerate(found):
-        file = args.out / f"{number}.json"
-        file.write_bytes(dump(code))
+    for taken in outcome.taken:
+        code = taken.code
         print(
-            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
-            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks"
+            f"{taken.path}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
+            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {taken.state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
         wrong += bool(errors)
-        for finding in errors:
-            print(f"  {finding}")
-    (args.out / "losses.jsonl").write_bytes(found.report())
-    for loss in found.losses:
-        print(f"  {loss}")
+        for line in (*taken.lines, *errors):
+            print(f"  {line}")
+    for line in (*outcome.removed, *(f"  {loss}" for loss in found.losses)):
+        print(line)
     print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
     return int(bool(wrong))
+
+
+def _time(text: str | None) -> int | None:
+    """Return ns of a time: ns since 1970, or ISO 8601 with its zone."""
+    if text is None or text.isdecimal():
+        return int(text) if text else None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min  # noqa: DTZ901 - refused below, as is every time without a zone
+    if moment.tzinfo is None:
+        raise refuse("--valid-from", "code", "valid_from", text, "must be a time with its zone, or ns since 1970", "write it as 2026-12-01T04:00:00+08:00")
+    return int(moment.timestamp()) * SECOND
 
 
 def _point(text: str | None) -> Point | None:
@@ -96,12 +120,13 @@ def _number(code: IntersectionCode, kind: str, number: int | None, region: int |
 
 
 def difference(args: Namespace) -> int:
-    """Print every difference of two codes; 1 when there is any."""
-    changes = diff(load(args.before), load(args.after))
-    for change in changes:
-        print(change)
-    print(f"{len(changes)} difference(s)")
-    return int(bool(changes))
+    """Print what has changed from one code to another, in words or field by field; 1 when anything has, else 0."""
+    before, after = load(args.before), load(args.after)
+    lines = [str(change) for change in diff(before, after)] if args.fields else changes(before, after)
+    for line in lines:
+        print(line)
+    print(f"{len(lines)} change(s)" if lines else "no difference")
+    return int(dump(before) != dump(after))
 
 
 def schema(_: Namespace) -> None:
@@ -110,17 +135,23 @@ def schema(_: Namespace) -> None:
 
 
 def check(args: Namespace) -> int:
-    """Print one line for each fault of each file; 1 when a file has an error."""
+    """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
     wrong = 0
+    sound: list[Filed] = []
     for file in args.files:
         try:
-            findings = validate(load(file))
+            code = load(file)
+            findings = validate(code)
+            sound.append(Filed(file, code))
         except CodeError as error:
             findings = error.findings
             wrong += 1
         print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
         for finding in findings:
             print(f"  {finding}")
+    for finding in together(sound):
+        print(finding)
+        wrong += finding.severity == "error"
     return int(bool(wrong))
 
 
