@@ -11,7 +11,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from cloudctl.geo import Origin
+
 from ..canon import dump
+from ..compile import local_lines
 from ..lines import M_PER_E7, distance
 from ..model import Conflict, IntersectionCode
 from ..rule import VALUED, Rule, Target
@@ -19,7 +22,7 @@ from .likeness import SAME_SHIFT, shifted
 from .match import Matches, match
 from .merge import repeats_lanes
 from .rename import TABLES, Numbering, applied, named_rules
-from .settle import oriented, pair
+from .settle import oriented, pair, same_points
 from .shapes import shape
 from .words import Names, direction, listed, metres, motion, value
 
@@ -40,13 +43,21 @@ class _Changes:
         self.renumbered = _renumbered(matches)
         after = _same_names(before, after, matches)
         self.shift = _whole_shift(before, after)
-        self.ref_before = before
+        self.unshifted = before
         self.a, self.b = (shifted(before, self.shift) if self.shift else before), after
-        self.names_a, self.names_b = Names(self.a), Names(self.b)
+        self.origin = Origin(before.ref_lat_e7 / 1e7, before.ref_lon_e7 / 1e7)
+        self.names_a, self.names_b = Names(self.a, self.origin), Names(self.b, self.origin)
         self.rows = {table: _rows(self.a, self.b, table) for table in TABLES}
         self.lane_gone, self.lane_new = _gone(self.rows["lanes"]), _gone(self.rows["lanes"], 1)
-        self.bent = {name for name, (x, y) in self.rows["lanes"].items() if x and y and x.points != y.points}
-        self.paths = {name for name, (x, y) in self.rows["connections"].items() if x and y and x.points != y.points}
+        self.bent = self._redrawn("lanes")
+        self.paths = self._redrawn("connections")
+
+    def _redrawn(self, table: str) -> list[str]:
+        """Return whose line differs; where everything has moved, only those that lie otherwise than it."""
+        found = [name for name, (x, y) in self.rows[table].items() if x and y and x.points != y.points]
+        if not self.shift:
+            return found
+        return [name for name in found if not same_points(self.origin, self.rows[table][name][0].points, self.rows[table][name][1].points)]
 
     def lines(self) -> Iterator[str]:
         """Yield the changes, what weighs most first."""
@@ -72,9 +83,9 @@ class _Changes:
         if self.shift:
             north, east = self.shift[0] * M_PER_E7, self.shift[1] * M_PER_E7 * float(np.cos(np.radians(self.a.ref_lat_e7 / 1e7)))
             yield f"everything moved {metres(float(np.hypot(north, east)))} to the {direction(np.array([east, north]))}"
-        far = distance((self.a.ref_lat_e7, self.a.ref_lon_e7), (self.b.ref_lat_e7, self.b.ref_lon_e7))
-        if (self.a.ref_lat_e7, self.a.ref_lon_e7) != (self.b.ref_lat_e7, self.b.ref_lon_e7):
-            yield f"reference point moved {metres(far)}{' against the rest' if self.shift else ''}"
+        was, now = ((code.ref_lat_e7, code.ref_lon_e7) for code in (self.unshifted, self.b))
+        if was != now:
+            yield f"reference point moved {metres(distance(was, now))}"
         yield from self._aliases("the intersection", {"": (self.a, self.b)})
 
     def _roads(self) -> Iterator[str]:
@@ -114,10 +125,10 @@ class _Changes:
         follow, drawn = [], []
         for name in self.paths:
             x, y = self.rows["connections"][name]
-            if {x.from_lane, x.to_lane} & self.bent:
+            if {x.from_lane, x.to_lane} & set(self.bent):
                 follow.append(name)
                 continue
-            moved = motion(*(_path(self.a, row) for row in (x, y)))
+            moved = motion(*(shape(xy) for xy in local_lines(self.origin, [x.points, y.points])))
             if moved:
                 yield f"path of {self.names_b.moves[name]} {moved}"
             else:
@@ -181,7 +192,7 @@ class _Changes:
                 continue
             y = oriented(y, x)
             if (x.s_a, x.s_b) != (y.s_a, y.s_b):
-                if set(key) & self.paths:
+                if set(key) & set(self.paths):
                     moved, far = moved + 1, max(far, abs(x.s_a - y.s_a), abs(x.s_b - y.s_b))
                 else:
                     yield f"conflict {x.a}/{x.b}: point moved from {value(x.s_a)} / {value(x.s_b)} to {value(y.s_a)} / {value(y.s_b)} m along"
@@ -259,19 +270,16 @@ class _Changes:
     def _others(self) -> Iterator[str]:
         """Yield what came and went of the other tables, and what moved."""
         for table in ("nodes", "crosswalks", "zones", "devices"):
+            stayed = {row.id: row for row in getattr(self.unshifted, table)}
             for name, (x, y) in self.rows[table].items():
-                kind = f" ({(y or x).kind})" if table in ("zones", "devices") else ""
+                called = f"{WORDS[table]} {name}" + (f" ({(y or x).kind})" if table in ("zones", "devices") else "")
                 if x is None or y is None:
-                    yield f"{WORDS[table]} {name}{kind} {'removed' if y is None else 'added'}"
-                elif table in ("nodes", "devices") and (x.lat_e7, x.lon_e7) != (y.lat_e7, y.lon_e7):
-                    yield f"{WORDS[table]} {name}{kind} moved {metres(distance((x.lat_e7, x.lon_e7), (y.lat_e7, y.lon_e7)))}"
-                elif table == "crosswalks" and x.axis != y.axis:
-                    ends = max(distance(x.axis[0], y.axis[0]), distance(x.axis[-1], y.axis[-1]))
-                    yield f"crosswalk {name} moved {metres(ends)}"
-                elif table == "zones" and x.polygon != y.polygon:
-                    yield f"zone {name}{kind}: its outline changed"
-                if x and y and table == "crosswalks" and x.polygon != y.polygon:
-                    yield f"crosswalk {name}: its outline changed"
+                    yield f"{called} {'removed' if y is None else 'added'}"
+                    continue
+                old = _places(stayed[name])
+                if _places(y) != old and (not self.shift or (_farthest(_places(x), _places(y)) or 1.0) > SAME_SHIFT):
+                    far = _farthest(old, _places(y))
+                    yield f"{called} moved {metres(far)}" if far is not None and far > 0 else f"{called}: its outline changed"
 
     def _fields(self) -> Iterator[str]:
         """Yield every other field that differs, the same change of many things in one line."""
@@ -359,13 +367,16 @@ def _whole_shift(a: IntersectionCode, b: IntersectionCode) -> tuple[int, int] | 
     return round(float(middle[0])), round(float(middle[1]))
 
 
-def _path(code: IntersectionCode, row: Any) -> Any:
-    from cloudctl.geo import Origin
+def _places(row: Any) -> tuple[Any, ...]:
+    """Return every point of an entity."""
+    if hasattr(row, "lat_e7"):
+        return ((row.lat_e7, row.lon_e7),)
+    return (*getattr(row, "axis", ()), *row.polygon)
 
-    from ..compile import local_lines
 
-    origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
-    return shape(local_lines(origin, [row.points])[0])
+def _farthest(a: tuple[Any, ...], b: tuple[Any, ...]) -> float | None:
+    """Return the farthest that a point has moved, m; None where there are more or fewer now."""
+    return max((distance(p, q) for p, q in zip(a, b, strict=True)), default=0.0) if len(a) == len(b) else None
 
 
 def _text(item: object) -> str:

@@ -145,7 +145,15 @@ def named_rules(before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Nu
                 del left[name]
     used = {rule.id for rule in before}
     own_ids = {k: rule.id for k, rule in enumerate(after) if own and rule.id not in used}
-    return tuple(replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"])) for k, rule in enumerate(after))
+    terms = {rule.id: rule for rule in before}
+    rows = [replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"])) for k, rule in enumerate(after)]
+    return tuple(replace(rule, targets=_in_order(terms[rule.id].targets, rule.targets)) if rule.id in terms else rule for rule in rows)
+
+
+def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Return places in the order they had, what is new at the end: another order in the file is no change."""
+    place = {target: k for k, target in enumerate(before)}
+    return tuple(sorted(after, key=lambda target: place.get(target, len(place))))
 
 
 def _terms(rule: Rule) -> Any:

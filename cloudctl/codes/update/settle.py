@@ -18,7 +18,7 @@ from .shapes import same_line, shape
 LINE = 0.02  # m; two roundings to 1e-7 degree, north and east
 WIDTH = 1  # cm
 STOP = 0.03  # m along a lane
-MEETING = 0.6  # m along a path: conflict points of unchanged paths are found in steps of 0.5 m
+MEETING = 1.5  # m along a path: where unchanged paths come near without crossing, several places are as near (found in steps of 0.5 m)
 REFERENCE = 10.0  # m by which the middle of the lanes may move and the reference point stays: tracks go on where the origin stays
 GIVEN = ("j2735", "ydt3709")  # formats whose reference point is given, not computed
 
@@ -35,6 +35,11 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
         known = {item.id: item for item in getattr(base, table)}
         rows = tuple(_place(known[item.id], item, LINE) if item.id in known else item for item in getattr(new, table))
         new = replace(new, **{table: rows})
+    for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices"):
+        known = {item.id: item for item in getattr(base, table)}
+        rows = tuple(_in_order(known[item.id], item) if item.id in known else item for item in getattr(new, table))
+        new = replace(new, **{table: rows})
+    new = _in_order(base, new)
     stops = {line.lane: line for line in base.stop_lines}
     lines = tuple(
         stops[line.lane] if line.lane in stops and abs(stops[line.lane].s - line.s) <= STOP else line for line in new.stop_lines
@@ -80,6 +85,16 @@ def same_points(origin: Origin, a: tuple[Point, ...], b: tuple[Point, ...]) -> b
     return same_line(shape(first), shape(second), LINE)
 
 
+def _in_order(old: Any, item: Any) -> Any:
+    """Return an entity with its aliases and further uses in the order they had, where they are the same."""
+    changes = {}
+    for field in ("alias", "shared"):
+        was, now = getattr(old, field, ()), getattr(item, field, ())
+        if was != now and sorted(was) == sorted(now):
+            changes[field] = was
+    return replace(item, **changes) if changes else item
+
+
 def _place(old: Any, item: Any, reach: float) -> Any:
     if distance((old.lat_e7, old.lon_e7), (item.lat_e7, item.lon_e7)) > reach:
         return item
@@ -87,20 +102,34 @@ def _place(old: Any, item: Any, reach: float) -> Any:
 
 
 def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict, ...]:
-    """Return the conflicts in the direction that they were written in; where both paths stayed, and the kind, so do the points."""
+    """Return the conflicts in the direction that they were written in; where both paths stayed, or moved alike, and the kind stayed, so do the points."""
     known = {pair(c): c for c in base.conflicts}
     paths = {c.id: c.points for c in base.connections}
-    stayed = {c.id for c in new.connections if paths.get(c.id) == c.points}
+    steps = {c.id: _step(paths[c.id], c.points) for c in new.connections if c.id in paths}
     out = []
     for c in new.conflicts:
         old = known.get(pair(c))
         if old is not None:
             c = oriented(c, old)
-            reach = MEETING if {c.a, c.b} <= stayed else 2 * LINE
+            reach = MEETING if _alike(steps.get(c.a), steps.get(c.b)) else 2 * LINE
             if c.kind == old.kind and max(abs(c.s_a - old.s_a), abs(c.s_b - old.s_b)) <= reach:
                 c = replace(c, s_a=old.s_a, s_b=old.s_b)
         out.append(c)
     return tuple(out)
+
+
+def _step(before: tuple[Point, ...], after: tuple[Point, ...]) -> Point | None:
+    """Return by how much (1e-7 degree) a line has moved as a whole; None where it is another line."""
+    if len(before) != len(after):
+        return None
+    step = (after[0][0] - before[0][0], after[0][1] - before[0][1])
+    even = all(_alike(step, (b[0] - a[0], b[1] - a[1])) for a, b in zip(before, after, strict=True))
+    return step if even else None
+
+
+def _alike(a: Point | None, b: Point | None) -> bool:
+    """Return whether two steps are the same but for rounding."""
+    return a is not None and b is not None and max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= 2
 
 
 def pair(c: Any) -> tuple[Any, Any]:

@@ -25,8 +25,7 @@ ROADS = {"ingress": "approach", "egress": "exit", "upstream": "upstream road"}
 class Names:
     """What lanes, links and movements of a code are called, with their ids."""
 
-    def __init__(self, code: IntersectionCode) -> None:
-        origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
+    def __init__(self, code: IntersectionCode, origin: Origin) -> None:
         rows = [lane for lane in code.lanes if len(lane.points) > 1]
         self.shapes = {lane.id: shape(xy) for lane, xy in zip(rows, local_lines(origin, [lane.points for lane in rows]), strict=True)}
         sides = {link.id: self._side(code, link) for link in code.links}
