@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -63,6 +64,11 @@ def metres(value: float) -> str:
 def value(number: float) -> str:
     """Return a number without a tail of zeros."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def text(item: object) -> str:
+    """Return a value as JSON."""
+    return msgspec.json.encode(item).decode()
 
 
 def motion(old: Shape, new: Shape) -> str:
