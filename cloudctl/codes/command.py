@@ -67,7 +67,7 @@ def _time(text: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = datetime.min  # noqa: DTZ901 - refused below, as is every time without a zone
+        moment = datetime.min
     if moment.tzinfo is None:
         raise refuse("--valid-from", "code", "valid_from", text, "must be a time with its zone, or ns since 1970", "write it as 2026-12-01T04:00:00+08:00")
     return int(moment.timestamp()) * SECOND

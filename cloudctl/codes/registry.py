@@ -36,7 +36,7 @@ class Issued(Struct, omit_defaults=True):
     source: str = ""
     digest: str = ""  # of the last import, before ids were carried over
     revision: int = 0  # the last one written
-    highest: dict[str, int] = {}  # noqa: RUF012 - msgspec copies a default of each struct
+    highest: dict[str, int] = {}
 
 
 class Registry:
@@ -80,6 +80,10 @@ class Registry:
     def __getitem__(self, code: str) -> Issued:
         return self._issued[code]
 
+    def get(self, code: str) -> Issued | None:
+        """Return what is known of a code; None where it was not issued here."""
+        return self._issued.get(code)
+
     def __contains__(self, code: object) -> bool:
         return code in self._issued
 
@@ -101,9 +105,11 @@ class Registry:
     def load(cls, path: Path) -> "Registry":
         """Read a registry. Raises CityCodeError for a malformed one, with the line."""
         out = cls()
+        lines = path.read_bytes().splitlines()
         number = 0
         try:
-            for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            for line in lines:
+                number += 1
                 row = msgspec.json.decode(line)
                 if "region" in row:
                     out._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])

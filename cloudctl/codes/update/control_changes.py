@@ -13,30 +13,41 @@ from .words import listed, text, value
 
 def signals(two: Compared) -> Iterator[str]:
     """Yield changes of signal groups, of who obeys them, of plans and of exceptions."""
-    old, new = ({g.id: g for g in code.signal_groups} for code in (two.a, two.b))
-    for name in {**old, **new}:
-        x, y = old.get(name), new.get(name)
-        if x is None or y is None:
-            yield f"signal group {name} ({(x or y).kind if (x or y) else ''}) {'removed' if y is None else 'added'}"
-        elif x.kind != y.kind:
-            yield f"signal group {name}: {x.kind} -> {y.kind}"
-    wired = [f"{name}: {text(x.channels)} -> {text(new[name].channels)}" for name, x in old.items() if name in new and x.channels != new[name].channels]
-    if wired:
-        yield f"channels of signal groups: {listed(wired)}"
-    groups: dict[tuple[int, int], list[str]] = {}
+    yield from _groups(two)
+
+    obeyed: dict[tuple[int, int], list[str]] = {}
     for table in ("connections", "crosswalks"):
         for name, (a, b) in two.rows[table].items():
             if a and b and a.group != b.group:
-                groups.setdefault((a.group, b.group), []).append(name)
-    for (was, now), found in groups.items():
-        yield f"signal group {was or 'none'} -> {now or 'none'} for {listed(found)}"
+                obeyed.setdefault((a.group, b.group), []).append(name)
+    for (was, now), users in obeyed.items():
+        yield f"signal group {was or 'none'} -> {now or 'none'} for {listed(users)}"
+
     yield from _plans(two)
-    kept = {pair(e): e for e in two.a.signal_exceptions}
-    now_kept = {pair(e): e for e in two.b.signal_exceptions}
-    for key in {**kept, **now_kept}:
-        if kept.get(key) != now_kept.get(key):
-            word = "removed" if key not in now_kept else "added" if key not in kept else "changed"
-            yield f"signal exception {key[0]}/{key[1]} {word}: {text((now_kept.get(key) or kept[key]).reason)}"
+
+    exceptions_a, exceptions_b = ({pair(e): e for e in code.signal_exceptions} for code in (two.a, two.b))
+    for key in {**exceptions_a, **exceptions_b}:
+        before, after = exceptions_a.get(key), exceptions_b.get(key)
+        if before != after:
+            word = "removed" if after is None else "added" if before is None else "changed"
+            yield f"signal exception {key[0]}/{key[1]} {word}: {text((after or exceptions_a[key]).reason)}"
+
+
+def _groups(two: Compared) -> Iterator[str]:
+    old, new = ({g.id: g for g in code.signal_groups} for code in (two.a, two.b))
+    wired = []
+    for number in {**old, **new}:
+        x, y = old.get(number), new.get(number)
+        if x is None or y is None:
+            kind = (x or new[number]).kind
+            yield f"signal group {number} ({kind}) {'removed' if y is None else 'added'}"
+            continue
+        if x.kind != y.kind:
+            yield f"signal group {number}: {x.kind} -> {y.kind}"
+        if x.channels != y.channels:
+            wired.append(f"{number}: {text(x.channels)} -> {text(y.channels)}")
+    if wired:
+        yield f"channels of signal groups: {listed(wired)}"
 
 
 def _plans(two: Compared) -> Iterator[str]:

@@ -11,8 +11,9 @@ from .match import BARRED, assign
 
 REACH = 150.0  # m between two reference points beyond which only the name can tell that they are one intersection's
 MOUTH = 1.5  # m by which a lane's end at the intersection may have moved
-MIN_LIKE, MIN_NAMED = 0.5, 0.2  # share of lanes' ends that must agree in two versions of a map; the latter where both are called the same
-MIN_STRANGE, MIN_STRANGE_NAMED = 0.8, 0.5  # the same for two files of different names: names as "J0" stand in many maps
+MIN_LIKE = 0.5  # share of lanes' ends that must agree in two versions of a map
+# the share that is needed by (of one map or one official number, called the same): names as "J0" stand in many maps
+NEEDED = {(True, True): 0.2, (True, False): MIN_LIKE, (False, True): 0.5, (False, False): 0.8}
 NEAR = 30.0  # m between reference points that suffice where both are called the same
 NAMES = ("sumo_tl", "sumo", "lanelet2", "opendrive", "j2735", "ydt3709", "ga1049")
 OFFICIAL = ("j2735", "ydt3709")  # numbers that an authority gave: another number is another intersection
@@ -61,10 +62,7 @@ def pair_up(before: Sequence[IntersectionCode], after: Sequence[IntersectionCode
         named = bool(called_old[i] & called_new[j])
         like = likeness(old[i], new[j])
         certain = same_source[i] or any(alias.kind in OFFICIAL for alias in called_old[i] & called_new[j])
-        if certain:
-            needed = MIN_NAMED if named else MIN_LIKE
-        else:
-            needed = MIN_STRANGE_NAMED if named else MIN_STRANGE
+        needed = NEEDED[certain, named]
         if like >= needed or (named and certain and apart[i, j] <= NEAR):
             cost[i, j] = -like - 0.5 * named
     return {j: i for i, j in assign(cost)}

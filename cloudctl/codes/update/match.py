@@ -17,7 +17,7 @@ from cloudctl.geo import Origin
 
 from ..compile import local_lines
 from ..lines import F8, distance
-from ..model import Alias, IntersectionCode, Lane, Point
+from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
 from .shapes import Shape, boxes, compare, near_boxes, shape
 
 MAX_OFFSET = 2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
@@ -167,7 +167,8 @@ def _groups(before: IntersectionCode, after: IntersectionCode, connections: dict
     had: dict[str, int] = {c.id: c.group for c in before.connections} | {walk.id: walk.group for walk in before.crosswalks}
     was = connections | walks
     votes: Counter[tuple[int, int]] = Counter()
-    for item in (*after.connections, *after.crosswalks):
+    users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
+    for item in users:
         if item.group and item.id in was and had[was[item.id]]:
             votes[had[was[item.id]], item.group] += 1
     old, new = {g.id: k for k, g in enumerate(before.signal_groups)}, {g.id: k for k, g in enumerate(after.signal_groups)}

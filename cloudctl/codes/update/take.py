@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -202,7 +203,7 @@ def _clear(folder: CodeFolder, touched: list[str], t: int, out: Outcome) -> None
     """Take out the revisions that a later one has followed already."""
     for name in touched:
         filed = folder.files.get(name, [])
-        for item, later in zip(filed, filed[1:], strict=False):
+        for item, later in pairwise(list(filed)):
             if later.code.valid_from is None or later.code.valid_from <= t:
                 out.removed.append(f"{item.path}: revision {item.code.revision} was followed by revision {later.code.revision}: taken out, kept as {folder.shelve(item)}")
 
@@ -244,7 +245,7 @@ def _place_of(folder: CodeFolder, code: IntersectionCode, t: int, out: Outcome) 
                 code.id, "code", "revision", code.revision, f"{last.path} is revision {last.code.revision} with another content", f"give the changed code revision {last.code.revision + 1}"
             )
         return code, last
-    row = folder.registry[code.id] if code.id in folder.registry else None
+    row = folder.registry.get(code.id)
     here = (code.ref_lat_e7, code.ref_lon_e7)
     if not standing and row is None:
         folder.registry.adopt(code.id, *here, t, code.name)
