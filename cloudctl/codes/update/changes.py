@@ -60,10 +60,11 @@ def _others(two: Compared) -> Iterator[str]:
             if x is None or y is None:
                 yield f"{called} {'removed' if y is None else 'added'}"
                 continue
-            old = _places(stayed[name])
-            if _places(y) != old and (not two.shift or (_farthest(_places(x), _places(y)) or 1.0) > SAME_SHIFT):
-                far = _farthest(old, _places(y))
-                yield f"{called} moved {metres(far)}" if far is not None and far > 0 else f"{called}: its outline changed"
+            old, here = _places(stayed[name]), _places(y)
+            if here == old or (two.shift and _within(_farthest(_places(x), here), SAME_SHIFT)):
+                continue
+            far = _farthest(old, here)
+            yield f"{called}: its outline changed" if far is None else f"{called} moved {metres(far)}"
 
 
 def _fields(two: Compared) -> Iterator[str]:
@@ -99,6 +100,10 @@ def _places(row: Any) -> tuple[Any, ...]:
     if hasattr(row, "lat_e7"):
         return ((row.lat_e7, row.lon_e7),)
     return (*getattr(row, "axis", ()), *row.polygon)
+
+
+def _within(far: float | None, reach: float) -> bool:
+    return far is not None and far <= reach
 
 
 def _farthest(a: tuple[Any, ...], b: tuple[Any, ...]) -> float | None:

@@ -4,6 +4,7 @@ Importers work in metres about a middle that moves when a lane is added, so the 
 spread otherwise. The tolerance is compared with the values that are kept, not with the last ones seen: small steps do not add up unseen.
 """
 
+from math import inf
 from typing import Any
 
 from msgspec.structs import replace
@@ -110,8 +111,11 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
     for c in new.conflicts:
         old = known.get(pair(c))
         if old is not None:
+            reach = 2 * LINE
+            if _alike(steps.get(c.a), steps.get(c.b)):
+                # of two paths that cross twice, the one that stands first decides which crossing is given
+                reach = MEETING if c.a == old.a else inf
             c = oriented(c, old)
-            reach = MEETING if _alike(steps.get(c.a), steps.get(c.b)) else 2 * LINE
             if c.kind == old.kind and max(abs(c.s_a - old.s_a), abs(c.s_b - old.s_b)) <= reach:
                 c = replace(c, s_a=old.s_a, s_b=old.s_b)
         out.append(c)
