@@ -2,12 +2,9 @@
 
 import sys
 from argparse import Namespace
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
-
-from cloudctl.clock import SECOND, WallClock
 
 from .build import NO_ADM
 from .canon import compact, dump
@@ -15,11 +12,10 @@ from .findings import CodeError, refuse
 from .geojson import write_geojson
 from .model import IntersectionCode, Point
 from .reading import read_any
-from .report import Imported
 from .show import show_svg
 from .update.changes import changes
-from .update.folder import CodeFolder, Filed, is_code
-from .update.take import take, take_whole
+from .update.folder import Filed
+from .update.take import bring_in
 from .update.together import together
 from .validate import load, validate
 from .versions import diff, json_schema
@@ -33,44 +29,30 @@ SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson":
 
 def import_(args: Namespace) -> int:
     """Bring the codes of a file into a folder, print what became of each and what was lost; exit 1 when a code has an error."""
-    data = args.file.read_bytes()
     if args.asn1:
-        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, data), adm=args.adm or NO_ADM)
+        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
     else:
-        found = read_any(data, str(args.file), adm=args.adm, zero=_point(args.at))
-    t, source = WallClock().now(), args.source or args.file.name
-    with CodeFolder.opened(args.out) as folder:
-        outcome = take_whole(folder, found, t) if is_code(data) else take(folder, found, source, t, _time(args.valid_from))
-        found = Imported([taken.code for taken in outcome.taken], found.source, [*found.losses, *outcome.losses])
-        (args.out / "losses.jsonl").write_bytes(found.report())
+        found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
+    args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
-    for taken in outcome.taken:
-        code = taken.code
+    outcome = bring_in(found, args.file, args.out, args.source, args.valid_from)
+    found = outcome.report(found)
+    for file, code, state, lines in outcome.taken:
         print(
-            f"{taken.path}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
-            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {taken.state}"
+            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
+            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
         wrong += bool(errors)
-        for line in (*taken.lines, *errors):
+        for line in (*lines, *errors):
             print(f"  {line}")
-    for line in (*outcome.removed, *(f"  {loss}" for loss in found.losses)):
+    for line in outcome.removed:
         print(line)
+    (args.out / "losses.jsonl").write_bytes(found.report())
+    for loss in found.losses:
+        print(f"  {loss}")
     print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
     return int(bool(wrong))
-
-
-def _time(text: str | None) -> int | None:
-    """Return ns of a time: ns since 1970, or ISO 8601 with its zone."""
-    if text is None or text.isdecimal():
-        return int(text) if text else None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
-        raise refuse("--valid-from", "code", "valid_from", text, "must be a time with its zone, or ns since 1970", "write it as 2026-12-01T04:00:00+08:00")
-    return int(moment.timestamp()) * SECOND
 
 
 def _point(text: str | None) -> Point | None:

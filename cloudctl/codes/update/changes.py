@@ -20,7 +20,7 @@ from .road_changes import conflicts, geometry, limits, movements, roads, stops
 from .words import direction, listed, metres, text
 
 WORDS = {"nodes": "node", "links": "link", "lanes": "lane", "connections": "movement", "crosswalks": "crosswalk", "zones": "zone", "devices": "device"}
-WHOLE = ("id", "name", "control", "revision", "valid_from", "valid_to", "accuracy_cm", "format")
+TABLED = frozenset((*TABLES, "alias", "rules", "plans", "signal_groups", "stop_lines", "conflicts", "signal_exceptions", "ref_lat_e7", "ref_lon_e7"))
 WORDED = frozenset(("id", "alias", "points", "speed", "group", "axis", "polygon", "lat_e7", "lon_e7"))  # fields that have words of their own
 
 
@@ -38,7 +38,7 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
 
 def _whole(two: Compared) -> Iterator[str]:
     """Yield what concerns the code as a whole."""
-    for field in WHOLE:
+    for field in (name for name in two.a.__struct_fields__ if name not in TABLED):
         was, now = getattr(two.a, field), getattr(two.b, field)
         if was != now:
             yield f"code.{field}: {text(was)} -> {text(now)}"

@@ -16,7 +16,7 @@ from .rules import Relocation, merged_rules
 from .settle import oriented, pair
 
 Key = Hashable
-SCALARS = ("name", "ref_lat_e7", "ref_lon_e7", "control", "valid_from", "valid_to", "accuracy_cm", "format")
+OWN_WAY = frozenset(("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions"))  # fields that have a way of their own here
 SILENT = ("number",)  # fields that follow from other changes: a hand's word about them is not worth a line
 
 
@@ -44,16 +44,21 @@ def merged(three: Three, name_rule: Callable[[], str]) -> tuple[IntersectionCode
     """Return the code, and what is to be said of it: hand-written parts that lost their place, and words that stand against the source's."""
     notes = Notes()
     by_id = _id_of
-    tables: dict[str, tuple[Any, ...]] = {
-        table: _table(notes, three, table, by_id, table.rstrip("s"))
-        for table in ("nodes", "links", "lanes", "connections", "signal_groups", "crosswalks", "zones", "devices")
-    }
+    tables: dict[str, Any] = {}
+    for field in three.prev.__struct_fields__:
+        values = [getattr(code, field) for code in three]
+        if field in OWN_WAY:
+            continue
+        rows = [row for value in values if isinstance(value, tuple) for row in value]
+        if rows and all(hasattr(row, "id") for row in rows):
+            tables[field] = _table(notes, three, field, by_id, field.rstrip("s").replace("_", " "))
+        else:
+            tables[field] = _field(notes, "code", field, *values)
     tables["stop_lines"] = _table(notes, _along_lanes(three, tables["lanes"]), "stop_lines", lambda row: row.lane, "stop line")
     tables["conflicts"] = _table(notes, _turned(three), "conflicts", pair, "conflict")
     tables["signal_exceptions"] = _table(notes, three, "signal_exceptions", pair, "signal exception")
     tables["plans"] = _table(notes, _lettered(notes, three, tables["signal_groups"]), "plans", by_id, "plan")
-    scalars = {field: _field(notes, "code", field, *(getattr(code, field) for code in three)) for field in SCALARS}
-    code = replace(three.prev, **scalars, **tables, alias=_aliases(*(code.alias for code in three)))
+    code = replace(three.prev, **tables, alias=_aliases(*(code.alias for code in three)))
     code = _whole(notes, code)
     relocation = Relocation.between(three.prev, code)
     code = replace(code, rules=merged_rules(notes, three.base.rules, three.prev.rules, three.new.rules, relocation, name_rule))

@@ -15,6 +15,7 @@ TABLES = ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devi
 LETTERS = {"nodes": "N", "links": "K", "lanes": "L", "connections": "C", "crosswalks": "X", "zones": "Z", "devices": "D", "rules": "R"}
 GROUPS = "G"
 MAX_GROUP = 255  # a signal group has eight bits in MAP and SPAT
+SPAN = 0.05  # m along a lane by which a place may be rounded
 NUMBERED = re.compile(r"([A-Z]+)(\d+)")
 
 
@@ -151,9 +152,18 @@ def named_rules(before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Nu
 
 
 def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return places in the order they had, what is new at the end: another order in the file is no change."""
+    """Return places in the order they had, what is new at the end, and as they were where only rounding differs: neither is a change."""
+    of: dict[str, list[Target]] = {}
+    for target in before:
+        of.setdefault(target.entity, []).append(target)
+    settled = [next((old for old in of.get(target.entity, ()) if _same_span(old, target)), target) for target in after]
     place = {target: k for k, target in enumerate(before)}
-    return tuple(sorted(after, key=lambda target: place.get(target, len(place))))
+    return tuple(sorted(settled, key=lambda target: place.get(target, len(place))))
+
+
+def _same_span(a: Target, b: Target) -> bool:
+    ends = ((a.s_from, b.s_from), (a.s_to, b.s_to))
+    return all(x == y or (x is not None and y is not None and abs(x - y) <= SPAN) for x, y in ends)
 
 
 def _terms(rule: Rule) -> Any:
@@ -173,4 +183,4 @@ def _same_id(a: Rule, b: Rule) -> bool:
 
 
 def _common(a: Rule, b: Rule) -> int:
-    return len(set(a.targets) & set(b.targets))
+    return len({target.entity for target in a.targets} & {target.entity for target in b.targets})

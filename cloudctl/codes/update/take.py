@@ -3,10 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
+
+from cloudctl.clock import SECOND, WallClock
 
 from ..canon import content_hash, dump
 from ..citycode import CityCodeError, parse_code
@@ -16,21 +20,20 @@ from ..model import IntersectionCode
 from ..report import Imported, Loss
 from .carry import Carried, carry
 from .changes import changes
-from .folder import CodeFolder, Filed
+from .folder import CodeFolder, Filed, is_code
 from .likeness import common_shift, pair_up, same_intersection, shifted
 from .rename import Numbering
 
 SAME_PLACE = 100.0  # m from where a city code was given within which a code that carries it is taken for the same intersection
 
 
-@dataclass
-class Taken:
+class Taken(NamedTuple):
     """What became of one code of the import. `state`: new, unchanged, or which revision it is now; `lines`: what changed, for a person."""
 
     path: Path
     code: IntersectionCode
     state: str
-    lines: list[str] = field(default_factory=list)
+    lines: Sequence[str] = ()
 
 
 @dataclass
@@ -40,6 +43,10 @@ class Outcome:
     taken: list[Taken] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)  # lines, for a person
+
+    def report(self, found: Imported) -> Imported:
+        """Return the import as it stands in the folder, with all losses."""
+        return Imported([item.code for item in self.taken], found.source, [*found.losses, *self.losses])
 
 
 @dataclass
@@ -52,6 +59,31 @@ class _Plan:
     gone: IntersectionCode | None = None  # or the one that was taken out
     carried: Carried | None = None
     unchanged: bool = False
+
+
+def bring_in(found: Imported, file: Path, out: Path, source: str | None, valid_from: str | None) -> Outcome:
+    """Bring what was read from `file` into the folder `out`, now. Raises CodeError.
+
+    `source`: the name of the map (None: the file's name); `valid_from`: when changed codes take effect, in ISO 8601 with a zone, or ns since 1970.
+    """
+    t, begins = WallClock().now(), time_of(valid_from)
+    with CodeFolder.opened(out) as folder:
+        if is_code(file.read_bytes()):
+            return take_whole(folder, found, t)
+        return take(folder, found, source or file.name, t, begins)
+
+
+def time_of(text: str | None) -> int | None:
+    """Return ns of a time given in ISO 8601 with its zone, or as ns since 1970; None for None. Raises CodeError."""
+    if text is None or text.isdecimal():
+        return int(text) if text else None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise refuse("--valid-from", "code", "valid_from", text, "must be a time with its zone, or ns since 1970", "write it as 2026-12-01T04:00:00+08:00")
+    return int(moment.timestamp()) * SECOND
 
 
 def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: int | None = None) -> Outcome:
