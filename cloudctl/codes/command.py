@@ -28,7 +28,7 @@ SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson":
 
 
 def import_(args: Namespace) -> int:
-    """Bring the codes of a file into a folder, print what became of each and what was lost; exit 1 when a code has an error."""
+    """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
     if args.asn1:
         found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
     else:
