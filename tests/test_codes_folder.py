@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
-from cloudctl.codes.canon import dump
+from cloudctl.codes.canon import dump, parse
 from cloudctl.codes.citycode import CityCodeError, parse_code
 from cloudctl.codes.j2735 import import_map
 from cloudctl.codes.registry import Registry
@@ -396,3 +396,51 @@ def test_a_network_built_anew_with_a_lane_more_or_less_keeps_ids_and_rules(grid:
     assert (lost > 0, added > 0) == (edit != "added", edit != "removed")
     assert said.count("lost its place") == 2 * lost  # once in what changed, once among the losses
     assert said.count(") removed, with movements") + said.count(") removed\n") >= lost
+
+
+def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
+    net.write_text((grid / "grid.net.xml").read_text())
+    _imported(net, out, capsys)
+    before = {path.name: codes.load(path) for path in out.glob("*.json")}
+    name, code = next((name, code) for name, code in before.items() if any(a.value == "A1" for a in code.alias))
+    lane = next(lane for lane in code.lanes if lane.alias[0].value == "A0A1_1")
+    rules = (Rule("R90", "no_stopping", (Target(lane.id, 10.0, 30.0),)), Rule("R91", "no_entry", (Target(lane.id),), classes=("truck",)))
+    (out / name).write_bytes(dump(replace(code, revision=2, rules=(*code.rules, *rules))))
+    nodes, edges, joins = ((grid / f"grid.{kind}.xml").read_text() for kind in ("nod", "edg", "con"))
+    (x0, y0), (x1, y1) = (map(float, re.search(rf'<node id="{node}" x="([^"]*)" y="([^"]*)"', nodes).groups()) for node in ("A0", "A1"))
+    half = f'<node id="half" x="{(x0 + x1) / 2}" y="{(y0 + y1) / 2}" type="priority"/>'
+    (tmp_path / "s.nod.xml").write_text(nodes.replace("</nodes>", half + "</nodes>"))
+    edge = re.search(r'<edge id="A0A1"[^>]*/>', edges)[0]
+    lower = edge.replace('from="A0"', 'from="half"')
+    upper = edge.replace('id="A0A1"', 'id="A0half"').replace('to="A1"', 'to="half"')
+    (tmp_path / "s.edg.xml").write_text(edges.replace(edge, lower + upper))
+    (tmp_path / "s.con.xml").write_text(re.sub(r'(<connection [^>]*to=")A0A1"', r'\g<1>A0half"', joins))
+    _sumo("netconvert", "-n", tmp_path / "s.nod.xml", "-e", tmp_path / "s.edg.xml", "-x", tmp_path / "s.con.xml", "--no-turnarounds", "-o", net)
+    capsys.readouterr()
+    main(["codes", "import", str(net), "--out", str(out)])  # whether a joint of no length is sound is the importer's matter
+    said = capsys.readouterr().out
+    now = parse((out / name).read_bytes(), name)
+    ids = {lane.alias[0].value: lane.id for lane in now.lanes}
+    assert ids["A0A1_1"] == lane.id
+    assert "lost its place" not in said
+    kept = {rule.id: rule.targets for rule in now.rules}
+    assert [target.entity for target in kept["R90"]] == [ids["A0half_1"]]
+    assert (kept["R90"][0].s_from, kept["R90"][0].s_to) == (pytest.approx(10.0, abs=0.3), pytest.approx(30.0, abs=0.3))
+    assert {target.entity for target in kept["R91"]} == {lane.id, ids["A0half_1"]}
+
+
+def test_an_intersection_that_is_renamed_keeps_its_code(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
+    text = (grid / "grid.net.xml").read_text()
+    net.write_text(text)
+    _imported(net, out, capsys)
+    before = {path.name: codes.load(path) for path in out.glob("*.json")}
+    net.write_text(text.replace('"B0"', '"main"').replace(":B0_", ":main_"))
+    said = _imported(net, out, capsys)
+    after = {path.name: codes.load(path) for path in out.glob("*.json")}
+    assert {name: code.id for name, code in after.items()} == {name: code.id for name, code in before.items()}
+    for name, code in before.items():
+        for table in ("lanes", "links", "connections", "conflicts", "signal_groups", "rules"):
+            assert getattr(after[name], table) == getattr(code, table)
+    assert said.count('code.name: "B0" -> "main"') == 1

@@ -17,7 +17,7 @@ from .control_changes import rules, signals
 from .likeness import SAME_SHIFT
 from .rename import TABLES
 from .road_changes import conflicts, geometry, limits, movements, roads, stops
-from .words import direction, listed, metres, text
+from .words import MAX_PAIRS, direction, listed, metres, text
 
 WORDS = {"nodes": "node", "links": "link", "lanes": "lane", "connections": "movement", "crosswalks": "crosswalk", "zones": "zone", "devices": "device"}
 TABLED = frozenset((*TABLES, "alias", "rules", "plans", "signal_groups", "stop_lines", "conflicts", "signal_exceptions", "ref_lat_e7", "ref_lon_e7"))
@@ -92,7 +92,7 @@ def _aliases(two: Compared, word: str, rows: dict[str, tuple[Any, Any]]) -> Iter
             now = [f"{alias.kind} {alias.value}" for alias in y.alias if alias not in x.alias]
             found.append(f"{name + ' ' if name else ''}{', '.join(was) or 'none'} -> {', '.join(now) or 'none'}")
     if found:
-        yield f"called otherwise: {word} {listed(found)}"
+        yield f"called otherwise: {word} {listed(found, MAX_PAIRS)}"
 
 
 def _places(row: Any) -> tuple[Any, ...]:

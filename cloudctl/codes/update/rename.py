@@ -86,6 +86,7 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
     def group(number: int) -> int:
         return groups.get(number, number)
 
+    wired = all(g.channels == (g.id,) for g in code.signal_groups)  # the source knows no columns: the channel is the group's number
     entity = {old: new for table in TABLES for old, new in names[table].items()}
     return replace(
         code,
@@ -106,7 +107,7 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
             for c in code.connections
         ),
         conflicts=tuple(replace(c, a=name("connections", c.a), b=name("connections", c.b)) for c in code.conflicts),
-        signal_groups=tuple(replace(g, id=group(g.id)) for g in code.signal_groups),
+        signal_groups=tuple(replace(g, id=group(g.id), channels=(group(g.id),) if wired else g.channels) for g in code.signal_groups),
         stop_lines=tuple(replace(line, lane=name("lanes", line.lane)) for line in code.stop_lines),
         crosswalks=tuple(replace(w, id=name("crosswalks", w.id), group=group(w.group)) for w in code.crosswalks),
         zones=tuple(replace(z, id=name("zones", z.id)) for z in code.zones),

@@ -137,8 +137,8 @@ def _paired(folder: CodeFolder, found: Imported, source: str, out: Outcome) -> l
 
 
 def _registered(folder: CodeFolder, waiting: list[_Plan], earlier: Sequence[IntersectionCode], found: Imported, out: Outcome) -> None:
-    """Lay a map that does not say where on the globe it lies where the last import laid it: its guess moves with its outermost road."""
-    if not any(loss.what == "guessed" and "laid at" in loss.detail for loss in found.losses):
+    """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost road."""
+    if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in found.losses):
         return
     by = common_shift([folder.last_import(code.id) or code for code in earlier], [plan.new for plan in waiting])
     if by is None:

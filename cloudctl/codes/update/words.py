@@ -15,7 +15,7 @@ from .shapes import Shape, project, shape
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
 AHEAD = 40.0  # m from the intersection, where it shows from which side a road comes
-MAX_LISTED = 12  # names in one line; the rest is counted
+MAX_LISTED, MAX_PAIRS = 12, 4  # names in one line, and pairs of names; the rest is counted
 DRAWN = 0.03  # m; a line that lies within is drawn anew, not moved
 END = 0.05  # m by which an end must move to be worth a word
 UNIFORM = 0.015  # m by which points may differ in how far they moved and the line has moved as a whole
@@ -48,12 +48,12 @@ class Names:
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
     """Return names in a row, the first ones where they are many."""
     all_names = list(names)
-    if len(all_names) <= MAX_LISTED:
+    if len(all_names) <= most:
         return ", ".join(all_names)
-    return f"{', '.join(all_names[:MAX_LISTED])} and {len(all_names) - MAX_LISTED} more"
+    return f"{', '.join(all_names[:most])} and {len(all_names) - most} more"
 
 
 def metres(value: float) -> str:
