@@ -241,13 +241,20 @@ def _relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
         targets += here
         if not here:
             gone.append(_place(target))
-    written = msgspec.json.encode(rule).decode()
     if not targets:
-        notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written}")
+        notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {_written(rule)}")
         return []
     if gone:
         notes.lost(f"rule {rule.id}", f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest")
     return [replace(rule, targets=tuple(dict.fromkeys(targets)))]
+
+
+def _written(rule: Rule) -> str:
+    """Return a rule as JSON, to be written into the code again, without what says nothing."""
+    tree = msgspec.to_builtins(rule)
+    tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
+    plain = msgspec.to_builtins(Rule(rule.id, rule.kind, ()))
+    return msgspec.json.encode({key: value for key, value in tree.items() if key not in plain or value != plain[key] or key in ("id", "kind")}).decode()
 
 
 def _place(target: Target) -> str:
