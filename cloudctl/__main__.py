@@ -124,6 +124,8 @@ def _codes_parsers(commands: Any) -> None:
         "--unsignalised", action="store_true", help="SUMO: junctions without a signal, too; without it only where the network has no signal"
     )
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
+    imported.add_argument("--source", help="name of the map that the file is a version of (default: the file's name); what is gone from that map is taken out of the folder")
+    imported.add_argument("--valid-from", help="when changed codes take effect, ISO 8601 with its zone: they are written beside those in force (default: in their place)")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
     export.add_argument("file", type=Path)
     export.add_argument("--to", choices=("mapem", "j2735", "ydt3709", "geojson", "compact"), required=True)
@@ -137,6 +139,7 @@ def _codes_parsers(commands: Any) -> None:
     )
     differ.add_argument("before", type=Path)
     differ.add_argument("after", type=Path)
+    differ.add_argument("--fields", action="store_true", help="every field that differs, entity by entity, instead of words")
     _command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
     validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes("check"))
     validate.add_argument("files", type=Path, nargs="+")

@@ -56,7 +56,7 @@ class Node:
         self._crash: Exception | None = None  # in debugging: what ended it
         self._stop = asyncio.Event()
         self.broker = self._start_broker()
-        loaded = [codes.load(path) for path in code_files(config)]
+        loaded = codes.load_all(code_files(config))
         self.engine = Engine(loaded, config.engine, self.metrics, debug)
         self.recorder = Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock) if config.record.path else None
         if self.recorder:

@@ -8,6 +8,7 @@ from .reading import read_any
 from .report import Imported, Loss
 from .show import show_svg
 from .sumo import import_sumo
+from .update.together import load_all
 from .validate import load, loads, validate
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "from_compact",
     "import_sumo",
     "load",
+    "load_all",
     "loads",
     "read_any",
     "show_svg",

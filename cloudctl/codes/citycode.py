@@ -20,6 +20,7 @@ __all__ = [
     "sub_code",
 ]
 
+MAX_SERIAL = 9999  # four digits
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TYPES = {
     "IX": "node",
@@ -67,8 +68,8 @@ def make(adm: str, kind: str, grid: str, serial: int, sub: str = "") -> str:
         grid_decode(grid)
     except GridError as error:
         raise CityCodeError(str(error)) from None
-    if not 0 <= serial <= 9999:
-        raise CityCodeError(f"serial {serial} must be 0 .. 9999")
+    if not 0 <= serial <= MAX_SERIAL:
+        raise CityCodeError(f"serial {serial} must be 0 .. {MAX_SERIAL}")
     if sub and not (sub.isascii() and sub.isalnum() and sub.upper() == sub and len(sub) <= 12):
         raise CityCodeError(f"part {sub!r} must be up to 12 capital letters and digits")
     text = f"UST1.{adm}.{kind}.{grid}.{serial:04d}" + (f".{sub}" if sub else "")

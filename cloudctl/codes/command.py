@@ -15,6 +15,10 @@ from .model import IntersectionCode, Point
 from .reading import read_any
 from .report import Imported
 from .show import show_svg
+from .update.changes import changes
+from .update.folder import Filed
+from .update.take import bring_in
+from .update.together import together
 from .validate import load, validate
 from .versions import diff, json_schema
 from .ydt import import_ydt
@@ -35,17 +39,19 @@ def import_(args: Namespace) -> int:
         raise
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
-    for number, code in enumerate(found):
-        file = args.out / f"{number}.json"
-        file.write_bytes(dump(code))
+    outcome = bring_in(found, args.file, args.out, args.source, args.valid_from)
+    found = outcome.report(found)
+    for file, code, state, lines in outcome.taken:
         print(
             f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
-            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks"
+            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
         wrong += bool(errors)
-        for finding in errors:
-            print(f"  {finding}")
+        for line in (*lines, *errors):
+            print(f"  {line}")
+    for line in outcome.removed:
+        print(line)
     (args.out / "losses.jsonl").write_bytes(found.report())
     for loss in found.losses:
         print(f"  {loss}")
@@ -124,12 +130,13 @@ def _number(code: IntersectionCode, kind: str, number: int | None, region: int |
 
 
 def difference(args: Namespace) -> int:
-    """Print every difference of two codes; 1 when there is any."""
-    changes = diff(load(args.before), load(args.after))
-    for change in changes:
-        print(change)
-    print(f"{len(changes)} difference(s)")
-    return int(bool(changes))
+    """Print what has changed from one code to another, in words or field by field; 1 when anything has, else 0."""
+    before, after = load(args.before), load(args.after)
+    lines = [str(change) for change in diff(before, after)] if args.fields else changes(before, after)
+    for line in lines:
+        print(line)
+    print(f"{len(lines)} change(s)" if lines else "no difference")
+    return int(dump(before) != dump(after))
 
 
 def schema(_: Namespace) -> None:
@@ -138,17 +145,23 @@ def schema(_: Namespace) -> None:
 
 
 def check(args: Namespace) -> int:
-    """Print one line for each fault of each file; 1 when a file has an error."""
+    """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
     wrong = 0
+    sound: list[Filed] = []
     for file in args.files:
         try:
-            findings = validate(load(file))
+            code = load(file)
+            findings = validate(code)
+            sound.append(Filed(file, code))
         except CodeError as error:
             findings = error.findings
             wrong += 1
         print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
         for finding in findings:
             print(f"  {finding}")
+    for finding in together(sound):
+        print(finding)
+        wrong += finding.severity == "error"
     return int(bool(wrong))
 
 

@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +23,9 @@ LEVELS = {"ZN": 5}  # of the grid in a code; 7 for all but zones
 U16 = 65_535
 
 
-class Issued(Struct):
-    """One issued code: when, where, what for, and when it was retired."""
+class Issued(Struct, omit_defaults=True):
+    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it said last, and the highest
+    number given of each letter of its parts (L: lanes): they are as little given twice as the code."""
 
     code: str
     lat_e7: int
@@ -32,6 +33,10 @@ class Issued(Struct):
     t: int
     note: str = ""
     retired: int | None = None
+    source: str = ""
+    digest: str = ""  # of the last import, before ids were carried over
+    revision: int = 0  # the last one written
+    highest: dict[str, int] = {}
 
 
 class Registry:
@@ -75,32 +80,47 @@ class Registry:
     def __getitem__(self, code: str) -> Issued:
         return self._issued[code]
 
+    def get(self, code: str) -> Issued | None:
+        """Return what is known of a code; None where it was not issued here."""
+        return self._issued.get(code)
+
+    def __contains__(self, code: object) -> bool:
+        return code in self._issued
+
+    def __iter__(self) -> Iterator[Issued]:
+        return iter(self._issued.values())
+
     def __len__(self) -> int:
         return len(self._issued)
 
     def save(self, path: Path) -> None:
-        """Write the registry as JSON: the new file whole before the old one goes."""
-        tree = {
-            "issued": list(self._issued.values()),
-            "numbers": {str(region): rows for region, rows in self._numbers.items()},
-        }
+        """Write the registry, a line of JSON for each code and each region: the new file whole before the old one goes."""
+        rows: list[Any] = list(self._issued.values())
+        rows += [{"region": region, "numbers": numbers} for region, numbers in self._numbers.items()]
         fresh = path.with_suffix(path.suffix + ".new")
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(tree)))
+        fresh.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
         fresh.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Registry":
-        """Read a registry. Raises CityCodeError for a malformed one."""
+        """Read a registry. Raises CityCodeError for a malformed one, with the line."""
+        out = cls()
+        lines = path.read_bytes().splitlines()
+        number = 0
         try:
-            tree = msgspec.json.decode(path.read_bytes())
-            out = cls()
-            for row in tree["issued"]:
+            for line in lines:
+                number += 1
+                row = msgspec.json.decode(line)
+                if "region" in row:
+                    out._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
+                    continue
                 item = msgspec.convert(row, Issued)
                 out.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
-                out._issued[item.code].retired = item.retired
-            out._numbers = {int(region): dict(rows) for region, rows in tree["numbers"].items()}
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-            raise CityCodeError(f"{path} is not a registry ({error}): restore it from the last copy") from None
+                out._issued[item.code] = item
+        except CityCodeError as error:
+            raise CityCodeError(f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy") from None
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CityCodeError(f"{path}, line {number}, is no line of a registry ({error}): restore it from the last copy") from None
         return out
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Struct
 
+from .distinct import distinct
 from .model import IntersectionCode
 
 Progress = Callable[[int, int], None]  # (codes made, codes in all)
@@ -31,7 +32,7 @@ class Imported(list[IntersectionCode]):
     """The codes of one import, and its loss report, `losses`."""
 
     def __init__(self, codes: Iterable[IntersectionCode], source: str, losses: Iterable[Loss]) -> None:
-        super().__init__(codes)
+        super().__init__(distinct(codes))
         self.source = source
         self.losses = tuple(sorted(set(losses)))
 

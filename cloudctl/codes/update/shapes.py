@@ -1,0 +1,86 @@
+"""How lines lie to each other: distances, overlaps and places along them, in metres of a local frame."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..lines import F8, arc, at
+
+SAMPLES = 16  # points of a line that are compared with another
+
+
+class Shape(NamedTuple):
+    """A line, m along it at its points, and points spread evenly over it."""
+
+    xy: F8
+    along: F8
+    samples: F8
+
+    @property
+    def size(self) -> float:
+        """Return the length, m."""
+        return float(self.along[-1])
+
+
+class Projection(NamedTuple):
+    """Points laid on a line: m along it, distance, and the signed distance, positive to the left."""
+
+    s: F8
+    distance: F8
+    left: F8
+
+
+class Nearness(NamedTuple):
+    """How two lines lie: mean distance where they lie beside each other (m), and for how far (m; 0 where they run against each other)."""
+
+    distance: float
+    overlap: float
+
+
+def shape(xy: F8) -> Shape:
+    """Return a line with what is needed to compare it."""
+    along = arc(xy)
+    return Shape(xy, along, at(xy, along, np.linspace(0.0, along[-1], SAMPLES)))
+
+
+def project(points: F8, line: Shape) -> Projection:
+    """Lay points, float64[n, 2], on the nearest places of a line."""
+    step = np.diff(line.xy, axis=0)
+    size = np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)
+    gap = points[:, None] - line.xy[None, :-1]
+    share = np.clip((gap * step).sum(axis=2) / size**2, 0.0, 1.0)
+    gap = gap - share[..., None] * step
+    distance = np.hypot(gap[..., 0], gap[..., 1])
+    nearest = distance.argmin(axis=1)
+    rows = np.arange(len(points))
+    ahead, off = step[nearest], gap[rows, nearest]
+    left = ahead[:, 0] * off[:, 1] - ahead[:, 1] * off[:, 0]
+    near = distance[rows, nearest]
+    return Projection(line.along[nearest] + share[rows, nearest] * size[nearest], near, np.copysign(near, left))
+
+
+def compare(a: Shape, b: Shape) -> Nearness:
+    """Return how two lines lie to each other; the shorter may lie along a part of the longer."""
+    on_a, on_b = project(b.samples, a), project(a.samples, b)
+    overlap = min(float(on_a.s[-1] - on_a.s[0]), float(on_b.s[-1] - on_b.s[0]))
+    return Nearness(min(float(on_a.distance.mean()), float(on_b.distance.mean())), max(overlap, 0.0))
+
+
+def same_line(a: Shape, b: Shape, tolerance: float) -> bool:
+    """Return whether two lines are the same within `tolerance` m, however their points are spread."""
+    if float(np.hypot(*(a.xy[[0, -1]] - b.xy[[0, -1]]).T).max()) > tolerance:
+        return False
+    worst = max(float(project(b.xy, a).distance.max()), float(project(a.xy, b).distance.max()))
+    return worst <= tolerance and abs(a.size - b.size) <= 2 * tolerance + 0.001 * a.size
+
+
+def boxes(shapes: list[Shape]) -> F8:
+    """Return the bounding box of each line, float64[n, 4]: west, south, east, north."""
+    return np.array([[*s.xy.min(axis=0), *s.xy.max(axis=0)] for s in shapes]).reshape(-1, 4)
+
+
+def near_boxes(a: F8, b: F8, reach: float) -> NDArray[np.bool_]:
+    """Return bool[n, m]: which boxes of `a` and `b` come within `reach` m."""
+    apart = np.maximum(a[:, None, :2] - b[None, :, 2:], b[None, :, :2] - a[:, None, 2:]).max(axis=2)
+    return np.asarray(apart <= reach)
