@@ -58,6 +58,8 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->survive = 30.0;
     f->coast = 2500000000;
     f->again = 0.4;
+    f->misses[0] = f->misses[1] = 10.0;
+    f->more[0] = f->more[1] = 4.0;
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
@@ -198,13 +200,10 @@ static void nearest(frame_t *w)
 static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
 {
     double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    if (t > k->last)
-        k->existence /= 1.0 + (double)(t - k->last) * 1e-9 / f->survive;
+    age(f, k, t);
     k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
-    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE)) {
-        double more = (double)(k->run - 1) / (double)k->run; /* of the misses in this row, the share that followed one */
-        f->again = bounded(f->again + 0.02 * (more - f->again), 0.05, 0.95);
-    }
+    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
+        come_back(f, k);
 }
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
@@ -247,8 +246,12 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     if (k->hits < 65535)
         k->hits++;
     describe(k, z, s->kind == COOPERATIVE);
-    if (k->status != CONFIRMED && k->existence > f->confirm)
+    if (k->status != CONFIRMED && k->existence > f->confirm) {
         k->status = CONFIRMED;
+        birth_ends(f, k, 1);
+    }
+    if (k->status == CONFIRMED && s->kind != COOPERATIVE)
+        cover(&s->covers, k->mean.x[0], k->mean.x[1]);
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -271,12 +274,10 @@ static void bury(fusion_t *f, int64_t t)
         int seen = k->missed > k->last;
         int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
         if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
-            if (k->status == TENTATIVE)
-                for (int s = 0; s < SOURCES; s++)
-                    if (k->sources >> s & 1u) {
-                        f->sources[s].deaths += 1.0;
-                        break;
-                    }
+            if (k->status == TENTATIVE) {
+                f->sources[k->origin].deaths += 1.0;
+                birth_ends(f, k, 0);
+            }
             if (!k->sensed && k->claim && seen)
                 blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
             continue;
@@ -351,15 +352,31 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     return TAKEN;
 }
 
+/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every source covers. */
+static double existence_at(const fusion_t *f, const track_t *k, int64_t t, const state_t *m)
+{
+    track_t then;
+    then.existence = k->existence;
+    then.last = k->last;
+    then.missed = k->missed;
+    age(f, &then, t);
+    if (t <= k->last || f->features & NO_LIFE)
+        return then.existence;
+    return (1.0 - gone(f, k, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * then.existence;
+}
+
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
         const track_t *k = track_at(f, i);
-        if (k->status != CONFIRMED || k->existence < f->show)
+        if (k->existence < f->show)
             continue;
         state_t s;
         state_at(k, t, &f->motion[k->cls], &s);
+        double existence = existence_at(f, k, t, &s);
+        if (existence < f->show)
+            continue;
         const double *x = s.x, *p = s.p;
         double square = x[2] * x[2] + x[3] * x[3];
         int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
@@ -367,7 +384,7 @@ int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
                          .yaw_rate = (float)(k->now.turns * k->now.turning.x[4]),
                          .length = k->length, .width = k->width, .height = k->height, .var_x = (float)p[0], .var_y = (float)p[4],
                          .cov_xy = (float)p[1], .var_vx = (float)p[7], .var_vy = (float)p[9], .cov_vxvy = (float)p[8],
-                         .existence = (float)k->existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
+                         .existence = (float)existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
                          .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last, .cls = k->cls};
         row.heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
         row.status = t - k->last > 300000000 ? COASTING : CONFIRMED;

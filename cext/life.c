@@ -7,6 +7,11 @@
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
+#define MISSES_KEPT 300.0 /* misses in a row after which the old ones count half */
+#define MOST_AGAIN 0.97
+#define LEAVES 0.15       /* s: who would have been over a side so long after it was last seen was lost there */
+#define BIRTHS_SAID 8.0   /* births that what a confidence says is worth */
+#define BIRTHS_KEPT 300.0f
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
 
 static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
@@ -96,24 +101,122 @@ int looks_at(const source_t *s, double x, double y)
     return fabs(remainder(atan2(dy, dx) - s->heading, 6.283185307179586)) < 0.5 * s->fov;
 }
 
-/* Misses in a row are not independent: after the first, the probability of another is the one found (`again`). */
+/* Whoever is there may leave at any time: a mean stay of `survive`, when nothing else is known. */
+void age(const fusion_t *f, track_t *k, int64_t t)
+{
+    int64_t since = k->missed > k->last ? k->missed : k->last;
+    if (t > since)
+        k->existence /= 1.0 + (double)(t - since) * 1e-9 / f->survive;
+}
+
+/* Probability that a place is beyond what every source covers, where nobody is followed. A vehicle that reports itself is followed everywhere. */
+double gone(const fusion_t *f, const track_t *k, double x, double y, double variance)
+{
+    double least = 1.0;
+    int sensors = 0;
+    for (int i = 0; i < SOURCES && f->heard >> i; i++) {
+        const source_t *s = &f->sources[i];
+        if (!(f->heard >> i & 1u))
+            continue;
+        if (s->kind != COOPERATIVE) {
+            sensors = 1;
+            least = lesser(least, beyond(&s->covers, x, y, variance));
+        } else if (k->sources >> i & 1u) {
+            return 0.0;
+        }
+        if (least <= 0.0)
+            return 0.0;
+    }
+    return sensors ? least : 0.0;
+}
+
+/* Misses in a row are not independent: who was missed may be hidden. The first miss after another is told from those that follow, for most sensors
+ * miss at random now and then, and something that hides a road user does so for long. */
+void come_back(fusion_t *f, const track_t *k)
+{
+    for (int i = 0; i < 2; i++) {
+        double n = i == 0 ? 1.0 : (double)k->run - 1.0, more = i == 0 ? (double)(k->run > 1) : (double)k->run - 2.0;
+        if (n <= 0.0)
+            continue;
+        if (f->misses[i] > MISSES_KEPT) {
+            f->misses[i] *= 0.5;
+            f->more[i] *= 0.5;
+        }
+        f->misses[i] += n;
+        f->more[i] += more;
+    }
+    f->again = f->more[0] / f->misses[0];
+}
+
+static double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
+{
+    double one = 1.0 - s->seen;
+    if (k->run == 0 || k->status == TENTATIVE)
+        return one;
+    int i = k->run > 1;
+    return greater(one, bounded(f->more[i] / f->misses[i], 0.02, MOST_AGAIN));
+}
+
 void miss(fusion_t *f, frame_t *w, int32_t i)
 {
     track_t *k = track_at(f, i);
-    const source_t *s = &f->sources[w->source];
-    if (w->t <= k->last || !looks_at(s, w->mean[i].x[0], w->mean[i].x[1]))
+    source_t *s = &f->sources[w->source];
+    const state_t *m = &w->mean[i];
+    if (w->t <= k->last || !looks_at(s, m->x[0], m->x[1]))
         return;
-    double one = 1.0 - s->seen, q = k->run && f->again > one ? f->again : one;
-    if (k->status == TENTATIVE)
-        q = one;
-    else if (k->run == 0)
+    double variance = 0.5 * (m->p[0] + m->p[4]), blind = f->features & NO_LIFE ? 0.0 : beyond(&s->covers, m->x[0], m->x[1], variance);
+    double q = blind + (1.0 - blind) * miss_chance(f, s, k), before = k->existence;
+    if (k->status == CONFIRMED && k->run == 0)
         w->sums.misses += 1.0;
+    age(f, k, w->t);
     k->missed = w->t;
     if (k->run < 65535)
         k->run++;
+    if (blind > 0.0)
+        k->existence *= 1.0 - gone(f, k, m->x[0], m->x[1], variance);
     k->existence = q * k->existence / (1.0 - k->existence + q * k->existence);
-    if (k->status == CONFIRMED && k->existence < 0.006 && f->drop < 0.02)
+    if (k->status != CONFIRMED)
+        return;
+    if (before >= f->show && k->existence < f->show && k->kept) {
+        const past_t *last = &k->past[k->kept - 1];
+        for (int n = 0; n < SOURCES && f->heard >> n; n++)
+            if (f->heard >> n & 1u && f->sources[n].kind != COOPERATIVE)
+                lost_at(&f->sources[n].covers, last->x, last->y, (double)last->v[0], (double)last->v[1], LEAVES);
+    }
+    if (k->existence < 0.006 && f->drop < 0.02)
         k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
+}
+
+/* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
+static double birth_chance(const source_t *s, int bin)
+{
+    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.68};
+    double proved = (double)s->births.proved[bin], failed = (double)s->births.failed[bin];
+    return (proved + BIRTHS_SAID * SAID[bin % CONFIDENCES]) / (proved + failed + BIRTHS_SAID);
+}
+
+static int birth_bin(const source_t *s, const detection *z, double x, double y)
+{
+    int bin = 0;
+    if (isfinite(z->confidence)) {
+        double c = (double)z->confidence;
+        bin = c < 0.3 ? 1 : c < 0.5 ? 2 : c < 0.7 ? 3 : c < 0.9 ? 4 : 5;
+    }
+    return bin + (at_edge(&s->covers, x, y) ? CONFIDENCES : 0);
+}
+
+void birth_ends(fusion_t *f, const track_t *k, int proved)
+{
+    births_t *b = &f->sources[k->origin & (SOURCES - 1)].births;
+    int bin = k->entry % (2 * CONFIDENCES);
+    if (b->proved[bin] + b->failed[bin] > BIRTHS_KEPT) {
+        b->proved[bin] *= 0.5f;
+        b->failed[bin] *= 0.5f;
+    }
+    if (proved)
+        b->proved[bin] += 1.0f;
+    else
+        b->failed[bin] += 1.0f;
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
@@ -183,12 +286,9 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     imm_mean(&k->now, &k->mean);
     k->t = k->last = k->missed = w->t;
     remember(k);
-    double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
-    k->existence = odds / (1.0 + odds);
-    if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
-        k->existence = greater(k->existence, f->confirm);
-        k->status = CONFIRMED;
-    }
+    k->origin = (uint8_t)w->source;
+    k->entry = (uint8_t)birth_bin(s, z, x[0], x[1]);
+    k->existence = birth_chance(s, k->entry);
     k->id = f->next_id++;
     k->sources = 1u << w->source;
     k->sensed = s->kind != COOPERATIVE;

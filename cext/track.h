@@ -97,6 +97,19 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
     double to_turn, to_straight;
 } change_t;
 
+#define SIDES 32      /* of the polygon that holds what a source covers; a multiple of 4 */
+#define CONFIDENCES 6 /* bins of the confidence a source gives; the first: none */
+
+typedef struct { /* what a source covers, as found: coverage.c */
+    double x, y, middle_x, middle_y, inner; /* m: where its sides are measured from; the circle inside them all (from x, y), radius squared */
+    float reach[SIDES], ends[SIDES];        /* m; road users lost on their way over the side since it was last moved */
+    int32_t sights;
+} coverage_t;
+
+typedef struct { /* births by what a source says of its confidence and by whether they are at the edge of what it covers */
+    float proved[2 * CONFIDENCES], failed[2 * CONFIDENCES];
+} births_t;
+
 typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
     int32_t kind, known, blind; /* blind: what it does not see proves nothing */
@@ -108,6 +121,8 @@ typedef struct { /* what is known of one source, and what was found out about it
     double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
     double said_x, said_y, said_lag; /* bias and latency it was said to have */
     double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
+    coverage_t covers;
+    births_t births;
 } source_t;
 
 typedef struct {
@@ -116,7 +131,7 @@ typedef struct {
     double existence;
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
-    uint8_t kept, status, cls, sensed, sizes, teller;
+    uint8_t kept, status, cls, sensed, sizes, teller, origin, entry; /* origin: source that began it; entry: its bin of births_t */
     state_t mean; /* of both models */
     imm_t now;
     uint32_t told; /* the id a source of tracks last gave it */
@@ -141,7 +156,7 @@ typedef struct {
     int64_t coast;                                        /* ns without a measurement before a track is dropped */
     uint64_t refused_old, full, merged;
     double reach; /* m: mean half width of the gates of the last scan */
-    double again; /* found: probability of one more miss after a miss, of who is still there */
+    double again, misses[2], more[2]; /* found: probability of one more miss, of who is still there; misses first and later in a row, those followed by one */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
     track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
@@ -232,7 +247,11 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
 void describe(track_t *k, const detection *z, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
+void age(const fusion_t *f, track_t *k, int64_t t); /* existence until t, whoever sees it then */
 void miss(fusion_t *f, frame_t *w, int32_t i);
+double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
+void come_back(fusion_t *f, const track_t *k); /* what the misses before a hit say of misses in a row */
+void birth_ends(fusion_t *f, const track_t *k, int proved); /* a track is proved to be a road user's, or ends without having been */
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
@@ -250,6 +269,13 @@ void measurement_noise(const source_t *s, const detection *z, double r[3]);
 /* residuals on one track, before and after its update (`mean` of the track) */
 void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
 void learn(fusion_t *f, const frame_t *w);
+
+/* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
+   the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */
+void cover(coverage_t *e, double x, double y);
+void lost_at(coverage_t *e, double x, double y, double vx, double vy, double ahead);
+double beyond(const coverage_t *e, double x, double y, double variance);
+int at_edge(const coverage_t *e, double x, double y);
 
 /* layout.c: the fields of what crosses to Python, as the compiler laid them out; `kind` is f, i or u. The last has no name. */
 typedef struct {
