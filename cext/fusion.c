@@ -6,6 +6,8 @@
 
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
+#define JITTER 6e-4    /* s^2: stamps that are off by less, 25 ms, are no worse than any */
+#define STANDS 0.25    /* m^2/s^2 */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -56,10 +58,15 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->show = 0.5;
     f->drop = 0.01;
     f->survive = 30.0;
+    f->left = STAYS_SAID;
+    f->lived = STAYS_SAID * f->survive;
     f->coast = 2500000000;
-    f->again = 0.4;
-    f->misses[0] = f->misses[1] = 10.0;
-    f->more[0] = f->more[1] = 4.0;
+    /* the first miss is most often one of its own; who is missed again and again is likely to be hidden, for a second or two */
+    static const double MORE[ROWS] = {0.4, 0.6, 0.85, 0.95}, SAID[ROWS] = {10.0, 6.0, 4.0, 4.0};
+    for (int i = 0; i < ROWS; i++) {
+        f->misses[i] = SAID[i];
+        f->more[i] = SAID[i] * MORE[i];
+    }
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
@@ -114,6 +121,8 @@ static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
         double left = LAG_PRIOR * (1.0 - s->sum[0] / SURE);
         w->unsure = left * left;
     }
+    w->blur = s->believed * w->doubt + (s->fast >= SURE && s->jitter > JITTER ? s->jitter : 0.0);
+    w->unsure += w->blur;
     w->plain = 1;
     for (int32_t j = 0; j < w->n; j++) {
         const detection *z = &w->z[j];
@@ -200,10 +209,10 @@ static void nearest(frame_t *w)
 static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
 {
     double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    age(f, k, t);
-    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
     if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
         come_back(f, k);
+    age(f, k, t);
+    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
 }
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
@@ -212,26 +221,37 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
     const motion_t *m = &f->motion[k->cls];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *r = &w->r[3 * j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *said = &w->r[3 * j], r[3] = {said[0], said[1], said[2]};
+    if (w->blur > 0.0) { /* a stamp that is off moves it along its way */
+        const double *v = &w->mean[i].x[2];
+        r[0] += w->blur * v[0] * v[0];
+        r[1] += w->blur * v[1] * v[1];
+        r[2] += w->blur * v[0] * v[1];
+    }
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    if (w->t == k->t) {
-        if (s->kind == FROM_TRACKS)
+    int stale = w->again && w->mean[i].x[2] * w->mean[i].x[2] + w->mean[i].x[3] * w->mean[i].x[3] > STANDS;
+    if (stale) {
+        /* the frame before: it is still there, but where it was */
+    } else if (w->t == k->t) {
+        if (s->filtered)
             imm_intersect(&k->now, &w->mean[i], x, y, r);
         else
             imm_update(&k->now, x, y, r);
         if (isfinite(z->vx) && isfinite(z->vy))
-            imm_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
+            imm_update_velocity(&k->now, z->vx, z->vy, s->worth.speed);
         imm_mean(&k->now, &k->mean);
         remember(k);
     } else {
         imm_update_late(k, w->t, m, x, y, r);
     }
-    if (k->hits > 1)
-        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
+    if (k->hits > 1 && !stale)
+        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], said);
+    if (!w->plain && !stale && k->status == CONFIRMED && k->hits > 5)
+        note_worth(f, w, k, &w->mean[i], z);
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
     if (w->t > k->last) {
         k->last = w->t;
@@ -239,18 +259,18 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     k->sources |= 1u << w->source;
     k->sensed |= s->kind != COOPERATIVE;
-    if (s->kind == FROM_TRACKS) {
+    if (z->id && s->kind != COOPERATIVE) {
         k->told = z->id;
         k->teller = (uint8_t)w->source;
     }
     if (k->hits < 65535)
         k->hits++;
-    describe(k, z, s->kind == COOPERATIVE);
+    describe(k, z, s->worth.right, s->kind == COOPERATIVE);
     if (k->status != CONFIRMED && k->existence > f->confirm) {
         k->status = CONFIRMED;
         birth_ends(f, k, 1);
     }
-    if (k->status == CONFIRMED && s->kind != COOPERATIVE)
+    if (k->status == CONFIRMED && s->kind != COOPERATIVE && w->t == k->t) /* not where it has been carried to since */
         cover(&s->covers, k->mean.x[0], k->mean.x[1]);
 }
 
@@ -306,6 +326,7 @@ static void settle(fusion_t *f, frame_t *w)
                 hit(f, w, w->cell[j], j);
     if (s->kind == COOPERATIVE)
         return;
+    find_occluders(f, w);
     for (int32_t i = 0; i < w->known; i++)
         if (w->hit[i] < 0)
             miss(f, w, i);
@@ -321,6 +342,8 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
         s->refused++;
         return NOT_FINITE;
     }
+    double doubt = stamp_doubt(s, t);
+    int again = sent_again(s, z, n);
     t -= (int64_t)(s->lag * 1e9);
     if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
         f->refused_old++;
@@ -331,6 +354,9 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     lay_out(&w, f, z, n, scratch);
     w.t = t;
     w.source = source;
+    w.doubt = doubt * doubt;
+    w.again = again;
+    s->repeated += (uint64_t)again;
     read_scan(f, s, &w);
     place(f, &w);
     if (f->features & NO_GLOBAL)
@@ -342,6 +368,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     for (int32_t j = 0; j < n; j++)
         if (w.cell[j] == FREE && (f->features & NO_MERGE || around(f, &w, j, 1) < 0))
             born(f, &w, j);
+    live_on(f, t);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;
     s->late += t < f->newest;

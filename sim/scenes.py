@@ -260,6 +260,8 @@ def play(
         if k % sub == 0:
             case.truth.append((t, traffic.ids.copy(), traffic.xy.copy()))
         for source, unit in enumerate(units):
+            if unit.unsteady.wander and k % sub == 0:
+                phase[source] = int(rng.integers(0, sub))
             if k % (sub * unit.rate) != phase[source]:
                 continue
             rows = look(unit, traffic, bias[source], rng, features, unsteady[source], t)

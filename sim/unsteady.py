@@ -23,13 +23,14 @@ class Unsteady:
     stall_ms: float = 350.0
     burst_ms: float = 12.0  # between the frames sent after a stall
     quantum_ms: float = 0.0  # stamps are whole multiples of it
+    wander: bool = False  # frames are made at any moment of their period
     twice: float = 0.0  # share of frames sent twice, half of them under a second stamp
     ghosts: float = 0.0  # begun per second and road user
     dropouts: float = 0.0  # of 1 to 2 s, begun per second and road user
 
 
 BURSTY = Unsteady(stall=0.03, twice=0.02)
-ROUNDED = Unsteady(quantum_ms=100.0)
+ROUNDED = Unsteady(quantum_ms=100.0, wander=True)
 LOSSY = Unsteady(dropouts=0.1)
 GHOSTLY = Unsteady(ghosts=0.02)
 
