@@ -7,7 +7,6 @@
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
 #define JITTER 6e-4    /* s^2: stamps that are off by less, 25 ms, are no worse than any */
-#define STANDS 0.25    /* m^2/s^2 */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -222,22 +221,31 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     const detection *z = &w->z[j];
     const motion_t *m = &f->motion[k->cls];
     double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *said = &w->r[3 * j], r[3] = {said[0], said[1], said[2]};
-    if (w->blur > 0.0) { /* a stamp that is off moves it along its way */
+    double blur = w->blur + standstill(k, z, &w->mean[i]);
+    if (blur > 0.0) { /* a stamp that is off moves it along its way */
         const double *v = &w->mean[i].x[2];
-        r[0] += w->blur * v[0] * v[0];
-        r[1] += w->blur * v[1] * v[1];
-        r[2] += w->blur * v[0] * v[1];
+        r[0] += blur * v[0] * v[0];
+        r[1] += blur * v[1] * v[1];
+        r[2] += blur * v[0] * v[1];
     }
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    int stale = w->again && w->mean[i].x[2] * w->mean[i].x[2] + w->mean[i].x[3] * w->mean[i].x[3] > STANDS;
+    int stale = said_before(k, z, w->t, &w->mean[i]);
+    s->repeated += (uint64_t)stale;
+    if (z->x != k->given_x || z->y != k->given_y) {
+        k->given = w->t;
+        k->given_x = z->x;
+        k->given_y = z->y;
+    }
     if (stale) {
-        /* the frame before: it is still there, but where it was */
+        /* it is still there, but not where it was */
     } else if (w->t == k->t) {
-        if (s->filtered)
+        if (s->filtered && k->sources == 1u << w->source)
+            imm_follow(&k->now, x, y, r);
+        else if (s->filtered)
             imm_intersect(&k->now, &w->mean[i], x, y, r);
         else
             imm_update(&k->now, x, y, r);
@@ -343,7 +351,6 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
         return NOT_FINITE;
     }
     double doubt = stamp_doubt(s, t);
-    int again = sent_again(s, z, n);
     t -= (int64_t)(s->lag * 1e9);
     if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
         f->refused_old++;
@@ -355,8 +362,6 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     w.t = t;
     w.source = source;
     w.doubt = doubt * doubt;
-    w.again = again;
-    s->repeated += (uint64_t)again;
     read_scan(f, s, &w);
     place(f, &w);
     if (f->features & NO_GLOBAL)

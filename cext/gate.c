@@ -7,6 +7,7 @@
 #define REACH 12.0   /* m: a gate is never wider */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
+#define COMES_BACK 3.0 /* what a track that was proved and then lost costs more than one that is seen */
 #define TOLD 4.0     /* what it counts that a source whose ids stay gives the same id as before, or another */
 #define MOST_LIKE 4.0 /* what class, size and velocity together may count: they choose between road users, and break no track by themselves */
 
@@ -61,7 +62,7 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
     double cost = 0.0;
     if (g->names > 0.5 && z->id && k->told && k->teller == source) {
         double kept = TOLD * (2.0 * g->names - 1.0);
-        cost += z->id == k->told ? -kept : kept;
+        cost += z->id == k->told ? -kept : k->run == 0 ? kept : 0.0; /* the id of one that was given up is not used again */
     }
     if (z->vehicle && k->vehicle && z->vehicle != k->vehicle)
         return INFINITY;
@@ -130,6 +131,8 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
         return edges;
     int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), top = clipped(y1, g->rows);
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
+    if (k->status == CONFIRMED && f->sources[w->source].filtered) /* it may have given up one that is there */
+        young = lesser(young, COMES_BACK);
     for (int32_t row = clipped(y0, g->rows); row <= top; row++)
         for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
             int32_t j = w->order[e];

@@ -15,6 +15,7 @@
 #define OCCLUDES 6.0      /* m: a longer road user hides what is behind it */
 #define SHADE 0.7         /* m: and so much beside its outline, for what is hidden has a width too */
 #define HIDDEN 0.98       /* probability of a miss of who is behind it */
+#define GIVEN_UP 0.003    /* probability that a source of tracks misses one that it has not given up */
 #define LEAVES 0.15       /* s: who would have been over a side so long after it was last seen was lost there */
 #define BIRTHS_SAID 8.0   /* births that what a confidence says is worth */
 #define BIRTHS_KEPT 300.0f
@@ -202,6 +203,8 @@ void live_on(fusion_t *f, int64_t t)
 static double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
 {
     double one = 1.0 - s->seen;
+    if (s->filtered) /* it has waited already */
+        return GIVEN_UP;
     if (k->run == 0 || k->status == TENTATIVE)
         return one;
     int i = row_of(k->run);
@@ -243,9 +246,10 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
 /* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
 static double birth_chance(const source_t *s, int bin)
 {
-    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.68};
+    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.68}, FOLLOWED = 0.7;
     double proved = (double)s->births.proved[bin], failed = (double)s->births.failed[bin];
-    return (proved + BIRTHS_SAID * SAID[bin % CONFIDENCES]) / (proved + failed + BIRTHS_SAID);
+    double said = s->filtered ? FOLLOWED : SAID[bin % CONFIDENCES]; /* a tracker's have stood their trial */
+    return (proved + BIRTHS_SAID * said) / (proved + failed + BIRTHS_SAID);
 }
 
 static int birth_bin(const source_t *s, const detection *z, double x, double y)
@@ -346,6 +350,9 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     k->sources = 1u << w->source;
     k->sensed = s->kind != COOPERATIVE;
     k->told = z->id;
+    k->given = w->t;
+    k->given_x = z->x;
+    k->given_y = z->y;
     k->teller = (uint8_t)w->source;
     k->hits = 1;
     k->cls = z->cls < CLASSES ? z->cls : 0;

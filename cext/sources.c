@@ -7,7 +7,11 @@
 
 #define PRIOR 10.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
-#define CORRELATED_KEPT 300.0 /* scans after which the old count less */
+#define CORRELATED_KEPT 600.0 /* pairs of residuals after which the old count less */
+#define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
+#define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
+#define UNFILTERED 0.15
+#define TINY 1e-8      /* m^2 */
 #define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
 #define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
 #define STIFF_LAG 10.0
@@ -59,9 +63,10 @@ void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, c
     double square = vx * vx + vy * vy, ox = nx + s->bias_x - s->lag * vx, oy = ny + s->bias_y - s->lag * vy;
     if (square < SLOW)
         return;
-    if (k->judge == w->source + 1) {
-        a->cross += nx * (double)k->off[0] + ny * (double)k->off[1];
-        a->self += 0.5 * (nx * nx + ny * ny + (double)k->off[0] * (double)k->off[0] + (double)k->off[1] * (double)k->off[1]);
+    double now = nx * nx + ny * ny, then = (double)k->off[0] * (double)k->off[0] + (double)k->off[1] * (double)k->off[1];
+    if (k->judge == w->source + 1 && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
+        a->cross += (nx * (double)k->off[0] + ny * (double)k->off[1]) / sqrt(now * then);
+        a->self += 1.0;
     }
     k->judge = (uint8_t)(w->source + 1);
     k->off[0] = (float)nx;
@@ -117,9 +122,16 @@ static void learn_stamps(source_t *s, const frame_t *w)
 {
     const sums_t *a = &w->sums;
     if (a->self > 0.0 && w->doubt <= 0.0) {
-        double fade = 1.0 - 1.0 / CORRELATED_KEPT;
+        double fade = 1.0 - a->self / (CORRELATED_KEPT + a->self);
         s->cross = fade * s->cross + a->cross;
         s->self = fade * s->self + a->self;
+        double alike = s->cross / s->self;
+        if (s->self > CORRELATED_SURE && !s->filtered && alike > FILTERED) {
+            s->filtered = 1;
+            s->scale = 1.0; /* what was found of its noise was that of its increments */
+        } else if (s->self > CORRELATED_SURE && s->filtered && alike < UNFILTERED) {
+            s->filtered = 0;
+        }
     }
     if (a->fast <= 0.0)
         return;
@@ -208,6 +220,6 @@ void learn(fusion_t *f, const frame_t *w)
     s->weight = lesser(s->weight + a.n, MEMORY);
     double share = a.n / s->weight;
     s->residual += share * (a.distance / a.n - s->residual);
-    if (!(f->features & NO_NOISE) && s->kind != FROM_TRACKS) /* another's tracks err alike from scan to scan */
+    if (!(f->features & NO_NOISE) && !s->filtered) /* another's tracks err alike from scan to scan */
         s->scale = bounded(s->scale * (1.0 + share * (bounded(a.noise / a.said, 0.0, 10.0) - 1.0)), 0.01, 25.0);
 }

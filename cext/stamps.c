@@ -11,6 +11,9 @@
 #define REGULAR 0.4       /* of a period: an interval nearer to it is one */
 #define ON_TIME 0.15      /* of a period: a pause nearer to whole periods lost frames and held none back */
 #define MAX_DOUBT 0.5     /* s */
+#define SAME_FRAME 0.03   /* s */
+#define MUST_MOVE 0.2     /* m */
+#define LONGEST 0.6       /* s */
 
 double stamp_doubt(source_t *s, int64_t t)
 {
@@ -36,18 +39,20 @@ double stamp_doubt(source_t *s, int64_t t)
     return greater(owed, 0.25 * s->period);
 }
 
-/* A frame whose places are all those of the source's last: sent twice, or nothing moved. */
-int sent_again(source_t *s, const detection *z, int32_t n)
+/* Whether a detection is the one of the same road user that the source gave before, though it must have moved since: a frame sent twice, or a vendor's
+ * track that stands still while the road user does not. For so long as LONGEST it is not believed. */
+int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m)
 {
-    uint64_t sum = 1469598103934665603u;
-    for (int32_t j = 0; j < n; j++) {
-        uint64_t bits[2];
-        memcpy(bits, &z[j], sizeof bits);
-        sum = (sum ^ bits[0]) * 1099511628211u;
-        sum = (sum ^ bits[1]) * 1099511628211u;
-        sum ^= sum >> 29;
-    }
-    int again = n > 0 && s->scans && sum == s->content;
-    s->content = sum;
-    return again;
+    if (z->x != k->given_x || z->y != k->given_y)
+        return 0;
+    double dt = (double)(t - k->given) * 1e-9, square = dt * dt * (m->x[2] * m->x[2] + m->x[3] * m->x[3]);
+    return fabs(dt) < SAME_FRAME || (square > MUST_MOVE * MUST_MOVE && dt < LONGEST);
+}
+
+double standstill(const track_t *k, const detection *z, const state_t *m)
+{
+    double dt = (double)(k->last - k->given) * 1e-9;
+    if (dt < SAME_FRAME || dt > LONGEST || (z->x == k->given_x && z->y == k->given_y))
+        return 0.0;
+    return dt * dt * (m->x[2] * m->x[2] + m->x[3] * m->x[3]) > MUST_MOVE * MUST_MOVE ? dt * dt : 0.0;
 }

@@ -133,12 +133,11 @@ typedef struct { /* what is known of one source, and what was found out about it
     births_t births;
     worth_t worth;
     int64_t stamp;    /* ns: its newest */
-    uint64_t content; /* of its last frame */
-    uint64_t repeated;
+    uint64_t repeated; /* detections that repeat the one before */
     double period, backlog; /* s: between scans; by which the scans after a stall are late */
     int32_t intervals, filtered; /* filtered: it sends tracks, whatever it is said to send */
     double jitter, believed, fast, doubted; /* s^2: variance of its stamps; share of a doubt that was found; detections behind both */
-    double cross, self;                     /* faded sums: of residuals by those of the scan before on the same track, and by themselves */
+    double cross, self;                     /* faded sum of the cosines between a residual and that of the scan before on the same track, and their number */
 } source_t;
 
 typedef struct {
@@ -153,6 +152,8 @@ typedef struct {
     uint32_t told; /* the id a source last gave it */
     float off[2];  /* m: its last residual, of source `judge` */
     uint8_t judge;
+    int64_t given; /* ns: when its last place was given first */
+    double given_x, given_y;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
     past_t past[KEPT]; /* by time */
 } track_t;
@@ -211,7 +212,6 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     double reach;        /* m: sum of the gates' half widths */
     double unsure;       /* s^2: variance of a latency that is not yet found, and of the stamp */
     double blur, doubt;  /* s^2: variance of the stamp, of which `doubt` is this scan's own */
-    int32_t again;       /* the frame before, sent again */
     int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
     int64_t t;
     grid_t grid;
@@ -253,6 +253,8 @@ void imm_update_velocity(imm_t *s, double vx, double vy, double r);
 /* h: 2x4, of position and velocity; z measured with noise r (xx, yy, xy) */
 void imm_update_linear(imm_t *s, const double h[8], const double z[2], const double r[3]);
 void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3]);
+/* as the vendor of a filtered track has it: its place with the noise of its increments, our error no less than its own */
+void imm_follow(imm_t *s, double x, double y, const double r[3]);
 /* late.c: the past */
 void remember(track_t *k);
 void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out);
@@ -298,9 +300,11 @@ void learn(fusion_t *f, const frame_t *w);
 /* what the class, size, velocity and id of a detection say of its source, on a track that is well known */
 void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z);
 
-/* stamps.c: by how much (s) a scan's stamp may be off, and whether its places are those of the frame before */
+/* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
 double stamp_doubt(source_t *s, int64_t t);
-int sent_again(source_t *s, const detection *z, int32_t n);
+int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m);
+/* s^2: by how much the first place after a standstill that was none may be behind */
+double standstill(const track_t *k, const detection *z, const state_t *m);
 
 /* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
    the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */

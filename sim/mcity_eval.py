@@ -33,7 +33,7 @@ def probe_latency(folder: Path) -> SourceConfig:
     for t, source, rows in probed(mcity.load(folder, name)):
         fusion.update(t, source, rows)
     found = fusion.stats()["sources"][0]
-    return SourceConfig(latency_ms=found["lag"] * 1000, sigma_m=found["sigma"])
+    return SourceConfig(latency_ms=found["lag"] * 1000, sigma_m=found["sigma"], kind=found["kind"])
 
 
 def probed(trial: mcity.Trial) -> list[tuple[int, int, Rows]]:
