@@ -9,6 +9,7 @@ from libc.stddef cimport size_t
 import numpy as np
 
 cdef extern from "track.h" nogil:
+    const double STAYS_SAID
     enum:
         CLASSES
         SOURCES
@@ -39,10 +40,14 @@ cdef extern from "track.h" nogil:
         int64_t t
     ctypedef struct track_t:
         uint32_t id
+    ctypedef struct worth_t:
+        double right, size, speed, names
     ctypedef struct source_t:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
-        int32_t kind, known, blind
-        uint64_t scans, late, refused, detections
+        int32_t kind, known, blind, filtered
+        uint64_t scans, late, refused, detections, repeated
+        double period, jitter, believed, cross, self
+        worth_t worth
         double said_x, said_y, said_lag, scale, bias_x, bias_y, lag, seen, strewn, residual, weight
     ctypedef struct motion_t:
         double straight
@@ -54,7 +59,9 @@ cdef extern from "track.h" nogil:
         int32_t count
         uint32_t features
         int64_t window, coast
-        double gate, miss_cost, confirm, show, drop, survive, again
+        double gate, miss_cost, confirm, show, drop, survive, lived, left
+        double misses[4]
+        double more[4]
         motion_t motion[CLASSES]
         uint64_t refused_old, full, merged
         source_t sources[SOURCES]
@@ -89,6 +96,7 @@ TRACK_SIZE = sizeof(track_row)
 TRACK_STATE_BYTES = sizeof(track_t)
 SEEN_LATELY = CONFIRMED  # status of a track
 KINDS = {"detections": FROM_DETECTIONS, "tracks": FROM_TRACKS, "cooperative": COOPERATIVE}
+KIND_NAMES = {number: name for name, number in KINDS.items()}
 FEATURES = {"turns": NO_TURNS, "noise": NO_NOISE, "bias": NO_BIAS, "lag": NO_LAG, "life": NO_LIFE, "late": NO_LATE, "merge": NO_MERGE,
             "class": NO_CLASS, "global": NO_GLOBAL}
 LIMITS = {"classes": CLASSES, "sources": SOURCES, "objects": MAX_OBJECTS, "object_bytes": BLOCK_BYTES}
@@ -137,6 +145,8 @@ cdef class Tracker:
     def configure(self, double gate, double miss_cost, double confirm, double show, double drop, double survive, int64_t coast,
                   int64_t window, unsigned int features):
         self.f.gate, self.f.miss_cost, self.f.confirm, self.f.show, self.f.drop = gate, miss_cost, confirm, show, drop
+        self.f.left = STAYS_SAID
+        self.f.lived = STAYS_SAID * survive
         self.f.survive, self.f.coast, self.f.window, self.f.features = survive, coast, window, features
 
     def motion(self):
@@ -190,11 +200,15 @@ cdef class Tracker:
             if s.scans or s.refused:
                 sources[k] = {"scans": s.scans, "late": s.late, "refused": s.refused, "detections": s.detections, "scale": s.scale,
                               "sigma": s.sigma, "bias_x": s.bias_x, "bias_y": s.bias_y, "lag": s.lag, "p_detect": s.seen,
-                              "clutter": s.strewn, "residual": s.residual, "weight": s.weight}
+                              "clutter": s.strewn, "residual": s.residual, "weight": s.weight,
+                              "kind": KIND_NAMES[COOPERATIVE if s.kind == COOPERATIVE else FROM_TRACKS if s.filtered else FROM_DETECTIONS],
+                              "correlation": s.cross / s.self if s.self > 0 else 0.0, "jitter": max(s.jitter, 0.0) ** 0.5,
+                              "period": s.period, "repeated": s.repeated, "class_right": s.worth.right, "ids_stay": s.worth.names,
+                              "sigma_v": s.worth.speed ** 0.5}
         wrong = [{"vehicle": self.f.wrong[k].vehicle, "count": self.f.wrong[k].count, "t": self.f.wrong[k].t, "x": self.f.wrong[k].x,
                   "y": self.f.wrong[k].y} for k in range(WRONG) if self.f.wrong[k].vehicle]
         return {"count": self.f.count, "refused_old": self.f.refused_old, "full": self.f.full, "merged": self.f.merged,
-                "again": self.f.again, "sources": sources, "wrong_claims": wrong}
+                "stay": self.f.lived / self.f.left, "again": [self.f.more[k] / self.f.misses[k] for k in range(4)], "sources": sources, "wrong_claims": wrong}
 
 
 def update_batch(list trackers, const int64_t[::1] t, const int32_t[::1] sources, const uint8_t[::1] rows, const int64_t[::1] offsets):

@@ -6,6 +6,7 @@
 
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
+#define JITTER 6e-4    /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -56,8 +57,15 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->show = 0.5;
     f->drop = 0.01;
     f->survive = 30.0;
+    f->left = STAYS_SAID;
+    f->lived = STAYS_SAID * f->survive;
     f->coast = 2500000000;
-    f->again = 0.4;
+    /* the first miss is most often one of its own; who is missed again and again is likely to be hidden, for a second or two */
+    static const double MORE[ROWS] = {0.4, 0.6, 0.85, 0.95}, SAID[ROWS] = {10.0, 6.0, 4.0, 4.0};
+    for (int i = 0; i < ROWS; i++) {
+        f->misses[i] = SAID[i];
+        f->more[i] = SAID[i] * MORE[i];
+    }
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
@@ -112,6 +120,8 @@ static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
         double left = LAG_PRIOR * (1.0 - s->sum[0] / SURE);
         w->unsure = left * left;
     }
+    w->blur = s->believed * w->doubt + (s->fast >= SURE && s->jitter > JITTER ? s->jitter : 0.0);
+    w->unsure += w->blur;
     w->plain = 1;
     for (int32_t j = 0; j < w->n; j++) {
         const detection *z = &w->z[j];
@@ -198,13 +208,10 @@ static void nearest(frame_t *w)
 static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
 {
     double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    if (t > k->last)
-        k->existence /= 1.0 + (double)(t - k->last) * 1e-9 / f->survive;
+    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
+        come_back(f, k);
+    age(f, k, t);
     k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
-    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE)) {
-        double more = (double)(k->run - 1) / (double)k->run; /* of the misses in this row, the share that followed one */
-        f->again = bounded(f->again + 0.02 * (more - f->again), 0.05, 0.95);
-    }
 }
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
@@ -213,26 +220,46 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
     const motion_t *m = &f->motion[k->cls];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *r = &w->r[3 * j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *said = &w->r[3 * j], r[3] = {said[0], said[1], said[2]};
+    double blur = w->blur + standstill(k, z, &w->mean[i]);
+    if (blur > 0.0) { /* a stamp that is off moves it along its way */
+        const double *v = &w->mean[i].x[2];
+        r[0] += blur * v[0] * v[0];
+        r[1] += blur * v[1] * v[1];
+        r[2] += blur * v[0] * v[1];
+    }
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    if (w->t == k->t) {
-        if (s->kind == FROM_TRACKS)
+    int stale = said_before(k, z, w->t, &w->mean[i]);
+    s->repeated += (uint64_t)stale;
+    if (z->x != k->given_x || z->y != k->given_y) {
+        k->given = w->t;
+        k->given_x = z->x;
+        k->given_y = z->y;
+    }
+    if (stale) {
+        /* it is still there, but not where it was */
+    } else if (w->t == k->t) {
+        if (s->filtered && k->sources == 1u << w->source)
+            imm_follow(&k->now, x, y, r);
+        else if (s->filtered)
             imm_intersect(&k->now, &w->mean[i], x, y, r);
         else
             imm_update(&k->now, x, y, r);
         if (isfinite(z->vx) && isfinite(z->vy))
-            imm_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
+            imm_update_velocity(&k->now, z->vx, z->vy, s->worth.speed);
         imm_mean(&k->now, &k->mean);
         remember(k);
     } else {
         imm_update_late(k, w->t, m, x, y, r);
     }
-    if (k->hits > 1)
-        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
+    if (k->hits > 1 && !stale)
+        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], said);
+    if (!w->plain && !stale && k->status == CONFIRMED && k->hits > 5)
+        note_worth(f, w, k, &w->mean[i], z);
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
     if (w->t > k->last) {
         k->last = w->t;
@@ -240,15 +267,19 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     k->sources |= 1u << w->source;
     k->sensed |= s->kind != COOPERATIVE;
-    if (s->kind == FROM_TRACKS) {
+    if (z->id && s->kind != COOPERATIVE) {
         k->told = z->id;
         k->teller = (uint8_t)w->source;
     }
     if (k->hits < 65535)
         k->hits++;
-    describe(k, z, s->kind == COOPERATIVE);
-    if (k->status != CONFIRMED && k->existence > f->confirm)
+    describe(k, z, s->worth.right, s->kind == COOPERATIVE);
+    if (k->status != CONFIRMED && k->existence > f->confirm) {
         k->status = CONFIRMED;
+        birth_ends(f, k, 1);
+    }
+    if (k->status == CONFIRMED && s->kind != COOPERATIVE && w->t == k->t) /* not where it has been carried to since */
+        cover(&s->covers, k->mean.x[0], k->mean.x[1]);
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -271,12 +302,10 @@ static void bury(fusion_t *f, int64_t t)
         int seen = k->missed > k->last;
         int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
         if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
-            if (k->status == TENTATIVE)
-                for (int s = 0; s < SOURCES; s++)
-                    if (k->sources >> s & 1u) {
-                        f->sources[s].deaths += 1.0;
-                        break;
-                    }
+            if (k->status == TENTATIVE) {
+                f->sources[k->origin].deaths += 1.0;
+                birth_ends(f, k, 0);
+            }
             if (!k->sensed && k->claim && seen)
                 blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
             continue;
@@ -305,6 +334,7 @@ static void settle(fusion_t *f, frame_t *w)
                 hit(f, w, w->cell[j], j);
     if (s->kind == COOPERATIVE)
         return;
+    find_occluders(f, w);
     for (int32_t i = 0; i < w->known; i++)
         if (w->hit[i] < 0)
             miss(f, w, i);
@@ -320,6 +350,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
         s->refused++;
         return NOT_FINITE;
     }
+    double doubt = stamp_doubt(s, t);
     t -= (int64_t)(s->lag * 1e9);
     if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
         f->refused_old++;
@@ -330,6 +361,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     lay_out(&w, f, z, n, scratch);
     w.t = t;
     w.source = source;
+    w.doubt = doubt * doubt;
     read_scan(f, s, &w);
     place(f, &w);
     if (f->features & NO_GLOBAL)
@@ -341,6 +373,7 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     for (int32_t j = 0; j < n; j++)
         if (w.cell[j] == FREE && (f->features & NO_MERGE || around(f, &w, j, 1) < 0))
             born(f, &w, j);
+    live_on(f, t);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;
     s->late += t < f->newest;
@@ -351,15 +384,31 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     return TAKEN;
 }
 
+/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every source covers. */
+static double existence_at(const fusion_t *f, const track_t *k, int64_t t, const state_t *m)
+{
+    track_t then;
+    then.existence = k->existence;
+    then.last = k->last;
+    then.missed = k->missed;
+    age(f, &then, t);
+    if (t <= k->last || f->features & NO_LIFE)
+        return then.existence;
+    return (1.0 - gone(f, k, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * then.existence;
+}
+
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
         const track_t *k = track_at(f, i);
-        if (k->status != CONFIRMED || k->existence < f->show)
+        if (k->existence < f->show)
             continue;
         state_t s;
         state_at(k, t, &f->motion[k->cls], &s);
+        double existence = existence_at(f, k, t, &s);
+        if (existence < f->show)
+            continue;
         const double *x = s.x, *p = s.p;
         double square = x[2] * x[2] + x[3] * x[3];
         int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
@@ -367,7 +416,7 @@ int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
                          .yaw_rate = (float)(k->now.turns * k->now.turning.x[4]),
                          .length = k->length, .width = k->width, .height = k->height, .var_x = (float)p[0], .var_y = (float)p[4],
                          .cov_xy = (float)p[1], .var_vx = (float)p[7], .var_vy = (float)p[9], .cov_vxvy = (float)p[8],
-                         .existence = (float)k->existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
+                         .existence = (float)existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
                          .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last, .cls = k->cls};
         row.heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
         row.status = t - k->last > 300000000 ? COASTING : CONFIRMED;

@@ -97,6 +97,26 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
     double to_turn, to_straight;
 } change_t;
 
+#define STAYS_SAID 10.0 /* ends of road users that `survive` is worth */
+#define ROWS 4        /* kinds of misses in a row: the first, the second, the third and fourth, later ones */
+#define SIDES 32      /* of the polygon that holds what a source covers; a multiple of 4 */
+#define CONFIDENCES 6 /* bins of the confidence a source gives; the first: none */
+
+typedef struct { /* what a source covers, as found: coverage.c */
+    double x, y, middle_x, middle_y, inner; /* m: where its sides are measured from; the circle inside them all (from x, y), radius squared */
+    float reach[SIDES], ends[SIDES];        /* m; road users lost on their way over the side since it was last moved */
+    int32_t sights;
+} coverage_t;
+
+typedef struct { /* births by what a source says of its confidence and by whether they are at the edge of what it covers */
+    float proved[2 * CONFIDENCES], failed[2 * CONFIDENCES];
+} births_t;
+
+typedef struct { /* what the rest of a source's detections was found to be worth, each with the detections behind it */
+    double right, size, speed, names; /* share of right classes; of squared length errors to those expected; variance of a velocity (m^2/s^2); share of ids that stay */
+    double n[4];
+} worth_t;
+
 typedef struct { /* what is known of one source, and what was found out about it */
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
     int32_t kind, known, blind; /* blind: what it does not see proves nothing */
@@ -106,8 +126,18 @@ typedef struct { /* what is known of one source, and what was found out about it
     double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
     double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
     double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
+    double area; /* m^2: the box around what it detects, the largest lately */
     double said_x, said_y, said_lag; /* bias and latency it was said to have */
     double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
+    coverage_t covers;
+    births_t births;
+    worth_t worth;
+    int64_t stamp;    /* ns: its newest */
+    uint64_t repeated; /* detections that repeat the one before */
+    double period, backlog; /* s: between scans; by which the scans after a stall are late */
+    int32_t intervals, filtered; /* filtered: it sends tracks, whatever it is said to send */
+    double jitter, believed, fast, doubted; /* s^2: variance of its stamps; share of a doubt that was found; detections behind both */
+    double cross, self;                     /* faded sum of the cosines between a residual and that of the scan before on the same track, and their number */
 } source_t;
 
 typedef struct {
@@ -116,10 +146,14 @@ typedef struct {
     double existence;
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
-    uint8_t kept, status, cls, sensed, sizes, teller;
+    uint8_t kept, status, cls, sensed, sizes, teller, origin, entry; /* origin: source that began it; entry: its bin of births_t */
     state_t mean; /* of both models */
     imm_t now;
-    uint32_t told; /* the id a source of tracks last gave it */
+    uint32_t told; /* the id a source last gave it */
+    float off[2];  /* m: its last residual, of source `judge` */
+    uint8_t judge;
+    int64_t given; /* ns: when its last place was given first */
+    double given_x, given_y;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
     past_t past[KEPT]; /* by time */
 } track_t;
@@ -141,7 +175,8 @@ typedef struct {
     int64_t coast;                                        /* ns without a measurement before a track is dropped */
     uint64_t refused_old, full, merged;
     double reach; /* m: mean half width of the gates of the last scan */
-    double again; /* found: probability of one more miss after a miss, of who is still there */
+    double lived, left;                 /* found: s that road users were followed, and how many were lost where they might have been seen */
+    double misses[ROWS], more[ROWS]; /* found of who came back: misses by how many there were in a row, and those followed by one more */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
     track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
@@ -160,8 +195,10 @@ typedef struct { /* a grid over a scan's detections */
 } grid_t;
 
 typedef struct { /* what one scan says of its source */
-    double n, noise, said, distance, hits, misses, moved;
+    double n, noise, said, distance, hits, misses, moved, fast, along, cross, self;
 } sums_t;
+
+#define OCCLUDERS 16 /* of one scan */
 
 typedef struct { /* one scan while it is worked on; all in the caller's scratch */
     const detection *z;
@@ -173,11 +210,13 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     void *rest;
     double widest, area; /* m^2: largest variance, what the scan covers */
     double reach;        /* m: sum of the gates' half widths */
-    double unsure;       /* s^2: variance of a latency that is not yet found */
+    double unsure;       /* s^2: variance of a latency that is not yet found, and of the stamp */
+    double blur, doubt;  /* s^2: variance of the stamp, of which `doubt` is this scan's own */
     int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
     int64_t t;
     grid_t grid;
     sums_t sums;
+    int32_t hiding, occluder[OCCLUDERS]; /* tracks that hide what is behind them from this source */
 } frame_t;
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
@@ -214,6 +253,8 @@ void imm_update_velocity(imm_t *s, double vx, double vy, double r);
 /* h: 2x4, of position and velocity; z measured with noise r (xx, yy, xy) */
 void imm_update_linear(imm_t *s, const double h[8], const double z[2], const double r[3]);
 void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3]);
+/* as the vendor of a filtered track has it: its place with the noise of its increments, our error no less than its own */
+void imm_follow(imm_t *s, double x, double y, const double r[3]);
 /* late.c: the past */
 void remember(track_t *k);
 void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out);
@@ -229,10 +270,16 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
             void *scratch);
 
 /* life.c: what a hit or a miss says of a track */
-void describe(track_t *k, const detection *z, int own); /* own: the vehicle's own report */
+void describe(track_t *k, const detection *z, double right, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
+void age(const fusion_t *f, track_t *k, int64_t t); /* existence until t, whoever sees it then */
 void miss(fusion_t *f, frame_t *w, int32_t i);
+double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
+void find_occluders(fusion_t *f, frame_t *w);
+void live_on(fusion_t *f, int64_t t); /* time passes for everybody, until a scan of t */
+void come_back(fusion_t *f, const track_t *k); /* what the misses before a hit say of misses in a row */
+void birth_ends(fusion_t *f, const track_t *k, int proved); /* a track is proved to be a road user's, or ends without having been */
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
@@ -248,8 +295,23 @@ void young_doubles(fusion_t *f, const frame_t *w);
 void source_start(source_t *s);
 void measurement_noise(const source_t *s, const detection *z, double r[3]);
 /* residuals on one track, before and after its update (`mean` of the track) */
-void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
+void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, const double *z, const double *r);
 void learn(fusion_t *f, const frame_t *w);
+/* what the class, size, velocity and id of a detection say of its source, on a track that is well known */
+void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z);
+
+/* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
+double stamp_doubt(source_t *s, int64_t t);
+int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m);
+/* s^2: by how much the first place after a standstill that was none may be behind */
+double standstill(const track_t *k, const detection *z, const state_t *m);
+
+/* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
+   the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */
+void cover(coverage_t *e, double x, double y);
+void lost_at(coverage_t *e, double x, double y, double vx, double vy, double ahead);
+double beyond(const coverage_t *e, double x, double y, double variance);
+int at_edge(const coverage_t *e, double x, double y);
 
 /* layout.c: the fields of what crosses to Python, as the compiler laid them out; `kind` is f, i or u. The last has no name. */
 typedef struct {
