@@ -1,7 +1,7 @@
 """A digital code from lanes and movements as other formats give them: paths, conflicts, links and numbers are made here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -26,7 +26,7 @@ from .model import (
     StopLine,
 )
 from .report import Loss
-from .rule import Rule, Target
+from .rule import Calendar, Rule, Target
 
 STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
 NO_ADM = "000000"
@@ -48,6 +48,7 @@ class RawLane:
     revocable: bool = False
     stop_s: float | None = None  # m; inf: at its end; None: not known
     alias: tuple[Alias, ...] = ()
+    shared: tuple[str, ...] = ()  # further uses
 
 
 @dataclass
@@ -64,6 +65,25 @@ class RawMove:
 
 
 @dataclass
+class RawRule:
+    """A rule on lanes, by key and span (m; None: from its beginning, to its end), and on movements, by their place in `RawCode.moves`."""
+
+    kind: str
+    lanes: list[tuple[str, float | None, float | None]]
+    moves: list[int] = field(default_factory=list)
+    value: float | None = None
+    classes: tuple[str, ...] = ()
+    except_classes: tuple[str, ...] = ()
+    calendar: Calendar | None = None
+    text: str = ""
+
+    def without(self, keys: set[str]) -> "RawRule | None":
+        """Return the rule without some lanes; None where nothing is left of it."""
+        lanes = [place for place in self.lanes if place[0] not in keys]
+        return replace(self, lanes=lanes) if lanes or self.moves else None
+
+
+@dataclass
 class RawCode:
     """What an importer found."""
 
@@ -76,6 +96,7 @@ class RawCode:
     revision: int = 1
     alias: tuple[Alias, ...] = ()
     losses: set[Loss] = field(default_factory=set)
+    rules: list[RawRule] = field(default_factory=list)  # beside the speed limits of lanes
 
 
 def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
@@ -91,7 +112,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     for link, key in zip(links, keys, strict=True):
         for number, lane in enumerate(_from_left([x for x in ordered if (x.approach, x.role) == key]), 1):
             ids[lane.key] = f"L{len(lanes) + 1}"
-            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, (), lane.revocable, lane.alias))
+            lanes.append(Lane(ids[lane.key], link.id, number, lane.width_cm, lane.speed, globe(origin, lane.xy), lane.use, lane.shared, lane.revocable, lane.alias))
             if lane.role == "ingress" and lane.use != "pedestrian":
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(StopLine(ids[lane.key], _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole)))
@@ -105,7 +126,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
-        (Node("N0", *raw.ref),), rules=_limits(links, lanes), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
+        (Node("N0", *raw.ref),), rules=(*_limits(links, lanes), *_rules(raw, ids, len({lane.speed for lane in lanes if lane.use != "pedestrian"}))), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
 
 
 def _check(raw: RawCode) -> None:
@@ -209,3 +230,14 @@ def _limits(links: tuple[Link, ...], lanes: list[Lane]) -> tuple[Rule, ...]:
         if lane.use != "pedestrian":
             of.setdefault(lane.speed, []).append(Target(lane.id))
     return tuple(Rule(f"R{k}", "speed_max", tuple(of[speed]), speed) for k, speed in enumerate(sorted(of), 1))
+
+
+def _rules(raw: RawCode, ids: dict[str, str], before: int) -> Iterator[Rule]:
+    """Yield the source's own rules, those alike but for their places as one; `before` are numbered before them."""
+    of: dict[tuple[object, ...], tuple[RawRule, list[Target]]] = {}
+    for rule in raw.rules:
+        _, targets = of.setdefault((rule.kind, rule.value, rule.classes, rule.except_classes, rule.calendar, rule.text), (rule, []))
+        targets += [Target(ids[key], begin, end) for key, begin, end in rule.lanes if key in ids]
+        targets += [Target(f"C{k + 1}") for k in rule.moves]
+    for k, (rule, targets) in enumerate(of.values(), before + 1):
+        yield Rule(f"R{k}", rule.kind, tuple(targets), rule.value, rule.classes, rule.except_classes, rule.calendar, text=rule.text)
