@@ -21,7 +21,7 @@ ALONG = 0.3  # least cosine between motion and path: within about 70 degrees
 DECLARED = 1.5  # cost taken off the paths a vehicle said it would take
 TURNING = 6.0  # cost of motion across the path
 LEAVES = -2  # declared by who takes no movement of this intersection
-SHY = np.array([0.0, 0.5, 2.0, 0.2])  # cost of a lane for vehicles, bicycles, pedestrians, buses
+SHY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])  # cost of a lane for vehicles, bicycles, pedestrians, buses, trams
 
 
 class Tables(NamedTuple):

@@ -10,21 +10,26 @@ from .build import NO_ADM
 from .canon import dump
 from .exporting import SUFFIX, Number, export_code
 from .findings import CodeError, refuse
+from .marks import read_text
 from .model import Point
 from .reading import read_any
+from .report import Imported
 from .show import show_svg
 from .validate import load, validate
 from .versions import diff, json_schema
 from .ydt import import_ydt
 from .ydt_uper import MAP, Modules
 
+LONG_IMPORT = 50  # intersections from which on progress is shown
+
 
 def import_(args: Namespace) -> int:
     """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
-    if args.asn1:
-        found = import_ydt(Modules(args.asn1.read_text()).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
-    else:
-        found = read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at))
+    try:
+        found = _imported(args)
+    except CodeError as error:
+        _refused(error, args.out)
+        raise
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for number, code in enumerate(found):
@@ -45,6 +50,30 @@ def import_(args: Namespace) -> int:
     return int(bool(wrong))
 
 
+def _imported(args: Namespace) -> Imported:
+    if args.asn1:
+        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), progress=_progress)
+
+
+def _refused(error: CodeError, folder: Path) -> None:
+    """Print and write the loss report of a refused import: what was left out is often why."""
+    if not error.losses:
+        return
+    report = folder / "losses.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write_bytes(Imported((), error.where, error.losses).report())
+    print(f"refused; until then {len(error.losses)} loss(es): {report}")
+    for loss in error.losses:
+        print(f"  {loss}")
+
+
+def _progress(done: int, whole: int) -> None:
+    """Print how far a long import is, ten times in all, on standard error."""
+    if whole >= LONG_IMPORT and done * 10 // whole > (done - 1) * 10 // whole:
+        print(f"{done} of {whole} intersections", file=sys.stderr, flush=True)
+
+
 def _point(text: str | None) -> Point | None:
     if text is None:
         return None
@@ -59,7 +88,7 @@ def export(args: Namespace) -> int:
     """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
     code = load(args.file)
     number = Number(args.id, args.region) if args.id is not None else None
-    exported = export_code(code, args.to, number=number, station=args.station, modules=Modules(args.asn1.read_text()) if args.asn1 else None)
+    exported = export_code(code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None)
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(exported.data)
     for loss in exported.losses:

@@ -1,6 +1,11 @@
 """What is wrong with a digital code, said so that a person can put it right."""
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from .report import Loss
 
 
 class Finding(Struct, frozen=True):
@@ -18,13 +23,17 @@ class Finding(Struct, frozen=True):
 
 
 class CodeError(ValueError):
-    """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault."""
+    """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
+
+    `losses` is the loss report of the import that was refused: what it had left out until then, which often is the cause.
+    """
 
     def __init__(self, where: str, findings: list[Finding]) -> None:
         count = "1 fault" if len(findings) == 1 else f"{len(findings)} faults"
         super().__init__(f"{where}: {count}\n" + "\n".join(f"  {finding}" for finding in findings))
         self.where = where
         self.findings = findings
+        self.losses: tuple[Loss, ...] = ()
 
 
 def refuse(where: str, entity: str, field: str, value: object, rule: str, remedy: str) -> CodeError:

@@ -13,7 +13,7 @@ Point = tuple[int, int]  # (lat_e7, lon_e7)
 FORMAT = 1  # of the JSON; a reader refuses what it does not know
 
 ROLES = ("ingress", "upstream", "egress")
-USES = ("vehicle", "bike", "pedestrian", "bus")
+USES = ("vehicle", "bike", "pedestrian", "bus", "tram")  # in this order in the compiled arrays
 TURNS = ("straight", "left", "right", "u")
 CONFLICTS = ("cross", "merge", "diverge")
 GROUP_KINDS = ("vehicle", "pedestrian", "bike", "bus", "tram")

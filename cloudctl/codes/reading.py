@@ -3,14 +3,14 @@
 import gzip
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from .build import NO_ADM
 from .canon import from_compact, parse
 from .findings import CodeError, refuse
+from .marks import without_mark
 from .model import Point
-from .report import Imported
+from .report import Imported, Progress
 from .validate import check_code
 
 FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex or JSON), MAP of YD/T 3709 (JSON), or a digital code (JSON, GeoJSON, compact)"
@@ -19,16 +19,23 @@ HEX = re.compile(rb"[0-9A-Fa-f\s]+")
 ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
 
 
-def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None) -> Imported:
-    """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place. Raises CodeError."""
+def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None, progress: Progress | None = None) -> Imported:
+    """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place.
+
+    `progress` is called with (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`.
+    """
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError) as error:
             raise _unknown(name, data, f"is broken gzip ({error})", "copy the file again") from None
+    try:
+        data = without_mark(data)
+    except UnicodeDecodeError as error:
+        raise _unknown(name, data, f"begins with the byte order mark of another encoding than its text has ({error})", "save it as UTF-8") from None
     head = data.lstrip()[:4096]
     if head[:1] == b"<":
-        return _xml(data, name, adm, zero)
+        return _xml(data, name, adm, zero, progress)
     if head[:1] == b"{":
         return _json(data, name, adm or NO_ADM)
     if data[:2] == b"C1":
@@ -36,7 +43,7 @@ def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | No
     return _message(data, name, adm or NO_ADM)
 
 
-def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Imported:
+def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, progress: Progress | None) -> Imported:
     from .lanelet2 import import_lanelet2
     from .opendrive import import_opendrive
     from .sumo import import_sumo
@@ -44,7 +51,7 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None) -> Importe
     found = ROOT.search(COMMENT.sub(b"", data[:65536]))
     root = found[1].decode() if found else ""
     if root == "net":
-        return import_sumo(Path(name), adm=adm)
+        return import_sumo(name, data=data, adm=adm, unsignalised=True, progress=progress)
     if root == "osm":
         return import_lanelet2(data, adm=adm or NO_ADM, zero=zero)
     if root == "OpenDRIVE":

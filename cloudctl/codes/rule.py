@@ -27,6 +27,7 @@ CLASSES = (
     "car",
     "taxi",
     "bus",
+    "tram",
     "truck",
     "logistics_robot",
     "sanitation",
@@ -34,8 +35,12 @@ CLASSES = (
     "bicycle",
     "pedestrian",
     "automated",
+    "coach",
+    "motorcycle",
+    "dangerous_goods",
 )
-VEHICLE_CLASSES = frozenset(CLASSES) - {"automated"}  # what a vehicle can be; `automated` is a manner of driving
+MANNERS = ("automated", "dangerous_goods")  # classes that a vehicle of any other class can belong to besides
+VEHICLE_CLASSES = frozenset(CLASSES) - frozenset(MANNERS)  # what a vehicle can be
 VALUED = {
     "speed_max": "m/s",
     "speed_min": "m/s",

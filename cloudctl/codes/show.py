@@ -14,7 +14,7 @@ SIZE = 1080.0  # px, of the drawing; the legend stands beside it
 LEGEND = 420.0  # px
 AROUND = 28.0  # m shown beyond the movements
 ROAD, EDGE = "#d5dae0", "#9aa5b1"
-LANE = ("#d5dae0", "#e7d3bd", "#ecebe2", "#c9d6ef")  # by use
+LANE = ("#d5dae0", "#e7d3bd", "#ecebe2", "#c9d6ef", "#dccbe3")  # by use
 INK = "#1d2733"
 
 

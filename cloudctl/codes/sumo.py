@@ -1,7 +1,7 @@
-"""SUMO networks -> digital codes: one for each signal, with the roads that lead to it.
+"""SUMO networks -> digital codes: one for each signal, and for each junction without one, with the roads that lead to it.
 
-Traps heeded: lane 0 is the right-most; `request` bit strings read from the right, signal states from the left; `foes` is
-geometric conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
+Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read from the right, signal
+states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
 """
 
 from collections.abc import Iterable
@@ -11,182 +11,235 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .accounting import Accounts
+from .build import NO_ADM
 from .citycode import grid_encode, make
 from .compile import local_lines
-from .lines import F8, arc
+from .findings import CodeError, refuse
+from .lines import arc
 from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
-from .report import Imported, Loss
-from .rule import Rule, Target
-from .sumo_area import Area, areas
+from .permits import permit_rules
+from .report import Imported, Loss, Progress
+from .rule import CLASSES, Rule, Target
+from .sumo_access import USERS, lane_permit, unclassed
+from .sumo_area import Area, Movement, areas, joined
 from .sumo_conflicts import conflicts
-from .sumo_net import Net, read_net
+from .sumo_net import REMEDY, Net, NetLane, read_net
 from .sumo_signals import crosswalks, groups, plans
+from .sumo_words import IGNORED
 
-TURN = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
-E_TOWN_ADM, NO_ADM = "110115403", "000000"
+E_TOWN_ADM = "110115403"
 
 
 def import_sumo(
-    path: Path | str, *, radius_m: float = 500.0, additional: Iterable[Path] = (), adm: str | None = None
+    path: Path | str,
+    *,
+    radius_m: float = 500.0,
+    additional: Iterable[Path] = (),
+    adm: str | None = None,
+    data: bytes | None = None,
+    unsignalised: bool = False,
+    progress: Progress | None = None,
 ) -> Imported:
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
-    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). The list's
-    `losses` say what was dropped, guessed or repaired. Raises CodeError.
+    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
+    file, where it is at hand. With `unsignalised`, junctions without a signal where roads cross or merge are codes, too; without it the
+    report says how many were left out. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
     """
-    net = read_net(Path(path), additional)
-    adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
-    serials: dict[str, int] = {}
-    codes = [_code(net, area, adm, serials) for area in areas(net, radius_m)]
-    return Imported(codes, str(path), net.losses)
+    with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
+        net = read_net(Path(path), additional, data=data, accounts=accounts)
+        adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
+        codes, serials = list[IntersectionCode](), dict[str, int]()
+        for number, (whole, area) in enumerate(areas(net, radius_m, unsignalised), 1):
+            try:
+                codes.append(_code(net, area, adm, serials))
+            except CodeError as error:  # one intersection that cannot be a code loses only itself
+                finding = error.findings[0]
+                accounts.enter("dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}")
+            if progress is not None:
+                progress(number, whole)
+        if not codes:
+            raise _nothing(net, str(path), unsignalised)
+        return accounts.imported(codes, str(path))
+
+
+def _nothing(net: Net, where: str, unsignalised: bool) -> CodeError:
+    if unsignalised:
+        rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
+        return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
+    rule = "has no signal"
+    return refuse(where, "network", "tlLogic", "none", rule, "import junctions without signals, too (unsignalised)")
 
 
 def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
     own = sorted({m.junction for m in area.movements if m.inner})
-    middle = np.mean([[float(net.junctions[n]["x"]), float(net.junctions[n]["y"])] for n in own], axis=0)
+    middle = np.mean([[net.junctions[n].x, net.junctions[n].y] for n in own], axis=0)
     (ref,) = net.points(middle[None])
     grid = grid_encode(*ref)
-    serials[grid] = serials.get(grid, 0) + 1
     origin = Origin(ref[0] / 1e7, ref[1] / 1e7)
     nodes, node_of = _nodes(net, area, own)
     links = _links(net, area, node_of)
-    lanes, lane_of = _lanes(net, links)
+    lanes, source = _lanes(net, links)
+    lane_of = {lane.alias[0].value: lane.id for lane in lanes}
     signal_groups, group_of = groups(net, area)
     conns = _connections(net, area, lane_of, group_of)
     local = dict(zip((c.id for c in conns), local_lines(origin, [c.points for c in conns]), strict=True))
     met = tuple(conflicts(net, area, conns, local))
+    serials[grid] = serials.get(grid, 0) + 1
+    signal = (Alias("sumo_tl", area.signal),) if area.signal else ()
     return IntersectionCode(
-        make(adm, "IX", grid, serials[grid]),
-        _name(net, area, own),
-        *ref,
-        links,
-        lanes,
-        conns,
-        met,
-        signal_groups,
-        _stop_lines(origin, links, lanes),
-        tuple(crosswalks(net, area, own, group_of)),
-        nodes,
-        plans(net, area, signal_groups, conns, met),
-        rules=_rules(links, lanes),
-        alias=(Alias("sumo_tl", area.signal), *(Alias("sumo", node) for node in own)),
+        id=make(adm, "IX", grid, serials[grid]),
+        name=_name(net, area, own),
+        ref_lat_e7=ref[0],
+        ref_lon_e7=ref[1],
+        links=links,
+        lanes=lanes,
+        connections=conns,
+        conflicts=met,
+        signal_groups=signal_groups,
+        stop_lines=_stop_lines(net, origin, links, lanes, source),
+        crosswalks=tuple(crosswalks(net, area, own, group_of, signal_groups)),
+        nodes=nodes,
+        plans=plans(net, area, signal_groups, conns, met),
+        rules=_rules(net, links, lanes, conns, source, area),
+        alias=(*signal, *(Alias("sumo", node) for node in own)),
+        control=area.control if signal_groups or area.control != "signal" else "uncontrolled",
     )
 
 
 def _name(net: Net, area: Area, own: list[str]) -> str:
-    return next((net.junctions[n]["name"] for n in own if net.junctions[n].get("name")), area.signal)
+    return next((net.junctions[n].name for n in own if net.junctions[n].name), area.name)
 
 
 def _nodes(net: Net, area: Area, own: list[str]) -> tuple[tuple[Node, ...], dict[str, str]]:
     """Return the node table, this intersection first, and the node of each junction."""
     names = sorted({n for edge in area.roles for n in (net.edges[edge].start, net.edges[edge].end)} - set(own))
-    out, node_of = [], dict.fromkeys(own, "N0")
+    nodes, node_of = [], dict.fromkeys(own, "N0")
     for k, name in enumerate([own[0], *names]):
         junction = net.junctions[name]
-        (point,) = net.points(np.array([[float(junction["x"]), float(junction["y"])]]))
-        control = "signal" if "traffic_light" in junction["type"] else "priority"
+        (point,) = net.points(np.array([[junction.x, junction.y]]))
+        control = "signal" if junction.control == "signal" else "priority"
+        if k == 0 and area.control != "signal":
+            control = area.control
         members = own if k == 0 else [name]
-        out.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", n) for n in members)))
+        nodes.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", n) for n in members)))
         node_of.setdefault(name, f"N{k}")
-    return tuple(out), node_of
+    return tuple(nodes), node_of
 
 
 def _links(net: Net, area: Area, node_of: dict[str, str]) -> tuple[Link, ...]:
-    return tuple(
-        Link(
-            f"K{k}",
-            area.roles[edge],
-            node_of[net.edges[edge].start],
-            node_of[net.edges[edge].end],
-            (Alias("sumo", edge),),
-        )
-        for k, edge in enumerate(sorted(area.roles), 1)
-    )
+    links = []
+    for k, name in enumerate(sorted(area.roles), 1):
+        edge = net.edges[name]
+        alias = (Alias("sumo", name), *((Alias("name", edge.name),) if edge.name else ()))
+        links.append(Link(f"K{k}", area.roles[name], node_of[edge.start], node_of[edge.end], alias))
+    return tuple(links)
 
 
-def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[str, str]]:
-    lanes: list[Lane] = []
+def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[str, NetLane]]:
+    """Return the lanes, numbered from the left, and the network's lane of each."""
+    lanes, source = list[Lane](), dict[str, NetLane]()
     for link in links:
-        for number, lane in enumerate(reversed(net.edges[link.alias[0].value].lanes), 1):
-            lanes.append(
-                Lane(
-                    f"L{len(lanes) + 1}",
-                    link.id,
-                    number,
-                    round(lane.width * 100),
-                    round(lane.speed, 2),
-                    net.points(distinct(lane.shape)),
-                    lane.use,
-                    lane.shared,
-                    alias=(Alias("sumo", lane.id),),
-                )
+        found = net.edges[link.alias[0].value].lanes
+        for number, lane in enumerate(found if net.left_hand else reversed(found), 1):
+            allowed = lane_permit(lane.may, lane.stated)
+            made = Lane(
+                id=f"L{len(lanes) + 1}",
+                link=link.id,
+                number=number,
+                width_cm=round(lane.width * 100),
+                speed=round(lane.speed, 2),
+                points=net.points(joined(lane.shape, lane.shape)),
+                use=allowed.use,
+                shared=allowed.shared,
+                alias=(Alias("sumo", lane.id),),
             )
-    return tuple(lanes), {lane.alias[0].value: lane.id for lane in lanes}
+            lanes.append(made)
+            source[made.id] = lane
+    return tuple(lanes), source
 
 
 def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
-    out = []
+    conns = []
     for k, m in enumerate(area.movements, 1):
-        column = int(m.raw["linkIndex"]) if m.raw.get("tl") == area.signal else -1
+        column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
-        turn = TURN.get(m.raw.get("dir", "s"))
-        if turn is None:
-            net.losses.add(
-                Loss("guessed", f"{m.from_lane}>{m.to_lane}", f"turn {m.raw['dir']!r} is not known: taken as straight")
-            )
-        out.append(
-            Connection(
-                f"C{k}",
-                lane_of[m.from_lane],
-                lane_of[m.to_lane],
-                turn or "straight",
-                net.points(distinct(m.shape)),
-                group_of.get(column, 0),
-                round(m.speed, 2),
-                m.inner,
-                waits,
-                (Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
-            )
+        connection = Connection(
+            id=f"C{k}",
+            from_lane=lane_of[m.from_lane],
+            to_lane=lane_of[m.to_lane],
+            turn=m.raw.turn,
+            points=net.points(m.shape),
+            group=group_of.get(column, 0),
+            speed=round(m.speed, 2),
+            inner=m.inner,
+            waits=waits,
+            alias=(Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
         )
-    return tuple(out)
+        conns.append(connection)
+    return tuple(conns)
 
 
-def distinct(line: F8) -> F8:
-    """Return a line without points that repeat the one before (closer than 5 cm); two points at least, both ends kept."""
-    keep = np.concatenate([[True], np.hypot(*np.diff(line, axis=0).T) > 0.05])
-    keep[-1] = True
-    line = line[keep]
-    if len(line) > 2 and np.hypot(*(line[-1] - line[-2])) <= 0.05:
-        line = np.delete(line, -2, axis=0)
-    if len(line) == 1 or (len(line) == 2 and np.hypot(*(line[1] - line[0])) < 0.05):
-        line = np.concatenate([line[:1], [*line[:1], [0.05, 0.0]]])
-    return line
-
-
-def _stop_lines(origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[StopLine, ...]:
+def _stop_lines(net: Net, origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane]) -> tuple[StopLine, ...]:
     ingress = {link.id for link in links if link.role == "ingress"}
     stopping = [lane for lane in lanes if lane.link in ingress and lane.use != "pedestrian"]
     lines = local_lines(origin, [lane.points for lane in stopping])
-    return tuple(
-        StopLine(lane.id, float(np.floor(arc(line)[-1] * 100) / 100))
-        for lane, line in zip(stopping, lines, strict=True)
-    )
+    stops = []
+    for lane, line in zip(stopping, lines, strict=True):
+        end = float(arc(line)[-1])
+        stops.append(StopLine(lane.id, float(np.floor(max(end - source[lane.id].stop_offset, 0.0) * 100) / 100)))
+    return tuple(stops)
 
 
-def _rules(links: tuple[Link, ...], lanes: tuple[Lane, ...]) -> tuple[Rule, ...]:
-    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and a rule for bus lanes."""
+def _rules(
+    net: Net, links: tuple[Link, ...], lanes: tuple[Lane, ...], conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area
+) -> tuple[Rule, ...]:
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which lane."""
     at_speed: dict[float, list[str]] = {}
     for link in links:
         driven = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
         speeds = sorted({lane.speed for lane in driven})
         for speed in speeds:
-            at_speed.setdefault(speed, []).extend(
-                [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
-            )
-    out = [
-        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
-        for k, speed in enumerate(sorted(at_speed), 1)
+            at_speed.setdefault(speed, []).extend([link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed])
+    rules = [Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed) for k, speed in enumerate(sorted(at_speed), 1)]
+    rules += _class_limits(net, links, len(rules) + 1)
+    for lane in lanes:
+        found = source[lane.id]
+        for name in unclassed(found.may):
+            net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; only the text of the rule says it", found.id)
+    permits = [(lane.id, lane_permit(source[lane.id].may, source[lane.id].stated)) for lane in lanes]
+    rules += permit_rules(len(rules) + 1, permits)
+    return (*rules, *_turn_bans(net, conns, source, area, len(rules) + 1))
+
+
+def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
+    """Return the limits of single vehicle classes, which a network gives by the type of a road."""
+    targets: dict[tuple[float, str], list[Target]] = {}
+    for link in links:
+        for name, speed in net.edges[link.alias[0].value].limits:
+            user = USERS.get(name, name)
+            if user in CLASSES:
+                targets.setdefault((round(speed, 2), user), []).append(Target(link.id))
+            else:
+                net.accounts.enter("dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value)
+    return [
+        Rule(f"R{k}", "speed_max", tuple(targets[speed, name]), speed, classes=(name,)) for k, (speed, name) in enumerate(sorted(targets), first)
     ]
-    bus = tuple(Target(lane.id) for lane in lanes if lane.use == "bus")
-    return (*out, Rule(f"R{len(out) + 1}", "bus_lane", bus)) if bus else tuple(out)
+
+
+def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int) -> list[Rule]:
+    """Return who may not take a connection although both its lanes are open to them."""
+    targets: dict[tuple[str, ...], list[Target]] = {}
+    for c, m in zip(conns, area.movements, strict=True):
+        banned = {USERS[name] for name in _banned(net, m, source[c.from_lane].may & source[c.to_lane].may)} - {"pedestrian"}  # who walks takes no lane
+        classes = tuple(name for name in CLASSES if name in banned)
+        if classes:
+            targets.setdefault(classes, []).append(Target(c.id))
+    return [Rule(f"R{k}", "turn_ban", tuple(targets[classes]), classes=classes) for k, classes in enumerate(sorted(targets), first)]
+
+
+def _banned(net: Net, m: Movement, may: frozenset[str]) -> frozenset[str]:
+    own = m.raw.may if m.raw.may is not None else net.inner[m.raw.via].may if m.raw.via in net.inner else None
+    return frozenset() if own is None else may - own

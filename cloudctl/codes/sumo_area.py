@@ -1,4 +1,4 @@
-"""Which edges and connections of a SUMO network belong to a signal: its junctions, and the roads that lead to them."""
+"""Which edges and connections of a SUMO network belong to an intersection: its junctions, and the roads that lead to them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,14 +7,17 @@ import numpy as np
 
 from .lines import F8
 from .report import Loss
-from .sumo_net import Net, NetEdge
+from .sumo_net import Net, NetConnection, NetEdge
+
+MIN_ARMS = 3  # roads that meet at an intersection; two are a bend, or a road that changes its lanes
+POINT = 0.05  # m; a path that is shorter is a joint of no length
 
 
 @dataclass
 class Movement:
     """A connection of the network on its way into the code."""
 
-    raw: dict[str, str]
+    raw: NetConnection
     from_lane: str
     to_lane: str
     junction: str
@@ -26,85 +29,164 @@ class Movement:
 
 @dataclass
 class Area:
-    """One intersection being made."""
+    """One intersection being made. `signal` is its tlLogic, "" where none; `name` that, or its junction."""
 
     signal: str
+    name: str
+    control: str
     movements: list[Movement] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)  # edge -> role
 
 
-def areas(net: Net, radius_m: float) -> Iterator[Area]:
-    """Yield the area of each road signal, by its id."""
-    chains = {(c["from"], c["fromLane"]): c for c in net.connections if c["from"].startswith(":")}
-    leaving: dict[str, list[dict[str, str]]] = {}
-    entering: dict[str, list[dict[str, str]]] = {}
-    signals: dict[str, set[str]] = {}
-    for c in net.connections:
-        if c["from"] in net.edges and c["to"] in net.edges:
-            leaving.setdefault(net.edges[c["from"]].end, []).append(c)
-            entering.setdefault(c["to"], []).append(c)
-            if "tl" in c:
-                signals.setdefault(c["tl"], set()).add(net.edges[c["from"]].end)
-    for signal in sorted(signals):
-        kinds = {net.junctions[n]["type"] for n in signals[signal]}
-        if all(kind.startswith("rail") for kind in kinds):
-            net.losses.add(Loss("dropped", signal, "a rail signal is no road intersection"))
-            continue
-        area = Area(signal)
-        inner = [c for n in sorted(signals[signal]) for c in leaving[n]]
-        area.roles = dict.fromkeys((c["from"] for c in inner), "ingress")
+class Roads:
+    """The connections of a network by where they leave from and lead to, found once for all its intersections."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.leaving: dict[str, list[NetConnection]] = {}  # junction -> connections through it
+        self.entering: dict[str, list[NetConnection]] = {}  # edge -> connections into it
+        self.signals: dict[str, set[str]] = {}  # tl -> junctions
+        self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
+        self._counted: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
+        for c in net.connections:
+            if c.from_edge.startswith(":"):
+                self._chains[c.from_edge, c.from_lane] = c
+            elif c.from_edge in net.edges and c.to_edge in net.edges:
+                junction = net.edges[c.from_edge].end
+                self.leaving.setdefault(junction, []).append(c)
+                self.entering.setdefault(c.to_edge, []).append(c)
+                if c.tl:
+                    self.signals.setdefault(c.tl, set()).add(junction)
+        self._length = {edge.id: _length(edge) for edge in net.edges.values()}
+
+    def area(self, signal: str, name: str, control: str, junctions: list[str], radius_m: float) -> Area:
+        """Return an intersection with its approaches up to `radius_m` along the road."""
+        area = Area(signal, name, control)
+        inner = [c for n in junctions for c in self.leaving.get(n, ())]
+        area.roles = dict.fromkeys((c.from_edge for c in inner), "ingress")
         for c in inner:
-            area.roles.setdefault(c["to"], "egress")
-        area.movements = [_movement(net, c, chains, True) for c in inner]
-        _upstream(net, area, entering, chains, radius_m)
-        yield area
+            area.roles.setdefault(c.to_edge, "egress")
+        area.movements = [self._movement(c, True) for c in inner]
+        self._upstream(area, radius_m)
+        return area
+
+    def meets(self, junction: str) -> bool:
+        """Return whether a junction without a signal is an intersection: three roads or more, and movements that cross or merge."""
+        movements = self.leaving.get(junction, [])
+        arms = {self.net.edges[c.from_edge].start for c in movements} | {self.net.edges[c.to_edge].end for c in movements}
+        if len(arms) < MIN_ARMS:
+            return False
+        rows = self.net.requests.get(junction, {})
+        index = {self.row(c): c for c in movements}
+        for row, c in index.items():
+            foes = rows.get(row, {}).get("foes", "")[::-1]
+            if any(bit == "1" and k in index and index[k].from_edge != c.from_edge for k, bit in enumerate(foes)):
+                return True
+        into: dict[tuple[str, int], str] = {}
+        return not rows and any(into.setdefault((c.to_edge, c.to_lane), c.from_edge) != c.from_edge for c in movements)
+
+    def row(self, c: NetConnection) -> int:
+        """Return a connection's row in its junction's requests; -1 where it cannot be known.
+
+        Inner edges are numbered by their first lane's row. Without inner edges the rows are counted as netconvert does: by the incoming
+        lanes of the junction in their order, and the connections of each in theirs.
+        """
+        edge, _, lane = c.via.rpartition("_")
+        number = edge.rpartition("_")[2]
+        if number.isdigit() and lane.isdigit():
+            return int(number) + int(lane)
+        junction = self.net.edges[c.from_edge].end
+        if id(c) not in self._counted:
+            self._count(junction)
+        return self._counted[id(c)] if len(self.net.requests.get(junction, ())) == len(self.leaving[junction]) else -1
+
+    def _count(self, junction: str) -> None:
+        order = {lane: k for k, lane in enumerate(self.net.junctions[junction].incoming)}
+        rows = sorted(self.leaving[junction], key=lambda c: order.get(f"{c.from_edge}_{c.from_lane}", len(order)))
+        self._counted.update((id(c), k) for k, c in enumerate(rows))
+
+    def _upstream(self, area: Area, radius_m: float) -> None:
+        """Add the edges that lead to the ingresses, back to `radius_m`; a junction with a signal of its own ends the search."""
+        reach = {edge: self._length[edge] for edge, role in area.roles.items() if role == "ingress"}
+        waiting = sorted(reach)
+        while waiting:
+            edge = waiting.pop(0)
+            before = self.entering.get(edge, [])
+            if reach[edge] >= radius_m or any(c.tl for c in before):
+                continue
+            for c in before:
+                start = self.net.edges[c.from_edge]
+                if area.roles.get(c.from_edge) == "ingress" or start.end == start.start or start.start == self.net.edges[edge].end:
+                    continue  # a loop, or the way back
+                area.movements.append(self._movement(c, False))
+                if c.from_edge not in reach:
+                    area.roles[c.from_edge] = "upstream"
+                    reach[c.from_edge] = reach[edge] + self._length[c.from_edge]
+                    waiting.append(c.from_edge)
+
+    def _movement(self, c: NetConnection, inner: bool) -> Movement:
+        net = self.net
+        start, end = net.edges[c.from_edge].lanes[c.from_lane], net.edges[c.to_edge].lanes[c.to_lane]
+        pieces, speed, via = [start.shape[-1:]], start.speed, c.via
+        seen: set[str] = set()
+        while via in net.inner and via not in seen:
+            seen.add(via)
+            pieces.append(net.inner[via].shape)
+            speed = min(speed, net.inner[via].speed)
+            edge, _, lane = via.rpartition("_")
+            following = self._chains.get((edge, int(lane) if lane.isdigit() else -1))
+            via = "" if following is None else following.via
+        if len(pieces) == 1 and inner and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
+            net.losses.add(Loss("guessed", "network", "has no inner lanes: paths through intersections are straight lines from lane to lane"))
+        pieces.append(end.shape[:1])
+        return Movement(c, start.id, end.id, net.edges[c.from_edge].end, self.row(c), joined(np.concatenate(pieces), start.shape), speed, inner)
 
 
-def _upstream(
-    net: Net,
-    area: Area,
-    entering: dict[str, list[dict[str, str]]],
-    chains: dict[tuple[str, str], dict[str, str]],
-    radius_m: float,
-) -> None:
-    """Add the edges that lead to the ingresses, back to `radius_m`; a junction with a signal of its own ends the search."""
-    reach = {edge: _length(net.edges[edge]) for edge, role in area.roles.items() if role == "ingress"}
-    waiting = sorted(reach)
-    while waiting:
-        edge = waiting.pop(0)
-        before = entering.get(edge, [])
-        if reach[edge] >= radius_m or any("tl" in c for c in before):
-            continue
-        for c in before:
-            start = net.edges[c["from"]]
-            if area.roles.get(c["from"]) == "ingress" or start.end == start.start or start.start == net.edges[edge].end:
-                continue  # a loop, or the way back
-            area.movements.append(_movement(net, c, chains, False))
-            if c["from"] not in reach:
-                area.roles[c["from"]] = "upstream"
-                reach[c["from"]] = reach[edge] + _length(start)
-                waiting.append(c["from"])
+def areas(net: Net, radius_m: float, unsignalised: bool) -> Iterator[tuple[int, Area]]:
+    """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by their junction's."""
+    roads = Roads(net)
+    signalled = {junction for junctions in roads.signals.values() for junction in junctions}
+    own = [signal for signal in sorted(roads.signals) if _on_road(net, signal, roads.signals[signal])]
+    others = [name for name in sorted(roads.leaving) if name not in signalled and net.junctions[name].control not in ("rail", "end")]
+    met = [name for name in others if roads.meets(name)]
+    for name in others:
+        if name not in met:
+            net.accounts.enter("dropped", "junction", "no intersection: fewer than three roads, or no two movements cross or merge", name)
+    if not unsignalised:
+        for name in met:
+            net.accounts.enter("dropped", "junction", "an intersection without a signal", name)
+    whole = len(own) + (len(met) if unsignalised else 0)
+    for signal in own:
+        yield whole, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
+    for name in met if unsignalised else ():
+        yield whole, roads.area("", name, net.junctions[name].control, [name], radius_m)
+
+
+def _on_road(net: Net, signal: str, junctions: set[str]) -> bool:
+    """Return whether a signal stands at a road: signals between railway tracks only are left out, with a line."""
+    if all(net.junctions[name].control == "rail" for name in junctions):
+        net.accounts.enter("dropped", "tlLogic", "a rail signal is no road intersection", signal)
+        return False
+    return True
+
+
+def joined(path: F8, before: F8) -> F8:
+    """Return a path without points that repeat the one before (closer than 5 cm); both ends are kept.
+
+    A joint of no length becomes 5 cm in the direction of the lane before it, `before`: a line must have one.
+    """
+    keep = np.concatenate([[True], np.hypot(*np.diff(path, axis=0).T) > POINT])
+    keep[-1] = True
+    path = path[keep]
+    if len(path) > 2 and np.hypot(*(path[-1] - path[-2])) <= POINT:
+        path = np.delete(path, -2, axis=0)
+    if len(path) == 2 and np.hypot(*(path[1] - path[0])) < POINT:
+        steps = np.diff(before, axis=0)
+        long = np.hypot(*steps.T) > 1e-6
+        ahead = steps[long][-1] / np.hypot(*steps[long][-1]) if long.any() else np.array([1.0, 0.0])
+        path = np.array([path[0], path[0] + ahead * POINT])
+    return np.asarray(path)
 
 
 def _length(edge: NetEdge) -> float:
     return float(np.hypot(*np.diff(edge.lanes[0].shape, axis=0).T).sum())
-
-
-def _movement(net: Net, c: dict[str, str], chains: dict[tuple[str, str], dict[str, str]], inner: bool) -> Movement:
-    start, end = net.edges[c["from"]].lanes[int(c["fromLane"])], net.edges[c["to"]].lanes[int(c["toLane"])]
-    pieces, speed, via = [start.shape[-1:]], start.speed, c.get("via")
-    index = _request_index(via)
-    while via and via in net.inner:
-        pieces.append(net.inner[via].shape)
-        speed = min(speed, net.inner[via].speed)
-        edge, _, lane = via.rpartition("_")
-        via = chains.get((edge, lane), {}).get("via")
-    pieces.append(end.shape[:1])
-    return Movement(c, start.id, end.id, net.edges[c["from"]].end, index, np.concatenate(pieces), speed, inner)
-
-
-def _request_index(via: str | None) -> int:
-    """Return a movement's row in its junction's requests: internal edges are numbered by their first lane's row."""
-    edge, _, lane = (via or "").rpartition("_")
-    number = edge.rpartition("_")[2]
-    return int(number) + int(lane) if number.isdigit() and lane.isdigit() else -1

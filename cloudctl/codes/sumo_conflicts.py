@@ -44,12 +44,12 @@ def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: fl
         net.losses.add(
             Loss(
                 "guessed",
-                area.signal,
+                area.name,
                 "the network has no requests for some movements: conflicts are where paths cross, nobody yields",
             )
         )
     elif apart > APART:
-        net.losses.add(Loss("differs", area.signal, f"{pair} are foes, though their paths stay {apart:.1f} m apart"))
+        net.losses.add(Loss("differs", area.name, f"{pair} are foes, though their paths stay {apart:.1f} m apart"))
 
 
 def _known(net: Net, m: Movement) -> bool:

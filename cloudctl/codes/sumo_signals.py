@@ -4,41 +4,54 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .accounting import shown
 from .findings import refuse
 from .model import Alias, Conflict, Connection, Crosswalk, Phase, Plan, SignalGroup
 from .report import Loss
+from .sumo_access import lane_permit
 from .sumo_area import Area
-from .sumo_net import Net, NetProgram
+from .sumo_net import Net, NetPhase, NetProgram
+from .sumo_rings import sequence
+from .sumo_words import SHOWS
 
-SHOWS = {"r": "R", "y": "Y", "Y": "Y", "G": "G", "g": "g", "s": "F", "u": "P", "o": "O", "O": "D"}
+MAX_GROUPS = 255  # of an intersection: a group is one byte in MAP and SPaT
+KINDS = {"vehicle": "vehicle", "bus": "vehicle", "tram": "tram", "bike": "bike", "pedestrian": "pedestrian"}  # of a group, by the use of its lanes
 
 
 def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
     """Return signal groups, and the group of each column: columns that always show the same to the same kind of user."""
-    kinds: dict[int, str] = {}
-    for c in net.connections:
-        if c.get("tl") == area.signal and "linkIndex" in c:
-            start = net.edges.get(c["from"])
-            use = "pedestrian" if start is None or c["to"] not in net.edges else start.lanes[int(c["fromLane"])].use
-            kinds[int(c["linkIndex"])] = {"pedestrian": "pedestrian", "bike": "bike"}.get(use, "vehicle")
-    states = [phase["state"] for program in net.programs.get(area.signal, []) for phase in program.phases]
+    kinds = _kinds(net, area)
+    if not kinds:
+        return (), {}
+    states = [phase.state for program in net.programs.get(area.signal, []) for phase in program.phases]
     if not states:
         net.losses.add(Loss("guessed", area.signal, "no signal programme: every column is a group of its own"))
     found: dict[tuple[str, str], list[int]] = {}
     for column in sorted(kinds):
         shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
+        if "-" in shown:
+            net.accounts.enter("unknown", "tlLogic/phase@state", "has no letter for a connection: taken as dark", f"column {column} of {area.signal}")
         found.setdefault((kinds[column], shown), []).append(column)
-    if len(found) > 255:
-        raise refuse(
-            area.signal,
-            area.signal,
-            "linkIndex",
-            f"{len(found)} groups",
-            "an intersection has at most 255 signal groups",
-            "split the signal in the network",
-        )
-    out = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
-    return out, {column: group.id for group in out for column in group.channels}
+    if len(found) > MAX_GROUPS:
+        rule = f"an intersection has at most {MAX_GROUPS} signal groups"
+        raise refuse(area.signal, area.signal, "linkIndex", f"{len(found)} groups", rule, "split the signal in the network")
+    made = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
+    return made, {column: group.id for group in made for column in group.channels}
+
+
+def _kinds(net: Net, area: Area) -> dict[int, str]:
+    """Return the kind of user of each column of a signal. One that lets vehicles and others go is for vehicles."""
+    order = ("vehicle", "tram", "bike", "pedestrian")
+    kinds: dict[int, str] = {}
+    for c in net.signalled.get(area.signal, ()) if area.signal else ():
+        start = net.edges.get(c.from_edge)
+        if start is None or c.to_edge not in net.edges:
+            kind = "pedestrian"
+        else:
+            lane = start.lanes[c.from_lane]
+            kind = KINDS[lane_permit(lane.may, lane.stated).use]
+        kinds[c.column] = min(kind, kinds.get(c.column, kind), key=order.index)
+    return kinds
 
 
 def plans(
@@ -50,54 +63,58 @@ def plans(
         (group_of[c.b], group_of[c.a]) for c in met if c.b_yields
     }
     named: dict[str, Plan] = {}
-    for program in net.programs.get(area.signal, []):
+    for program in net.programs.get(area.signal, []) if area.signal and found else ():
         named[program.id] = _plan(net, area, program, found, yields)
     return tuple(named.values())
 
 
-def _plan(
-    net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]
-) -> Plan:
+def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]) -> Plan:
     phases = []
-    actuated = program.kind != "static"
-    for phase in program.phases:
-        state = phase["state"]
+    for phase in _in_sequence(net, area, program):
+        state = phase.state
         shown = {g.id: SHOWS.get(state[g.channels[0]], "D") if g.channels[0] < len(state) else "D" for g in found}
         for a, b in sorted(yields):
             if shown.get(a) == "G" and shown.get(b) == "G" and a != b:
                 shown[a] = "g"
-                net.losses.add(
-                    Loss(
-                        "repaired",
-                        area.signal,
-                        f"group {a} shows a green of priority but must yield to group {b}: permissive",
-                    )
-                )
-        ms = [round(float(phase[name]) * 1000) if actuated and name in phase else None for name in ("minDur", "maxDur")]
-        phases.append(Phase(round(float(phase["duration"]) * 1000), "".join(shown[g.id] for g in found), ms[0], ms[1]))
-    return Plan(program.id, tuple(phases), round(program.offset * 1000), actuated)
+                detail = f"group {a} shows a green of priority but must yield to group {b}: permissive"
+                net.losses.add(Loss("repaired", area.signal, detail))
+        bounds = [round(value * 1000) if program.actuated and value is not None else None for value in (phase.shortest, phase.longest)]
+        phases.append(Phase(round(phase.duration * 1000), "".join(shown[g.id] for g in found), bounds[0], bounds[1]))
+    return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
 
 
-def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int]) -> Iterator[Crosswalk]:
+def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
+    """Return the phases of a programme as they follow each other."""
+    rings = sequence(program) if program.kind == "NEMA" else None
+    if rings is not None:
+        detail = "a ring-barrier programme as its sequence when every phase lasts its longest: traffic may end each sooner"
+        net.losses.add(Loss("guessed", f"{area.signal} programme {program.id}", detail))
+        return rings
+    if program.kind == "NEMA":
+        detail = f"its rings and barriers cannot be made out from {shown(program.keys)}: phases are taken in the order of the file"
+        net.losses.add(Loss("guessed", f"{area.signal} programme {program.id}", detail))
+    count = len(program.phases)
+    for k, phase in enumerate(program.phases):
+        if phase.following and phase.following != ((k + 1) % count,):
+            detail = "phases that need not be followed by the next in order (next): a plan has one order"
+            net.accounts.enter("dropped", "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
+    return program.phases
+
+
+def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int], found: tuple[SignalGroup, ...]) -> Iterator[Crosswalk]:
     """Yield the crossings of the intersection's junctions."""
-    entries = {c["to"]: c for c in net.connections if c.get("tl") == area.signal and c["from"].startswith(":")}
+    entries = {c.to_edge: c for c in net.signalled.get(area.signal, ()) if c.from_edge.startswith(":")} if area.signal else {}
+    kinds = {group.id: group.kind for group in found}
     number = 0
-    for name, lane in sorted(net.inner.items()):
-        edge = name.rpartition("_")[0]
-        node, mark, digits = edge.rpartition("_c")
-        if not (mark and digits.isdigit() and node[1:] in own and len(lane.shape) >= 2):
-            continue
+    for edge, lane in [row for node in own for row in net.crossings.get(node, ())]:
         if len(lane.shape) > 2 and _bent(lane.shape):
             net.losses.add(Loss("dropped", edge, "the crossing bends: its axis is taken straight"))
         number += 1
-        column = int(entries.get(edge, {}).get("linkIndex", -1))
-        yield Crosswalk(
-            f"X{number}",
-            net.points(lane.shape[[0, -1]]),
-            round(lane.width * 100),
-            group_of.get(column, 0),
-            alias=(Alias("sumo", edge),),
-        )
+        group = group_of.get(entries[edge].column, 0) if edge in entries else 0
+        if group and kinds[group] not in ("pedestrian", "bike"):
+            net.losses.add(Loss("dropped", edge, f"crosswalk shares signal group {group} with vehicles: left without a group"))
+            group = 0
+        yield Crosswalk(f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),))
 
 
 def _bent(shape: np.ndarray) -> bool:
