@@ -15,7 +15,7 @@ from .build import NO_ADM, RawCode, RawLane, RawMove, RawRule, build
 from .findings import CodeError, refuse
 from .j2735_lanes import NodeLine, car_speed, computed_line, limit_rules, read_nodes, spans_of, stop_of
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
-from .message_tree import load_tree, map_of, plain_map
+from .message_tree import CARRIED, load_tree, opened, plain_map
 from .model import Alias
 from .report import Imported, Loss
 from .speed_limits import CAR, read_limits
@@ -26,7 +26,7 @@ SLOW = 4.0  # m/s; a limit below is worth a look
 PEOPLE = ("pedestrians", "slowMovingPersons", "wheelchairUsers", "visualDisabilities", "audioDisabilities", "otherUnknownDisabilities")
 USERS: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
     "none": (), "equippedTransit": ("bus",), "equippedTaxis": ("taxi",), "equippedBicycle": ("bicycle",), **dict.fromkeys(PEOPLE, ("pedestrian",))}
-IGNORED = {
+IGNORED = CARRIED | {
     "@timeStamp": "when the message was made",
     "@msgIssueRevision": "counts the sender's messages",
     "@layerType": "the kind of message",
@@ -46,8 +46,10 @@ MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, Attribu
 def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
     """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), JSON, or XML. Raises CodeError."""
     with Accounts("MAP", IGNORED) as accounts:
-        tree = map_of(data if isinstance(data, dict) else _read(data))
-        record = accounts.json(plain_map(tree or {}), "MapData")
+        found = opened(data if isinstance(data, dict) else _read(data))
+        for beside in found.beside if found else ():
+            accounts.json(beside, "envelope")
+        record = accounts.json(plain_map(found.tree if found else {}), "MapData")
         rows = record.rows("intersections")
         if not rows:
             raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")

@@ -11,7 +11,7 @@ Nothing is judged or left out here: what is not known keeps its name and value, 
 
 import json
 import xml.etree.ElementTree as ET
-from typing import Any
+from typing import Any, NamedTuple
 
 from .findings import refuse
 
@@ -49,7 +49,15 @@ FIELDS = ("id", "region", "name", "revision", "refPoint", "refPos", "elevation",
           "rotateXY", "scaleXaxis", "scaleYaxis", "attributes", "dWidth", "dElevation", "connectingLane", "lane", "remoteIntersection", "signalGroup", "userClass", "speed", "x", "y", "lat", "long",
           "upstreamNodeId", "posOffset", "phaseId", "timeStamp", "msgCnt", "msgIssueRevision", "layerType", "layerID", "dataParameters", "pathEndPointAngle", "laneCrownPointCenter",
           "laneCrownPointLeft", "laneCrownPointRight", "laneAngle")
-ENVELOPES = ("metadata", "payload", "data", "header", "messageid", "value", "messageframe", "mapdata", "map", "mapem", "mapframe", "odemapdata", "odeasn1data", "topic")
+ENVELOPES = ("payload", "data", "value", "messageframe", "mapdata", "map", "mapem", "mapframe", "odemapdata", "odeasn1data")  # keys that a MAP may stand under
+CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed over
+    "metadata": "how the message was carried",
+    "header": "how the message was carried",
+    "@messageId": "the kind of message",
+    "@messageType": "the kind of message",
+    "@dataType": "the kind of message",
+    "@schemaVersion": "of the exchange, not of the map",
+}
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
 
@@ -61,19 +69,44 @@ def _squeezed(name: str) -> str:
 NAMES = {_squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)} | OTHER_NAMES
 
 
-def map_of(tree: Any) -> Tree | None:
+class Opened(NamedTuple):
+    """A MAP taken out of its envelopes, what stood beside it in each of them, and its standard: J2735, YD/T 3709, or "" for none of these."""
+
+    tree: Tree
+    beside: list[Tree]
+    standard: str
+
+
+def opened(tree: Any) -> Opened | None:
     """Return the MAP (an object with `intersections` or `nodes`) within the envelopes that carriers put about it; None without one."""
+    beside: list[Tree] = []
     for _ in range(MAX_DEPTH):
         if not isinstance(tree, dict):
             return None
         names = {_squeezed(str(key)): key for key in tree}
-        if "intersections" in names or "nodes" in names:
-            return tree
-        inner = [tree[names[name]] for name in ENVELOPES if name in names and isinstance(tree[names[name]], dict) and name not in ("metadata", "header")]
-        if not inner:
+        if "nodes" in names:
+            return Opened(tree, beside, "YD/T 3709")
+        if "intersections" in names:
+            return Opened(tree, beside, "J2735" if _has_lanes(tree[names["intersections"]]) else "")
+        inner = next((names[name] for name in ENVELOPES if name in names and isinstance(tree[names[name]], dict)), None)
+        if inner is None:
             return None
-        tree = inner[0]
+        beside.append({str(key): value for key, value in tree.items() if key != inner})
+        tree = tree[inner]
     return None
+
+
+def _has_lanes(value: Any) -> bool:
+    """Return whether the first of a list of intersections has lanes, however the list is written."""
+    for _ in range(4):
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if not isinstance(value, dict):
+            return False
+        if any(_squeezed(str(key)) == "laneset" for key in value):
+            return True
+        value = next(iter(value.values()), None)
+    return False
 
 
 def plain_map(tree: Tree) -> Tree:

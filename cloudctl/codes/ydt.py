@@ -20,13 +20,13 @@ from .findings import CodeError, refuse
 from .lane_types import TRAVELLED, read_lane_type, read_turns, read_use
 from .limit_rules import limit_rule
 from .lines import F8
-from .message_tree import OFFSETS, map_of, plain_map
+from .message_tree import CARRIED, OFFSETS, opened, plain_map
 from .model import Alias, Point
 from .report import Imported, Loss
 from .speed_limits import CAR, DEFAULT_SPEED, read_limits
 
 DEFAULT_WIDTH = 350  # cm
-IGNORED = {
+IGNORED = CARRIED | {
     "@timeStamp": "when the message was made",
     "@msgCnt": "counts the sender's messages",
     "@elevation": "height above the sea",
@@ -42,7 +42,10 @@ Tree = dict[str, Any]
 def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
     """Return the codes of a MAP: one for each node whose lanes lead somewhere. Raises CodeError naming the field."""
     with Accounts("YD/T 3709 MAP", IGNORED) as accounts:
-        record = accounts.json(plain_map(map_of(tree) or tree), "MAP")
+        found = opened(tree)
+        for beside in found.beside if found else ():
+            accounts.json(beside, "envelope")
+        record = accounts.json(plain_map(found.tree if found else {}), "MAP")
         try:
             message = _Message(record, accounts)
             raws = [message.code(name) for name in message.crossed()]
