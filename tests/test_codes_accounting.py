@@ -1,6 +1,7 @@
 """What an importer does not know is reported, whatever it is and wherever it stands; a refusal carries the report, too."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 from accounted import Sample, silent_names, silent_values
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
+from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
 from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
+from cloudctl.codes.ydt import IGNORED as YDT_IGNORED
+from made_maps import rich_j2735, rich_ydt
 
 DATA = Path(__file__).parent / "data"
 
@@ -20,8 +24,12 @@ def reader(name: str) -> Callable[[bytes], Imported]:
     return lambda data: read_any(data, name)
 
 
+LANE_NAMES = {"laneSet/GenericLane@name": "a name for people"}  # as laneSet@name in the reader's own table
 # One line an importer: a file with every element that it reads, and its table of what carries nothing about traffic.
 SAMPLES = [
+    Sample("J2735", reader("map.json"), json.dumps(rich_j2735()).encode(), J2735_IGNORED, LANE_NAMES),
+    Sample("J2735 in envelopes", reader("map.json"), json.dumps({"metadata": {"a": 1}, "payload": {"data": {"messageId": 18, "value": {"MapData": rich_j2735()}}}}).encode(), J2735_IGNORED, LANE_NAMES),
+    Sample("YD/T 3709", reader("map.json"), json.dumps(rich_ydt()).encode(), YDT_IGNORED),
     Sample("SUMO", reader("crossing.net.xml"), (DATA / "crossing.net.xml").read_bytes(), SUMO_IGNORED, {"lane/param@value": "of an id", "edge/param@value": "of an id"}),
 ]
 EACH = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -83,6 +83,9 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
     """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and kept out."""
     out: dict[int, tuple[str, ...]] = {}
     for row in record.rows("restrictionList"):
+        if "id" not in row:
+            row.leave_out("left out: it has no id")
+            continue
         users: dict[str, None] = {}
         for user in row.rows("users"):
             word = user.get("basicType")
@@ -160,6 +163,8 @@ class _Intersection:
         ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
         width = self.width + line.wider_cm
         if kind == "crosswalk":
+            for name in ("ingressApproach", "egressApproach"):
+                lane.ignore(name, "a crosswalk belongs to no road")
             self.raw.walks.append((line.xy, width, self._crosswalk_group(lane), (Alias("j2735", str(number)),)))
             return
         if kind not in TRAVELLED:
@@ -178,9 +183,9 @@ class _Intersection:
         """Add one lane in one direction, with its rules."""
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)
-        approach = lane.get("ingressApproach") if ingress else lane.get("egressApproach")
+        approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
         raw.lanes.append(RawLane(
-            key, line.xy[::-1].copy() if ingress else line.xy, "ingress" if ingress else "egress", f"{approach if approach is not None else f'lane {number}'}", use.use, width,
+            key, line.xy[::-1].copy() if ingress else line.xy, "ingress" if ingress else "egress", approach, use.use, width,
             car_speed(raw, key, spans), use.revocable, stop_of(lane, line) if ingress else inf, alias=(Alias("j2735", key),), shared=use.shared))
         if use.kind:
             raw.rules.append(RawRule(use.kind, [(key, None, None)], classes=use.classes, text=use.text))
@@ -190,6 +195,16 @@ class _Intersection:
             self.entrances.append((lane, key))
         else:
             self.exits.setdefault(number, []).append(key)
+
+    @staticmethod
+    def _approach(lane: JsonRecord, name: str, number: int) -> str:
+        """Return the approach of a lane; one of its own where the message gives none, or no number."""
+        found = lane.get(name)
+        if isinstance(found, int) or (isinstance(found, str) and found.isdecimal()):
+            return str(found)
+        if found is not None:
+            lane.unknown(name, found, "the lane stands by itself")
+        return f"lane {number}"
 
     def _key(self, number: int) -> str:
         """Return a name of its own for a lane: its number, and which of that number it is."""

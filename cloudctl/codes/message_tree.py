@@ -111,39 +111,43 @@ def _has_lanes(value: Any) -> bool:
 
 def plain_map(tree: Tree) -> Tree:
     """Return a MAP in one shape."""
-    return {_name(key): _value(_name(key), value, 0, top=True) for key, value in tree.items() if value is not None}
+    return _object(tree, 0, top=True)
 
 
 def _name(key: object) -> str:
     return NAMES.get(_squeezed(str(key)), str(key))
 
 
-def _value(field: str, value: Any, depth: int, *, top: bool = False) -> Any:
-    """Return the value of a field in one shape."""
+def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
+    out: Tree = {}
+    for key, item in value.items():
+        if item is None:
+            continue
+        name = _name(key)
+        if name in out:  # written twice, in two ways
+            name = str(key)
+        kind = LISTS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"  # of a YD/T 3709 MAP, or of a lane of J2735
+        if kind:
+            out[name], beside = _rows(name, item, kind, depth + 1)
+            out |= {f"{name} {other}": what for other, what in beside.items()}  # what stands in a list's own object beside its items
+        else:
+            out[name] = _value(name, item, depth + 1)
+    return _in_e7(out) if "lat" in out and "long" in out else out
+
+
+def _value(field: str, value: Any, depth: int) -> Any:
+    """Return the value of a field that is no list in one shape."""
     if depth > MAX_DEPTH:
         raise refuse("MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender")
     if field in BITS:
         return _flags(value, *BITS[field])
     if field in WORDS:
         return _word(value)
-    if field == "nodes":  # of a YD/T 3709 MAP, or of a lane of J2735
-        return _rows(field, value, "Node" if top else "NodeXY", depth)
-    if field in LISTS and field not in CHOICES:
-        return _rows(field, value, LISTS[field], depth)
     if field in CHOICES:
         return _choice(field, value, depth)
     if isinstance(value, dict):
         return _object(value, depth)
     return [_value("", item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _object(value: Tree, depth: int) -> Tree:
-    out: Tree = {}
-    for key, item in value.items():
-        if item is not None:
-            name = _name(key)
-            out[name if name not in out else str(key)] = _value(name, item, depth + 1)
-    return _in_e7(out) if "lat" in out and "long" in out else out
 
 
 def _in_e7(place: Tree) -> Tree:
@@ -158,16 +162,16 @@ def _in_e7(place: Tree) -> Tree:
     return place
 
 
-def _rows(field: str, value: Any, kind: str, depth: int) -> list[Any]:
-    """Return a list however it is written."""
+def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tree]:
+    """Return the items of a list however it is written, and what stands beside them in its object."""
+    beside: Tree = {}
     if isinstance(value, dict):
         own = {_squeezed(kind), _squeezed(field), _squeezed(kind) + "list"}
         inner = [key for key in value if _squeezed(str(key)) in own]
-        if len(inner) == 1 and (len(value) == 1 or field not in ITEM_CHOICES):
+        if len(inner) == 1 and not (field in ITEM_CHOICES and len(value) > 1 and not isinstance(value[inner[0]], list)):
+            beside = {str(key): item for key, item in value.items() if key != inner[0] and item is not None}
             found = value[inner[0]]
-            rest = {key: item for key, item in value.items() if key != inner[0] and item is not None}
-            rows = found if isinstance(found, list) else [] if found in (None, "") else [found]
-            value = [*rows, rest] if rest else rows
+            value = found if isinstance(found, list) else [] if found in (None, "") else [found]
         elif field in WORD_LISTS:  # XER: an empty element a word
             value = list(value)
         elif field in ITEM_CHOICES:  # XER: an element a choice
@@ -177,10 +181,10 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> list[Any]:
     elif not isinstance(value, list | tuple):
         value = [] if value in (None, "") else [value]
     if field in WORD_LISTS:
-        return [_word(item) for item in value]
+        return [_word(item) for item in value], beside
     if field in ITEM_CHOICES:
-        return [_choice(field, item, depth + 1) for item in value]
-    return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value]
+        return [_choice(field, item, depth + 1) for item in value], beside
+    return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value], beside
 
 
 def _choice(field: str, value: Any, depth: int) -> Any:
@@ -191,16 +195,9 @@ def _choice(field: str, value: Any, depth: int) -> Any:
         value = {"nodes": value}
     if not isinstance(value, dict):
         return value
-    out: Tree = {}
-    for key, item in value.items():
-        if item is None:
-            continue
-        name = _name(key)
-        if field == "laneType" and name in LANE_TYPES:
-            out[name] = _flags(item, *LANE_TYPES[name])
-        else:
-            out[name] = _value(name, item, depth + 1)
-    return out
+    if field != "laneType":
+        return _object(value, depth)
+    return {_name(key): _flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item for key, item in value.items() if item is not None}
 
 
 def _flags(value: Any, names: tuple[str, ...], size: int) -> Any:
