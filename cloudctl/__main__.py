@@ -120,6 +120,9 @@ def _codes_parsers(commands: Any) -> None:
         "--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules"
     )
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
+    imported.add_argument(
+        "--unsignalised", action="store_true", help="SUMO: junctions without a signal, too; without it only where the network has no signal"
+    )
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
     export.add_argument("file", type=Path)

@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
 
     report: str
     codes: str
+    refused: bool = False
 
     def tells(self, word: str) -> bool:
         return word in self.report or word in self.codes
@@ -42,7 +43,7 @@ def outcome(sample: Sample, data: bytes) -> Outcome:
     try:
         found = sample.read(data)
     except CodeError as error:
-        return Outcome("\n".join([str(error), *map(str, error.losses)]), "")
+        return Outcome("\n".join([str(error), *map(str, error.losses)]), "", refused=True)
     return Outcome("\n".join(map(str, found.losses)), "\n".join(codes.dump(code).decode() for code in found))
 
 
@@ -64,7 +65,8 @@ def silent_values(sample: Sample) -> list[str]:
         if f"{_short(path)}@{name}: " in plain.report:  # nothing reads it, and the report says so
             continue
         # The first of its kind may be one that is left out; what is silent there must be loud on all of them.
-        if not outcome(sample, first).tells(ODD) and not outcome(sample, every).tells(ODD):
+        # An id that is odd leaves what names it without it: a refusal may name that instead.
+        if not any(found.refused or found.tells(ODD) for found in (outcome(sample, file) for file in (first, every))):
             silent.append(key)
     return silent
 

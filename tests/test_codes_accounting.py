@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from accounted import Sample, silent_names, silent_values
+
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
 from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
@@ -84,11 +84,15 @@ def test_what_is_left_out_is_reported_once_and_nothing_below_it() -> None:
 
 
 def test_a_refusal_carries_the_report_until_then() -> None:
-    with pytest.raises(CodeError) as refusal, Accounts("a map", {}) as accounts:
-        root = accounts.xml(XML)
-        for road in root.children("road"):
-            road.leave_out("a road of no known kind")
-        raise root.refuse("roads", "none", "a map has roads")
+    def read() -> None:
+        with Accounts("a map", {}) as accounts:
+            root = accounts.xml(XML)
+            for road in root.children("road"):
+                road.leave_out("a road of no known kind")
+            raise root.refuse("roads", "none", "a map has roads")
+
+    with pytest.raises(CodeError) as refusal:
+        read()
     assert [loss.detail for loss in refusal.value.losses] == [
         "a road of no known kind",
         "element tree is not read",

@@ -53,7 +53,7 @@ def import_(args: Namespace) -> int:
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
         return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
-    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), progress=_progress)
+    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), unsignalised=args.unsignalised or None, progress=_progress)
 
 
 def _refused(error: CodeError, folder: Path) -> None:

@@ -20,10 +20,12 @@ HEX = re.compile(rb"[0-9A-Fa-f\s]+")
 ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
 
 
-def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None, progress: Progress | None = None) -> Imported:
+def read_any(
+    data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None, unsignalised: bool | None = None, progress: Progress | None = None
+) -> Imported:
     """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place.
 
-    `progress` is called with (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`.
+    `unsignalised` is that of `import_sumo`; other formats have all intersections as codes. `progress` is called with (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`.
     """
     if data[:2] == b"\x1f\x8b":
         try:
@@ -36,7 +38,7 @@ def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | No
         raise _unknown(name, data, f"begins with the byte order mark of another encoding than its text has ({error})", "save it as UTF-8") from None
     head = data.lstrip()[:4096]
     if head[:1] == b"<":
-        return _xml(data, name, adm, zero, progress)
+        return _xml(data, name, adm, zero, unsignalised, progress)
     if head[:1] == b"{":
         return _json(data, name, adm or NO_ADM)
     if data[:2] == b"C1":
@@ -44,7 +46,7 @@ def read_any(data: bytes, name: str, *, adm: str | None = None, zero: Point | No
     return _message(data, name, adm or NO_ADM)
 
 
-def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, progress: Progress | None) -> Imported:
+def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, unsignalised: bool | None, progress: Progress | None) -> Imported:
     from .lanelet2 import import_lanelet2
     from .opendrive import import_opendrive
     from .sumo import import_sumo
@@ -52,7 +54,7 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, progress: 
     found = ROOT.search(COMMENT.sub(b"", data[:65536]))
     root = found[1].decode() if found else ""
     if root == "net":
-        return import_sumo(name, data=data, adm=adm, unsignalised=True, progress=progress)
+        return import_sumo(name, data=data, adm=adm, unsignalised=unsignalised, progress=progress)
     if root == "osm":
         return import_lanelet2(data, adm=adm or NO_ADM, zero=zero)
     if root == "OpenDRIVE":

@@ -27,6 +27,7 @@ CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE = (
 SIZES = tuple(KIND[k] for k in ("height_max", "width_max", "mass_max", "axle_max"))
 EMISSION, TIDAL, AV_AREA = KIND["emission_zone"], KIND["tidal_lane"], KIND["av_operating_area"]
 BIT = {name: 1 << k for k, name in enumerate(CLASSES)}
+AUTOMATED = BIT["automated"]
 MODES = {"as_weekday": 0, "never": 1, "only": 2}
 
 
@@ -281,7 +282,7 @@ def _answer(
     refused_by: Any,
     decided: Any,
 ) -> None:
-    automated_bit = 1 << 9
+    automated_bit = AUTOMATED
     for i in range(len(path)):
         who, win, waits = bits[vehicle[i]], decided[i], -1
         win[:] = -1

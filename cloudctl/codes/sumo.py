@@ -19,7 +19,7 @@ from .findings import CodeError, refuse
 from .lines import arc
 from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
 from .permits import permit_rules
-from .report import Imported, Loss, Progress
+from .report import Imported, Progress
 from .rule import CLASSES, Rule, Target
 from .sumo_access import USERS, lane_permit, unclassed
 from .sumo_area import Area, Movement, areas, joined
@@ -38,15 +38,15 @@ def import_sumo(
     additional: Iterable[Path] = (),
     adm: str | None = None,
     data: bytes | None = None,
-    unsignalised: bool = False,
+    unsignalised: bool | None = None,
     progress: Progress | None = None,
 ) -> Imported:
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
     administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
-    file, where it is at hand. With `unsignalised`, junctions without a signal where roads cross or merge are codes, too; without it the
-    report says how many were left out. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
+    file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge are codes, too; where it is
+    not said, they are in a network without signals. Those left out are in the report. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
     """
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
@@ -65,8 +65,8 @@ def import_sumo(
         return accounts.imported(codes, str(path))
 
 
-def _nothing(net: Net, where: str, unsignalised: bool) -> CodeError:
-    if unsignalised:
+def _nothing(net: Net, where: str, unsignalised: bool | None) -> CodeError:
+    if unsignalised is not False:
         rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
         return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
     rule = "has no signal"

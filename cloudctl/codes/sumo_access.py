@@ -36,6 +36,9 @@ USERS = {
 APART = frozenset(  # no part of ordinary road traffic: that they may not use a lane says nothing of it
     ("wheelchair", "private", "authority", "army", "vip", "custom1", "custom2", "ship", "container", "aircraft", "drone")
 )
+# On tracks and elsewhere only where a lane names them: a network that leaves a lane to all has no track on it for that.
+RAILS = frozenset(name for name, user in USERS.items() if user == "tram")
+EVERYONE = frozenset(USERS) - RAILS - frozenset(("ship", "container", "aircraft", "drone"))
 OLD_NAMES = {  # of networks made before SUMO 0.22
     "public_transport": "bus",
     "public_emergency": "emergency",
@@ -53,10 +56,9 @@ def allowed(allow: tuple[str, ...], disallow: tuple[str, ...]) -> frozenset[str]
     """Return the vClasses that may use a lane: those named only, or all but those refused, as SUMO has it."""
     named = frozenset(OLD_NAMES.get(word, word) for word in allow)
     refused = frozenset(OLD_NAMES.get(word, word) for word in disallow)
-    every = frozenset(USERS)
     if named:
-        return every if "all" in named else named & every
-    return frozenset() if "all" in refused else every - refused
+        return EVERYONE if "all" in named else named & frozenset(USERS)
+    return frozenset() if "all" in refused else EVERYONE - refused
 
 
 @lru_cache(4096)
@@ -67,10 +69,10 @@ def lane_permit(may: frozenset[str], stated: bool) -> Permit:
 
 def described(may: frozenset[str]) -> str:
     """Return for whom a lane is, in SUMO's words: those who may, or those who may not where that is shorter."""
-    refused = frozenset(USERS) - may
+    refused = EVERYONE - may
     if not may:
         return "closed to all traffic"
-    if len(refused) < len(may):
+    if len(refused) < len(may) and may <= EVERYONE:
         return "not for " + ", ".join(sorted(refused))
     return "for " + ", ".join(sorted(may)) + " only"
 

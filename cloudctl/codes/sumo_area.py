@@ -142,7 +142,7 @@ class Roads:
         return Movement(c, start.id, end.id, net.edges[c.from_edge].end, self.row(c), joined(np.concatenate(pieces), start.shape), speed, inner)
 
 
-def areas(net: Net, radius_m: float, unsignalised: bool) -> Iterator[tuple[int, Area]]:
+def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, Area]]:
     """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by their junction's."""
     roads = Roads(net)
     signalled = {junction for junctions in roads.signals.values() for junction in junctions}
@@ -152,13 +152,14 @@ def areas(net: Net, radius_m: float, unsignalised: bool) -> Iterator[tuple[int, 
     for name in others:
         if name not in met:
             net.accounts.enter("dropped", "junction", "no intersection: fewer than three roads, or no two movements cross or merge", name)
-    if not unsignalised:
+    if unsignalised is False or (unsignalised is None and own):
         for name in met:
-            net.accounts.enter("dropped", "junction", "an intersection without a signal", name)
-    whole = len(own) + (len(met) if unsignalised else 0)
+            net.accounts.enter("dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name)
+        met = []
+    whole = len(own) + len(met)
     for signal in own:
         yield whole, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
-    for name in met if unsignalised else ():
+    for name in met:
         yield whole, roads.area("", name, net.junctions[name].control, [name], radius_m)
 
 

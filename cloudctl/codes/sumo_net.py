@@ -21,7 +21,7 @@ from .findings import refuse
 from .lines import F8
 from .model import Point
 from .report import Loss
-from .sumo_access import USERS, WORDS, allowed
+from .sumo_access import EVERYONE, WORDS, allowed
 from .sumo_words import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, RING_KEYS, SHOWS, TURNS
 
 E_TOWN = Origin(39.7955, 116.5080)  # where a network without a projection is laid
@@ -175,6 +175,11 @@ def read_net(path: Path, additional: Iterable[Path] = (), *, data: bytes | None 
             net.signalled.setdefault(c.tl, []).append(c)
         if c.via and c.via not in net.inner:
             net.accounts.enter("unknown", "connection@via", "no such inner lane: the path is a line", f"{c.via} of {c.from_edge}>{c.to_edge}")
+    lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
+    for junction in net.junctions.values():
+        for name in junction.incoming:
+            if name not in lanes and not name.startswith(":"):
+                net.accounts.enter("unknown", "junction@incLanes", "no such lane", f"{name} of junction {junction.id}")
     for name in net.programs:
         if name not in net.signalled:
             net.accounts.enter("dropped", "tlLogic", "a programme of a signal that no connection has", name)
@@ -289,7 +294,7 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     if "passenger" in bound:
         for lane in lanes:
             lane.stop_offset = record.number("value")
-    if len(bound) < len(USERS):
+    if len(bound) < len(EVERYONE):
         record.accounts.enter("differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record))
     record.ignore("value", "of others than cars it is reported above")
 
@@ -359,7 +364,7 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
         requests[_whole(row, "index")] = {**found, "cont": "1" if row.flag("cont") else "0"}
     control = record.choice("type", CONTROL, "uncontrolled")
     if control == "inner":
-        for key in ("x", "y", "name"):
+        for key in ("x", "y", "name", "incLanes"):
             record.ignore(key, "where to wait inside: the inner lanes are cut there")
         return
     net.junctions[name] = NetJunction(name, record.number("x"), record.number("y"), control, record.get("name"), tuple(record.get("incLanes").split()))

@@ -105,11 +105,9 @@ def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int], f
     """Yield the crossings of the intersection's junctions."""
     entries = {c.to_edge: c for c in net.signalled.get(area.signal, ()) if c.from_edge.startswith(":")} if area.signal else {}
     kinds = {group.id: group.kind for group in found}
-    number = 0
-    for edge, lane in [row for node in own for row in net.crossings.get(node, ())]:
+    for number, (edge, lane) in enumerate([row for node in own for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _bent(lane.shape):
             net.losses.add(Loss("dropped", edge, "the crossing bends: its axis is taken straight"))
-        number += 1
         group = group_of.get(entries[edge].column, 0) if edge in entries else 0
         if group and kinds[group] not in ("pedestrian", "bike"):
             net.losses.add(Loss("dropped", edge, f"crosswalk shares signal group {group} with vehicles: left without a group"))
