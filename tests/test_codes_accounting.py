@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from accounted import Sample, silent_names, silent_values
+from made_maps import rich_j2735, rich_ydt
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
@@ -15,7 +16,6 @@ from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
 from cloudctl.codes.ydt import IGNORED as YDT_IGNORED
-from made_maps import rich_j2735, rich_ydt
 
 DATA = Path(__file__).parent / "data"
 

@@ -24,7 +24,7 @@ NO_PLACE = "the message has no place for it"
 TIMES = "the message has no times: what holds at times is left out, a limit is taken at all times at its lowest"
 EITHER = {  # what may differ after a MAP of either standard: (field, what) -> why
     ("id", "changed"): "the message names the intersection by its number",
-    ("name", "changed"): "names in the message have ASCII letters only: one with others is left out",
+    ("name", "changed"): "names in the message have 63 ASCII characters at most: any other is left out",
     ("control", "changed"): "the message says only whether there are signals",
     **{(name, "changed"): NO_PLACE for name in ("accuracy_cm", "valid_from", "valid_to", "connections.waits", "signal_groups.kind", "signal_groups.channels")},
     **{(name, "lost"): NO_PLACE for name in ("alias", "nodes", "plans", "zones", "devices", "signal_exceptions", "links.alias", "links.nodes", "lanes.alias", "connections.alias",
@@ -50,7 +50,7 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     **{(f"rules.{kind}", "lost"): TIMES for kind in ("speed_max", "speed_min", "school_zone", "construction")},
     **{(f"rules.{kind}", "lost"): "the message says who may use a lane for buses, taxis, trams and bicycles only, at all times and on its whole length" for kind in ("bus_lane", "lane_use")},
     **{(f"rules.{kind}", "added"): TIMES for kind in ("speed_max", "school_zone", "construction")},
-    **{(f"rules.{kind}", "added"): "in the message a lane for buses or trams is closed to others" for kind in ("bus_lane", "lane_use")},
+    **{(f"rules.{kind}", "added"): "in the message a lane for buses or trams is closed to others, and so is one for users that it cannot name" for kind in ("bus_lane", "lane_use")},
 }
 MAP_MAY = EITHER | {
     ("revision", "changed"): "the message counts revisions modulo 128",

@@ -27,7 +27,7 @@ TAXIS = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
 USE_CLASSES: dict[str, tuple[str, ...]] = {"vehicle": MOTOR, "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
 RESTRICTED = {"restrictedToBusUse": "bus", "restrictedToTaxiUse": "taxi", "hovLaneUseOnly": "hov", "restrictedFromPublicUse": "emergency"}  # and for whom
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
-RESERVED_KINDS = ("bus_lane", "lane_use")  # rules that say who may use a lane
+RESERVED_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 
 TURN_FLAGS = {"maneuverStraightAllowed": "straight", "maneuverLeftAllowed": "left", "maneuverRightAllowed": "right", "maneuverUTurnAllowed": "u"}
@@ -109,6 +109,8 @@ def write_use(lane: Lane, rules: Sequence[Rule]) -> WrittenUse:
                     carried = [rule.id]
                     restricted = sorted({*restricted, *more})
                     sharing += [TAXIS] if taxis else []
+    if lane.use == "vehicle" and rules and not carried:
+        restricted = ["restrictedFromPublicUse"]  # whom the rule lets in cannot be written: nobody else is let in
     flags = ([REVOCABLE[kind]] if lane.revocable else []) + restricted
     return WrittenUse(kind, tuple(flags), tuple(sharing), tuple(carried))
 
@@ -121,7 +123,7 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
         lanes[lane.id] = []
         of_link.setdefault(lane.link, []).append(lane.id)
     for rule in code.rules:
-        if rule.kind not in RESERVED_KINDS or not always(rule):
+        if rule.kind not in RESERVED_KINDS or not always(rule) or (rule.kind == "closure" and (rule.classes or rule.except_classes)):
             continue
         for target in rule.targets:
             if target.s_from is None and target.s_to is None:

@@ -12,12 +12,13 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .build import globe
 from .compile import local_lines
 from .findings import CodeError, refuse
 from .lane_types import always, standing_rules, write_use
 from .limit_profile import Part, limit_parts, whole_lane_only
 from .lines import F8, arc, at
-from .message_tree import LANE_TYPES, SHARING
+from .message_tree import LANE_TYPES, SHARING, is_plain_name
 from .model import IntersectionCode, Lane
 from .rule import Rule
 from .speed_limits import CAR, DEFAULT_SPEED, MAX_STEPS, steps
@@ -30,7 +31,6 @@ TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
 USER_TYPES = {"bus": "equippedTransit", "taxi": "equippedTaxis", "bicycle": "equippedBicycle", "pedestrian": "pedestrians"}
 FARTHEST = 327.0  # m between two nodes, by axis
 LANES, NODES, JOINS, APPROACHES = 255, 63, 16, 15
-NAME = 63  # characters
 WIDER = (-512, 511)  # cm by which a lane may differ from the common width
 APART = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
 END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
@@ -65,11 +65,6 @@ def map_tree(code: IntersectionCode, intersection: int, region: int | None = Non
     return MapWriter(code).tree(intersection, region)
 
 
-def plain_name(name: str) -> str:
-    """Return a name as messages can carry it: "" where it has letters beyond ASCII, for none is changed into another."""
-    return name if name.isascii() and name.isprintable() else ""
-
-
 class MapWriter:
     """Writes one code; `numbers` are the lane numbers it gives, `exits` those of lanes that stand a second time, as they lead out and in again."""
 
@@ -93,14 +88,12 @@ class MapWriter:
         rows = len(self.lanes) + len(self.doubled) + len(code.crosswalks)
         if rows > LANES:
             raise _limit("lanes", rows, f"a MAP holds {LANES} lanes and crosswalks")
-        if len(code.name) > NAME and plain_name(code.name):
-            raise _limit("name", len(code.name), f"a name has {NAME} characters at most")
         self.common_width = _common([lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks])
         self.common_speed = min((part.limits[CAR] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]), default=DEFAULT_SPEED)
         number = {"id": intersection} if region is None else {"region": region, "id": intersection}
         row = {"id": number, "revision": wire_revision(code), "refPoint": {"lat": code.ref_lat_e7, "long": code.ref_lon_e7}, "laneWidth": self.common_width,
                "speedLimits": _limit_list({CAR: self.common_speed}), "laneSet": self._rows()}
-        if plain_name(code.name):
+        if is_plain_name(code.name):
             row["name"] = code.name
         tree = {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [row]}
         classes = dict.fromkeys(allowed for _, allowed in self.bans.values())
@@ -116,7 +109,7 @@ class MapWriter:
         axes = local_lines(self.origin, [walk.axis for walk in self.code.crosswalks])
         for k, (walk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(rows) + 1):
             nodes = _Nodes(_stretched(axis[thinned(axis, NODES)]), np.empty(0), None)
-            rows.append(_crosswalk(k, walk.group, _node_list(walk.id, nodes, walk.width_cm - self.common_width, {})))
+            rows.append(_crosswalk(k, walk.group, self._node_list(walk.id, nodes, walk.width_cm - self.common_width, {})))
         return rows
 
     def _approaches(self) -> dict[tuple[bool, str], int]:
@@ -138,7 +131,7 @@ class MapWriter:
             "laneID": number, "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
             "laneAttributes": {"directionalUse": (2 if ingress else 1, 2), "sharedWith": (_bits(use.sharing, SHARING, 10), 10),
                                "laneType": (use.kind, (_bits(use.flags, flags, size), size))},
-            "nodeList": _node_list(lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress))}
+            "nodeList": self._node_list(lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress))}
         joins = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if ingress else []
         if len(joins) > JOINS:
             raise _limit(f"{lane.id}.connections", len(joins), f"a MAP holds {JOINS} connections a lane")
@@ -154,11 +147,11 @@ class MapWriter:
         along = arc(line)
         end, stop = float(along[-1]), self.stops.get(lane.id) if ingress else None
         wanted = [part.s_to for part in self.parts[lane.id][:-1]] + ([stop] if stop is not None and stop < end - END else [])
-        for s in wanted:
-            if float(np.abs(along - s).min()) > APART and 0 < s < end:
-                along = np.sort(np.append(along, s))
+        for place in wanted:
+            if float(np.abs(along - place).min()) > APART and 0 < place < end:
+                along = np.sort(np.append(along, place))
         line = at(line, arc(line), along)
-        kept = frozenset(int(np.abs(along - s).argmin()) for s in wanted)
+        kept = frozenset(int(np.abs(along - place).argmin()) for place in wanted)
         chosen = thinned(line, NODES, kept)
         xy, s = _stretched(line[chosen]), _stretched(np.stack([along[chosen], along[chosen]], axis=1), line[chosen])[:, 0]
         if ingress:
@@ -178,6 +171,34 @@ class MapWriter:
                 out[k] = changed
                 running |= changed
         return out
+
+    def _node_list(self, name: str, nodes: _Nodes, wider: int, limits: dict[int, dict[str, float]]) -> tuple[str, list[dict[str, Any]]]:
+        """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far off in degrees."""
+        if not 2 <= len(nodes.xy) <= NODES:
+            raise _limit(f"{name}.points", len(nodes.xy), f"a MAP holds 2 .. {NODES} nodes a lane, also without those within 2 cm of the line through the others")
+        if not WIDER[0] <= wider <= WIDER[1]:
+            raise _limit(f"{name}.width_cm", wider, "a MAP holds widths within 5.11 m of the common one")
+        first, base = self._first(nodes.xy[0])
+        deltas = [first, *(_delta(*step) for step in np.diff(np.rint((nodes.xy - base) * 100).astype(np.int64), axis=0).tolist())]
+        out = []
+        for k, delta in enumerate(deltas):
+            attributes: dict[str, Any] = {}
+            if k == nodes.stop:
+                attributes["localNode"] = ["stopLine"]
+            if k in limits:
+                attributes["data"] = [("speedLimits", _limit_list(limits[k]))]
+            if k == 0 and wider:
+                attributes["dWidth"] = wider
+            out.append({"delta": delta} | ({"attributes": attributes} if attributes else {}))
+        return "nodes", out
+
+    def _first(self, xy: F8) -> tuple[tuple[str, dict[str, int]], F8]:
+        """Return the first node, and the place from which the steps to the others are counted, m of the reference point."""
+        if float(np.abs(xy).max()) < FARTHEST:
+            x, y = np.rint(xy * 100).astype(np.int64).tolist()
+            return _delta(x, y), np.zeros(2)
+        ((lat, lon),) = globe(self.origin, xy[None])
+        return ("node-LatLon", {"lon": lon, "lat": lat}), np.array([float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)])
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
         """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in order."""
@@ -218,30 +239,6 @@ def _limit_list(limits: dict[str, float]) -> list[dict[str, Any]]:
     return out
 
 
-def _node_list(name: str, nodes: _Nodes, wider: int, limits: dict[int, dict[str, float]]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the node list: whole cm, each from the one before, so that rounding does not add up."""
-    line = nodes.xy
-    if not 2 <= len(line) <= NODES:
-        raise _limit(f"{name}.points", len(line), f"a MAP holds 2 .. {NODES} nodes a lane, also without those within 2 cm of the line through the others")
-    if not WIDER[0] <= wider <= WIDER[1]:
-        raise _limit(f"{name}.width_cm", wider, "a MAP holds widths within 5.11 m of the common one")
-    deltas = np.diff(np.rint(line * 100).astype(np.int64), axis=0, prepend=[[0, 0]]).tolist()
-    out = []
-    for k, (x, y) in enumerate(deltas):
-        size = next((kind for bound, kind in STEPS if -bound <= min(x, y) and max(x, y) < bound), None)
-        if size is None:
-            raise _limit(f"{name}.points", f"{x}, {y} cm", "a MAP holds lanes that begin or end within 327.67 m of its reference point")
-        attributes: dict[str, Any] = {}
-        if k == nodes.stop:
-            attributes["localNode"] = ["stopLine"]
-        if k in limits:
-            attributes["data"] = [("speedLimits", _limit_list(limits[k]))]
-        if k == 0 and wider:
-            attributes["dWidth"] = wider
-        out.append({"delta": (size, {"x": x, "y": y})} | ({"attributes": attributes} if attributes else {}))
-    return "nodes", out
-
-
 def _stretched(values: F8, line: F8 | None = None) -> F8:
     """Return points with further ones where two are farther apart than a node may be; with `line`, values beside its points likewise."""
     line = values if line is None else line
@@ -250,6 +247,11 @@ def _stretched(values: F8, line: F8 | None = None) -> F8:
         parts = int(np.abs(b - a).max() // FARTHEST) + 1
         rows.append(values[k] + (values[k + 1] - values[k]) * np.arange(1, parts + 1)[:, None] / parts)
     return np.concatenate(rows)
+
+
+def _delta(x: int, y: int) -> tuple[str, dict[str, int]]:
+    """Return a step, cm, in the smallest form that holds it."""
+    return next(kind for bound, kind in STEPS if -bound <= min(x, y) and max(x, y) < bound), {"x": x, "y": y}
 
 
 def _crosswalk(number: int, group: int, nodes: tuple[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed
     "@dataType": "the kind of message",
     "@schemaVersion": "of the exchange, not of the map",
 }
+MAX_NAME = 63  # characters of a DescriptiveName
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
 
@@ -67,6 +68,11 @@ def _squeezed(name: str) -> str:
 
 
 NAMES = {_squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)} | OTHER_NAMES
+
+
+def is_plain_name(text: str) -> bool:
+    """Return whether a message can carry a name as it is: 1 to 63 printable ASCII characters."""
+    return 1 <= len(text) <= MAX_NAME and text.isascii() and text.isprintable()
 
 
 class Opened(NamedTuple):

@@ -1,5 +1,7 @@
 """Fewer points for a line that has too many for a target: Douglas-Peucker, within 2 cm, never more than is needed."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from .lines import F8
@@ -20,7 +22,7 @@ def thinned(line: F8, most: int, keep: frozenset[int] = frozenset()) -> list[int
 def _within(line: F8, tolerance: float, keep: frozenset[int]) -> list[int]:
     """Return the points that stay for every other to be within a tolerance of the line through them."""
     kept = sorted({0, len(line) - 1, *keep})
-    waiting = list(zip(kept, kept[1:], strict=False))
+    waiting = list(pairwise(kept))
     while waiting:
         first, last = waiting.pop()
         if last - first < 2:

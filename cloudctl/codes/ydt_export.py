@@ -18,7 +18,7 @@ from .findings import CodeError, Finding, refuse
 from .lane_types import standing_rules, write_use
 from .limit_profile import limit_parts, lowest
 from .lines import F8, arc, at
-from .message_tree import LANE_TYPES, SHARING
+from .message_tree import LANE_TYPES, SHARING, is_plain_name
 from .model import IntersectionCode, Lane, Link, Point
 from .speed_limits import CAR, MAX_STEPS, steps
 from .thinning import thinned
@@ -27,7 +27,7 @@ from .ydt import unique_key
 STEPS = ((1 << 11, "position-LL1"), (1 << 13, "position-LL2"), (1 << 15, "position-LL3"), (1 << 17, "position-LL4"),
          (1 << 21, "position-LL5"), (1 << 23, "position-LL6"))  # 1e-7 degree
 TURN_BITS = {"straight": 0, "left": 1, "right": 2, "u": 3}
-NODES, LINKS, LANES, JOINS, POINTS, NAME, TEST_IDS = 32, 32, 32, 8, 31, 63, 255
+NODES, LINKS, LANES, JOINS, POINTS, TEST_IDS = 32, 32, 32, 8, 31, 255
 WALKING = 1.4  # m/s, the limit that the road of the crosswalks is given
 END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
 Tree = dict[str, Any]
@@ -238,12 +238,8 @@ def _text(node: Tree) -> str:
 
 
 def _named(text: str) -> Tree:
-    """Return the name of a node or road as an entry; none where it has letters beyond ASCII, for none is changed into another."""
-    if not (text and text.isascii() and text.isprintable()):
-        return {}
-    if len(text) > NAME:
-        raise _limit("name", len(text), f"a name has {NAME} characters at most")
-    return {"name": text}
+    """Return the name of a node or road as an entry; none where the message cannot carry it, for no name is changed into another."""
+    return {"name": text} if is_plain_name(text) else {}
 
 
 def _limit(field: str, value: object, rule: str) -> CodeError:
