@@ -246,11 +246,10 @@ def _bits(value: Any, size: int) -> str:
     if len(text) == size and set(text) <= {"0", "1"}:
         return text
     digits = text.removeprefix("0x")
-    return f"{int(digits, 16):0{len(digits) * 4}b}"[:max(size, 1)] if len(digits) * 4 >= size else _refused(text)
-
-
-def _refused(text: str) -> str:
-    raise ValueError(f"{text} has too few bits")
+    whole = f"{int(digits, 16):0{len(digits) * 4}b}"
+    if len(whole) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in whole[size:]:  # whole bytes, or half ones
+        raise ValueError(f"is not of {size} bits")
+    return whole[:size]
 
 
 def _word(value: Any) -> Any:
