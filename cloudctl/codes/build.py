@@ -1,9 +1,10 @@
 """A digital code from lanes and movements as other formats give them: paths, conflicts, links and numbers are made here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations
 
+import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -26,9 +27,11 @@ from .model import (
     StopLine,
 )
 from .report import Loss
-from .rule import Calendar, Rule, Target
+from .rule import Rule, Target
 
 STRAIGHT, BACK = np.radians(35), np.radians(150)  # a movement that bends less is straight; more is a turn back
+RANK = {"straight": 0, "right": 1, "left": 2, "u": 3}  # who yields to whom, where nothing is said: the higher to the lower
+RANK_LEFT_HAND = {"straight": 0, "left": 1, "right": 2, "u": 3}
 NO_ADM = "000000"
 MAX_REACH = 5000.0  # m from the reference point
 CLEAR, REACH, NEAR = 1.0, 4.0, 12.0  # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
@@ -47,8 +50,9 @@ class RawLane:
     speed: float = 13.89
     revocable: bool = False
     stop_s: float | None = None  # m; inf: at its end; None: not known
+    shared: tuple[str, ...] = ()
+    limits: tuple[tuple[float, float, float], ...] = ()  # (from m, to m, m/s) where the limit changes along it; (): `speed` all along
     alias: tuple[Alias, ...] = ()
-    shared: tuple[str, ...] = ()  # further uses
 
 
 @dataclass
@@ -65,25 +69,6 @@ class RawMove:
 
 
 @dataclass
-class RawRule:
-    """A rule on lanes, by key and span (m; None: from its beginning, to its end), and on movements, by their place in `RawCode.moves`."""
-
-    kind: str
-    lanes: list[tuple[str, float | None, float | None]]
-    moves: list[int] = field(default_factory=list)
-    value: float | None = None
-    classes: tuple[str, ...] = ()
-    except_classes: tuple[str, ...] = ()
-    calendar: Calendar | None = None
-    text: str = ""
-
-    def without(self, keys: set[str]) -> "RawRule | None":
-        """Return the rule without some lanes; None where nothing is left of it."""
-        lanes = [place for place in self.lanes if place[0] not in keys]
-        return replace(self, lanes=lanes) if lanes or self.moves else None
-
-
-@dataclass
 class RawCode:
     """What an importer found."""
 
@@ -93,10 +78,13 @@ class RawCode:
     moves: list[RawMove] = field(default_factory=list)
     walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
     yields: dict[tuple[int, int], bool] | None = None  # (movement, movement) -> the first yields; None: guessed from the turns
+    stated: dict[tuple[int, int], bool] = field(default_factory=dict)  # pairs of which the source says so, where the others are guessed
+    left_hand: bool = False
+    control: str = ""  # of a place without signals
+    rules: list[Rule] = field(default_factory=list)  # of lanes, by their keys; numbered, and put together, when the code is made
     revision: int = 1
     alias: tuple[Alias, ...] = ()
     losses: set[Loss] = field(default_factory=set)
-    rules: list[RawRule] = field(default_factory=list)  # beside the speed limits of lanes
 
 
 def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
@@ -126,7 +114,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
-        (Node("N0", *raw.ref),), rules=(*_limits(links, lanes), *_rules(raw, ids, len({lane.speed for lane in lanes if lane.use != "pedestrian"}))), alias=raw.alias, control="signal" if groups else "uncontrolled", revision=raw.revision)
+        (Node("N0", *raw.ref),), rules=_rules(raw, ids), alias=raw.alias, control="signal" if groups else raw.control or "uncontrolled", revision=raw.revision)
 
 
 def _check(raw: RawCode) -> None:
@@ -211,8 +199,8 @@ def _paths(raw: RawCode) -> None:
 def _conflicts(raw: RawCode) -> Iterator[Conflict]:
     """Yield where paths of different lanes cross or merge. Who yields is the source's word, or follows the turns."""
     if raw.yields is None and len(raw.moves) > 1:
-        raw.losses.add(Loss("guessed", raw.name, "who yields follows the turns: straight before right before left before turning back"))
-    rank = {"straight": 0, "right": 1, "left": 2, "u": 3}
+        raw.losses.add(Loss("guessed", raw.name, f"who yields follows the turns: straight before {'left before right' if raw.left_hand else 'right before left'} before turning back"))
+    rank = RANK_LEFT_HAND if raw.left_hand else RANK
     for (i, a), (j, b) in combinations(enumerate(raw.moves), 2):
         if a.start == b.start:
             continue
@@ -221,23 +209,24 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
             continue
         lower = rank[a.turn] > rank[b.turn], rank[b.turn] > rank[a.turn]
         yields = lower if raw.yields is None else (raw.yields.get((i, j), False), raw.yields.get((j, i), False))
+        if (i, j) in raw.stated or (j, i) in raw.stated:
+            yields = raw.stated.get((i, j), False), raw.stated.get((j, i), False)
         yield Conflict(f"C{i + 1}", f"C{j + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
 
 
-def _limits(links: tuple[Link, ...], lanes: list[Lane]) -> tuple[Rule, ...]:
+def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
+    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are one."""
     of: dict[float, list[Target]] = {}
-    for lane in lanes:
-        if lane.use != "pedestrian":
-            of.setdefault(lane.speed, []).append(Target(lane.id))
-    return tuple(Rule(f"R{k}", "speed_max", tuple(of[speed]), speed) for k, speed in enumerate(sorted(of), 1))
-
-
-def _rules(raw: RawCode, ids: dict[str, str], before: int) -> Iterator[Rule]:
-    """Yield the source's own rules, those alike but for their places as one; `before` are numbered before them."""
-    of: dict[tuple[object, ...], tuple[RawRule, list[Target]]] = {}
+    for key in ids:
+        lane = next(lane for lane in raw.lanes if lane.key == key)
+        for start, end, speed in lane.limits if lane.use != "pedestrian" else ():
+            of.setdefault(speed, []).append(Target(ids[key], start, end))
+        if lane.use != "pedestrian" and not lane.limits:
+            of.setdefault(lane.speed, []).append(Target(ids[key]))
+    rules = [Rule("", "speed_max", tuple(of[speed]), speed) for speed in sorted(of)]
+    alike: dict[bytes, Rule] = {}
     for rule in raw.rules:
-        _, targets = of.setdefault((rule.kind, rule.value, rule.classes, rule.except_classes, rule.calendar, rule.text), (rule, []))
-        targets += [Target(ids[key], begin, end) for key, begin, end in rule.lanes if key in ids]
-        targets += [Target(f"C{k + 1}") for k in rule.moves]
-    for k, (rule, targets) in enumerate(of.values(), before + 1):
-        yield Rule(f"R{k}", rule.kind, tuple(targets), rule.value, rule.classes, rule.except_classes, rule.calendar, text=rule.text)
+        kind = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
+        targets = tuple(msgspec.structs.replace(target, entity=ids.get(target.entity, target.entity)) for target in rule.targets)  # no lane: a movement, C1 the first
+        alike[kind] = msgspec.structs.replace(rule, targets=(*alike[kind].targets, *targets) if kind in alike else targets)
+    return tuple(msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *alike.values()], 1))

@@ -11,13 +11,14 @@ from typing import Any
 from cloudctl.geo import Origin
 
 from .accounting import Accounts, JsonRecord
-from .build import NO_ADM, RawCode, RawLane, RawMove, RawRule, build
+from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .findings import CodeError, refuse
 from .j2735_lanes import NodeLine, car_speed, computed_line, limit_rules, read_nodes, spans_of, stop_of
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
 from .message_tree import CARRIED, load_tree, opened, plain_map
 from .model import Alias
 from .report import Imported, Loss
+from .rule import Rule, Target
 from .speed_limits import CAR, read_limits
 from .uper import decode, is_pdu, read_pdu, unframe
 
@@ -186,9 +187,9 @@ class _Intersection:
         approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
         raw.lanes.append(RawLane(
             key, line.xy[::-1].copy() if ingress else line.xy, "ingress" if ingress else "egress", approach, use.use, width,
-            car_speed(raw, key, spans), use.revocable, stop_of(lane, line) if ingress else inf, alias=(Alias("j2735", key),), shared=use.shared))
+            car_speed(raw, key, spans), use.revocable, stop_of(lane, line) if ingress else inf, shared=use.shared, alias=(Alias("j2735", key),)))
         if use.kind:
-            raw.rules.append(RawRule(use.kind, [(key, None, None)], classes=use.classes, text=use.text))
+            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
         if use.use != "pedestrian":
             raw.rules += limit_rules(raw, key, spans)
         if ingress:
@@ -238,14 +239,14 @@ class _Intersection:
                 connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
             self.raw.moves.append(RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", alias=(Alias("j2735", f"{start}>{ends[0]}"),)))
             if "userClass" in join:
-                self._restrict(join, round(join.number("userClass")), len(self.raw.moves) - 1)
+                self._restrict(join, round(join.number("userClass")), f"C{len(self.raw.moves)}")
 
-    def _restrict(self, join: JsonRecord, number: int, move: int) -> None:
+    def _restrict(self, join: JsonRecord, number: int, movement: str) -> None:
         """Ban a connection to everyone but the users of a restriction class."""
         if number not in self.classes:
             join.unknown("userClass", number, "there is no such restriction class: the connection is closed to all")
         allowed = self.classes.get(number, ())
-        self.raw.rules.append(RawRule("turn_ban", [], [move], except_classes=allowed))
+        self.raw.rules.append(Rule("", "turn_ban", (Target(movement),), except_classes=allowed))
 
     def _leave_out_blind_approaches(self) -> None:
         """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold them."""
@@ -257,4 +258,4 @@ class _Intersection:
                 raw.losses.add(Loss("dropped", raw.name, f"approach {approach} leads nowhere: its lanes are left out"))
                 gone = {x.key for x in lanes}
                 raw.lanes = [x for x in raw.lanes if x.key not in gone]
-                raw.rules = [rule for rule in (rule.without(gone) for rule in raw.rules) if rule is not None]
+                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in gone]  # each has one target yet

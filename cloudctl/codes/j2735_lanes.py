@@ -13,11 +13,12 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from .accounting import JsonRecord
-from .build import RawCode, RawRule
+from .build import RawCode
 from .limit_rules import limit_rule
 from .lines import F8, arc
 from .message_tree import DELTAS
 from .report import Loss
+from .rule import Rule, Target
 from .speed_limits import CAR, DEFAULT_SPEED, read_limits
 
 Limits = dict[str, float]  # by type, m/s
@@ -129,7 +130,7 @@ def car_speed(raw: RawCode, name: str, spans: list[Span]) -> float:
     return max(speeds)
 
 
-def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[RawRule]:
+def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
     """Yield the rules that limits other than the lane's own speed make."""
     names = dict.fromkeys(name for span in spans for name in span.limits)
     fastest = max((span.limits.get(CAR, DEFAULT_SPEED) for span in spans), default=0.0)
@@ -137,10 +138,10 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[RawRule]:
     for name in names:
         for span in _joined([span for span in spans if name in span.limits], name):
             value = span.limits[name]
-            place = (key, None if span.s_from <= 0 else round(span.s_from, 2), None if span.s_to >= end else round(span.s_to, 2))
+            place = Target(key, None if span.s_from <= 0 else round(span.s_from, 2), None if span.s_to >= end else round(span.s_to, 2))
             if name == CAR:
                 if value < fastest:
-                    yield RawRule("speed_max", [place], value=value)
+                    yield Rule("", "speed_max", (place,), value)
             elif "Min" in name or value != span.limits.get(CAR) or all(other.limits.get(name, value) == value for other in spans):
                 yield from limit_rule(raw, name, place, value)  # else it is how a part of a lane ends such a limit
 

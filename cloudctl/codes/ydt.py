@@ -15,7 +15,7 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from .accounting import Accounts, JsonRecord
-from .build import NO_ADM, RawCode, RawLane, RawMove, RawRule, build
+from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .findings import CodeError, refuse
 from .lane_types import TRAVELLED, read_lane_type, read_turns, read_use
 from .limit_rules import limit_rule
@@ -23,6 +23,7 @@ from .lines import F8
 from .message_tree import CARRIED, OFFSETS, opened, plain_map
 from .model import Alias, Point
 from .report import Imported, Loss
+from .rule import Rule, Target
 from .speed_limits import CAR, DEFAULT_SPEED, read_limits
 
 DEFAULT_WIDTH = 350  # cm
@@ -204,11 +205,11 @@ class _NodeCode:
         limits = link.limits | read_limits(lane.rows("speedLimits"))
         if CAR not in limits:
             raw.losses.add(Loss("guessed", raw.name, f"road {link.name} has no vehicleMaxSpeed: 50 km/h"))
-        raw.lanes.append(RawLane(key, xy, role, approach, use.use, width, limits.get(CAR, DEFAULT_SPEED), use.revocable, inf, (Alias("ydt3709", key),), use.shared))
+        raw.lanes.append(RawLane(key, xy, role, approach, use.use, width, limits.get(CAR, DEFAULT_SPEED), use.revocable, inf, use.shared, alias=(Alias("ydt3709", key),)))
         if use.kind:
-            raw.rules.append(RawRule(use.kind, [(key, None, None)], classes=use.classes, text=use.text))
+            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
         if use.use != "pedestrian":
-            raw.rules += [rule for name, value in limits.items() if name != CAR for rule in limit_rule(raw, name, (key, None, None), value)]
+            raw.rules += [rule for name, value in limits.items() if name != CAR for rule in limit_rule(raw, name, Target(key), value)]
         if role == "ingress":
             self.entrances.append((link, lane, key))
             read_turns(lane.child("maneuvers"))  # its connections have them, too
