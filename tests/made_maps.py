@@ -55,7 +55,8 @@ def rich_j2735() -> Tree:
     """Return a MAP with every element that the reader knows."""
     rich = [
         lane(1, "in", [node(-1000, -175, localNode={"localNode": ["stopLine"]}, dWidth=10, data={"data": [{"speedLimits": {"speedLimits": [limit("vehicleMaxSpeed", 417)]}}]}), node(-2000, 0), node(-3000, 0)],
-             join(2, 1, userClass=3, connectionID=4), kind=vehicle("restrictedToTaxiUse"), maneuvers={"maneuverStraightAllowed": True}, name="west", shareWith={"cyclistVehicleTraffic": True}),
+             join(2, 1, userClass=3, connectionID=4), kind=vehicle("restrictedToTaxiUse"), maneuvers={"maneuverStraightAllowed": True}, name="west", shareWith={"cyclistVehicleTraffic": True},
+             regional=[{"regionId": 3, "regExtValue": {"ConnectionTrajectory-addGrpC": {"nodes": [node(-1000, -175, data=[{"speedLimits": [limit("vehicleMaxSpeed", 300)]}]), node(2000, 0)], "connectionID": 4}}}]),
         lane(3, "in", [node(175, -1000), node(0, -5000)], join(4, 2, remoteIntersection={"region": 10, "id": 1000}), kind={"trackedVehicle": {"spec-RevocableLane": True}}, shareWith={"busVehicleTraffic": True}),
         lane(5, "in", [node(-900, -500), node(-5000, 0)], join(2, 1), kind={"bikeLane": {"pedestrianUseAllowed": True}}),
         lane(6, "out", [node(900, -500), node(5000, 0)], kind={"sidewalk": {"bicyleUseAllowed": True}}),

@@ -152,6 +152,29 @@ def test_a_connection_for_a_restriction_class_is_closed_to_the_others() -> None:
     assert "no such restriction class" in report
 
 
+def trajectory(*nodes: dict[str, Any], number: int = 4) -> list[dict[str, Any]]:
+    return [{"regionId": 3, "regExtValue": {"ConnectionTrajectory-addGrpC": {"nodes": list(nodes), "connectionID": number}}}]
+
+
+def test_the_path_of_a_connection_and_its_limit_are_taken_from_the_extension() -> None:
+    slow = {"data": [{"speedLimits": [limit("vehicleMaxSpeed", 300)]}]}
+    code, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1, connectionID=4), regional=trajectory(node(-1000, -175, **slow), node(1000, 100), node(1000, -100)))))
+    first, other = code.connections
+    assert (first.speed, other.speed) == (6.0, 16.66)
+    assert (len(first.points), len(other.points)) == (3, 9)
+    assert "regional" not in report
+
+
+def test_a_path_far_from_its_lanes_is_drawn_instead_and_named() -> None:
+    far = trajectory(node(-1000, -175), node(5000, 0))
+    code, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1, connectionID=4), regional=far)))
+    assert len(code.connections[0].points) == 9
+    assert "off its lanes" in report
+    for other in ([{"regionId": 7, "regExtValue": "00FF"}], [{"regionId": 4, "regExtValue": {"Something": {"a": 1}}}]):
+        _, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), regional=other)))
+        assert "regExtValue" in report
+
+
 def test_a_lane_that_leads_neither_in_nor_out_is_left_out_with_a_line() -> None:
     extra = lane(5, "none", [node(1000, -525), node(5000, 0)])
     code, report = one(j2735(extra))

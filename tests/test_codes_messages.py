@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_named_never_cut(change, says: str) -> None:
 
 
 def test_what_a_map_cannot_carry_is_told() -> None:
-    assert {f.field for f in export_code(GOOD, "mapem", number=Number(300)).losses} >= {"conflicts", "plans", "connections.points"}
+    assert {f.field for f in export_code(GOOD, "j2735", number=Number(300)).losses} >= {"conflicts", "plans", "connections.points"}
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"\x00\x12", b"\x00\x12\x90\xff\x00", b"\x00\x99\x01\x00", b"{", b"{}", b'{"payload":{}}', b"zz"])

@@ -182,6 +182,14 @@ def test_a_reader_that_knows_one_limit_only_sees_the_lowest() -> None:
     assert row["speedLimits"] == [{"type": "vehicleMaxSpeed", "speed": 417}]
 
 
+def test_a_mapem_keeps_the_limits_and_paths_of_connections() -> None:
+    code = replace(GOOD, connections=tuple(replace(c, speed=round(3 + k / 10, 2)) for k, c in enumerate(GOOD.connections)))
+    found, back = exported(code, "mapem")
+    assert not [d for d in found.differences if d.field == "connections.speed" and d.what != "rounded"]
+    assert not [d for d in found.differences if (d.field, d.what) == ("connections.points", "redrawn")]
+    assert sorted(c.speed for c in back.connections) == pytest.approx(sorted(c.speed for c in code.connections if c.inner), abs=0.0201)
+
+
 def test_a_limit_of_a_part_of_a_lane_comes_back_as_one_in_a_map_and_as_the_lowest_of_the_lane_in_yd_t_3709() -> None:
     lane = next(lane for lane in GOOD.lanes if lane.id == GOOD.stop_lines[0].lane)
     code = replace(GOOD, rules=(Rule("R90", "speed_max", (Target(lane.id, 10.0, 40.0),), 5.0),))

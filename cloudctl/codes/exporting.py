@@ -39,10 +39,12 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     ("crosswalks.axis", "thinned"): "the message holds fewer points: those within 2 cm of the line through the others are left out",
     **{(name, "rounded"): "limits are steps of 0.02 m/s: the next lower one" for name in ("lanes.speed", "lanes.limit", "connections.speed")},
     **{(name, "lowered"): "a limit that holds at times, for some, or on parts is taken at its lowest" for name in ("lanes.speed", "lanes.limit")},
-    **{("connections.speed", what): "the message has no limits of connections: a reader takes that of the lane before" for what in ("raised", "lowered")},
+    **{("connections.speed", what): "the message has no limit for it (a MAPEM has four a lane): a reader takes that of the lane before" for what in ("raised", "lowered")},
     ("connections.joints", "lost"): "the message has the roads at the intersection only, not those before them",
-    ("connections.points", "redrawn"): "the message has no paths through the intersection: a reader draws them",
-    **{("conflicts", what): "the message has no conflicts: a reader finds them from the paths it draws, and who yields from the turns" for what in ("lost", "changed", "added")},
+    ("connections.points", "redrawn"): "the message has no path for it through the intersection (a MAPEM has four a lane): a reader draws one",
+    ("connections.points", "rounded"): "the message counts in other steps: lines move by less than 3 cm",
+    ("connections.points", "thinned"): "the message holds fewer points: those within 2 cm of the line through the others are left out",
+    **{("conflicts", what): "the message has no conflicts: a reader finds them from the paths, and who yields from the turns" for what in ("lost", "changed", "added")},
     ("signal_groups.unused", "lost"): "the message has groups only where something is controlled by them",
     ("stop_lines", "added"): "in the message every lane that leads in ends at a stop line",
     ("stop_lines.pedestrian", "lost"): "a lane for pedestrians has no stop line when the message is read",
@@ -113,7 +115,7 @@ def _map(code: IntersectionCode, to: str, number: Number, station: int) -> Expor
     from .j2735 import import_map
     from .map_export import MapWriter, encode_map
 
-    writer = MapWriter(code)
+    writer = MapWriter(code, trajectories=to == "mapem")
     data = encode_map(writer.tree(number.id, number.region), frame=to == "j2735", station=station if to == "mapem" else None)
     back = _read_back("MAP", lambda: import_map(data))
     of_alias = {a.value: lane.id for lane in back.lanes for a in lane.alias if a.kind == "j2735"}

@@ -8,12 +8,25 @@ from contextlib import suppress
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from cloudctl.geo import Origin
 
 from .accounting import Accounts, JsonRecord
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
+from .check_geometry import MAX_GAP
 from .findings import CodeError, refuse
-from .j2735_lanes import NodeLine, car_speed, computed_line, limit_rules, read_nodes, spans_of, stop_of
+from .j2735_lanes import (
+    NodeLine,
+    Trajectory,
+    car_speed,
+    computed_line,
+    limit_rules,
+    read_nodes,
+    read_trajectories,
+    spans_of,
+    stop_of,
+)
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
 from .message_tree import CARRIED, load_tree, opened, plain_map
 from .model import Alias
@@ -34,8 +47,8 @@ IGNORED = CARRIED | {
     "@layerID": "the kind of message",
     "dataParameters": "how the map was surveyed and processed",
     "@elevation": "height above the sea",
+    "@regionId": "names an extension, as its content does",
     "laneSet@name": "a name for people; the lane's number is kept as its alias",
-    "@connectionID": "a number by which other messages of the sender name the connection",
     "@hasIRbeaconCoverage": "equipment beside the road",
     "crosswalk@hasPushToWalkButton": "equipment beside the road",
     "crosswalk@audioSupport": "equipment beside the road",
@@ -134,7 +147,7 @@ class _Intersection:
 
     def _read_lines(self) -> None:
         """Read the nodes of each lane; what cannot be read is left out, with the reason."""
-        origin = Origin(self.raw.ref[0] / 1e7, self.raw.ref[1] / 1e7)
+        origin = self.origin = Origin(self.raw.ref[0] / 1e7, self.raw.ref[1] / 1e7)
         of_number: dict[int, NodeLine] = {}
         for k, lane in enumerate(self.lanes):
             try:
@@ -227,19 +240,39 @@ class _Intersection:
 
     def _connections(self, lane: JsonRecord, start: str, own: int) -> None:
         lane_turns = read_turns(lane.child("maneuvers"))
+        trajectories = read_trajectories(lane, self.origin)
         for join in lane.rows("connectsTo"):
-            connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
-            number = round(connecting.number("lane"))
-            turns = read_turns(connecting.child("maneuver")) or lane_turns
-            ends = self.exits.get(number, [])
-            if (remote is not None and round(remote.number("id")) != own) or not ends:
-                join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
+            try:
+                move = self._connection(join, start, own, lane_turns, trajectories)
+            except CodeError as error:
+                join.leave_out(f"left out: {error.findings[0]}")
                 continue
-            if len(ends) > 1:
-                connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
-            self.raw.moves.append(RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", alias=(Alias("j2735", f"{start}>{ends[0]}"),)))
-            if "userClass" in join:
-                self._restrict(join, round(join.number("userClass")), f"C{len(self.raw.moves)}")
+            if move is not None:
+                self.raw.moves.append(move)
+                if "userClass" in join:
+                    self._restrict(join, round(join.number("userClass")), f"C{len(self.raw.moves)}")
+
+    def _connection(self, join: JsonRecord, start: str, own: int, lane_turns: list[str], trajectories: dict[int, Trajectory]) -> RawMove | None:
+        """Return a movement; None for one that leads to no lane of this intersection."""
+        connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
+        number, turns = round(connecting.number("lane")), read_turns(connecting.child("maneuver")) or lane_turns
+        ends = self.exits.get(number, [])
+        if (remote is not None and round(remote.number("id")) != own) or not ends:
+            join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
+            return None
+        if len(ends) > 1:
+            connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
+        path = trajectories.get(round(join.number("connectionID", -1)))
+        if path is not None and not self._joins(path, start, ends[0]):
+            join.unknown("connectionID", join.get("connectionID"), f"its path is more than {MAX_GAP:.0f} m off its lanes: one is drawn")
+            path = None
+        return RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", None if path is None else path.xy,
+                       alias=(Alias("j2735", f"{start}>{ends[0]}"),), speed=None if path is None else path.speed)
+
+    def _joins(self, path: Trajectory, start: str, end: str) -> bool:
+        """Return whether a path leads from the end of one lane to the beginning of another."""
+        lanes = {lane.key: lane.xy for lane in self.raw.lanes}
+        return all(float(np.hypot(*(place - node))) <= MAX_GAP for place, node in ((lanes[start][-1], path.xy[0]), (lanes[end][0], path.xy[-1])))
 
     def _restrict(self, join: JsonRecord, number: int, movement: str) -> None:
         """Ban a connection to everyone but the users of a restriction class."""

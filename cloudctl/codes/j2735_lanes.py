@@ -14,6 +14,7 @@ from cloudctl.geo import Origin
 
 from .accounting import JsonRecord
 from .build import RawCode
+from .findings import CodeError
 from .limit_rules import limit_rule
 from .lines import F8, arc
 from .message_tree import DELTAS
@@ -21,6 +22,7 @@ from .report import Loss
 from .rule import Rule, Target
 from .speed_limits import CAR, DEFAULT_SPEED, read_limits
 
+TRAJECTORY = "ConnectionTrajectory-addGrpC"
 Limits = dict[str, float]  # by type, m/s
 
 
@@ -46,9 +48,13 @@ def read_nodes(lane: JsonRecord, origin: Origin) -> NodeLine | None:
     choice = lane.child("nodeList")
     if "computed" in choice and "nodes" not in choice:
         return None
-    nodes = choice.rows("nodes")
+    return _read_line(lane, choice.rows("nodes"), origin)
+
+
+def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> NodeLine:
+    """Return a line from its nodes: the first from the reference point, each further one from the one before. Raises CodeError."""
     if len(nodes) < 2:
-        raise lane.refuse("nodeList", f"{len(nodes)} nodes", "a lane has two nodes at least", "correct the sender")
+        raise owner.refuse("nodes", f"{len(nodes)} nodes", "a line has two nodes at least", "correct the sender")
     here, xy, stops, limits = np.zeros(2), list[F8](), list[int](), list[Limits]()
     wider = 0
     for k, node in enumerate(nodes):
@@ -67,6 +73,31 @@ def read_nodes(lane: JsonRecord, origin: Origin) -> NodeLine | None:
             stops.append(k)
         limits.append({name: speed for row in attributes.rows("data") for name, speed in read_limits(row.rows("speedLimits")).items()})
     return NodeLine(np.array(xy), wider, stops, limits)
+
+
+class Trajectory(NamedTuple):
+    """The path of a connection, m of the reference point in driving direction, and its lowest limit, m/s; None where it has none."""
+
+    xy: F8
+    speed: float | None
+
+
+def read_trajectories(lane: JsonRecord, origin: Origin) -> dict[int, Trajectory]:
+    """Return the paths of a lane's connections by their connectionID: the extension of ISO 19091 (addGrpC); others are left for the report."""
+    out: dict[int, Trajectory] = {}
+    for extension in lane.rows("regional"):
+        value = extension.values.get("regExtValue")
+        if not isinstance(value, JsonRecord) or TRAJECTORY not in value:
+            continue
+        extension.get("regExtValue")
+        found = value.child(TRAJECTORY)
+        try:
+            line = _read_line(found, found.rows("nodes"), origin)
+            speeds = [limits[CAR] for limits in line.limits if CAR in limits]
+            out[round(found.number("connectionID"))] = Trajectory(line.xy, min(speeds, default=None))
+        except CodeError as error:
+            found.leave_out(f"left out: {error.findings[0]}")
+    return out
 
 
 def _marks_stop(attributes: JsonRecord) -> bool:

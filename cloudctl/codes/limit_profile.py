@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .lines import length
-from .model import IntersectionCode, Lane
+from .model import Connection, IntersectionCode, Lane
 from .rule import Rule
 from .rules import Place, places
 from .speed_limits import CAR, written_kind
@@ -24,12 +24,13 @@ class Part(NamedTuple):
 
 
 def limit_parts(code: IntersectionCode) -> dict[str, list[Part]]:
-    """Return the parts of each lane, from its beginning; those that follow one another differ."""
+    """Return the parts of each lane and connection, from its beginning; those that follow one another differ."""
     found = places(code)
-    return {lane.id: _parts(code, lane, found[lane.id]) for lane in code.lanes}
+    paths: list[Lane | Connection] = [*code.lanes, *code.connections]
+    return {path.id: _parts(code, path, found[path.id]) for path in paths}
 
 
-def _parts(code: IntersectionCode, lane: Lane, found: Sequence[Place]) -> list[Part]:
+def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[Place]) -> list[Part]:
     whole = length(lane.points)
     cuts = sorted({0.0, whole, *(min(max(s, 0.0), whole) for place in found for s in (place.s_from, place.s_to) if code.rules[place.rule].value is not None)})
     cuts = [0.0, *(s for s, after in pairwise(cuts[1:]) if after - s > SHORTEST and s > SHORTEST), whole]
@@ -44,7 +45,7 @@ def _parts(code: IntersectionCode, lane: Lane, found: Sequence[Place]) -> list[P
     return out
 
 
-def _limits(lane: Lane, rules: list[Rule]) -> dict[str, float]:
+def _limits(lane: Lane | Connection, rules: list[Rule]) -> dict[str, float]:
     """Return the lowest limits at a place: of all, and of each kind that a message knows."""
     limits = {CAR: lane.speed}
     for rule in rules:

@@ -1,7 +1,8 @@
 """Digital codes -> MAP of SAE J2735 / ISO 19091 (MAPEM), in UPER. What does not fit is an error naming field and limit, never a cut.
 
 The profile that goes there and back: lanes, their use, sharing, width, stop line and limits (of parts, too), connections with turn, signal
-group and whom they are restricted to, crosswalks. Not carried: paths, conflicts, plans, other rules, and the roads before an approach.
+group and whom they are restricted to, crosswalks. Not carried: conflicts, plans, other rules, and the roads before an approach.
+A MAPEM has the paths of up to four connections a lane, with their limits, too (ConnectionTrajectory-addGrpC); a MAP of J2735 has no place for them.
 The limit of the intersection is the lowest of all lanes, for readers that know no other; each lane whose limit differs has it at its nodes.
 """
 
@@ -15,11 +16,12 @@ from cloudctl.geo import Origin
 from .build import globe
 from .compile import local_lines
 from .findings import CodeError, refuse
+from .j2735_lanes import TRAJECTORY
 from .lane_types import always, standing_rules, write_use
-from .limit_profile import Part, limit_parts, whole_lane_only
+from .limit_profile import Part, limit_parts, lowest, whole_lane_only
 from .lines import F8, arc, at
 from .message_tree import LANE_TYPES, SHARING, is_plain_name
-from .model import IntersectionCode, Lane
+from .model import Connection, IntersectionCode, Lane
 from .rule import Rule
 from .speed_limits import CAR, DEFAULT_SPEED, MAX_STEPS, steps
 from .thinning import thinned
@@ -31,6 +33,7 @@ TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
 USER_TYPES = {"bus": "equippedTransit", "taxi": "equippedTaxis", "bicycle": "equippedBicycle", "pedestrian": "pedestrians"}
 FARTHEST = 327.0  # m between two nodes, by axis
 LANES, NODES, JOINS, APPROACHES = 255, 63, 16, 15
+TRAJECTORIES, MAX_CONNECTION_ID, ADD_GRP_C = 4, 255, 3  # paths a lane, numbers of connections, and the region whose extension holds them
 WIDER = (-512, 511)  # cm by which a lane may differ from the common width
 APART = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
 END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
@@ -49,7 +52,7 @@ def write_map(code: IntersectionCode, intersection: int, *, region: int | None =
 
     `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry, `exporting.export_code` says.
     """
-    return encode_map(map_tree(code, intersection, region), frame=frame, station=station)
+    return encode_map(map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station)
 
 
 def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None = None) -> bytes:
@@ -60,16 +63,17 @@ def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None
     return framed("MapData", body) if frame else body
 
 
-def map_tree(code: IntersectionCode, intersection: int, region: int | None = None) -> dict[str, Any]:
-    """Return the MapData value tree. Raises CodeError."""
-    return MapWriter(code).tree(intersection, region)
+def map_tree(code: IntersectionCode, intersection: int, region: int | None = None, *, trajectories: bool = False) -> dict[str, Any]:
+    """Return the MapData value tree, with the paths of connections where `trajectories`. Raises CodeError."""
+    return MapWriter(code, trajectories=trajectories).tree(intersection, region)
 
 
 class MapWriter:
     """Writes one code; `numbers` are the lane numbers it gives, `exits` those of lanes that stand a second time, as they lead out and in again."""
 
-    def __init__(self, code: IntersectionCode) -> None:
+    def __init__(self, code: IntersectionCode, *, trajectories: bool = False) -> None:
         self.code = code
+        self.ids = iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())  # of connections that have a path
         self.roles = {link.id: link.role for link in code.links}
         self.led = {c.to_lane for c in code.connections if c.inner}
         self.lanes = [lane for lane in code.lanes if self.roles[lane.link] != "upstream" or lane.id in self.led]
@@ -136,11 +140,34 @@ class MapWriter:
         if len(joins) > JOINS:
             raise _limit(f"{lane.id}.connections", len(joins), f"a MAP holds {JOINS} connections a lane")
         if joins:
+            ids = self._trajectories(out, lane, joins)
             classes = list(dict.fromkeys(allowed for _, allowed in self.bans.values()))
             out["maneuvers"] = (sum({TURN_BITS[c.turn] for c in joins}), 12)
             out["connectsTo"] = [{"connectingLane": {"lane": self.exits.get(c.to_lane, self.numbers[c.to_lane]), "maneuver": (TURN_BITS[c.turn], 12)}}
-                                 | ({"signalGroup": c.group} if c.group else {}) | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {}) for c in joins]
+                                 | ({"signalGroup": c.group} if c.group else {}) | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {})
+                                 | ({"connectionID": ids[c.id]} if c.id in ids else {}) for c in joins]
         return out
+
+    def _trajectories(self, row: dict[str, Any], lane: Lane, joins: list[Connection]) -> dict[str, int]:
+        """Add the paths of a lane's connections with their limits, as the extension of ISO 19091 has them; return their numbers.
+
+        A lane holds four: those come first whose limit differs most from that of the lane, which a reader takes without one.
+        """
+        ids: dict[str, int] = {}
+        for c in sorted(joins, key=lambda c: self._limit(c) - self._limit(lane))[:TRAJECTORIES]:
+            number = next(self.ids, None)
+            if number is None:
+                break
+            (line,) = local_lines(self.origin, [c.points])
+            nodes = _Nodes(_stretched(line[thinned(line, NODES)]), np.empty(0), None)
+            limits = {0: {CAR: self._limit(c)}} if steps(self._limit(c)) != steps(self._limit(lane)) else {}
+            _, rows = self._node_list(c.id, nodes, 0, limits)
+            row.setdefault("regional", []).append({"regionId": ADD_GRP_C, "regExtValue": (TRAJECTORY, {"nodes": rows, "connectionID": number})})
+            ids[c.id] = number
+        return ids
+
+    def _limit(self, path: Lane | Connection) -> float:
+        return lowest(self.parts[path.id])[CAR]
 
     def _nodes(self, lane: Lane, line: F8, ingress: bool) -> _Nodes:
         """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points where they are too many."""

@@ -33,7 +33,7 @@ DIRECTIONS = ("ingressPath", "egressPath")
 LANE_TYPES = {"vehicle": (VEHICLE, 8), "crosswalk": (CROSSWALK, 16), "bikeLane": (BIKE, 16), "sidewalk": (SIDEWALK, 16), "median": (BARRIER, 16), "striping": (STRIPING, 16),
               "trackedVehicle": (TRACK, 16), "parking": (PARKING, 16)}
 BITS = {"directionalUse": (DIRECTIONS, 2), "sharedWith": (SHARING, 10), "maneuvers": (MANEUVERS, 12), "maneuver": (MANEUVERS, 12)}
-CHOICES = ("laneType", "nodeList", "delta", "offsetXaxis", "offsetYaxis", "offsetLL", "offsetV")
+CHOICES = ("laneType", "nodeList", "delta", "offsetXaxis", "offsetYaxis", "offsetLL", "offsetV", "regExtValue")
 ITEM_CHOICES = ("data", "users")  # lists of choices
 LISTS = {"intersections": "IntersectionGeometry", "laneSet": "GenericLane", "connectsTo": "Connection", "speedLimits": "RegulatorySpeedLimit", "restrictionList": "RestrictionClassAssignment",
          "users": "RestrictionUserType", "localNode": "NodeAttributeXY", "disabled": "SegmentAttributeXY", "enabled": "SegmentAttributeXY", "data": "LaneDataAttribute",
@@ -48,7 +48,7 @@ OTHER_NAMES = {"sharewith": "sharedWith", "latitude": "lat", "longitude": "long"
 FIELDS = ("id", "region", "name", "revision", "refPoint", "refPos", "elevation", "laneWidth", "linkWidth", "ingressApproach", "egressApproach", "laneAttributes", "nodes", "computed", "small", "large",
           "rotateXY", "scaleXaxis", "scaleYaxis", "attributes", "dWidth", "dElevation", "connectingLane", "lane", "remoteIntersection", "signalGroup", "userClass", "speed", "x", "y", "lat", "long",
           "upstreamNodeId", "posOffset", "phaseId", "timeStamp", "msgCnt", "msgIssueRevision", "layerType", "layerID", "dataParameters", "pathEndPointAngle", "laneCrownPointCenter",
-          "laneCrownPointLeft", "laneCrownPointRight", "laneAngle")
+          "laneCrownPointLeft", "laneCrownPointRight", "laneAngle", "regionId", "ConnectionTrajectory-addGrpC")
 ENVELOPES = ("payload", "data", "value", "messageframe", "mapdata", "map", "mapem", "mapframe", "odemapdata", "odeasn1data")  # keys that a MAP may stand under
 CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed over
     "metadata": "how the message was carried",

@@ -206,8 +206,9 @@ class _Comparison:
                 if c.waits != other.waits:
                     yield Difference("connections.waits", "changed", c.id, str(c.waits), str(other.waits))
                 yield from _lost_alias("connections.alias", c.id, c.alias, other.alias)
-                if self._line(c.points, other.points) == "moved":
-                    yield Difference("connections.points", "redrawn", c.id)
+                what = self._line(c.points, other.points)
+                if what:
+                    yield Difference("connections.points", "redrawn" if what == "moved" else what, c.id)
         for c in self.further:
             yield Difference("connections", "added", c.id, f"{c.from_lane} > {c.to_lane}")
 
