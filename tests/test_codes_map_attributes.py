@@ -23,7 +23,7 @@ from made_maps import (
     ydt_lane,
 )
 
-from cloudctl import codes
+from cloudctl import codes, maps
 from cloudctl.codes.j2735 import import_map
 from cloudctl.codes.message_tree import plain_map
 from cloudctl.codes.model import IntersectionCode, Lane
@@ -230,6 +230,23 @@ def test_one_bad_lane_or_intersection_loses_nothing_else() -> None:
     found = import_map(json.dumps(tree).encode())
     assert len(found) == 1
     assert any("intersection is left out" in loss.detail for loss in found.losses)
+
+
+def test_a_refusal_says_what_was_left_out_until_then() -> None:
+    closed = [lane(n, "none", nodes) for n, nodes in ((2, [node(1000, -175), node(5000, 0)]), (4, [node(175, 1000), node(0, 5000)]))]
+    with pytest.raises(codes.CodeError, match="movements") as caught:
+        import_map(json.dumps(j2735(*closed)).encode())
+    assert sum("neither in nor out" in str(loss) for loss in caught.value.losses) == 1
+    pytest.importorskip("pycrate_asn1dir")
+    from cloudctl.codes.map_export import map_tree
+    from cloudctl.codes.uper import encode
+
+    tree = map_tree(codes.load(maps.path("intersection.json")), 300)
+    for row in tree["intersections"][0]["laneSet"]:
+        row["laneAttributes"]["directionalUse"] = (0, 2)
+    with pytest.raises(codes.CodeError, match="movements") as caught:
+        read_any(encode("MapData", tree).hex().encode(), "a message")
+    assert any("neither in nor out" in str(loss) for loss in caught.value.losses)
 
 
 # --- one message, written in every way ---
