@@ -16,6 +16,7 @@ from .accounting import Accounts, JsonRecord
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .check_geometry import MAX_GAP
 from .findings import CodeError, refuse
+from .grid import grid_encode
 from .j2735_lanes import (
     NodeLine,
     Trajectory,
@@ -29,7 +30,7 @@ from .j2735_lanes import (
 )
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
 from .message_tree import CARRIED, load_tree, opened, plain_map
-from .model import Alias
+from .model import Alias, IntersectionCode
 from .report import Imported, Loss
 from .rule import Rule, Target
 from .speed_limits import CAR, read_limits
@@ -68,11 +69,13 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         if not rows:
             raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
         classes = _restrictions(record)
-        codes, errors = [], []
+        codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
         for k, row in enumerate(rows):
             try:
-                raw = RawCode(f"intersection {k}", (0, 0), losses=accounts.losses)
-                codes.append(build(_Intersection(row, raw, classes).read(), adm))
+                raw = _Intersection(row, RawCode(f"intersection {k}", (0, 0), losses=accounts.losses), classes).read()
+                cell = grid_encode(*raw.ref)
+                codes.append(build(raw, adm, serials.get(cell, 0) + 1))
+                serials[cell] = serials.get(cell, 0) + 1
             except CodeError as error:
                 errors.append(error)
             except MALFORMED as error:

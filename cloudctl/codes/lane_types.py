@@ -18,6 +18,7 @@ from .message_tree import LANE_TYPES
 from .model import IntersectionCode, Lane
 from .permits import MOTOR, permit
 from .rule import CLASSES, Rule
+from .speed_limits import narrowed
 
 TRAVELLED = {"vehicle": "vehicle", "bikeLane": "bike", "sidewalk": "pedestrian", "trackedVehicle": "tram"}  # lane types to travel on, and their use
 REVOCABLE = {"vehicle": "isVehicleRevocableLane", "bikeLane": "bikeRevocableLane", "sidewalk": "sidewalk-RevocableLane", "trackedVehicle": "spec-RevocableLane"}
@@ -134,4 +135,4 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
 
 def always(rule: Rule) -> bool:
     """Return whether a rule holds at all times, for everyone whom its classes name."""
-    return rule.calendar is None and rule.valid_from is None and rule.valid_to is None and rule.mandatory and not rule.temporary
+    return rule.calendar is None and not narrowed(rule)

@@ -15,15 +15,17 @@ from cloudctl.geo import Origin
 
 from .compile import local_lines
 from .findings import CodeError, Finding
+from .limit_profile import SLOW_CLASSES
 from .lines import F8, arc, at
 from .model import Alias, Connection, IntersectionCode, Lane, Point
+from .permits import MOTOR
 from .rule import Rule
 from .rules import CAPS, Place, Vehicle, binds, places
-from .speed_limits import STEP
+from .speed_limits import STEP, narrowed
 
 TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
 STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
-PROBED = ("car", "truck", "bus", "taxi", "automated")  # classes whose limits are compared
+PROBED = (*(name for name in MOTOR if name not in SLOW_CLASSES), "automated")  # classes whose limits are compared
 SHOWN = 20  # undeclared differences that a refusal names
 
 
@@ -299,14 +301,19 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
 
 
 def _is_plain_limit(rule: Rule) -> bool:
-    return rule.kind == "speed_max" and not (rule.classes or rule.except_classes or rule.calendar or rule.valid_from is not None or rule.valid_to is not None) and rule.mandatory and not rule.temporary
+    return rule.kind == "speed_max" and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
 
 
 def _same_rule(a: Rule, b: Rule) -> bool:
     """Return whether two rules ask for the same of the same at the same times."""
     values = a.value == b.value or (a.value is not None and b.value is not None and abs(a.value - b.value) <= STEP)
-    return values and (a.kind, {*a.classes}, {*a.except_classes}, a.calendar, a.temporary, a.mandatory, a.valid_from, a.valid_to) == (
-        b.kind, {*b.classes}, {*b.except_classes}, b.calendar, b.temporary, b.mandatory, b.valid_from, b.valid_to)
+    return values and _asked(a) == _asked(b)
+
+
+def _asked(rule: Rule) -> list[object]:
+    """Return what a rule says, but for its value, its place, its rank, and its notes."""
+    rows = [getattr(rule, field) for field in rule.__struct_fields__ if field not in ("id", "targets", "value", "priority", "authority", "sign", "text")]
+    return [frozenset(row) if isinstance(row, tuple) else row for row in rows]
 
 
 def _shown(rule: Rule) -> str:
@@ -326,7 +333,7 @@ def _lowest(code: IntersectionCode, found: list[Place], speed: float, kind: str,
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]
-    return min([speed, *(r.value for r in rules if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle))])
+    return min([speed, *(r.value for r in rules if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle) is not False)])
 
 
 def _speed(field: str, entity: str, before: float, after: float) -> Iterator[Difference]:

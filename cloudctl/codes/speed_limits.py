@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from math import floor
 from typing import NamedTuple
 
+from msgspec.structs import fields
+
 from cloudctl.gcj02 import CHINA
 
 from .accounting import JsonRecord
@@ -54,6 +56,7 @@ NO_KIND = {
 }
 TYPES = ("unknown", "maxSpeedInSchoolZone", CHILDREN, "maxSpeedInConstructionZone", "vehicleMinSpeed", CAR, "vehicleNightMaxSpeed", "truckMinSpeed", "truckMaxSpeed",
          "truckNightMaxSpeed", "vehiclesWithTrailersMinSpeed", "vehiclesWithTrailersMaxSpeed", "vehiclesWithTrailersNightMaxSpeed")  # in the order of their numbers
+WRITTEN = frozenset(("id", "kind", "targets", "value", "classes", "except_classes", "calendar", "priority", "authority", "sign", "text"))  # fields of a rule
 WORDS = {name: name for name in TYPES} | {str(k): name for k, name in enumerate(TYPES)}
 
 
@@ -88,17 +91,16 @@ def steps(speed: float) -> int:
     return floor(speed / STEP + 1e-6)
 
 
+def narrowed(rule: Rule) -> tuple[str, ...]:
+    """Return the fields by which a rule is narrowed beyond what a message has words for (plates, fuels, dates): all but `WRITTEN` that are set."""
+    return tuple(field.name for field in fields(rule) if field.name not in WRITTEN and getattr(rule, field.name) != field.default)
+
+
 def written_kind(rule: Rule) -> str:
     """Return the type under which a message lists a rule that is no plain limit; "" where there is none. Times of day are lost."""
     for name, kind in KINDS.items():
-        if (rule.kind, rule.classes, rule.except_classes) == (kind.kind, kind.classes, ()) and rule.value is not None and rule.mandatory:
+        if (rule.kind, rule.classes, rule.except_classes) == (kind.kind, kind.classes, ()) and rule.value is not None and not narrowed(rule):
             night = rule.calendar is not None and rule.calendar.minutes == (NIGHT,)
             if kind.night == night and (night or rule.calendar is None):
                 return name
     return ""
-
-
-def is_car_limit(rule: Rule) -> bool:
-    """Return whether a rule caps the speed of cars at some time."""
-    binds_cars = not rule.classes or "car" in rule.classes or "automated" in rule.classes
-    return rule.kind == "speed_max" and rule.value is not None and rule.mandatory and binds_cars
