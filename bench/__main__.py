@@ -9,6 +9,7 @@ NAMES = ("decode", "fusion", "plan", "egress", "loop", "replay", "start", "codes
 MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "peers": "bench_fusion",
     "lying": "bench_lying",
+    "round_trips": "bench_round_trips",
     "fuzz": "bench_fuzz",
     "soak": "bench_soak",
     "recovery": "bench_recovery",

@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "names",
         nargs="*",
-        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers), lying (signals), fuzz, soak",
+        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers), lying (signals), round_trips (codes), fuzz, soak",
     )
     _eval_parser(commands)
     _command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
@@ -133,6 +133,7 @@ def _codes_parsers(commands: Any) -> None:
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
     export.add_argument("--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules")
+    export.add_argument("--strict", action="store_true", help="exit 1 when anything of the code is not in the file as it was")
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
     differ = _command(
         commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")

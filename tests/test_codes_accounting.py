@@ -1,19 +1,23 @@
 """What an importer does not know is reported, whatever it is and wherever it stands; a refusal carries the report, too."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from accounted import Sample, silent_names, silent_values
+from made_maps import rich_j2735, rich_ydt
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
 from cloudctl.codes.lanelet2 import IGNORED as LANELET2_IGNORED
 from cloudctl.codes.opendrive import IGNORED as OPENDRIVE_IGNORED
+from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
 from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
+from cloudctl.codes.ydt import IGNORED as YDT_IGNORED
 
 DATA = Path(__file__).parent / "data"
 
@@ -22,8 +26,12 @@ def reader(name: str) -> Callable[[bytes], Imported]:
     return lambda data: read_any(data, name)
 
 
+LANE_NAMES = {"laneSet/GenericLane@name": "a name for people"}  # as laneSet@name in the reader's own table
 # One line an importer: a file with every element that it reads, and its table of what carries nothing about traffic.
 SAMPLES = [
+    Sample("J2735", reader("map.json"), json.dumps(rich_j2735()).encode(), J2735_IGNORED, LANE_NAMES),
+    Sample("J2735 in envelopes", reader("map.json"), json.dumps({"metadata": {"a": 1}, "payload": {"data": {"messageId": 18, "value": {"MapData": rich_j2735()}}}}).encode(), J2735_IGNORED, LANE_NAMES),
+    Sample("YD/T 3709", reader("map.json"), json.dumps(rich_ydt()).encode(), YDT_IGNORED),
     Sample("SUMO", reader("crossing.net.xml"), (DATA / "crossing.net.xml").read_bytes(), SUMO_IGNORED, {"lane/param@value": "of an id", "edge/param@value": "of an id"}),
     Sample("OpenDRIVE", reader("crossing.xodr"), (DATA / "crossing.xodr").read_bytes(), OPENDRIVE_IGNORED),
     Sample("Lanelet2", reader("crossing.osm"), (DATA / "crossing.osm").read_bytes(), LANELET2_IGNORED, {"osm/node@id": "an id: lines that miss it are reported"}),

@@ -8,13 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
+from cloudctl.codes.exporting import Number, export_code
 from cloudctl.codes.geojson import read_geojson, write_geojson
-from cloudctl.codes.map_export import map_losses
 from cloudctl.codes.model import Alias, Device, IntersectionCode, Plan, SignalException, Zone
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.show_page import show_page
 from cloudctl.codes.versions import diff, json_schema
-from cloudctl.codes.ydt_export import map_losses as ydt_losses
 
 GOOD = codes.load(maps.path("intersection.json"))
 INGRESS = next(link for link in GOOD.links if link.role == "ingress")
@@ -269,9 +268,9 @@ def test_a_code_with_exceptions_goes_there_and_back_and_others_keep_their_hash()
     assert str(change).startswith(f"added: signal exception {CROSSING[0]}/{CROSSING[1]}")
     assert "signal_exceptions" in json_schema()["$defs"]["IntersectionCode"]["properties"]
     assert "the left shares its through" in show_page(listed)
-    for losses in (map_losses, ydt_losses):
-        assert [f.value for f in losses(listed) if f.field == "signal_exceptions"] == ["1"]
-        assert not [f for f in losses(GOOD) if f.field == "signal_exceptions"]
+    for to in ("mapem", "ydt3709"):
+        assert [d.what for d in export_code(listed, to, number=Number(300)).differences if d.field == "signal_exceptions"] == ["lost"]
+        assert not [d for d in export_code(GOOD, to, number=Number(300)).differences if d.field == "signal_exceptions"]
 
 
 def test_an_exception_excuses_a_phase_of_the_plan_and_only_its_pair() -> None:

@@ -1,8 +1,13 @@
 """Damaged files of every format: each comes in or is refused in words; nothing else is ever raised."""
 
+import copy
+import json
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from made_maps import rich_j2735, rich_ydt
 from test_codes_lanelet2 import crossing
 
 from cloudctl import codes, maps
@@ -31,7 +36,7 @@ def drive() -> bytes:
     return f'<OpenDRIVE><header/>{"".join(rows)}<junction id="9" name="cross">{junction}</junction></OpenDRIVE>'.encode()
 
 
-WHOLE = {"lanelet2": crossing().xml(), "opendrive": drive(), "ydt3709": write_ydt_map(GOOD, 19), "geojson": write_geojson(GOOD), "compact": codes.compact(GOOD), "json": codes.dump(GOOD)}
+WHOLE = {"lanelet2": crossing().xml(), "opendrive": drive(), "ydt3709": write_ydt_map(GOOD, 19), "j2735": json.dumps(rich_j2735()).encode(), "geojson": write_geojson(GOOD), "compact": codes.compact(GOOD), "json": codes.dump(GOOD)}
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -76,3 +81,31 @@ def test_text_that_is_none_is_refused(data: bytes) -> None:
     for read in (codes.loads, lambda d: read_spat(d, 0), lambda d: read_ydt_spat(d, 0), lambda d: read_any(d, "file")):
         with pytest.raises(codes.CodeError):
             read(data)
+
+
+ODD = (None, True, -1, 1e300, 2**70, "", "zz", [], [[]], {}, {"a": {}}, [None], "9" * 400)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("make", [rich_j2735, rich_ydt], ids=["j2735", "ydt3709"])
+def test_a_message_with_odd_values_comes_in_or_is_refused(make: Callable[[], dict[str, Any]]) -> None:
+    rng, refused = random.Random(5), list[codes.Finding]()
+    for _ in range(400):
+        tree = copy.deepcopy(make())
+        for _ in range(rng.choice((1, 1, 3))):
+            item: Any = tree
+            while True:
+                keys = list(item) if isinstance(item, dict) else list(range(len(item)))
+                key = rng.choice(keys)
+                if isinstance(item[key], dict | list) and item[key] and rng.random() < 0.9:
+                    item = item[key]
+                    continue
+                item[key] = copy.deepcopy(rng.choice(ODD))
+                break
+        try:
+            for code in read_any(json.dumps(tree).encode(), "message"):
+                codes.validate(code)
+        except codes.CodeError as error:
+            refused += error.findings
+    assert refused
+    assert all(finding.rule and finding.remedy for finding in refused)

@@ -66,6 +66,7 @@ class RawMove:
     xy: F8 | None = None
     waits: bool = False
     alias: tuple[Alias, ...] = ()
+    speed: float | None = None  # m/s; None: that of the lane it leaves
 
 
 @dataclass
@@ -105,7 +106,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(StopLine(ids[lane.key], _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole)))
     by_key = {lane.key: lane for lane in raw.lanes}
-    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, by_key[m.start].speed, True, m.waits, m.alias)
+    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, by_key[m.start].speed if m.speed is None else m.speed, True, m.waits, m.alias)
                   for k, m in enumerate(raw.moves, 1))
     walks = tuple(Crosswalk(f"X{k}", globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
     kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
@@ -227,6 +228,6 @@ def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
     alike: dict[bytes, Rule] = {}
     for rule in raw.rules:
         kind = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
-        targets = tuple(msgspec.structs.replace(target, entity=ids[target.entity]) for target in rule.targets)
+        targets = tuple(msgspec.structs.replace(target, entity=ids.get(target.entity, target.entity)) for target in rule.targets)  # no lane: a movement, C1 the first
         alike[kind] = msgspec.structs.replace(rule, targets=(*alike[kind].targets, *targets) if kind in alike else targets)
     return tuple(msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *alike.values()], 1))

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from .build import NO_ADM
-from .canon import compact, dump
+from .canon import dump
+from .exporting import SUFFIX, Number, export_code
 from .findings import CodeError, refuse
-from .geojson import write_geojson
 from .marks import read_text
-from .model import IntersectionCode, Point
+from .model import Point
 from .reading import read_any
 from .report import Imported
 from .show import show_svg
@@ -22,12 +22,9 @@ from .update.together import together
 from .validate import load, validate
 from .versions import diff, json_schema
 from .ydt import import_ydt
-from .ydt_export import map_losses as ydt_losses
-from .ydt_export import ydt_tree
 from .ydt_uper import MAP, Modules
 
 LONG_IMPORT = 50  # intersections from which on progress is shown
-SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 
 
 def import_(args: Namespace) -> int:
@@ -93,40 +90,17 @@ def _point(text: str | None) -> Point | None:
     return lat, lon
 
 
-def export(args: Namespace) -> None:
-    """Write a code in another format; what that format cannot carry is printed."""
+def export(args: Namespace) -> int:
+    """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
     code = load(args.file)
-    data, missed = _exported(code, args.to, args.id, args.region, args.station, args.asn1)
+    number = Number(args.id, args.region) if args.id is not None else None
+    exported = export_code(code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None)
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
-    out.write_bytes(data)
-    for line in missed:
-        print(f"  {line}")
-    print(f"wrote {out}, {len(data)} bytes")
-
-
-def _exported(code: IntersectionCode, to: str, number: int | None, region: int | None, station: int, asn1: Path | None) -> tuple[bytes, list[str]]:
-    if to == "compact":
-        return compact(code), []
-    if to == "geojson":
-        return write_geojson(code), []
-    if to == "ydt3709":
-        region, number = _number(code, "ydt3709", number, region)
-        tree = ydt_tree(code, number, region or 0)
-        return Modules(read_text(asn1)).write(MAP, tree) if asn1 else msgspec.json.encode(tree), [str(f) for f in ydt_losses(code)]
-    from .map_export import map_losses, write_map
-
-    region, number = _number(code, "j2735", number, region)
-    return write_map(code, number, region=region, frame=to == "j2735", station=station if to == "mapem" else None), [str(f) for f in map_losses(code)]
-
-
-def _number(code: IntersectionCode, kind: str, number: int | None, region: int | None) -> tuple[int | None, int]:
-    alias = next((a.value for a in code.alias if a.kind == kind), None)
-    if number is None and alias is not None:
-        first, _, last = alias.partition("/")
-        return int(first) or None, int(last)
-    if number is None:
-        raise refuse(code.id, "code", "alias", "none", f"has no {kind} number of its own", "give --id, and --region, as the registry allots them")
-    return region, number
+    out.write_bytes(exported.data)
+    for loss in exported.losses:
+        print(f"  {loss}")
+    print(f"wrote {out}, {len(exported.data)} bytes; read back: {len(exported.losses)} loss(es)")
+    return int(args.strict and bool(exported.losses))
 
 
 def difference(args: Namespace) -> int:

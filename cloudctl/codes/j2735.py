@@ -1,7 +1,9 @@
-"""MAP of SAE J2735 / ISO 19091 (MAPEM) -> digital codes: UPER frames, or JSON as the USDOT data exchange writes it."""
+"""MAP of SAE J2735 / ISO 19091 (MAPEM) -> digital codes: UPER frames, JSON of the USDOT data exchange and others, XML of XER.
 
-import json
-from collections.abc import Iterator
+Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`); classes of users that a connection is restricted
+to become a turn ban for all others. What is met and not used is reported.
+"""
+
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -10,195 +12,286 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .accounting import Accounts, JsonRecord
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
+from .check_geometry import MAX_GAP
 from .findings import CodeError, refuse
-from .lines import F8
-from .model import Alias
+from .grid import grid_encode
+from .j2735_lanes import (
+    NodeLine,
+    Trajectory,
+    car_speed,
+    computed_line,
+    limit_rules,
+    read_nodes,
+    read_trajectories,
+    spans_of,
+    stop_of,
+)
+from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
+from .message_tree import CARRIED, load_tree, opened, plain_map
+from .model import Alias, IntersectionCode
 from .report import Imported, Loss
+from .rule import Rule, Target
+from .speed_limits import CAR, read_limits
 from .uper import decode, is_pdu, read_pdu, unframe
 
-USES = {"vehicle": "vehicle", "bikeLane": "bike", "sidewalk": "pedestrian", "trackedVehicle": "vehicle"}
-REVOCABLE, BUS = 0x80, 0x10  # of the eight vehicle attributes, first bit highest
-TURNS = ("straight", "left", "right", "u")  # first four bits of a maneuver
-SPEED = 0.02  # m/s
 DEFAULT_WIDTH = 330  # cm
 SLOW = 4.0  # m/s; a limit below is worth a look
+PEOPLE = ("pedestrians", "slowMovingPersons", "wheelchairUsers", "visualDisabilities", "audioDisabilities", "otherUnknownDisabilities")
+USERS: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
+    "none": (), "equippedTransit": ("bus",), "equippedTaxis": ("taxi",), "equippedBicycle": ("bicycle",), **dict.fromkeys(PEOPLE, ("pedestrian",))}
+IGNORED = CARRIED | {
+    "@timeStamp": "when the message was made",
+    "@msgIssueRevision": "counts the sender's messages",
+    "@layerType": "the kind of message",
+    "@layerID": "the kind of message",
+    "dataParameters": "how the map was surveyed and processed",
+    "@elevation": "height above the sea",
+    "@regionId": "names an extension, as its content does",
+    "laneSet@name": "a name for people; the lane's number is kept as its alias",
+    "@hasIRbeaconCoverage": "equipment beside the road",
+    "crosswalk@hasPushToWalkButton": "equipment beside the road",
+    "crosswalk@audioSupport": "equipment beside the road",
+    "@rfSignalRequestPresent": "equipment beside the road",
+}
+MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration)  # what a tree of another shape raises
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
-    """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), or JSON. Raises CodeError."""
-    tree = data if isinstance(data, dict) else _read(data)
-    found = tree.get("payload", {}).get("data", tree)
-    rows = found.get("intersections") or ()
-    rows = rows.get("intersectionGeometry", ()) if isinstance(rows, dict) else rows
-    if not rows:
-        raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
-    losses: set[Loss] = set()
-    codes = []
-    for k, row in enumerate(rows):
-        try:
-            raw = _intersection(_plain(row))
-            codes.append(build(raw, adm))
-        except CodeError:
-            raise
-        except (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
-            raise refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender") from None
-        losses |= raw.losses
-    return Imported(codes, "MAP", losses)
+    """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), JSON, or XML. Raises CodeError."""
+    with Accounts("MAP", IGNORED) as accounts:
+        found = opened(data if isinstance(data, dict) else _read(data))
+        for beside in found.beside if found else ():
+            accounts.json(beside, "envelope")
+        record = accounts.json(plain_map(found.tree if found else {}), "MapData")
+        rows = record.rows("intersections")
+        if not rows:
+            raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
+        classes = _restrictions(record)
+        codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
+        for k, row in enumerate(rows):
+            try:
+                raw = _Intersection(row, RawCode(f"intersection {k}", (0, 0), losses=accounts.losses), classes).read()
+                cell = grid_encode(*raw.ref)
+                codes.append(build(raw, adm, serials.get(cell, 0) + 1))
+                serials[cell] = serials.get(cell, 0) + 1
+            except CodeError as error:
+                errors.append(error)
+            except MALFORMED as error:
+                errors.append(refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender"))
+        if not codes:
+            raise errors[0]
+        accounts.losses |= {Loss("dropped", error.findings[0].entity, f"the intersection is left out: {error.findings[0]}") for error in errors}
+        return accounts.imported(codes)
 
 
 def _read(data: bytes) -> dict[str, Any]:
-    text = data.strip()
-    if text[:1] == b"{":
-        try:
-            tree: dict[str, Any] = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise refuse("MAP", "MAP", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
-        return tree
+    if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"<"):
+        return load_tree(data, "MAP")
     with suppress(ValueError):  # what is not hex text is the bytes themselves
-        data = bytes.fromhex(text.decode())
+        data = bytes.fromhex(data.strip().decode())
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
     return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an intersection in one shape, whichever the source: the names of the standard, bit fields as numbers."""
-    ref, lanes = row["refPoint"], row["laneSet"]
-    if "latitude" in ref:
-        ref = {"lat": round(ref["latitude"] * 1e7), "long": round(ref["longitude"] * 1e7)}
-    limits = row.get("speedLimits") or ()
-    limits = [{"type": limit["type"], "speed": limit["speed"]} for limit in (limits.get("speedLimits", ()) if isinstance(limits, dict) else limits)]
-    return {**row, "refPoint": ref, "laneSet": [_plain_lane(lane) for lane in (lanes["GenericLane"] if isinstance(lanes, dict) else lanes)],
-            "speedLimits": limits}
-
-
-def _plain_lane(lane: dict[str, Any]) -> dict[str, Any]:
-    attributes = lane["laneAttributes"]
-    kind, nodes, connects = attributes["laneType"], lane["nodeList"], lane.get("connectsTo") or ()
-    if isinstance(kind, dict):  # JSON: every choice named, one not null
-        name = next((key for key, value in kind.items() if value is not None), "vehicle")
-        flags = kind.get(name) or {}
-        bits = (REVOCABLE if flags.get("isVehicleRevocableLane") else 0) | (BUS if flags.get("restrictedToBusUse") else 0)
-        way = attributes["directionalUse"]
-        ways = (2 if way.get("ingressPath") else 0) | (1 if way.get("egressPath") else 0)
-        points = nodes.get("nodes")
-        deltas = [next(value for value in node["delta"].values() if value) for node in points or ()]
-        computed = nodes.get("computed")
-        joins = connects.get("connectsTo", ()) if isinstance(connects, dict) else connects
-    else:
-        name, bits, ways = kind[0], kind[1][0], attributes["directionalUse"][0]
-        points = nodes[1] if nodes[0] == "nodes" else None
-        deltas = [node["delta"][1] for node in points or ()]
-        computed = nodes[1] if nodes[0] == "computed" else None
-        joins = connects
-    wider = (((points or [{}])[0]).get("attributes") or {}).get("dWidth") or 0
-    return {**lane, "kind": name, "bits": bits, "ways": ways, "deltas": deltas, "computed": computed, "wider": wider, "joins": [_plain_join(join) for join in joins]}
-
-
-def _lines(row: dict[str, Any]) -> dict[int, F8]:
-    """Return the nodes of each lane in m of the reference point, as the MAP lists them; lanes that cannot be read are left out."""
-    ref = row["refPoint"]
-    origin = Origin(ref["lat"] / 1e7, ref["long"] / 1e7)
-    out: dict[int, F8] = {}
-    for lane in row["laneSet"]:
-        if lane["deltas"]:
-            out[lane["laneID"]] = _walked(lane["deltas"], origin)
-    for lane in row["laneSet"]:
-        computed = lane["computed"]
-        if computed and computed["referenceLaneId"] in out and not any(computed.get(key) for key in ("rotateXY", "scaleXaxis", "scaleYaxis")):
-            out[lane["laneID"]] = out[computed["referenceLaneId"]] + [_offset(computed["offsetXaxis"]), _offset(computed["offsetYaxis"])]
+def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
+    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and kept out."""
+    out: dict[int, tuple[str, ...]] = {}
+    for row in record.rows("restrictionList"):
+        if "id" not in row:
+            row.leave_out("left out: it has no id")
+            continue
+        users: dict[str, None] = {}
+        for user in row.rows("users"):
+            word = user.get("basicType")
+            for one in word if isinstance(word, list) else [word]:
+                if str(one) in USERS:
+                    users |= dict.fromkeys(USERS[str(one)])
+                elif one is not None:
+                    user.unknown("basicType", one, "a code cannot tell who that is: they are kept out")
+        out[int(row.number("id"))] = tuple(users)
     return out
 
 
-def _walked(deltas: list[dict[str, int]], origin: Origin) -> F8:
-    """Return nodes from their steps in cm, each from the one before; a node in degrees (1e-7) stands where it says."""
-    here, out = np.zeros(2), []
-    for delta in deltas:
-        if "x" in delta:
-            here = here + np.array([delta["x"], delta["y"]]) / 100
+class _Intersection:
+    """One intersection on its way to a raw code."""
+
+    def __init__(self, row: JsonRecord, raw: RawCode, classes: dict[int, tuple[str, ...]]) -> None:
+        self.row, self.raw, self.classes = row, raw, classes
+        self.lanes = row.rows("laneSet")
+        self.lines: dict[int, NodeLine] = {}  # by place in `lanes`
+        self.entrances: list[tuple[JsonRecord, str]] = []
+        self.exits: dict[int, list[str]] = {}  # lane number -> keys of lanes that lead out
+        self.names: set[str] = set()
+
+    def read(self) -> RawCode:
+        """Return the raw code, all its tables filled."""
+        raw, row = self.raw, self.row
+        ref, number = row.child("refPoint"), row.child("id")
+        raw.ref = (round(ref.number("lat")), round(ref.number("long")))
+        own = round(number.number("id"))
+        raw.name = str(row.get("name") or own)
+        raw.alias = (Alias("j2735", f"{round(number.number('region', 0))}/{own}"),)
+        raw.revision = round(row.number("revision", 0)) + 1
+        self.limits = read_limits(row.rows("speedLimits"))
+        self.width = round(row.number("laneWidth", 0)) or DEFAULT_WIDTH
+        if self.limits.get(CAR, SLOW) < SLOW:
+            raw.losses.add(Loss("differs", raw.name, f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept"))
+        self._read_lines()
+        for k, lane in enumerate(self.lanes):
+            if k in self.lines:
+                self._lane(lane, self.lines[k])
+        for lane, key in self.entrances:
+            self._connections(lane, key, own)
+        self._leave_out_blind_approaches()
+        return raw
+
+    def _read_lines(self) -> None:
+        """Read the nodes of each lane; what cannot be read is left out, with the reason."""
+        origin = self.origin = Origin(self.raw.ref[0] / 1e7, self.raw.ref[1] / 1e7)
+        of_number: dict[int, NodeLine] = {}
+        for k, lane in enumerate(self.lanes):
+            try:
+                line = read_nodes(lane, origin)
+                if line is not None:
+                    self.lines[k] = line
+                    of_number.setdefault(round(lane.number("laneID")), line)
+            except CodeError as error:
+                lane.leave_out(f"left out: {error.findings[0]}")
+        for k, lane in enumerate(self.lanes):
+            if k not in self.lines and not lane.left_out:
+                line = computed_line(lane, of_number)
+                if line is None:
+                    lane.leave_out("left out: is computed with turning or scaling, or from a lane that is not there")
+                else:
+                    self.lines[k] = line
+
+    def _lane(self, lane: JsonRecord, line: NodeLine) -> None:
+        number = round(lane.number("laneID"))
+        attributes = lane.child("laneAttributes")
+        try:
+            kind, flags = read_lane_type(attributes)
+        except CodeError as error:
+            lane.leave_out(f"left out: {error.findings[0]}")
+            return
+        way = attributes.child("directionalUse")
+        ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
+        width = self.width + line.wider_cm
+        if kind == "crosswalk":
+            for name in ("ingressApproach", "egressApproach"):
+                lane.ignore(name, "a crosswalk belongs to no road")
+            self.raw.walks.append((line.xy, width, self._crosswalk_group(lane), (Alias("j2735", str(number)),)))
+            return
+        if kind not in TRAVELLED:
+            lane.leave_out(f"left out: {kind} is no lane to travel on")
+            return
+        if not (ingress or egress):
+            lane.leave_out("left out: it leads neither in nor out (ingressPath, egressPath): closed")
+            return
+        use = read_use(kind, flags, attributes.child("sharedWith"))
+        if ingress and egress:
+            self.raw.losses.add(Loss("differs", self.raw.name, f"lane {number} runs both ways: it stands as two lanes, one a direction"))
+        for leads_in in [way for way, on in ((True, ingress), (False, egress)) if on]:
+            self._add(lane, number, line, use, width, leads_in)
+
+    def _add(self, lane: JsonRecord, number: int, line: NodeLine, use: LaneUse, width: int, ingress: bool) -> None:
+        """Add one lane in one direction, with its rules."""
+        raw, key = self.raw, self._key(number)
+        spans = spans_of(line, ingress, self.limits)
+        approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
+        raw.lanes.append(RawLane(
+            key, line.xy[::-1].copy() if ingress else line.xy, "ingress" if ingress else "egress", approach, use.use, width,
+            car_speed(raw, key, spans), use.revocable, stop_of(lane, line) if ingress else inf, shared=use.shared, alias=(Alias("j2735", key),)))
+        if use.kind:
+            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
+        if use.use != "pedestrian":
+            raw.rules += limit_rules(raw, key, spans)
+        if ingress:
+            self.entrances.append((lane, key))
         else:
-            here = np.array([float(v) for v in origin.to_local(delta["lat"] / 1e7, delta["lon"] / 1e7)])
-        out.append(here)
-    return np.array(out)
+            self.exits.setdefault(number, []).append(key)
 
+    @staticmethod
+    def _approach(lane: JsonRecord, name: str, number: int) -> str:
+        """Return the approach of a lane; one of its own where the message gives none, or no number."""
+        found = lane.get(name)
+        if isinstance(found, int) or (isinstance(found, str) and found.isdecimal()):
+            return str(found)
+        if found is not None:
+            lane.unknown(name, found, "the lane stands by itself")
+        return f"lane {number}"
 
-def _offset(choice: Any) -> float:
-    """Return an offset of a computed lane, m: a choice of small or large, in cm."""
-    value = next(v for v in choice.values() if v is not None) if isinstance(choice, dict) else choice[1]
-    return float(value) / 100
+    def _key(self, number: int) -> str:
+        """Return a name of its own for a lane: its number, and which of that number it is."""
+        count = 1
+        while (key := str(number) if count == 1 else f"{number}/{count}") in self.names:
+            count += 1
+        self.names.add(key)
+        return key
 
+    def _crosswalk_group(self, lane: JsonRecord) -> int:
+        group = 0
+        for join in lane.rows("connectsTo"):
+            found = round(join.number("signalGroup", 0))
+            join.child("connectingLane").get("lane")
+            if group and found not in (0, group):
+                join.unknown("signalGroup", found, f"the crosswalk keeps group {group}")
+            group = group or found
+        return group
 
-def _plain_join(join: dict[str, Any]) -> dict[str, Any]:
-    maneuver = join["connectingLane"].get("maneuver")
-    if isinstance(maneuver, dict):
-        named = ("maneuverStraightAllowed", "maneuverLeftAllowed", "maneuverRightAllowed", "maneuverUTurnAllowed")
-        bits = sum(1 << (11 - k) for k, name in enumerate(named) if maneuver.get(name))
-    else:
-        bits = maneuver[0] if maneuver else 0
-    turns = [turn for k, turn in enumerate(TURNS) if bits & 1 << (11 - k)]
-    return {"lane": join["connectingLane"]["lane"], "turn": turns[0] if len(turns) == 1 else "", "group": join.get("signalGroup") or 0,
-            "remote": join.get("remoteIntersection")}
+    def _connections(self, lane: JsonRecord, start: str, own: int) -> None:
+        lane_turns = read_turns(lane.child("maneuvers"))
+        trajectories = read_trajectories(lane, self.origin)
+        for join in lane.rows("connectsTo"):
+            try:
+                move = self._connection(join, start, own, lane_turns, trajectories)
+            except CodeError as error:
+                join.leave_out(f"left out: {error.findings[0]}")
+                continue
+            if move is not None:
+                self.raw.moves.append(move)
+                if "userClass" in join:
+                    self._restrict(join, round(join.number("userClass")), f"C{len(self.raw.moves)}")
 
+    def _connection(self, join: JsonRecord, start: str, own: int, lane_turns: list[str], trajectories: dict[int, Trajectory]) -> RawMove | None:
+        """Return a movement; None for one that leads to no lane of this intersection."""
+        connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
+        number, turns = round(connecting.number("lane")), read_turns(connecting.child("maneuver")) or lane_turns
+        ends = self.exits.get(number, [])
+        if (remote is not None and round(remote.number("id")) != own) or not ends:
+            join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
+            return None
+        if len(ends) > 1:
+            connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
+        path = trajectories.get(round(join.number("connectionID", -1)))
+        if path is not None and not self._joins(path, start, ends[0]):
+            join.unknown("connectionID", join.get("connectionID"), f"its path is more than {MAX_GAP:.0f} m off its lanes: one is drawn")
+            path = None
+        return RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", None if path is None else path.xy,
+                       alias=(Alias("j2735", f"{start}>{ends[0]}"),), speed=None if path is None else path.speed)
 
-def _intersection(row: dict[str, Any]) -> RawCode:
-    number, ref = row["id"], (row["refPoint"]["lat"], row["refPoint"]["long"])
-    alias = Alias("j2735", f"{number.get('region') or 0}/{number['id']}")
-    raw = RawCode(str(row.get("name") or number["id"]), ref, revision=(row.get("revision") or 0) + 1, alias=(alias,))
-    speed = next((limit["speed"] * SPEED for limit in row["speedLimits"] if limit["type"] == "vehicleMaxSpeed"), 13.89)
-    if speed < SLOW:
-        raw.losses.add(Loss("differs", raw.name, f"the speed limit is {speed:.1f} m/s: too slow to be true? It is kept"))
-    if not row["speedLimits"]:
-        raw.losses.add(Loss("guessed", raw.name, "no speed limit in the MAP: 50 km/h"))
-    width = row.get("laneWidth") or DEFAULT_WIDTH
-    lines = _lines(row)
-    for lane in row["laneSet"]:
-        _lane(raw, lane, lines.get(lane["laneID"]), width, round(speed, 2))
-    known = {lane.key: lane for lane in raw.lanes}
-    for lane in row["laneSet"]:
-        raw.moves += _moves(raw, lane, known)
-    led = {m.start for m in raw.moves} | {m.end for m in raw.moves}
-    for approach in sorted({x.approach for x in raw.lanes if x.role == "ingress"}):
-        if not any(x.key in led for x in raw.lanes if x.approach == approach and x.role == "ingress"):
-            raw.losses.add(Loss("dropped", raw.name, f"approach {approach} leads nowhere: its lanes are left out"))
-            raw.lanes = [x for x in raw.lanes if not (x.approach == approach and x.role == "ingress")]
-    return raw
+    def _joins(self, path: Trajectory, start: str, end: str) -> bool:
+        """Return whether a path leads from the end of one lane to the beginning of another."""
+        lanes = {lane.key: lane.xy for lane in self.raw.lanes}
+        return all(float(np.hypot(*(place - node))) <= MAX_GAP for place, node in ((lanes[start][-1], path.xy[0]), (lanes[end][0], path.xy[-1])))
 
+    def _restrict(self, join: JsonRecord, number: int, movement: str) -> None:
+        """Ban a connection to everyone but the users of a restriction class."""
+        if number not in self.classes:
+            join.unknown("userClass", number, "there is no such restriction class: the connection is closed to all")
+        allowed = self.classes.get(number, ())
+        self.raw.rules.append(Rule("", "turn_ban", (Target(movement),), except_classes=allowed))
 
-def _lane(raw: RawCode, lane: dict[str, Any], xy: F8 | None, width: int, speed: float) -> None:
-    name = str(lane["laneID"])
-    if xy is None:
-        raw.losses.add(Loss("dropped", raw.name, f"lane {name}: is computed with turning or scaling, or from a lane that is not there"))
-        return
-    width += lane["wider"]
-    if lane["kind"] == "crosswalk":
-        group = next((join["group"] for join in lane["joins"] if join["group"]), 0)
-        raw.walks.append((xy[[0, -1]], width, group, (Alias("j2735", name),)))
-        return
-    if lane["kind"] not in USES:
-        raw.losses.add(Loss("dropped", raw.name, f"lane {name}: {lane['kind']} is no lane to travel on"))
-        return
-    ingress = lane["ways"] & 2 != 0
-    if lane["ways"] == 3:
-        raw.losses.add(Loss("dropped", raw.name, f"lane {name} runs both ways: taken as one that leads in"))
-    use = "bus" if lane["kind"] == "vehicle" and lane["bits"] & BUS else USES[lane["kind"]]
-    approach = lane.get("ingressApproach") if ingress else lane.get("egressApproach")
-    raw.lanes.append(RawLane(name, _driving(xy, ingress), "ingress" if ingress else "egress", f"{approach if approach is not None else 'lane ' + name}", use,
-                             width, speed, lane["kind"] == "vehicle" and lane["bits"] & REVOCABLE != 0, inf, alias=(Alias("j2735", name),)))
-
-
-def _driving(xy: F8, ingress: bool) -> F8:
-    """Return nodes in driving direction: MAP lists them from the intersection outwards."""
-    return xy[::-1].copy() if ingress else xy
-
-
-def _moves(raw: RawCode, lane: dict[str, Any], known: dict[str, RawLane]) -> Iterator[RawMove]:
-    start = str(lane["laneID"])
-    if start not in known or known[start].role != "ingress":
-        return
-    for join in lane["joins"]:
-        end = str(join["lane"])
-        if join["remote"] or end not in known or known[end].role != "egress":
-            raw.losses.add(Loss("dropped", raw.name, f"lane {start} leads to lane {end}, which is no outgoing lane of this intersection"))
-            continue
-        yield RawMove(start, end, join["group"], join["turn"], alias=(Alias("j2735", f"{start}>{end}"),))
+    def _leave_out_blind_approaches(self) -> None:
+        """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold them."""
+        raw = self.raw
+        led = {m.start for m in raw.moves}
+        for approach in sorted({x.approach for x in raw.lanes if x.role == "ingress" and x.use != "pedestrian"}):
+            lanes = [x for x in raw.lanes if x.approach == approach and x.role == "ingress"]
+            if not any(x.key in led for x in lanes):
+                raw.losses.add(Loss("dropped", raw.name, f"approach {approach} leads nowhere: its lanes are left out"))
+                gone = {x.key for x in lanes}
+                raw.lanes = [x for x in raw.lanes if x.key not in gone]
+                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in gone]  # each has one target yet

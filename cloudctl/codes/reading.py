@@ -9,11 +9,12 @@ from .build import NO_ADM
 from .canon import from_compact, parse
 from .findings import CodeError, refuse
 from .marks import without_mark
+from .message_tree import opened, xml_tree
 from .model import Point
 from .report import Imported, Progress
 from .validate import check_code
 
-FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex or JSON), MAP of YD/T 3709 (JSON), or a digital code (JSON, GeoJSON, compact)"
+FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or XML), or a digital code (JSON, GeoJSON, compact)"
 COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 HEX = re.compile(rb"[0-9A-Fa-f\s]+")
 ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
@@ -60,7 +61,10 @@ def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, unsignalis
         return import_opendrive(data, adm=adm or NO_ADM, zero=zero)
     if root:
         raise _unknown(name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with")
-    raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
+    message = _map_tree(xml_tree(data, name), adm or NO_ADM)
+    if message is None:
+        raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
+    return message
 
 
 def _json(data: bytes, name: str, adm: str) -> Imported:
@@ -68,22 +72,31 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
         tree: dict[str, Any] = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
-    inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if "ref_lat_e7" in tree:
         return Imported([check_code(parse(data, name), name)], name, ())
     if tree.get("type") == "FeatureCollection":
         from .geojson import read_geojson
 
         return Imported([check_code(read_geojson(data), name)], name, ())
-    if "nodes" in tree or "mapFrame" in tree:
+    found = _map_tree(tree, adm)
+    if found is None:
+        inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
+        raise _unknown(name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code")
+    return found
+
+
+def _map_tree(tree: dict[str, Any], adm: str) -> Imported | None:
+    """Return the codes of a MAP in JSON or XML, of either standard; None where it is none."""
+    found = opened(tree)
+    if found is None or not found.standard:
+        return None
+    if found.standard == "YD/T 3709":
         from .ydt import import_ydt
 
         return import_ydt(tree, adm=adm)
-    if "intersections" in inner and "laneSet" in _first(inner["intersections"]):
-        from .j2735 import import_map
+    from .j2735 import import_map
 
-        return import_map(inner, adm=adm)
-    raise _unknown(name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code")
+    return import_map(tree, adm=adm)
 
 
 def _what_text(data: bytes) -> tuple[str, str]:
@@ -100,12 +113,6 @@ def _what_text(data: bytes) -> tuple[str, str]:
     if first.count(b",") > 1:
         return "is a table (CSV): records, not a map", f"give one of: {FORMATS}"
     return f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one"
-
-
-def _first(found: Any) -> dict[str, Any]:
-    """Return the first intersection, in either way of writing."""
-    listed = next(iter(found.values()), []) if isinstance(found, dict) else found
-    return listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
 
 
 def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
@@ -130,7 +137,7 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
     try:
         return import_map(data, adm=adm)
     except CodeError as error:
-        if "pycrate" in str(error) or number == 18:
+        if "pycrate" in str(error) or number == 18 or error.losses:  # it is a MAP, then
             raise
         raise _unknown(name, data, f"is none of the known formats: {FORMATS}", "give one of these, or convert to one") from None
 
