@@ -20,6 +20,7 @@ from .config import NodeConfig, code_files
 from .egress import Egress
 from .engine import Answer, Engine, Output
 from .faults import FaultReport, Faults
+from .calendars import node_days
 from .log import Recorder
 from .metrics import Metrics
 from .payloads import encode_all
@@ -54,10 +55,12 @@ class Node:
         self._stop = asyncio.Event()
         self.broker = self._start_broker()
         loaded = [codes.load(path) for path in code_files(config)]
-        self.engine = Engine(loaded, config.engine, self.metrics, debug)
+        days = node_days(config.node.calendar, loaded, self.clock.now())
+        engine_config = msgspec.structs.replace(config.engine, days=days.days)
+        self.engine = Engine(loaded, engine_config, self.metrics, debug)
         self.recorder = Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock) if config.record.path else None
         if self.recorder:
-            self.recorder.meta("config", msgspec.json.encode(config.engine))
+            self.recorder.meta("config", msgspec.json.encode(engine_config))
             for code in loaded:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
@@ -71,6 +74,7 @@ class Node:
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
+        self.publisher.notice_days(days.notice)
         self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error)) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
@@ -207,17 +211,20 @@ class Node:
             return
         try:
             wanted, lines = reread(self.config, self._keys, self._file)
+            days = self.publisher.wanted_days(wanted, self.clock.now())
         except (ValueError, RuntimeError, OSError) as error:
             self.metrics.count("reload.refused")
             self._say(f"configuration not taken over, what runs stays: {error}")
             return
-        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(wanted.engine))])
+        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days)))])
         refusal = answers[0].refusal if answers else "the step that it was given to failed"
         if refusal is not None:
             self.metrics.count("reload.refused")
             self._say(f"configuration not taken over, what runs stays: {self._file}: {refusal}")
             return
         self.config = self.publisher.config = wanted
+        self.publisher.publish_days(self.clock.now())
+        self.publisher.notice_days(days.notice)
         self._allowed = wanted.allowed()
         self.server.allow(self._allowed)
         if self.recorder:

@@ -20,6 +20,8 @@ MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is ta
 CELL = 0.01  # degrees; the index of intersections by position
 CLASS_OF_KIND = {
     "bus": ObjectClass.BUS,
+    "coach": ObjectClass.BUS,
+    "motorcycle": ObjectClass.MOTORCYCLE,
     "truck": ObjectClass.TRUCK,
     "bicycle": ObjectClass.BICYCLE,
     "pedestrian": ObjectClass.PEDESTRIAN,

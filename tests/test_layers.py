@@ -28,6 +28,7 @@ LAYERS = (
     ("config",),
     ("mqtt",),
     ("egress", "web"),
+    ("calendars",),
     ("publish", "reload"),
     ("live", "replay", "client", "doctor"),
     ("sim",),
