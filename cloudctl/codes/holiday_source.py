@@ -5,7 +5,7 @@ a year that is not announced yet has the days of the law only, and no make-up da
 """
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from importlib import metadata
 from typing import Any
 
@@ -28,23 +28,41 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
     country, _, region = place.partition("-")
     if not wanted or wanted[0] < 1990 or wanted[-1] > 2199:
         raise refuse("calendar", "calendar", "years", wanted, "years are 1990 .. 2199", "give one or several, such as 2026 2027")
+    around = range(wanted[0] - 1, wanted[-1] + 2)  # a day of December may be worked for one of January
     try:
-        found = library.country_holidays(country, subdiv=region or None, years=wanted, expand=False)
+        found = library.country_holidays(country, subdiv=region or None, years=around, expand=False)
     except NotImplementedError as error:
         raise refuse("calendar", "calendar", "place", place, f"is not known to the library ({error})", "give an ISO 3166 code as CN, DE or DE-BY, or write the calendar by hand (docs/codes.md)") from None
-    inside = sorted(day for day in found if day.year in wanted)
-    holidays = tuple(Holiday(day.isoformat(), found[day]) for day in inside)
-    free = {day for day in inside}
-    worked = tuple(_make_up(day, found, free) for day in sorted(getattr(found, "weekend_workdays", ())) if day.year in wanted and day not in free)
-    return DayCalendar(f"{wanted[0]}-01-01", f"{wanted[-1]}-12-31", holidays, worked, place, f"holidays {metadata.version('holidays')}")
+    worked = set(getattr(found, "weekend_workdays", ())) - set(found)
+    free = dict(found) | (_weekends_within(found, worked) if country == "CN" else {})
+    return DayCalendar(
+        first=f"{wanted[0]}-01-01",
+        last=f"{wanted[-1]}-12-31",
+        holidays=tuple(Holiday(day.isoformat(), free[day]) for day in sorted(free) if day.year in wanted),
+        make_up_days=tuple(MakeUpDay(day.isoformat(), _replaced(day, found).isoformat()) for day in sorted(worked) if day.year in wanted),
+        place=place,
+        source=f"holidays {metadata.version('holidays')}",
+    )
 
 
-def _make_up(day: date, found: Any, free: set[date]) -> MakeUpDay:
-    return MakeUpDay(day.isoformat(), _replaced(day, found, free).isoformat())
+def _weekends_within(found: Any, worked: set[date]) -> dict[date, str]:
+    """Return the weekend days beside holidays that are not worked: they are part of the vacation as the State Council announces it."""
+    added: dict[date, str] = {}
+    for step in (timedelta(1), timedelta(-1)):
+        for day in sorted(found):
+            beside = day + step
+            while beside.isoweekday() > 5 and beside not in found and beside not in worked:
+                added.setdefault(beside, found[day])
+                beside += step
+    return added
 
 
-def _replaced(day: date, found: Any, free: set[date]) -> date:
-    raise NotImplementedError
+def _replaced(day: date, found: Any) -> date:
+    """Return the working day that is off for a day worked: the library's name of it says so; else the nearest holiday on a working day."""
+    label = found.tr(found.substituted_label) % day.strftime(found.tr(found.substituted_date_format))
+    named = [off for off in sorted(found) if label in found[off]]
+    working = [off for off in sorted(found) if off.isoweekday() <= 5]
+    return named[0] if named else min(working, key=lambda off: abs(off - day))
 
 
 def _library() -> Any:

@@ -15,6 +15,7 @@ SIGN = {"turn_ban": "⊘", "no_entry": "⛔", "closure": "✕", "lane_use": "▥
         "school_zone": "school", "construction": "works", "toll": "toll", "no_stopping": "no stop", "no_overtaking": "no pass", "emission_zone": "LEZ", "av_operating_area": "AV", "speed_min": "min"}
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 BEFORE = 18.0  # m before the end of a lane that a plate stands
+WHOLE = np.array([-28.0, 28.0])  # m from the reference point: where plates of rules on the whole intersection stand, off its roads
 LEFT, STEP, LONGEST = 215.0, 17.0, 58  # px, px, characters
 
 
@@ -99,13 +100,16 @@ def _when(calendar: Calendar) -> str:
 def _sign(rule: Rule) -> str:
     sign = SIGN.get(rule.kind, rule.kind)
     if rule.value is None:
-        return f"{sign} {rule.classes[0]}" if rule.kind == "turn_ban" and rule.classes else sign
+        narrowed = [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])] if rule.kind in ("turn_ban", "no_entry", "lane_use") else []
+        return " ".join([sign, *narrowed])
     return f"{sign} {rule.value * 3.6:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
 
 
 def _spots(code: CompiledCode, target: Target) -> list[F8]:
     """Return where the plates of a target stand, metres."""
     name = target.entity
+    if name == "code":
+        return [WHOLE]
     lanes = {lane.id: k for k, lane in enumerate(code.code.lanes)}
     conns = {c.id: code.n_lanes + k for k, c in enumerate(code.code.connections)}
     if name in lanes or name in conns:
