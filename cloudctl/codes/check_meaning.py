@@ -119,10 +119,10 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
         if len(zone.polygon) < 3:
             continue  # said of its outline
         area = _area(zone.polygon)
-        if area < MIN_AREA:
-            yield _fault(zone.id, "polygon", f"{area:.2f} m2", "an outline encloses an area", "draw it around the area, corner by corner")
-        elif len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
+        if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
             yield _fault(zone.id, "polygon", f"{len(zone.polygon)} corners", "the outline crosses itself", "give the corners in order around the area", "warning")
+        elif area < MIN_AREA:
+            yield _fault(zone.id, "polygon", f"{area:.2f} m2", "an outline encloses an area", "draw it around the area, corner by corner")
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = "error" if zone.id in ruled else "warning"
             remedy = "correct its outline: points are [lat_e7, lon_e7]" if severity == "error" else "correct its outline, or drop it"

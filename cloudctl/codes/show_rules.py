@@ -16,6 +16,7 @@ SIGN = {"turn_ban": "⊘", "no_entry": "⛔", "closure": "✕", "lane_use": "▥
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 BEFORE = 18.0  # m before the end of a lane that a plate stands
 WHOLE = np.array([-28.0, 28.0])  # m from the reference point: where plates of rules on the whole intersection stand, off its roads
+SIDE, MARGIN = 1080.0, 24.0  # px of the drawing; of its edge, within which the middle of no plate stands
 LEFT, STEP, LONGEST = 215.0, 17.0, 58  # px, px, characters
 
 
@@ -34,11 +35,17 @@ def plates(code: CompiledCode, view: Places) -> list[str]:
             continue
         for target in rule.targets:
             for spot in _spots(code, target):
-                ((x, y),) = view.xy(spot[None])
+                ((px, py),) = view.xy(spot[None])
+                x, y = (min(max(float(at), MARGIN), SIDE - MARGIN) for at in (px, py))
+                is_beyond = (x, y) != (px, py)
                 cell = (round(x / 30), round(y / 16))
                 y += 16 * taken.get(cell, 0)  # several rules of one place stand one below the other
                 taken[cell] = taken.get(cell, 0) + 1
                 sign = _sign(rule)
+                if is_beyond:  # the drawing: it stands at its edge, with how far away it is
+                    sign += f" at {float(np.hypot(*spot)):.0f} m"
+                    y = max(y - MARGIN / 2, MARGIN)  # beside the limit that stands there
+                x = min(max(x, 3.3 * len(sign) + 6), SIDE - 3.3 * len(sign) - 6)
                 width = 8 + 6.5 * len(sign)
                 out.append(f'<g><title>{escape(f"{rule.id}: {said(rule)}")}</title><rect x="{x - width / 2:.0f}" y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
                            f'stroke-width="1.4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" dominant-baseline="central" font-size="10" font-weight="600">{escape(sign)}</text></g>')
