@@ -15,12 +15,12 @@ import msgspec
 from . import codes
 from .broker import Broker, Tls, reachable
 from .broker import start as start_broker
+from .calendars import node_days
 from .clock import SECOND, Clock, SteadyClock, stopwatch
 from .config import NodeConfig, code_files
 from .egress import Egress
 from .engine import Answer, Engine, Output
 from .faults import FaultReport, Faults
-from .calendars import node_days
 from .log import Recorder
 from .metrics import Metrics
 from .payloads import encode_all

@@ -8,12 +8,12 @@ import msgspec
 from msgspec.structs import replace
 
 from . import codes
+from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .codes.days import NO_DAYS, dump_days
 from .config import ConfigError, NodeConfig, code_files
 from .egress import Egress
 from .engine import Answer, Engine
 from .faults import Faults
-from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .schema import Datum
 from .topics import OPERATOR, MqttTopics
 

@@ -10,9 +10,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
-from cloudctl.codes.model import Zone
 from cloudctl.codes.days import DayCalendar, Holiday, MakeUpDay
-from cloudctl.codes.rule import CLASSES, FUELS, ON_HOLIDAYS, ON_MAKE_UP_DAYS, RULE_KINDS, VALUED, VEHICLE_CLASSES, Calendar, Rule, Target
+from cloudctl.codes.model import Zone
+from cloudctl.codes.rule import (
+    CLASSES,
+    FUELS,
+    ON_HOLIDAYS,
+    ON_MAKE_UP_DAYS,
+    RULE_KINDS,
+    VALUED,
+    VEHICLE_CLASSES,
+    Calendar,
+    Rule,
+    Target,
+)
 from cloudctl.codes.rules import Vehicle, effective, holds
 from cloudctl.codes.rules_table import RuleTable
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo

@@ -131,7 +131,7 @@ def _day_holds(r: int, day: int, calendar: Any, holidays: Any, worked: Any) -> b
         at = np.searchsorted(worked[:, 0], day)
         if at < len(worked) and worked[at, 0] == day:
             weekday = worked[at, 1] - 1
-    return mode != 2 and (weekdays >> weekday) & 1 == 1
+    return bool(mode != 2 and (weekdays >> weekday) & 1 == 1)
 
 
 @njit(cache=True)

@@ -10,7 +10,7 @@ from .citycode import CityCodeError, parse_code
 from .findings import Finding
 from .grid import grid_decode
 from .lines import M_PER_E7, distance
-from .model import IntersectionCode, Point
+from .model import Connection, IntersectionCode, Lane, Point
 from .rules import inside_spans
 
 FIRST_TIME, LAST_TIME = 631_152_000_000_000_000, 7_258_118_400_000_000_000  # ns: 1990 and 2200, within which codes, rules and devices have their times
@@ -39,7 +39,8 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
 def plausibility(code: IntersectionCode) -> Iterator[Finding]:
     """Yield speeds, phases and zones that cannot be meant; references must hold."""
     yield from _times([(rule.id, field, t) for rule in code.rules for field, t in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))])
-    for item in (*code.lanes, *code.connections):
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    for item in items:
         yield from _round_speed(item.id, "speed", item.speed)
     for rule in code.rules:
         if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
@@ -77,7 +78,8 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
 
 def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point], float]]:
     """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
-    for item in (*code.lanes, *code.connections):
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    for item in items:
         yield item.id, "points", item.points, NEAR
     for walk in code.crosswalks:
         yield walk.id, "axis", walk.axis, NEAR
@@ -113,7 +115,7 @@ def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
 
 
 def _zones(code: IntersectionCode) -> Iterator[Finding]:
-    lines = [item.points for item in (*code.lanes, *code.connections)]
+    lines = [*(lane.points for lane in code.lanes), *(c.points for c in code.connections)]
     ruled = {target.entity for rule in code.rules for target in rule.targets}
     for zone in code.zones:
         if len(zone.polygon) < 3:

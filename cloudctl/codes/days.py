@@ -111,7 +111,8 @@ def check_days(calendar: DayCalendar) -> list[Finding]:
 
 def _faults(calendar: DayCalendar) -> Iterator[Finding]:
     rows = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
-    for name, days in (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days)):
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    for name, days in tables:
         if len(days) > MAX_DAYS:
             yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
             return
@@ -128,7 +129,8 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
     if calendar.last < calendar.first:
         yield _fault("last", calendar.last, f"is before the first day, {calendar.first}", "correct the days that the calendar covers")
     seen: dict[str, str] = {}
-    for name, days in (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days)):
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    for name, days in tables:
         for k, day in enumerate(days):
             if day.date in seen:
                 yield _fault(f"{name}[{k}].date", day.date, f"stands in {seen[day.date]} already", "a day is a holiday or a make-up day, once")

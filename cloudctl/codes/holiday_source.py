@@ -62,7 +62,8 @@ def _replaced(day: date, found: Any) -> date:
     label = found.tr(found.substituted_label) % day.strftime(found.tr(found.substituted_date_format))
     named = [off for off in sorted(found) if label in found[off]]
     working = [off for off in sorted(found) if off.isoweekday() <= 5]
-    return named[0] if named else min(working, key=lambda off: abs(off - day))
+    off: date = named[0] if named else min(working, key=lambda other: abs(other - day))
+    return off
 
 
 def _library() -> Any:

@@ -45,8 +45,8 @@ def _vehicle(
     fuel: str | None, dangerous_goods: bool | None,
 ) -> Vehicle:  # fmt: skip
     """Return a vehicle; the same object for the same figures, which makes it a key that compares quickly."""
-    sizes = (NAN if size is None else size for size in (height, width, mass, axle))
-    return Vehicle(kind, automated, *sizes, stage or 0, -1 if plate is None else plate, fuel or "", dangerous_goods)
+    height, width, mass, axle = (NAN if size is None else size for size in (height, width, mass, axle))
+    return Vehicle(kind, automated, height, width, mass, axle, stage or 0, -1 if plate is None else plate, fuel or "", dangerous_goods)
 
 
 def in_force(world: World) -> InForce:
