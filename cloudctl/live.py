@@ -75,7 +75,7 @@ class Node:
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
-        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error)) if config.http.bind else None
+        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error), lambda: self.engine.config.days) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle

@@ -1,5 +1,6 @@
 """Where a node's holidays come from: its own file, else the library of public holidays, else said to be missing; the command that writes the file."""
 
+import asyncio
 import builtins
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +12,15 @@ from msgspec.structs import replace
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
 from cloudctl.calendars import node_days, uncovered
-from cloudctl.clock import SECOND
+from cloudctl.clock import SECOND, EventClock
 from cloudctl.codes.days import NO_DAYS, dump_days, parse_days, read_days
 from cloudctl.codes.holiday_source import from_library
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
+from cloudctl.codes.versions import Versions
 from cloudctl.config import load
 from cloudctl.live import Node
+from cloudctl.web import Web
 
 pytest.importorskip("holidays")
 PLAIN = codes.load(maps.path("intersection.json"))
@@ -120,3 +123,26 @@ def test_an_only_rule_on_a_make_up_saturday_is_not_in_force() -> None:
     days = from_library("CN", [2026])
     only = ruled(holidays="only", make_up="as_workday")
     assert effective(only, "L34", Vehicle(), ns("2026-10-10T08:00"), holidays=days).allowed
+
+
+def test_the_calendar_is_served_over_http() -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    days = from_library("CN", [2026])
+    versions = Versions()
+    versions.add(NEVER)
+
+    async def ask() -> tuple[bytes, int]:
+        web = Web("127.0.0.1:0", versions, EventClock(ns("2026-10-01T08:00")), days=lambda: days)
+        await web.start()
+        try:
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{web.address}/codes/{NEVER.id}/calendar") as answer:
+                    body = await answer.read()
+                async with session.get(f"{web.address}/codes/nowhere/calendar") as answer:
+                    return body, answer.status
+        finally:
+            await web.stop()
+
+    body, status = asyncio.run(ask())
+    assert parse_days(body, "http") == days
+    assert status == 404

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -173,6 +174,14 @@ def test_the_drawing_has_every_regulation_in_words(rule: str, words: str) -> Non
     assert words in said(RULES[rule])
     drawing = codes.show_svg(CODE)
     assert f"<title>{rule}: " in drawing
+
+
+def test_what_the_documentation_shows_of_rules_and_calendars_is_valid() -> None:
+    blocks = re.findall(r"```json\n(.*?)```", (DATA.parent.parent / "docs" / "codes.md").read_text(), re.DOTALL)
+    parse_days(next(block for block in blocks if "make_up_days" in block and "targets" not in block).encode(), "docs/codes.md")
+    rules = msgspec.json.decode(next(block for block in blocks if block.startswith("[")), type=tuple[Rule, ...])
+    assert len(rules) > 10
+    assert codes.validate(replace(CODE, rules=rules)) == []
 
 
 def test_odd_and_even_dates_are_days_of_the_month() -> None:

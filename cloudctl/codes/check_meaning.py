@@ -80,7 +80,7 @@ def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point]
     """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
-        yield item.id, "points", item.points, NEAR
+        yield item.id, "points", item.points[:1], NEAR  # the rest of a line is measured with its geometry
     for walk in code.crosswalks:
         yield walk.id, "axis", walk.axis, NEAR
         yield walk.id, "polygon", walk.polygon, NEAR
