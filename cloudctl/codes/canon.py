@@ -43,7 +43,13 @@ def content_hash(code: IntersectionCode) -> str:
 
 def parse(data: bytes, where: str) -> IntersectionCode:
     """Return a code from JSON, checked for its keys and types only. Raises CodeError naming every key that is unknown, missing or mistyped."""
-    return read_json(data, IntersectionCode, where, FORMATS)
+    return read_json(data, IntersectionCode, where, FORMATS, _left_out)
+
+
+def _left_out(code: IntersectionCode) -> int:
+    """Return how many fields of `LATER` the canonical form of a code leaves out."""
+    owners = [code, *code.rules, *(rule.calendar for rule in code.rules if rule.calendar is not None)]
+    return sum(getattr(owner, field, None) == default for owner in owners for field, default in LATER.items())
 
 
 def compact(code: IntersectionCode) -> bytes:

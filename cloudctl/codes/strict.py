@@ -6,7 +6,7 @@ where it refuses, the tree is walked beside the types to name every fault.
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -23,17 +23,30 @@ ABSENT = 0.2  # by which a key that is missing from an object may be less like w
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_json(data: bytes, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
-    """Return the struct that JSON holds, whose `format` is one of `formats`. Raises CodeError with every fault."""
+def read_json(data: bytes, kind: type[T], where: str, formats: tuple[int, ...], left_out: Callable[[T], int] = lambda _: 0) -> T:
+    """Return the struct that JSON holds, whose `format` is one of `formats`. Raises CodeError with every fault.
+
+    `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice, and need not be looked at again.
+    """
     try:
+        value = msgspec.json.decode(data, type=kind)
+        if getattr(value, "format", formats[0]) in formats and data.count(b":") == msgspec.json.encode(value).count(b":") - left_out(value):
+            return value
         tree = msgspec.json.decode(data)
-    except UNREADABLE as error:
-        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", "correct it; JSON has no comments, and no comma at an end")]) from None
+    except UNREADABLE:
+        tree = _tree(data, where)
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
         repeated = list(islice(_repeated(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
     return convert(tree, kind, where, formats)
+
+
+def _tree(data: bytes, where: str) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except UNREADABLE as error:
+        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", "correct it; JSON has no comments, and no comma at an end")]) from None
 
 
 def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
