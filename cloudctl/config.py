@@ -28,6 +28,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None  # file of the node's key pair
     curve: bool = True
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
+    calendar: str | None = None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
     status: str | None = None  # file that gets the metrics every second
     trace: str | None = None  # file that gets "advisory id, ns published" a line, for latency studies
 
@@ -149,7 +150,7 @@ def load(path: Path) -> NodeConfig:
 def code_files(config: NodeConfig) -> list[Path]:
     """Return the digital codes that [node] codes names. Raises ConfigError for a pattern that matches nothing."""
     files: list[Path] = []
-    own = {config.node.status, config.node.trace}  # what the node itself writes is no code
+    own = {config.node.status, config.node.trace, config.node.calendar}  # none of these is a code
     for pattern in config.node.codes:
         found = [name for name in sorted(glob.glob(pattern)) if name not in own]
         if not found:
@@ -260,6 +261,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         key=at(node.key),
         status=at(node.status),
         trace=at(node.trace),
+        calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
     broker = msgspec.structs.replace(

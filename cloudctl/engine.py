@@ -15,6 +15,8 @@ from . import corridor, planner, signal_priority, signals, world
 from .acks import Acknowledgements
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, loads
+from .codes.days import NO_DAYS, DayCalendar, check_days
+from .codes.findings import CodeError
 from .codes.quality import SignalFault, SignalQuality
 from .events import Events
 from .faults import Fault, Faults
@@ -60,6 +62,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
     max_tracks: int = 512
     priority: planner.PrioritySettings = planner.PrioritySettings()
+    days: DayCalendar = NO_DAYS  # holidays and make-up working days, for rules that ask for them
 
 
 class Answer(NamedTuple):
@@ -219,6 +222,8 @@ class Engine:
         """Take over another configuration while running: gateways and their units, how often to plan, how often to repeat.
         `max_tracks` is that of the trackers made from now on. Raises ValueError, and changes nothing then."""
         check_bound(config.gateways, self.places)
+        if faults := check_days(config.days):
+            raise CodeError("calendar", faults)
         self.config = config
         self.scheduler.period = config.period_ms * MS
         self.ingest.rebind(config.gateways)
@@ -356,6 +361,7 @@ class Engine:
             place.doubts(t),
             place.quality.doubt_reason(t),
             place.sensing.trouble,
+            place.rule_table(self.config.days),
         )
         place.latest = snapshot
         place.sensing.look(snapshot, place.fusion, self.events, self.metrics)

@@ -29,6 +29,7 @@ from .refusals import (
     check_vehicle,
     each_alone,
     mended,
+    undeclared,
     undecodable,
     unprocessable,
     wrong_version,
@@ -317,6 +318,12 @@ class Ingest:
             check_request(t_rx, body)
         elif isinstance(body, VehicleState):
             body = self._mended(body)
+            if faults := undeclared(body):
+                body = msgspec.structs.replace(body, **dict.fromkeys(faults))
+                for name in faults:
+                    self.metrics.count(f"vehicle.{name}_unusable", datum.sender)
+                if self._answers.allow(datum.sender, t_rx):
+                    batch.rejects.append((datum.sender, _reject(datum.kind, None, next(iter(faults.values())))))
             check_state(body)
             if self._plausible is not None:
                 self._plausible(t_rx, datum.sender, body)

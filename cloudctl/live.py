@@ -15,6 +15,7 @@ import msgspec
 from . import codes
 from .broker import Broker, Tls, reachable
 from .broker import start as start_broker
+from .calendars import node_days
 from .clock import SECOND, Clock, SteadyClock, stopwatch
 from .config import NodeConfig, code_files
 from .egress import Egress
@@ -57,10 +58,12 @@ class Node:
         self._stop = asyncio.Event()
         self.broker = self._start_broker()
         loaded = codes.load_all(code_files(config))
-        self.engine = Engine(loaded, config.engine, self.metrics, debug)
+        days = node_days(config.node.calendar, loaded, self.clock.now())
+        engine_config = msgspec.structs.replace(config.engine, days=days.days)
+        self.engine = Engine(loaded, engine_config, self.metrics, debug)
         self.recorder = Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock) if config.record.path else None
         if self.recorder:
-            self.recorder.meta("config", msgspec.json.encode(config.engine))
+            self.recorder.meta("config", msgspec.json.encode(engine_config))
             for code in loaded:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
@@ -76,7 +79,8 @@ class Node:
         self.egress = Egress(section, self.clock, self.metrics, self._hear)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
-        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error)) if config.http.bind else None
+        self.publisher.notice_days(days.notice)
+        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error), lambda: self.engine.config.days) if config.http.bind else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle
@@ -211,17 +215,20 @@ class Node:
             return
         try:
             wanted, lines = reread(self.config, self._keys, self._file)
+            days = self.publisher.wanted_days(wanted, self.clock.now())
         except (ValueError, RuntimeError, OSError) as error:
             self.metrics.count("reload.refused")
             self._say(f"configuration not taken over, what runs stays: {error}")
             return
-        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(wanted.engine))])
+        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days)))])
         refusal = answers[0].refusal if answers else "the step that it was given to failed"
         if refusal is not None:
             self.metrics.count("reload.refused")
             self._say(f"configuration not taken over, what runs stays: {self._file}: {refusal}")
             return
         self.config = self.publisher.config = wanted
+        self.publisher.publish_days(self.clock.now())
+        self.publisher.notice_days(days.notice)
         self._allowed = wanted.allowed()
         self.server.allow(self._allowed)
         if self.recorder:

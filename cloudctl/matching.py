@@ -22,6 +22,7 @@ DECLARED = 1.5  # cost taken off the paths a vehicle said it would take
 TURNING = 6.0  # cost of motion across the path
 LEAVES = -2  # declared by who takes no movement of this intersection
 SHY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])  # cost of a lane for vehicles, bicycles, pedestrians, buses, trams
+CLOSED = 4.0  # cost of a tidal lane that runs the other way now: it is taken only by who moves against that
 
 
 class Tables(NamedTuple):
@@ -166,10 +167,12 @@ def _match(
             to_stop[i] = path_length[best] - s[i] + stop[to] + lead[to] - half
 
 
-def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints) -> Matched:
+def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:
     """Match tracks (ndarray[TRACK]) to paths; `declared`: int64[n, 3], paths each track's vehicle said it would use, -1 where none, LEAVES
-    first where it leaves the road before."""
+    first where it leaves the road before; `closed`: bool[n_paths], the tidal lanes that run the other way now."""
     n, table = len(tracks), tables(code)
+    if closed is not None:
+        table = table._replace(shy=table.shy + CLOSED * closed)
     out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
     _match(
         tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table[:-1], code.lane_to_stop,

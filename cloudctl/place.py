@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from . import planner, world
 from .codes import CompiledCode
+from .codes.days import NO_DAYS, DayCalendar
 from .codes.quality import STATE, TIMES, SignalQuality
+from .codes.rules_table import RuleTable
 from .fusion import Fusion
 from .hazards import Hazards
 from .schema import Signal
@@ -45,6 +47,14 @@ class Place:
     latest: world.World | None = None
     traffic: TrafficState = field(default_factory=TrafficState)
     priority: planner.Desk = field(default_factory=planner.Desk)
+    rules: RuleTable | None = None  # made when first asked for
+    days: DayCalendar = NO_DAYS  # that they were made with
+
+    def rule_table(self, days: DayCalendar) -> RuleTable:
+        """Return the compiled rules of the code in force, with the days of a calendar."""
+        if self.rules is None or self.days is not days:
+            self.rules, self.days = RuleTable(self.code.code, days), days
+        return self.rules
 
     def take(self, t: int, body: Signal, offset: int) -> bool:
         """Take in a signal message of event time `t` ns; return whether a group shows another state."""
@@ -63,7 +73,7 @@ class Place:
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
         self.code, self.signals, self.groups, self.quality = fresh.code, fresh.signals, fresh.groups, fresh.quality
-        self.said, self.named = (None, 0), None
+        self.said, self.named, self.rules = (None, 0), None, None
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.sensing.renew()
         self.discipline.forget()

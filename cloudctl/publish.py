@@ -4,7 +4,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from . import codes
+from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
+from .codes.days import NO_DAYS, dump_days
 from .config import ConfigError, NodeConfig, code_files
 from .egress import Egress
 from .engine import Answer, Engine
@@ -28,8 +33,11 @@ class Publisher:
         self._engine, self._egress, self._submit = engine, egress, submit
         self._faults = faults or engine.faults
         self._seen = {path: _stamp(path) for path in code_files(config)}
+        self._days_seen = _days_stamp(config)
+        self._days_said = ""
         self._announced: dict[str, int] = {}
         self._refused: dict[Path, str] = {}
+        self._with_days: set[str] = set()  # intersections whose calendar is retained
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
@@ -41,6 +49,57 @@ class Publisher:
                 self._egress.retain(MqttTopics.next_code(name), codes.compact(later) if later else b"")
             if later is not None:
                 self._announced[name] = later.revision
+        self.publish_days(t, names)
+
+    # --- holidays and make-up days ---
+
+    def publish_days(self, t: int, names: list[str] | None = None) -> None:
+        """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
+        versions, days = self._engine.versions, dump_days(self._engine.config.days)
+        for name in versions.ids() if names is None else names:
+            known = [code for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
+            if asking(known):
+                self._egress.retain(MqttTopics.calendar(name), days)
+            elif name in self._with_days:
+                self._egress.retain(MqttTopics.calendar(name), b"")
+            self._with_days = {*self._with_days, name} if asking(known) else self._with_days - {name}
+
+    def wanted_days(self, config: NodeConfig, t: int) -> NodeDays:
+        """Return the days that a configuration and the codes in force and announced ask for. Raises CodeError for a faulty calendar."""
+        versions = self._engine.versions
+        known = [code for name in versions.ids() for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
+        return node_days(config.node.calendar, known, t)
+
+    def notice_days(self, notice: str) -> None:
+        """Tell the operator, once each, of what the days that rules are answered with come from, or lack."""
+        if notice and notice != self._days_said:
+            self._days_said = notice
+            print(f"cloudctl: {notice}", file=sys.stderr, flush=True)
+
+    def _watch_days(self, t: int, has_new_codes: bool) -> None:
+        """Take in another calendar where its file has changed, or new codes ask for days."""
+        stamp = _days_stamp(self.config)
+        if stamp != self._days_seen or (has_new_codes and self.config.node.calendar is None):
+            self._days_seen = stamp
+            try:
+                wanted = self.wanted_days(self.config, t)
+            except codes.CodeError as error:
+                self._engine.metrics.count("calendar.refused")
+                self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
+                return
+            if wanted.days != self._engine.config.days:
+                refusal = self._give("config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t).refusal
+                self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
+                self.notice_days(f"the calendar is not taken in, what runs stays: {refusal}" if refusal else wanted.notice or f"{self.config.node.calendar} was read again")
+                self.publish_days(t)
+        versions = self._engine.versions
+        in_force = [code for name in versions.ids() if (code := versions.current(name, t)) is not None]
+        day = uncovered(self._engine.config.days, in_force, t) if self._engine.config.days != NO_DAYS else ""
+        self._engine.metrics.put("calendar.uncovered", "", int(bool(day)))
+        if day:
+            self.notice_days(f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. Its last day is {self._engine.config.days.last}; {MAKE_ONE}")
+
+    # --- new revisions ---
 
     def watch(self, t: int) -> list[str]:
         """Take in what is new under [node] codes; return the intersections that have a new announcement."""
@@ -63,6 +122,7 @@ class Publisher:
                 out.append(name)
         if out:
             self.publish(t, out)
+        self._watch_days(t, bool(out))
         return out
 
     def _take_in(self, path: Path, t: int) -> str | None:
@@ -83,8 +143,17 @@ class Publisher:
             datum = Datum("code", OPERATOR, codes.dump(codes.load(path)))
         except (codes.CodeError, OSError) as error:
             return Answer(Datum("code", OPERATOR, b""), "", str(error))
+        return self._give(datum.kind, datum.body, t)
+
+    def _give(self, kind: str, body: bytes, t: int) -> Answer:
+        """Give the engine an operator's input in a step."""
+        datum = Datum(kind, OPERATOR, body)
         answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
         return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
+
+
+def _days_stamp(config: NodeConfig) -> tuple[str | None, tuple[int, int]]:
+    return config.node.calendar, _stamp(Path(config.node.calendar)) if config.node.calendar else (0, 0)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from .clock import MS, SECOND
-from .codes.rule import known_class
+from .codes.rule import FUELS, STAGES, known_class
 from .schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Hello, Sensor, VehicleRequest, VehicleState
 
 T = TypeVar("T")
@@ -111,6 +111,23 @@ def check_state(body: VehicleState) -> None:
     ):
         if not low <= value <= high:
             raise Refused(name, value, f"must be within {low} .. {high}", f"{remedy}; docs/advisories.md, vehicle state")
+
+
+DECLARED = {
+    "height": (0.3, 20.0), "mass": (0.001, 1_000.0), "axle_load": (0.001, 100.0), "plate_digit": (0, 9), "emission_stage": STAGES,
+}  # what a vehicle may declare for rules, and between what figures  # fmt: skip
+
+
+def undeclared(body: VehicleState) -> dict[str, Refused]:
+    """Return why what a vehicle declares for rules cannot be used, by field. It is taken as not declared: the rest of its state is of use."""
+    faults = {}
+    for name, (low, high) in DECLARED.items():
+        value = getattr(body, name)
+        if value is not None and not low <= value <= high:
+            faults[name] = Refused(name, value, f"must be within {low} .. {high}: taken as not declared", "send m, t and whole digits, or leave it out; docs/advisories.md, vehicle state")
+    if body.fuel is not None and body.fuel not in FUELS:
+        faults["fuel"] = Refused("fuel", body.fuel, f"must be one of {', '.join(FUELS)}: taken as not declared", "send one of these words, or leave it out")
+    return faults
 
 
 def mended(body: VehicleState) -> VehicleState:

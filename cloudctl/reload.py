@@ -10,6 +10,7 @@ from .wire import KeyPair
 # What a running node takes over; every other key needs a restart.
 CHANGEABLE = {
     ("node", "codes"),
+    ("node", "calendar"),
     ("node", "status"),
     ("record", "part_mb"),
     ("record", "part_minutes"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from . import codes
 from .clock import SECOND, EventClock, stopwatch
+from .codes.canon import parse
 from .engine import Engine, EngineConfig, Output
 from .faults import Fault, Faults
 from .log import LogError, Recording
@@ -104,7 +104,7 @@ def engine_of(recording: Recording, debug: bool = False) -> Engine:
         if name == "config":
             config = msgspec.json.decode(data, type=EngineConfig)
         elif name == "code":
-            loaded.append(codes.loads(data))
+            loaded.append(parse(data, str(recording.path)))  # it was checked when the run was made, by the rules of that time
     if config is None:
         raise LogError(
             f"{recording.path} holds no run that can be replayed. "

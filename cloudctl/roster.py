@@ -26,6 +26,8 @@ ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is nea
 MAX_ELSEWHERE = 10_000  # of those vehicles that are remembered as answered
 CLASS_OF_KIND = {
     "bus": ObjectClass.BUS,
+    "coach": ObjectClass.BUS,
+    "motorcycle": ObjectClass.MOTORCYCLE,
     "truck": ObjectClass.TRUCK,
     "bicycle": ObjectClass.BICYCLE,
     "pedestrian": ObjectClass.PEDESTRIAN,

@@ -87,6 +87,10 @@ class MqttTopics:
         return f"{cls.ROOT}/codes/{intersection}/next"
 
     @classmethod
+    def calendar(cls, intersection: str) -> str:
+        return f"{cls.ROOT}/codes/{intersection}/calendar"
+
+    @classmethod
     def signals(cls, intersection: str) -> str:
         return f"{cls.ROOT}/signals/{intersection}"
 

@@ -1,7 +1,7 @@
 """HTTP: digital codes for whoever asks. The only importer of the web server (aiohttp; `pip install 'cloudctl[http]'`).
 
 `GET /codes` lists them; `GET /codes/{id}` is the one in force, now or `?at=` a time; `GET /codes/{id}/next` the announced one;
-`GET /schema` the JSON Schema. Canonical JSON, or `?form=compact` or `geojson`. The ETag is the content hash: `If-None-Match` is
+`GET /codes/{id}/calendar` the holidays that its rules ask for; `GET /schema` the JSON Schema. Canonical JSON, or `?form=compact` or `geojson`. The ETag is the content hash: `If-None-Match` is
 answered 304. Nothing can be changed this way.
 """
 
@@ -13,6 +13,7 @@ import msgspec
 
 from .clock import SECOND, Clock
 from .codes import IntersectionCode, compact, content_hash, dump
+from .codes.days import NO_DAYS, DayCalendar, dump_days
 from .codes.geojson import write_geojson
 from .codes.versions import Versions, json_schema
 
@@ -34,8 +35,10 @@ class Body(NamedTuple):
 class Web:
     """The server of one node's codes; `start` and `stop` on the event loop."""
 
-    def __init__(self, bind: str, versions: Versions, clock: Clock, failed: Callable[[Exception], None] | None = None) -> None:
-        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500."""
+    def __init__(
+        self, bind: str, versions: Versions, clock: Clock, failed: Callable[[Exception], None] | None = None, days: Callable[[], DayCalendar] = lambda: NO_DAYS
+    ) -> None:
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with."""
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -44,14 +47,14 @@ class Web:
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
-        self._failed = failed
+        self._failed, self._days = failed, days
 
         @web.middleware
         async def guarded(request: Any, handler: Any) -> Any:
             return await self._guarded(request, handler)
 
         app = web.Application(middlewares=[guarded])
-        app.add_routes([web.get("/codes", self._list), web.get("/codes/{id}", self._code), web.get("/codes/{id}/next", self._next), web.get("/schema", self._schema)])
+        app.add_routes([web.get("/codes", self._list), web.get("/codes/{id}", self._code), web.get("/codes/{id}/next", self._next), web.get("/codes/{id}/calendar", self._calendar), web.get("/schema", self._schema)])
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 
@@ -111,6 +114,12 @@ class Web:
         name = request.match_info["id"]
         code = self._versions.announced(name, self._clock.now())
         return self._answer(request, code) if code else self._refuse(404, "id", name, "no further revision is announced", "ask again later")
+
+    async def _calendar(self, request: Any) -> Any:
+        name = request.match_info["id"]
+        if name not in self._versions.ids():
+            return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
+        return self._web.Response(body=dump_days(self._days()), content_type="application/json", headers={"Cache-Control": "no-cache"})
 
     async def _schema(self, _: Any) -> Any:
         return self._web.Response(body=msgspec.json.encode(json_schema()), content_type="application/schema+json")

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
+from .codes.rules_table import RuleTable, rule_table
 from .matching import LEAVES, Floats, Ints, match
 from .schema import Hazard, VehicleState
 from .signals import Doubt, Signals, believed
@@ -65,6 +66,7 @@ class World:
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
     reported: Ints  # ns; when each of `vehicles` last reported
+    rules: RuleTable  # of the code, with the holidays that the node knows
     doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
     sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
@@ -90,19 +92,21 @@ def build(
     doubts: Mapping[int, Doubt] | None = None,
     doubt_reason: str | None = None,
     sensor_trouble: str | None = None,
+    rules: RuleTable | None = None,
 ) -> World:
     """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
-    `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
+    `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle; `rules`: those of the code with the days of a calendar, without it no day is a holiday."""
+    rules = rules or rule_table(code)
     vehicles, rows, report, reported = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     if vehicles:
         declared[rows] = [vehicle.paths for vehicle in vehicles]
-    on = match(code, tracks, declared)
+    on = match(code, tracks, declared, rules.closed(t))
     accel = _acceleration(t, tracks, previous)
     return World(
         t, code, tracks, believed(signals, t, doubts), hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
-        np.ones(code.n_conns) if share is None else share, stopped, beyond or {}, reported,
+        np.ones(code.n_conns) if share is None else share, stopped, beyond or {}, reported, rules,
         doubt_reason, sensor_trouble,
     )  # fmt: skip
 

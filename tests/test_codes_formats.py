@@ -356,7 +356,7 @@ def test_every_rule_is_drawn_and_listed() -> None:
     code = replace(GOOD, rules=(*GOOD.rules, *more))
     assert codes.validate(code) == []
     drawing = codes.show_svg(code)
-    for words in ("R8: turn ban for truck on C3", "R9: construction 30 km/h on L1, temporary", "R10: height max 4.2 m on K3 Sa Su 07:00-09:00", "R11: closure on L1, temporary"):
+    for words in ("R8: turn ban for truck on C3", "R9: construction 30 km/h on L1 10-90 m, temporary", "R10: height max 4.2 m on K3 Sa Su 07:00-09:00", "R11: closure on L1 10-90 m, temporary"):
         assert f"<title>{words}</title>" in drawing
         assert words.replace(":", "", 1) in drawing
     many = codes.show_svg(replace(code, rules=tuple(replace(more[0], id=f"R{k}") for k in range(99))))

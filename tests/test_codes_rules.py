@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
+from cloudctl.codes.days import DayCalendar, Holiday, MakeUpDay
 from cloudctl.codes.model import Zone
-from cloudctl.codes.rule import CLASSES, RULE_KINDS, VALUED, Calendar, Rule, Target
+from cloudctl.codes.rule import (
+    CLASSES,
+    FUELS,
+    ON_HOLIDAYS,
+    ON_MAKE_UP_DAYS,
+    RULE_KINDS,
+    VALUED,
+    VEHICLE_CLASSES,
+    Calendar,
+    Rule,
+    Target,
+)
 from cloudctl.codes.rules import Vehicle, effective, holds
 from cloudctl.codes.rules_table import RuleTable
 
@@ -24,6 +36,7 @@ def ns(text: str, zone: str = "Asia/Shanghai") -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * 10**9
 
 
+NAN = float("nan")
 NOON = ns("2026-06-15T12:00")  # a Monday
 
 
@@ -52,6 +65,7 @@ def same(code, plain, answer, k) -> None:
     assert {
         kind: name[int(answer.decided[k, i])] for i, kind in enumerate(RULE_KINDS) if answer.decided[k, i] >= 0
     } == {d.kind: d.rule for d in plain.decisions}
+    assert name[int(answer.undecided[k])] == plain.undecided_by
 
 
 def limit(name: str, value: float, entity: str = LANE, **more) -> Rule:
@@ -142,9 +156,12 @@ calendars = st.none() | st.builds(
     minutes=st.lists(
         st.tuples(st.integers(0, 1439), st.integers(0, 1440)).filter(lambda m: m[0] != m[1]), max_size=2
     ).map(tuple),
-    dates=st.none() | st.just(("2026-03-01", "2026-09-30")),
-    holidays=st.sampled_from(("as_weekday", "never", "only")),
+    dates=st.none() | st.just(("2026-03-01", "2026-09-30")) | st.just(("11-15", "03-15")),
+    holidays=st.sampled_from(ON_HOLIDAYS),
     tz=st.sampled_from(("Asia/Shanghai", "Europe/Berlin", "America/New_York")),
+    date_ranges=st.lists(st.sampled_from([("2026-01-01", "2026-02-28"), ("2026-09-30", "2026-10-02"), ("02-29", "04-01"), ("12-01", "01-31")]), max_size=2).map(tuple),
+    month_days=st.sampled_from([(), tuple(range(1, 32, 2)), tuple(range(2, 32, 2)), (1, 15, 31)]),
+    make_up=st.sampled_from(ON_MAKE_UP_DAYS),
 )
 targets = st.sampled_from(
     [Target(LANE), Target(LINK), Target("code"), Target("L9"), Target(LANE, 10.0, 80.0), Target("C1")]
@@ -170,19 +187,30 @@ def rules(draw) -> Rule:
         draw(st.booleans()),
         draw(st.none() | st.just(ns("2026-02-01T00:00"))),
         draw(st.none() | st.just(ns("2026-11-01T00:00"))),
+        plates=draw(st.sets(st.integers(0, 9), max_size=3).map(tuple)),
+        fuels=draw(st.sets(st.sampled_from(FUELS), max_size=2).map(tuple)),
+        except_fuels=draw(st.sets(st.sampled_from(FUELS), max_size=1).map(tuple)),
     )
 
 
 vehicles = st.builds(
     Vehicle,
-    st.sampled_from(CLASSES[:-1]),
+    st.sampled_from(sorted(VEHICLE_CLASSES)),
     st.booleans(),
-    st.sampled_from([float("nan"), 3.0, 6.0]),
-    stage=st.integers(0, 6),
+    st.sampled_from([NAN, 3.0, 6.0]),
+    st.sampled_from([NAN, 2.0]),
+    st.sampled_from([NAN, 1.0, 4.0, 20.0]),
+    st.sampled_from([NAN, 4.0]),
+    st.integers(0, 6),
+    st.integers(-1, 9),
+    st.sampled_from(["", "plasma", *FUELS]),
+    st.sampled_from([None, False, True]),
 )
+DAYS = DayCalendar("2025-01-01", "2027-12-31", (Holiday("2026-05-01"), Holiday("2026-10-01"), Holiday("2026-02-17")),
+                   (MakeUpDay("2026-02-14", "2026-02-20"), MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")))  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(rules(), max_size=8, unique_by=lambda r: r.id),
     st.lists(vehicles, min_size=1, max_size=3),
@@ -192,12 +220,12 @@ vehicles = st.builds(
             st.sampled_from([None, 5.0, 40.0]),
         ),
         min_size=1,
-        max_size=5,
+        max_size=8,
     ),
 )
 def test_the_table_answers_as_the_twin(found, fleet, times) -> None:
     code = replace(GOOD, rules=tuple(found))
-    table = RuleTable(code, ("2026-05-01", "2026-10-01"))
+    table = RuleTable(code, DAYS)
     queries = [(path, v, t * 10**9, s) for path in (LANE, "L9", "C1") for v in range(len(fleet)) for t, s in times]
     columns = list(zip(*queries, strict=True))
     answer = table.effective(

@@ -29,6 +29,7 @@ LAYERS = (
     ("config",),
     ("mqtt",),
     ("egress", "web"),
+    ("calendars",),
     ("publish", "reload"),
     ("live", "replay", "client", "doctor"),
     ("sim",),

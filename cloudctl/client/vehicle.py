@@ -65,6 +65,7 @@ class Vehicle:
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
+        self.calendars: dict[str, bytes] = {}  # holidays and make-up days that rules ask for, as `codes.days` reads them
         self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
         self._username, self._password = username, password
         self._intersections = intersections
@@ -204,6 +205,7 @@ class Vehicle:
             for topic in (
                 MqttTopics.codes,
                 MqttTopics.next_code,
+                MqttTopics.calendar,
                 MqttTopics.signals,
                 MqttTopics.traffic,
                 MqttTopics.intersection,
@@ -218,6 +220,8 @@ class Vehicle:
         try:
             if name == "next" and branch in self._intersections:
                 self.announced[branch] = payload
+            elif name == "calendar" and branch in self._intersections:
+                self.calendars[branch] = payload
             elif branch == "codes":
                 self.codes[name] = payload
             elif branch == "signals":

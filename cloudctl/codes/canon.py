@@ -6,21 +6,35 @@ from typing import Any
 
 import msgspec
 
-from .findings import CodeError, refuse
+from .findings import refuse
 from .marks import without_mark
-from .model import FORMAT, IntersectionCode, Point
+from .model import FORMATS, IntersectionCode, Point
+from .strict import convert, read_json
 
-LATER = frozenset(("signal_exceptions",))  # fields that the model has got since codes were first issued
+OF_FORMAT_2: dict[str, object] = {
+    "date_ranges": (), "month_days": (), "make_up": "as_weekday", "plates": (), "fuels": (), "except_fuels": (),
+}  # fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that uses one is of format 2
+LATER: dict[str, object] = {"signal_exceptions": (), **OF_FORMAT_2}  # fields that the model has got since codes were first issued, and their defaults
 MAX_COMPACT = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
 
 
 def dump(code: IntersectionCode) -> bytes:
     """Return canonical JSON, as RFC 8785 writes this model: keys sorted, no spaces, shortest numbers (20.0 is 20).
 
-    A field of `LATER` is left out where it is empty: the hash of a code that does not use it is the one it was issued with.
+    A field of `LATER` is left out where it has its default: the hash of a code that does not use it is the one it was issued with.
     """
-    tree = msgspec.to_builtins(code)
-    return msgspec.json.encode(_plain({key: value for key, value in tree.items() if value or key not in LATER}), order="sorted")
+    return msgspec.json.encode(_plain(tree_of(code)), order="sorted")
+
+
+def tree_of(code: IntersectionCode) -> dict[str, Any]:
+    """Return a code as plain data, without the fields of `LATER` that have their default: readers of before know no such key, and refuse it."""
+    tree: dict[str, Any] = msgspec.to_builtins(code)
+    tree["rules"] = [_spared(rule) | ({"calendar": _spared(rule["calendar"])} if rule["calendar"] else {}) for rule in tree["rules"]]
+    return _spared(tree)
+
+
+def _spared(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in LATER or (value or ()) != (LATER[key] or ())}
 
 
 def content_hash(code: IntersectionCode) -> str:
@@ -29,33 +43,14 @@ def content_hash(code: IntersectionCode) -> str:
 
 
 def parse(data: bytes, where: str) -> IntersectionCode:
-    """Return a code from JSON, checked for its types only. Raises CodeError naming the field."""
-    try:
-        code = msgspec.json.decode(without_mark(data), type=IntersectionCode)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _typed(where, error) from None
-    return _known(code, where)
+    """Return a code from JSON, checked for its keys and types only. Raises CodeError naming every key that is unknown, missing or mistyped."""
+    return read_json(without_mark(data), IntersectionCode, where, FORMATS, _left_out)
 
 
-def _known(code: IntersectionCode, where: str) -> IntersectionCode:
-    if code.format != FORMAT:
-        raise refuse(
-            where,
-            "code",
-            "format",
-            code.format,
-            f"this reader knows format {FORMAT}",
-            "update the reader, or export the code anew",
-        )
-    return code
-
-
-def _typed(where: str, error: Exception) -> CodeError:
-    message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").lstrip(".") or "file"
-    return refuse(
-        where, "code", field, message, "must be of the type docs/codes.md gives", "correct it, or import the code anew"
-    )
+def _left_out(code: IntersectionCode) -> int:
+    """Return how many fields of `LATER` the canonical form of a code leaves out."""
+    owners = [code, *code.rules, *(rule.calendar for rule in code.rules if rule.calendar is not None)]
+    return sum(getattr(owner, field, None) == default for owner in owners for field, default in LATER.items())
 
 
 def compact(code: IntersectionCode) -> bytes:
@@ -69,7 +64,7 @@ def compact(code: IntersectionCode) -> bytes:
             here = point
         return len(points)
 
-    tree = _walk(msgspec.to_builtins(code), take)
+    tree = _walk(tree_of(code), take)
     return b"C1" + zlib.compress(msgspec.msgpack.encode([tree, [p[0] for p in steps], [p[1] for p in steps]]), 9)
 
 
@@ -94,12 +89,12 @@ def from_compact(data: bytes) -> IntersectionCode:
                 out.append((here[0], here[1]))
             return out
 
-        code = msgspec.convert(_walk(tree, give), IntersectionCode)
+        whole_tree = _walk(tree, give)
     except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError, StopIteration, RuntimeError) as error:
         raise refuse(
             "compact code", "code", "bytes", f"{len(data)} bytes", f"is not a compact code ({error})", "fetch it anew"
         ) from None
-    return _known(code, "compact code")
+    return convert(whole_tree, IntersectionCode, "compact code", FORMATS)
 
 
 def _plain(tree: Any) -> Any:

@@ -1,21 +1,21 @@
 """Checks of rules: values and units, calendars, spans, and contradictions that precedence does not settle."""
 
 from collections.abc import Iterator
-from datetime import date
 from itertools import combinations
 from math import isfinite
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from .canon import OF_FORMAT_2
+from .check_calendars import calendar_faults, tidal_faults
 from .findings import Finding
 from .lines import length
 from .model import IntersectionCode
-from .rule import VALUED, Calendar, Rule
+from .rule import FUELS, VALUED, Rule
 
 LIMITS = {
     "speed_max": (0.5, 42.0),
-    "speed_min": (0.5, 42.0),
-    "school_zone": (0.5, 42.0),
-    "construction": (0.5, 42.0),
+    "speed_min": (0.5, 33.4),
+    "school_zone": (0.5, 16.7),  # 60 km/h: GB 5768.4 has 30 km/h, none is above 60
+    "construction": (0.5, 33.4),
     "height_max": (1.0, 20.0),
     "width_max": (1.0, 20.0),
     "mass_max": (0.5, 200.0),
@@ -30,12 +30,15 @@ def rules(code: IntersectionCode) -> Iterator[Finding]:
     whole = {lane.id: length(lane.points) for lane in code.lanes} | {c.id: length(c.points) for c in code.connections}
     for rule in code.rules:
         yield from _value(rule)
+        yield from _whom(rule)
         yield from _spans(rule, whole)
-        if rule.calendar is not None:
-            yield from _calendar(rule, rule.calendar)
+        yield from calendar_faults(code, rule)
         if rule.valid_from is not None and rule.valid_to is not None and rule.valid_to <= rule.valid_from:
             yield _error(rule, "valid_to", rule.valid_to, "must be after valid_from", "correct the interval")
+    yield from _nowhere(code)
+    yield from _format(code)
     yield from _contradictions(code)
+    yield from tidal_faults(code)
 
 
 def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
@@ -64,8 +67,54 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "value",
             rule.value,
             f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
-            f"give it in {VALUED[rule.kind]}",
+            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value else ""),
         )
+    elif rule.kind == "emission_zone" and rule.value != int(rule.value):
+        yield _error(rule, "value", rule.value, "emission stages are whole numbers", "China VI and Euro 6 are 6")
+
+
+def _whom(rule: Rule) -> Iterator[Finding]:
+    """Yield the faults of whom a rule binds."""
+    if rule.kind == "lane_use" and not rule.classes:
+        yield _error(rule, "classes", "none", "lane_use names who may use the lane: without classes it is closed to everybody", "name the classes, or make it a closure")
+    if rule.classes and set(rule.classes) <= set(rule.except_classes):
+        yield _error(rule, "except_classes", ", ".join(rule.except_classes), "excepts everybody whom the rule names: it binds nobody", "correct classes or except_classes")
+    for digit in rule.plates:
+        if not 0 <= digit <= 9:
+            yield _error(rule, "plates", digit, "plates are the last digits of number plates, 0 .. 9", "give single digits, as [1, 6]")
+    for field, names in (("fuels", rule.fuels), ("except_fuels", rule.except_fuels)):
+        for name in names:
+            if name not in FUELS:
+                yield _error(rule, field, name, f"must be one of {', '.join(FUELS)}", "take one of these words")
+    if rule.fuels and set(rule.fuels) <= set(rule.except_fuels):
+        yield _error(rule, "except_fuels", ", ".join(rule.except_fuels), "excepts every fuel that the rule names: it binds nobody", "correct fuels or except_fuels")
+    for field in ("classes", "except_classes", "plates", "fuels", "except_fuels"):
+        if len(set(getattr(rule, field))) < len(getattr(rule, field)):
+            yield _error(rule, field, getattr(rule, field), "names something twice", "name each once", "warning")
+
+
+def _nowhere(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield the targets of rules that no lane and no movement lies in."""
+    links, walks = {lane.link for lane in code.lanes}, {walk.id for walk in code.crosswalks}
+    named = {link.id for link in code.links}
+    for rule in code.rules:
+        names = [target.entity for target in rule.targets]
+        for name in names:
+            if name in walks or (name in named and name not in links):
+                yield _error(rule, "targets", name, "has no lanes: the rule holds nowhere there", "name the lanes, links or zones where it holds")
+        if len(set(rule.targets)) < len(names):
+            yield _error(rule, "targets", ", ".join(names), "names a place twice", "name each once", "warning")
+
+
+def _format(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it, and ban everybody."""
+    if code.format >= 2:
+        return
+    for rule in code.rules:
+        for part, of in (("", rule), ("calendar.", rule.calendar)):
+            used = [field for field, default in OF_FORMAT_2.items() if of is not None and getattr(of, field, default) != default]
+            if used:
+                yield _error(rule, part + used[0], getattr(of, used[0]), "is of format 2, and the code says format 1", 'write "format": 2')
 
 
 def _spans(rule: Rule, whole: dict[str, float]) -> Iterator[Finding]:
@@ -91,36 +140,6 @@ def _spans(rule: Rule, whole: dict[str, float]) -> Iterator[Finding]:
                 f"must be a span within 0 .. {end:.1f} m",
                 "measure it along the lane",
             )
-
-
-def _calendar(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
-    if not calendar.weekdays or not set(calendar.weekdays) <= set(range(1, 8)):
-        yield _error(rule, "calendar.weekdays", calendar.weekdays, "weekdays are 1 (Monday) .. 7", "correct them")
-    for start, end in calendar.minutes:
-        if not (0 <= start <= 1439 and 0 <= end <= 1440 and start != end):
-            yield _error(
-                rule,
-                "calendar.minutes",
-                f"{start}, {end}",
-                "minutes of the day are 0 .. 1440, from and to differ",
-                "give minutes since midnight",
-            )
-    if calendar.holidays not in ("as_weekday", "never", "only"):
-        yield _error(
-            rule, "calendar.holidays", calendar.holidays, "must be as_weekday, never or only", "take one of these words"
-        )
-    try:
-        ZoneInfo(calendar.tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield _error(rule, "calendar.tz", calendar.tz, "is not a time zone", "give a name such as Asia/Shanghai")
-    try:
-        first, last = (date.fromisoformat(day) for day in calendar.dates or ("2000-01-01", "2000-01-01"))
-        if last < first:
-            yield _error(
-                rule, "calendar.dates", calendar.dates, "the last day is before the first", "correct the dates"
-            )
-    except ValueError:
-        yield _error(rule, "calendar.dates", calendar.dates, "days are YYYY-MM-DD", "correct the dates")
 
 
 def _contradictions(code: IntersectionCode) -> Iterator[Finding]:

@@ -139,6 +139,23 @@ def check(args: Namespace) -> int:
     return int(bool(wrong))
 
 
+def calendar(args: Namespace) -> None:
+    """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
+    from .days import dump_days
+    from .holiday_source import from_library
+
+    days = from_library(args.place, args.years)
+    try:
+        with args.out.open("xb") as file:
+            file.write(dump_days(days))
+    except FileExistsError:
+        raise refuse(str(args.out), "file", "out", args.out, "is there already, perhaps edited by hand", "remove it, or give another --out") from None
+    print(f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}")
+    for year in sorted(set(args.years)):
+        if args.place == "CN" and not any(day.date.startswith(str(year)) for day in days.make_up_days):
+            print(f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand")
+
+
 def show(args: Namespace) -> None:
     """Draw a code: an HTML page where the file's name says so, SVG otherwise."""
     out: Path = args.out or args.file.with_suffix(".svg")

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from .canon import LINES
+from .canon import LINES, tree_of
 from .citycode import sub_code
 from .findings import refuse
-from .model import FORMAT, IntersectionCode
+from .model import FORMATS, IntersectionCode
+from .strict import convert
 
 TABLES = {"nodes": "", "lanes": "points", "connections": "points", "crosswalks": "axis", "zones": "polygon", "devices": ""}  # field of its shape
 E7 = 1e7
@@ -19,7 +20,7 @@ E7 = 1e7
 
 def write_geojson(code: IntersectionCode) -> bytes:
     """Return a FeatureCollection."""
-    tree = msgspec.to_builtins(code)
+    tree = tree_of(code)
     features = [_feature(code.id, table, shape, row) for table, shape in TABLES.items() for row in tree[table]]
     rest = {key: value for key, value in tree.items() if key not in TABLES}
     return msgspec.json.encode({"type": "FeatureCollection", "features": features, "code": rest}, order="sorted")
@@ -57,12 +58,9 @@ def read_geojson(data: bytes) -> IntersectionCode:
             table = row.pop("entity")
             row = {key: [_point(p) for p in value] if key in LINES else value for key, value in row.items()}
             code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
-        out = msgspec.convert(code, IntersectionCode)
     except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
         raise refuse("GeoJSON", "collection", "features", f"{error!r}", "must be a collection that cloudctl wrote", "other GeoJSON has no lanes to read: import the source instead") from None
-    if out.format != FORMAT:
-        raise refuse("GeoJSON", "code", "format", out.format, f"this reader knows format {FORMAT}", "update the reader, or export the code anew")
-    return out
+    return convert(code, IntersectionCode, "GeoJSON", FORMATS)
 
 
 def _shape(shape: str, places: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from .rule import Rule
 
 Point = tuple[int, int]  # (lat_e7, lon_e7)
 FORMAT = 1  # of the JSON; a reader refuses what it does not know
+FORMATS = (1, 2)  # that this reader knows; 2 has the fields of `canon.OF_FORMAT_2`
 
 ROLES = ("ingress", "upstream", "egress")
 USES = ("vehicle", "bike", "pedestrian", "bus", "tram")  # in this order in the compiled arrays
@@ -24,14 +25,14 @@ ZONE_KINDS = ("intersection", "keep_clear", "school", "works", "parking", "opera
 SHOWN = "RGgYyOPDF"  # of a phase: see Phase
 
 
-class Alias(Struct, frozen=True, order=True):
+class Alias(Struct, frozen=True, order=True, forbid_unknown_fields=True):
     """What something is called elsewhere; kind is one of `ALIAS_KINDS`."""
 
     kind: str
     value: str
 
 
-class Node(Struct, frozen=True):
+class Node(Struct, frozen=True, forbid_unknown_fields=True):
     """Where roads meet: this intersection, or one beside it."""
 
     id: str
@@ -41,7 +42,7 @@ class Node(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Link(Struct, frozen=True):
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
     """A road between two nodes, in driving direction. `role`: ingress, upstream (leads to an ingress) or egress."""
 
     id: str
@@ -51,7 +52,7 @@ class Link(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Lane(Struct, frozen=True):
+class Lane(Struct, frozen=True, forbid_unknown_fields=True):
     """One lane, numbered from 1 at the left in driving direction. `revocable`: in use only while the signals say so."""
 
     id: str
@@ -66,7 +67,7 @@ class Lane(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Connection(Struct, frozen=True):
+class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     """A movement from a lane to a lane. `inner`: through this intersection, not a joint of the road before it."""
 
     id: str
@@ -81,7 +82,7 @@ class Connection(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Conflict(Struct, frozen=True):
+class Conflict(Struct, frozen=True, forbid_unknown_fields=True):
     """Where two connections meet: m along each; `a_yields`, `b_yields`: who must give way."""
 
     a: str
@@ -93,7 +94,7 @@ class Conflict(Struct, frozen=True):
     b_yields: bool = False
 
 
-class SignalGroup(Struct, frozen=True):
+class SignalGroup(Struct, frozen=True, forbid_unknown_fields=True):
     """Heads that always show the same. `channels`: the controller's columns."""
 
     id: int
@@ -101,7 +102,7 @@ class SignalGroup(Struct, frozen=True):
     channels: tuple[int, ...] = ()
 
 
-class Phase(Struct, frozen=True):
+class Phase(Struct, frozen=True, forbid_unknown_fields=True):
     """What all groups show for a while, a letter each in the order of `signal_groups`.
 
     R red, G protected green, g permissive green, Y yellow, O flashing yellow or off with priority rules, P red and yellow,
@@ -114,7 +115,7 @@ class Phase(Struct, frozen=True):
     max_ms: int | None = None
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """One signal programme: phases in order, repeated; `offset_ms` shifts it."""
 
     id: str
@@ -123,7 +124,7 @@ class Plan(Struct, frozen=True):
     actuated: bool = False
 
 
-class SignalException(Struct, frozen=True):
+class SignalException(Struct, frozen=True, forbid_unknown_fields=True):
     """Two signal groups that may be green together although their movements cross or merge, and why (a permissive left that shares its through's
     group, a pair that traffic law lets go together). The running check of conflicts, and that of the plans, leave the pair out."""
 
@@ -132,14 +133,14 @@ class SignalException(Struct, frozen=True):
     reason: str
 
 
-class StopLine(Struct, frozen=True):
+class StopLine(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to stop on a lane, m along it."""
 
     lane: str
     s: float
 
 
-class Crosswalk(Struct, frozen=True):
+class Crosswalk(Struct, frozen=True, forbid_unknown_fields=True):
     """A crossing: its axis and width, its outline where it is no straight band, and its signal group (0: none)."""
 
     id: str
@@ -150,7 +151,7 @@ class Crosswalk(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Zone(Struct, frozen=True):
+class Zone(Struct, frozen=True, forbid_unknown_fields=True):
     """An area with a meaning; kind is one of `ZONE_KINDS`."""
 
     id: str
@@ -159,7 +160,7 @@ class Zone(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class Device(Struct, frozen=True):
+class Device(Struct, frozen=True, forbid_unknown_fields=True):
     """One piece of equipment: the ledger's row."""
 
     id: str
@@ -173,7 +174,7 @@ class Device(Struct, frozen=True):
     alias: tuple[Alias, ...] = ()
 
 
-class IntersectionCode(Struct, frozen=True):
+class IntersectionCode(Struct, frozen=True, forbid_unknown_fields=True):
     """One intersection, whole."""
 
     id: str

@@ -10,12 +10,14 @@ from .canon import from_compact, parse
 from .findings import CodeError, refuse
 from .marks import without_mark
 from .message_tree import opened, xml_tree
-from .model import Point
+from .model import IntersectionCode, Point
 from .report import Imported, Progress
 from .validate import check_code
 
 FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or XML), or a digital code (JSON, GeoJSON, compact)"
 COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+CODE_KEYS = frozenset(IntersectionCode.__struct_fields__)
+MIN_CODE_KEYS = 5  # of a digital code, by which one with misspelt keys is known as one
 HEX = re.compile(rb"[0-9A-Fa-f\s]+")
 ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
 
@@ -72,7 +74,8 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
         tree: dict[str, Any] = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
-    if "ref_lat_e7" in tree:
+    inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
+    if len(CODE_KEYS & tree.keys()) >= MIN_CODE_KEYS:
         return Imported([check_code(parse(data, name), name)], name, ())
     if tree.get("type") == "FeatureCollection":
         from .geojson import read_geojson

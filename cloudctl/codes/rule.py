@@ -41,6 +41,10 @@ CLASSES = (
 )
 MANNERS = ("automated", "dangerous_goods")  # classes that a vehicle of any other class can belong to besides
 VEHICLE_CLASSES = frozenset(CLASSES) - frozenset(MANNERS)  # what a vehicle can be
+FUELS = ("petrol", "diesel", "gas", "hybrid", "plug_in_hybrid", "electric", "hydrogen")
+STAGES = (1, 7)  # emission stages: China I .. VI (GB 18352, GB 17691) as 1 .. 6, Euro 1 .. 7 as 1 .. 7
+ON_HOLIDAYS = ("as_weekday", "never", "only", "also")
+ON_MAKE_UP_DAYS = ("as_weekday", "as_workday")
 VALUED = {
     "speed_max": "m/s",
     "speed_min": "m/s",
@@ -60,7 +64,7 @@ def known_class(kind: str) -> str:
     return kind if kind in VEHICLE_CLASSES else "car"
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a rule holds: a link, lane, connection, zone, or the whole intersection (`code`); between `s` on a lane or connection."""
 
     entity: str
@@ -68,18 +72,32 @@ class Target(Struct, frozen=True):
     s_to: float | None = None
 
 
-class Calendar(Struct, frozen=True):
-    """When a rule holds, in local time: weekdays, minutes of the day, dates, holidays."""
+class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a rule holds, in local time of `tz`: days (weekdays, dates, holidays, make-up working days), and minutes of those days.
+
+    Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` says so.
+    """
 
     weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO: 1 Monday
     minutes: tuple[tuple[int, int], ...] = ()  # [from, to) of the local day; to < from runs past midnight; () all day
-    dates: tuple[str, str] | None = None  # first and last day, YYYY-MM-DD
-    holidays: str = "as_weekday"  # as_weekday, never (not on a holiday), only (on holidays only)
+    dates: tuple[str, str] | None = None  # first and last day, YYYY-MM-DD; MM-DD every year
+    holidays: str = "as_weekday"  # as_weekday, never (not on a holiday), only (on holidays only), also (on holidays whatever the weekday)
     tz: str = "Asia/Shanghai"
+    date_ranges: tuple[tuple[str, str], ...] = ()  # several of `dates`: it holds in any of them
+    month_days: tuple[int, ...] = ()  # days of the month, 1 .. 31; () all
+    make_up: str = "as_weekday"  # a weekend day that is worked: as_weekday, or as_workday (as the day off that it is worked for)
 
 
-class Rule(Struct, frozen=True):
-    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it does not."""
+def asks_for_days(calendar: Calendar | None) -> bool:
+    """Return whether a calendar rests on which days are holidays or made up."""
+    return calendar is not None and (calendar.holidays != "as_weekday" or calendar.make_up != "as_weekday")
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it does not.
+
+    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING`), `classes` are those who may use it.
+    """
 
     id: str
     kind: str
@@ -96,3 +114,6 @@ class Rule(Struct, frozen=True):
     authority: str = ""
     sign: str = ""  # GB 5768.2 sign index, GB/T 30699 sign code or GB/T 29100 event code, as "gb5768:85"
     text: str = ""
+    plates: tuple[int, ...] = ()  # last digits of the number plates it binds; () all
+    fuels: tuple[str, ...] = ()  # of `FUELS`; () all
+    except_fuels: tuple[str, ...] = ()

@@ -3,6 +3,9 @@
 Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority, then the
 narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one named first. Kinds add
 up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same, compiled.
+
+A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge) decides nothing: the vehicle is
+neither let through nor kept out by it, and `undecided_by` names it.
 """
 
 import itertools
@@ -14,9 +17,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from .days import DayCalendar, Days, days_of
 from .lines import length
 from .model import IntersectionCode, Point
-from .rule import Calendar, Rule, known_class
+from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
 CAPS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
 SIZES = {"height_max": "height", "width_max": "width", "mass_max": "mass", "axle_max": "axle"}  # and what they bound
@@ -27,10 +31,18 @@ RESERVING = {
 }  # kinds that name who may; and who may where they name nobody
 NOTED = ("no_stopping", "no_overtaking", "toll")
 SECOND = 1_000_000_000
+WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot")  # classes that no rule on number plates or engines is about
+WITHOUT_EXHAUST = ("electric", "hydrogen")
+CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
+SMALL, LARGE, SLIGHT = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
+MAX_SIZES = {"car": SMALL, "taxi": SMALL, "motorcycle": SLIGHT, "bicycle": SLIGHT, "pedestrian": SLIGHT, "logistics_robot": SLIGHT}
+# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802 (below 6 m and 4.5 t), all others
+# by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES` (any other word is a car), and sizes (m, t; nan where not known), emission stage (0 not known)."""
+    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage (0 not known), and what
+    rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -39,10 +51,34 @@ class Vehicle(Struct, frozen=True):
     mass: float = float("nan")
     axle: float = float("nan")
     stage: int = 0
+    plate: int = -1  # last digit of the number plate
+    fuel: str = ""
+    dangerous_goods: bool | None = None
 
     def is_one_of(self, classes: Collection[str]) -> bool:
-        """Return whether the vehicle belongs to one of the classes."""
-        return known_class(self.kind) in classes or (self.automated and "automated" in classes)
+        """Return whether the vehicle surely belongs to one of the classes."""
+        manners = ("automated",) * self.automated + ("dangerous_goods",) * (self.dangerous_goods is True)
+        return known_class(self.kind) in classes or any(manner in classes for manner in manners)
+
+    def may_be_one_of(self, classes: Collection[str]) -> bool:
+        """Return whether the vehicle may belong to one of the classes, for what it does not declare."""
+        return self.dangerous_goods is None and "dangerous_goods" in classes and known_class(self.kind) in CARRIERS
+
+    @property
+    def motorised(self) -> bool:
+        """Whether it has a number plate and an engine that rules ask for."""
+        return known_class(self.kind) not in WITHOUT_PLATES
+
+    def between(self, kind: str) -> tuple[float, float]:
+        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`, emission_zone)."""
+        if kind == "emission_zone":
+            if not self.motorised or self.fuel in WITHOUT_EXHAUST:
+                return inf, inf
+            return (self.stage, self.stage) if self.stage else STAGES
+        size: float = getattr(self, SIZES[kind])
+        if size == size:
+            return size, size
+        return 0.0, MAX_SIZES.get(known_class(self.kind), LARGE)[tuple(SIZES).index(kind)]
 
 
 class Decision(NamedTuple):
@@ -62,6 +98,7 @@ class Effective(NamedTuple):
     allowed: bool
     refused_by: str  # rule; "" where allowed
     decisions: tuple[Decision, ...]
+    undecided_by: str = ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
@@ -95,7 +132,7 @@ def places(code: IntersectionCode) -> dict[str, list[Place]]:
                 out[target.entity].append(Place(index, 4 if span else 3, *whole))
             elif target.entity in zones:
                 for name, line in points.items():
-                    out[name] += [Place(index, 1, *part) for part in _inside(line, zones[target.entity])]
+                    out[name] += [Place(index, 1, *part) for part in inside_spans(line, zones[target.entity])]
             else:
                 for name in members.get(target.entity, ()):
                     out[name].append(Place(index, 0 if target.entity == "code" else 2, 0.0, inf))
@@ -110,8 +147,10 @@ def _rank(rule: Rule, place: Place) -> tuple[object, ...]:
     return not rule.temporary, -rule.priority, -place.scope, -value if loose else value, place.rule, place.s_from
 
 
-def _inside(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
+def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
+    if any(max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon) for k in (0, 1)):
+        return
     s, start = 0.0, None
     for a, b in itertools.pairwise(line):
         part = length((a, b))
@@ -138,38 +177,91 @@ def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
     return inside
 
 
-def holds(calendar: Calendar | None, t: int, holidays: Collection[str] = ()) -> bool:
-    """Return whether a calendar holds at `t` ns; `holidays` are local days, YYYY-MM-DD. A span past midnight belongs to its first day."""
+def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Collection[str] = ()) -> bool:
+    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to its first day."""
     if calendar is None:
         return True
+    days = days_of(holidays)
     local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(ZoneInfo(calendar.tz))
     minute, day = local.hour * 60 + local.minute, local.date()
     if not calendar.minutes:
-        return _day_holds(calendar, day, holidays)
+        return day_holds(calendar, day, days)
     for start, end in calendar.minutes:
-        if start <= minute and (minute < end or end < start) and _day_holds(calendar, day, holidays):
+        if start <= minute and (minute < end or end < start) and day_holds(calendar, day, days):
             return True
-        if end < start and minute < end and _day_holds(calendar, day - timedelta(days=1), holidays):
+        if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
             return True
     return False
 
 
-def _day_holds(calendar: Calendar, day: date, holidays: Collection[str]) -> bool:
+def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
+    """Return whether a calendar holds on a local day, at the minutes that it names."""
     text = day.isoformat()
-    if calendar.dates is not None and not calendar.dates[0] <= text <= calendar.dates[1]:
+    ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
+    if ranges and not any(within(text, first, last) for first, last in ranges):
         return False
-    if calendar.holidays != "as_weekday" and text in holidays:
-        return calendar.holidays == "only"
-    return calendar.holidays != "only" and day.isoweekday() in calendar.weekdays
+    if calendar.month_days and day.day not in calendar.month_days:
+        return False
+    if calendar.holidays != "as_weekday" and text in days.holidays:
+        return calendar.holidays != "never"
+    weekday = day.isoweekday()
+    if calendar.make_up == "as_workday":
+        weekday = days.worked.get(text, weekday)
+    return calendar.holidays != "only" and weekday in calendar.weekdays
 
 
-def binds(rule: Rule, vehicle: Vehicle) -> bool:
-    """Return whether a rule is addressed to a vehicle. Rules that reserve a lane are addressed to everyone they do not name."""
-    if rule.except_classes and vehicle.is_one_of(rule.except_classes):
-        return False
+def within(day: str, first: str, last: str) -> bool:
+    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the next year)."""
+    if len(first) == 5:
+        day = day[5:]
+        return first <= day <= last if first <= last else day >= first or day <= last
+    return first <= day <= last
+
+
+def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
+    """Return whether a rule is addressed to a vehicle; None where that rests on what it does not declare.
+
+    Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles only.
+    """
+    sure = True
+    named = rule.classes or RESERVING.get(rule.kind, ())
     if rule.kind in RESERVING:
-        return not vehicle.is_one_of(rule.classes or RESERVING[rule.kind])
-    return not rule.classes or vehicle.is_one_of(rule.classes)
+        if vehicle.is_one_of(named):
+            return False
+        sure = not vehicle.may_be_one_of(named)
+    elif named and not vehicle.is_one_of(named):
+        if not vehicle.may_be_one_of(named):
+            return False
+        sure = False
+    if vehicle.is_one_of(rule.except_classes):
+        return False
+    sure = sure and not vehicle.may_be_one_of(rule.except_classes)
+    asked: tuple[tuple[object, bool, Collection[object]], ...] = (
+        (vehicle.plate, vehicle.plate >= 0, rule.plates), (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
+    )  # fmt: skip
+    for own, known, wanted in asked:
+        if wanted and (not vehicle.motorised or (known and own not in wanted)):
+            return False
+        sure = sure and (known or not wanted)
+    if rule.except_fuels and vehicle.motorised:
+        if vehicle.fuel in rule.except_fuels:
+            return False
+        sure = sure and vehicle.fuel in FUELS
+    return True if sure else None
+
+
+def missing(rule: Rule, vehicle: Vehicle) -> tuple[str, ...]:
+    """Return what a vehicle would have to declare, as fields of its state, so that a rule can be decided for it."""
+    named = (*rule.classes, *rule.except_classes)
+    wanted = {
+        "dangerous_goods": vehicle.may_be_one_of(named),
+        "plate_digit": bool(rule.plates) and vehicle.plate < 0,
+        "fuel": bool(rule.fuels or rule.except_fuels) and vehicle.fuel not in FUELS,
+        "emission_stage": rule.kind == "emission_zone" and vehicle.between(rule.kind) == STAGES,
+    }
+    names = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
+    wanted |= {names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size) for kind, size in SIZES.items()}
+    return tuple(name for name, is_missing in wanted.items() if is_missing)
 
 
 def effective(
@@ -179,7 +271,7 @@ def effective(
     t: int,
     *,
     s: float | None = None,
-    holidays: Collection[str] = (),
+    holidays: DayCalendar | Days | Collection[str] = (),
     at: dict[str, list[Place]] | None = None,
 ) -> Effective:
     """Return what holds for a vehicle on a lane or connection at `t` ns, at `s` m along it (None: anywhere on it).
@@ -187,16 +279,22 @@ def effective(
     `at` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
+    open_: dict[str, Rule] = {}  # by kind, the first rule that binds the vehicle or not, by what it does not declare
     waits: list[Rule] = []  # rules that open a place, and are not in force
+    days = days_of(holidays)
     for place in (at if at is not None else places(code))[path]:
         rule = code.rules[place.rule]
-        if not rule.mandatory or (s is not None and not place.s_from <= s <= place.s_to) or not binds(rule, vehicle):
+        bound = binds(rule, vehicle)
+        if not rule.mandatory or (s is not None and not place.s_from <= s <= place.s_to) or bound is False:
             continue
         if not (rule.valid_from is None or rule.valid_from <= t) or not (rule.valid_to is None or t < rule.valid_to):
             continue
-        if holds(rule.calendar, t, holidays):
-            active.setdefault(rule.kind, []).append(rule)
-        elif rule.kind == "tidal_lane":
+        if holds(rule.calendar, t, days):
+            if bound:
+                active.setdefault(rule.kind, []).append(rule)
+            elif rule.kind not in active:
+                open_.setdefault(rule.kind, rule)
+        elif rule.kind == "tidal_lane" and bound:
             waits.append(rule)
     decisions = {
         kind: Decision(
@@ -207,7 +305,8 @@ def effective(
     refused = next(_refusals(code, vehicle, decisions, waits), "")
     top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
     low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
-    return Effective(top, min(low, top), not refused, refused, tuple(decisions[kind] for kind in sorted(decisions)))
+    undecided = "" if refused else next(_undecided(vehicle, decisions, open_, top), "")
+    return Effective(top, min(low, top), not refused, refused, tuple(decisions[kind] for kind in sorted(decisions)), undecided)
 
 
 def _refusals(
@@ -217,12 +316,33 @@ def _refusals(
     for kind in (*REFUSING, *RESERVING):
         if kind in decisions:
             yield decisions[kind].rule
-    for kind, size in SIZES.items():
-        if kind in decisions and getattr(vehicle, size) > (decisions[kind].value or 0.0):
+    for kind in SIZES:
+        if kind in decisions and vehicle.between(kind)[0] > (decisions[kind].value or 0.0):
             yield decisions[kind].rule
-    if "emission_zone" in decisions and 0 < vehicle.stage < (decisions["emission_zone"].value or 0.0):
+    if "emission_zone" in decisions and vehicle.between("emission_zone")[1] < (decisions["emission_zone"].value or 0.0):
         yield decisions["emission_zone"].rule
     if waits and "tidal_lane" not in decisions:
         yield waits[0].id
     if vehicle.automated and "av_operating_area" not in decisions:
         yield from (rule.id for rule in code.rules if rule.kind == "av_operating_area")
+
+
+def _undecided(vehicle: Vehicle, decisions: dict[str, Decision], open_: dict[str, Rule], top: float) -> Iterator[str]:
+    """Yield the rules that might keep a vehicle out, or slow it down, by what it does not declare; in the same order."""
+    for kind in (*REFUSING, *RESERVING):
+        if kind in open_:
+            yield open_[kind].id
+    for kind in (*SIZES, "emission_zone"):
+        least, greatest = vehicle.between(kind)
+        if kind in open_ and _bars(kind, open_[kind].value, least, greatest):
+            yield open_[kind].id
+        if kind in decisions and _bars(kind, decisions[kind].value, least, greatest):
+            yield decisions[kind].rule
+    for kind in CAPS:
+        if kind in open_ and (open_[kind].value or inf) < top:
+            yield open_[kind].id
+
+
+def _bars(kind: str, value: float | None, least: float, greatest: float) -> bool:
+    """Return whether a bound may keep out who has something between two figures."""
+    return least < (value or 0.0) if kind == "emission_zone" else greatest > (value or 0.0)

@@ -1,34 +1,34 @@
 """The rules of an intersection as arrays, and a kernel that answers what holds: `rules.effective`, compiled."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .calendar_table import ALWAYS, holds_at, number_of, shifts_of, tabulate
+from .compile import CompiledCode
+from .days import DayCalendar, Days, days_of
 from .model import IntersectionCode
-from .rule import CLASSES, RULE_KINDS, Calendar, known_class
-from .rules import RESERVING, Effective, Vehicle, effective, places
+from .rule import CLASSES, FUELS, RULE_KINDS, Rule, known_class
+from .rules import CARRIERS, RESERVING, SECOND, SIZES, Effective, Vehicle, effective, holds, places
 
-DAY, HOUR = 86_400, 3_600  # s
-EPOCH = date(1970, 1, 1).toordinal()
-YEARS = (2015, 2045)  # within which changes of local time are known
-ALWAYS = (-(2**62), 2**62)
 KIND = {kind: k for k, kind in enumerate(RULE_KINDS)}
 SPEED_MAX, SCHOOL, WORKS, SPEED_MIN = KIND["speed_max"], KIND["school_zone"], KIND["construction"], KIND["speed_min"]
 CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE = (
     KIND[k] for k in ("closure", "no_entry", "turn_ban", "bus_lane", "lane_use")
 )
-SIZES = tuple(KIND[k] for k in ("height_max", "width_max", "mass_max", "axle_max"))
+SIZE_KINDS = tuple(KIND[k] for k in SIZES)
 EMISSION, TIDAL, AV_AREA = KIND["emission_zone"], KIND["tidal_lane"], KIND["av_operating_area"]
 BIT = {name: 1 << k for k, name in enumerate(CLASSES)}
+PLATE_BIT = 32  # of the last digit 0; then those of 1 .. 9
+FUEL_BIT = {name: 1 << (48 + k) for k, name in enumerate(FUELS)}
+ALL_PLATES, ALL_FUELS = 1023 << PLATE_BIT, sum(FUEL_BIT.values())
 AUTOMATED = BIT["automated"]
-MODES = {"as_weekday": 0, "never": 1, "only": 2}
+NO, YES, OPEN = 0, 1, 2  # whether a rule binds a vehicle; OPEN: that rests on what it does not declare
 
 
 class Answer(NamedTuple):
@@ -40,14 +40,15 @@ class Answer(NamedTuple):
     allowed: NDArray[np.bool_]
     refused_by: NDArray[np.int32]
     decided: NDArray[np.int32]  # int32[n, kinds]: the rule that decided each kind of `RULE_KINDS`
+    undecided: NDArray[np.int32]  # the rule that could not be decided by what the vehicle does not declare; -1 none
 
 
 class RuleTable:
-    """The rules of one code, compiled. `holidays`: local days, YYYY-MM-DD."""
+    """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as YYYY-MM-DD."""
 
-    def __init__(self, code: IntersectionCode, holidays: Collection[str] = ()) -> None:
+    def __init__(self, code: IntersectionCode, holidays: DayCalendar | Days | Collection[str] = ()) -> None:
         self.code = code
-        self.holidays = tuple(sorted(holidays))
+        self.days = days_of(holidays)
         self.at = places(code)
         self.paths = {name: k for k, name in enumerate(self.at)}
         found = [self.at[name] for name in self.paths]
@@ -58,18 +59,7 @@ class RuleTable:
         rules = code.rules
         self._kind = np.array([KIND[r.kind] for r in rules], np.int64)
         self._value = np.array([np.nan if r.value is None else r.value for r in rules], float)
-        self._mask = np.array(
-            [
-                (
-                    _mask(r.classes or RESERVING.get(r.kind, ())),
-                    _mask(r.except_classes),
-                    r.kind in RESERVING,
-                    r.mandatory,
-                )
-                for r in rules
-            ],
-            np.int64,
-        ).reshape(-1, 4)
+        self._mask = np.array([(*_whom(r), r.kind in RESERVING, r.mandatory) for r in rules], np.int64).reshape(-1, 6)
         self._valid = np.array(
             [
                 (ALWAYS[0] if r.valid_from is None else r.valid_from, ALWAYS[1] if r.valid_to is None else r.valid_to)
@@ -77,12 +67,33 @@ class RuleTable:
             ],
             np.int64,
         ).reshape(-1, 2)
-        self._days, self._spans_start, self._spans = _calendars([r.calendar for r in rules])
-        zones = sorted({r.calendar.tz for r in rules if r.calendar is not None})
+        self._calendar = tabulate([r.calendar for r in rules])
+        zones = tuple(sorted({r.calendar.tz for r in rules if r.calendar is not None}))
         self._zone = np.array([-1 if r.calendar is None else zones.index(r.calendar.tz) for r in rules], np.int64)
-        self._shift_start, self._shifts = _shifts(zones)
-        self._holidays = np.array([date.fromisoformat(day).toordinal() - EPOCH for day in self.holidays], np.int64)
+        self._shifts = shifts_of(zones)
+        self._holidays = np.array(sorted(map(number_of, self.days.holidays)), np.int64)
+        self._worked = np.array(sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64).reshape(-1, 2)
         self._area = next((k for k, r in enumerate(rules) if r.kind == "av_operating_area"), -1)
+        self._tidal = [(self.paths[name], [p.rule for p in rows if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory]) for name, rows in self.at.items()]
+        self._tidal = [(path, found) for path, found in self._tidal if found]
+        self._closed: tuple[int, NDArray[np.bool_]] | None = None
+
+    def closed(self, t: int) -> NDArray[np.bool_] | None:
+        """Return which lanes and connections are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
+        if not self._tidal:
+            return None
+        second = t // SECOND
+        if self._closed is None or self._closed[0] != second:
+            closed = np.zeros(len(self.paths), np.bool_)
+            for path, rules in self._tidal:
+                closed[path] = not any(self._in_force(self.code.rules[k], t) for k in rules)
+            for path, c in enumerate(self.code.connections, len(self.code.lanes)):
+                closed[path] |= closed[self.paths[c.from_lane]] or closed[self.paths[c.to_lane]]
+            self._closed = (second, closed)
+        return self._closed[1]
+
+    def _in_force(self, rule: Rule, t: int) -> bool:
+        return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, self.days)
 
     def effective(
         self,
@@ -103,6 +114,7 @@ class RuleTable:
             np.empty(n, np.bool_),
             np.empty(n, np.int32),
             np.empty((n, len(RULE_KINDS)), np.int32),
+            np.empty(n, np.int32),
         )
         _answer(
             path,
@@ -119,12 +131,10 @@ class RuleTable:
             self._mask,
             self._valid,
             self._zone,
-            self._days,
-            self._spans_start,
-            self._spans,
-            self._shift_start,
+            self._calendar,
             self._shifts,
             self._holidays,
+            self._worked,
             self._area,
             *out,
         )
@@ -132,107 +142,88 @@ class RuleTable:
 
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
         """Answer one query in full, with the losing rules: the plain twin."""
-        return effective(self.code, path, vehicle, t, s=s, holidays=self.holidays, at=self.at)
+        return effective(self.code, path, vehicle, t, s=s, holidays=self.days, at=self.at)
+
+
+MAX_TABLES = 256
+_TABLES: dict[str, RuleTable] = {}
+
+
+def rule_table(code: CompiledCode) -> RuleTable:
+    """Return the compiled rules of a code without a calendar of holidays, made once for each content."""
+    table = _TABLES.get(code.hash)
+    if table is None:
+        if len(_TABLES) >= MAX_TABLES:
+            del _TABLES[next(iter(_TABLES))]
+        table = _TABLES[code.hash] = RuleTable(code.code)
+    return table
 
 
 @lru_cache(maxsize=1024)
 def _fleet(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the classes (bits) and the sizes of some vehicles, as arrays."""
-    bits = np.array([_mask((known_class(v.kind), "automated") if v.automated else (known_class(v.kind),)) for v in fleet], np.int64)
-    sizes = np.array([(v.height, v.width, v.mass, v.axle, v.stage) for v in fleet], float).reshape(-1, 5)
+    """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures their sizes and emission
+    stage lie (float64[n, 5, 2])."""
+    bits = np.array([_who(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)
+    sizes = np.array([[vehicle.between(kind) for kind in (*SIZES, "emission_zone")] for vehicle in fleet], float).reshape(-1, 5, 2)
     return bits, sizes
+
+
+def _who(vehicle: Vehicle) -> tuple[int, int]:
+    kind = known_class(vehicle.kind)
+    sure, maybe = BIT[kind], 0
+    if vehicle.automated:
+        sure |= AUTOMATED
+    if vehicle.dangerous_goods:
+        sure |= BIT["dangerous_goods"]
+    elif vehicle.dangerous_goods is None and kind in CARRIERS:
+        maybe |= BIT["dangerous_goods"]
+    if not vehicle.motorised:
+        return sure, maybe
+    if vehicle.plate >= 0:
+        sure |= 1 << (PLATE_BIT + vehicle.plate)
+    else:
+        maybe |= ALL_PLATES
+    if vehicle.fuel in FUELS:
+        sure |= FUEL_BIT[vehicle.fuel]
+    else:
+        maybe |= ALL_FUELS
+    return sure, maybe
+
+
+def _whom(rule: Rule) -> tuple[int, int, int, int]:
+    """Return whom a rule names, excepts, and asks for by plate and by fuel: bits, 0 where it does not."""
+    plates = sum(1 << (PLATE_BIT + digit) for digit in set(rule.plates))
+    fuels, except_fuels = (sum(FUEL_BIT[name] for name in set(names)) for names in (rule.fuels, rule.except_fuels))
+    return _mask(rule.classes or RESERVING.get(rule.kind, ())), _mask(rule.except_classes) | except_fuels, plates, fuels
 
 
 def _mask(classes: Collection[str]) -> int:
     return sum(BIT[name] for name in set(classes))
 
 
-def _calendars(calendars: list[Calendar | None]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return per rule (weekday bits, first day, last day, holiday mode), and spans of minutes in CSR."""
-    rows, counts, spans = [], [], list[tuple[int, int]]()
-    for c in calendars:
-        calendar = c or Calendar()
-        first, last = (
-            date.fromisoformat(day).toordinal() - EPOCH for day in calendar.dates or ("0001-01-01", "9999-12-31")
-        )
-        rows.append((sum(1 << (day - 1) for day in set(calendar.weekdays)), first, last, MODES[calendar.holidays]))
-        counts.append(len(calendar.minutes))
-        spans += calendar.minutes
-    return (
-        np.array(rows, np.int64).reshape(-1, 4),
-        np.cumsum([0, *counts]).astype(np.int64),
-        np.array(spans, np.int64).reshape(-1, 2),
-    )
-
-
-def _shifts(zones: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, in CSR by zone, (from, offset): local time is UTC + offset s from that second on; the changes found by halving."""
-    counts, rows = [0], []
-    ends = [int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in YEARS]
-    for name in zones:
-        zone = ZoneInfo(name)
-        before = _offset(zone, ends[0])
-        rows.append((ALWAYS[0], before))
-        for low in range(ends[0], ends[1], 7 * DAY):
-            high = low + 7 * DAY
-            if _offset(zone, high) != before:
-                a, b = low, high
-                while b - a > 1:
-                    middle = (a + b) // 2
-                    a, b = (middle, b) if _offset(zone, middle) == before else (a, middle)
-                before = _offset(zone, high)
-                rows.append((b, before))
-        counts.append(len(rows))
-    return np.array(counts, np.int64), np.array(rows, np.int64).reshape(-1, 2)
-
-
-def _offset(zone: ZoneInfo, second: int) -> int:
-    shift = datetime.fromtimestamp(second, zone).utcoffset()
-    return 0 if shift is None else int(shift.total_seconds())
-
-
 @njit(cache=True)
-def _day_holds(day: int, weekdays: int, first: int, last: int, mode: int, holidays: Any) -> bool:
-    if day < first or day > last:
-        return False
-    if mode != 0:
-        at = np.searchsorted(holidays, day)
-        if at < len(holidays) and holidays[at] == day:
-            return mode == 2
-    return mode != 2 and (weekdays >> ((day + 3) % 7)) & 1 == 1
-
-
-@njit(cache=True)
-def _holds(
-    r: int,
-    second: int,
-    zone: Any,
-    days: Any,
-    spans_start: Any,
-    spans: Any,
-    shift_start: Any,
-    shifts: Any,
-    holidays: Any,
-) -> bool:
-    if zone[r] < 0:
-        return True
-    offset = 0
-    for k in range(shift_start[zone[r]], shift_start[zone[r] + 1]):
-        if shifts[k, 0] > second:
-            break
-        offset = shifts[k, 1]
-    local = second + offset
-    day, minute = local // 86_400, local % 86_400 // 60
-    weekdays, first, last, mode = days[r, 0], days[r, 1], days[r, 2], days[r, 3]
-    if spans_start[r] == spans_start[r + 1]:
-        return _day_holds(day, weekdays, first, last, mode, holidays)
-    for k in range(spans_start[r], spans_start[r + 1]):
-        start, end = spans[k, 0], spans[k, 1]
-        if start <= minute and (minute < end or end < start) and _day_holds(day, weekdays, first, last, mode, holidays):
-            return True
-        if end < start and minute < end and _day_holds(day - 1, weekdays, first, last, mode, holidays):
-            return True
-    return False
+def _binds(r: int, sure: int, maybe: int, mask: Any) -> int:
+    """Return whether a rule binds a vehicle: NO, YES or OPEN."""
+    bound, named, excepted = YES, mask[r, 0], mask[r, 1]
+    if mask[r, 4] != 0:
+        if named & sure != 0:
+            return NO
+        if named & maybe != 0:
+            bound = OPEN
+    elif named != 0 and named & sure == 0:
+        if named & maybe == 0:
+            return NO
+        bound = OPEN
+    if excepted & sure != 0:
+        return NO
+    if excepted & maybe != 0:
+        bound = OPEN
+    for k in (2, 3):
+        if mask[r, k] != 0 and mask[r, k] & sure == 0:
+            if mask[r, k] & maybe == 0:
+                return NO
+            bound = OPEN
+    return bound
 
 
 @njit(cache=True)
@@ -241,15 +232,33 @@ def _refusal(win: Any, value: Any, sizes: Any, automated: bool, waits: int, area
         if win[kind] >= 0:
             return int(win[kind])
     for k in range(4):
-        r = win[SIZES[k]]
-        if r >= 0 and sizes[k] > value[r]:
+        r = win[SIZE_KINDS[k]]
+        if r >= 0 and sizes[k, 0] > value[r]:
             return int(r)
     r = win[EMISSION]
-    if r >= 0 and 0 < sizes[4] < value[r]:
+    if r >= 0 and sizes[4, 1] < value[r]:
         return int(r)
     if waits >= 0 and win[TIDAL] < 0:
         return waits
     return area if automated and win[AV_AREA] < 0 else -1
+
+
+@njit(cache=True)
+def _undecided(win: Any, open_: Any, value: Any, sizes: Any, top: float) -> int:
+    for kind in (CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE):
+        if open_[kind] >= 0:
+            return int(open_[kind])
+    for k in range(4):
+        for r in (open_[SIZE_KINDS[k]], win[SIZE_KINDS[k]]):
+            if r >= 0 and sizes[k, 1] > value[r]:
+                return int(r)
+    for r in (open_[EMISSION], win[EMISSION]):
+        if r >= 0 and sizes[4, 0] < value[r]:
+            return int(r)
+    for kind in (SPEED_MAX, SCHOOL, WORKS):
+        if open_[kind] >= 0 and value[open_[kind]] < top:
+            return int(open_[kind])
+    return -1
 
 
 @njit(cache=True)
@@ -268,12 +277,10 @@ def _answer(
     mask: Any,
     valid: Any,
     zone: Any,
-    days: Any,
-    spans_start: Any,
-    spans: Any,
-    shift_start: Any,
+    calendar: Any,
     shifts: Any,
     holidays: Any,
+    worked: Any,
     area: int,
     speed_max: Any,
     speed_min: Any,
@@ -281,23 +288,25 @@ def _answer(
     allowed: Any,
     refused_by: Any,
     decided: Any,
+    undecided: Any,
 ) -> None:
-    automated_bit = AUTOMATED
+    open_ = np.empty(decided.shape[1], np.int32)
     for i in range(len(path)):
-        who, win, waits = bits[vehicle[i]], decided[i], -1
-        win[:] = -1
+        sure, maybe, win, waits = bits[vehicle[i], 0], bits[vehicle[i], 1], decided[i], -1
+        win[:], open_[:] = -1, -1
         for e in range(start[path[i]], start[path[i] + 1]):
             r = rule[e]
-            if win[kind[r]] >= 0 or mask[r, 3] == 0 or (s[i] == s[i] and not span[e, 0] <= s[i] <= span[e, 1]):
+            if win[kind[r]] >= 0 or mask[r, 5] == 0 or (s[i] == s[i] and not span[e, 0] <= s[i] <= span[e, 1]):
                 continue
-            named = mask[r, 0] & who != 0
-            if mask[r, 1] & who != 0 or (named if mask[r, 2] else mask[r, 0] != 0 and not named):
+            bound = _binds(r, sure, maybe, mask)
+            if bound == NO or t[i] < valid[r, 0] or t[i] >= valid[r, 1]:
                 continue
-            if t[i] < valid[r, 0] or t[i] >= valid[r, 1]:
-                continue
-            if _holds(r, t[i] // 1_000_000_000, zone, days, spans_start, spans, shift_start, shifts, holidays):
-                win[kind[r]] = r
-            elif kind[r] == TIDAL and waits < 0:
+            if holds_at(r, t[i] // 1_000_000_000, zone, calendar, shifts, holidays, worked):
+                if bound == YES:
+                    win[kind[r]] = r
+                elif open_[kind[r]] < 0:
+                    open_[kind[r]] = r
+            elif kind[r] == TIDAL and bound == YES and waits < 0:
                 waits = r
         top, by = inf, -1
         for k in (SPEED_MAX, SCHOOL, WORKS):
@@ -305,5 +314,6 @@ def _answer(
                 top, by = value[win[k]], win[k]
         low = value[win[SPEED_MIN]] if win[SPEED_MIN] >= 0 else 0.0
         speed_max[i], speed_min[i], cap[i] = top, min(low, top), by
-        refused_by[i] = _refusal(win, value, sizes[vehicle[i]], who & automated_bit != 0, waits, area)
+        refused_by[i] = _refusal(win, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area)
         allowed[i] = refused_by[i] < 0
+        undecided[i] = _undecided(win, open_, value, sizes[vehicle[i]], top) if allowed[i] else -1

@@ -1,5 +1,6 @@
 """Rules in a drawing: a plate where each holds, and their list under the legend. Speed limits are drawn as signs instead."""
 
+from datetime import UTC, datetime
 from html import escape
 from typing import Protocol
 
@@ -7,12 +8,15 @@ import numpy as np
 
 from .compile import CompiledCode
 from .lines import F8, arc, at
-from .rule import VALUED, Rule, Target
+from .rule import VALUED, Calendar, Rule, Target
+from .rules import SECOND
 
 SIGN = {"turn_ban": "⊘", "no_entry": "⛔", "closure": "✕", "lane_use": "▥", "bus_lane": "BUS", "tidal_lane": "⇅", "height_max": "↕", "width_max": "↔", "mass_max": "t", "axle_max": "axle",
         "school_zone": "school", "construction": "works", "toll": "toll", "no_stopping": "no stop", "no_overtaking": "no pass", "emission_zone": "LEZ", "av_operating_area": "AV", "speed_min": "min"}
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 BEFORE = 18.0  # m before the end of a lane that a plate stands
+WHOLE = np.array([-28.0, 28.0])  # m from the reference point: where plates of rules on the whole intersection stand, off its roads
+SIDE, MARGIN = 1080.0, 24.0  # px of the drawing; of its edge, within which the middle of no plate stands
 LEFT, STEP, LONGEST = 215.0, 17.0, 58  # px, px, characters
 
 
@@ -31,11 +35,17 @@ def plates(code: CompiledCode, view: Places) -> list[str]:
             continue
         for target in rule.targets:
             for spot in _spots(code, target):
-                ((x, y),) = view.xy(spot[None])
+                ((px, py),) = view.xy(spot[None])
+                x, y = (min(max(float(at), MARGIN), SIDE - MARGIN) for at in (px, py))
+                is_beyond = (x, y) != (px, py)
                 cell = (round(x / 30), round(y / 16))
                 y += 16 * taken.get(cell, 0)  # several rules of one place stand one below the other
                 taken[cell] = taken.get(cell, 0) + 1
                 sign = _sign(rule)
+                if is_beyond:  # the drawing: it stands at its edge, with how far away it is
+                    sign += f" at {float(np.hypot(*spot)):.0f} m"
+                    y = max(y - MARGIN / 2, MARGIN)  # beside the limit that stands there
+                x = min(max(x, 3.3 * len(sign) + 6), SIDE - 3.3 * len(sign) - 6)
                 width = 8 + 6.5 * len(sign)
                 out.append(f'<g><title>{escape(f"{rule.id}: {said(rule)}")}</title><rect x="{x - width / 2:.0f}" y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
                            f'stroke-width="1.4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" dominant-baseline="central" font-size="10" font-weight="600">{escape(sign)}</text></g>')
@@ -61,26 +71,52 @@ def said(rule: Rule) -> str:
     """Return a rule in words: kind, value, whom, where, when."""
     unit = VALUED.get(rule.kind, "")
     value = "" if rule.value is None else f" {rule.value * 3.6:.0f} km/h" if unit == "m/s" else f" {rule.value:g} {unit}"
-    whom = f" for {', '.join(rule.classes)}" if rule.classes else ""
-    whom += f" but {', '.join(rule.except_classes)}" if rule.except_classes else ""
-    where = ", ".join(t.entity for t in rule.targets[:6]) + (f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else "")
-    when = ""
-    if rule.calendar is not None:
-        days = "" if len(rule.calendar.weekdays) == 7 else " " + " ".join(DAYS[d - 1] for d in rule.calendar.weekdays)
-        when = days + "".join(f" {a // 60:02d}:{a % 60:02d}-{b // 60:02d}:{b % 60:02d}" for a, b in rule.calendar.minutes)
-    return f"{rule.kind.replace('_', ' ')}{value}{whom} on {where}{when}{', temporary' if rule.temporary else ''}"
+    where = ", ".join(_place(t) for t in rule.targets[:6]) + (f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else "")
+    when = "" if rule.calendar is None else _when(rule.calendar)
+    when += "".join(f" {word} {datetime.fromtimestamp(t // SECOND, UTC):%Y-%m-%d %H:%M} UTC" for word, t in (("from", rule.valid_from), ("until", rule.valid_to)) if t is not None)
+    return f"{rule.kind.replace('_', ' ')}{value}{_whom(rule)} on {where}{when}{', temporary' if rule.temporary else ''}{'' if rule.mandatory else ', advisory'}"
+
+
+def _place(target: Target) -> str:
+    if target.s_from is None and target.s_to is None:
+        return target.entity
+    return f"{target.entity} {target.s_from or 0:g}-{'end' if target.s_to is None else f'{target.s_to:g}'} m"
+
+
+def _whom(rule: Rule) -> str:
+    named = [*rule.classes, *rule.fuels, *(f"plates ending {' '.join(map(str, rule.plates))}" for _ in rule.plates[:1])]
+    excepted = [*rule.except_classes, *rule.except_fuels]
+    return (f" for {', '.join(named)}" if named else "") + (f" but {', '.join(excepted)}" if excepted else "")
+
+
+HOLIDAYS = {"as_weekday": "", "never": ", not on holidays", "only": ", on holidays only", "also": ", and on holidays"}
+
+
+def _when(calendar: Calendar) -> str:
+    """Return a calendar in words."""
+    days = "" if len(set(calendar.weekdays)) == 7 or calendar.holidays == "only" else " " + " ".join(DAYS[d - 1] for d in calendar.weekdays)
+    minutes = "".join(f" {a // 60:02d}:{a % 60:02d}-{b // 60:02d}:{b % 60:02d}" for a, b in calendar.minutes)
+    ranges = (*((calendar.dates,) if calendar.dates else ()), *calendar.date_ranges)
+    dates = f", {' and '.join(f'{first} to {last}' for first, last in ranges)}" if ranges else ""
+    if calendar.month_days:
+        odd_even = {tuple(range(1, 32, 2)): "odd", tuple(range(2, 32, 2)): "even"}.get(tuple(sorted(calendar.month_days)))
+        dates += f", on {odd_even} dates" if odd_even else f", on days {' '.join(map(str, calendar.month_days))} of the month"
+    return f"{days}{minutes}{dates}{HOLIDAYS.get(calendar.holidays, '')}{', and on make-up days' if calendar.make_up == 'as_workday' else ''}"
 
 
 def _sign(rule: Rule) -> str:
     sign = SIGN.get(rule.kind, rule.kind)
     if rule.value is None:
-        return f"{sign} {rule.classes[0]}" if rule.kind == "turn_ban" and rule.classes else sign
+        narrowed = [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])] if rule.kind in ("turn_ban", "no_entry", "lane_use") else []
+        return " ".join([sign, *narrowed])
     return f"{sign} {rule.value * 3.6:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
 
 
 def _spots(code: CompiledCode, target: Target) -> list[F8]:
     """Return where the plates of a target stand, metres."""
     name = target.entity
+    if name == "code":
+        return [WHOLE]
     lanes = {lane.id: k for k, lane in enumerate(code.code.lanes)}
     conns = {c.id: code.n_lanes + k for k, c in enumerate(code.code.connections)}
     if name in lanes or name in conns:

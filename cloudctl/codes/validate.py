@@ -5,6 +5,7 @@ from pathlib import Path
 from .canon import parse
 from .check_geometry import geometry
 from .check_identity import identity
+from .check_meaning import meaning, plausibility
 from .check_references import references
 from .check_rules import rules
 from .check_signals import signals
@@ -18,10 +19,10 @@ def validate(code: IntersectionCode) -> list[Finding]:
 
     Values and references are checked first: what rests on them is checked only when they hold.
     """
-    first = [*identity(code), *references(code)]
+    first = [*identity(code), *meaning(code), *references(code)]
     if any(finding.severity == "error" for finding in first):
         return first
-    found = [*first, *geometry(code), *topology(code), *signals(code), *rules(code)]
+    found = [*first, *geometry(code), *topology(code), *signals(code), *rules(code), *plausibility(code)]
     return sorted(found, key=lambda finding: finding.severity)
 
 

@@ -87,7 +87,7 @@ def plan(world: World) -> list[Candidate]:
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
-    out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world)
+    out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world, limits)
 
     doubt = None if signal or world.doubt_reason is None else f"single signal groups are not to be trusted: {world.doubt_reason}"
     reasons = [why for why in (signal, doubt, perception, world.sensor_trouble) if why]

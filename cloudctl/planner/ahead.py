@@ -1,7 +1,8 @@
 """What begins further on along a vehicle's way: toll zones, closures and works (from the rules in force), and lanes that are open for a time only.
 
 A way is the lane a vehicle is on, its movement, and the lane it leads to. A rule is asked for at the place where it begins, for the
-vehicle's class and this moment. Closures and works come with advice to change lanes where a lane beside leads the same way
+vehicle and this moment. A ban, a reserved lane, a bound of size or emission that will keep the vehicle out, or may, by what it does not declare, is
+named before it comes there. Closures and works come with advice to change lanes where a lane beside leads the same way
 (`lanes.change`). Dynamic lanes: tidal lanes by their rule's calendar, revocable lanes by what the signals say is in use (J2735 enabledLanes).
 """
 
@@ -14,16 +15,17 @@ from numpy.typing import NDArray
 
 from ..clock import SECOND
 from ..codes import CompiledCode
-from ..codes.rules import Vehicle
-from ..codes.rules_table import RuleTable
+from ..codes.rules import RESERVING, SIZES, Vehicle, missing
+from ..codes.rules_table import RuleTable, rule_table
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
 from .candidate import Candidate
-from .rules import rule_table
+from .rules import InForce, named, vehicle_of
 
 RANGE = 300.0  # m
 KINDS = ("toll", "closure", "construction")
+KEEP_OUT = ("no_entry", "turn_ban", *RESERVING, *SIZES, "emission_zone")  # kinds that keep single vehicles out
 INSIDE = 0.5  # m beyond the beginning of a place at which its rule is asked for
 
 
@@ -58,9 +60,9 @@ def _make(code: CompiledCode) -> _Places:
     begins: dict[int, tuple[Begins, ...]] = {}
     dynamic: dict[int, tuple[tuple[int, int], ...]] = {}
     if code.code.rules:
-        table = rule_table(code)
+        table, kinds = rule_table(code), (*KINDS, *KEEP_OUT)
         for name, path in table.paths.items():
-            here = tuple(Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in KINDS)
+            here = tuple(Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in kinds)
             if here:
                 begins[path] = here
             for place in table.at[name]:
@@ -76,35 +78,67 @@ def _make(code: CompiledCode) -> _Places:
     return _Places(begins, leads, dynamic)
 
 
-def plan(world: World) -> list[Candidate]:
-    """Return what begins within RANGE of each connected vehicle and concerns it."""
+def plan(world: World, rules: InForce) -> list[Candidate]:
+    """Return what begins within RANGE of each connected vehicle and concerns it; what is in force where it is stands in `rules`."""
     found = places(world.code)
     out: list[Candidate] = []
     if found.begins:
-        out += _rules(world, found)
+        out += _rules(world, found, rules)
     if found.dynamic:
         out += _dynamic(world, found)
     return out
 
 
-def _rules(world: World, found: _Places) -> list[Candidate]:
-    out, table, second = [], rule_table(world.code), world.t // SECOND
+def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
+    out, table, second = [], world.rules, world.t // SECOND
     for k in concerned(world, found.leads):
-        vehicle, row = world.vehicles[k], int(world.rows[k])
+        vehicle, row = vehicle_of(world.vehicles[k].state), int(world.rows[k])
+        named_already = {int(rules.refused_by[k]), int(rules.undecided[k])}  # where the vehicle is, and further on in the same place
         for path in _way(world, row):
             for begins in found.begins.get(path, ()):
                 far = distance(world, row, path, begins.s)
-                if 0.0 < far < RANGE and _holds(table, begins, vehicle.state.kind, vehicle.state.automated, second):
+                if not 0.0 < far < RANGE or begins.rule in named_already:
+                    continue
+                effect = _effect(table, begins, vehicle, second)
+                if world.code.code.rules[begins.rule].kind in KEEP_OUT:
+                    if effect in (REFUSES, MAY_REFUSE):
+                        named_already.add(begins.rule)
+                        out.append(_ban(world, k, row, begins, far, effect == REFUSES))
+                elif effect != IDLE:
                     out.append(_rule(world, k, row, begins, far))
     return out
 
 
+IDLE, HOLDS, REFUSES, MAY_REFUSE = range(4)  # what a rule is to a vehicle
+
+
 @lru_cache(maxsize=8192)
-def _holds(table: RuleTable, begins: Begins, kind: str, automated: bool, second: int) -> bool:
-    """Return whether a rule is in force where it begins, for a class of vehicle."""
+def _effect(table: RuleTable, begins: Begins, vehicle: Vehicle, second: int) -> int:
+    """Return what a rule is to a vehicle where it begins."""
     s = np.array([begins.s + INSIDE])
     path, t = np.array([begins.path]), np.array([second * SECOND])
-    return bool((table.effective(path, np.array([0]), t, s, fleet=[Vehicle(kind, automated)]).decided == begins.rule).any())
+    answer = table.effective(path, np.array([0]), t, s, fleet=(vehicle,))
+    if answer.refused_by[0] == begins.rule:
+        return REFUSES
+    if answer.undecided[0] == begins.rule:
+        return MAY_REFUSE
+    return HOLDS if bool((answer.decided == begins.rule).any()) else IDLE
+
+
+def _ban(world: World, k: int, row: int, begins: Begins, far: float, is_sure: bool) -> Candidate:
+    """Return what a vehicle is told of a rule that will keep it out, or may."""
+    rule, state = world.code.code.rules[begins.rule], world.vehicles[k].state
+    name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
+    facts: dict[str, object] = {"far": far, "rule": rule.id, "kind": named(rule), "where": name, "class": state.kind, "text": rule.text}
+    if is_sure:
+        words = "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
+        behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
+    else:
+        facts["missing"] = " or ".join(missing(rule, vehicle_of(state)))
+        words = "rule {rule} ({kind}) may keep a {class} out of {where}, {far:.0f} m ahead: your state does not declare {missing}. Declare it, or go by the sign. {text}"
+        behaviour = None
+    track = (int(world.tracks["id"][row]),)
+    return Candidate(AdvisoryKind.RULE, f"vehicle:{world.vehicles[k].id}", 2, 0.9 if is_sure else 0.5, words, facts, track, None, far, behaviour, about=rule.id)
 
 
 @njit(cache=True)
@@ -173,14 +207,12 @@ def _lane(world: World, k: int, lane: int, rule: int) -> str:
 
 def open_lanes(world: World, k: int) -> np.ndarray:
     """Return which lanes the rules leave open to a vehicle now: bool[n_lanes]."""
-    state = world.vehicles[k].state
-    return _open(rule_table(world.code), world.code.n_lanes, state.kind, state.automated, world.t // SECOND)
+    return _open(world.rules, world.code.n_lanes, vehicle_of(world.vehicles[k].state), world.t // SECOND)
 
 
 @lru_cache(maxsize=1024)
-def _open(table: RuleTable, n: int, kind: str, automated: bool, second: int) -> np.ndarray:
-    fleet = [Vehicle(kind, automated)]
-    return table.effective(np.arange(n), np.zeros(n, np.int64), np.full(n, second * SECOND), fleet=fleet).allowed
+def _open(table: RuleTable, n: int, vehicle: Vehicle, second: int) -> np.ndarray:
+    return table.effective(np.arange(n), np.zeros(n, np.int64), np.full(n, second * SECOND), fleet=(vehicle,)).allowed
 
 
 def _way(world: World, row: int) -> list[int]:

@@ -29,7 +29,9 @@ PRIVATE = Policy()
 BY_KIND = {
     "car": PRIVATE,
     "taxi": PRIVATE,
+    "motorcycle": PRIVATE,
     "bus": Policy(coasting=0.5, comfort=1.5, reaction=1.2),
+    "coach": Policy(coasting=0.5, comfort=1.5, reaction=1.2),
     "truck": Policy(coasting=0.5, comfort=1.8, reaction=1.2),
     "logistics_robot": Policy(comfort=1.5, top=11.1, position=1.5),
     "sanitation": Policy(coasting=0.5, comfort=1.8, top=11.1),

@@ -1,77 +1,99 @@
 """Rules in force: the speed limit and the bans that hold for a connected vehicle where it is, by its class and the time (rules as code).
 
-Said when a vehicle drives faster than the limit by OVER, or is where its class may not be. GLOSA reads the same limits.
+Sent when a vehicle drives faster than the limit by OVER, or is where its class may not be; and where a rule may keep it out by what it does not
+declare (its mass on a weak bridge), with what that is. GLOSA reads the same limits.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codes import CompiledCode
-from ..codes.rules import Vehicle
-from ..codes.rules_table import RuleTable
+from ..codes.rule import VALUED, Rule
+from ..codes.rules import MAX_SIZES, Vehicle, missing
 from ..matching import Floats
-from ..schema import AdvisoryKind
+from ..schema import CAR_WIDTH, AdvisoryKind, VehicleState
 from ..world import World
 from .candidate import Candidate
 
 OVER = 2.0  # m/s above the limit; less is within what speedometers and positions allow
+NAN = float("nan")
 
 
 class InForce(NamedTuple):
-    """One row a connected vehicle: `limit` m/s (inf where none), the rule that caps it and the one that refuses it (-1 none)."""
+    """One row a connected vehicle: `limit` m/s (inf where none), the rule that caps it, the one that refuses it, and the one that may, by what the
+    vehicle does not declare (-1 none)."""
 
     limit: Floats
     cap: NDArray[np.int32]
     refused_by: NDArray[np.int32]
+    undecided: NDArray[np.int32]
 
 
-_TABLES: dict[str, RuleTable] = {}
+def vehicle_of(state: VehicleState) -> Vehicle:
+    """Return a connected vehicle as rules ask of it."""
+    width = state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES else None  # the default of a large vehicle's state is no width of it
+    return _vehicle(
+        state.kind, state.automated, state.height, width, state.mass, state.axle_load, state.emission_stage, state.plate_digit, state.fuel, state.dangerous_goods
+    )
+
+
+@lru_cache(maxsize=65_536)
+def _vehicle(
+    kind: str, automated: bool, height: float | None, width: float | None, mass: float | None, axle: float | None, stage: int | None, plate: int | None,
+    fuel: str | None, dangerous_goods: bool | None,
+) -> Vehicle:  # fmt: skip
+    """Return a vehicle; the same object for the same figures, which makes it a key that compares quickly."""
+    height, width, mass, axle = (NAN if size is None else size for size in (height, width, mass, axle))
+    return Vehicle(kind, automated, height, width, mass, axle, stage or 0, -1 if plate is None else plate, fuel or "", dangerous_goods)
 
 
 def in_force(world: World) -> InForce:
     """Ask the compiled rules once for all connected vehicles of the snapshot."""
     code, n = world.code, len(world.vehicles)
+    none = np.full(n, -1, np.int32)
     if not n or not code.code.rules:
-        return InForce(np.full(n, np.inf), np.full(n, -1, np.int32), np.full(n, -1, np.int32))
+        return InForce(np.full(n, np.inf), none, none, none)
     path = world.path[world.rows]
-    fleet: dict[tuple[str, bool], int] = {}  # few differ: each is looked at once
-    which = np.array([fleet.setdefault((v.state.kind, v.state.automated), len(fleet)) for v in world.vehicles], np.int64)
-    answer = rule_table(code).effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=[Vehicle(*kind) for kind in fleet])
+    fleet: dict[Vehicle, int] = {}  # few differ: each is looked at once
+    which = np.array([fleet.setdefault(vehicle_of(v.state), len(fleet)) for v in world.vehicles], np.int64)
+    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet))
     off = path < 0
-    answer.speed_max[off], answer.cap[off], answer.refused_by[off] = np.inf, -1, -1
-    return InForce(answer.speed_max, answer.cap, answer.refused_by)
+    answer.speed_max[off], answer.cap[off], answer.refused_by[off], answer.undecided[off] = np.inf, -1, -1, -1
+    return InForce(answer.speed_max, answer.cap, answer.refused_by, answer.undecided)
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:
     """Return one candidate for each connected vehicle that a rule in force concerns now."""
     out = []
-    for k in np.flatnonzero((rules.refused_by >= 0) | (world.speed[world.rows] > rules.limit + OVER)).tolist():
+    too_fast = world.speed[world.rows] > rules.limit + OVER
+    for k in np.flatnonzero((rules.refused_by >= 0) | too_fast | (rules.undecided >= 0)).tolist():
         vehicle, row = world.vehicles[k], world.rows[k]
-        speed, refused = float(world.speed[row]), int(rules.refused_by[k])
-        facts: dict[str, object] = {"speed": speed, "limit": float(rules.limit[k]), "class": vehicle.state.kind}
+        refused, undecided = int(rules.refused_by[k]), int(rules.undecided[k])
+        facts: dict[str, object] = {"speed": float(world.speed[row]), "limit": float(rules.limit[k]), "class": vehicle.state.kind}
+        limit, confidence = None, 0.9
         if refused >= 0:
             rule = world.code.code.rules[refused]
-            facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
-            words, limit = "rule {rule} ({kind}) holds here for a {class}: leave this lane", None
-        else:
+            words = "rule {rule} ({kind}) holds here for a {class}: leave this lane"
+        elif too_fast[k]:
             rule = world.code.code.rules[int(rules.cap[k])]
-            facts["rule"], facts["kind"] = rule.id, rule.kind.replace("_", " ")
-            words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", rules.limit[k]
+            words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", float(rules.limit[k])
+        else:
+            rule = world.code.code.rules[undecided]
+            words, confidence = "rule {rule} ({kind}) may keep a {class} out here: your state does not declare {missing}. Declare it, or go by the sign", 0.5
+            facts["missing"] = " or ".join(missing(rule, vehicle_of(vehicle.state)))
+        facts["rule"], facts["kind"] = rule.id, named(rule)
         track = (int(world.tracks["id"][row]),)
-        out.append(
-            Candidate(
-                AdvisoryKind.RULE, f"vehicle:{vehicle.id}", 2, 0.9, words, facts, track,
-                None if limit is None else float(limit), None, "slow_down" if limit is not None else None,
-            )
-        )  # fmt: skip
+        behaviour = None if limit is None else "slow_down"
+        out.append(Candidate(AdvisoryKind.RULE, f"vehicle:{vehicle.id}", 2, confidence, words, facts, track, limit, None, behaviour))
     return out
 
 
-def rule_table(code: CompiledCode) -> RuleTable:
-    """Return the compiled rules of a code, made once."""
-    table = _TABLES.get(code.hash)
-    if table is None:
-        table = _TABLES[code.hash] = RuleTable(code.code)
-    return table
+def named(rule: Rule) -> str:
+    """Return the kind of a rule in words, with its value where it bounds a size or stage."""
+    kind = rule.kind.replace("_", " ")
+    unit = VALUED.get(rule.kind, "m/s")
+    if rule.value is None or unit in ("m/s", "CNY"):
+        return kind
+    return f"{kind} {rule.value:g} {unit}" if unit != "stage" else f"{kind}, stage {rule.value:g}"

@@ -1,6 +1,7 @@
 """Wrong-way driver: a vehicle that moves against the direction of the only lane it can be on, told to it and to who meets it.
 
-Lanes are matched as for everyone; who is on none of them, and on one when turned about, is on that one the wrong way.
+Lanes are matched as for everyone; who is on none of them, and on one when turned about, is on that one the wrong way. A tidal lane that runs the other
+way now is no lane for this.
 """
 
 from typing import Any
@@ -37,18 +38,20 @@ def _odd(tracks: Any, path: Any, motor: Any, x0: float, y0: float, x1: float, y1
 
 def plan(world: World) -> list[Candidate]:
     """Return candidates for the wrong-way driver, where connected, and for connected vehicles it is driving at."""
-    tracks = world.tracks
+    tracks, closed = world.tracks, world.rules.closed(world.t)
     rows = np.empty(len(tracks), np.int64)
-    odd = rows[: _odd(tracks, world.path, MOTOR, *world.code.bounds, rows)]
+    path = world.path if closed is None else np.where((world.path >= 0) & closed[world.path], -1, world.path)
+    odd = rows[: _odd(tracks, path, MOTOR, *world.code.bounds, rows)]
     if not len(odd):
         return []
     turned = tracks[odd]
     turned["vx"], turned["vy"] = -turned["vx"], -turned["vy"]
-    on = match(world.code, turned, np.full((len(odd), 3), -1, np.int64))
+    on = match(world.code, turned, np.full((len(odd), 3), -1, np.int64), closed)
     out: dict[str, Candidate] = {}
     for k in np.flatnonzero((on.path >= 0) & (on.path < world.code.n_lanes) & (on.lateral < OFF)):
         lane, s, driver = int(on.path[k]), float(on.s[k]), int(odd[k])
-        if world.code.lane_use[lane] or world.code.lane_role[lane] != INGRESS:
+        tidal = world.path[driver] >= 0  # on a lane of its own direction that is closed now, because the strip of road runs the other way
+        if world.code.lane_use[lane] or (world.code.lane_role[lane] != INGRESS and not tidal) or (closed is not None and closed[lane]):
             continue  # further away, the opposite lanes may not be in the code, and who drives there is no wrong-way driver
         name = {"lane": world.code.code.lanes[lane].id}
         for vehicle, row in zip(world.vehicles, world.rows, strict=True):

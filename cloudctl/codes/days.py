@@ -1,0 +1,154 @@
+"""Which days are holidays, and which weekend days are worked instead: what rules that depend on working days need besides the date.
+
+A `DayCalendar` is a file of the operator's (`cloudctl codes calendar`), an input of the engine, and published beside the codes, so that a
+vehicle answers a rule from the same days as the node. Days are local dates: those of the time zone that a rule's calendar names.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from .findings import CodeError, Finding, refuse
+from .strict import read_json
+
+MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
+DAY_FORMATS = (1,)
+EPOCH = date(1970, 1, 1).toordinal()
+
+
+class Holiday(Struct, frozen=True, forbid_unknown_fields=True):
+    """A day off, whatever its weekday."""
+
+    date: str  # YYYY-MM-DD
+    name: str = ""
+
+
+class MakeUpDay(Struct, frozen=True, forbid_unknown_fields=True):
+    """A weekend day that is worked, and the working day that is off for it."""
+
+    date: str
+    replaces: str
+    name: str = ""
+
+
+class DayCalendar(Struct, frozen=True, forbid_unknown_fields=True):
+    """The holidays and make-up working days of a place, from `first` to `last` (all of both given); outside these days nothing is known."""
+
+    first: str = ""  # YYYY-MM-DD; "" where the calendar is empty
+    last: str = ""
+    holidays: tuple[Holiday, ...] = ()
+    make_up_days: tuple[MakeUpDay, ...] = ()
+    place: str = ""  # ISO 3166 code of the country, or country-region
+    source: str = ""
+    format: int = 1
+
+
+NO_DAYS = DayCalendar()
+
+
+class Days(NamedTuple):
+    """A `DayCalendar` as rules ask it."""
+
+    holidays: Collection[str]
+    worked: Mapping[str, int]  # make-up day -> ISO weekday of the day that it is worked for
+
+
+def days_of(calendar: "DayCalendar | Days | Collection[str]") -> Days:
+    """Return the days of a calendar; a plain collection holds holidays, YYYY-MM-DD."""
+    if isinstance(calendar, Days):
+        return calendar
+    if isinstance(calendar, DayCalendar):
+        worked = {day.date: date.fromisoformat(day.replaces).isoweekday() for day in calendar.make_up_days}
+        return Days(frozenset(day.date for day in calendar.holidays), worked)
+    return Days(frozenset(calendar), {})
+
+
+def covers(calendar: DayCalendar, day: str) -> bool:
+    """Return whether the calendar says anything of a local day."""
+    return calendar.first <= day <= calendar.last if calendar.first else False
+
+
+def read_days(path: Path) -> DayCalendar:
+    """Return the calendar of a file. Raises CodeError with every fault of it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise refuse(str(path), "file", "path", path, error.strerror or "cannot be read", "make one with: cloudctl codes calendar CN 2026 --out calendar.json") from None
+    return parse_days(data, str(path))
+
+
+def parse_days(data: bytes, where: str) -> DayCalendar:
+    """Return a calendar from JSON. Raises CodeError with every fault."""
+    calendar = read_json(data, DayCalendar, where, DAY_FORMATS)
+    faults = check_days(calendar)
+    if faults:
+        raise CodeError(where, faults)
+    return calendar
+
+
+def dump_days(calendar: DayCalendar) -> bytes:
+    """Return a calendar as JSON for people to read and edit, a day a line."""
+    head = {"format": calendar.format, "place": calendar.place, "source": calendar.source, "first": calendar.first, "last": calendar.last}
+    lines = [f" {_json(key)}: {_json(value)}" for key, value in head.items()]
+    for key in ("holidays", "make_up_days"):
+        rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
+        lines.append(f" {_json(key)}: [" + ",".join(f"\n  {row}" for row in rows) + ("\n ]" if rows else "]"))
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def check_days(calendar: DayCalendar) -> list[Finding]:
+    """Return every fault of a calendar."""
+    return list(_faults(calendar))
+
+
+def _faults(calendar: DayCalendar) -> Iterator[Finding]:
+    rows = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    for name, days in tables:
+        if len(days) > MAX_DAYS:
+            yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
+            return
+        rows += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
+    rows += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
+    malformed = [(field, day) for field, day in rows if not is_day(day)]
+    for field, day in malformed:
+        yield _fault(field, day, "is no day: YYYY-MM-DD, from 1990 to 2199", "write it as 2026-10-01")
+    if not malformed:
+        yield from _contradictions(calendar)
+
+
+def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
+    if calendar.last < calendar.first:
+        yield _fault("last", calendar.last, f"is before the first day, {calendar.first}", "correct the days that the calendar covers")
+    seen: dict[str, str] = {}
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    for name, days in tables:
+        for k, day in enumerate(days):
+            if day.date in seen:
+                yield _fault(f"{name}[{k}].date", day.date, f"stands in {seen[day.date]} already", "a day is a holiday or a make-up day, once")
+            elif not covers(calendar, day.date):
+                yield _fault(f"{name}[{k}].date", day.date, f"is not within {calendar.first} .. {calendar.last}", "correct the day, or what the calendar covers")
+            seen[day.date] = f"{name}[{k}]"
+    for k, day in enumerate(calendar.make_up_days):
+        if date.fromisoformat(day.replaces).isoweekday() > 5:
+            yield _fault(f"make_up_days[{k}].replaces", day.replaces, "is a weekend day", "name the working day that is off for it")
+
+
+def is_day(text: str) -> bool:
+    """Return whether a text is a day that can be meant."""
+    try:
+        return len(text) == 10 and 1990 <= date.fromisoformat(text).year <= 2199
+    except ValueError:
+        return False
+
+
+def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:
+    return Finding("calendar", field, str(value), rule, "error", remedy)
