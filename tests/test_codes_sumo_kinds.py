@@ -291,6 +291,13 @@ def test_junctions_without_a_signal_are_codes_with_their_control(kind: str, cont
     assert all(c.group == 0 for c in code.connections)
 
 
+def test_a_crossing_without_requests_is_an_intersection_by_its_paths() -> None:
+    text = re.sub(r"<tlLogic.*</tlLogic>|<request[^>]*/>", "", road(["", ""]).decode()).replace('type="traffic_light"', 'type="unregulated"')
+    found = imported(re.sub(r' tl="c" linkIndex="\d+"', "", text))
+    assert [(code.control, len(code.conflicts)) for code in found] == [("uncontrolled", 2)]
+    assert any("no requests" in loss.detail for loss in found.losses)
+
+
 def test_an_import_of_nothing_is_an_error_that_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = re.sub(r"(?s)<edge id=\"nc\".*?</edge>|<tlLogic.*</tlLogic>", "", CROSSING).replace('type="traffic_light"', 'type="priority"')
     path = tmp_path / "bend.net.xml"
@@ -381,27 +388,6 @@ def test_the_cases_that_went_wrong_are_right(name: str) -> None:
         assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
         compiled = compile_code(code)
         assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_byte_order_mark_before_a_network_is_skipped(encoding: str) -> None:
-    marks = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
-    data = marks.get(encoding, b"") + CROSSING.encode(encoding)
-    assert codes.dump(one(data)) == codes.dump(one(CROSSING))
-
-
-def test_a_byte_order_mark_before_a_code_is_skipped(tmp_path: Path) -> None:
-    code = one(CROSSING)
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le")):
-        data = mark + codes.dump(code).decode().encode(encoding)
-        assert imported(data) == [code]
-        (tmp_path / "code.json").write_bytes(data)
-        assert codes.load(tmp_path / "code.json") == code
-
-
-def test_a_mark_of_another_encoding_is_refused_with_what_to_do() -> None:
-    with pytest.raises(CodeError, match="save it as UTF-8"):
-        read_any(b"\xff\xfe<net/>x", "x.net.xml")
 
 
 def test_rows_of_requests_are_found_without_inner_lanes_as_with_them() -> None:
