@@ -259,13 +259,14 @@ def test_a_ring_barrier_programme_is_the_sequence_of_its_rings() -> None:
     assert rings.phases[2].shows == "R" * len(rings.phases[2].shows)
 
 
-def test_two_rings_run_side_by_side_and_meet_at_the_barrier() -> None:
+@pytest.mark.parametrize("second", ["barrier2Phases", "coordinatePhases"])
+def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None:
     states = {"1": "Grrrr", "2": "rGrrr", "5": "rrGrr", "6": "rrrGr", "3": "rrrrG", "7": "rrrrG"}
     rows = "".join(
         f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" name="{name}"/>'
         for name, state in states.items()
     )
-    keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", "barrier2Phases": "3,7"}
+    keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", second: "3,7"}
     params = "".join(f'<param key="{key}" value="{value}"/>' for key, value in keys.items())
     programme = f'<tlLogic id="c" type="NEMA" programID="0" offset="0">{rows}{params}</tlLogic>'
     data = re.sub(rb"<tlLogic.*</tlLogic>", programme.encode(), road(["", "", "", ""]))
