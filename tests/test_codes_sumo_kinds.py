@@ -296,7 +296,7 @@ def test_a_crossing_without_requests_is_an_intersection_by_its_paths() -> None:
     text = re.sub(r"<tlLogic.*</tlLogic>|<request[^>]*/>", "", road(["", ""]).decode()).replace('type="traffic_light"', 'type="unregulated"')
     found = imported(re.sub(r' tl="c" linkIndex="\d+"', "", text))
     assert [(code.control, len(code.conflicts)) for code in found] == [("uncontrolled", 2)]
-    assert any("no requests" in loss.detail for loss in found.losses)
+    assert any("without requests" in loss.detail for loss in found.losses)
 
 
 def test_an_import_of_nothing_is_an_error_that_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -357,6 +357,23 @@ def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
     assert any("at most 255 signal groups" in loss.detail for loss in refusal.value.losses)
 
 
+def netgenerate(path: Path, *options: str) -> Path:
+    """Return a network that SUMO made."""
+    home = Path(pytest.importorskip("sumo").SUMO_HOME)
+    command = [home / "bin" / "netgenerate", *options, "--seed", "7", "-o", path]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SUMO_HOME": str(home)})
+    return path
+
+
+def test_a_long_import_shows_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = netgenerate(tmp_path / "grid.net.xml", "--grid", "--grid.number", "8", "-j", "traffic_light")
+    assert main(["codes", "import", str(path), "--out", str(tmp_path / "out")]) == 0
+    shown = re.findall(r"(\d+) of (\d+) intersections", capsys.readouterr().err)
+    whole = len(list((tmp_path / "out").glob("*.json")))
+    assert [int(done) for done, _ in shown] == sorted({-(-whole * k // 10) for k in range(1, 11)})
+    assert {int(of) for _, of in shown} == {whole}
+
+
 @pytest.mark.parametrize("options", [
     ("--grid", "--grid.attach-length", "60", "--lefthand", "-L", "3", "-j", "traffic_light"),
     ("--spider", "-j", "traffic_light", "--tls.default-type", "NEMA", "-L", "2", "--turn-lanes", "1"),
@@ -366,10 +383,7 @@ def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
     ("--spider", "--lefthand", "-j", "allway_stop", "-L", "2", "--sidewalks.guess", "--crossings.guess"),
 ])  # fmt: skip
 def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options: tuple[str, ...]) -> None:
-    home = Path(pytest.importorskip("sumo").SUMO_HOME)
-    path = tmp_path / "made.net.xml"
-    command = [home / "bin" / "netgenerate", *options, "--seed", "7", "-o", path]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SUMO_HOME": str(home)})
+    path = netgenerate(tmp_path / "made.net.xml", *options)
     done: list[tuple[int, int]] = []
     found = codes.import_sumo(path, unsignalised=True, progress=lambda *at: done.append(at))
     assert done == [(k, len(found)) for k in range(1, len(found) + 1)]
