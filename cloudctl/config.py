@@ -132,7 +132,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> NodeConfig:
     """Read a node's file; paths in it are taken from its own folder. Raises ConfigError."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

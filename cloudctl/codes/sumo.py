@@ -48,7 +48,8 @@ def import_sumo(
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
     administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
     file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge are codes, too; where it is
-    not said, they are in a network without signals. Those left out are in the report. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
+    not said, they are in a network without signals. Those left out are in the report. A network in which nothing is left is refused,
+    unless junctions without a signal are left out on purpose. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
     """
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
@@ -62,17 +63,14 @@ def import_sumo(
                 accounts.enter("dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}")
             if progress is not None:
                 progress(number, whole)
-        if not codes:
-            raise _nothing(net, str(path), unsignalised)
+        if not codes and unsignalised is not False:
+            raise _nothing(net, str(path))
         return accounts.imported(codes, str(path))
 
 
-def _nothing(net: Net, where: str, unsignalised: bool | None) -> CodeError:
-    if unsignalised is not False:
-        rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
-        return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
-    rule = "has no signal"
-    return refuse(where, "network", "tlLogic", "none", rule, "import junctions without signals, too (unsignalised)")
+def _nothing(net: Net, where: str) -> CodeError:
+    rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
+    return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
 
 
 def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
