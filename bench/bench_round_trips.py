@@ -66,7 +66,7 @@ def sources() -> Iterator[tuple[str, IntersectionCode]]:
                 continue
             for k, data in enumerate(_messages(file)):
                 try:
-                    found = codes.read_any(data, str(file))
+                    found = codes.read_any(data, str(file), unsignalised=True)
                 except CodeError:
                     continue
                 for code in found:
