@@ -4,6 +4,8 @@ Codes come from maps/, the networks inside the eclipse-sumo wheel, four generate
 export does not declare refuses it; the counts of those that must never be (raised, cut, moved, opened) stand first.
 """
 
+import json
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -66,7 +68,7 @@ def sources() -> Iterator[tuple[str, IntersectionCode]]:
                 continue
             for k, data in enumerate(_messages(file)):
                 try:
-                    found = codes.read_any(data, str(file))
+                    found = codes.read_any(data, str(file), unsignalised=True)
                 except CodeError:
                     continue
                 for code in found:
@@ -78,14 +80,10 @@ def _messages(file: Path) -> list[bytes]:
     """Return what of a file may be a map: itself, or the messages that it lists."""
     data = file.read_bytes()
     if file.name == "j2735_uper_hex.json":
-        import json
-
         return [row["hex"].encode() for row in json.loads(data)["MAP"]]
     if file.suffix == ".csv" and file.name.startswith("MAP"):
         return [line[line.index("{"):].replace('"@MINUTE_OF_YEAR@"', "1").encode() for line in data.decode().splitlines() if "{" in line]
     if file.suffix == ".md" and b"```json" in data:
-        import re
-
         return [re.sub(r"//[^\n]*", "", data.decode().split("```json")[1].split("```")[0]).encode()]
     return [data]
 

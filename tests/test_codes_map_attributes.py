@@ -221,6 +221,21 @@ def test_the_phase_of_a_road_is_that_of_its_lanes() -> None:
     assert "has phase 5" in report
 
 
+def test_a_movement_of_a_road_that_no_lane_leads_to_is_named() -> None:
+    movement = {"remoteIntersection": {"region": 10, "id": 77}, "phaseId": 5}
+    code, report = one(ydt(west=road(1, ydt_lane(1, WEST, ydt_join(2, 1)), movements=[movement])))
+    assert [c.group for c in code.connections] == [1, 2]
+    assert "no lane of the road has a connection that leads there" in report
+
+
+def test_a_lane_without_attributes_is_taken_as_one_for_vehicles_and_named() -> None:
+    plain = ydt_lane(1, WEST, ydt_join(2, 1))
+    del plain["laneAttributes"]
+    code, report = one(ydt(west=road(1, plain)))
+    assert len(code.lanes) == 4
+    assert "has no laneAttributes" in report
+
+
 def test_one_bad_lane_or_intersection_loses_nothing_else() -> None:
     code, report = one(j2735(lane(5, "out", [node(1000, -525)]), lane(6, "out", [node(1000, -525), {"delta": {"node-XY9": {"x": 1, "y": 1}}}]), lane(7, "out", [node(0, 0), node(1, 1)], kind={"flying": {}})))
     assert len(code.lanes) == 4

@@ -262,6 +262,7 @@ def test_a_lane_for_users_that_the_message_cannot_name_is_not_opened_to_others(t
         found, back = exported(code, to)
         assert not effective(back, pairs(code, back)[lane].id, Vehicle("car"), 0).allowed
         assert f"rules.{rule.kind}" in {loss.field for loss in found.losses}
+        assert "high-occupancy vehicles" not in {rule.text for rule in back.rules}, "a closed lane is not one for those"
 
 
 @pytest.mark.parametrize("to", TARGETS)

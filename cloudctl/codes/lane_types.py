@@ -4,7 +4,7 @@
     vehicle                                     use vehicle
     vehicle, restrictedToBusUse                 use bus, rule bus_lane
     vehicle, restrictedToTaxiUse                rule lane_use for taxis (with buses: use bus, rule for both)
-    vehicle, hovLaneUseOnly                     rule lane_use for nobody: a code cannot count occupants
+    vehicle, hovLaneUseOnly                     rule closure that says for whom: a code cannot count occupants
     vehicle, restrictedFromPublicUse            rule lane_use for emergency vehicles
     bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those who share it)
     sharedWith                                  further uses; on a reserved lane its rule names these, too
@@ -106,6 +106,8 @@ def write_use(lane: Lane, rules: Sequence[Rule]) -> WrittenUse:
         for more in ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",)) if kind == "vehicle" else ((),):
             for taxis in (False, True):
                 read = _use(kind, sorted({*restricted, *more}), lane.shared, taxis)
+                if "hovLaneUseOnly" in more and HIGH_OCCUPANCY not in rule.text:
+                    continue  # a lane that is closed to all is not one for those
                 if not carried and (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}):
                     carried = [rule.id]
                     restricted = sorted({*restricted, *more})

@@ -105,8 +105,10 @@ class _Link:
         self.name = str(row.get("name") or f"{self.upstream}>{node}")
         self.width = round(row.number("linkWidth", 0))
         self.phases: dict[str, int] = {}
+        self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
         for movement in row.rows("movements"):
             there, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
+            self.movements.setdefault(there, movement)
             if self.phases.setdefault(there, phase) != phase:
                 movement.unknown("phaseId", phase, f"the road's movement to node {there} keeps phase {self.phases[there]}")
 
@@ -167,7 +169,13 @@ class _NodeCode:
                     self._link(link, f"out {other} {k}", "egress")
         for link, lane, key in self.entrances:
             for join in lane.rows("connectsTo"):
-                self._connection(link, join, key)
+                try:
+                    self._connection(link, join, key)
+                except CodeError as error:
+                    join.leave_out(f"left out: {error.findings[0]}")
+        for link in self.message.links[self.name]:
+            for movement in link.movements.values():
+                movement.leave_out("left out: no lane of the road has a connection that leads there")
         return self.raw
 
     def _link(self, link: _Link, approach: str, role: str) -> None:
@@ -191,7 +199,11 @@ class _NodeCode:
         table = np.array(points, float) / 1e7
         xy = np.stack(self.origin.to_local(table[:, 0], table[:, 1]), axis=1)
         width = round(lane.number("laneWidth", 0)) or round((link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes))
-        attributes = lane.child("laneAttributes")
+        if "laneAttributes" in lane:
+            attributes = lane.child("laneAttributes")
+        else:  # which the standard leaves to the sender
+            raw.losses.add(Loss("guessed", raw.name, f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles"))
+            attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
         kind, flags = read_lane_type(attributes)
         if kind == "crosswalk":
             if role == "ingress":
@@ -233,6 +245,7 @@ class _NodeCode:
         number = round(to.number("lane", 1))
         ends = self.exits.get((there, number)) or self._beside(there, number)
         turns = read_turns(to.child("maneuver"))
+        link.movements.pop(there, None)
         phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
         if phase and of_road and phase != of_road:
             join.unknown("phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept")
