@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from msgspec.structs import replace
 from cloudctl import codes, maps
 from cloudctl.codes.model import Device, Zone
 from cloudctl.codes.rule import Calendar, Rule, Target
+from cloudctl.codes.rules import Vehicle
+from cloudctl.codes.rules_table import RuleTable
 
 CODE = codes.load(Path(__file__).parent / "data" / "regulations.json")
 NOW_S = 1_793_628_000  # 2026-11-02
@@ -185,6 +188,46 @@ def test_phases_in_seconds_are_a_finding() -> None:
     plan = CODE.plans[0]
     short = replace(plan, phases=tuple(replace(phase, ms=max(phase.ms // 1000, 1)) for phase in plan.phases))
     assert {f.severity for f in named(replace(CODE, plans=(short,)), "plan", "ms")} == {"warning"}
+
+
+# --- whatever stands in a code, it is a code or a refusal, never an exception ---
+
+
+def leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else []
+    found = [leaf for key, value in inner for leaf in leaves(value, (*path, key))]
+    return [*found, path] if path else found
+
+
+TREE = json.loads((Path(__file__).parent / "data" / "regulations.json").read_text())
+RULED = [path for path in leaves(TREE) if path[0] in ("rules", "zones", "valid_from", "ref_lat_e7", "format", "plans", "stop_lines")]
+strange = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.sampled_from(["", "99-99", "2026-02-30", "02-30", "Asia/Nowhere", "../..", "\0", "É" * 300, "code", "L2", "Z1"]),
+    st.text(max_size=5), st.just([]), st.just({}), st.lists(st.integers(-5, 3000), max_size=3), st.lists(st.lists(st.integers(0, 1440), min_size=2, max_size=2), max_size=2),
+    st.lists(st.sampled_from(["2026-01-01", "12-31", "0000-00-00"]), min_size=2, max_size=2),
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(RULED), strange)
+def test_any_value_in_any_place_is_read_or_refused_and_never_an_exception(path: tuple[Any, ...], value: Any) -> None:
+    tree = json.loads(json.dumps(TREE))
+    at = tree
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    code, findings = None, []
+    try:
+        code = codes.loads(json.dumps(tree).encode())
+    except codes.CodeError as refusal:
+        findings = refusal.findings
+    assert (code is None) == bool(findings)
+    assert all(finding.rule and finding.remedy for finding in findings)
+    if code is None:
+        return
+    table = RuleTable(code)
+    table.effective(np.array([0]), np.array([0]), np.array([NOW_S * 10**9]), fleet=(Vehicle(),))
+    codes.show_svg(code)
 
 
 # --- the calendar file is as strict ---

@@ -10,6 +10,7 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .check_meaning import FIRST_TIME, LAST_TIME
 from .compile import local_lines
 from .days import Days, is_day
 from .findings import Finding
@@ -110,6 +111,8 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
 def _ever(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
+    if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
+        return True  # said of the time itself
     start, end = (None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to))
     if not ranges and start is None and end is None:
         ranges = (("2024-01-01", "2024-02-01"),) if not calendar.month_days else (("2024-01-01", "2028-12-31"),)

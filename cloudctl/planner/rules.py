@@ -56,9 +56,11 @@ def in_force(world: World) -> InForce:
     if not n or not code.code.rules:
         return InForce(np.full(n, np.inf), none, none, none)
     path = world.path[world.rows]
-    fleet: dict[Vehicle, int] = {}  # few differ: each is looked at once
-    which = np.array([fleet.setdefault(vehicle_of(v.state), len(fleet)) for v in world.vehicles], np.int64)
-    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet))
+    vehicles = [vehicle_of(v.state) for v in world.vehicles]
+    fleet = {id(vehicle): vehicle for vehicle in vehicles}  # few differ: each is looked at once
+    index = dict(zip(fleet, range(len(fleet)), strict=True))
+    which = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
+    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values()))
     off = path < 0
     answer.speed_max[off], answer.cap[off], answer.refused_by[off], answer.undecided[off] = np.inf, -1, -1, -1
     return InForce(answer.speed_max, answer.cap, answer.refused_by, answer.undecided)
