@@ -17,7 +17,7 @@ from .findings import Finding
 from .lines import F8, arc, at
 from .model import IntersectionCode
 from .rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from .rules import SECOND, holds, within
+from .rules import SECOND, in_force, within
 
 MAX_ZONE_SHIFT = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
 YEARLY = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
@@ -188,10 +188,6 @@ def _both_open(a: list[Rule], b: list[Rule]) -> str | None:
     for k, edge in product(range(366), edges):
         moment = datetime(2026, 1, 1, tzinfo=zone) + timedelta(days=k)
         t = int(moment.replace(hour=edge // 60, minute=edge % 60).timestamp()) * SECOND
-        if all(not rules or any(_in_force(rule, t) for rule in rules) for rules in (a, b)):
+        if all(not rules or any(in_force(rule, t, NO_HOLIDAYS) for rule in rules) for rules in (a, b)):
             return f"on {moment:%A %Y-%m-%d} at {_clock(edge)}"
     return None
-
-
-def _in_force(rule: Rule, t: int) -> bool:
-    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, NO_HOLIDAYS)

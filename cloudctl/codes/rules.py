@@ -194,6 +194,11 @@ def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Coll
     return False
 
 
+def in_force(rule: Rule, t: int, days: Days) -> bool:
+    """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
+    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, days)
+
+
 def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
     """Return whether a calendar holds on a local day, at the minutes that it names."""
     text = day.isoformat()

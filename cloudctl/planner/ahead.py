@@ -68,7 +68,8 @@ def _make(code: CompiledCode) -> _Places:
             for place in table.at[name]:
                 if path < code.n_lanes and code.code.rules[place.rule].kind == "tidal_lane":
                     road = int(code.lane_ingress[path])
-                    dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
+                    if all(lane != path for lane, _ in dynamic.get(road, ())):  # several rules may open one lane
+                        dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
     for lane, told in enumerate(code.code.lanes):
         if told.revocable and code.lane_ingress[lane] >= 0:
             road = int(code.lane_ingress[lane])
