@@ -121,6 +121,15 @@ def test_the_schema_knows_no_further_keys_in_any_object() -> None:
     tables = {name: table for name, table in schema["$defs"].items() if table.get("type") == "object"}
     assert {"IntersectionCode", "Rule", "Calendar", "Target", "Lane", "Phase"} <= set(tables)
     assert all(table["additionalProperties"] is False for table in tables.values())
+    assert "coach" in tables["Rule"]["properties"]["classes"]["items"]["enum"]
+    assert tables["Calendar"]["properties"]["weekdays"]["items"]["enum"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_word_that_is_none_of_the_list_is_refused_with_the_nearest_one() -> None:
+    tree = copy.deepcopy(WHOLE)
+    tree["rules"][3]["classes"] = ["trucks"]
+    with pytest.raises(codes.CodeError, match="did you mean 'truck'"):
+        codes.loads(json.dumps(tree).encode())
 
 
 def test_a_code_keeps_the_hash_it_was_issued_with_and_old_readers_read_it() -> None:

@@ -296,6 +296,23 @@ def test_a_ban_ahead_is_named_before_the_vehicle_comes_to_it_and_so_is_what_it_d
             assert 100.0 < found[0].distance < 140.0
 
 
+def test_a_rule_that_may_bind_a_vehicle_is_never_said_to_be_certain() -> None:
+    road = replace(CODE, rules=(
+        Rule("R90", "closure", (Target("L33", 380.0),), plates=(1,)),
+        Rule("R91", "speed_max", (Target("L33"),), 8.33, classes=("dangerous_goods",)),
+        Rule("R92", "speed_max", (Target("L33"),), 16.67),
+    ))  # fmt: skip
+    code = codes.compile_code(road)
+    stage = TimedStage(code, RuleTable(road, DAYS), ns("2026-06-15T12:00"))
+    stage.put(code.lane_ids.index("L33"), 150.0, 12.0, "truck")
+    found = {c.kind: c for c in stage.said_all() if c.kind in (AdvisoryKind.RULE, AdvisoryKind.HAZARD) and not c.about}
+    ahead = [c for c in stage.said_all() if c.about == "R90"]
+    assert "rule R91 (speed max) may limit a truck to 8.3 m/s here: your state does not declare dangerous_goods" in words(found[AdvisoryKind.RULE])
+    assert AdvisoryKind.HAZARD not in found
+    assert "may keep a truck out of L33" in words(ahead[0])
+    assert "does not declare plate_digit" in words(ahead[0])
+
+
 def replace_state(report: world.Report, **fields: object) -> world.Report:
     return dataclasses.replace(report, state=replace(report.state, **fields))
 

@@ -100,12 +100,14 @@ def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
                 far = distance(world, row, path, begins.s)
                 if not 0.0 < far < RANGE or begins.rule in named_already:
                     continue
-                effect = _effect(table, begins, vehicle, second)
-                if world.code.code.rules[begins.rule].kind in KEEP_OUT:
-                    if effect in (REFUSES, MAY_REFUSE):
-                        named_already.add(begins.rule)
-                        out.append(_ban(world, k, row, begins, far, effect == REFUSES))
-                elif effect != IDLE:
+                effect, kind = _effect(table, begins, vehicle, second), world.code.code.rules[begins.rule].kind
+                if effect == MAY_REFUSE and kind in (*KEEP_OUT, "closure"):
+                    named_already.add(begins.rule)
+                    out.append(_ban(world, k, row, begins, far, is_sure=False))
+                elif effect == REFUSES and kind in KEEP_OUT:
+                    named_already.add(begins.rule)
+                    out.append(_ban(world, k, row, begins, far, is_sure=True))
+                elif effect in (HOLDS, REFUSES) and kind in KINDS:
                     out.append(_rule(world, k, row, begins, far))
     return out
 

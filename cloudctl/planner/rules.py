@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codes.rule import VALUED, Rule
-from ..codes.rules import MAX_SIZES, Vehicle, missing
+from ..codes.rules import CAPS, MAX_SIZES, Vehicle, missing
 from ..matching import Floats
 from ..schema import CAR_WIDTH, AdvisoryKind, VehicleState
 from ..world import World
@@ -83,7 +83,9 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
             words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", float(rules.limit[k])
         else:
             rule = world.code.code.rules[undecided]
-            words, confidence = "rule {rule} ({kind}) may keep a {class} out here: your state does not declare {missing}. Declare it, or go by the sign", 0.5
+            facts["effect"] = "limit a" if rule.kind in CAPS else "keep a"
+            facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in CAPS else "out here"
+            words, confidence = "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign", 0.5
             facts["missing"] = " or ".join(missing(rule, vehicle_of(vehicle.state)))
         facts["rule"], facts["kind"] = rule.id, named(rule)
         track = (int(world.tracks["id"][row]),)
