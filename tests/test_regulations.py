@@ -399,6 +399,12 @@ def test_what_a_vehicle_declares_wrongly_is_answered_and_taken_as_not_declared()
     assert "your state does not declare plate_digit or fuel" in advisories[0].reason
 
 
+def put(file: Path, data: bytes) -> None:
+    """Write a file whole before it is seen, as an operator's tools do."""
+    (file.parent / "new").write_bytes(data)
+    (file.parent / "new").replace(file)
+
+
 class ShiftedClock:
     """The machine's clock, so much ahead that it shows a wanted time now."""
 
@@ -448,10 +454,10 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
             assert await report(lambda: node.metrics.total("accept.state") > 15)
             holiday = list(said)
             worked = replace(DAYS, holidays=tuple(day for day in DAYS.holidays if day.date != "2026-10-01"))
-            (tmp_path / "days.json").write_bytes(dump_days(worked))
+            put(tmp_path / "days.json", dump_days(worked))
             assert await report(lambda: any("R10" in a.reason for a in said))
             assert await report(lambda: parse_days(car.calendars[CODE.id], "calendar") == worked)
-            (tmp_path / "days.json").write_text('{"first": "2026-01-01", "last": "2026-12-31", "hollidays": []}')
+            put(tmp_path / "days.json", b'{"first": "2026-01-01", "last": "2026-12-31", "hollidays": []}')
             assert await report(lambda: node.metrics.total("calendar.refused") == 1)
             assert node.engine.config.days == worked, "what runs stays"
             reading.cancel()
