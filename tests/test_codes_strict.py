@@ -45,7 +45,7 @@ OBJECTS = dict(objects(WHOLE))
 KNOWN = {key for _, table in objects(WHOLE) for key in table} | {"s_to", "s_from", "sign", "priority", "dates", "month_days", "tz", "plates", "fuels", "waits", "valid_to", "valid_from", "inner"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(misspelt())
 def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_the_right_key(case: tuple[str, str, str]) -> None:
     path, wrong, right = case
