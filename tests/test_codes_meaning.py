@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
-from cloudctl.codes.days import Days
+from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import Device, Zone
 from cloudctl.codes.rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, in_force
@@ -261,6 +261,12 @@ def test_any_value_in_any_place_is_read_or_refused_and_never_an_exception(path: 
 # --- the calendar file is as strict ---
 
 
+def test_a_byte_order_mark_before_a_calendar_or_a_code_is_passed_over() -> None:
+    text = b'\xef\xbb\xbf{"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "2026-05-01"}]}'
+    assert [day.date for day in parse_days(text, "calendar.json").holidays] == ["2026-05-01"]
+    assert codes.loads(b"\xef\xbb\xbf" + codes.dump(CODE)) == CODE
+
+
 @pytest.mark.parametrize(
     ("change", "field", "says"),
     [
@@ -277,8 +283,6 @@ def test_any_value_in_any_place_is_read_or_refused_and_never_an_exception(path: 
     ],
 )
 def test_a_calendar_file_is_refused_with_the_field_that_is_wrong(change: dict[str, Any], field: str, says: str) -> None:
-    from cloudctl.codes.days import parse_days
-
     tree = {"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "2026-05-01"}], **change}
     with pytest.raises(codes.CodeError) as refused:
         parse_days(json.dumps(tree).encode(), "calendar.json")
