@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from . import codes
 from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
+from .clock import SECOND
 from .codes.days import NO_DAYS, dump_days
 from .config import ConfigError, NodeConfig, code_files
 from .egress import Egress
@@ -17,6 +18,7 @@ from .faults import Faults
 from .schema import Datum
 from .topics import OPERATOR, MqttTopics
 
+MINUTE = 60 * SECOND
 Submit = Callable[[list[Datum]], list[Answer]]
 
 
@@ -34,9 +36,10 @@ class Publisher:
         self._faults = faults or engine.faults
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._days_seen = _days_stamp(config)
-        self._days_said = ""
+        self._last_notice = ""
         self._announced: dict[str, int] = {}
         self._refused: dict[Path, str] = {}
+        self._looked = 0  # the minute in which the days were last compared with today
         self._with_days: set[str] = set()  # intersections whose calendar is retained
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
@@ -72,8 +75,8 @@ class Publisher:
 
     def notice_days(self, notice: str) -> None:
         """Tell the operator, once each, of what the days that rules are answered with come from, or lack."""
-        if notice and notice != self._days_said:
-            self._days_said = notice
+        if notice and notice != self._last_notice:
+            self._last_notice = notice
             print(f"cloudctl: {notice}", file=sys.stderr, flush=True)
 
     def _watch_days(self, t: int, has_new_codes: bool) -> None:
@@ -92,6 +95,9 @@ class Publisher:
                 self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
                 self.notice_days(f"the calendar is not taken in, what runs stays: {refusal}" if refusal else wanted.notice or f"{self.config.node.calendar} was read again")
                 self.publish_days(t)
+        if t // MINUTE == self._looked:
+            return  # whether it covers today is asked once a minute: it goes through every rule
+        self._looked = t // MINUTE
         versions = self._engine.versions
         in_force = [code for name in versions.ids() if (code := versions.current(name, t)) is not None]
         day = uncovered(self._engine.config.days, in_force, t) if self._engine.config.days != NO_DAYS else ""

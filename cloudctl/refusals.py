@@ -118,9 +118,14 @@ DECLARED = {
 }  # what a vehicle may declare for rules, and between what figures  # fmt: skip
 
 
+NOTHING = (None,) * 6
+
+
 def undeclared(body: VehicleState) -> dict[str, Refused]:
     """Return why what a vehicle declares for rules cannot be used, by field. It is taken as not declared: the rest of its state is of use."""
-    faults = {}
+    faults: dict[str, Refused] = {}
+    if (body.height, body.mass, body.axle_load, body.plate_digit, body.emission_stage, body.fuel) == NOTHING:
+        return faults
     for name, (low, high) in DECLARED.items():
         value = getattr(body, name)
         if value is not None and not low <= value <= high:

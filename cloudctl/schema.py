@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from .declared import Declared
+
 VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message
 MAX_BODY: Final = 256 * 1024  # bytes of one message
@@ -245,7 +247,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
 # --- node <-> vehicle (MQTT) ---
 
 
-class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
+class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
     """What a connected vehicle says of itself."""
 
     t: Int64
@@ -260,14 +262,6 @@ class VehicleState(Struct, frozen=True, forbid_unknown_fields=False):
     movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
     automated: bool = False
     version: int = VERSION
-    # What rules ask of a vehicle; None: not declared, and no rule that asks for it is decided.
-    height: float | None = None  # m
-    mass: float | None = None  # t, as loaded now
-    axle_load: float | None = None  # t, of the heaviest axle
-    plate_digit: int | None = None  # last digit of the number plate; of one that ends in a letter, the digit that the city counts it as
-    fuel: Name | None = None  # petrol, diesel, gas, hybrid, plug_in_hybrid, electric, hydrogen
-    emission_stage: int | None = None  # China or Euro: 1 .. 7
-    dangerous_goods: bool | None = None
 
 
 class VehicleRequest(Struct, frozen=True):

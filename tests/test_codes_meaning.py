@@ -1,17 +1,22 @@
 """Values that are possible as numbers and cannot be meant are findings: units, order of coordinates, times, calendars, whom a rule binds."""
 
 import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
+from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import Device, Zone
-from cloudctl.codes.rule import Calendar, Rule, Target
+from cloudctl.codes.rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule, Target
+from cloudctl.codes.rules import Vehicle, in_force
+from cloudctl.codes.rules_table import RuleTable
 
 CODE = codes.load(Path(__file__).parent / "data" / "regulations.json")
 NOW_S = 1_793_628_000  # 2026-11-02
@@ -166,6 +171,32 @@ def test_a_rule_whose_dates_lie_outside_its_validity_is_never_in_force() -> None
     assert "never in force" in hits[0].rule
 
 
+day = st.dates(date(2025, 1, 1), date(2027, 12, 31)).map(date.isoformat)
+ranges = st.tuples(day, day).filter(lambda pair: pair[0] <= pair[1]) | st.tuples(day, day).map(lambda pair: (pair[0][5:], pair[1][5:]))
+calendars = st.builds(
+    Calendar,
+    weekdays=st.sets(st.integers(1, 7), min_size=1, max_size=2).map(lambda found: tuple(sorted(found))),
+    dates=st.none() | ranges | st.tuples(day).map(lambda one: (one[0], one[0])),
+    date_ranges=st.lists(ranges, max_size=1).map(tuple),
+    month_days=st.sampled_from([(), (31,), (29, 30), (1,)]),
+    holidays=st.sampled_from(ON_HOLIDAYS),
+    make_up=st.sampled_from(ON_MAKE_UP_DAYS),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(calendars, st.none() | st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)), st.integers(1, 60))
+def test_a_rule_is_called_never_in_force_only_where_it_never_is(calendar: Calendar, begin: datetime | None, span: int) -> None:
+    valid_from = None if begin is None else int(begin.replace(tzinfo=UTC).timestamp()) * 10**9
+    valid_to = None if valid_from is None else valid_from + span * 86_400 * 10**9
+    rule = with_rule(calendar=calendar, valid_from=valid_from, valid_to=valid_to).rules[-1]
+    if any("never in force" in finding.rule for finding in named(replace(CODE, rules=(*CODE.rules, rule)), "R99", "calendar")):
+        days = [date(2024, 12, 30) + timedelta(k) for k in range(1200)]
+        noons = [int(datetime(d.year, d.month, d.day, 4, tzinfo=UTC).timestamp()) * 10**9 for d in days]
+        for known in (Days(frozenset(), {}), Days(frozenset(d.isoformat() for d in days), {}), Days(frozenset(), {d.isoformat(): d.day % 7 + 1 for d in days})):
+            assert not any(in_force(rule, t, known) for t in noons)
+
+
 def test_a_zone_that_covers_no_lane_is_a_finding_and_an_error_where_a_rule_holds_on_it() -> None:
     beside = Zone("Z9", "parking", tuple((lat + 60_000, lon) for lat, lon in CODE.zones[0].polygon))
     assert [f.severity for f in named(replace(CODE, zones=(*CODE.zones, beside)), "Z9", "polygon")] == ["warning"]
@@ -187,7 +218,53 @@ def test_phases_in_seconds_are_a_finding() -> None:
     assert {f.severity for f in named(replace(CODE, plans=(short,)), "plan", "ms")} == {"warning"}
 
 
+# --- whatever stands in a code, it is a code or a refusal, never an exception ---
+
+
+def leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else []
+    found = [leaf for key, value in inner for leaf in leaves(value, (*path, key))]
+    return [*found, path] if path else found
+
+
+TREE = json.loads((Path(__file__).parent / "data" / "regulations.json").read_text())
+RULED = [path for path in leaves(TREE) if path[0] in ("rules", "zones", "valid_from", "ref_lat_e7", "format", "plans", "stop_lines")]
+strange = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.sampled_from(["", "99-99", "2026-02-30", "02-30", "Asia/Nowhere", "../..", "\0", "É" * 300, "code", "L2", "Z1"]),
+    st.text(max_size=5), st.just([]), st.just({}), st.lists(st.integers(-5, 3000), max_size=3), st.lists(st.lists(st.integers(0, 1440), min_size=2, max_size=2), max_size=2),
+    st.lists(st.sampled_from(["2026-01-01", "12-31", "0000-00-00"]), min_size=2, max_size=2),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(RULED), strange)
+def test_any_value_in_any_place_is_read_or_refused_and_never_an_exception(path: tuple[Any, ...], value: Any) -> None:
+    tree = json.loads(json.dumps(TREE))
+    at = tree
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    code, findings = None, []
+    try:
+        code = codes.loads(json.dumps(tree).encode())
+    except codes.CodeError as refusal:
+        findings = refusal.findings
+    assert (code is None) == bool(findings)
+    assert all(finding.rule and finding.remedy for finding in findings)
+    if code is None:
+        return
+    table = RuleTable(code)
+    table.effective(np.array([0]), np.array([0]), np.array([NOW_S * 10**9]), fleet=(Vehicle(),))
+    codes.show_svg(code)
+
+
 # --- the calendar file is as strict ---
+
+
+def test_a_byte_order_mark_before_a_calendar_or_a_code_is_passed_over() -> None:
+    text = b'\xef\xbb\xbf{"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "2026-05-01"}]}'
+    assert [day.date for day in parse_days(text, "calendar.json").holidays] == ["2026-05-01"]
+    assert codes.loads(b"\xef\xbb\xbf" + codes.dump(CODE)) == CODE
 
 
 @pytest.mark.parametrize(
@@ -206,8 +283,6 @@ def test_phases_in_seconds_are_a_finding() -> None:
     ],
 )
 def test_a_calendar_file_is_refused_with_the_field_that_is_wrong(change: dict[str, Any], field: str, says: str) -> None:
-    from cloudctl.codes.days import parse_days
-
     tree = {"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "2026-05-01"}], **change}
     with pytest.raises(codes.CodeError) as refused:
         parse_days(json.dumps(tree).encode(), "calendar.json")

@@ -45,7 +45,7 @@ OBJECTS = dict(objects(WHOLE))
 KNOWN = {key for _, table in objects(WHOLE) for key in table} | {"s_to", "s_from", "sign", "priority", "dates", "month_days", "tz", "plates", "fuels", "waits", "valid_to", "valid_from", "inner"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(misspelt())
 def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_the_right_key(case: tuple[str, str, str]) -> None:
     path, wrong, right = case
@@ -121,6 +121,15 @@ def test_the_schema_knows_no_further_keys_in_any_object() -> None:
     tables = {name: table for name, table in schema["$defs"].items() if table.get("type") == "object"}
     assert {"IntersectionCode", "Rule", "Calendar", "Target", "Lane", "Phase"} <= set(tables)
     assert all(table["additionalProperties"] is False for table in tables.values())
+    assert "coach" in tables["Rule"]["properties"]["classes"]["items"]["enum"]
+    assert tables["Calendar"]["properties"]["weekdays"]["items"]["enum"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_word_that_is_none_of_the_list_is_refused_with_the_nearest_one() -> None:
+    tree = copy.deepcopy(WHOLE)
+    tree["rules"][3]["classes"] = ["trucks"]
+    with pytest.raises(codes.CodeError, match="did you mean 'truck'"):
+        codes.loads(json.dumps(tree).encode())
 
 
 def test_a_code_keeps_the_hash_it_was_issued_with_and_old_readers_read_it() -> None:

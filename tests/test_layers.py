@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
+    ("declared",),
     ("schema", "clock", "metrics", "geo", "gcj02", "maps", "_core", "__init__"),
     ("topics", "rates"),
     ("events",),

@@ -10,13 +10,14 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .check_meaning import FIRST_TIME, LAST_TIME
 from .compile import local_lines
 from .days import Days, is_day
 from .findings import Finding
 from .lines import F8, arc, at
 from .model import IntersectionCode
 from .rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from .rules import SECOND, holds, within
+from .rules import SECOND, in_force, within
 
 MAX_ZONE_SHIFT = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
 YEARLY = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
@@ -110,6 +111,8 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
 def _ever(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
+    if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
+        return True  # said of the time itself
     start, end = (None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to))
     if not ranges and start is None and end is None:
         ranges = (("2024-01-01", "2024-02-01"),) if not calendar.month_days else (("2024-01-01", "2028-12-31"),)
@@ -185,10 +188,6 @@ def _both_open(a: list[Rule], b: list[Rule]) -> str | None:
     for k, edge in product(range(366), edges):
         moment = datetime(2026, 1, 1, tzinfo=zone) + timedelta(days=k)
         t = int(moment.replace(hour=edge // 60, minute=edge % 60).timestamp()) * SECOND
-        if all(not rules or any(_in_force(rule, t) for rule in rules) for rules in (a, b)):
+        if all(not rules or any(in_force(rule, t, NO_HOLIDAYS) for rule in rules) for rules in (a, b)):
             return f"on {moment:%A %Y-%m-%d} at {_clock(edge)}"
     return None
-
-
-def _in_force(rule: Rule, t: int) -> bool:
-    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, NO_HOLIDAYS)

@@ -24,6 +24,7 @@ from .model import (
     Node,
 )
 from .rule import CLASSES, RULE_KINDS
+from .strict import nearest
 
 MAX_SPEED = 42.0  # m/s (150 km/h)
 WIDTHS = (50, 1000)  # cm, of lanes
@@ -91,7 +92,7 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
     rows += [(item.id, "alias.kind", alias.kind, ALIAS_KINDS) for item in named for alias in item.alias]
     for entity, field, value, known in rows:
         if value not in known:
-            yield _error(entity, field, value, f"must be one of {', '.join(known)}", "take one of these words")
+            yield _error(entity, field, value, f"must be one of {', '.join(known)}", f"did you mean {nearest(value, list(known), [])!r}? Take one of these words")
 
 
 def _numbers(code: IntersectionCode) -> Iterator[Finding]:

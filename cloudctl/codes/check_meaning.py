@@ -18,7 +18,7 @@ UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
 NEAR, AROUND, CITY = 5_000.0, 50_000.0, 200_000.0  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
 MAX_MOVED = 20_000.0  # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
 ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
-SHORT_PHASE, LONG_PHASE = 500, 1_800_000  # ms
+SHORT_PHASE, LONG_PHASE = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
 MIN_AREA = 0.5  # m^2 of a zone
 MAX_CORNERS = 400  # of an outline whose crossings are looked for
 

@@ -31,7 +31,7 @@ RESERVING = {
 }  # kinds that name who may; and who may where they name nobody
 NOTED = ("no_stopping", "no_overtaking", "toll")
 SECOND = 1_000_000_000
-WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot")  # classes that no rule on number plates or engines is about
+WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot", "tram")  # classes that no rule on number plates or engines is about
 WITHOUT_EXHAUST = ("electric", "hydrogen")
 CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
 SMALL, LARGE, SLIGHT = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
@@ -192,6 +192,11 @@ def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Coll
         if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
             return True
     return False
+
+
+def in_force(rule: Rule, t: int, days: Days) -> bool:
+    """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
+    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, days)
 
 
 def day_holds(calendar: Calendar, day: date, days: Days) -> bool:

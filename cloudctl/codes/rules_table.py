@@ -14,7 +14,7 @@ from .compile import CompiledCode
 from .days import DayCalendar, Days, days_of
 from .model import IntersectionCode
 from .rule import CLASSES, FUELS, RULE_KINDS, Rule, known_class
-from .rules import CARRIERS, RESERVING, SECOND, SIZES, Effective, Vehicle, effective, holds, places
+from .rules import CARRIERS, RESERVING, SECOND, SIZES, Effective, Vehicle, effective, in_force, places
 
 KIND = {kind: k for k, kind in enumerate(RULE_KINDS)}
 SPEED_MAX, SCHOOL, WORKS, SPEED_MIN = KIND["speed_max"], KIND["school_zone"], KIND["construction"], KIND["speed_min"]
@@ -74,26 +74,21 @@ class RuleTable:
         self._holidays = np.array(sorted(map(number_of, self.days.holidays)), np.int64)
         self._worked = np.array(sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64).reshape(-1, 2)
         self._area = next((k for k, r in enumerate(rules) if r.kind == "av_operating_area"), -1)
-        self._tidal = [(self.paths[name], [p.rule for p in rows if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory]) for name, rows in self.at.items()]
-        self._tidal = [(path, found) for path, found in self._tidal if found]
+        tidal = [(k, [rules[p.rule] for p in self.at[lane.id] if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory]) for k, lane in enumerate(code.lanes)]
+        self._tidal = [(lane, opening) for lane, opening in tidal if opening]  # lanes, and the rules that open each
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
 
     def closed(self, t: int) -> NDArray[np.bool_] | None:
-        """Return which lanes and connections are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
+        """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
         if not self._tidal:
-            return None
+            return None  # movements stay open: who began one in time ends it
         second = t // SECOND
         if self._closed is None or self._closed[0] != second:
             closed = np.zeros(len(self.paths), np.bool_)
-            for path, rules in self._tidal:
-                closed[path] = not any(self._in_force(self.code.rules[k], t) for k in rules)
-            for path, c in enumerate(self.code.connections, len(self.code.lanes)):
-                closed[path] |= closed[self.paths[c.from_lane]] or closed[self.paths[c.to_lane]]
+            for lane, opening in self._tidal:
+                closed[lane] = not any(in_force(rule, t, self.days) for rule in opening)
             self._closed = (second, closed)
         return self._closed[1]
-
-    def _in_force(self, rule: Rule, t: int) -> bool:
-        return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, self.days)
 
     def effective(
         self,

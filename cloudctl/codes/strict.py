@@ -4,6 +4,7 @@ The structs forbid unknown fields, so msgspec refuses them by itself. It stops a
 where it refuses, the tree is walked beside the types to name every fault.
 """
 
+import codecs
 import difflib
 import json
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ def read_json(data: bytes, kind: type[T], where: str, formats: tuple[int, ...], 
 
     `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice, and need not be looked at again.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)  # Windows editors write it before text
     try:
         value = msgspec.json.decode(data, type=kind)
         if getattr(value, "format", formats[0]) in formats and data.count(b":") == msgspec.json.encode(value).count(b":") - left_out(value):

@@ -9,6 +9,7 @@ from msgspec import Struct
 from .canon import content_hash
 from .findings import refuse
 from .model import IntersectionCode
+from .schema import json_schema as json_schema
 
 WIRE_REVISIONS = 128  # MAP and SPAT carry the revision in 7 bits
 
@@ -152,8 +153,3 @@ class Versions:
 
 def _start(code: IntersectionCode) -> int:
     return code.valid_from if code.valid_from is not None else -(2**62)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a digital code."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(IntersectionCode)}

@@ -68,7 +68,8 @@ def _make(code: CompiledCode) -> _Places:
             for place in table.at[name]:
                 if path < code.n_lanes and code.code.rules[place.rule].kind == "tidal_lane":
                     road = int(code.lane_ingress[path])
-                    dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
+                    if all(lane != path for lane, _ in dynamic.get(road, ())):  # several rules may open one lane
+                        dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
     for lane, told in enumerate(code.code.lanes):
         if told.revocable and code.lane_ingress[lane] >= 0:
             road = int(code.lane_ingress[lane])
@@ -99,12 +100,14 @@ def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
                 far = distance(world, row, path, begins.s)
                 if not 0.0 < far < RANGE or begins.rule in named_already:
                     continue
-                effect = _effect(table, begins, vehicle, second)
-                if world.code.code.rules[begins.rule].kind in KEEP_OUT:
-                    if effect in (REFUSES, MAY_REFUSE):
-                        named_already.add(begins.rule)
-                        out.append(_ban(world, k, row, begins, far, effect == REFUSES))
-                elif effect != IDLE:
+                effect, kind = _effect(table, begins, vehicle, second), world.code.code.rules[begins.rule].kind
+                if effect == MAY_REFUSE and kind in (*KEEP_OUT, "closure"):
+                    named_already.add(begins.rule)
+                    out.append(_ban(world, k, row, begins, far, is_sure=False))
+                elif effect == REFUSES and kind in KEEP_OUT:
+                    named_already.add(begins.rule)
+                    out.append(_ban(world, k, row, begins, far, is_sure=True))
+                elif effect in (HOLDS, REFUSES) and kind in KINDS:
                     out.append(_rule(world, k, row, begins, far))
     return out
 

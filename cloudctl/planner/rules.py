@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codes.rule import VALUED, Rule
-from ..codes.rules import MAX_SIZES, Vehicle, missing
+from ..codes.rules import CAPS, MAX_SIZES, Vehicle, missing
 from ..matching import Floats
 from ..schema import CAR_WIDTH, AdvisoryKind, VehicleState
 from ..world import World
@@ -56,9 +56,11 @@ def in_force(world: World) -> InForce:
     if not n or not code.code.rules:
         return InForce(np.full(n, np.inf), none, none, none)
     path = world.path[world.rows]
-    fleet: dict[Vehicle, int] = {}  # few differ: each is looked at once
-    which = np.array([fleet.setdefault(vehicle_of(v.state), len(fleet)) for v in world.vehicles], np.int64)
-    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet))
+    vehicles = [vehicle_of(v.state) for v in world.vehicles]
+    fleet = {id(vehicle): vehicle for vehicle in vehicles}  # few differ: each is looked at once
+    index = dict(zip(fleet, range(len(fleet)), strict=True))
+    which = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
+    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values()))
     off = path < 0
     answer.speed_max[off], answer.cap[off], answer.refused_by[off], answer.undecided[off] = np.inf, -1, -1, -1
     return InForce(answer.speed_max, answer.cap, answer.refused_by, answer.undecided)
@@ -81,7 +83,9 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
             words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", float(rules.limit[k])
         else:
             rule = world.code.code.rules[undecided]
-            words, confidence = "rule {rule} ({kind}) may keep a {class} out here: your state does not declare {missing}. Declare it, or go by the sign", 0.5
+            facts["effect"] = "limit a" if rule.kind in CAPS else "keep a"
+            facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in CAPS else "out here"
+            words, confidence = "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign", 0.5
             facts["missing"] = " or ".join(missing(rule, vehicle_of(vehicle.state)))
         facts["rule"], facts["kind"] = rule.id, named(rule)
         track = (int(world.tracks["id"][row]),)
