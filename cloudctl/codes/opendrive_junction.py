@@ -54,6 +54,7 @@ class Move(NamedTuple):
     turn: str
     road: Road
     lane: int
+    chain: Chain
 
 
 class Junction:
@@ -158,7 +159,7 @@ class Junction:
         target = self.roads[there]
         onto = to if onto is None else onto
         if incoming.forward(start) != entry:
-            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, to, at_start, line, where)
+            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, chain, at_start, line, where)
             return
         if target.forward(onto) == leaving:
             self._drop("its connecting road leads onto a lane that comes towards the junction", f"{where}, lane {onto} of road {there}")
@@ -171,17 +172,18 @@ class Junction:
         if through.forward(to) != at_start:
             line = line[::-1].copy()
             self.accounts.enter("repaired", "junction/connection", "connecting lanes whose number says the other direction are turned", f"{where}, lane {to}")
-        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to))
+        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to, chain))
 
-    def _way_back(self, incoming: "Way", target: "Way", through: Road, to: int, at_start: bool, line: F8, where: str) -> None:
+    def _way_back(self, incoming: "Way", target: "Way", through: Road, chain: Chain, at_start: bool, line: F8, where: str) -> None:
         """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
+        to = chain[0][1].id if at_start else chain[-1][1].id
         begins = target.road.forward(target.lane) == target.at_end and through.forward(to) != at_start
         start = self._end(*target, True) if begins else None
         end = self._end(*incoming, False) if begins else None
         if start is None or end is None:
             self._drop("lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}")
             return
-        self.back.append((Move(start, end, line, self._turn(start, end), through, to), f"{where}, lane {incoming.lane}"))
+        self.back.append((Move(start, end, line, self._turn(start, end), through, to, chain), f"{where}, lane {incoming.lane}"))
 
     def _turn(self, start: str, end: str) -> str:
         """Return which way a movement turns, from the end of one lane to the beginning of the other."""
