@@ -80,7 +80,7 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
     net = (sumocfg.parent / options["net-file"]).resolve()
     say(f"importing {net.name}")
     extra = [(sumocfg.parent / name).resolve() for name in options.get("additional-files", "").split(",") if name]
-    imported = codes.import_sumo(net, additional=extra)
+    imported = codes.import_sumo(net, additional=extra, unsignalised=False)
     if not imported:
         raise ScenarioError(f"{net} has no signalised intersection; cloudctl places roadside units at signals")
     shapes = _lane_shapes(net)

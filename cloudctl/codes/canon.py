@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from .findings import CodeError, refuse
+from .marks import without_mark
 from .model import FORMAT, IntersectionCode, Point
 
 LATER = frozenset(("signal_exceptions",))  # fields that the model has got since codes were first issued
@@ -30,7 +31,7 @@ def content_hash(code: IntersectionCode) -> str:
 def parse(data: bytes, where: str) -> IntersectionCode:
     """Return a code from JSON, checked for its types only. Raises CodeError naming the field."""
     try:
-        code = msgspec.json.decode(data, type=IntersectionCode)
+        code = msgspec.json.decode(without_mark(data), type=IntersectionCode)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _typed(where, error) from None
     return _known(code, where)

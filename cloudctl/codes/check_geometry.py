@@ -1,6 +1,7 @@
 """Checks of places: lines have a length, lanes meet, stop lines and conflict points lie on their lines, crosswalks are areas."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import hypot
 
 import numpy as np
@@ -16,6 +17,7 @@ MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
 MAX_REACH = 5000.0  # m from the reference point
 SLACK = 0.5  # m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
 MAX_APART = 12.0  # m between the places of one conflict point on its two paths
+ASIDE = 1.5  # m by which a lane must lie on the wrong side of its neighbour: half of one
 FOLD = 0.94  # rad from a full turn back (cosine below -0.94) between two segments of a line
 
 
@@ -37,6 +39,7 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
     along = dict(zip(lines, arcs(list(lines.values())), strict=True))
     yield from _lines(lines, along)
     yield from _joints(code, lines)
+    yield from _sides(code, lines)
     yield from _stops(code, along)
     yield from _conflicts(code, lines, along)
     yield from _areas(code, origin)
@@ -95,6 +98,31 @@ def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
                     f"its path is {gap:.1f} m off the lane, more than {MAX_GAP:.0f} m",
                     "let the path begin and end at its lanes, and lanes run in driving direction",
                 )
+
+
+def _sides(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
+    """Yield lanes that lie to the left of the one numbered before them: advice to change left would lead to the right.
+
+    Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong numbering.
+    """
+    by_link: dict[str, list[Lane]] = {}
+    for lane in code.lanes:
+        by_link.setdefault(lane.link, []).append(lane)
+    for lanes in by_link.values():
+        lanes.sort(key=lambda lane: lane.number)
+        for a, b in pairwise(lanes):
+            if min(_aside(lines[a.id], lines[b.id], 0, 1), _aside(lines[a.id], lines[b.id], -2, -1)) > ASIDE:
+                rule = f"lies to the left of {a.id}, whose number is {a.number}: lanes are numbered from the left, whichever side traffic keeps"
+                yield _error(b.id, "number", b.number, rule, "number the link's lanes from the left in driving direction")
+
+
+def _aside(a: F8, b: F8, first: int, second: int) -> float:
+    """Return m by which line `b` lies to the left of line `a`, at its first or its last segment."""
+    (x0, y0), (x1, y1) = a[first].tolist(), a[second].tolist()
+    end = 0 if first == 0 else -1
+    (x, y), (px, py) = a[end].tolist(), b[end].tolist()
+    whole = hypot(x1 - x0, y1 - y0)
+    return ((x1 - x0) * (py - y) - (y1 - y0) * (px - x)) / whole if whole > 0.01 else 0.0
 
 
 def _stops(code: IntersectionCode, arcs: dict[str, F8]) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def import_(args: Namespace) -> int:
     for loss in found.losses:
         print(f"  {loss}")
     print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
-    return int(bool(wrong))
+    return int(bool(wrong) or not found)  # an import of nothing is no success
 
 
 def _imported(args: Namespace) -> Imported:

@@ -1,7 +1,7 @@
 """Who may use a lane, as other formats give it, in the words of a code: its use, its further uses, and the rules that keep others out.
 
 `use` tells motor vehicles, buses, trams, bicycles and pedestrians apart; which motor vehicles may, the rules say. Who has no class of
-ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others, with a text that says for whom the lane is.
+ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others (a closure, where there are none), with a text that says for whom the lane is.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -51,6 +51,8 @@ def permit(users: Collection[str], text: str, *, stated: bool = True) -> Permit:
         return Permit(use, shared, "bus_lane", () if BUS_LANE.issuperset(named) else named, "" if BUS_LANE.issuperset(users) else text)
     if use in ("bike", "pedestrian"):
         return Permit(use, shared)  # the use says it: these are no motor vehicles
+    if not named:  # for those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
+        return Permit(use, shared, "closure", (), text)
     return Permit(use, shared, "lane_use", named, text)
 
 

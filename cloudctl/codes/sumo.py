@@ -16,19 +16,21 @@ from .build import NO_ADM
 from .citycode import grid_encode, make
 from .compile import local_lines
 from .findings import CodeError, refuse
-from .lines import arc
-from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, StopLine
+from .lines import arc, at
+from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
 from .permits import permit_rules
 from .report import Imported, Progress
 from .rule import CLASSES, Rule, Target
 from .sumo_access import USERS, lane_permit, unclassed
 from .sumo_area import Area, Movement, areas, joined
 from .sumo_conflicts import conflicts
-from .sumo_net import REMEDY, Net, NetLane, read_net
+from .sumo_model import Net, NetLane
+from .sumo_net import REMEDY, read_net
 from .sumo_signals import crosswalks, groups, plans
 from .sumo_words import IGNORED
 
 E_TOWN_ADM = "110115403"
+MAX_LENGTH = 4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
 
 
 def import_sumo(
@@ -46,7 +48,8 @@ def import_sumo(
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
     administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
     file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge are codes, too; where it is
-    not said, they are in a network without signals. Those left out are in the report. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
+    not said, they are in a network without signals. Those left out are in the report. A network in which nothing is left is refused,
+    unless junctions without a signal are left out on purpose. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
     """
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
@@ -60,17 +63,14 @@ def import_sumo(
                 accounts.enter("dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}")
             if progress is not None:
                 progress(number, whole)
-        if not codes:
-            raise _nothing(net, str(path), unsignalised)
+        if not codes and unsignalised is not False:
+            raise _nothing(net, str(path))
         return accounts.imported(codes, str(path))
 
 
-def _nothing(net: Net, where: str, unsignalised: bool | None) -> CodeError:
-    if unsignalised is not False:
-        rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
-        return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
-    rule = "has no signal"
-    return refuse(where, "network", "tlLogic", "none", rule, "import junctions without signals, too (unsignalised)")
+def _nothing(net: Net, where: str) -> CodeError:
+    rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
+    return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
 
 
 def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
@@ -99,7 +99,7 @@ def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> Intersecti
         connections=conns,
         conflicts=met,
         signal_groups=signal_groups,
-        stop_lines=_stop_lines(net, origin, links, lanes, source),
+        stop_lines=_stop_lines(origin, links, lanes, source, {c.from_lane for c in conns if c.inner}),
         crosswalks=tuple(crosswalks(net, area, own, group_of, signal_groups)),
         nodes=nodes,
         plans=plans(net, area, signal_groups, conns, met),
@@ -151,7 +151,7 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
                 number=number,
                 width_cm=round(lane.width * 100),
                 speed=round(lane.speed, 2),
-                points=net.points(joined(lane.shape, lane.shape)),
+                points=_points(net, lane, link.role),
                 use=allowed.use,
                 shared=allowed.shared,
                 alias=(Alias("sumo", lane.id),),
@@ -161,17 +161,33 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
     return tuple(lanes), source
 
 
+def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
+    """Return the line of a lane, cut at its far end where it is longer than a code reaches."""
+    if lane.points:
+        return lane.points
+    line = joined(lane.shape, lane.shape)
+    along = arc(line)
+    if along[-1] <= MAX_LENGTH:
+        lane.points = net.points(line)
+        return lane.points
+    net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LENGTH:.0f} m", lane.id)
+    first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
+    inside = line[(along > first) & (along < last)]
+    return net.points(np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]]))
+
+
 def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
     conns = []
     for k, m in enumerate(area.movements, 1):
         column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
+        m.raw.points = m.raw.points or net.points(m.shape)
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         connection = Connection(
             id=f"C{k}",
             from_lane=lane_of[m.from_lane],
             to_lane=lane_of[m.to_lane],
             turn=m.raw.turn,
-            points=net.points(m.shape),
+            points=m.raw.points,
             group=group_of.get(column, 0),
             speed=round(m.speed, 2),
             inner=m.inner,
@@ -182,9 +198,12 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
     return tuple(conns)
 
 
-def _stop_lines(net: Net, origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane]) -> tuple[StopLine, ...]:
+def _stop_lines(
+    origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane], leading: set[str]
+) -> tuple[StopLine, ...]:
+    """Return the stop lines; `leading` are the lanes that lead through the intersection. Sidewalks have none, unless they do."""
     ingress = {link.id for link in links if link.role == "ingress"}
-    stopping = [lane for lane in lanes if lane.link in ingress and lane.use != "pedestrian"]
+    stopping = [lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading)]
     lines = local_lines(origin, [lane.points for lane in stopping])
     stops = []
     for lane, line in zip(stopping, lines, strict=True):

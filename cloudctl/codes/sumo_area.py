@@ -7,7 +7,8 @@ import numpy as np
 
 from .lines import F8
 from .report import Loss
-from .sumo_net import Net, NetConnection, NetEdge
+from .sumo_access import RAILS
+from .sumo_model import Net, NetConnection, NetEdge, NetLane
 
 MIN_ARMS = 3  # roads that meet at an intersection; two are a bend, or a road that changes its lanes
 POINT = 0.05  # m; a path that is shorter is a joint of no length
@@ -48,6 +49,8 @@ class Roads:
         self.signals: dict[str, set[str]] = {}  # tl -> junctions
         self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
         self._counted: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
+        self._paths: dict[int, tuple[F8, float]] = {}  # id of a connection -> its path and limit: it is in the codes of several intersections
+        self.others: set[str] = set()  # junctions without a signal that are intersections
         for c in net.connections:
             if c.from_edge.startswith(":"):
                 self._chains[c.from_edge, c.from_lane] = c
@@ -85,6 +88,11 @@ class Roads:
         into: dict[tuple[str, int], str] = {}
         return not rows and any(into.setdefault((c.to_edge, c.to_lane), c.from_edge) != c.from_edge for c in movements)
 
+    def of_rails_only(self, junctions: set[str]) -> bool:
+        """Return whether no road vehicle, bicycle or pedestrian may use any movement of some junctions."""
+        movements = [c for name in junctions for c in self.leaving.get(name, ())]
+        return not any(self.net.edges[c.from_edge].lanes[c.from_lane].may - RAILS for c in movements)
+
     def row(self, c: NetConnection) -> int:
         """Return a connection's row in its junction's requests; -1 where it cannot be known.
 
@@ -98,7 +106,7 @@ class Roads:
         junction = self.net.edges[c.from_edge].end
         if id(c) not in self._counted:
             self._count(junction)
-        return self._counted[id(c)] if len(self.net.requests.get(junction, ())) == len(self.leaving[junction]) else -1
+        return self._counted[id(c)] if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction]) else -1
 
     def _count(self, junction: str) -> None:
         order = {lane: k for k, lane in enumerate(self.net.junctions[junction].incoming)}
@@ -106,13 +114,16 @@ class Roads:
         self._counted.update((id(c), k) for k, c in enumerate(rows))
 
     def _upstream(self, area: Area, radius_m: float) -> None:
-        """Add the edges that lead to the ingresses, back to `radius_m`; a junction with a signal of its own ends the search."""
+        """Add the edges that lead to the ingresses, back to `radius_m`. A junction with a signal of its own ends the search; where this
+        intersection has no signal itself, any other intersection does: its approaches begin there."""
         reach = {edge: self._length[edge] for edge, role in area.roles.items() if role == "ingress"}
         waiting = sorted(reach)
         while waiting:
             edge = waiting.pop(0)
             before = self.entering.get(edge, [])
             if reach[edge] >= radius_m or any(c.tl for c in before):
+                continue
+            if not area.signal and self.net.edges[edge].start in self.others:
                 continue
             for c in before:
                 start = self.net.edges[c.from_edge]
@@ -127,7 +138,15 @@ class Roads:
     def _movement(self, c: NetConnection, inner: bool) -> Movement:
         net = self.net
         start, end = net.edges[c.from_edge].lanes[c.from_lane], net.edges[c.to_edge].lanes[c.to_lane]
-        pieces, speed, via = [start.shape[-1:]], start.speed, c.via
+        path = self._paths.get(id(c))
+        if path is None:
+            path = self._paths[id(c)] = self._path(c, start, end)
+        return Movement(c, start.id, end.id, net.edges[c.from_edge].end, self.row(c), *path, inner)
+
+    def _path(self, c: NetConnection, start: NetLane, end: NetLane) -> tuple[F8, float]:
+        """Return the path of a connection, from lane to lane over its inner lanes, and the lowest limit on it."""
+        net, via = self.net, c.via
+        pieces, speed = [start.shape[-1:]], min(start.speed, c.speed)
         seen: set[str] = set()
         while via in net.inner and via not in seen:
             seen.add(via)
@@ -136,21 +155,32 @@ class Roads:
             edge, _, lane = via.rpartition("_")
             following = self._chains.get((edge, int(lane) if lane.isdigit() else -1))
             via = "" if following is None else following.via
-        if len(pieces) == 1 and inner and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
-            net.losses.add(Loss("guessed", "network", "has no inner lanes: paths through intersections are straight lines from lane to lane"))
+        if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
+            net.losses.add(Loss("guessed", "network", "has no inner lanes: paths are straight lines from lane to lane"))
         pieces.append(end.shape[:1])
-        return Movement(c, start.id, end.id, net.edges[c.from_edge].end, self.row(c), joined(np.concatenate(pieces), start.shape), speed, inner)
+        return joined(np.concatenate(pieces), start.shape), speed
 
 
 def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, Area]]:
     """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by their junction's."""
     roads = Roads(net)
     signalled = {junction for junctions in roads.signals.values() for junction in junctions}
-    own = [signal for signal in sorted(roads.signals) if _on_road(net, signal, roads.signals[signal])]
-    others = [name for name in sorted(roads.leaving) if name not in signalled and net.junctions[name].control not in ("rail", "end")]
-    met = [name for name in others if roads.meets(name)]
-    for name in others:
-        if name not in met:
+    own = []
+    for signal in sorted(roads.signals):
+        if roads.of_rails_only(roads.signals[signal]):
+            net.accounts.enter("dropped", "tlLogic", "a signal of railway tracks only: no road intersection", signal)
+        else:
+            own.append(signal)
+    met = []
+    for name in sorted(roads.leaving):
+        if name in signalled or net.junctions[name].control == "end":
+            continue
+        if roads.of_rails_only({name}):
+            net.accounts.enter("dropped", "junction", "a junction of railway tracks only: no road intersection", name)
+        elif roads.meets(name):
+            met.append(name)
+            roads.others.add(name)
+        else:
             net.accounts.enter("dropped", "junction", "no intersection: fewer than three roads, or no two movements cross or merge", name)
     if unsignalised is False or (unsignalised is None and own):
         for name in met:
@@ -161,14 +191,6 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
         yield whole, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
     for name in met:
         yield whole, roads.area("", name, net.junctions[name].control, [name], radius_m)
-
-
-def _on_road(net: Net, signal: str, junctions: set[str]) -> bool:
-    """Return whether a signal stands at a road: signals between railway tracks only are left out, with a line."""
-    if all(net.junctions[name].control == "rail" for name in junctions):
-        net.accounts.enter("dropped", "tlLogic", "a rail signal is no road intersection", signal)
-        return False
-    return True
 
 
 def joined(path: F8, before: F8) -> F8:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from .check_geometry import MAX_APART
 from .lines import F8, meeting
 from .model import Conflict, Connection
 from .report import Loss
 from .sumo_area import Area, Movement
-from .sumo_net import Net
+from .sumo_model import Net
 
 APART = 4.5  # m; foes whose paths stay further apart than this are worth a look
 
@@ -27,6 +28,8 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
             if not known and apart > 0.1:
                 continue
             _note(net, area, a, b, known, apart)
+            if apart > MAX_APART:
+                continue
             yield Conflict(
                 a_id,
                 b_id,
@@ -48,6 +51,8 @@ def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: fl
                 "the network has no requests for some movements: conflicts are where paths cross, nobody yields",
             )
         )
+    elif apart > MAX_APART:
+        net.losses.add(Loss("dropped", area.name, f"{pair} are foes, though their paths stay {apart:.1f} m apart: no conflict, they have no place in common"))
     elif apart > APART:
         net.losses.add(Loss("differs", area.name, f"{pair} are foes, though their paths stay {apart:.1f} m apart"))
 

@@ -1,12 +1,11 @@
-"""Reading a SUMO network: its elements as they stand, and its coordinates on the globe."""
+"""Reading a SUMO network, element by element."""
 
 import gzip
 import io
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -14,144 +13,20 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from cloudctl.geo import Origin
-
 from .accounting import Accounts, XmlRecord
 from .findings import refuse
-from .lines import F8
-from .model import Point
 from .report import Loss
 from .sumo_access import EVERYONE, WORDS, allowed
+from .sumo_model import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
 from .sumo_words import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, RING_KEYS, SHOWS, TURNS
 
-E_TOWN = Origin(39.7955, 116.5080)  # where a network without a projection is laid
 UNPLACED = ("!", "-", "")  # projections of networks that lie nowhere
 BITS = re.compile("[01]*")
 DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
+__all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS = Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code")
-
-
-@dataclass
-class NetLane:
-    """One lane of an edge. `may`: the vClasses that may use it; `stated`: whether the network says so, or leaves it to its default."""
-
-    id: str
-    speed: float
-    width: float
-    shape: F8
-    may: frozenset[str]
-    stated: bool
-    stop_offset: float = 0.0  # m from its end to its stop line
-
-
-@dataclass
-class NetEdge:
-    """One edge between junctions; lanes from the outermost: the right-most in right-hand traffic, the left-most in left-hand traffic."""
-
-    id: str
-    start: str
-    end: str
-    lanes: list[NetLane]
-    name: str = ""
-    limits: tuple[tuple[str, float], ...] = ()  # vClass -> m/s, of the road's type
-
-
-@dataclass
-class NetConnection:
-    """One connection of lanes. `tl` is its signal, `column` its place in the signal's states; "" and -1 where it has none."""
-
-    from_edge: str
-    to_edge: str
-    from_lane: int
-    to_lane: int
-    via: str
-    turn: str
-    tl: str
-    column: int
-    may: frozenset[str] | None = None  # the vClasses that may use it, where it says so itself
-
-
-@dataclass
-class NetPhase:
-    """One phase of a programme, seconds."""
-
-    state: str
-    duration: float
-    shortest: float | None
-    longest: float | None
-    name: str = ""
-    yellow: float = 0.0
-    red: float = 0.0
-    following: tuple[int, ...] = ()  # phases that may come next, where that is not the next in order
-
-
-@dataclass
-class NetProgram:
-    """One signal programme."""
-
-    id: str
-    kind: str
-    offset: float
-    phases: list[NetPhase]
-    actuated: bool
-    keys: dict[str, str] = field(default_factory=dict)  # of `RING_KEYS`
-
-
-@dataclass
-class NetJunction:
-    """One junction. `control` is of `sumo_words.CONTROL`."""
-
-    id: str
-    x: float
-    y: float
-    control: str
-    name: str = ""
-    incoming: tuple[str, ...] = ()  # lanes that lead to it, in the order of its requests
-
-
-@dataclass
-class Net:
-    """A network."""
-
-    accounts: Accounts
-    edges: dict[str, NetEdge] = field(default_factory=dict)
-    inner: dict[str, NetLane] = field(default_factory=dict)  # internal lanes and crossings, by lane id
-    crossings: dict[str, list[tuple[str, NetLane]]] = field(default_factory=dict)  # junction -> crossings: edge, and its lane
-    signalled: dict[str, list[NetConnection]] = field(default_factory=dict)  # tl -> connections with a column
-    connections: list[NetConnection] = field(default_factory=list)
-    junctions: dict[str, NetJunction] = field(default_factory=dict)
-    requests: dict[str, dict[int, dict[str, str]]] = field(default_factory=dict)  # junction -> index -> foes, response, cont
-    programs: dict[str, list[NetProgram]] = field(default_factory=dict)  # by tl
-    limits: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)  # road type -> limits of vClasses
-    left_hand: bool = False
-    projection: str = "!"
-    offset: tuple[float, float] = (0.0, 0.0)
-    middle: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def losses(self) -> set[Loss]:
-        """The lines of the loss report that are no account of elements."""
-        return self.accounts.losses
-
-    @property
-    def placed(self) -> bool:
-        """Return whether the network says where on the globe it lies."""
-        return self.projection.startswith("+") or "proj" in self.projection
-
-    @cached_property
-    def _projector(self) -> pyproj.Proj:
-        return pyproj.Proj(self.projection)
-
-    def points(self, xy: F8) -> tuple[Point, ...]:
-        """Return coordinates on the globe (1e-7 degree)."""
-        if self.placed:
-            lon, lat = self._projector(xy[:, 0] - self.offset[0], xy[:, 1] - self.offset[1], inverse=True)
-        else:
-            lat, lon = E_TOWN.to_geodetic(xy[:, 0] - self.middle[0], xy[:, 1] - self.middle[1])
-        table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
-        return tuple((a, b) for a, b in table)
 
 
 def read_net(path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None) -> Net:
@@ -161,7 +36,7 @@ def read_net(path: Path, additional: Iterable[Path] = (), *, data: bytes | None 
         try:
             with io.BytesIO(data) if data is not None and file is path else _opened(file) as stream:
                 _read(net, stream)
-            net._projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
+            net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
         except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
             raise refuse(str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", REMEDY) from None
     if not net.edges:
@@ -263,7 +138,7 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         record.leave_out("an edge without lanes")
         return
     for offset in record.children("stopOffset"):
-        _stop_offset(offset, lanes)
+        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
     net.edges[edge.id] = edge
 
 
@@ -340,6 +215,7 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         tl=tl,
         column=int(column),
         may=may,
+        speed=record.number("speed") if "speed" in record else inf,
     )
     net.connections.append(connection)
 

@@ -13,7 +13,7 @@ The sequence is the one in which every phase has its longest green. Traffic may 
 from itertools import pairwise
 from typing import NamedTuple
 
-from .sumo_net import NetPhase, NetProgram
+from .sumo_model import NetPhase, NetProgram
 
 YELLOW, ALL_RED = 3.0, 0.0  # s, where a phase does not say
 GREEN = "Gg"

@@ -10,7 +10,7 @@ from .model import Alias, Conflict, Connection, Crosswalk, Phase, Plan, SignalGr
 from .report import Loss
 from .sumo_access import lane_permit
 from .sumo_area import Area
-from .sumo_net import Net, NetPhase, NetProgram
+from .sumo_model import Net, NetPhase, NetProgram
 from .sumo_rings import sequence
 from .sumo_words import SHOWS
 
