@@ -7,6 +7,7 @@ one signal group.
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
+import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -137,10 +138,11 @@ class _Place:
         yield raw
 
     def _own_rules(self, move: Move, rules: list[Rule]) -> list[Rule]:
-        """Return the rules of a connecting lane that do not hold on the lane before it already."""
+        """Return the rules of a connecting lane that do not hold on the lane before it already; whom it keeps out has a ban of the turn."""
         end = self.junction.ends[move.start]
         before = {(rule.kind, rule.classes) for rule in lane_rules(end.key, end.road.stretches(end.chain)[-1:])}
-        return [rule for rule in rules if (rule.kind, rule.classes) not in before]
+        own = [rule for rule in rules if (rule.kind, rule.classes) not in before]
+        return [msgspec.structs.replace(rule, kind="turn_ban") if rule.kind == "no_entry" else rule for rule in own]
 
     def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
         lines = {key: local(end.line) for key, end in self.junction.ends.items()}
