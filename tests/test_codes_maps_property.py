@@ -73,7 +73,7 @@ def test_lights_of_one_controller_are_one_group_unless_roads_that_cross_share_it
     names = sorted(set(of.values()))
     tail = "".join(f'<controller id="{900 + n}" name="c{n}">' + "".join(f'<control signalId="{k}" type="0"/>' for k in of if of[k] == n) + "</controller>" for n in names)
     code = one(import_opendrive(crossing(inside={k: signals(light(k, lanes="-1")) for k in of}, tail=tail)))
-    group = {k: numbers for k, numbers in ((k, groups(code)[f"{k}/-1"]) for k in of)}
+    group = {k: groups(code)[f"{k}/-1"] for k in of}
     assert all(len(numbers) == 1 and 0 not in numbers for numbers in group.values())
     axis = {1: "EW", 2: "EW", 3: "NS", 4: "NS"}
     cabinets = {n for n in names if len({axis[k] for k in of if of[k] == n}) == 2}

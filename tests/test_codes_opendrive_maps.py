@@ -186,6 +186,21 @@ def test_a_speed_sign_gives_the_limit_where_no_record_does() -> None:
     assert told(import_opendrive(crossing(inside={1: signals(sign)})), "differs", "8.33", "13.89")
 
 
+def test_a_sign_counts_where_a_reference_to_it_stands_and_in_its_country_s_units() -> None:
+    for kind, unit, speed in (("274", "", 8.33), ("R2-1", "", 13.41), ("274", ' unit="mph"', 13.41)):
+        sign = f'<signal s="5" t="-4" id="9" dynamic="no" orientation="+" type="{kind}" subtype="-1" value="30"{unit}/>'
+        reference = '<signalReference s="10" t="-4" id="9" orientation="+"/>'
+        code = one(import_opendrive(crossing(types={1: "", 2: ""}, inside={1: signals(sign), 2: signals(reference)})))
+        assert (lane_of(code, "1/-1").speed, lane_of(code, "2/-1").speed) == (speed, speed)
+
+
+def test_a_movement_that_is_listed_again_is_one() -> None:
+    connection = f'<connection id="99" incomingRoad="1" connectingRoad="{ALL[1, 2]}" contactPoint="start"><laneLink from="-1" to="-1"/></connection>'
+    found = import_opendrive(crossing(junction=connection))
+    assert len(one(found).connections) == 12
+    assert told(found, "dropped", "listed again")
+
+
 def allowed(code: IntersectionCode, name: str, *kinds: str) -> dict[str, bool]:
     return {kind: effective(code, lane_of(code, name).id, Vehicle(kind), 0, s=20.0).allowed for kind in kinds}
 
@@ -238,6 +253,7 @@ KINDS = ("car", "taxi", "bus", "truck", "motorcycle", "emergency")
     ('<access sOffset="0" rule="allow" restriction="emergency"/>', {"emergency"}),
     ('<access sOffset="0" rule="allow" restriction="motorcycle"/>', {"motorcycle"}),
     ('<access sOffset="0" rule="deny" restriction="none"/>', set(KINDS)),
+    ('<access sOffset="0" rule="allow" restriction="simulator"/>', set(KINDS)),
     ("", set(KINDS))])
 def test_permissions_say_who_may_use_a_lane(access: str, may: set[str]) -> None:
     code = one(import_opendrive(crossing(ingress={1: access})))

@@ -74,8 +74,9 @@ class Junction:
             element.unknown("type", kind, "read as any other junction, as far as it has connections by connecting roads")
         for connection in element.children("connection"):
             connection.choice("type", {"default": True}, True)
-            for start, to in self._links(connection):
+            for start, to in dict.fromkeys(self._links(connection)):
                 self._move(connection, start, to)
+        self._once()
         known = {(move.road.id, move.lane) for move in self.moves}
         for move, where in self.back:
             if (move.road.id, move.lane) in known:
@@ -83,6 +84,13 @@ class Junction:
             else:
                 self.accounts.enter("repaired", "junction/connection", "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven", f"{where}, junction {self.name}")
                 self.moves.append(move)
+
+    def _once(self) -> None:
+        """Keep one of movements that are listed several times."""
+        once = {(move.start, move.end, move.road.id, move.lane): move for move in self.moves}
+        if len(once) < len(self.moves):
+            self._drop("movements that are listed again", f"{len(self.moves) - len(once)} of them")
+        self.moves = list(once.values())
 
     def join(self) -> None:
         """Lead each path to its lanes."""
@@ -216,6 +224,8 @@ class Junction:
             if not chain:
                 return None
             section, found = chain[side]
+            if found.direction == "both" or found.kind == "bidirectional":
+                self.accounts.enter("differs", "lane", "lanes for both directions are taken in the one their number says", f"lane {lane} of road {road.id}")
             width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)

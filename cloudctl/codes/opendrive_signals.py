@@ -25,6 +25,7 @@ ARROWS = {"10": ("left", "u"), "20": ("right",), "30": ("straight",), "40": ("st
 STOP_LINE = "294"
 NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters write that there is none
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
+AMERICAN = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
 STOP_OBJECT = re.compile(r"(?:stop|signal)[\s_-]?line", re.IGNORECASE)
 MAX_BEFORE = 60.0  # m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
 BESIDE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
@@ -109,8 +110,9 @@ class Signals:
         if kind == STOP_LINE:
             element.choice("subtype", NO_SUBTYPE, True)
             self.stops.setdefault(road.id, []).append(StopMark(name, s, reach, 0.0, 0.0))
-        elif kind in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
-            limit = _limit(element) if kind == SPEED_SIGN else None
+        elif AMERICAN.get(kind, kind) in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
+            unit, kind = "mph" if kind in AMERICAN else "km/h", AMERICAN.get(kind, kind)
+            limit = _limit(element, unit) if kind == SPEED_SIGN else None
             if kind != SPEED_SIGN:
                 element.choice("subtype", NO_SUBTYPE, True)
             self.signs.setdefault(road.id, []).append(Sign(name, kind, reach, s, limit))
@@ -130,10 +132,13 @@ class Signals:
     def _reference(self, road: Road, element: XmlRecord) -> None:
         name, reach = element.get("id"), _reach(element)
         marks = [mark for found in self.stops.values() for mark in found if mark.id == name]
+        signs = [sign for found in self.signs.values() for sign in found if sign.id == name]
         if name in self.lights:
             self.reaches.setdefault(road.id, []).append((name, reach, number(element, "s")))
         elif marks:
             self.stops.setdefault(road.id, []).append(StopMark(name, number(element, "s"), reach, 0.0, 0.0))
+        elif signs:
+            self.signs.setdefault(road.id, []).append(signs[0]._replace(reach=reach, s=number(element, "s")))
         else:
             element.leave_out("refers to a signal that is not read")
 
@@ -209,9 +214,9 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     return ()
 
 
-def _limit(element: XmlRecord) -> float | None:
+def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = speed_of(element, "value", "km/h"), speed_of(element, "subtype", "km/h")
+    own, other = speed_of(element, "value", unit), speed_of(element, "subtype", unit)
     return own if own is not None else other
 
 
