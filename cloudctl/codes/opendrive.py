@@ -1,4 +1,4 @@
-"""OpenDRIVE maps -> digital codes: one for each junction whose movements cross.
+"""OpenDRIVE maps -> digital codes: one for each junction whose movements cross, or have lights.
 
 Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights of a controller are
 one signal group.
@@ -68,7 +68,7 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
             if walk.id not in used:
                 accounts.enter("dropped", "objects/object", f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made", f"object {walk.id}")
         if not raws:
-            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
+            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross, or have lights", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
@@ -103,13 +103,14 @@ class _Place:
         self.junction, self.signals, self.walks, self.used, self.place = junction, signals, walks, used, place
 
     def code(self) -> Iterator[RawCode]:
-        """Yield the code, if the junction's movements cross."""
+        """Yield the code, if the junction's movements cross, or have lights."""
         moves, accounts = self.junction.moves, self.junction.accounts
         if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
             accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
-        if not any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end):
-            accounts.enter("dropped", "junction", "no two movements cross: a fork or a merge, no intersection", f"junction {self.junction.name}")
+        crossed = any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end)
+        if not crossed and not any(Groups(self.junction, self.signals, set()).lights.values()):
+            accounts.enter("dropped", "junction", "no two movements cross, and none has a light: a fork or a merge, no intersection", f"junction {self.junction.name}")
             return
         self.junction.join()
         moves = self.junction.moves
