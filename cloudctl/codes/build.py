@@ -65,8 +65,8 @@ class RawMove:
     turn: str = ""
     xy: F8 | None = None
     waits: bool = False
-    speed: float | None = None  # m/s; None: that of the lane it leaves
     alias: tuple[Alias, ...] = ()
+    speed: float | None = None  # m/s; None: that of the lane it leaves
 
 
 @dataclass
@@ -82,7 +82,7 @@ class RawCode:
     stated: dict[tuple[int, int], bool] = field(default_factory=dict)  # pairs of which the source says so, where the others are guessed
     left_hand: bool = False
     control: str = ""  # of a place without signals
-    rules: list[Rule] = field(default_factory=list)  # of lanes, by their keys, and movements ("move 0"); numbered, and put together, when the code is made
+    rules: list[Rule] = field(default_factory=list)  # of lanes, by their keys; numbered, and put together, when the code is made
     revision: int = 1
     alias: tuple[Alias, ...] = ()
     losses: set[Loss] = field(default_factory=set)
@@ -106,7 +106,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(StopLine(ids[lane.key], _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole)))
     by_key = {lane.key: lane for lane in raw.lanes}
-    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, m.speed or by_key[m.start].speed, True, m.waits, m.alias)
+    conns = tuple(Connection(f"C{k}", ids[m.start], ids[m.end], m.turn, globe(origin, _line(m)), m.group, by_key[m.start].speed if m.speed is None else m.speed, True, m.waits, m.alias)
                   for k, m in enumerate(raw.moves, 1))
     walks = tuple(Crosswalk(f"X{k}", globe(origin, axis), width, group, (), alias) for k, (axis, width, group, alias) in enumerate(raw.walks, 1))
     kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
@@ -224,11 +224,10 @@ def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
             of.setdefault(speed, []).append(Target(ids[key], start, end))
         if lane.use != "pedestrian" and not lane.limits:
             of.setdefault(lane.speed, []).append(Target(ids[key]))
-    ids = ids | {f"move {k}": f"C{k + 1}" for k in range(len(raw.moves))}
     rules = [Rule("", "speed_max", tuple(of[speed]), speed) for speed in sorted(of)]
     alike: dict[bytes, Rule] = {}
     for rule in raw.rules:
         kind = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
-        targets = tuple(msgspec.structs.replace(target, entity=ids[target.entity]) for target in rule.targets)
+        targets = tuple(msgspec.structs.replace(target, entity=ids.get(target.entity, target.entity)) for target in rule.targets)  # no lane: a movement, C1 the first
         alike[kind] = msgspec.structs.replace(rule, targets=(*alike[kind].targets, *targets) if kind in alike else targets)
     return tuple(msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *alike.values()], 1))

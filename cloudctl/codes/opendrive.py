@@ -129,7 +129,7 @@ class _Place:
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):
             rows = move.road.stretches(move.chain)
-            raw.rules += self._own_rules(move, lane_rules(f"move {k}", rows))
+            raw.rules += self._own_rules(move, lane_rules(f"C{k + 1}", rows))
             speed = min((row.state.speed for row in rows if row.state.speed is not None), default=None)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
             raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
