@@ -131,10 +131,10 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> NodeConfig:
     """Read a node's file; paths in it are taken from its own folder. Raises ConfigError."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     try:
         config = msgspec.convert(table, NodeConfig)

@@ -65,13 +65,13 @@ def write_keys(path: Path) -> KeyPair:
 def read_keys(path: Path) -> KeyPair:
     """Read a .key or .pub file."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text("utf-8-sig"))
         keys = KeyPair(table["public"], table.get("secret", ""))
     except FileNotFoundError:
         raise WireError(
             f"key file {path} does not exist. Make one with: cloudctl keys new {path.with_suffix('')}"
         ) from None
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
         raise WireError(
             f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
         ) from None

@@ -259,13 +259,14 @@ def test_a_ring_barrier_programme_is_the_sequence_of_its_rings() -> None:
     assert rings.phases[2].shows == "R" * len(rings.phases[2].shows)
 
 
-def test_two_rings_run_side_by_side_and_meet_at_the_barrier() -> None:
+@pytest.mark.parametrize("second", ["barrier2Phases", "coordinatePhases"])
+def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None:
     states = {"1": "Grrrr", "2": "rGrrr", "5": "rrGrr", "6": "rrrGr", "3": "rrrrG", "7": "rrrrG"}
     rows = "".join(
         f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" name="{name}"/>'
         for name, state in states.items()
     )
-    keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", "barrier2Phases": "3,7"}
+    keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", second: "3,7"}
     params = "".join(f'<param key="{key}" value="{value}"/>' for key, value in keys.items())
     programme = f'<tlLogic id="c" type="NEMA" programID="0" offset="0">{rows}{params}</tlLogic>'
     data = re.sub(rb"<tlLogic.*</tlLogic>", programme.encode(), road(["", "", "", ""]))
@@ -289,6 +290,13 @@ def test_junctions_without_a_signal_are_codes_with_their_control(kind: str, cont
     assert (code.control, code.signal_groups, code.plans) == (control, (), ())
     assert len(code.conflicts) > 0
     assert all(c.group == 0 for c in code.connections)
+
+
+def test_a_crossing_without_requests_is_an_intersection_by_its_paths() -> None:
+    text = re.sub(r"<tlLogic.*</tlLogic>|<request[^>]*/>", "", road(["", ""]).decode()).replace('type="traffic_light"', 'type="unregulated"')
+    found = imported(re.sub(r' tl="c" linkIndex="\d+"', "", text))
+    assert [(code.control, len(code.conflicts)) for code in found] == [("uncontrolled", 2)]
+    assert any("without requests" in loss.detail for loss in found.losses)
 
 
 def test_an_import_of_nothing_is_an_error_that_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,6 +357,23 @@ def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
     assert any("at most 255 signal groups" in loss.detail for loss in refusal.value.losses)
 
 
+def netgenerate(path: Path, *options: str) -> Path:
+    """Return a network that SUMO made."""
+    home = Path(pytest.importorskip("sumo").SUMO_HOME)
+    command = [home / "bin" / "netgenerate", *options, "--seed", "7", "-o", path]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SUMO_HOME": str(home)})
+    return path
+
+
+def test_a_long_import_shows_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = netgenerate(tmp_path / "grid.net.xml", "--grid", "--grid.number", "8", "-j", "traffic_light")
+    assert main(["codes", "import", str(path), "--out", str(tmp_path / "out")]) == 0
+    shown = re.findall(r"(\d+) of (\d+) intersections", capsys.readouterr().err)
+    whole = len(list((tmp_path / "out").glob("*.json")))
+    assert [int(done) for done, _ in shown] == sorted({-(-whole * k // 10) for k in range(1, 11)})
+    assert {int(of) for _, of in shown} == {whole}
+
+
 @pytest.mark.parametrize("options", [
     ("--grid", "--grid.attach-length", "60", "--lefthand", "-L", "3", "-j", "traffic_light"),
     ("--spider", "-j", "traffic_light", "--tls.default-type", "NEMA", "-L", "2", "--turn-lanes", "1"),
@@ -358,10 +383,7 @@ def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
     ("--spider", "--lefthand", "-j", "allway_stop", "-L", "2", "--sidewalks.guess", "--crossings.guess"),
 ])  # fmt: skip
 def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options: tuple[str, ...]) -> None:
-    home = Path(pytest.importorskip("sumo").SUMO_HOME)
-    path = tmp_path / "made.net.xml"
-    command = [home / "bin" / "netgenerate", *options, "--seed", "7", "-o", path]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SUMO_HOME": str(home)})
+    path = netgenerate(tmp_path / "made.net.xml", *options)
     done: list[tuple[int, int]] = []
     found = codes.import_sumo(path, unsignalised=True, progress=lambda *at: done.append(at))
     assert done == [(k, len(found)) for k in range(1, len(found) + 1)]
@@ -381,27 +403,6 @@ def test_the_cases_that_went_wrong_are_right(name: str) -> None:
         assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
         compiled = compile_code(code)
         assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_byte_order_mark_before_a_network_is_skipped(encoding: str) -> None:
-    marks = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
-    data = marks.get(encoding, b"") + CROSSING.encode(encoding)
-    assert codes.dump(one(data)) == codes.dump(one(CROSSING))
-
-
-def test_a_byte_order_mark_before_a_code_is_skipped(tmp_path: Path) -> None:
-    code = one(CROSSING)
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le")):
-        data = mark + codes.dump(code).decode().encode(encoding)
-        assert imported(data) == [code]
-        (tmp_path / "code.json").write_bytes(data)
-        assert codes.load(tmp_path / "code.json") == code
-
-
-def test_a_mark_of_another_encoding_is_refused_with_what_to_do() -> None:
-    with pytest.raises(CodeError, match="save it as UTF-8"):
-        read_any(b"\xff\xfe<net/>x", "x.net.xml")
 
 
 def test_rows_of_requests_are_found_without_inner_lanes_as_with_them() -> None:

@@ -18,6 +18,7 @@ MAX_REACH = 5000.0  # m from the reference point
 SLACK = 0.5  # m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
 MAX_APART = 12.0  # m between the places of one conflict point on its two paths
 ASIDE = 1.5  # m by which a lane must lie on the wrong side of its neighbour: half of one
+MIN_DIRECTED = 5.0  # m
 FOLD = 0.94  # rad from a full turn back (cosine below -0.94) between two segments of a line
 
 
@@ -39,7 +40,7 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
     along = dict(zip(lines, arcs(list(lines.values())), strict=True))
     yield from _lines(lines, along)
     yield from _joints(code, lines)
-    yield from _sides(code, lines)
+    yield from _sides(code, lines, along)
     yield from _stops(code, along)
     yield from _conflicts(code, lines, along)
     yield from _areas(code, origin)
@@ -100,16 +101,17 @@ def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
                 )
 
 
-def _sides(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
+def _sides(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
     """Yield lanes that lie to the left of the one numbered before them: advice to change left would lead to the right.
 
-    Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong numbering.
+    Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong numbering. A lane shorter
+    than MIN_DIRECTED has no direction to tell left from right by.
     """
     by_link: dict[str, list[Lane]] = {}
     for lane in code.lanes:
         by_link.setdefault(lane.link, []).append(lane)
     for lanes in by_link.values():
-        lanes.sort(key=lambda lane: lane.number)
+        lanes = sorted((lane for lane in lanes if arcs[lane.id][-1] > MIN_DIRECTED), key=lambda lane: lane.number)
         for a, b in pairwise(lanes):
             if min(_aside(lines[a.id], lines[b.id], 0, 1), _aside(lines[a.id], lines[b.id], -2, -1)) > ASIDE:
                 rule = f"lies to the left of {a.id}, whose number is {a.number}: lanes are numbered from the left, whichever side traffic keeps"

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
+from .clusters import crossing
 from .lines import F8
 from .report import Loss
 from .sumo_access import RAILS
@@ -85,8 +87,14 @@ class Roads:
             foes = rows.get(row, {}).get("foes", "")[::-1]
             if any(bit == "1" and k in index and index[k].from_edge != c.from_edge for k, bit in enumerate(foes)):
                 return True
-        into: dict[tuple[str, int], str] = {}
-        return not rows and any(into.setdefault((c.to_edge, c.to_lane), c.from_edge) != c.from_edge for c in movements)
+        return not rows and any(self._crosses(a, b) for a, b in combinations(movements, 2))
+
+    def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
+        """Return whether two movements of different roads cross or merge, where the network has no requests that say so."""
+        if a.from_edge == b.from_edge:
+            return False
+        merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)
+        return merge or crossing(self._movement(a, True).shape, self._movement(b, True).shape)
 
     def of_rails_only(self, junctions: set[str]) -> bool:
         """Return whether no road vehicle, bicycle or pedestrian may use any movement of some junctions."""
@@ -101,7 +109,7 @@ class Roads:
         """
         edge, _, lane = c.via.rpartition("_")
         number = edge.rpartition("_")[2]
-        if number.isdigit() and lane.isdigit():
+        if number.isdecimal() and lane.isdecimal():
             return int(number) + int(lane)
         junction = self.net.edges[c.from_edge].end
         if id(c) not in self._counted:
@@ -153,7 +161,7 @@ class Roads:
             pieces.append(net.inner[via].shape)
             speed = min(speed, net.inner[via].speed)
             edge, _, lane = via.rpartition("_")
-            following = self._chains.get((edge, int(lane) if lane.isdigit() else -1))
+            following = self._chains.get((edge, int(lane) if lane.isdecimal() else -1))
             via = "" if following is None else following.via
         if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
             net.losses.add(Loss("guessed", "network", "has no inner lanes: paths are straight lines from lane to lane"))

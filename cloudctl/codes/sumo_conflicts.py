@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from .check_geometry import MAX_APART
 from .lines import F8, meeting
 from .model import Conflict, Connection
-from .report import Loss
 from .sumo_area import Area, Movement
 from .sumo_model import Net
 
@@ -42,19 +41,14 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
 
 
 def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: float) -> None:
-    pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}"
+    pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}, {apart:.1f} m apart, at {area.name}"
     if not known:
-        net.losses.add(
-            Loss(
-                "guessed",
-                area.name,
-                "the network has no requests for some movements: conflicts are where paths cross, nobody yields",
-            )
-        )
+        detail = "of movements without requests, conflicts are where paths cross, and nobody yields"
+        net.accounts.enter("guessed", "junction", detail, pair)
     elif apart > MAX_APART:
-        net.losses.add(Loss("dropped", area.name, f"{pair} are foes, though their paths stay {apart:.1f} m apart: no conflict, they have no place in common"))
+        net.accounts.enter("dropped", "request", f"foes whose paths stay more than {MAX_APART:g} m apart: they have no place in common", pair)
     elif apart > APART:
-        net.losses.add(Loss("differs", area.name, f"{pair} are foes, though their paths stay {apart:.1f} m apart"))
+        net.accounts.enter("differs", "request", f"foes whose paths stay more than {APART:g} m apart", pair)
 
 
 def _known(net: Net, m: Movement) -> bool:

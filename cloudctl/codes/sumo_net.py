@@ -278,7 +278,7 @@ def _phase(record: XmlRecord) -> NetPhase:
     following: tuple[int, ...] = ()
     if "next" in record:
         words = record.get("next").split()
-        following = tuple(int(word) for word in words if word.isdigit())
+        following = tuple(int(word) for word in words if word.isdecimal())
         if len(following) < len(words):
             record.unknown("next", record.get("next"), "left out")
     return NetPhase(

@@ -33,7 +33,8 @@ def sequence(program: NetProgram) -> list[NetPhase] | None:
     by_name = {phase.name: phase for phase in program.phases}
     rings = [_names(program.keys.get(key, "")) for key in ("ring1", "ring2")]
     rings = [[name for name in ring if name != "0"] for ring in rings]
-    ends = [_names(program.keys.get(key, "")) for key in ("barrierPhases", "barrier2Phases")]
+    second = program.keys.get("barrier2Phases") or program.keys.get("coordinatePhases", "")  # as SUMO takes them
+    ends = [_names(text) for text in (program.keys.get("barrierPhases", ""), second)]
     if not any(rings) or any(name not in by_name for ring in rings for name in ring):
         return None
     parts = [_between_barriers(ring, {name for row in ends for name in row}) for ring in rings]

@@ -7,7 +7,6 @@ import numpy as np
 from .accounting import shown
 from .findings import refuse
 from .model import Alias, Conflict, Connection, Crosswalk, Phase, Plan, SignalGroup
-from .report import Loss
 from .sumo_access import lane_permit
 from .sumo_area import Area
 from .sumo_model import Net, NetPhase, NetProgram
@@ -25,7 +24,7 @@ def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int
         return (), {}
     states = [phase.state for program in net.programs.get(area.signal, []) for phase in program.phases]
     if not states:
-        net.losses.add(Loss("guessed", area.signal, "no signal programme: every column is a group of its own"))
+        net.accounts.enter("guessed", "tlLogic", "no signal programme: every column is a group of its own", area.signal)
     found: dict[tuple[str, str], list[int]] = {}
     for column in sorted(kinds):
         shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
@@ -76,8 +75,8 @@ def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, .
         for a, b in sorted(yields):
             if shown.get(a) == "G" and shown.get(b) == "G" and a != b:
                 shown[a] = "g"
-                detail = f"group {a} shows a green of priority but must yield to group {b}: permissive"
-                net.losses.add(Loss("repaired", area.signal, detail))
+                detail = "a green of priority that must yield to another of its phase: permissive"
+                net.accounts.enter("repaired", "phase", detail, f"group {a} to group {b} of {area.signal}")
         bounds = [round(value * 1000) if program.actuated and value is not None else None for value in (phase.shortest, phase.longest)]
         phases.append(Phase(round(phase.duration * 1000), "".join(shown[g.id] for g in found), bounds[0], bounds[1]))
     return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
@@ -88,11 +87,11 @@ def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
     rings = sequence(program) if program.kind == "NEMA" else None
     if rings is not None:
         detail = "a ring-barrier programme as its sequence when every phase lasts its longest: traffic may end each sooner"
-        net.losses.add(Loss("guessed", f"{area.signal} programme {program.id}", detail))
+        net.accounts.enter("guessed", "tlLogic", detail, f"programme {program.id} of {area.signal}")
         return rings
     if program.kind == "NEMA":
-        detail = f"its rings and barriers cannot be made out from {shown(program.keys)}: phases are taken in the order of the file"
-        net.losses.add(Loss("guessed", f"{area.signal} programme {program.id}", detail))
+        detail = "rings and barriers that cannot be made out: phases are taken in the order of the file"
+        net.accounts.enter("guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}")
     count = len(program.phases)
     for k, phase in enumerate(program.phases):
         if phase.following and phase.following != ((k + 1) % count,):
@@ -107,10 +106,10 @@ def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int], f
     kinds = {group.id: group.kind for group in found}
     for number, (edge, lane) in enumerate([row for node in own for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _bent(lane.shape):
-            net.losses.add(Loss("dropped", edge, "the crossing bends: its axis is taken straight"))
+            net.accounts.enter("dropped", "crossing", "bends: the axis of the crosswalk is taken straight", edge)
         group = group_of.get(entries[edge].column, 0) if edge in entries else 0
         if group and kinds[group] not in ("pedestrian", "bike"):
-            net.losses.add(Loss("dropped", edge, f"crosswalk shares signal group {group} with vehicles: left without a group"))
+            net.accounts.enter("dropped", "crossing", "shares a signal group with vehicles: left without a group", edge)
             group = 0
         yield Crosswalk(f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),))
 

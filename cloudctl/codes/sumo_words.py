@@ -32,11 +32,11 @@ CONTROL = {  # junction type -> who goes first at it
     "internal": "inner",
     "unknown": "uncontrolled",
 }
-RING_KEYS = ("ring1", "ring2", "barrierPhases", "barrier2Phases")
+RING_KEYS = ("ring1", "ring2", "barrierPhases", "barrier2Phases", "coordinatePhases")
 CONTROLLER_KEYS = {  # parameters of tlLogic that say how SUMO runs it, not what it shows
     "detector-gap", "passing-time", "max-gap", "inactive-threshold", "linkMaxDur", "vTypes", "freq", "file", "show-detectors", "build-all-detectors",
     "jam-threshold", "crossing-demand", "hide-conflicts", "detectRange", "minTimeLoss", "extendMaxDur", "whetherOutputState", "controllerType",
-    "cabinetType", "detector-length", "detector-length-leftTurnLane", "total-cycle-length", "coordinate-mode", "coordinatePhases", "minRecall",
+    "cabinetType", "detector-length", "detector-length-leftTurnLane", "total-cycle-length", "coordinate-mode", "minRecall",
     "maxRecall", "fixForceOff", "ignore-errors", "latchingDetectors", "priorityPhases", "shortenRoadTypes", "cycleTime",
 }  # fmt: skip
 
