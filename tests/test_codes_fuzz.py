@@ -4,6 +4,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from cloudctl.codes.spat import read_spat
 from cloudctl.codes.ydt_export import write_ydt_map
 from cloudctl.codes.ydt_spat import read_ydt_spat
 
+DATA = Path(__file__).parent / "data"
 GOOD = codes.load(maps.path("intersection.json"))
 ROAD = """<OpenDRIVE><header/><road id="{0}" length="50" junction="{1}"><link>{2}</link><planView><geometry s="0" x="{3}" y="{4}" hdg="{5}" length="50"><line/></geometry></planView><lanes>
 <laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><link>{6}</link><width sOffset="0" a="3.5"/></lane></right></laneSection></lanes></road>"""
@@ -36,7 +38,8 @@ def drive() -> bytes:
     return f'<OpenDRIVE><header/>{"".join(rows)}<junction id="9" name="cross">{junction}</junction></OpenDRIVE>'.encode()
 
 
-WHOLE = {"lanelet2": crossing().xml(), "opendrive": drive(), "ydt3709": write_ydt_map(GOOD, 19), "j2735": json.dumps(rich_j2735()).encode(), "geojson": write_geojson(GOOD), "compact": codes.compact(GOOD), "json": codes.dump(GOOD)}
+WHOLE = {"lanelet2": crossing().xml(), "opendrive": drive(), "ydt3709": write_ydt_map(GOOD, 19), "j2735": json.dumps(rich_j2735()).encode(), "geojson": write_geojson(GOOD), "compact": codes.compact(GOOD), "json": codes.dump(GOOD),
+         "lanelet2 with rules": (DATA / "crossing.osm").read_bytes(), "opendrive with signals": (DATA / "crossing.xodr").read_bytes()}
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:

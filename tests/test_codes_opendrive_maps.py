@@ -186,8 +186,59 @@ def test_a_speed_sign_gives_the_limit_where_no_record_does() -> None:
     assert told(import_opendrive(crossing(inside={1: signals(sign)})), "differs", "8.33", "13.89")
 
 
+def test_a_sign_counts_where_a_reference_to_it_stands_and_in_its_country_s_units() -> None:
+    for kind, unit, speed in (("274", "", 8.33), ("R2-1", "", 13.41), ("274", ' unit="mph"', 13.41)):
+        sign = f'<signal s="5" t="-4" id="9" dynamic="no" orientation="+" type="{kind}" subtype="-1" value="30"{unit}/>'
+        reference = '<signalReference s="10" t="-4" id="9" orientation="+"/>'
+        code = one(import_opendrive(crossing(types={1: "", 2: ""}, inside={1: signals(sign), 2: signals(reference)})))
+        assert (lane_of(code, "1/-1").speed, lane_of(code, "2/-1").speed) == (speed, speed)
+
+
+def test_a_movement_that_is_listed_again_is_one() -> None:
+    connection = f'<connection id="99" incomingRoad="1" connectingRoad="{ALL[1, 2]}" contactPoint="start"><laneLink from="-1" to="-1"/></connection>'
+    found = import_opendrive(crossing(junction=connection))
+    assert len(one(found).connections) == 12
+    assert told(found, "dropped", "listed again")
+
+
 def allowed(code: IntersectionCode, name: str, *kinds: str) -> dict[str, bool]:
     return {kind: effective(code, lane_of(code, name).id, Vehicle(kind), 0, s=20.0).allowed for kind in kinds}
+
+
+def test_a_limit_on_a_connecting_road_is_that_of_its_movement() -> None:
+    slow = '<type s="0" type="town"><speed max="20" unit="km/h"/></type>'
+    code = one(import_opendrive(crossing(types={ALL[1, 4]: slow})))
+    assert {alias(c): c.speed for c in code.connections}[f"{ALL[1, 4]}/-1"] == 5.56
+    assert sorted({c.speed for c in code.connections}) == [5.56, 13.89]
+
+
+def test_a_permission_on_a_connecting_road_binds_its_movement_alone() -> None:
+    number = ALL[1, 4]
+    data = crossing().replace(b'<road id="%d"' % number, b'<road id="HERE"', 1)
+    head, tail = data.split(b'<road id="HERE"')
+    data = head + b'<road id="%d"' % number + tail.replace(WIDTH.encode(), WIDTH.encode() + b'<access sOffset="0" rule="deny" restriction="truck"/>', 1)
+    code = one(import_opendrive(data))
+    refused = {alias(c) for c in code.connections if not effective(code, c.id, Vehicle("truck"), 0).allowed}
+    assert refused == {f"{number}/-1"}
+    assert all(effective(code, c.id, Vehicle("car"), 0).allowed for c in code.connections)
+
+
+def test_a_light_far_before_the_junction_is_not_one_of_it() -> None:
+    far = crossing(inside={1: signals(light(1, s=44, lanes="-1"), light(2, s=-30, lanes="-1"))})
+    assert groups(one(import_opendrive(far)))["1/-1"] == {2}
+    alone = import_opendrive(crossing(inside={1: signals(light(2, s=-30, lanes="-1"))}))
+    assert groups(one(alone))["1/-1"] == {0}
+    assert told(alone, "dropped", "a light for vehicle that no movement has")
+
+
+def test_what_stands_far_from_every_junction_is_reported() -> None:
+    walk = '<objects><object id="w9" type="crosswalk" s="-80" t="0" length="3" width="7"/></objects>'
+    sign = '<signal s="5" t="-4" id="9" dynamic="no" orientation="-" type="206" subtype="-1"/>'
+    line = '<signal s="5" t="-4" id="8" dynamic="no" orientation="-" type="294" subtype="-1"/>'
+    found = import_opendrive(crossing(inside={1: signals(sign, line) + walk}))
+    assert told(found, "dropped", "crosswalks", "w9")
+    assert told(found, "dropped", "signs on no lane", "9 of road 1")
+    assert told(found, "dropped", "stop lines on no lane", "8 of road 1")
 
 
 KINDS = ("car", "taxi", "bus", "truck", "motorcycle", "emergency")
@@ -202,6 +253,7 @@ KINDS = ("car", "taxi", "bus", "truck", "motorcycle", "emergency")
     ('<access sOffset="0" rule="allow" restriction="emergency"/>', {"emergency"}),
     ('<access sOffset="0" rule="allow" restriction="motorcycle"/>', {"motorcycle"}),
     ('<access sOffset="0" rule="deny" restriction="none"/>', set(KINDS)),
+    ('<access sOffset="0" rule="allow" restriction="simulator"/>', set(KINDS)),
     ("", set(KINDS))])
 def test_permissions_say_who_may_use_a_lane(access: str, may: set[str]) -> None:
     code = one(import_opendrive(crossing(ingress={1: access})))

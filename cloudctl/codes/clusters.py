@@ -31,6 +31,25 @@ def groups(items: Sequence[T], together: Callable[[T, T], bool]) -> list[list[T]
     return list(out.values())
 
 
+def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order."""
+    root = list(range(n))
+
+    def find(k: int) -> int:
+        while root[k] != k:
+            root[k] = root[root[k]]
+            k = root[k]
+        return k
+
+    for i, j in pairs:
+        i, j = find(i), find(j)
+        root[max(i, j)] = min(i, j)
+    out: dict[int, list[int]] = {}
+    for k in range(n):
+        out.setdefault(find(k), []).append(k)
+    return list(out.values())
+
+
 def crossing(a: F8, b: F8) -> bool:
     """Return whether two lines cross between their ends."""
     p, q = a[:-1, None], b[None, :-1]

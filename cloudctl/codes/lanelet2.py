@@ -11,9 +11,9 @@ import numpy as np
 
 from .accounting import Accounts
 from .build import NO_ADM, RawCode, RawLane, RawMove, build, globe
-from .clusters import approaches, crossing, groups, unit
+from .clusters import approaches, components, crossing, unit
 from .findings import refuse
-from .lanelet2_map import Lanelet, LaneletMap, read_lanelet2
+from .lanelet2_map import Lanelet, LaneletMap, Walk, read_lanelet2
 from .lanelet2_rules import Lights
 from .lines import F8, arc, crossings
 from .model import Alias, Point
@@ -22,6 +22,7 @@ from .report import Imported, Loss
 from .rule import CLASSES, Rule, Target
 
 REACH = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
+REACH_OF_LIGHTS = 150.0  # m from the middle to a stop line that its light may share with a lane
 MIN_APART, BESIDE = 0.5, 15.0  # m between a lane in and a lane out of one road
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to an intersection
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
@@ -50,9 +51,24 @@ def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None
             raise refuse("Lanelet2", "map", "lanelets", len(whole.lanelets), "no two lanelets of different roads cross" + _left_out(accounts),
                          "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out")
         raws = [_code(whole, found) for found in places]
+        _report_unused(whole)
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
+
+
+def _report_unused(whole: LaneletMap) -> None:
+    """Report the lights, crosswalks and limits that no intersection has."""
+    for light in whole.regulations.lights:
+        if light.id not in whole.used:
+            whole.accounts.enter("dropped", "element traffic_light", "no lanelet of an intersection names it, and its stop line crosses no lane of one", f"element {light.id}")
+    for walk in whole.walks:
+        if walk.id not in whole.used:
+            whole.accounts.enter("dropped", "crosswalk", f"more than {NEAR:.0f} m from the middle of each intersection", f"crosswalk {walk.id}")
+    named = {ref for x in whole.lanelets for ref in x.rules}
+    for ref in whole.regulations.speeds:
+        if ref not in named:
+            whole.accounts.enter("dropped", "element speed_limit", "no lanelet names it", f"element {ref}")
 
 
 def _left_out(accounts: Accounts) -> str:
@@ -63,15 +79,32 @@ def _left_out(accounts: Accounts) -> str:
 
 def _places(whole: LaneletMap) -> list[list[Lanelet]]:
     """Return the lanelets through each place where some of different roads cross."""
-    boxes = {id(x): (*x.middle.min(axis=0).tolist(), *x.middle.max(axis=0).tolist()) for x in whole.lanelets}
+    crossed = _crossings(whole.lanelets)
+    inner = [x for k, x in enumerate(whole.lanelets) if x.before and x.after and (_branches(x) or crossed[k])]
+    index = {id(x): k for k, x in enumerate(inner)}
+    number = {id(x): k for k, x in enumerate(whole.lanelets)}
+    same: dict[str, int] = {}  # the two directions of one lanelet
+    pairs: list[tuple[int, int]] = []
+    for k, x in enumerate(inner):
+        beside = [y for b in x.before for y in b.after] + [y for a in x.after for y in a.before] + [whole.lanelets[j] for j in crossed[number[id(x)]]]
+        pairs += [(k, index[id(y)]) for y in beside if id(y) in index]
+        pairs.append((k, same.setdefault(x.id, k)))
+    found = [[inner[k] for k in rows] for rows in components(len(inner), pairs)]
+    return [group for group in found if any(crossed[number[id(x)]] for x in group)]
 
-    def meet(a: Lanelet, b: Lanelet) -> bool:
-        (x0, y0, x1, y1), (u0, v0, u1, v1) = boxes[id(a)], boxes[id(b)]
-        return x0 <= u1 and u0 <= x1 and y0 <= v1 and v0 <= y1 and a.id != b.id and _apart(a, b) and crossing(a.middle, b.middle)
 
-    inner = [x for x in whole.lanelets if x.before and x.after and (_branches(x) or any(meet(x, y) for y in whole.lanelets))]
-    found = groups(inner, lambda a, b: a.id == b.id or not _apart(a, b) or meet(a, b))
-    return [group for group in found if any(meet(a, b) for a in group for b in group if a is not b)]
+def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
+    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end together."""
+    out: list[list[int]] = [[] for _ in lanelets]
+    low, high = (np.array([f(x.middle, axis=0) for x in lanelets]).reshape(-1, 2) for f in (np.min, np.max))
+    for k, x in enumerate(lanelets):
+        near = np.flatnonzero((low[k + 1 :] <= high[k]).all(axis=1) & (high[k + 1 :] >= low[k]).all(axis=1)) + k + 1
+        for j in near.tolist():
+            y = lanelets[j]
+            if x.id != y.id and _apart(x, y) and crossing(x.middle, y.middle):
+                out[k].append(j)
+                out[j].append(k)
+    return out
 
 
 def _branches(x: Lanelet) -> bool:
@@ -100,7 +133,8 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
     raw.left_hand = drives_on_the_left(raw.lanes)
     if raw.left_hand:
         raw.losses.add(Loss("guessed", raw.name, "left-hand traffic: lanes out lie to the right of lanes in"))
-    lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found)
+    walks = [walk for walk in whole.walks if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR]
+    lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found, walks)
     paths: list[set[str]] = []  # the lanelets that each movement runs on
     for x in found:
         for b in x.before:
@@ -108,9 +142,9 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
                 raw.moves.append(RawMove(keys[id(b)], keys[id(a)], lights.of(keys[id(b)], x), x.turn, x.middle - middle, alias=(Alias("lanelet2", x.id),)))
                 paths.append({y.id for y in chains[id(b)]} | {x.id})
     _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
-    for walk in whole.walks:
-        if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR:
-            raw.walks.append((walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),)))
+    for walk in walks:
+        raw.walks.append((walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),)))
+    whole.used |= lights.made | {walk.id for walk in walks}
     if any(not walk[2] for walk in raw.walks):
         raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
     lights.describe()
@@ -148,7 +182,9 @@ def _lanes(raw: RawCode, whole: LaneletMap, chains: dict[int, list[Lanelet]], in
         line = chain[-1].middle if k in ingress else chain[0].middle
         ends.append((keys[k], line[-1], unit(line[-1] - line[-2])) if k in ingress else (keys[k], line[0], unit(line[1] - line[0])))
     of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(end for end in ends if end[0].startswith("out "))
-    stops = [line for light in whole.regulations.lights if not light.walking for line in light.lines] + whole.regulations.stop_lines
+    lines = [line for light in whole.regulations.lights if not light.walking for line in light.lines] + whole.regulations.stop_lines
+    ends_of = np.array([end for _, end, _ in ends])
+    stops = [line for line in lines if np.hypot(*(ends_of - line.mean(axis=0)).T).min() < REACH_OF_LIGHTS]
     for k, chain in chains.items():
         xy = _line(chain)
         stop = _stop(xy, stops) if k in ingress else None
@@ -217,24 +253,27 @@ class _Lights:
     A lane has the lights that its lanelets name, else those whose stop line crosses it.
     """
 
-    def __init__(self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet]) -> None:
-        self.raw, self.numbers = raw, _numbered(whole.regulations.lights)
-        self.heads = {light.id: light.names for light in whole.regulations.lights}
-        self.made: set[str] = set()  # lights that are groups of this intersection
-        self.walking = {light.id for light in whole.regulations.lights if light.walking}
+    def __init__(self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet], walks: list[Walk]) -> None:
+        self.raw = raw
         self.lanes: dict[str, str] = {}  # lane -> light
         self.served: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
+        self.made: set[str] = set()  # lights that are groups of this intersection
+        lines = {key: _line(chain) for key, chain in chains.items()}
+        middle = np.mean([x.middle.mean(axis=0) for x in inner], axis=0)
+        here: list[Lights] = []
         for light in whole.regulations.lights:
             named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
-            inside = any(light.id in x.rules for x in inner)
-            crossed = [] if named or inside or light.walking else [key for key, chain in chains.items() if _stop(_line(chain), light.lines) is not None]
-            if not (named or inside or crossed or any(light.id in walk.rules for walk in whole.walks)):
-                raw.losses.add(Loss("dropped", f"light {light.id}", "no lanelet names it and its stop line crosses no lane of this intersection"))
-            for key in named or crossed:
-                if light.id in self.walking:
-                    continue
+            elsewhere = any(light.id in x.rules for x in inner) or any(light.id in walk.rules for walk in walks)
+            near = [line for line in light.lines if np.hypot(*(line.mean(axis=0) - middle)) < REACH_OF_LIGHTS]
+            crossed = [] if named or elsewhere or light.walking else [key for key in chains if _stop(lines[key], near) is not None]
+            if named or elsewhere or crossed:
+                here.append(light)
+            for key in (named or crossed) if not light.walking else ():
                 if self.lanes.setdefault(key, light.id) != light.id:
                     raw.losses.add(Loss("guessed", raw.name, f"lane {key} has several lights: the first is taken"))
+        self.numbers = _numbered(here)
+        self.heads = {light.id: light.names for light in here}
+        self.walking = {light.id for light in here if light.walking}
 
     def of(self, lane: str, x: Lanelet) -> int:
         """Return the group of a movement from a lane on a lanelet."""

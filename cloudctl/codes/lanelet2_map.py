@@ -24,6 +24,7 @@ SIDE_BY_SIDE = 9.0  # m between the two edges of a crosswalk
 MARKINGS = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
 EDGES = ("virtual", "curbstone", "road_border", "guard_rail", "wall", "fence", "jersey_barrier", "keepout", "rail", "")
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
+PLAIN = ("stop_line", "zebra", "light_bulbs", "centerline")
 OFF = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
 
 
@@ -72,6 +73,7 @@ class LaneletMap:
     regulations: Regulations
     losses: set[Loss]
     accounts: Accounts
+    used: set[str] = field(default_factory=set)  # lights and crosswalks that some intersection has
 
 
 def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
@@ -99,8 +101,8 @@ def _ways(out: LaneletMap, osm: OsmMap) -> None:
     """Report what lines say that a code does not."""
     for tags in osm.ways.values():
         kind = tags.get("type")
-        if kind in EDGES:
-            tags.ignore("subtype", "how high an edge is: its line says where it is")
+        if kind in EDGES or kind in PLAIN:
+            tags.ignore("subtype", "how an edge or a line looks: its points say where it is")
         subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
         if kind in MARKINGS:
             out.accounts.enter("dropped", f"way {kind}", "lane markings: a code does not say where lanes may be changed", f"{subtype or kind} way {tags.id}")

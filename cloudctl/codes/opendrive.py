@@ -1,4 +1,4 @@
-"""OpenDRIVE maps -> digital codes: one for each junction whose movements cross.
+"""OpenDRIVE maps -> digital codes: one for each junction whose movements cross, or have lights.
 
 Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights of a controller are
 one signal group.
@@ -7,6 +7,7 @@ one signal group.
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
+import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -19,13 +20,14 @@ from .lines import F8
 from .model import Alias, Point
 from .opendrive_access import lane_rules
 from .opendrive_groups import Groups
-from .opendrive_junction import Junction, LaneEnd
+from .opendrive_junction import Junction, LaneEnd, Move
 from .opendrive_lane import limit_only, merged
 from .opendrive_place import ToGlobe, globe_of
 from .opendrive_road import Road, read_road
 from .opendrive_signals import SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
 from .opendrive_walks import Walk, read_walks
 from .report import Imported, Loss
+from .rule import Rule
 
 SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounded
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
@@ -59,10 +61,14 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
         signals = Signals(root, roads)
         walks = read_walks(roads, signals)
         junctions = [Junction(element, roads) for element in root.children("junction")]
-        raws = [raw for junction in junctions for raw in _Place(junction, signals, walks, place).code()]
+        used: set[str] = set()  # crosswalks of some code
+        raws = [raw for junction in junctions for raw in _Place(junction, signals, walks, used, place).code()]
         signals.report_unused()
+        for walk in walks:
+            if walk.id not in used:
+                accounts.enter("dropped", "objects/object", f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made", f"object {walk.id}")
         if not raws:
-            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
+            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross, or have lights", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
@@ -93,17 +99,18 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
 class _Place:
     """A junction as a code in the making."""
 
-    def __init__(self, junction: Junction, signals: Signals, walks: list[Walk], place: ToGlobe) -> None:
-        self.junction, self.signals, self.walks, self.place = junction, signals, walks, place
+    def __init__(self, junction: Junction, signals: Signals, walks: list[Walk], used: set[str], place: ToGlobe) -> None:
+        self.junction, self.signals, self.walks, self.used, self.place = junction, signals, walks, used, place
 
     def code(self) -> Iterator[RawCode]:
-        """Yield the code, if the junction's movements cross."""
+        """Yield the code, if the junction's movements cross, or have lights."""
         moves, accounts = self.junction.moves, self.junction.accounts
         if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
             accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
-        if not any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end):
-            accounts.enter("dropped", "junction", "no two movements cross: a fork or a merge, no intersection", f"junction {self.junction.name}")
+        crossed = any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end)
+        if not crossed and not any(Groups(self.junction, self.signals, set()).lights.values()):
+            accounts.enter("dropped", "junction", "no two movements cross, and none has a light: a fork or a merge, no intersection", f"junction {self.junction.name}")
             return
         self.junction.join()
         moves = self.junction.moves
@@ -121,12 +128,22 @@ class _Place:
         self._lanes(raw, local)
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):
+            rows = move.road.stretches(move.chain)
+            raw.rules += self._own_rules(move, lane_rules(f"C{k + 1}", rows))
+            speed = min((row.state.speed for row in rows if row.state.speed is not None), default=None)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
-            raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), alias=alias))
+            raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
         self._walks(raw, groups, local, middle)
         groups.describe()
         self._priorities(raw)
         yield raw
+
+    def _own_rules(self, move: Move, rules: list[Rule]) -> list[Rule]:
+        """Return the rules of a connecting lane that do not hold on the lane before it already; whom it keeps out has a ban of the turn."""
+        end = self.junction.ends[move.start]
+        before = {(rule.kind, rule.classes) for rule in lane_rules(end.key, end.road.stretches(end.chain)[-1:])}
+        own = [rule for rule in rules if (rule.kind, rule.classes) not in before]
+        return [msgspec.structs.replace(rule, kind="turn_ban") if rule.kind == "no_entry" else rule for rule in own]
 
     def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
         lines = {key: local(end.line) for key, end in self.junction.ends.items()}
@@ -183,6 +200,7 @@ class _Place:
     def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
         for walk in self.walks:
             if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR:
+                self.used.add(walk.id)
                 group = groups.for_light(walk.light) if walk.light is not None else 0
                 raw.walks.append((local(walk.axis), round(walk.width * 100), group, (Alias("opendrive", walk.id),)))
         if any(not walk[2] for walk in raw.walks):

@@ -54,6 +54,7 @@ class Move(NamedTuple):
     turn: str
     road: Road
     lane: int
+    chain: Chain
 
 
 class Junction:
@@ -73,8 +74,9 @@ class Junction:
             element.unknown("type", kind, "read as any other junction, as far as it has connections by connecting roads")
         for connection in element.children("connection"):
             connection.choice("type", {"default": True}, True)
-            for start, to in self._links(connection):
+            for start, to in dict.fromkeys(self._links(connection)):
                 self._move(connection, start, to)
+        self._once()
         known = {(move.road.id, move.lane) for move in self.moves}
         for move, where in self.back:
             if (move.road.id, move.lane) in known:
@@ -82,6 +84,13 @@ class Junction:
             else:
                 self.accounts.enter("repaired", "junction/connection", "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven", f"{where}, junction {self.name}")
                 self.moves.append(move)
+
+    def _once(self) -> None:
+        """Keep one of movements that are listed several times."""
+        once = {(move.start, move.end, move.road.id, move.lane): move for move in self.moves}
+        if len(once) < len(self.moves):
+            self._drop("movements that are listed again", f"{len(self.moves) - len(once)} of them")
+        self.moves = list(once.values())
 
     def join(self) -> None:
         """Lead each path to its lanes."""
@@ -158,7 +167,7 @@ class Junction:
         target = self.roads[there]
         onto = to if onto is None else onto
         if incoming.forward(start) != entry:
-            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, to, at_start, line, where)
+            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, chain, at_start, line, where)
             return
         if target.forward(onto) == leaving:
             self._drop("its connecting road leads onto a lane that comes towards the junction", f"{where}, lane {onto} of road {there}")
@@ -171,17 +180,18 @@ class Junction:
         if through.forward(to) != at_start:
             line = line[::-1].copy()
             self.accounts.enter("repaired", "junction/connection", "connecting lanes whose number says the other direction are turned", f"{where}, lane {to}")
-        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to))
+        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to, chain))
 
-    def _way_back(self, incoming: "Way", target: "Way", through: Road, to: int, at_start: bool, line: F8, where: str) -> None:
+    def _way_back(self, incoming: "Way", target: "Way", through: Road, chain: Chain, at_start: bool, line: F8, where: str) -> None:
         """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
+        to = chain[0][1].id if at_start else chain[-1][1].id
         begins = target.road.forward(target.lane) == target.at_end and through.forward(to) != at_start
         start = self._end(*target, True) if begins else None
         end = self._end(*incoming, False) if begins else None
         if start is None or end is None:
             self._drop("lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}")
             return
-        self.back.append((Move(start, end, line, self._turn(start, end), through, to), f"{where}, lane {incoming.lane}"))
+        self.back.append((Move(start, end, line, self._turn(start, end), through, to, chain), f"{where}, lane {incoming.lane}"))
 
     def _turn(self, start: str, end: str) -> str:
         """Return which way a movement turns, from the end of one lane to the beginning of the other."""
@@ -214,6 +224,8 @@ class Junction:
             if not chain:
                 return None
             section, found = chain[side]
+            if found.direction == "both" or found.kind == "bidirectional":
+                self.accounts.enter("differs", "lane", "lanes for both directions are taken in the one their number says", f"lane {lane} of road {road.id}")
             width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)

@@ -116,13 +116,13 @@ def _access(before: Access, element: XmlRecord) -> Access:
     classes, named = set(), False
     for record, name in ((element, "restriction"), *((child, "type") for child in element.children("restriction"))):
         text = record.get(name)
-        if text.lower() in EVERYONE:
+        if text.lower() in EVERYONE or text.lower() == NO_TRAFFIC:
             continue
         named = True
         found = PARTICIPANTS.get(text.lower(), "")
         if found in CLASSES:
             classes.add(found)
-        elif text.lower() != NO_TRAFFIC:
+        else:
             record.unknown(name, text, "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out")
     if not named:
         return before

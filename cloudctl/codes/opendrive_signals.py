@@ -25,7 +25,9 @@ ARROWS = {"10": ("left", "u"), "20": ("right",), "30": ("straight",), "40": ("st
 STOP_LINE = "294"
 NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters write that there is none
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
+AMERICAN = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
 STOP_OBJECT = re.compile(r"(?:stop|signal)[\s_-]?line", re.IGNORECASE)
+MAX_BEFORE = 60.0  # m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
 BESIDE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
 LEAST_STOP = 1.0  # m of a stop line that is drawn without a length
 
@@ -69,6 +71,7 @@ class StopMark(NamedTuple):
 class Sign(NamedTuple):
     """A stop, yield or speed sign at s of a road: its kind (type number), its lanes, its limit in m/s."""
 
+    id: str
     kind: str
     reach: Reach
     s: float
@@ -82,7 +85,8 @@ class Signals:
         self.accounts = root.accounts
         self.lights: dict[str, Light] = {}
         self.used: set[str] = set()  # lights that a movement or crosswalk has
-        self.reaches: dict[str, list[tuple[str, Reach]]] = {}  # road -> light, which of its lanes
+        self.reaches: dict[str, list[tuple[str, Reach, float]]] = {}  # road -> light, which of its lanes, s
+        self.placed: set[tuple[str, str]] = set()  # stop lines and signs that some lane of a code has: kind, id
         self.stops: dict[str, list[StopMark]] = {}
         self.signs: dict[str, list[Sign]] = {}
         self.controllers: dict[str, list[tuple[str, str]]] = {}  # light -> id and name of its controllers
@@ -106,14 +110,15 @@ class Signals:
         if kind == STOP_LINE:
             element.choice("subtype", NO_SUBTYPE, True)
             self.stops.setdefault(road.id, []).append(StopMark(name, s, reach, 0.0, 0.0))
-        elif kind in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
-            limit = _limit(element) if kind == SPEED_SIGN else None
+        elif AMERICAN.get(kind, kind) in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
+            unit, kind = "mph" if kind in AMERICAN else "km/h", AMERICAN.get(kind, kind)
+            limit = _limit(element, unit) if kind == SPEED_SIGN else None
             if kind != SPEED_SIGN:
                 element.choice("subtype", NO_SUBTYPE, True)
-            self.signs.setdefault(road.id, []).append(Sign(kind, reach, s, limit))
+            self.signs.setdefault(road.id, []).append(Sign(name, kind, reach, s, limit))
         elif light:
             self._light(road, element, kind, Light(name, element.get("name"), LIGHTS_FOR.get(kind, ("vehicle",)), _turns(kind, element), road.id, s, number(element, "t")))
-            self.reaches.setdefault(road.id, []).append((name, reach))
+            self.reaches.setdefault(road.id, []).append((name, reach, s))
         else:
             element.leave_out(f"signs of type {kind or 'none'} are not read" + (", though they change" if element.flag("dynamic") else ""))
 
@@ -127,10 +132,13 @@ class Signals:
     def _reference(self, road: Road, element: XmlRecord) -> None:
         name, reach = element.get("id"), _reach(element)
         marks = [mark for found in self.stops.values() for mark in found if mark.id == name]
+        signs = [sign for found in self.signs.values() for sign in found if sign.id == name]
         if name in self.lights:
-            self.reaches.setdefault(road.id, []).append((name, reach))
+            self.reaches.setdefault(road.id, []).append((name, reach, number(element, "s")))
         elif marks:
             self.stops.setdefault(road.id, []).append(StopMark(name, number(element, "s"), reach, 0.0, 0.0))
+        elif signs:
+            self.signs.setdefault(road.id, []).append(signs[0]._replace(reach=reach, s=number(element, "s")))
         else:
             element.leave_out("refers to a signal that is not read")
 
@@ -145,16 +153,21 @@ class Signals:
                 rows.append(row)
 
     def report_unused(self) -> None:
-        """Report the lights that no movement and no crosswalk of any junction has."""
+        """Report the lights that no movement and no crosswalk has, and the stop lines and signs that no lane of a code has."""
+        rows = [("stop line", mark.id, road) for road, marks in self.stops.items() for mark in marks]
+        rows += [("sign", sign.id, road) for road, signs in self.signs.items() for sign in signs]
+        for what, name, road in rows:
+            if (what, name) not in self.placed:
+                self.accounts.enter("dropped", "signals, objects", f"{what}s on no lane that leads to or from a junction of which a code is made", f"{name} of road {road}")
         for name, light in self.lights.items():
             if name not in self.used:
-                spans = [span for found in self.reaches.values() for other, reach in found if other == name for span in reach.spans or ((-1, -1),)]
+                spans = [span for found in self.reaches.values() for other, reach, _ in found if other == name for span in reach.spans or ((-1, -1),)]
                 cause = "valid for lane 0 alone, and no reference says for which lanes" if all(span == (0, 0) for span in spans) else "on no lane that leads into a junction of which a code is made"
                 self.accounts.enter("dropped", "signals/signal", f"a light for {' and '.join(light.uses)} that no movement has: {cause}", f"signal {name} of road {light.road}")
 
-    def on(self, road: Road, lane: int) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once."""
-        rows = self.reaches.get(road.id, [])
+    def on(self, road: Road, lane: int, end: float | None = None) -> list[Light]:
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of that s."""
+        rows = [(name, reach) for name, reach, s in self.reaches.get(road.id, []) if end is None or abs(s - end) <= MAX_BEFORE]
         found = [name for name, reach in rows if reach.covers(road, lane)]
         if not found and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
@@ -164,12 +177,15 @@ class Signals:
     def stops_on(self, road: Road, lane: int) -> Iterator[StopMark]:
         """Yield the stop lines of a lane."""
         for mark in self.stops.get(road.id, []):
-            if (mark.reach is not None and mark.reach.covers(road, lane)) or (mark.reach is None and _crosses(road, lane, mark)):
+            if mark.reach.covers(road, lane) if mark.reach is not None else _crosses(road, lane, mark):
+                self.placed.add(("stop line", mark.id))
                 yield mark
 
     def signs_on(self, road: Road, lane: int, kind: str) -> list[tuple[float, float | None]]:
         """Return s and limit of the signs of a kind that concern a lane."""
-        return [(sign.s, sign.limit) for sign in self.signs.get(road.id, []) if sign.kind == kind and sign.reach.covers(road, lane)]
+        found = [sign for sign in self.signs.get(road.id, []) if sign.kind == kind and sign.reach.covers(road, lane)]
+        self.placed.update(("sign", sign.id) for sign in found)
+        return [(sign.s, sign.limit) for sign in found]
 
 
 def is_stop_line(element: XmlRecord) -> bool:
@@ -198,9 +214,9 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     return ()
 
 
-def _limit(element: XmlRecord) -> float | None:
+def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = speed_of(element, "value", "km/h"), speed_of(element, "subtype", "km/h")
+    own, other = speed_of(element, "value", unit), speed_of(element, "subtype", unit)
     return own if own is not None else other
 
 
