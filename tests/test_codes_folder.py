@@ -25,7 +25,7 @@ GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000
 
 
-def taken(folder: Path, found: list[codes.IntersectionCode], source: str = "town.net.xml", losses: tuple[Loss, ...] = (), **options: int) -> Outcome:
+def taken(folder: Path, found: list[codes.IntersectionCode], source: str = "town.net.xml", losses: tuple[Loss, ...] = (), **options: int | bool) -> Outcome:
     with CodeFolder.opened(folder) as opened:
         return take(opened, Imported(found, source, losses), source, T, **options)
 
@@ -94,6 +94,21 @@ def test_a_file_of_another_name_is_the_same_map_when_it_has_half_of_it(tmp_path:
     assert sorted(names(tmp_path).values()) == ["A", "N0", "N1", "N2"]
     assert all("--source 2026.net.xml" in line for line in out.removed)
     assert len(out.removed) == 3
+
+
+def test_two_towns_whose_maps_have_one_name_stay_beside_each_other(tmp_path: Path) -> None:
+    here, there = town("A", "B"), [_placed(Crossing.plain(2), "C", 4_000_000)]
+    taken(tmp_path, here, "map.osm")
+    out = taken(tmp_path, there, "map.osm")
+    assert sorted(names(tmp_path).values()) == ["A", "B", "C"]
+    assert all("it stays" in line for line in out.removed)
+    for _ in range(2):
+        assert [item.state for item in taken(tmp_path, here, "map.osm").taken] == ["unchanged", "unchanged"]
+        assert [item.state for item in taken(tmp_path, there, "map.osm").taken] == ["unchanged"]
+    taken(tmp_path, here[:1], "map.osm")
+    assert sorted(names(tmp_path).values()) == ["A", "C"]
+    taken(tmp_path, [_placed(Crossing.plain(2), "D", 8_000_000)], "map.osm#2", certain=True)
+    assert sorted(names(tmp_path).values()) == ["A", "D"]
 
 
 def test_a_city_code_is_never_given_to_another_intersection(tmp_path: Path) -> None:
