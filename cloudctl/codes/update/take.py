@@ -188,11 +188,13 @@ def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, cert
     stale = []
     for item in latest:
         other = of[item.code.id]
-        if not other or item.code.id in used:
+        if item.code.id in used:
             continue
-        if other in same:
+        if other in same and other:
             stale.append(item)
-        elif met[other] or _is_name(other, asked):
+        elif not other and met[other]:
+            out.removed.append(f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. Take it away if it is gone")
+        elif other and (met[other] or (_is_name(other, asked) and not met[source])):
             out.removed.append(f"{item.path}: {item.code.id} is of {other}, and not in this file: it stays. If the file takes the place of {other}, say so with --source {other}")
     return stale
 
