@@ -307,7 +307,7 @@ def test_a_change_with_a_beginning_stands_beside_what_is_in_force(tmp_path: Path
 
 
 def test_a_folder_from_before_there_was_a_registry_is_taken_over(tmp_path: Path) -> None:
-    for k, code in enumerate(town("A", "B")):
+    for k, code in enumerate(Imported(town("A", "B"), "", ())):
         rule = Rule("R90", "no_entry", (Target(code.lanes[0].id),), classes=("truck",))
         (tmp_path / f"{k}.json").write_bytes(dump(replace(code, rules=(*code.rules, rule))))
     changed = Crossing.plain(2)
