@@ -19,13 +19,13 @@ from cloudctl.codes.registry import Registry
 from cloudctl.codes.report import Imported, Loss
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.folder import CodeFolder
-from cloudctl.codes.update.take import Outcome, take
+from cloudctl.codes.update.take import Outcome, take, time_of
 
 GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000
 
 
-def taken(folder: Path, found: list[codes.IntersectionCode], source: str = "town.net.xml", losses: tuple[Loss, ...] = (), **options: int) -> Outcome:
+def taken(folder: Path, found: list[codes.IntersectionCode], source: str = "town.net.xml", losses: tuple[Loss, ...] = (), **options: int | bool) -> Outcome:
     with CodeFolder.opened(folder) as opened:
         return take(opened, Imported(found, source, losses), source, T, **options)
 
@@ -94,6 +94,21 @@ def test_a_file_of_another_name_is_the_same_map_when_it_has_half_of_it(tmp_path:
     assert sorted(names(tmp_path).values()) == ["A", "N0", "N1", "N2"]
     assert all("--source 2026.net.xml" in line for line in out.removed)
     assert len(out.removed) == 3
+
+
+def test_two_towns_whose_maps_have_one_name_stay_beside_each_other(tmp_path: Path) -> None:
+    here, there = town("A", "B"), [_placed(Crossing.plain(2), "C", 4_000_000)]
+    taken(tmp_path, here, "map.osm")
+    out = taken(tmp_path, there, "map.osm")
+    assert sorted(names(tmp_path).values()) == ["A", "B", "C"]
+    assert all("it stays" in line for line in out.removed)
+    for _ in range(2):
+        assert [item.state for item in taken(tmp_path, here, "map.osm").taken] == ["unchanged", "unchanged"]
+        assert [item.state for item in taken(tmp_path, there, "map.osm").taken] == ["unchanged"]
+    taken(tmp_path, here[:1], "map.osm")
+    assert sorted(names(tmp_path).values()) == ["A", "C"]
+    taken(tmp_path, [_placed(Crossing.plain(2), "D", 8_000_000)], "map.osm#2", certain=True)
+    assert sorted(names(tmp_path).values()) == ["A", "D"]
 
 
 def test_a_city_code_is_never_given_to_another_intersection(tmp_path: Path) -> None:
@@ -234,6 +249,9 @@ def test_two_folders_put_together_are_refused_and_can_be_mended(tmp_path: Path, 
         codes.load_all(paths)
     assert "codes import 7.json" in caught.value.findings[0].remedy
     assert main(["codes", "validate", *map(str, paths)]) == 1
+    (tmp_path / "node.toml").write_text('[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nhost = "127.0.0.1"\nport = 1\n')
+    assert main(["serve", str(tmp_path / "node.toml")]) == 2
+    assert "stands for another intersection" in capsys.readouterr().err
     assert main(["codes", "import", str(one / "0.json"), "--out", str(one)]) == 2
     (one / "7.json").rename(tmp_path / "7.json")
     assert main(["codes", "import", str(tmp_path / "7.json"), "--out", str(one)]) == 0
@@ -286,6 +304,31 @@ def test_a_change_with_a_beginning_stands_beside_what_is_in_force(tmp_path: Path
         out = take(folder, Imported([_placed(changed, "A", 0)], "x", ()), "town.net.xml", T + 2 * 10**12)
     assert list(files(tmp_path)) == ["0-r3.json"]
     assert "was followed by revision 3" in out.removed[0]
+
+
+def test_a_folder_from_before_there_was_a_registry_is_taken_over(tmp_path: Path) -> None:
+    for k, code in enumerate(Imported(town("A", "B"), "", ())):
+        rule = Rule("R90", "no_entry", (Target(code.lanes[0].id),), classes=("truck",))
+        (tmp_path / f"{k}.json").write_bytes(dump(replace(code, rules=(*code.rules, rule))))
+    changed = Crossing.plain(2)
+    changed.lane("Ein1").offset = 1.0
+    before = [codes.load(tmp_path / f"{k}.json") for k in range(2)]
+    out = taken(tmp_path, [_placed(changed, "A", 0)])
+    (now,) = [item.code for item in out.taken]
+    assert (now.id, now.revision, now.rules) == (before[0].id, 2, before[0].rules)
+    assert {lane.id for lane, old in zip(now.lanes, before[0].lanes, strict=True) if lane != old} == {"L2"}
+    assert "it stays" in out.removed[0]
+    assert len(Registry.load(tmp_path / "registry.jsonl")) == 2
+
+
+def test_the_beginning_of_a_revision_is_a_time_with_its_zone(tmp_path: Path) -> None:
+    assert time_of("2026-12-01T04:00:00+08:00") == time_of("2026-11-30T20:00:00Z") == 1_796_068_800 * 10**9
+    assert (time_of("17"), time_of(None)) == (17, None)
+    for wrong in ("2026-12-01T04:00:00", "tomorrow", ""):
+        with pytest.raises(codes.CodeError, match="time with its zone"):
+            time_of(wrong)
+    (tmp_path / "code.json").write_bytes(dump(GOOD))
+    assert main(["codes", "import", str(tmp_path / "code.json"), "--out", str(tmp_path / "out"), "--valid-from", "noon"]) == 2
 
 
 def test_a_map_that_does_not_say_where_it_lies_is_laid_where_it_lay(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cloudctl import codes
 from cloudctl.codes.canon import dump
 from cloudctl.codes.lines import distance
-from cloudctl.codes.model import Alias, IntersectionCode, Phase, Plan, SignalException, Zone
+from cloudctl.codes.model import Alias, Crosswalk, IntersectionCode, Phase, Plan, SignalException, Zone
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.carry import Carried, carry
 from cloudctl.codes.update.changes import changes
@@ -383,6 +383,50 @@ def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
     name = getattr(row, "id", getattr(row, "lane", getattr(row, "a", "")))
     assert any(re.search(rf"\b{name}\b", line) for line in lines), (table, field, lines)
     assert changes(first, first) == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_code_with_any_error_can_be_carried_over_and_compared(data: st.DataObject) -> None:
+    """What stands in the folder may have been imported with errors, or spoilt by hand: the import goes on, and says what lost its place."""
+    first = Crossing.plain(2).code()
+    zone, walk = Zone("Z1", "school", ((397955000, 1165080000), (397955000, 1165081000), (397956000, 1165081000))), Crosswalk("X1", first.lanes[0].points, 400)
+    rules = (Rule("R90", "no_entry", (Target("L1", 5.0, 9.0), Target("C1"), Target("K1"), Target("Z1"), Target("code"))),)
+    plan = Plan("day", (Phase(20_000, "G" * len(first.signal_groups)),))
+    prev = replace(first, zones=(zone,), crosswalks=(walk,), rules=(*first.rules, *rules), plans=(plan,), signal_exceptions=(SignalException(1, 2, "x"),))
+    for _ in range(data.draw(st.integers(1, 3))):
+        table = data.draw(st.sampled_from([f for f in prev.__struct_fields__ if isinstance(getattr(prev, f), tuple) and getattr(prev, f)] + ["alias"]))
+        rows = list(getattr(prev, table))
+        what = data.draw(st.sampled_from(["spoil", "drop", "double"]))
+        k = data.draw(st.integers(0, len(rows) - 1)) if rows else 0
+        if rows and what == "spoil":
+            field = data.draw(st.sampled_from(rows[k].__struct_fields__))
+            rows[k] = replace(rows[k], **{field: spoilt(getattr(rows[k], field))})
+        elif rows:
+            rows[k : k + 1] = [] if what == "drop" else [rows[k], rows[k]]
+        prev = replace(prev, **{table: tuple(rows)})
+    version = Crossing.plain(2)
+    version.lanes.remove(version.lane("Ein0"))
+    version.lane("Win1").offset = 0.8
+    base = data.draw(st.sampled_from([first, None]))
+    carried = carry(prev, base, version.code(), {})
+    changes(prev, carried.code)
+    changes(carried.code, prev)
+    assert codes.loads(dump(first)) == first
+    assert isinstance(codes.validate(carried.code), list)
+
+
+def spoilt(value: object) -> object:
+    """Return a value of the same type that means nothing."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return 99
+    if isinstance(value, float):
+        return -5.0
+    if isinstance(value, str):
+        return "nothing"
+    return () if isinstance(value, tuple) else None
 
 
 def other(value: object, field: str) -> object:

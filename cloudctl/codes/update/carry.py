@@ -10,7 +10,7 @@ from ..report import Loss
 from ..versions import WIRE_REVISIONS, wire_revision
 from .match import match
 from .merge import Three, assumed_base, merged
-from .rename import LETTERS, Numbering, named_rules, renamed
+from .rename import LETTERS, Numbering, named_rules, renamed, unique
 from .settle import given, settled
 
 
@@ -29,7 +29,9 @@ def carry(prev: IntersectionCode, base: IntersectionCode | None, new: Intersecti
 
     The revision is the same where the content is. Raises CodeError where a number runs out.
     """
-    losses: list[Loss] = []
+    standing = prev
+    prev, doubled = unique(prev)
+    losses = [Loss("dropped", name, "stood twice in the code: the first one stays") for name in doubled]
     if base is None:
         base = assumed_base(prev, new)
         losses.append(Loss("guessed", prev.id, "what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known"))
@@ -42,7 +44,7 @@ def carry(prev: IntersectionCode, base: IntersectionCode | None, new: Intersecti
     fresh = _in_order(base, fresh)
     code, notes = merged(Three(base, prev, fresh), lambda: numbering.next(LETTERS["rules"]))
     code = replace(code, revision=prev.revision)
-    changed = dump(code) != dump(prev) or (counted(new) and wire_revision(new) != wire_revision(base))
+    changed = dump(code) != dump(standing) or (counted(new) and wire_revision(new) != wire_revision(base))
     if changed:
         code = replace(code, revision=next_revision(prev, new))
     return Carried(code, fresh, numbering, losses + notes, changed)

@@ -11,7 +11,7 @@ from ..lines import M_PER_E7
 from ..model import IntersectionCode
 from .likeness import SAME_SHIFT, shifted
 from .match import Matches, match
-from .rename import TABLES, Numbering, applied, named_rules
+from .rename import TABLES, Numbering, applied, named_rules, unique
 from .settle import same_points
 from .words import Names
 
@@ -24,6 +24,7 @@ class Compared:
     """An earlier code `a`, moved along where everything has moved (`shift`), and a later one `b` in its ids; `rows`: each entity of both."""
 
     def __init__(self, before: IntersectionCode, after: IntersectionCode) -> None:
+        (before, _), (after, _) = unique(before), unique(after)
         matches = match(before, after, ids_count=True)
         self.renumbered = _renumbered(matches)
         after = _same_names(before, after, matches)

@@ -205,13 +205,15 @@ def _items(old: Sequence[Any], new: Sequence[Any], apart: Callable[[Any, Any], f
 
 
 def _apart_either_way(a: Sequence[Point], b: Sequence[Point]) -> float:
+    if not (a and b):
+        return BARRED
     same = distance(a[0], b[0]) + distance(a[-1], b[-1])
     turned = distance(a[0], b[-1]) + distance(a[-1], b[0])
     return min(same, turned) / 2
 
 
 def _zones_apart(a: Any, b: Any) -> float:
-    return distance(_middle(a.polygon), _middle(b.polygon)) if a.kind == b.kind else BARRED
+    return distance(_middle(a.polygon), _middle(b.polygon)) if a.kind == b.kind and a.polygon and b.polygon else BARRED
 
 
 def _devices_apart(a: Any, b: Any) -> float:

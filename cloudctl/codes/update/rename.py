@@ -1,6 +1,7 @@
 """Ids of one code for the entities of another: what was there before has the id it had, what is new gets a number that was never given."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,20 @@ GROUPS = "G"
 MAX_GROUP = 255  # a signal group has eight bits in MAP and SPAT
 SPAN = 0.05  # m along a lane by which a place may be rounded
 NUMBERED = re.compile(r"([A-Z]+)(\d+)")
+
+
+def unique(code: IntersectionCode) -> tuple[IntersectionCode, list[str]]:
+    """Return a code with each id once in its table, the first row of each, and the ids that stood twice: an error in a code spoilt by hand."""
+    changes: dict[str, Any] = {}
+    doubled: list[str] = []
+    for field in code.__struct_fields__:
+        rows = getattr(code, field)
+        if isinstance(rows, tuple) and rows and hasattr(rows[0], "id"):
+            first = {row.id: row for row in reversed(rows)}
+            count = Counter(row.id for row in rows)
+            doubled += [str(name) for name, times in count.items() if times > 1]
+            changes[field] = tuple(first[name] for name in count)
+    return (replace(code, **changes) if doubled else code), doubled
 
 
 class Numbering:

@@ -149,8 +149,7 @@ class Relocation:
 
 
 def _shapes(origin: Origin, rows: Sequence[Any]) -> dict[str, Shape]:
-    good = [row for row in rows if len(row.points) > 1]
-    return {row.id: shape(xy) for row, xy in zip(good, local_lines(origin, [row.points for row in good]), strict=True)}
+    return {row.id: shape(xy) for row, xy in zip(rows, local_lines(origin, [row.points for row in rows]), strict=True)}
 
 
 def _unchanged(a: Shape, b: Shape) -> bool:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..lines import F8, arc, at
 
+NOWHERE = 1e9  # m
 SAMPLES = 16  # points of a line that are compared with another
 
 
@@ -39,7 +40,9 @@ class Nearness(NamedTuple):
 
 
 def shape(xy: F8) -> Shape:
-    """Return a line with what is needed to compare it."""
+    """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point; without points it lies nowhere near."""
+    if len(xy) < 2:
+        xy = np.repeat(xy if len(xy) else np.full((1, 2), NOWHERE), 2, axis=0)
     along = arc(xy)
     return Shape(xy, along, at(xy, along, np.linspace(0.0, along[-1], SAMPLES)))
 

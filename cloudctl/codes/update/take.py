@@ -24,6 +24,7 @@ from .folder import CodeFolder, Filed, is_code
 from .likeness import common_shift, pair_up, same_intersection, shifted
 from .rename import Numbering
 
+MARK = "#"  # between a map's name and its number, where several are called the same
 SAME_PLACE = 100.0  # m from where a city code was given within which a code that carries it is taken for the same intersection
 
 
@@ -70,7 +71,7 @@ def bring_in(found: Imported, file: Path, out: Path, source: str | None, valid_f
     with CodeFolder.opened(out) as folder:
         if is_code(file.read_bytes()):
             return take_whole(folder, found, t)
-        return take(folder, found, source or file.name, t, begins)
+        return take(folder, found, source or file.name, t, begins, certain=source is not None)
 
 
 def time_of(text: str | None) -> int | None:
@@ -86,8 +87,9 @@ def time_of(text: str | None) -> int | None:
     return int(moment.timestamp()) * SECOND
 
 
-def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: int | None = None) -> Outcome:
-    """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when changed codes take effect.
+def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: int | None = None, certain: bool = False) -> Outcome:
+    """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when changed codes take effect;
+    `certain`: the file is a version of the map `source`, even if nothing of that is in it.
 
     Raises CodeError, before anything is written, where a code cannot be brought in.
     """
@@ -99,7 +101,8 @@ def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: i
             row = folder.registry[prev.id]
             plan.carried = carry(prev, folder.last_import(prev.id), plan.new, row.highest)
             _check_beginning(prev, plan.carried, valid_from)
-    stale = _stale(folder, plans, source, out)
+    asked, source = source, _source(folder, plans, source, certain)
+    stale = _stale(folder, plans, asked, source, certain, out)
     issued = [_issue(folder, plan, t) for plan in plans]
     folder.save()
     names_taken: set[Path] = set()
@@ -116,9 +119,9 @@ def _paired(folder: CodeFolder, found: Imported, source: str, out: Outcome) -> l
     """Return for each code of the import what was there before."""
     plans = [_Plan(code, content_hash(replace(code, id=""))) for code in found]
     current = folder.latest()
-    unread = {(folder.registry[item.code.id].source, folder.registry[item.code.id].digest): item for item in current}
+    unread = {folder.registry[item.code.id].digest: item for item in current}
     for plan in plans:
-        plan.filed = unread.pop((source, plan.digest), None)
+        plan.filed = unread.pop(plan.digest, None)
         plan.unchanged = plan.filed is not None
     used = {plan.filed.code.id for plan in plans if plan.filed}
     left = [item for item in current if item.code.id not in used]
@@ -127,13 +130,29 @@ def _paired(folder: CodeFolder, found: Imported, source: str, out: Outcome) -> l
         return plans
     earlier = [item.code for item in left] + folder.gone()
     _registered(folder, waiting, earlier, found, out)
-    same = [folder.registry[code.id].source == source for code in earlier]
+    same = [_is_name(folder.registry[code.id].source, source) for code in earlier]
     for j, i in pair_up(earlier, [plan.new for plan in waiting], same).items():
         if i < len(left):
             waiting[j].filed = left[i]
         else:
             waiting[j].gone = earlier[i]
     return plans
+
+
+def _is_name(name: str, source: str) -> bool:
+    """Return whether a map was called `source` when it came: of several of one name the later have a number behind it."""
+    return name.partition(MARK)[0] == source
+
+
+def _source(folder: CodeFolder, plans: list[_Plan], source: str, certain: bool) -> str:
+    """Return which of the maps that are called `source` the file is a version of: that with most codes in common. Files of many towns are called map.osm."""
+    known = {row.source for row in folder.registry if _is_name(row.source, source)}
+    prevs = [plan.filed.code if plan.filed else plan.gone for plan in plans]
+    met = Counter(folder.registry[code.id].source for code in prevs if code is not None)
+    best = max(sorted(known), key=lambda name: met[name], default=source)
+    if certain or not known or met[best]:
+        return best
+    return f"{source}{MARK}{len(known) + 1}"
 
 
 def _registered(folder: CodeFolder, waiting: list[_Plan], earlier: Sequence[IntersectionCode], found: Imported, out: Outcome) -> None:
@@ -154,18 +173,30 @@ def _check_beginning(prev: IntersectionCode, carried: Carried, valid_from: int |
         raise refuse(prev.id, "code", "valid_from", valid_from, f"must be after the beginning of revision {prev.revision} ({prev.valid_from})", "give a later --valid-from, or none to replace that revision")
 
 
-def _stale(folder: CodeFolder, plans: list[_Plan], source: str, out: Outcome) -> list[Filed]:
-    """Return the codes of the same map that the import does not have. A file of another name is the same map when it has half of that map's codes."""
+def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, certain: bool, out: Outcome) -> list[Filed]:
+    """Return the codes of the same map that the import does not have. A file is a version of a map when it has half of that map's codes, or one of them and its name.
+
+    `certain`: the name was given as that of the map, and needs no code in common.
+    """
     used = {plan.filed.code.id for plan in plans if plan.filed}
-    of = {item.code.id: folder.registry[item.code.id].source for item in folder.latest()}
+    latest = folder.latest()
+    of = {item.code.id: folder.registry[item.code.id].source for item in latest}
     had, met = Counter(of.values()), Counter(of[name] for name in used)
-    same = {name for name, count in met.items() if name and 2 * count >= had[name]} | {source}
-    left = [item for item in folder.latest() if item.code.id not in used]
-    for item in left:
+    same = {name for name, count in met.items() if 2 * count >= had[name] or name == source}
+    if certain:
+        same.add(source)
+    stale = []
+    for item in latest:
         other = of[item.code.id]
-        if other not in same and met[other]:
-            out.removed.append(f"{item.path}: {item.code.id} is of {other}, and not in {source}: it stays. If {source} takes the place of {other}, say so with --source {other}")
-    return [item for item in left if of[item.code.id] in same and of[item.code.id]]
+        if item.code.id in used:
+            continue
+        if other in same and other:
+            stale.append(item)
+        elif not other and met[other]:
+            out.removed.append(f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. Take it away if it is gone")
+        elif other and (met[other] or (_is_name(other, asked) and not met[source])):
+            out.removed.append(f"{item.path}: {item.code.id} is of {other}, and not in this file: it stays. If the file takes the place of {other}, say so with --source {other}")
+    return stale
 
 
 def _issue(folder: CodeFolder, plan: _Plan, t: int) -> IntersectionCode:
@@ -190,6 +221,7 @@ def _write(folder: CodeFolder, plan: _Plan, code: IntersectionCode, source: str,
     """Write one code where it belongs, and keep what the import gave."""
     row = folder.registry[code.id]
     if plan.unchanged and plan.filed is not None:
+        row.source = source
         return Taken(plan.filed.path, code, "unchanged")
     if plan.filed is None:
         path = folder.free_file(taken)

@@ -27,7 +27,8 @@ class Names:
     """What lanes, links and movements of a code are called, with their ids."""
 
     def __init__(self, code: IntersectionCode, origin: Origin) -> None:
-        rows = [lane for lane in code.lanes if len(lane.points) > 1]
+        self._middle = np.array([float(v) for v in origin.to_local(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)])
+        rows = list(code.lanes)
         self.shapes = {lane.id: shape(xy) for lane, xy in zip(rows, local_lines(origin, [lane.points for lane in rows]), strict=True)}
         sides = {link.id: self._side(code, link) for link in code.links}
         count = Counter(sides.values())
@@ -44,7 +45,7 @@ class Names:
             return word
         line = lines[0]
         s = max(line.size - AHEAD, 0.0) if link.role == "ingress" else min(AHEAD, line.size)
-        x, y = at(line.xy, line.along, s)
+        x, y = at(line.xy, line.along, s) - self._middle
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
 
 
