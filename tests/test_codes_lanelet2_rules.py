@@ -89,6 +89,14 @@ def test_the_limit_of_a_lane_is_that_of_its_sign(subtype: str) -> None:
     assert told(found, "differs", "that of the sign is taken")
 
 
+@pytest.mark.parametrize("tags", [{"subtype": "speed_limit", "value": "30 km/h"}, {"subtype": "maximum_speed", "sign_type": "de274-30"}])
+def test_a_sign_may_write_its_limit_beside_its_kind(tags: dict[str, str]) -> None:
+    roads = Roads()
+    way = roads.way((-40, -6), (-40, -6.5), type="traffic_sign", **tags)
+    sign = roads.relation(("refers", way), type=ELEMENT, subtype="speed_limit")
+    assert lane_of(one(import_lanelet2(roads.draw(rules={"W in": [sign]}).xml())), "W in").speed == 8.33
+
+
 def test_a_sign_that_is_not_understood_is_reported() -> None:
     roads = Roads()
     sign = roads.sign("de274-x", "speed_limit")

@@ -95,7 +95,7 @@ def _roles(element: Tags, kind: str) -> None:
 def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
     """Read what a sign says: of the element's own sign_type, else of the signs it refers to."""
     own = element.get("sign_type")
-    kinds = [own] if own else [osm.ways[ref].get("subtype") for ref in element.refs("refers") if ref in osm.ways]
+    kinds = [own] if own else [_kind(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
     if not kinds:
         element.accounts.enter("dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}")
     speeds = []
@@ -110,6 +110,13 @@ def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None
             element.unknown("sign_type", kind, "the sign is left out")
     if speeds:
         out.speeds[element.id] = min(speeds)
+
+
+def _kind(sign: Tags) -> str:
+    """Return the type of a sign: its subtype, or the limit that it writes beside one such as "speed_limit"."""
+    kind = sign.get("subtype")
+    beside = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
+    return kind if sign_speed(kind) is not None or not beside else sign.get(beside)
 
 
 def sign_speed(kind: str) -> float | None:
