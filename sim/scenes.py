@@ -10,7 +10,7 @@ import numpy as np
 
 from ..clock import MS, SECOND
 from ..fusion import DETECTION, Rows
-from .unsteady import BURSTY, GHOSTLY, LOSSY, ROUNDED, UnsteadyUnit, Unsteady
+from .unsteady import BURSTY, GHOSTLY, LOSSY, ROUNDED, Unsteady, UnsteadyUnit
 
 BEGIN = 1_767_225_600 * SECOND
 STEP = 100 * MS

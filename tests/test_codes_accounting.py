@@ -11,9 +11,9 @@ from made_maps import rich_j2735, rich_ydt
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
+from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
 from cloudctl.codes.lanelet2 import IGNORED as LANELET2_IGNORED
 from cloudctl.codes.opendrive import IGNORED as OPENDRIVE_IGNORED
-from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
 from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
