@@ -1,6 +1,6 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at the arrival is well founded: the light
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun (FASTER where it gains speed), or takes more than OVERRUN and is begun too weakly, unless green at the arrival is well founded: the light
 shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
 Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL from this moment on, or drives on over the line.
 """
@@ -16,13 +16,16 @@ from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..signals import NEVER
 from ..world import World
 from . import crossing
-from .candidate import LATE, Candidate, late, required_deceleration
+from .candidate import LATE, SHARE, Candidate, late, required_deceleration
 from .following import Following
 from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 from .prediction import Prediction
 
 REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
+FASTER = 2.5  # m/s^2 that stopping takes, beyond which nobody who means to stop gains speed
+OVERRUN, OVERRUN_SHARE = 5.0, 0.7  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
+OVERRUN_RANGE = 7.0  # m before the line within which that shows; further off, braking has only begun
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
@@ -48,7 +51,10 @@ def _violators(
         if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
             continue
         group = conn_group[connection[i]]
-        if group < 0 or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
+        before = to_stop[i] + PAST_LINE
+        too_late = late(speed[i], before, -accel[i], FASTER if accel[i] > GAINING else LATE, SHARE)
+        overruns = to_stop[i] < OVERRUN_RANGE and late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
+        if group < 0 or not (sets_off or too_late or overruns):
             continue
         arrives = to_stop[i] / speed[i]
         red = is_red[state[group]]
