@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .geo import Floats
@@ -20,7 +21,14 @@ class Stretch(NamedTuple):
     s_to: float
 
 
-_known: dict[tuple[object, ...], tuple[Stretch, ...]] = {}
+class Covered(NamedTuple):
+    """What something covers: the stretches, and which paths have one (bool[n_paths])."""
+
+    stretches: tuple[Stretch, ...]
+    marked: NDArray[np.bool_]
+
+
+_known: dict[tuple[object, ...], Covered] = {}
 
 
 def path_of(code: CompiledCode, name: str) -> int:
@@ -32,14 +40,17 @@ def path_of(code: CompiledCode, name: str) -> int:
     return code.n_lanes + connection if connection >= 0 else -1
 
 
-def stretches(code: CompiledCode, hazard: Hazard) -> tuple[Stretch, ...]:
+def covered(code: CompiledCode, hazard: Hazard) -> Covered:
     """Return what a hazard covers: its stretch of a lane, and every stretch whose centreline lies in its polygon."""
     key = (code.hash, hazard.lane, hazard.s, hazard.polygon)
     found = _known.get(key)
     if found is None:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        found = _known[key] = tuple(_stretches(code, hazard))
+        stretches = tuple(_stretches(code, hazard))
+        marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
+        marked[[stretch.path for stretch in stretches]] = True
+        found = _known[key] = Covered(stretches, marked)
     return found
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from .clock import SECOND
 from .codes import CompiledCode
-from .covered import path_of, stretches
+from .covered import covered, path_of
 from .refusals import Refused
 from .schema import Hazard
 
@@ -72,7 +72,7 @@ class Hazards:
 
     def renew(self, code: CompiledCode) -> int:
         """Forget what another revision of the code has no place for; return how many."""
-        lost = [key for key, hazard in self._known.items() if not stretches(code, hazard)]
+        lost = [key for key, hazard in self._known.items() if not covered(code, hazard).stretches]
         for key in lost:
             del self._known[key]
         return len(lost)
@@ -103,5 +103,5 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
         if not max(abs(float(east)), abs(float(north))) <= MAX_METRES:
             rule = f"must be degrees within {MAX_METRES:.0f} m of the intersection"
             raise Refused(f"polygon[{k}]", (lat, lon), rule, "check the order (lat, lon) and the datum (WGS-84 / CGCS2000)")
-    if not stretches(code, hazard):
+    if not covered(code, hazard).stretches:
         raise Refused("polygon", f"{len(polygon)} points", "covers no lane of this intersection", "draw it over the lanes it concerns, or name a lane")

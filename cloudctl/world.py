@@ -1,14 +1,16 @@
 """One immutable snapshot of an intersection: tracks, signals, connected vehicles, code, time. Planners read nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .as_ruled import vehicle_of
 from .codes import CompiledCode
+from .codes.rules import Vehicle
 from .codes.rules_table import RuleTable, rule_table
 from .matching import LEAVES, Floats, Ints, match
 from .schema import Hazard, VehicleState
@@ -28,6 +30,10 @@ class Report:
     connection: int
     paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
     proven: bool = False  # whether the node's operator says it is what it says
+    as_ruled: Vehicle = field(init=False)  # as rules ask of it; made once a report, not once a plan
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "as_ruled", vehicle_of(self.state))
 
 
 class Beyond(NamedTuple):

@@ -12,7 +12,7 @@ from test_ingest import engine, feed  # noqa: F401
 
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.covered import inside, stretches
+from cloudctl.covered import covered, inside
 from cloudctl.engine import Engine
 from cloudctl.hazards import MAX_HAZARDS, MAX_OF_GATEWAY, Hazards
 from cloudctl.schema import AdvisoryKind, Hazard
@@ -170,4 +170,4 @@ def test_a_stretch_is_found_however_small_the_polygon_on_the_line(code: Compiled
     lane = 0
     x, y = code.path_xy[code.path_start[lane] : code.path_start[lane] + 2].mean(axis=0)
     hazard = Hazard(1, "r", "h", "pothole", T, T, T + MIN, polygon=around(code, float(x), float(y), 0.1))
-    assert any(stretch.path == lane and 0.0 < stretch.s_to - stretch.s_from < 0.3 for stretch in stretches(code, hazard))
+    assert any(stretch.path == lane and 0.0 < stretch.s_to - stretch.s_from < 0.3 for stretch in covered(code, hazard).stretches)

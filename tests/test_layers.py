@@ -12,7 +12,7 @@ LAYERS = (
     ("topics", "rates"),
     ("events",),
     ("codes",),
-    ("fusion", "matching", "refusals", "faults", "acks", "covered"),
+    ("fusion", "matching", "refusals", "faults", "acks", "covered", "as_ruled"),
     ("gateways", "payloads", "signal_groups", "sources", "hazards", "plausibility", "timekeeping"),
     ("frames",),
     ("ingest",),

@@ -21,7 +21,7 @@ from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
 from .candidate import Candidate
-from .rules import InForce, named, vehicle_of
+from .rules import InForce, named
 
 RANGE = 300.0  # m
 KINDS = ("toll", "closure", "construction")
@@ -93,7 +93,7 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
 def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
     out, table, second = [], world.rules, world.t // SECOND
     for k in concerned(world, found.leads):
-        vehicle, row = vehicle_of(world.vehicles[k].state), int(world.rows[k])
+        vehicle, row = world.vehicles[k].as_ruled, int(world.rows[k])
         named_already = {int(rules.refused_by[k]), int(rules.undecided[k])}  # where the vehicle is, and further on in the same place
         for path in _way(world, row):
             for begins in found.begins.get(path, ()):
@@ -130,14 +130,14 @@ def _effect(table: RuleTable, begins: Begins, vehicle: Vehicle, second: int) -> 
 
 def _ban(world: World, k: int, row: int, begins: Begins, far: float, is_sure: bool) -> Candidate:
     """Return what a vehicle is told of a rule that will keep it out, or may."""
-    rule, state = world.code.code.rules[begins.rule], world.vehicles[k].state
+    rule, vehicle = world.code.code.rules[begins.rule], world.vehicles[k]
     name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
-    facts: dict[str, object] = {"far": far, "rule": rule.id, "kind": named(rule), "where": name, "class": state.kind, "text": rule.text}
+    facts: dict[str, object] = {"far": far, "rule": rule.id, "kind": named(rule), "where": name, "class": vehicle.state.kind, "text": rule.text}
     if is_sure:
         words = "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
         behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
     else:
-        facts["missing"] = " or ".join(missing(rule, vehicle_of(state)))
+        facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
         words = "rule {rule} ({kind}) may keep a {class} out of {where}, {far:.0f} m ahead: your state does not declare {missing}. Declare it, or go by the sign. {text}"
         behaviour = None
     track = (int(world.tracks["id"][row]),)
@@ -210,7 +210,7 @@ def _lane(world: World, k: int, lane: int, rule: int) -> str:
 
 def open_lanes(world: World, k: int) -> np.ndarray:
     """Return which lanes the rules leave open to a vehicle now: bool[n_lanes]."""
-    return _open(world.rules, world.code.n_lanes, vehicle_of(world.vehicles[k].state), world.t // SECOND)
+    return _open(world.rules, world.code.n_lanes, world.vehicles[k].as_ruled, world.t // SECOND)
 
 
 @lru_cache(maxsize=1024)

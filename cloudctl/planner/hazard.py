@@ -6,7 +6,7 @@ advice to change lanes where a lane beside leads the same way (`lanes.change`).
 
 import numpy as np
 
-from ..covered import Stretch, stretches
+from ..covered import Stretch, covered
 from ..schema import AdvisoryKind, Hazard
 from ..world import World
 from . import lanes
@@ -22,21 +22,23 @@ def plan(world: World) -> list[Candidate]:
     code = world.code
     if not world.hazards or not world.vehicles:
         return []
-    places = [(h, stretches(code, h)) for h in world.hazards if h.start <= world.t < h.end]
-    left_open = np.ones(code.n_lanes, np.bool_)
-    for hazard, found in places:
-        if hazard.kind in CLOSING:
-            left_open[[stretch.path for stretch in found if stretch.path < code.n_lanes]] = False
+    places = [(h, covered(code, h)) for h in world.hazards if h.start <= world.t < h.end]
     nearest: dict[int, tuple[Hazard, Stretch, float]] = {}  # by connected vehicle
     for hazard, found in places:
-        marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
-        marked[[stretch.path for stretch in found]] = True
-        for k in concerned(world, marked):
-            before = [(_before(world, int(world.rows[k]), stretch), stretch) for stretch in found]
-            ahead, stretch = min(((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found[0]))
+        for k in concerned(world, found.marked):
+            row = int(world.rows[k])
+            before = [(_before(world, row, stretch), stretch) for stretch in found.stretches]
+            ahead, stretch = min(((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found.stretches[0]))
             best = nearest.get(k)
             if ahead < RANGE and (best is None or (-hazard.priority, ahead) < (-best[0].priority, best[2])):
                 nearest[k] = (hazard, stretch, ahead)
+    if not nearest:
+        return []
+
+    left_open = np.ones(code.n_lanes, np.bool_)
+    for hazard, found in places:
+        if hazard.kind in CLOSING:
+            left_open &= ~found.marked[: code.n_lanes]
     return [_warning(world, k, *nearest[k], left_open) for k in sorted(nearest)]
 
 

@@ -38,8 +38,8 @@ IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 
 @njit(cache=True)
 def _violators(
-    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
-    is_yellow: Any, never: int, status: Any, report: Any, reported: Any, rows: Any,
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any,
+    never: int, status: Any, report: Any, reported: Any, rows: Any,
 ) -> int:  # fmt: skip
     """List the tracks of recent sight or report (`reported`: ns, of each connected vehicle) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
@@ -57,8 +57,8 @@ def _violators(
         if group < 0 or not (sets_off or too_late or overruns):
             continue
         arrives = to_stop[i] / speed[i]
-        red = is_red[state[group]]
-        red |= is_yellow[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
+        red = IS_RED[state[group]]
+        red |= IS_YELLOW[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
         if red and arrives < opens[group]:
             rows[n] = i
             n += 1
@@ -75,7 +75,7 @@ def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -
     rows, signals = np.empty(len(world.tracks), np.int64), world.signals
     found = _violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
+        signals.max_end, passing.windows.start, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])

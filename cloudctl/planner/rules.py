@@ -4,21 +4,19 @@ Sent when a vehicle drives faster than the limit by OVER, or is where its class 
 declare (its mass on a weak bridge), with what that is. GLOSA reads the same limits.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codes.rule import VALUED, Rule
-from ..codes.rules import CAPS, MAX_SIZES, Vehicle, missing
+from ..codes.rules import CAPS, missing
 from ..matching import Floats
-from ..schema import CAR_WIDTH, AdvisoryKind, VehicleState
+from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
 
 OVER = 2.0  # m/s above the limit; less is within what speedometers and positions allow
-NAN = float("nan")
 
 
 class InForce(NamedTuple):
@@ -31,24 +29,6 @@ class InForce(NamedTuple):
     undecided: NDArray[np.int32]
 
 
-def vehicle_of(state: VehicleState) -> Vehicle:
-    """Return a connected vehicle as rules ask of it."""
-    width = state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES else None  # the default of a large vehicle's state is no width of it
-    return _vehicle(
-        state.kind, state.automated, state.height, width, state.mass, state.axle_load, state.emission_stage, state.plate_digit, state.fuel, state.dangerous_goods
-    )
-
-
-@lru_cache(maxsize=65_536)
-def _vehicle(
-    kind: str, automated: bool, height: float | None, width: float | None, mass: float | None, axle: float | None, stage: int | None, plate: int | None,
-    fuel: str | None, dangerous_goods: bool | None,
-) -> Vehicle:  # fmt: skip
-    """Return a vehicle; the same object for the same figures, which makes it a key that compares quickly."""
-    height, width, mass, axle = (NAN if size is None else size for size in (height, width, mass, axle))
-    return Vehicle(kind, automated, height, width, mass, axle, stage or 0, -1 if plate is None else plate, fuel or "", dangerous_goods)
-
-
 def in_force(world: World) -> InForce:
     """Ask the compiled rules once for all connected vehicles of the snapshot."""
     code, n = world.code, len(world.vehicles)
@@ -56,7 +36,7 @@ def in_force(world: World) -> InForce:
     if not n or not code.code.rules:
         return InForce(np.full(n, np.inf), none, none, none)
     path = world.path[world.rows]
-    vehicles = [vehicle_of(v.state) for v in world.vehicles]
+    vehicles = [v.as_ruled for v in world.vehicles]
     fleet = {id(vehicle): vehicle for vehicle in vehicles}  # few differ: each is looked at once
     index = dict(zip(fleet, range(len(fleet)), strict=True))
     which = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
@@ -86,7 +66,7 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
             facts["effect"] = "limit a" if rule.kind in CAPS else "keep a"
             facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in CAPS else "out here"
             words, confidence = "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign", 0.5
-            facts["missing"] = " or ".join(missing(rule, vehicle_of(vehicle.state)))
+            facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
         facts["rule"], facts["kind"] = rule.id, named(rule)
         track = (int(world.tracks["id"][row]),)
         behaviour = None if limit is None else "slow_down"

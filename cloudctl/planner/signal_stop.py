@@ -46,11 +46,11 @@ IF_OWN = ", if that group is yours: other ways lead from your lane, and which yo
 
 
 @njit(cache=True)
-def _reason(group: int, distance: float, speed: float, notice: float, state: Any, seen: Any, why: Any, start: Any) -> int:
+def _reason(group: int, distance: float, speed: float, notice: float, state: Any, seen: Any, start: Any) -> int:
     """Return why a vehicle `distance` m before a line must now be advised to stop at it, NONE where it need not."""
-    if group < 0 or (why[state[group]] == 3 and seen[group] == 0):
+    if group < 0 or (WHY[state[group]] == 3 and seen[group] == 0):
         return 0  # no signal, or one that was never known
-    reason = int(why[state[group]])
+    reason = int(WHY[state[group]])
     margin = distance - stopping_distance(speed)
     if margin > speed * notice or (reason == 2 and margin < 0.0):
         return 0
@@ -62,9 +62,10 @@ def _reason(group: int, distance: float, speed: float, notice: float, state: Any
 @njit(cache=True)
 def _must_stop(
     rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_group: Any, lane_start: Any, lane_conn: Any,
-    tail: Any, state: Any, seen: Any, why: Any, start: Any, notice: Any, found: Any, reasons: Any, groups: Any, sure: Any, braking: Any,
+    tail: Any, state: Any, seen: Any, start: Any, notice: Any, found: Any,
 ) -> int:  # fmt: skip
-    """List which of `rows` to advise, why, of which group, whether that is surely its own, and whether it brakes already; `notice`: s, of each."""
+    """List in `found` (int64[n, 5]) which of `rows` to advise, why, of which group, whether that is surely its own, and whether it brakes already;
+    `notice`: s, of each."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
@@ -73,20 +74,19 @@ def _must_stop(
             continue
         if on < n_lanes and 0.0 < tail[on] < d:
             continue  # the end of a queue comes first
-        braking[n] = -accel[i] > BRAKES * v * v / (2.0 * max(d, 0.5))
 
+        reason, group, sure = 0, -1, True
         if connection[i] >= 0:
-            groups[n], sure[n] = conn_group[connection[i]], True
-            reasons[n] = _reason(groups[n], d, v, notice[k], state, seen, why, start)
-        else:
-            reasons[n] = 0
-            first, end = (lane_start[on], lane_start[on + 1]) if on < n_lanes else (0, 0)
-            for c in range(first, end):  # nobody knows its way: the first of its lane that is not open
-                if reasons[n] == 0:
-                    groups[n], sure[n] = conn_group[lane_conn[c]], end - first == 1
-                    reasons[n] = _reason(groups[n], d, v, notice[k], state, seen, why, start)
-        if reasons[n] > 0:
-            found[n] = k
+            group = conn_group[connection[i]]
+            reason = _reason(group, d, v, notice[k], state, seen, start)
+        elif on < n_lanes:
+            for c in range(lane_start[on], lane_start[on + 1]):  # nobody knows its way: the first of its lane that is not open
+                if reason == 0:
+                    group, sure = conn_group[lane_conn[c]], lane_start[on + 1] - lane_start[on] == 1
+                    reason = _reason(group, d, v, notice[k], state, seen, start)
+        if reason > 0:
+            braking = -accel[i] > BRAKES * v * v / (2.0 * max(d, 0.5))
+            found[n, 0], found[n, 1], found[n, 2], found[n, 3], found[n, 4] = k, reason, group, sure, braking
             n += 1
     return n
 
@@ -99,23 +99,21 @@ def plan(world: World, passing: Passing, slowed: set[str]) -> list[Candidate]:
     notice = np.full(n, NOTICE)
     if slowed:
         notice[[vehicle.id in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
-    found, reasons, groups = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    sure, braking = np.empty(n, np.bool_), np.empty(n, np.bool_)
-    lanes = ways(code)
+    found, lanes = np.empty((n, 5), np.int64), ways(code)
     count = _must_stop(
         world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes, code.conn_group, lanes.start, lanes.movement,
-        passing.tail, signals.state, signals.seen, WHY, passing.windows.start, notice, found, reasons, groups, sure, braking,
+        passing.tail, signals.state, signals.seen, passing.windows.start, notice, found,
     )  # fmt: skip
 
     out = []
-    for k, reason, group, own, brakes in zip(*(column[:count].tolist() for column in (found, reasons, groups, sure, braking)), strict=True):
+    for k, reason, group, own, brakes in found[:count].tolist():
         row = int(world.rows[k])
         distance = max(float(world.to_stop[row]), 0.0)
         facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance}
         out.append(
             Candidate(
                 AdvisoryKind.SIGNAL_STOP, f"vehicle:{world.vehicles[k].id}", 1, float(world.tracks["existence"][row]), WORDS[reason] + ("" if own else IF_OWN), facts,
-                (int(world.tracks["id"][row]),), None, distance, "stop", renewal=brakes,
+                (int(world.tracks["id"][row]),), None, distance, "stop", renewal=bool(brakes),
             )
         )  # fmt: skip
     return out
