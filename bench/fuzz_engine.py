@@ -34,7 +34,7 @@ SETTLED = 100  # steps after which the longest is looked for
 WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
 MEMORY_JUDGED = 50_000  # messages; in a shorter run memory says nothing
 MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
-NOT_INPUTS = ("reject.frames", "reject.unknown_key", "reject.row")  # counted besides the message they belong to
+NOT_INPUTS = ("reject.frames", "reject.unknown_key", "reject.row", "reject.signal_part", "reject.health_part", "reject.state_part")  # counted besides the message they belong to
 INPUT_DROPS = ("drop.queue", "drop.inbox")
 _pack = msgspec.msgpack.Encoder().encode
 

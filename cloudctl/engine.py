@@ -311,7 +311,7 @@ class Engine:
         if isinstance(vehicle.body, VehicleState):
             why = self.roster.unused(t, vehicle.id, vehicle.body)
             if why is not None:
-                got.rejects += self.ingest.reject(t, vehicle.id, "state", why)
+                got.rejects += self.ingest.reject(t, vehicle.id, "state", why, part=True)
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):
                 self.scheduler.wake(t, place)
                 scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)

@@ -194,9 +194,10 @@ class Ingest:
             )
         return batch
 
-    def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused) -> list[tuple[str, Reject]]:
-        """Count the refusal of a vehicle's message; return what it is answered, which is at most one reject in REJECT_INTERVAL."""
-        self.metrics.count(f"reject.{kind}", vehicle)
+    def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused, part: bool = False) -> list[tuple[str, Reject]]:
+        """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return what it is answered, which is at most
+        one reject in REJECT_INTERVAL."""
+        self.metrics.count(f"reject.{kind}_part" if part else f"reject.{kind}", vehicle)
         if not self._answers.allow(vehicle, t_rx):
             self.metrics.count("drop.reject", vehicle)
             return []

@@ -112,7 +112,7 @@ PLACES = {
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.Discipline.choose", fails), "degraded", ""),
-    "decoding of objects": (lambda m: m.setattr("cloudctl.ingest.decode_batch", _empty_or(fails)), "decode", "perception"),
+    "decoding of objects": (lambda m: m.setattr("cloudctl.frames.decode_batch", _empty_or(fails)), "decode", "perception"),
     "fusion": (lambda m: m.setattr("cloudctl.scans.update_batch", fails), "fuse", ""),
 }
 
@@ -151,7 +151,7 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
     first, second, engine = two_places()
     bad = first.perception("r0", 0, T)
     block = bytes(msgspec.msgpack.decode(bad, type=dict[str, msgspec.Raw])["o"])
-    monkeypatch.setattr("cloudctl.ingest.decode_batch", lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts))
+    monkeypatch.setattr("cloudctl.frames.decode_batch", lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts))
     good = [Datum("perception", "g", first.perception(f"r{k}", 0, T)) for k in (1, 2)]
     out = engine.step(T, [good[0], Datum("perception", "g", bad), good[1], _elsewhere(Datum("perception", "h", second.perception("r0", 0, T)))])
     assert engine.metrics.total("accept.perception") == 3
