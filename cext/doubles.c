@@ -46,7 +46,7 @@ void young_doubles(fusion_t *f, const frame_t *w)
     const grid_t *g = &w->grid;
     for (int32_t j = 0; w->n && j < w->known; j++) {
         const track_t *k = track_at(f, j);
-        if (!motor(k->cls) || k->hits > YOUNG)
+        if (!motor(k->cls) || k->hits > YOUNG || !isfinite(k->mean.x[0]) || !isfinite(k->mean.x[1]))
             continue;
         double x = (k->mean.x[0] - g->left) * g->one, y = (k->mean.x[1] - g->bottom) * g->one, reach = HALF * g->one;
         int32_t a = (int32_t)bounded(x - reach, 0.0, g->columns - 1), b = (int32_t)bounded(x + reach, 0.0, g->columns - 1);

@@ -6,13 +6,14 @@
 
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
+#define SOON 3         /* tracks ahead of the one that is worked on */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
     {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
     {0.15, 3.0, 0.6, 0.2, 0.6}, {0.12, 1.5, 0.6, 0.2, 0.6}, {0.08, 0.8, 1.0, 0.2, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
 
-size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + (sizeof(track_t) + sizeof(int32_t)) * (size_t)capacity; }
+size_t fusion_size(int32_t capacity) { return HEAD_BYTES + (sizeof(place_t) + sizeof(int32_t)) * (size_t)capacity; }
 
 /* Where each part of the scratch of a scan of n detections against k tracks begins, bytes. */
 typedef struct {
@@ -57,10 +58,13 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->drop = 0.01;
     f->survive = 30.0;
     f->coast = 2500000000;
+    f->jump = 10000000000;
     f->again = 0.4;
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
+        s.low[0] = s.low[1] = INFINITY;
+        s.high[0] = s.high[1] = -INFINITY;
         f->sources[i] = s;
         source_start(&f->sources[i]);
     }
@@ -88,21 +92,6 @@ static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n
     w->rest = base + l.rest;
     w->area = w->reach = 0.0;
     memset(&w->sums, 0, sizeof w->sums);
-}
-
-int32_t fusion_check(const detection *z, int32_t n, const char **field)
-{
-    static const char *const NAMES[10] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
-    for (int32_t j = 0; j < n; j++) {
-        const float v[10] = {z[j].vx, z[j].vy, z[j].heading, z[j].length, z[j].width, z[j].height, z[j].var_x, z[j].var_y, z[j].cov_xy, z[j].confidence};
-        *field = !(fabs(z[j].x) <= 1e6) ? "x" : !(fabs(z[j].y) <= 1e6) ? "y" : NULL;
-        for (int i = 0; i < 10 && *field == NULL; i++)
-            if (isinf(v[i]))
-                *field = NAMES[i];
-        if (*field)
-            return j;
-    }
-    return -1;
 }
 
 static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
@@ -157,6 +146,19 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, change_t *c
     *mean = k->mean;
 }
 
+/* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read whole. */
+static inline void fetch(const track_t *k)
+{
+#if defined(__GNUC__)
+    const char *from = (const char *)k, *end = from + sizeof *k;
+    __builtin_prefetch(from, 1);
+    for (from += offsetof(track_t, then); from < end; from += LINE)
+        __builtin_prefetch(from, 1);
+#else
+    (void)k;
+#endif
+}
+
 static void place(fusion_t *f, frame_t *w)
 {
     int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
@@ -166,6 +168,8 @@ static void place(fusion_t *f, frame_t *w)
     w->start[0] = 0;
     for (int32_t i = 0; i < w->known; i++) {
         track_t *k = track_at(f, i);
+        if (i + SOON < w->known)
+            fetch(track_at(f, i + SOON));
         w->hit[i] = FREE;
         if (few && aloof(w, k)) {
             w->mean[i] = k->mean;
@@ -180,10 +184,17 @@ static void place(fusion_t *f, frame_t *w)
         f->reach = w->reach / (double)w->known;
 }
 
-static void nearest(frame_t *w)
+/* From cells to owners: nobody has a detection yet. */
+static void free_all(frame_t *w)
 {
     for (int32_t j = 0; j < w->n; j++)
-        w->cell[j] = FREE;
+        if (w->cell[j] != CROWDED)
+            w->cell[j] = FREE;
+}
+
+static void nearest(frame_t *w)
+{
+    free_all(w);
     for (int32_t i = 0; i < w->known; i++) {
         int32_t best = -1;
         for (int32_t e = w->start[i]; e < w->start[i + 1]; e++)
@@ -234,6 +245,8 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     if (k->hits > 1)
         note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
+    if (!s->placed && k->status == CONFIRMED)
+        looked(s, x, y);
     if (w->t > k->last) {
         k->last = w->t;
         k->run = 0;
@@ -269,8 +282,7 @@ static void bury(fusion_t *f, int64_t t)
     for (int32_t i = 0; i < f->count; i++) {
         track_t *k = track_at(f, i);
         int seen = k->missed > k->last;
-        int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
-        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
+        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
             if (k->status == TENTATIVE)
                 for (int s = 0; s < SOURCES; s++)
                     if (k->sources >> s & 1u) {
@@ -292,8 +304,7 @@ static void bury(fusion_t *f, int64_t t)
 static void settle(fusion_t *f, frame_t *w)
 {
     const source_t *s = &f->sources[w->source];
-    for (int32_t j = 0; j < w->n; j++)
-        w->cell[j] = FREE;
+    free_all(w);
     for (int32_t i = 0; i < w->known; i++)
         if (w->mate[i] >= 0) {
             w->cell[w->mate[i]] = i;
@@ -314,17 +325,22 @@ static void settle(fusion_t *f, frame_t *w)
 
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
 {
-    source_t *s = &f->sources[source];
     const char *field;
     if (fusion_check(z, n, &field) >= 0) {
-        s->refused++;
+        f->sources[source].refused++;
         return NOT_FINITE;
     }
+    return fusion_fold(f, t, source, z, n, scratch);
+}
+
+int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
+{
+    source_t *s = &f->sources[source];
     t -= (int64_t)(s->lag * 1e9);
-    if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
-        f->refused_old++;
+    int code = stamp_check(f, source, t);
+    if (code != TAKEN) {
         s->refused++;
-        return TOO_OLD;
+        return code;
     }
     frame_t w;
     lay_out(&w, f, z, n, scratch);
@@ -351,12 +367,20 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     return TAKEN;
 }
 
+/* Whether anything is known of a track at t. Once the last scan is `coast` ago, the sensors may all be dead: nothing is foreseen any more, but for
+   vehicles known by their own reports, which come seldom. What is older than any late scan may be was never asked for in time. */
+static int known_at(const fusion_t *f, const track_t *k, int64_t t)
+{
+    int64_t most = t - f->newest > f->coast && k->sensed ? f->coast : patience(f, k);
+    return t - k->last <= most && f->newest - t <= f->window + f->coast;
+}
+
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
         const track_t *k = track_at(f, i);
-        if (k->status != CONFIRMED || k->existence < f->show)
+        if (k->status != CONFIRMED || k->existence < f->show || !known_at(f, k, t))
             continue;
         state_t s;
         state_at(k, t, &f->motion[k->cls], &s);

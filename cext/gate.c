@@ -5,33 +5,41 @@
 #include <math.h>
 
 #define REACH 12.0   /* m: a gate is never wider */
+#define WIDEST 4e6   /* m: a scan is never wider, for positions are within 1,000 km */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
+#define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
 static int32_t clipped(double v, int32_t most)
 {
-    int32_t k = v < 0.0 ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
+    int32_t k = !(v > 0.0) ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
     return k;
 }
 
-/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. */
-static void sort_by_cell(frame_t *w, const grid_t *g)
+/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are taken than road users can
+   stand in a cell, the first of the scan: so a scan's time grows with its detections, wherever they are. Returns how many are left out. */
+static int32_t sort_by_cell(frame_t *w, const grid_t *g)
 {
-    int32_t cells = g->columns * g->rows;
+    int32_t cells = g->columns * g->rows, room = (int32_t)bounded(DENSITY / (g->one * g->one), DENSITY, MAX_SCAN), crowded = 0;
     memset(w->head, 0, sizeof(int32_t) * ((size_t)cells + 1));
     for (int32_t j = 0; j < w->n; j++) {
         int32_t c = clipped((w->xy[2 * j] - g->left) * g->one, g->columns) + g->columns * clipped((w->xy[2 * j + 1] - g->bottom) * g->one, g->rows);
-        w->cell[j] = c;
-        w->head[c + 1]++;
+        int full = w->head[c + 1] >= room;
+        crowded += full;
+        w->head[c + 1] += !full;
+        w->cell[j] = full ? CROWDED : c;
     }
     for (int32_t c = 0; c < cells; c++)
         w->head[c + 1] += w->head[c];
+    int32_t taken = w->head[cells];
     for (int32_t j = w->n - 1; j >= 0; j--)
-        w->order[--w->head[w->cell[j] + 1]] = j;
+        if (w->cell[j] != CROWDED)
+            w->order[--w->head[w->cell[j] + 1]] = j;
     /* head[c + 1] is now where cell c begins; shift back */
     memmove(w->head, w->head + 1, sizeof(int32_t) * (size_t)cells);
-    w->head[cells] = w->n;
+    w->head[cells] = taken;
+    return crowded;
 }
 
 /* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
@@ -44,13 +52,13 @@ void lay_grid(fusion_t *f, frame_t *w)
             low[i] = v < low[i] ? v : low[i];
             high[i] = v > high[i] ? v : high[i];
         }
-    double width = high[0] - low[0] + 1e-3, height = high[1] - low[1] + 1e-3, most = (double)w->cells;
+    double width = lesser(high[0] - low[0] + 1e-3, WIDEST), height = lesser(high[1] - low[1] + 1e-3, WIDEST), most = (double)w->cells;
     while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
         size *= 1.4;
-    grid_t g = {low[0], low[1], 1.0 / size, (int32_t)(width / size) + 1, (int32_t)(height / size) + 1};
+    grid_t g = {low[0], low[1], 1.0 / size, clipped(width / size, w->cells) + 1, clipped(height / size, w->cells) + 1};
     w->grid = g;
     w->area = width * height;
-    sort_by_cell(w, &g);
+    f->crowded += (uint64_t)sort_by_cell(w, &g);
 }
 
 /* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
@@ -88,20 +96,23 @@ static double either(const imm_t *m, double x, double y, const double r[3])
     return a < b ? a : b;
 }
 
-static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double c)
+/* Keep an edge, in place of the worst where there are enough; `worst` is its place, or -1 while there is room. */
+static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double c, int32_t *worst)
 {
     if (n < MAX_EDGES) {
         column[n] = j;
-        cost[n] = c;
-        return n + 1;
+        cost[n++] = c;
+    } else if (c < cost[*worst]) {
+        column[*worst] = j;
+        cost[*worst] = c;
+    } else {
+        return n;
     }
-    int32_t worst = 0;
-    for (int32_t e = 1; e < n; e++)
-        if (cost[e] > cost[worst])
-            worst = e;
-    if (c < cost[worst]) {
-        column[worst] = j;
-        cost[worst] = c;
+    if (n == MAX_EDGES) {
+        *worst = 0;
+        for (int32_t e = 1; e < n; e++)
+            if (cost[e] > cost[*worst])
+                *worst = e;
     }
     return n;
 }
@@ -111,7 +122,7 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     const track_t *k = track_at(f, i);
     const state_t *s = &w->mean[i];
     const grid_t *g = &w->grid;
-    int32_t *column = w->column + edges, n = 0;
+    int32_t *column = w->column + edges, n = 0, worst = -1;
     double *cost = w->cost + edges;
     double away = k->run < 5 ? (double)k->run : 5.0;
     double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], late = w->unsure * square + away * away * (LOST * w->widest + BRAKES * square);
@@ -122,6 +133,7 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
         return edges;
     int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), top = clipped(y1, g->rows);
+    double last_det = 1.0, last_ln = 0.0; /* noise is mostly the same for all of a scan */
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
     for (int32_t row = clipped(y0, g->rows); row <= top; row++)
         for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
@@ -136,9 +148,13 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
             if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
                 det = greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
             double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
-            c += k->hits == 1 && w->t == k->t && k->now.turns > 0.01 ? either(&k->now, x, y, r) : d + ln(det);
+            if (det != last_det) {
+                last_det = det;
+                last_ln = ln(det);
+            }
+            c += k->hits == 1 && w->t == k->t && k->now.turns > 0.01 ? either(&k->now, x, y, r) : d + last_ln;
             if (c < f->miss_cost)
-                n = keep(column, cost, n, j, c);
+                n = keep(column, cost, n, j, c, &worst);
         }
     return edges + n;
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
+#define AROUND 60.0       /* m around what a source has seen that it is taken to look at: who leaves is missed there */
 #define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
@@ -86,14 +87,27 @@ void describe(track_t *k, const detection *z, int own)
     point(k, z);
 }
 
+/* A source whose place is not known looks where it has hit tracks, and a little beyond: where the origin lies decides nothing. */
 int looks_at(const source_t *s, double x, double y)
 {
     double dx = x - s->x, dy = y - s->y;
-    if (s->kind == COOPERATIVE || s->blind || dx * dx + dy * dy > 0.81 * s->range * s->range)
+    if (s->kind == COOPERATIVE || s->blind)
+        return 0;
+    if (!s->placed)
+        return x > s->low[0] - AROUND && x < s->high[0] + AROUND && y > s->low[1] - AROUND && y < s->high[1] + AROUND;
+    if (dx * dx + dy * dy > 0.81 * s->range * s->range)
         return 0;
     if (s->fov >= 6.283)
         return 1;
     return fabs(remainder(atan2(dy, dx) - s->heading, 6.283185307179586)) < 0.5 * s->fov;
+}
+
+void looked(source_t *s, double x, double y)
+{
+    s->low[0] = lesser(s->low[0], x);
+    s->low[1] = lesser(s->low[1], y);
+    s->high[0] = greater(s->high[0], x);
+    s->high[1] = greater(s->high[1], y);
 }
 
 /* Misses in a row are not independent: after the first, the probability of another is the one found (`again`). */

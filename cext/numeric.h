@@ -5,11 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* e^x for x <= 0 to 1e-12 relative; 0 below -700. */
+/* e^x for x <= 0 to 1e-12 relative; 0 below -700, 1 above 0. */
 static inline double exp_negative(double x)
 {
     if (!(x > -700.0))
         return 0.0;
+    x = x < 0.0 ? x : 0.0;
     double k = (double)(int64_t)(x * 1.4426950408889634 - 0.5), r = x - k * 0.6931471805599453, scale;
     double e = 1.0 + r * (1.0 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * (1.0 / 5040
              + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));

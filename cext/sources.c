@@ -81,7 +81,7 @@ static void anchor(fusion_t *f)
     int known = 0;
     for (int i = 0; i < SOURCES; i++) {
         const source_t *s = &f->sources[i];
-        if (s->sum[0] < FEW)
+        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
             continue;
         known++;
         least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
@@ -99,7 +99,7 @@ static void anchor(fusion_t *f)
     least = reference ? reference->own_lag - reference->said_lag : least;
     for (int i = 0; i < SOURCES; i++) {
         source_t *s = &f->sources[i];
-        if (s->sum[0] < FEW)
+        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
             continue;
         if (!(f->features & NO_BIAS) && s->kind != COOPERATIVE) {
             s->bias_x = s->own_x - bx / weights;

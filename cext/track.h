@@ -10,6 +10,10 @@
 #define KEPT 6       /* posteriors kept per track for scans that come late */
 #define WRONG 16     /* wrong claims remembered */
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
+#define LINE 64      /* bytes of a line of the cache */
+#define MAX_CAPACITY 65536          /* tracks of one intersection: 64 MiB */
+#define MAX_SCAN 100000             /* detections of one scan */
+#define MAX_TIME 4000000000000000000LL /* ns either side of the epoch: the difference of two times fits in 64 bits */
 
 _Static_assert((CLASSES & (CLASSES - 1)) == 0, "a class is masked with CLASSES - 1");
 _Static_assert(SOURCES <= 32, "a set of sources is the bits of an uint32_t");
@@ -41,7 +45,7 @@ _Static_assert(offsetof(track_row, cls) == 104 && offsetof(track_row, status) ==
 
 enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 };
 enum { FROM_DETECTIONS = 0, FROM_TRACKS = 1, COOPERATIVE = 2 };
-enum { TAKEN = 0, TOO_OLD = 1, NOT_FINITE = 2 };
+enum { TAKEN = 0, TOO_OLD = 1, NOT_FINITE = 2, TOO_NEW = 3 };
 
 /* Covariances are packed: 00 01 02 03 11 12 13 22 23 33 and, for a fifth state, 04 14 24 34 44. */
 typedef struct { /* x, y, vx, vy */
@@ -78,11 +82,12 @@ typedef struct { /* interacting models: straight on, and turning with probabilit
     double turns;
 } imm_t;
 
-typedef struct { /* a posterior of the past */
-    int64_t t;
+typedef struct { /* a posterior of the past: one line of the cache */
     double x, y;
     float v[2], p[10];
 } past_t;
+
+_Static_assert(sizeof(past_t) == LINE, "one posterior is written to one line of the cache");
 
 typedef struct { /* how a class moves: spectral densities of acceleration (m^2/s^3) and turn rate (rad^2/s^3), rates (1/s) */
     double straight, turning, rate, enter, leave;
@@ -108,6 +113,8 @@ typedef struct { /* what is known of one source, and what was found out about it
     double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
     double said_x, said_y, said_lag; /* bias and latency it was said to have */
     double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
+    double low[2], high[2];          /* m: the box around the tracks it has hit */
+    int32_t placed;                  /* where it stands, and so where it looks, is known; else it looks where it has hit tracks */
 } source_t;
 
 typedef struct {
@@ -117,20 +124,33 @@ typedef struct {
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
     uint8_t kept, status, cls, sensed, sizes, teller;
-    state_t mean; /* of both models */
+    past_t past[KEPT];  /* in no order; a hit writes one of them */
+    int64_t then[KEPT]; /* ns: their times, in order */
+    uint8_t slot[KEPT]; /* which of `past` is of each of those times */
+    state_t mean;       /* of both models */
     imm_t now;
     uint32_t told; /* the id a source of tracks last gave it */
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
-    past_t past[KEPT]; /* by time */
 } track_t;
 
-_Static_assert(offsetof(track_t, mean) == 64, "what every scan reads of a track is one line of the cache");
+_Static_assert(offsetof(track_t, past) == LINE, "what every scan reads of a track first is one line of the cache, and each posterior another");
+
+typedef union { /* a track's place: whole lines, so that each track begins with one where the block does (any other memory works, more slowly) */
+    track_t track;
+    uint8_t lines[(sizeof(track_t) + LINE - 1) / LINE * LINE];
+} place_t;
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
     uint32_t vehicle, count;
     int64_t t;
     double x, y;
 } wrong_t;
+
+typedef struct { /* scans whose stamps are far from those of the others, one after the other */
+    int64_t first, last; /* ns: stamps of the first and of the newest */
+    uint32_t sources;    /* bit by source */
+    int32_t count, side; /* side: 1 ahead, -1 too old */
+} apart_t;
 
 typedef struct {
     int32_t capacity, count;
@@ -140,16 +160,29 @@ typedef struct {
     double gate, miss_cost, confirm, show, drop, survive; /* survive: s */
     int64_t coast;                                        /* ns without a measurement before a track is dropped */
     uint64_t refused_old, full, merged;
+    int64_t jump, pace; /* ns: a scan may be ahead by so much; the usual step from scan to scan */
+    apart_t apart;
+    uint64_t refused_ahead, steps, crowded; /* scans; times that the time was set anew; detections left out for there were too many in one place */
     double reach; /* m: mean half width of the gates of the last scan */
     double again; /* found: probability of one more miss after a miss, of who is still there */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
-    track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
 } fusion_t;
 
-static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(uintptr_t)(f->tracks + f->capacity); }
+/* Behind it, from the next line on: `capacity` places, then their order: the first `count` are live, by id; the rest are free. */
+#define HEAD_BYTES ((sizeof(fusion_t) + LINE - 1) / LINE * LINE)
 
-static inline track_t *track_at(const fusion_t *f, int32_t i) { return (track_t *)(uintptr_t)&f->tracks[order_of(f)[i]]; }
+static inline place_t *places_of(const fusion_t *f) { return (place_t *)(uintptr_t)((const char *)f + HEAD_BYTES); }
+
+static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(void *)(places_of(f) + f->capacity); }
+
+static inline track_t *track_at(const fusion_t *f, int32_t i) { return &places_of(f)[order_of(f)[i]].track; }
+
+/* How long (ns) a track is kept without a measurement: longer where nobody looks. */
+static inline int64_t patience(const fusion_t *f, const track_t *k)
+{
+    return k->status == TENTATIVE ? f->coast / 2 : k->missed > k->last ? f->coast : 3 * f->coast;
+}
 
 /* Features that can be left out, to measure what each is worth. */
 enum { NO_TURNS = 1, NO_NOISE = 2, NO_BIAS = 4, NO_LAG = 8, NO_LIFE = 16, NO_LATE = 32, NO_MERGE = 64, NO_CLASS = 128, NO_GLOBAL = 256 };
@@ -181,6 +214,7 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
 } frame_t;
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
+enum { CROWDED = -3 };           /* in `cell`: left out, for there are too many in its place */
 
 /* Part of a caller's scratch: `count` items of `size` bytes from *end on, which moves behind them; returns where it begins. The walk that measures
    a scratch is the walk that lays it out, so that they cannot differ. */
@@ -195,9 +229,22 @@ size_t fusion_size(int32_t capacity);
 void fusion_init(fusion_t *f, int32_t capacity);
 size_t fusion_scratch(int32_t capacity, int32_t detections);
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch);
+/* The same for detections that were checked. */
+int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch);
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out);
 /* The first row that cannot be used, with the field's name, or -1. */
 int32_t fusion_check(const detection *z, int32_t n, const char **field);
+/* The same for rows that somebody filled in by hand: also a size or variance of 0 or less, a class or confidence that there is not. */
+int32_t fusion_check_filled(const detection *z, int32_t n, const char **field);
+
+/* stamps.c: whether a scan's stamp can be, beside those before it: TAKEN, TOO_OLD or TOO_NEW. Sets the time anew where all say so. */
+int stamp_check(fusion_t *f, int32_t source, int64_t t);
+
+/* state.c: a tracker as bytes, and back: its own part, then its live tracks in order */
+size_t fusion_state_size(int32_t count);
+void fusion_save(const fusion_t *f, uint8_t *out);
+/* Load what fusion_save wrote into `f`, of room for the capacity it names. Returns NULL, or what cannot be (`f` is then not to be used). */
+const char *fusion_load(fusion_t *f, const uint8_t *data, size_t size);
 
 /* motion.c: prediction. `out` may not be `in`. */
 void straight_step(const state_t *in, double dt, double q, state_t *out);
@@ -236,6 +283,7 @@ void miss(fusion_t *f, frame_t *w, int32_t i);
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
+void looked(source_t *s, double x, double y); /* it hit a track there */
 /* whether a detection, or another track, lies within the outline of a track, and both are of motor vehicles whose class is disputed: one and the same,
    for two cannot be in one another */
 int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);

@@ -1,0 +1,121 @@
+/* A tracker as bytes and back: its own part, then its live tracks in order. The bytes may come from anywhere: whatever is read from them as an index, a
+ * count or a time is checked, and every figure is finite, so that no state can make the tracker leave its memory. */
+#include "track.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LATEST (MAX_TIME + 1000000000000LL) /* ns: a stamp less a latency */
+
+size_t fusion_state_size(int32_t count) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)count; }
+
+void fusion_save(const fusion_t *f, uint8_t *out)
+{
+    memcpy(out, f, sizeof *f);
+    for (int32_t i = 0; i < f->count; i++)
+        memcpy(out + sizeof *f + sizeof(track_t) * (size_t)i, track_at(f, i), sizeof(track_t));
+}
+
+static int is_time(int64_t t) { return t >= -LATEST && t <= LATEST; }
+
+static int is_step(int64_t dt) { return dt >= 0 && dt <= LATEST; }
+
+static int finite(const double *v, size_t n)
+{
+    int good = 1;
+    for (size_t i = 0; i < n; i++)
+        good &= isfinite(v[i]) != 0;
+    return good;
+}
+
+static int finite_f(const float *v, size_t n)
+{
+    int good = 1;
+    for (size_t i = 0; i < n; i++)
+        good &= isfinite(v[i]) != 0;
+    return good;
+}
+
+/* Whether a packed covariance has no negative variance. */
+static int covariance(const double *p, size_t n)
+{
+    return finite(p, n) && p[0] >= 0.0 && p[4] >= 0.0 && p[7] >= 0.0 && p[9] >= 0.0;
+}
+
+static int source_can_be(const source_t *s)
+{
+    const double figures[] = {s->x, s->y, s->heading, s->fov, s->range, s->sigma, s->sigma_v, s->p_detect, s->clutter, s->scale, s->bias_x, s->bias_y,
+                              s->lag, s->seen, s->strewn, s->deaths, s->residual, s->weight, s->said_x, s->said_y, s->said_lag, s->own_x, s->own_y, s->own_lag};
+    return finite(figures, sizeof figures / sizeof *figures) && finite(s->sum, 7) && s->kind >= FROM_DETECTIONS && s->kind <= COOPERATIVE &&
+           fabs(s->lag) < 100.0 && fabs(s->bias_x) < 1e3 && fabs(s->bias_y) < 1e3 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]);
+}
+
+static int track_can_be(const track_t *k)
+{
+    if (!is_time(k->t) || !is_time(k->last) || !is_time(k->missed) || k->kept > KEPT || k->cls >= CLASSES || k->status > COASTING || k->teller >= SOURCES)
+        return 0;
+    int good = k->now.turns >= 0.0 && k->now.turns < 1.0 && k->existence >= 0.0 && k->existence <= 1.0;
+    uint32_t used = 0;
+    for (int i = 0; i < k->kept; i++) {
+        if (k->slot[i] >= KEPT || used >> k->slot[i] & 1u || !is_time(k->then[i]))
+            return 0;
+        used |= 1u << k->slot[i];
+        const past_t *p = &k->past[k->slot[i]];
+        good &= isfinite(p->x) && isfinite(p->y) && finite_f(p->v, 2) && finite_f(p->p, 10);
+    }
+    if (k->kept < KEPT && used != (1u << k->kept) - 1u) /* the next goes to the first slot that was never used */
+        return 0;
+    const float rest[] = {k->length, k->width, k->height, k->ahead[0], k->ahead[1]};
+    good &= finite(k->mean.x, 4) && covariance(k->mean.p, 10) && finite(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
+    good &= finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && finite_f(k->class_p, CLASSES) && finite_f(rest, 5);
+    return good;
+}
+
+static const char *flaw(const fusion_t *f)
+{
+    const double figures[] = {f->gate, f->miss_cost, f->confirm, f->show, f->drop, f->survive, f->reach, f->again};
+    if (!finite(figures, sizeof figures / sizeof *figures) || !(f->gate > 0.0) || !(f->survive > 0.0))
+        return "configuration";
+    if (!is_time(f->newest) || !is_step(f->window) || !is_step(f->coast) || f->coast > LATEST / 4 || !is_step(f->jump) || !is_step(f->pace) ||
+        f->pace > LATEST / 4 || !is_time(f->apart.first) || !is_time(f->apart.last) || f->apart.count < 0)
+        return "times";
+    if (!finite(&f->motion[0].straight, CLASSES * MOTION_FIGURES))
+        return "motion";
+    for (int i = 0; i < SOURCES; i++)
+        if (!source_can_be(&f->sources[i]))
+            return "sources";
+    for (int i = 0; i < WRONG; i++)
+        if (!is_time(f->wrong[i].t) || !isfinite(f->wrong[i].x) || !isfinite(f->wrong[i].y))
+            return "wrong claims";
+    return NULL;
+}
+
+const char *fusion_load(fusion_t *f, const uint8_t *data, size_t size)
+{
+    int32_t capacity = f->capacity, count;
+    if (size < sizeof *f)
+        return "length";
+    memcpy(f, data, sizeof *f);
+    count = f->count;
+    f->count = 0;
+    if (f->capacity != capacity || count < 0 || count > capacity)
+        return "capacity";
+    if (size != fusion_state_size(count))
+        return "length";
+    const char *wrong = flaw(f);
+    if (wrong != NULL)
+        return wrong;
+    uint32_t newest = 0;
+    for (int32_t i = 0; i < count; i++) {
+        track_t *k = &places_of(f)[i].track;
+        order_of(f)[i] = i;
+        memcpy(k, data + sizeof *f + sizeof(track_t) * (size_t)i, sizeof *k);
+        if (k->id <= newest || !track_can_be(k))
+            return "tracks";
+        newest = k->id;
+    }
+    if (newest >= f->next_id)
+        return "ids";
+    f->count = count;
+    return NULL;
+}
