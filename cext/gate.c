@@ -11,12 +11,6 @@
 #define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
-static int32_t clipped(double v, int32_t most)
-{
-    int32_t k = !(v > 0.0) ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
-    return k;
-}
-
 /* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are taken than road users can
    stand in a cell, the first of the scan: so a scan's time grows with its detections, wherever they are. Returns how many are left out. */
 static int32_t sort_by_cell(frame_t *w, const grid_t *g)

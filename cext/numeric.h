@@ -62,4 +62,10 @@ static inline double greater(double a, double b) { return a > b ? a : b; }
 
 static inline double bounded(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
+/* Which of `most` cells v falls into, whatever it is: the nearest for those outside, the first for NaN. */
+static inline int32_t clipped(double v, int32_t most)
+{
+    return !(v > 0.0) ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
+}
+
 #endif

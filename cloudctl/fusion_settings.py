@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from math import isfinite, pi
+from math import pi
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -30,8 +30,8 @@ class Range(NamedTuple):
         least = f"over {self.low:g} and at most" if self.above else f"within {self.low:g} and"
         return f"{least} {self.high:g}{f' ({self.unit})' if self.unit else ''}"
 
-    def holds(self, value: float) -> bool:
-        return isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low)
+    def holds(self, value: Any) -> bool:
+        return self.low <= value <= self.high and not (self.above and value == self.low)
 
 
 MOTION_RANGES = {
@@ -149,7 +149,7 @@ def check_number(name: str, value: object, allowed: Range, remedy: str, whole: b
     kind = "a whole number" if whole else "a number"
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         raise TypeError(f"{name} = {value!r}: must be {kind}, {allowed.rule()}. {remedy}")
-    if not allowed.holds(float(value)):
+    if not allowed.holds(value):
         raise ValueError(f"{name} = {value}: must be {kind} {allowed.rule()}. {remedy}")
 
 

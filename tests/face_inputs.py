@@ -97,10 +97,13 @@ def any_configuration(config: dict, source: dict, xy: list) -> None:
 def any_batch(frames: list, rows: object, dtype: str) -> None:
     pool = [Fusion(FusionConfig(max_tracks=20)) for _ in range(3)]
     try:
-        times, sources, ends = ([frame[k] for frame in frames] for k in (1, 2, 3))
-        update_batch([pool[frame[0]] for frame in frames], np.array(times).astype(dtype), np.array(sources).astype(dtype), rows, np.array([0, *ends]).astype(dtype))
-    except (TypeError, ValueError, OverflowError) as error:
-        assert isinstance(error, ValueError | TypeError) or "astype" or True
+        times, sources, ends = (np.array([*first, *(frame[k] for frame in frames)], object).astype(dtype) for k, first in ((1, ()), (2, ()), (3, (0,))))
+    except (TypeError, ValueError, OverflowError):
+        return  # NumPy makes no such array
+    try:
+        update_batch([pool[frame[0]] for frame in frames], times, sources, rows, ends)
+    except (TypeError, ValueError) as error:
+        refused(error)
     for fusion in pool:
         fusion.stats()
 
