@@ -8,6 +8,9 @@
 #define WIDEST 4e6   /* m: a scan is never wider, for positions are within 1,000 km */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
+#define LOOKS 96      /* detections that a track looks at, about: where its gate holds more, it shrinks */
+#define FEW_EDGES 6   /* of those it then keeps */
+#define OCCUPIED 4.0  /* detections in a cell, on the mean, at most */
 #define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
 
@@ -47,6 +50,7 @@ void lay_grid(fusion_t *f, frame_t *w)
             high[i] = v > high[i] ? v : high[i];
         }
     double width = lesser(high[0] - low[0] + 1e-3, WIDEST), height = lesser(high[1] - low[1] + 1e-3, WIDEST), most = (double)w->cells;
+    size = lesser(size, greater(sqrt(OCCUPIED * width * height / (double)w->n), 0.25));
     while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
         size *= 1.4;
     grid_t g = {low[0], low[1], 1.0 / size, clipped(width / size, w->cells) + 1, clipped(height / size, w->cells) + 1};
@@ -80,20 +84,58 @@ static double likeness(const fusion_t *f, const track_t *k, const state_t *s, co
     return cost;
 }
 
-/* Distance and log determinant to the likelier of the two models: a track of one hit is a walker's or a driver's. */
-static double either(const imm_t *m, double x, double y, const double r[3])
+/* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to the squared distance. */
+typedef struct {
+    double x, y, i[3], more;
+} gauge_t;
+
+static gauge_t gauge(const double *mean, const double *p, const double r[3])
 {
-    double det_a, det_b, a = distance(m->straight.x, m->straight.p, x, y, r, &det_a);
-    double b = distance(m->turning.x, m->turning.p, x, y, r, &det_b);
-    a += ln(det_a) - 2.0 * ln(1.0 - m->turns);
-    b += ln(det_b) - 2.0 * ln(m->turns);
+    gauge_t g = {.x = mean[0], .y = mean[1]};
+    g.more = ln(invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], g.i));
+    return g;
+}
+
+static inline double to(const gauge_t *g, double x, double y)
+{
+    double dx = x - g->x, dy = y - g->y;
+    return dx * dx * g->i[0] + dy * dy * g->i[1] + 2.0 * dx * dy * g->i[2];
+}
+
+/* A track, as the detections of one noise are measured against it. Noise is mostly the same for all of a scan. */
+typedef struct {
+    double r[3]; /* the noise */
+    gauge_t mean, slow, fast;
+    int either; /* a track of one hit is a walker's or a driver's: the likelier of the two models counts */
+} measure_t;
+
+static void measure_for(measure_t *m, const track_t *k, const state_t *s, const double own[3], double late)
+{
+    const double r[3] = {own[0] + late, own[1] + late, own[2]};
+    memcpy(m->r, own, sizeof m->r);
+    m->mean = gauge(s->x, s->p, r);
+    if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
+        m->mean.more = ln(greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12));
+    if (!m->either)
+        return;
+    m->slow = gauge(k->now.straight.x, k->now.straight.p, r);
+    m->slow.more -= 2.0 * ln(1.0 - k->now.turns);
+    m->fast = gauge(k->now.turning.x, k->now.turning.p, r);
+    m->fast.more -= 2.0 * ln(k->now.turns);
+}
+
+static inline double cost_of(const measure_t *m, double d, double x, double y)
+{
+    if (!m->either)
+        return d + m->mean.more;
+    double a = to(&m->slow, x, y) + m->slow.more, b = to(&m->fast, x, y) + m->fast.more;
     return a < b ? a : b;
 }
 
 /* Keep an edge, in place of the worst where there are enough; `worst` is its place, or -1 while there is room. */
-static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double c, int32_t *worst)
+static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t most, int32_t j, double c, int32_t *worst)
 {
-    if (n < MAX_EDGES) {
+    if (n < most) {
         column[n] = j;
         cost[n++] = c;
     } else if (c < cost[*worst]) {
@@ -102,12 +144,35 @@ static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t j, double 
     } else {
         return n;
     }
-    if (n == MAX_EDGES) {
+    if (n == most) {
         *worst = 0;
         for (int32_t e = 1; e < n; e++)
             if (cost[e] > cost[*worst])
                 *worst = e;
     }
+    return n;
+}
+
+/* The cells that a gate touches; none where right < left. */
+typedef struct {
+    int32_t left, right, low, high;
+} span_t;
+
+static span_t span(const grid_t *g, const state_t *s, double hx, double hy)
+{
+    double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
+    double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
+    if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
+        return (span_t){.left = 0, .right = -1};
+    return (span_t){clipped(x0, g->columns), clipped(x1, g->columns), clipped(y0, g->rows), clipped(y1, g->rows)};
+}
+
+/* How many detections they hold. */
+static int32_t held(const frame_t *w, const span_t *in)
+{
+    int32_t n = 0;
+    for (int32_t row = in->low; row <= in->high; row++)
+        n += w->head[row * w->grid.columns + in->right + 1] - w->head[row * w->grid.columns + in->left];
     return n;
 }
 
@@ -121,34 +186,37 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     double away = k->run < 5 ? (double)k->run : 5.0;
     double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], late = w->unsure * square + away * away * (LOST * w->widest + BRAKES * square);
     double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
-    double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
-    double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
     w->reach += hx;
-    if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
+    span_t in = span(g, s, hx, hy);
+    int32_t most = MAX_EDGES;
+    if (in.right < in.left)
         return edges;
-    int32_t a = clipped(x0, g->columns), b = clipped(x1, g->columns), top = clipped(y1, g->rows);
-    double last_det = 1.0, last_ln = 0.0; /* noise is mostly the same for all of a scan */
+    int32_t there = held(w, &in);
+    if (there > LOOKS) { /* the nearest of so many are what matters: the others would fall out of the edges kept */
+        double share = sqrt((double)LOOKS / (double)there);
+        hx *= share;
+        hy *= share;
+        in = span(g, s, hx, hy);
+        most = FEW_EDGES;
+    }
+    measure_t m = {.r = {-1.0, 0.0, 0.0}, .either = k->hits == 1 && w->t == k->t && k->now.turns > 0.01};
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
-    for (int32_t row = clipped(y0, g->rows); row <= top; row++)
-        for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
+    for (int32_t row = in.low; row <= in.high; row++)
+        for (int32_t e = w->head[row * g->columns + in.left]; e < w->head[row * g->columns + in.right + 1]; e++) {
             int32_t j = w->order[e];
-            double x = w->xy[2 * j], y = w->xy[2 * j + 1], det;
+            double x = w->xy[2 * j], y = w->xy[2 * j + 1];
             if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
                 continue;
-            const double *own = &w->r[3 * j], r[3] = {own[0] + late, own[1] + late, own[2]};
-            double d = distance(s->x, s->p, x, y, r, &det);
+            const double *own = &w->r[3 * j];
+            if (own[0] != m.r[0] || own[1] != m.r[1] || own[2] != m.r[2])
+                measure_for(&m, k, s, own, late);
+            double d = to(&m.mean, x, y);
             if (!(d < f->gate))
                 continue;
-            if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
-                det = greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
             double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
-            if (det != last_det) {
-                last_det = det;
-                last_ln = ln(det);
-            }
-            c += k->hits == 1 && w->t == k->t && k->now.turns > 0.01 ? either(&k->now, x, y, r) : d + last_ln;
+            c += cost_of(&m, d, x, y);
             if (c < f->miss_cost)
-                n = keep(column, cost, n, j, c, &worst);
+                n = keep(column, cost, n, most, j, c, &worst);
         }
     return edges + n;
 }
