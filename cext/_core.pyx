@@ -229,8 +229,7 @@ cdef class Tracker:
         cdef Aligned scratch
         check_time(t)
         check_source(source)
-        rows = aligned(rows)
-        PyObject_GetBuffer(rows, &buffer, PyBUF_SIMPLE)
+        get_rows(rows, &buffer)
         try:
             n = count_rows(buffer.len)
             scratch = borrow(fusion_scratch(self.capacity, n))
@@ -337,13 +336,13 @@ cdef int32_t count_rows(Py_ssize_t size) except -1:
     return <int32_t>(size // <Py_ssize_t>sizeof(detection))
 
 
-cdef object aligned(rows):
-    """The rows, copied where they do not begin as a double must."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(rows, &buffer, PyBUF_SIMPLE)
-    cdef bint good = <uintptr_t>buffer.buf % sizeof(double) == 0
-    PyBuffer_Release(&buffer)
-    return rows if good else np.array(np.frombuffer(rows, np.uint8))
+cdef int get_rows(rows, Py_buffer *buffer) except -1:
+    """The rows' memory, of a copy where they do not begin as a double must."""
+    PyObject_GetBuffer(rows, buffer, PyBUF_SIMPLE)
+    if <uintptr_t>buffer.buf % sizeof(double):
+        PyBuffer_Release(buffer)
+        PyObject_GetBuffer(np.array(np.frombuffer(rows, np.uint8)), buffer, PyBUF_SIMPLE)
+    return 0
 
 
 def update_batch(trackers, const int64_t[::1] t, const int32_t[::1] sources, rows, const int64_t[::1] offsets):
@@ -358,8 +357,7 @@ def update_batch(trackers, const int64_t[::1] t, const int32_t[::1] sources, row
     cdef int32_t row = -1
     if t.shape[0] != n or sources.shape[0] != n or offsets.shape[0] != n + 1:
         raise ValueError(f"{n} trackers need {n} times, {n} sources and {n + 1} offsets: there are {t.shape[0]}, {sources.shape[0]}, {offsets.shape[0]}")
-    rows = aligned(rows)
-    PyObject_GetBuffer(rows, &buffer, PyBUF_SIMPLE)
+    get_rows(rows, &buffer)
     try:
         total = buffer.len // <Py_ssize_t>sizeof(detection)
         if buffer.len % <Py_ssize_t>sizeof(detection) or offsets[0] < 0 or offsets[n] > total:

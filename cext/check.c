@@ -10,7 +10,7 @@
 static const char *const NAMES[FIGURES] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
 
 /* Whether no figure is infinite and the position is one; NaN stands for "not measured". Without a branch for each: nearly all are good. */
-static inline int finite(const detection *d)
+static inline int usable(const detection *d)
 {
     int bad = !(fabs(d->x) <= MAX_PLACE) | !(fabs(d->y) <= MAX_PLACE);
     bad |= (fabsf(d->vx) > FLT_MAX) | (fabsf(d->vy) > FLT_MAX) | (fabsf(d->heading) > FLT_MAX) | (fabsf(d->length) > FLT_MAX);
@@ -22,7 +22,7 @@ static inline int finite(const detection *d)
 int32_t fusion_check(const detection *z, int32_t n, const char **field)
 {
     for (int32_t j = 0; j < n; j++) {
-        if (finite(&z[j]))
+        if (usable(&z[j]))
             continue;
         const float v[FIGURES] = {z[j].vx,     z[j].vy,    z[j].heading, z[j].length, z[j].width,
                                   z[j].height, z[j].var_x, z[j].var_y,   z[j].cov_xy, z[j].confidence};

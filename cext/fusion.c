@@ -366,36 +366,3 @@ int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int3
     bury(f, f->newest);
     return TAKEN;
 }
-
-/* Whether anything is known of a track at t. Once the last scan is `coast` ago, the sensors may all be dead: nothing is foreseen any more, but for
-   vehicles known by their own reports, which come seldom. What is older than any late scan may be was never asked for in time. */
-static int known_at(const fusion_t *f, const track_t *k, int64_t t)
-{
-    int64_t most = t - f->newest > f->coast && k->sensed ? f->coast : patience(f, k);
-    return t - k->last <= most && f->newest - t <= f->window + f->coast;
-}
-
-int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        const track_t *k = track_at(f, i);
-        if (k->status != CONFIRMED || k->existence < f->show || !known_at(f, k, t))
-            continue;
-        state_t s;
-        state_at(k, t, &f->motion[k->cls], &s);
-        const double *x = s.x, *p = s.p;
-        double square = x[2] * x[2] + x[3] * x[3];
-        int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
-        track_row row = {.t = t, .x = x[0], .y = x[1], .vx = (float)x[2], .vy = (float)x[3],
-                         .yaw_rate = (float)(k->now.turns * k->now.turning.x[4]),
-                         .length = k->length, .width = k->width, .height = k->height, .var_x = (float)p[0], .var_y = (float)p[4],
-                         .cov_xy = (float)p[1], .var_vx = (float)p[7], .var_vy = (float)p[9], .cov_vxvy = (float)p[8],
-                         .existence = (float)k->existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
-                         .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last, .cls = k->cls};
-        row.heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
-        row.status = t - k->last > 300000000 ? COASTING : CONFIRMED;
-        out[n++] = row;
-    }
-    return n;
-}

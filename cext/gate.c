@@ -20,11 +20,13 @@ static int32_t sort_by_cell(frame_t *w, const grid_t *g)
 {
     int32_t cells = g->columns * g->rows, room = (int32_t)bounded(DENSITY / (g->one * g->one), DENSITY, MAX_SCAN), crowded = 0;
     memset(w->head, 0, sizeof(int32_t) * ((size_t)cells + 1));
+    w->fullest = 0;
     for (int32_t j = 0; j < w->n; j++) {
         int32_t c = clipped((w->xy[2 * j] - g->left) * g->one, g->columns) + g->columns * clipped((w->xy[2 * j + 1] - g->bottom) * g->one, g->rows);
         int full = w->head[c + 1] >= room;
         crowded += full;
         w->head[c + 1] += !full;
+        w->fullest = w->head[c + 1] > w->fullest ? w->head[c + 1] : w->fullest;
         w->cell[j] = full ? CROWDED : c;
     }
     for (int32_t c = 0; c < cells; c++)
@@ -89,11 +91,11 @@ typedef struct {
     double x, y, i[3], more;
 } gauge_t;
 
-static gauge_t gauge(const double *mean, const double *p, const double r[3])
+static inline void gauge(gauge_t *g, const double *mean, const double *p, const double r[3])
 {
-    gauge_t g = {.x = mean[0], .y = mean[1]};
-    g.more = ln(invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], g.i));
-    return g;
+    g->x = mean[0];
+    g->y = mean[1];
+    g->more = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], g->i);
 }
 
 static inline double to(const gauge_t *g, double x, double y)
@@ -113,15 +115,16 @@ static void measure_for(measure_t *m, const track_t *k, const state_t *s, const 
 {
     const double r[3] = {own[0] + late, own[1] + late, own[2]};
     memcpy(m->r, own, sizeof m->r);
-    m->mean = gauge(s->x, s->p, r);
+    gauge(&m->mean, s->x, s->p, r);
     if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
-        m->mean.more = ln(greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12));
+        m->mean.more = greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
+    m->mean.more = ln(m->mean.more);
     if (!m->either)
         return;
-    m->slow = gauge(k->now.straight.x, k->now.straight.p, r);
-    m->slow.more -= 2.0 * ln(1.0 - k->now.turns);
-    m->fast = gauge(k->now.turning.x, k->now.turning.p, r);
-    m->fast.more -= 2.0 * ln(k->now.turns);
+    gauge(&m->slow, k->now.straight.x, k->now.straight.p, r);
+    gauge(&m->fast, k->now.turning.x, k->now.turning.p, r);
+    m->slow.more = ln(m->slow.more) - 2.0 * ln(1.0 - k->now.turns);
+    m->fast.more = ln(m->fast.more) - 2.0 * ln(k->now.turns);
 }
 
 static inline double cost_of(const measure_t *m, double d, double x, double y)
@@ -167,10 +170,12 @@ static span_t span(const grid_t *g, const state_t *s, double hx, double hy)
     return (span_t){clipped(x0, g->columns), clipped(x1, g->columns), clipped(y0, g->rows), clipped(y1, g->rows)};
 }
 
-/* How many detections they hold. */
+/* How many detections they hold, where it may be more than LOOKS. */
 static int32_t held(const frame_t *w, const span_t *in)
 {
     int32_t n = 0;
+    if (w->fullest * (in->right - in->left + 1) * (in->high - in->low + 1) <= LOOKS)
+        return 0;
     for (int32_t row = in->low; row <= in->high; row++)
         n += w->head[row * w->grid.columns + in->right + 1] - w->head[row * w->grid.columns + in->left];
     return n;
@@ -199,7 +204,9 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
         in = span(g, s, hx, hy);
         most = FEW_EDGES;
     }
-    measure_t m = {.r = {-1.0, 0.0, 0.0}, .either = k->hits == 1 && w->t == k->t && k->now.turns > 0.01};
+    measure_t m; /* what is not set yet belongs to no noise: none is negative */
+    m.r[0] = -1.0;
+    m.either = k->hits == 1 && w->t == k->t && k->now.turns > 0.01;
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = w->head[row * g->columns + in.left]; e < w->head[row * g->columns + in.right + 1]; e++) {

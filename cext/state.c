@@ -20,7 +20,7 @@ static int is_time(int64_t t) { return t >= -LATEST && t <= LATEST; }
 
 static int is_step(int64_t dt) { return dt >= 0 && dt <= LATEST; }
 
-static int finite(const double *v, size_t n)
+static int all_finite(const double *v, size_t n)
 {
     int good = 1;
     for (size_t i = 0; i < n; i++)
@@ -28,7 +28,7 @@ static int finite(const double *v, size_t n)
     return good;
 }
 
-static int finite_f(const float *v, size_t n)
+static int all_finite_f(const float *v, size_t n)
 {
     int good = 1;
     for (size_t i = 0; i < n; i++)
@@ -39,14 +39,14 @@ static int finite_f(const float *v, size_t n)
 /* Whether a packed covariance has no negative variance. */
 static int covariance(const double *p, size_t n)
 {
-    return finite(p, n) && p[0] >= 0.0 && p[4] >= 0.0 && p[7] >= 0.0 && p[9] >= 0.0;
+    return all_finite(p, n) && p[0] >= 0.0 && p[4] >= 0.0 && p[7] >= 0.0 && p[9] >= 0.0;
 }
 
 static int source_can_be(const source_t *s)
 {
     const double figures[] = {s->x, s->y, s->heading, s->fov, s->range, s->sigma, s->sigma_v, s->p_detect, s->clutter, s->scale, s->bias_x, s->bias_y,
                               s->lag, s->seen, s->strewn, s->deaths, s->residual, s->weight, s->said_x, s->said_y, s->said_lag, s->own_x, s->own_y, s->own_lag};
-    return finite(figures, sizeof figures / sizeof *figures) && finite(s->sum, 7) && s->kind >= FROM_DETECTIONS && s->kind <= COOPERATIVE &&
+    return all_finite(figures, sizeof figures / sizeof *figures) && all_finite(s->sum, 7) && s->kind >= FROM_DETECTIONS && s->kind <= COOPERATIVE &&
            fabs(s->lag) < 100.0 && fabs(s->bias_x) < 1e3 && fabs(s->bias_y) < 1e3 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]);
 }
 
@@ -61,25 +61,25 @@ static int track_can_be(const track_t *k)
             return 0;
         used |= 1u << k->slot[i];
         const past_t *p = &k->past[k->slot[i]];
-        good &= isfinite(p->x) && isfinite(p->y) && finite_f(p->v, 2) && finite_f(p->p, 10);
+        good &= isfinite(p->x) && isfinite(p->y) && all_finite_f(p->v, 2) && all_finite_f(p->p, 10);
     }
     if (k->kept < KEPT && used != (1u << k->kept) - 1u) /* the next goes to the first slot that was never used */
         return 0;
     const float rest[] = {k->length, k->width, k->height, k->ahead[0], k->ahead[1]};
-    good &= finite(k->mean.x, 4) && covariance(k->mean.p, 10) && finite(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
-    good &= finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && finite_f(k->class_p, CLASSES) && finite_f(rest, 5);
+    good &= all_finite(k->mean.x, 4) && covariance(k->mean.p, 10) && all_finite(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
+    good &= all_finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && all_finite_f(k->class_p, CLASSES) && all_finite_f(rest, 5);
     return good;
 }
 
 static const char *flaw(const fusion_t *f)
 {
     const double figures[] = {f->gate, f->miss_cost, f->confirm, f->show, f->drop, f->survive, f->reach, f->again};
-    if (!finite(figures, sizeof figures / sizeof *figures) || !(f->gate > 0.0) || !(f->survive > 0.0))
+    if (!all_finite(figures, sizeof figures / sizeof *figures) || !(f->gate > 0.0) || !(f->survive > 0.0))
         return "configuration";
     if (!is_time(f->newest) || !is_step(f->window) || !is_step(f->coast) || f->coast > LATEST / 4 || !is_step(f->jump) || !is_step(f->pace) ||
         f->pace > LATEST / 4 || !is_time(f->apart.first) || !is_time(f->apart.last) || f->apart.count < 0)
         return "times";
-    if (!finite(&f->motion[0].straight, CLASSES * MOTION_FIGURES))
+    if (!all_finite(&f->motion[0].straight, CLASSES * MOTION_FIGURES))
         return "motion";
     for (int i = 0; i < SOURCES; i++)
         if (!source_can_be(&f->sources[i]))

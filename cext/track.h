@@ -207,7 +207,7 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     double widest, area; /* m^2: largest variance, what the scan covers */
     double reach;        /* m: sum of the gates' half widths */
     double unsure;       /* s^2: variance of a latency that is not yet found */
-    int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
+    int32_t n, known, source, cells, fullest, plain; /* fullest: detections in one cell at most; plain: no detection says more than its place */
     int64_t t;
     grid_t grid;
     sums_t sums;

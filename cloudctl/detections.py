@@ -68,6 +68,8 @@ def as_rows(given: object) -> Rows:
 
     An array of numbers of the shape (n, 2) is taken for positions. Raises TypeError for anything that could be taken wrong.
     """
+    if type(given) is np.ndarray and given.dtype is DETECTION and given.ndim == 1:
+        return np.ascontiguousarray(given)
     if not isinstance(given, np.ndarray):
         raise TypeError(f"detections is {type(given).__name__}: must be an array. {HOW}")
     if given.dtype == DETECTION and given.ndim == 1 and not isinstance(given, np.ma.MaskedArray):

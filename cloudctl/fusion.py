@@ -96,9 +96,14 @@ class Fusion:
         positions [n, 2]; NaN in a column other than x and y means not measured. Raises TypeError for an array that could be taken wrong and for a time
         that is no whole number of ns, ValueError naming row, field, rule and remedy of a value that cannot be; nothing of the scan is folded in then.
         """
-        t_ns, source_id = _check_time(t_ns), _check_source(source_id)
+        if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
+            t_ns = _check_time(t_ns)
+        if type(source_id) is not int or not 0 <= source_id < MAX_SOURCES:
+            source_id = _check_source(source_id)
         rows = as_rows(detections)
-        wrong = self.core.update(t_ns, source_id, _check_size(rows))
+        if len(rows) > MAX_SCAN:
+            raise ValueError(f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones")
+        wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
             raise ValueError(f"detections[{wrong[0]}].{explain(rows, *wrong)}")
 
@@ -244,12 +249,6 @@ def _check_time(t_ns: int) -> int:
     if not -MAX_TIME <= t_ns <= MAX_TIME:
         raise ValueError(f"t_ns = {t_ns}: must be within {MAX_TIME} ns of the epoch. Use time.time_ns(), or any other count of ns")
     return t_ns
-
-
-def _check_size(rows: Rows) -> Rows:
-    if len(rows) > MAX_SCAN:
-        raise ValueError(f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones")
-    return rows
 
 
 def _whole(name: str, value: object, remedy: str) -> int:
