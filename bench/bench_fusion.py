@@ -11,6 +11,7 @@ from cloudctl.sim.evaluate import HELD_OUT, figures
 from cloudctl.sim.scenes import Case, crowd, one_sensor, three_units
 from cloudctl.sim.show import table
 
+from bench import bench_fusion_scale
 from bench.__main__ import machine
 from bench.peers.adapters import PEERS, SLOW, Ours, Peer
 from cloudctl.clock import MS, stopwatch
@@ -137,18 +138,6 @@ def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], roun
     return table(header, cells) + "\n" + "\n".join(tails)
 
 
-def growth(sizes: tuple[int, int] = (240, 10_000)) -> str:
-    """Cost of a detection against the number of road users at constant density, ours alone, interleaved."""
-    cases = [one_sensor(7, n, 60 if n < 1000 else 20) for n in sizes]
-    costs: list[list[float]] = [[], []]
-    for _ in range(5):
-        for k, case in enumerate(cases):
-            spent = took(PEERS["cloudctl"], scans(case), [s.rows for s in case.scans])
-            costs[k].append(median(t / max(len(s.rows), 1) for t, s in zip(spent, case.scans, strict=True)))
-    a, b = (median(c) for c in costs)
-    return f"cost of a detection: {a:.0f} ns at n = {sizes[0]}, {b:.0f} ns at n = {sizes[1]:,}: x {b / a:.2f}"
-
-
 def several(seeds: Sequence[int], peers: dict[str, Callable[[], Peer]]) -> str:
     """Three late units: each tracker as it takes it, and pooled and clustered."""
     cases = [three_units(seed) for seed in seeds]
@@ -177,7 +166,7 @@ def parts(seeds: Sequence[int], rounds: int, names: Sequence[str]) -> Iterator[s
     peers, missing = available(names)
     yield speed_table(peers, (60, 240), rounds)
     if "cloudctl" in peers:
-        yield growth()
+        yield bench_fusion_scale.run(rounds)
     yield accuracy_table(peers, [one_sensor(seed) for seed in seeds])
     yield accuracy_table(peers, [crowd(seed) for seed in seeds])
     yield several(seeds, peers)

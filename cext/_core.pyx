@@ -356,19 +356,26 @@ def update_batch(trackers, const int64_t[::1] t, const int32_t[::1] sources, row
     cdef const char *field = NULL
     cdef int32_t row = -1
     if t.shape[0] != n or sources.shape[0] != n or offsets.shape[0] != n + 1:
-        raise ValueError(f"{n} trackers need {n} times, {n} sources and {n + 1} offsets: there are {t.shape[0]}, {sources.shape[0]}, {offsets.shape[0]}")
+        raise ValueError(f"t_ns, sources, offsets have {t.shape[0]}, {sources.shape[0]}, {offsets.shape[0]}: {n} fusions need {n}, {n} and {n + 1}. "
+                         "Give one of each frame, and where the last ends")
     get_rows(rows, &buffer)
     try:
         total = buffer.len // <Py_ssize_t>sizeof(detection)
-        if buffer.len % <Py_ssize_t>sizeof(detection) or offsets[0] < 0 or offsets[n] > total:
-            raise ValueError(f"offsets: must be within the {total} rows")
+        if buffer.len % <Py_ssize_t>sizeof(detection):
+            raise ValueError(f"rows of {buffer.len} bytes: must be detections of {sizeof(detection)} bytes")
+        for k in range(n + 1):
+            if not 0 <= offsets[k] <= total:
+                raise ValueError(f"offsets[{k}] = {offsets[k]}: must be within 0..{total}, the rows that there are. Give where each frame begins")
         for k in range(n):
-            check_time(t[k])
-            check_source(sources[k])
             if not isinstance(own[k], Tracker):
                 raise TypeError(f"trackers[{k}] is {type(own[k]).__name__}: must be a Tracker")
+            if not -MAX_TIME <= t[k] <= MAX_TIME:
+                raise ValueError(f"t_ns[{k}] = {t[k]}: must be within {MAX_TIME} ns of the epoch. Leave the frame out")
+            if not 0 <= sources[k] < SOURCES:
+                raise ValueError(f"sources[{k}] = {sources[k]}: must be within 0..{SOURCES - 1}. Leave the frame out")
             if not 0 <= offsets[k + 1] - offsets[k] <= MAX_SCAN:
-                raise ValueError(f"offsets[{k + 1}] = {offsets[k + 1]}: must not decrease, nor grow by more than {MAX_SCAN}")
+                raise ValueError(f"offsets[{k + 1}] = {offsets[k + 1]}, after {offsets[k]}: must not decrease, nor grow by more than {MAX_SCAN}. "
+                                 "Give where each frame begins, in order")
         first = <const detection *>buffer.buf
         with nogil:
             for k in range(n):

@@ -103,16 +103,19 @@ def explain(rows: Rows, row: int, name: str) -> str:
     return f"{name} = {value}: must be over 0, or NaN when not measured{zeros}"
 
 
-def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]], low: int, high: int) -> NDArray[Any]:
-    """Return a fresh array of whole numbers; TypeError for others, ValueError for one out of range."""
+def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """Return a fresh array of whole numbers, which nobody else can change meanwhile; TypeError for others, ValueError for one that `dtype` cannot hold."""
+    if type(given) is np.ndarray and given.dtype == dtype and given.ndim == 1:
+        return given.copy()
     values = _numbers(name, given)
     if values.size == 0:
         values = values.astype(np.int64)
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise TypeError(f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use np.array(values, np.{dtype.__name__})")
-    wrong = np.flatnonzero((values < low) | (values > high))
+    bounds = np.iinfo(dtype)
+    wrong = np.flatnonzero((values < bounds.min) | (values > bounds.max))
     if len(wrong):
-        raise ValueError(f"{name}[{wrong[0]}] = {values[wrong[0]]}: must be within {low}..{high}. Leave the frame out")
+        raise ValueError(f"{name}[{wrong[0]}] = {values[wrong[0]]}: must be within {bounds.min}..{bounds.max}. Leave the frame out")
     return np.array(values, dtype)
 
 

@@ -172,18 +172,8 @@ def update_batch(
         if not isinstance(fusion, Fusion):
             raise TypeError(f"fusions[{k}] is {type(fusion).__name__}: must be a Fusion. Give one for each frame")
         trackers.append(fusion.core)
-    times = whole_numbers("t_ns", t_ns, np.int64, -MAX_TIME, MAX_TIME)
-    numbers = whole_numbers("sources", sources, np.int32, 0, MAX_SOURCES - 1)
-    plain = as_rows(rows)
-    ends = whole_numbers("offsets", offsets, np.int64, 0, len(plain))
-    n = len(trackers)
-    if (len(times), len(numbers), len(ends)) != (n, n, n + 1):
-        raise ValueError(f"t_ns, sources, offsets have {len(times)}, {len(numbers)}, {len(ends)}: {n} fusions need {n}, {n} and {n + 1}. Give one of each frame, and where the last ends")
-    steps = np.diff(ends)
-    wrong = np.flatnonzero((steps < 0) | (steps > MAX_SCAN))
-    if len(wrong):
-        k = int(wrong[0])
-        raise ValueError(f"offsets[{k + 1}] = {ends[k + 1]}, after {ends[k]}: must not decrease, nor grow by more than {MAX_SCAN:,}. Give where each frame begins, in order")
+    times, numbers = whole_numbers("t_ns", t_ns, np.int64), whole_numbers("sources", sources, np.int32)
+    plain, ends = as_rows(rows), whole_numbers("offsets", offsets, np.int64)
     fault = _core.update_batch(trackers, times, numbers, plain, ends)
     if fault is not None:
         k, row, name = fault
