@@ -35,19 +35,23 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field)
     return -1;
 }
 
+/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is one. NaN passes. */
+static inline int filled(const detection *d)
+{
+    int bad = (d->length <= 0.0f) | (d->width <= 0.0f) | (d->height <= 0.0f) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
+    bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
+    return !bad;
+}
+
 int32_t fusion_check_filled(const detection *z, int32_t n, const char **field)
 {
-    int32_t first = fusion_check(z, n, field);
-    if (first >= 0)
-        return first;
     for (int32_t j = 0; j < n; j++) {
         const detection *d = &z[j];
-        int bad = (d->length <= 0.0f) | (d->width <= 0.0f) | (d->height <= 0.0f) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
-        bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
-        if (!bad)
+        if (usable(d) & filled(d))
             continue;
-        *field = d->length <= 0.0f ? "length" : d->width <= 0.0f ? "width" : d->height <= 0.0f ? "height" : d->var_x <= 0.0f ? "var_x" :
-                 d->var_y <= 0.0f ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
+        if (fusion_check(d, 1, field) < 0)
+            *field = d->length <= 0.0f ? "length" : d->width <= 0.0f ? "width" : d->height <= 0.0f ? "height" : d->var_x <= 0.0f ? "var_x" :
+                     d->var_y <= 0.0f ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
         return j;
     }
     return -1;

@@ -109,7 +109,9 @@ class Fusion:
 
     def tracks(self, t_ns: int) -> Rows:
         """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id. None once the last scan is `coast_ms` ago."""
-        return self.core.tracks(_check_time(t_ns), TRACK)
+        if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
+            t_ns = _check_time(t_ns)
+        return self.core.tracks(t_ns, TRACK)
 
     def stats(self) -> dict[str, Any]:
         """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out where they were too many in one
