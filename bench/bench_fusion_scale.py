@@ -8,7 +8,7 @@ from cloudctl.sim.scenes import one_sensor
 from cloudctl.sim.show import table
 
 from cloudctl.clock import MS, cpu
-from cloudctl.fusion import Fusion, FusionConfig, Rows, detections, update_batch
+from cloudctl.fusion import Fusion, FusionConfig, detections, update_batch
 
 CITY = 440  # intersections of 1,000 km of road: their state, 25 MB, fits no core's cache
 PEOPLE = 1024  # detections of one scan

@@ -10,7 +10,17 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloudctl.fusion import DETECTION, TRACK, Fusion, FusionConfig, Motion, SourceConfig, decode_batch, detections, update_batch
+from cloudctl.fusion import (
+    DETECTION,
+    TRACK,
+    Fusion,
+    FusionConfig,
+    Motion,
+    SourceConfig,
+    decode_batch,
+    detections,
+    update_batch,
+)
 from cloudctl.fusion_settings import FUSION_RANGES, SOURCE_RANGES
 
 T = 1_767_225_600_000_000_000

@@ -145,7 +145,7 @@ def test_an_array_that_could_be_taken_wrong_is_a_type_error(given: Any) -> None:
 def test_a_time_that_is_no_whole_number_is_a_type_error(t: Any) -> None:
     fusion = Fusion()
     for call in (lambda: fusion.update(t, 0, detections([])), lambda: fusion.tracks(t)):
-        with pytest.raises(TypeError, match="t_ns = .*: must be a whole number. Use time.time_ns()"):
+        with pytest.raises(TypeError, match=r"t_ns = .*: must be a whole number\. Use time\.time_ns\(\)"):
             call()
     with pytest.raises(TypeError, match="t_ns is"):
         update_batch([fusion], np.array([1.5]), np.array([0]), detections([]), np.array([0, 0]))
@@ -154,7 +154,7 @@ def test_a_time_that_is_no_whole_number_is_a_type_error(t: Any) -> None:
 
 def test_a_time_out_of_64_bits_is_refused() -> None:
     for t in (2**63, -(2**63), 2**80, 4 * 10**18 + 1):
-        with pytest.raises(ValueError, match="t_ns = .*must be within"):
+        with pytest.raises(ValueError, match=r"t_ns = .*must be within"):
             Fusion().update(t, 0, detections([]))
 
 
@@ -202,12 +202,12 @@ def test_the_core_itself_takes_no_source_and_no_size_that_there_is_not() -> None
     from cloudctl import _core
 
     for capacity in (-1, 0, 65_537):
-        with pytest.raises(ValueError, match="must be 1..65536"):
+        with pytest.raises(ValueError, match=r"must be 1\.\.65536"):
             _core.Tracker(capacity)
     tracker = _core.Tracker(4)
     for source in (-1, 32, 2**31 - 1):
         for call in (lambda s=source: tracker.update(T, s, detections([])), lambda s=source: tracker.blind(s, True)):
-            with pytest.raises(ValueError, match="sources are numbered 0..31"):
+            with pytest.raises(ValueError, match=r"sources are numbered 0\.\.31"):
                 call()
     with pytest.raises(ValueError, match="a scan is up to"):
         tracker.update(T, 0, np.zeros(7, np.uint8))
@@ -326,7 +326,7 @@ def test_a_state_with_a_right_checksum_and_wrong_figures_is_refused_or_harmless(
     """Whoever can write a state can write its checksum: what is in it is checked too."""
     fusion, rng = Fusion(FusionConfig(max_tracks=64)), np.random.default_rng(8)
     drive(fusion, range(20))
-    state, taken = fusion.state(), 0
+    state, taken, refusals = fusion.state(), 0, set[str]()
     for _ in range(1500):
         body = bytearray(state[20:])
         for _ in range(rng.integers(1, 4)):
@@ -335,13 +335,14 @@ def test_a_state_with_a_right_checksum_and_wrong_figures_is_refused_or_harmless(
         try:
             other = Fusion.restore(state[:16] + zlib.crc32(bytes(body)).to_bytes(4, "little") + bytes(body))
         except ValueError as error:
-            assert "cannot be" in str(error) or "capacity" in str(error)
+            refusals.add(str(error))
             continue
         taken += 1
         drive(other, range(20, 26))
         other.tracks(T + 25 * STEP)
         other.stats()
     assert taken, "most figures may have any finite value"
+    assert all("cannot be" in refusal for refusal in refusals)
 
 
 # --- time and place ---
@@ -446,6 +447,6 @@ def test_a_dense_crowd_loses_no_detection() -> None:
     rng, fusion = np.random.default_rng(1), Fusion(FusionConfig(max_tracks=2048))
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 0.45  # 5 people on each square metre
     for k in range(30):
-        fusion.update(T + k * STEP, 0, detections(grid + [0.1 * k, 0.0] + rng.normal(0, 0.05, grid.shape)))
+        fusion.update(T + k * STEP, 0, detections(grid + np.array([0.1 * k, 0.0]) + rng.normal(0, 0.05, grid.shape)))
     assert fusion.stats()["crowded"] == 0
     assert len(fusion.tracks(T + 29 * STEP)) == pytest.approx(400, abs=4)
