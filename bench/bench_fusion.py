@@ -14,7 +14,7 @@ from cloudctl.sim.show import table
 from bench import bench_fusion_scale
 from bench.__main__ import machine
 from bench.peers.adapters import PEERS, SLOW, Ours, Peer
-from cloudctl.clock import MS, stopwatch
+from cloudctl.clock import MS, cpu, stopwatch
 
 COLUMNS = ("mota", "idf1", "hota", "id_switches", "rmse_m", "gospa")
 HEADER = ("", "MOTA", "IDF1", "HOTA", "id switches", "RMSE m", "GOSPA m")
@@ -87,9 +87,9 @@ def accuracy_table(peers: dict[str, Callable[[], Peer]], cases: Sequence[Case]) 
     return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
 
 
-def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> list[int]:
-    """Return ns of each scan: folded in, and the tracks read; `rows` are the detections as our tracker takes them."""
-    peer, out = make(), []
+def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> tuple[list[int], int]:
+    """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections as our tracker takes them."""
+    peer, out, busy = make(), list[int](), cpu()
     for k, (t, xy) in enumerate(frames):
         if rows and isinstance(peer, Ours):
             begin = stopwatch()
@@ -100,11 +100,11 @@ def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: S
             peer.step(t, xy)
             peer.where(t)
         out.append(stopwatch() - begin)
-    return out
+    return out, cpu() - busy
 
 
 def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], rounds: int) -> str:
-    """Detections a second through Python (scan in, tracks out), interleaved, medians of rounds; ratios within the run."""
+    """Detections a second of processor time through Python (scan in, tracks out), interleaved, medians of rounds; ratios within the run."""
     rates: dict[str, list[float]] = {name: [] for name in peers}
     tails = []
     for n in sizes:
@@ -118,8 +118,8 @@ def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], roun
                 few = 6 if name in SLOW else 40 if name not in ("cloudctl", "minimal C") else len(frames)
                 if (name in SLOW and (turn or n > 60)) or (few < len(frames) and n > 240):
                     continue
-                spent = took(make, frames[:few], rows)
-                found[name].append(sum(len(xy) for _, xy in frames[:few]) / sum(spent) * 1e9)
+                spent, busy = took(make, frames[:few], rows)
+                found[name].append(sum(len(xy) for _, xy in frames[:few]) / busy * 1e9)
                 if name == "cloudctl":
                     worst.append(float(np.percentile(spent[5:], 99)) / 1000)
         for name in peers:

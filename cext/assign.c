@@ -3,6 +3,7 @@
  * Up to MAX_STEPS / 2 rows hang together exactly; where more do, a row that is not placed by then takes the nearest free column it has met. */
 #include "track.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_STEPS 64
@@ -102,12 +103,40 @@ static int32_t nearest_free(const work_t *w)
     return best;
 }
 
+/* A row's nearest column where that is free, as it mostly is, with the row's dual: the search would end with its first step. Else -1. */
+static int32_t nearest_now(const work_t *w, int32_t row, int32_t columns, const int32_t *start, const int32_t *column, const double *cost, double miss,
+                           double *dual)
+{
+    int32_t best = columns + row;
+    double least = INFINITY;
+    for (int32_t e = start[row]; e < start[row + 1]; e++) {
+        double d = cost[e] - w->v[column[e]];
+        if (d < least) {
+            least = d;
+            best = column[e];
+        }
+    }
+    if (miss - w->v[columns + row] < least) {
+        least = miss - w->v[columns + row];
+        best = columns + row;
+    }
+    if (w->owner[best] >= 0)
+        return -1;
+    *dual = least;
+    return best;
+}
+
 /* Augment from `row`; columns past `columns` are the rows' own places for "not assigned". */
 static void augment(work_t *w, int32_t row, int32_t columns, const int32_t *start, const int32_t *column, const double *cost, double miss,
                     int32_t *mate)
 {
-    int32_t current = row, end = -1;
+    int32_t current = row, end = nearest_now(w, row, columns, start, column, cost, miss, &w->u[row]);
     double base = 0.0;
+    if (end >= 0) {
+        w->owner[end] = row;
+        mate[row] = end;
+        return;
+    }
     w->met = w->waiting = 0;
     for (int32_t step = 0; end < 0; step++) {
         for (int32_t e = start[current]; e < start[current + 1]; e++)

@@ -9,7 +9,7 @@
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
 #define LOOKS 96      /* detections that a track looks at, about: where its gate holds more, it shrinks */
-#define FEW_EDGES 6   /* of those it then keeps */
+#define FEW_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
 #define OCCUPIED 4.0  /* detections in a cell, on the mean, at most */
 #define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
 #define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */

@@ -2,6 +2,7 @@
 #ifndef CLOUDCTL_NUMERIC_H
 #define CLOUDCTL_NUMERIC_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -53,6 +54,20 @@ static inline turn_t turn_of(double a)
     t.sin = a * t.sinc;
     t.cos = 1.0 - a * t.cosc;
     return t;
+}
+
+/* atan2(y, x) to 1e-15: about the nearest of five tangents, by its series. */
+static inline double angle_of(double y, double x)
+{
+    static const double AT[5] = {0.0, 0.24497866312686414, 0.4636476090008061, 0.6435011087932844, 0.7853981633974483};
+    double ax = fabs(x), ay = fabs(y), most = ax > ay ? ax : ay, least = ax > ay ? ay : ax, t = most > 0.0 ? least / most : 0.0;
+    int near = (int)(4.0 * t + 0.5);
+    double c = 0.25 * near, u = (t - c) / (1.0 + t * c), z = u * u, z2 = z * z;
+    double low = 1.0 - z * (1.0 / 3) + z2 * (1.0 / 5 - z * (1.0 / 7)), high = 1.0 / 9 - z * (1.0 / 11) + z2 * (1.0 / 13 - z * (1.0 / 15) + z2 * (1.0 / 17));
+    double a = AT[near] + u * (low + z2 * z2 * high);
+    a = ay > ax ? 1.5707963267948966 - a : a;
+    a = signbit(x) ? 3.141592653589793 - a : a;
+    return copysign(a, y);
 }
 
 /* fmin and fmax are calls; these are instructions */

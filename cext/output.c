@@ -1,8 +1,6 @@
 /* Tracks as they are given out: what is known of them at any moment near the last scan. */
+#include "numeric.h"
 #include "track.h"
-
-#include <math.h>
-#include <string.h>
 
 #define SEEN_LATELY 300000000 /* ns; who was not seen for longer is coasting */
 
@@ -27,7 +25,7 @@ static void give_out(const fusion_t *f, const track_t *k, int64_t t, track_row *
     row->y = x[1];
     row->vx = (float)x[2];
     row->vy = (float)x[3];
-    row->heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
+    row->heading = (float)(along ? angle_of(x[3], x[2]) : angle_of((double)k->ahead[1], (double)k->ahead[0]));
     row->yaw_rate = (float)(k->now.turns * k->now.turning.x[4]);
     row->length = k->length;
     row->width = k->width;
