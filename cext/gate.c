@@ -8,7 +8,7 @@
 #define WIDEST 4e6   /* m: a scan is never wider, for positions are within 1,000 km */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
-#define LOOKS 96      /* detections that a track looks at, about: where its gate holds more, it shrinks */
+#define LOOKS 64      /* detections that a track looks at, about: where its gate holds more, it shrinks */
 #define FEW_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
 #define OCCUPIED 4.0  /* detections in a cell, on the mean, at most */
 #define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */

@@ -72,18 +72,25 @@ def as_rows(given: object) -> Rows:
         return np.ascontiguousarray(given)
     if not isinstance(given, np.ndarray):
         raise TypeError(f"detections is {type(given).__name__}: must be an array. {HOW}")
-    if given.dtype == DETECTION and given.ndim == 1 and not isinstance(given, np.ma.MaskedArray):
-        return np.ascontiguousarray(given)
     names = given.dtype.names
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"detections is a masked array, whose mask would be lost. {HOW}, with NaN where not measured")
     if names is None:
         if given.size == 0 or (given.ndim == 2 and given.shape[1] == 2):
             return detections(given)
         raise TypeError(f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions, (n, 2). {HOW}")
     if given.ndim != 1:
         raise TypeError(f"detections has the shape {given.shape}: must be (n,), a row per detection. Use rows.reshape(-1)")
-    unknown = [name for name in names if name not in COLUMNS and name != "cls"]
+    if given.dtype == DETECTION:
+        return np.ascontiguousarray(given)
+    unknown = [name for name in names if name not in COLUMNS and (name != "cls" or CLASS in names)]
     if unknown or "x" not in names or "y" not in names:
         raise TypeError(f"detections has the columns {', '.join(names)}: must be x, y and others of {', '.join(COLUMNS)}. {HOW}")
+    if len(names) == len(COLUMNS) and all(given.dtype[name] == DETECTION[name] for name in COLUMNS if name in names) and "cls" not in names:
+        rows = np.zeros(len(given), DETECTION)  # the same columns in another layout, as np.concatenate makes it
+        for name in COLUMNS:
+            rows[name] = given[name]
+        return rows
     plain = {name: _numbers(name, given[name]) for name in names}
     return detections(np.column_stack([plain.pop("x"), plain.pop("y")]), **plain)
 
