@@ -237,7 +237,7 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field);
 /* The same for rows that somebody filled in by hand: also a size or variance of 0 or less, a class or confidence that there is not. */
 int32_t fusion_check_filled(const detection *z, int32_t n, const char **field);
 
-/* stamps.c: whether a scan's stamp can be, beside those before it: TAKEN, TOO_OLD or TOO_NEW. Sets the time anew where all say so. */
+/* jumps.c: whether a scan's stamp can be, beside those before it: TAKEN, TOO_OLD or TOO_NEW. Sets the time anew where all say so. */
 int stamp_check(fusion_t *f, int32_t source, int64_t t);
 
 /* state.c: a tracker as bytes, and back: its own part, then its live tracks in order */
