@@ -139,8 +139,8 @@ class Fusion:
         state = bytes(state)
         if len(state) < STATE.size or state[:4] != STATE_MAGIC:
             raise ValueError(f"state of {len(state)} bytes: is no tracker's. Give what Fusion.state() returned")
-        _, version, _, *sizes, checksum = STATE.unpack_from(state)
-        if version != STATE_VERSION or tuple(sizes) != _core.STATE_SIZES:
+        _, version, spare, *sizes, checksum = STATE.unpack_from(state)
+        if version != STATE_VERSION or spare or tuple(sizes) != _core.STATE_SIZES:
             raise ValueError(f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION}, {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl")
         saved = state[STATE.size :]
         if crc32(saved) != checksum:
