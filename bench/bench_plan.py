@@ -17,7 +17,7 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.fusion import TRACK
 from cloudctl.schema import Hazard, ObjectClass, SignalState
-from cloudctl.signals import Signals
+from cloudctl.signals import NEVER, Signals
 
 T = 1_767_225_600 * SECOND
 WALK = 1.2  # m/s
@@ -52,7 +52,7 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         own = scene.state(T)
         reports = {h: world.Report(f"v{h}", h, own, t, *declared[h - 1]) for h in range(1, connected + 1)}
         begin = stopwatch()
-        now = msgspec.structs.replace(signals, t=t)
+        now = msgspec.structs.replace(signals, t=t, seen=np.full(len(signals.state), t))
         snapshot = world.build(t, code, tracks.copy(), now, (hazard,), reports, t, t, before, stopped=(connected + 1,))
         middle = stopwatch()
         said = planner.plan(snapshot)
@@ -84,7 +84,11 @@ def half_green(code: CompiledCode) -> Signals:
     n = len(code.group_ids)
     end, lasts = np.full(n, T + 60 * SECOND), np.full(n, 20 * SECOND)
     shown = np.where(np.arange(n) % 2, SignalState.RED, SignalState.GREEN_PERMISSIVE).astype(np.uint8)
-    return Signals(T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts)
+    never = np.full(n, NEVER)
+    return Signals(
+        T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts,
+        seen=np.full(n, T), overdue=np.zeros(n, np.bool_), due=never,
+    )  # fmt: skip
 
 
 def walk(code: CompiledCode, tracks: Any, rows: Any, k: int) -> None:

@@ -228,7 +228,7 @@ static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *
     } else if (k == CLASS) {
         int32_t cls = class_of(v);
         if (cls < 0)
-            return fail(f, row, "class", v->number, "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
+            return fail(f, row, "class", v->kind == 'i' || v->kind == 'f' ? v->number : NAN, "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
         out->cls = (uint8_t)cls;
     } else if (k >= 0) {
         if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')

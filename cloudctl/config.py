@@ -134,8 +134,10 @@ def load(path: Path) -> NodeConfig:
         table = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:

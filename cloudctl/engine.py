@@ -18,13 +18,14 @@ from .codes import CompiledCode, IntersectionCode, loads
 from .codes.quality import SignalFault, SignalQuality
 from .events import Events
 from .faults import Fault, Faults
+from .frames import Frames
 from .fusion import MAX_JUMP_MS, VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
-from .ingest import Batch, Frames, Ingest, Timed, Vehicle
+from .ingest import Batch, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .payloads import encode
 from .place import NEVER, Place
 from .plausibility import Plausibility
-from .refusals import Untimely
+from .refusals import Refused, Untimely
 from .revisions import NOTICE, Revisions, check_bound
 from .roster import Roster
 from .scans import Scans
@@ -253,6 +254,7 @@ class Engine:
         self.metrics.tell("gateways", gateway, about)
         for rsu in hello.rsus:
             place = self.places[self.config.gateways[gateway][rsu]]
+            place.sensing.begin(t, rsu)
             for sensor in hello.sensors:
                 place.sensing.declare(t, rsu, sensor, self.ingest.sources[rsu, sensor.id], place.fusion, place.code.origin)
 
@@ -274,13 +276,13 @@ class Engine:
         else:
             self.places[timed.intersection].sensing.health(t, body)
 
-    def _examine(self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health) -> None:
-        """Raise Refused for a hazard or health message that cannot be used."""
+    def _examine(self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health) -> tuple[Hazard | Health, list[Refused]]:
+        """Return what can be used of a hazard or health message, and why the rest cannot. Raises Refused where nothing can."""
         place = self.places[intersection]
-        if isinstance(body, Hazard):
-            place.hazards.check(place.code, t, gateway, body, offset)
-        else:
-            place.sensing.check(body.rsu, body)
+        if isinstance(body, Health):
+            return place.sensing.usable(body)
+        place.hazards.check(place.code, t, gateway, body, offset)
+        return body, []
 
     def _fault(self, begun: list[SignalFault], out: Output) -> None:
         for fault in begun:
@@ -294,15 +296,18 @@ class Engine:
             self._perceived(t, got.frames, scans.fusions, fresh)
         for vehicle in got.vehicles:
             try:
-                self._reported(t, vehicle, scans)
+                self._reported(t, vehicle, scans, got)
             except Exception as error:
                 self.ingest.confine("report", t, Datum(KIND_OF_BODY[type(vehicle.body)], vehicle.id, b""), error, got)
         scans.fold(self.faults)
         return list(fresh.values())
 
-    def _reported(self, t: int, vehicle: Vehicle, scans: Scans) -> None:
+    def _reported(self, t: int, vehicle: Vehicle, scans: Scans, got: Batch) -> None:
         """Act on a connected vehicle's message."""
         if isinstance(vehicle.body, VehicleState):
+            why = self.roster.unused(t, vehicle.id, vehicle.body)
+            if why is not None:
+                got.rejects += self.ingest.reject(t, vehicle.id, "state", why)
             for place, detection in self.roster.reported(vehicle.id, vehicle.body):
                 self.scheduler.wake(t, place)
                 scans.report(place.fusion, vehicle.body.t, VEHICLE_SOURCE, detection)

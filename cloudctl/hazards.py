@@ -12,6 +12,8 @@ from .schema import Hazard
 
 MAX_HAZARDS = 256  # of an intersection
 MAX_OF_GATEWAY = 64  # of those, from one gateway
+DAY = 86_400 * SECOND
+MAX_AHEAD = 366 * DAY  # of the end of a hazard
 MAX_METRES = 2000.0  # of a polygon's vertex from the intersection
 
 Key = tuple[str, str, str]  # gateway, RSU, id
@@ -30,6 +32,10 @@ class Hazards:
         """Raise Refused for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
         if hazard.end <= hazard.start:
             raise Refused("end", hazard.end, f"is not after start ({hazard.start})", "send ns of UTC since 1970; end is when it is over")
+        if not hazard.kind or not hazard.id:
+            raise Refused("id, kind", (hazard.id, hazard.kind), "must not be empty", "name the hazard, and say what it is: works, accident, ice, ...")
+        if hazard.end - offset > t + MAX_AHEAD:
+            raise Refused("end", hazard.end, f"is more than {MAX_AHEAD // DAY} days ahead", "send ns of UTC since 1970; send a hazard that lasts longer again before it is over")
         if hazard.end - offset <= t and (gateway, hazard.rsu, hazard.id) not in self._known:
             age = (t - hazard.end + offset) / SECOND
             raise Refused("end", hazard.end, f"was over {age:.1f} s ago", "send when it will be over; set the clock, and answer sync")

@@ -7,30 +7,27 @@ estimates; `t` and `t_rx` themselves are kept as they came.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from msgspec import Meta
 
 from .clock import SECOND
 from .faults import Faults
-from .fusion import FrameFaults, decode_batch
+from .frames import Frames, Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .geo import Origin
 from .metrics import Metrics
 from .rates import OncePer
 from .refusals import (
-    Disordered,
     Refused,
     Untimely,
     check_hello,
-    check_order,
     check_request,
     check_state,
     check_time,
     check_vehicle,
-    known_ends,
+    each_alone,
     mended,
     undecodable,
     unprocessable,
@@ -38,6 +35,7 @@ from .refusals import (
 )
 from .schema import (
     MAX_BODY,
+    MAX_SENSORS,
     VERSION,
     Ack,
     Datum,
@@ -48,20 +46,25 @@ from .schema import (
     Int64,
     Perception,
     Reject,
+    SensorHealth,
     Signal,
     Sync,
     VehicleRequest,
     VehicleState,
 )
-from .sources import Source, Sources
+from .signal_groups import Disordered, Groups, read_groups
+from .sources import Sources
 from .topics import TOPICS
 
 SIGNAL_AGE = TOPICS["signal"].max_age
 FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "in" and not topic.code)
-PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
 MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
 REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
-MAX_REJECTED = 10_000  # vehicles that get rejects within that
+MAX_REJECTED = 10_000  # vehicles, or parts of messages, that get rejects within that
+PART_INTERVAL = 10 * SECOND  # between two rejects of the same part of a unit's messages, which are used without it
+
+
+Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[Refused]]]
 
 
 class _Heads(
@@ -81,14 +84,13 @@ class _Heads(
     lanes: tuple[str, ...] | None = None
 
 
-class Frames(NamedTuple):
-    """The perception frames of one batch, decoded, in order of event time."""
+class _HealthHeads(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
+    """A `Health` whose sensors are not decoded yet: one that cannot be read takes no other with it."""
 
-    intersections: list[str]
-    t: NDArray[np.int64]
-    sources: NDArray[np.int32]
-    rows: NDArray[Any]
-    offsets: NDArray[np.int64]
+    version: int
+    rsu: str
+    t: Int64
+    sensors: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
 class Vehicle(NamedTuple):
@@ -122,13 +124,6 @@ class Batch:
     answered: Counter[str] = field(default_factory=Counter)  # rejects, by gateway
 
 
-class _Pending(NamedTuple):
-    t: int
-    datum: Datum
-    body: Perception
-    source: Source
-
-
 class Ingest:
     """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
 
@@ -137,26 +132,28 @@ class Ingest:
         gateways: Mapping[str, Mapping[str, str]],
         origins: Mapping[str, Origin],
         metrics: Metrics,
-        examine: Callable[[str, str, int, int, Hazard | Health], None] | None = None,
+        examine: Examine | None = None,
         plausible: Callable[[int, str, VehicleState], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """`examine(gateway, intersection, t_rx, offset, body)` raises Refused for a hazard or health message that cannot be used, `plausible(t_rx, vehicle, state)`
-        for a vehicle's report that contradicts what is known."""
+        """`examine(gateway, intersection, t_rx, offset, body)` returns what can be used of a hazard or health message and why the rest cannot, or raises Refused;
+        `plausible(t_rx, vehicle, state)` raises it for a vehicle's report that contradicts what is known."""
         self.metrics = metrics
         self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
         self._examine, self._plausible = examine, plausible
         self._answers = OncePer(REJECT_INTERVAL, MAX_REJECTED)
+        self._part_answers = OncePer(PART_INTERVAL, MAX_REJECTED)
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
             if topic.direction in ("in", "both")
         }
         self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
-        self._decode_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
-        self._groups: dict[str, tuple[bytes, tuple[Group, ...]]] = {}  # RSU -> the newest groups, as bytes and decoded
+        self._decode["health"] = msgspec.msgpack.Decoder(_HealthHeads).decode
+        self._decode_sensor = msgspec.msgpack.Decoder(SensorHealth).decode
+        self._groups: dict[str, tuple[bytes, Groups]] = {}  # RSU -> the newest groups, as bytes and as read
 
     def confine(self, place: str, t_rx: int, datum: Datum, error: Exception, batch: Batch) -> None:
         """Note a fault of the node's own with one message, and refuse that message."""
@@ -172,7 +169,7 @@ class Ingest:
     def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
         batch = Batch()
-        pending: list[_Pending] = []
+        pending: list[Pending] = []
         for datum in data:
             try:
                 if datum.kind == "perception":
@@ -188,7 +185,12 @@ class Ingest:
             except Exception as error:
                 self.confine("ingest", t_rx, datum, error, batch)
         if pending:
-            batch.frames = self._frames(t_rx, self._newest(pending), batch)
+            batch.frames = read_frames(
+                newest(pending, self.metrics),
+                self.metrics,
+                lambda item, why: self._answer(item.datum.sender, "perception", item.body.seq, why, batch),
+                lambda item, error: self.confine("decode", t_rx, item.datum, error, batch),
+            )
         return batch
 
     def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused) -> list[tuple[str, Reject]]:
@@ -201,7 +203,7 @@ class Ingest:
 
     # --- perception ---
 
-    def _perception(self, t_rx: int, datum: Datum) -> _Pending:
+    def _perception(self, t_rx: int, datum: Datum) -> Pending:
         body: Perception = self._body(datum)
         gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
         source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], datum.sender)
@@ -209,69 +211,7 @@ class Ingest:
         self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
         if source.origin != (body.lat, body.lon):
             self.sources.locate(source, body.lat, body.lon)
-        return _Pending(t, datum, body, source)
-
-    def _newest(self, pending: list[_Pending]) -> list[_Pending]:
-        """Keep the newest PER_BATCH frames of each source, in order of event time."""
-        if len(pending) > PER_BATCH:
-            seen: dict[int, int] = {}
-            kept = []
-            for item in reversed(pending):
-                n = seen[id(item.source)] = seen.get(id(item.source), 0) + 1
-                if n <= PER_BATCH:
-                    kept.append(item)
-                else:
-                    self.metrics.count("drop.queue", f"{item.body.rsu}/{item.body.sensor}")
-            pending = kept[::-1]
-        return sorted(pending, key=lambda item: item.t)
-
-    def _frames(self, t_rx: int, pending: list[_Pending], batch: Batch) -> Frames:
-        """Decode what is pending. A frame none of whose rows can be used is refused whole: it is no proof that there is nothing to see."""
-        pending, (rows, offsets, faults) = self._decoded(t_rx, pending, batch)
-        kept = []
-        for k, (item, fault) in enumerate(zip(pending, faults, strict=True)):
-            if fault is not None:
-                self._refuse_rows(item, fault, bool(offsets[k + 1] > offsets[k]), batch)
-            if fault is None or fault.refused == 0 or offsets[k + 1] > offsets[k]:
-                self.metrics.count("accept.perception", item.body.rsu)
-                kept.append(k)
-        used = [pending[k] for k in kept]
-        return Frames(
-            [item.source.intersection for item in used],
-            np.array([item.t for item in used], np.int64),
-            np.array([item.source.index for item in used], np.int32),
-            rows,
-            offsets[[*kept, len(pending)]],  # a frame that is left out has no rows
-        )
-
-    def _decoded(self, t_rx: int, pending: list[_Pending], batch: Batch) -> tuple[list[_Pending], Any]:
-        """Decode the objects of frames together; where that fails, each alone, without those that fail."""
-        try:
-            return pending, _objects(pending)
-        except Exception:
-            whole = [item for item in pending if self._decodes(t_rx, item, batch)]
-            return whole, _objects(whole)
-
-    def _decodes(self, t_rx: int, item: _Pending, batch: Batch) -> bool:
-        try:
-            _objects([item])
-        except Exception as error:
-            self.confine("decode", t_rx, item.datum, error, batch)
-            return False
-        return True
-
-    def _refuse_rows(self, item: _Pending, fault: FrameFaults, some: bool, batch: Batch) -> None:
-        """Count and answer what is wrong with the objects of a frame, of which `some` can be used or none."""
-        name = f"{item.body.rsu}/{item.body.sensor}"
-        if fault.unmeasured:
-            self.metrics.count("perception.not_available", name, fault.unmeasured)
-        if fault.refused > 0:
-            self.metrics.count("reject.row", name, fault.refused)
-        if fault.refused and not some:
-            self.metrics.count("reject.perception", item.datum.sender)
-        for row, column, value, rule, remedy in fault.first:
-            where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
-            self._answer(item.datum.sender, "perception", item.body.seq, Refused(where, value, rule, remedy), batch)
+        return Pending(t, datum, body, source)
 
     # --- everything else ---
 
@@ -286,10 +226,16 @@ class Ingest:
         elif isinstance(body, Hello):
             self._hello(datum, body, batch)
         else:
+            parts: list[Refused] = []
+            if isinstance(body, _HealthHeads):
+                body = Health(body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts)))
             gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             if self._examine is not None:
-                self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
+                body, unused = self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
+                parts += unused
+            if parts:
+                self._refuse_parts(t_rx, datum.sender, datum.kind, body.rsu, None, parts, batch)
             batch.timed.append(Timed(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
@@ -311,36 +257,41 @@ class Ingest:
                 source.seq = heads.seq
             else:
                 self.sources.check_seq(source, heads.seq, f"{heads.rsu}/signal")
-            groups = self._same_groups(heads)
-        except (Untimely, Disordered) as why:
+        except Untimely as why:
             batch.faults.append((intersection, why))
             raise
+        groups = self._same_groups(t_rx, datum.sender, heads, batch)
+        batch.faults += [(intersection, why) for why in self._groups[heads.rsu][1].disordered]
         body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
         batch.timed.append(Timed(t, gateway.offset, body, intersection, datum.sender))
         self.metrics.count("accept.signal", datum.sender)
 
-    def _same_groups(self, heads: _Heads) -> tuple[Group, ...]:
+    def _same_groups(self, t_rx: int, gateway: str, heads: _Heads, batch: Batch) -> tuple[Group, ...]:
         """Return the groups: those of the RSU's last message, the very tuple, where the bytes are the same."""
         data = bytes(heads.groups)
         known = self._groups.get(heads.rsu)
         if known is not None and known[0] == data:
-            return known[1]
+            self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, known[1].refused, batch)
+            return known[1].groups
         try:
-            groups = self._decode_groups(data)
+            read = read_groups(data)
         except msgspec.DecodeError as error:
             text, _, path = str(error).partition(" - at `$")
             raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
-        groups, unknown = known_ends(groups)
-        if unknown:
-            self.metrics.count("signal.end_unknown", heads.rsu, unknown)
-        check_order(groups)
-        self._groups[heads.rsu] = (data, groups)
-        return groups
+        if read.unknown:
+            self.metrics.count("signal.end_unknown", heads.rsu, read.unknown)
+        self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, read.refused, batch)
+        self._groups[heads.rsu] = (data, read)
+        return read.groups
 
     def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
         gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
         check_hello(body)
         self.sources.restart(body.rsus)
+        declared = {sensor.id for sensor in body.sensors}
+        for (rsu, name), source in self.sources.items():
+            if rsu in body.rsus and name not in declared:
+                source.sensor = None  # what an earlier hello said of it does not hold any more
         for rsu in body.rsus:
             for sensor in body.sensors:
                 self.sources.of(rsu, sensor.id, gateway.rsus[rsu], datum.sender).sensor = sensor
@@ -398,6 +349,14 @@ class Ingest:
         self.metrics.count(f"reject.{datum.kind}" if datum.kind in self._decode else "reject.unknown", datum.sender)
         self._answer(datum.sender, datum.kind, seq, why, batch)
 
+    def _refuse_parts(self, t_rx: int, gateway: str, kind: str, rsu: str, seq: int | None, parts: Sequence[Refused], batch: Batch) -> None:
+        """Count what is refused of a message that is used without it; each is answered once in PART_INTERVAL."""
+        if parts:
+            self.metrics.count(f"reject.{kind}_part", rsu, len(parts))
+        for why in parts:
+            if self._part_answers.allow(f"{rsu} {kind} {why.field}", t_rx):
+                self._answer(gateway, kind, seq, why, batch)
+
     def _answer(self, gateway: str, kind: str, seq: int | None, why: Refused, batch: Batch) -> None:
         if batch.answered[gateway] < MAX_REPLIES:
             batch.answered[gateway] += 1
@@ -407,8 +366,3 @@ class Ingest:
 def _reject(kind: str, seq: int | None, why: Refused) -> Reject:
     return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)
 
-
-def _objects(pending: list[_Pending]) -> Any:
-    """Return rows, offsets and faults of the objects of frames, as `decode_batch` does."""
-    shifts = np.array([item.source.shift for item in pending]).reshape(-1, 2)
-    return decode_batch([bytes(item.body.objects) for item in pending], shifts)

@@ -25,6 +25,7 @@ from .metrics import Metrics
 from .payloads import encode_all
 from .planner.warm import warm
 from .publish import Publisher
+from .rates import Repeats
 from .reload import reread
 from .schema import Advisory, Datum, Traffic
 from .timekeeping import Timekeeper
@@ -38,6 +39,8 @@ MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 DRAIN = 512  # messages a batch
 FLUSH = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
 REPORT = 2  # of those looks between two reports: status, and files of the operator's that may have changed
+FAULT_INTERVAL = 60 * SECOND  # between two lines on the same signal fault of an intersection; each is counted
+MAX_FAULT_LINES = 10_000  # signal faults that are remembered as reported
 TRAFFIC_EXPIRY = 30  # s that a report of traffic stays with the broker: three of the periods it comes at
 
 
@@ -62,6 +65,8 @@ class Node:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
         self._keys = config.keys()
+        for place in list(self.engine.places.values())[:1]:
+            warm(place.code)  # before anybody can connect: what would wait meanwhile would be refused for its age
         self.server = Server(config.node.bind, self._keys, self._allowed)
         section = config.broker
         if self.broker:
@@ -80,6 +85,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
         self._lap = 0
+        self._repeats = Repeats(FAULT_INTERVAL, MAX_FAULT_LINES)
         self._reported: dict[str, str | None] = {}  # what stands in the way, as it was last reported, by its place
 
     def _start_broker(self) -> Broker | None:
@@ -100,8 +106,6 @@ class Node:
             with contextlib.suppress(ValueError, NotImplementedError):
                 loop.add_signal_handler(number, action)
         loop.set_exception_handler(lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"])))
-        for place in list(self.engine.places.values())[:1]:
-            warm(place.code)
         gc.collect()
         gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
         if self.web:
@@ -303,8 +307,12 @@ class Node:
             self._try("traffic", report.intersection, self._publish_traffic, report)
         if out.changed:
             self._try("codes", "", self.publisher.publish, t, out.changed)
-        for text in (*out.faults, *out.events):
-            self._say(str(text))
+        for fault in out.faults:
+            held = self._repeats.again(f"{fault.intersection} {fault.check} {fault.field}", self._lap)
+            if held is not None:
+                self._say(f"{fault} ({held} times more since this was last reported)" if held else str(fault))
+        for text in out.events:
+            self._say(text)
         for vehicle, reject in out.rejects:
             self._try("reject", vehicle, self.egress.reject, vehicle, reject)
         for gateway, kind, body in out.replies:

@@ -69,7 +69,7 @@ class Plausibility:
         self._vehicles.move_to_end(vehicle)
         watched.seen = t
         self._heading(t, vehicle, watched, state)
-        if state.t - watched.looked >= LANE_INTERVAL and state.speed >= MIN_LANE_SPEED:
+        if watched.contradictions == 0 and state.t - watched.looked >= LANE_INTERVAL and state.speed >= MIN_LANE_SPEED:  # lanes are matched by heading
             watched.looked = state.t
             self._position(t, vehicle, watched, state)
         if watched.contradictions >= MAX_CONTRADICTIONS:

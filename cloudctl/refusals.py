@@ -1,17 +1,20 @@
 """Why a message is refused: the field, its value, the rule it breaks and the remedy, as its sender is told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from math import isfinite, pi
+from typing import TypeVar
 
 import msgspec
 
 from .clock import MS, SECOND
 from .codes.rule import known_class
-from .schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Group, Hello, Sensor, VehicleRequest, VehicleState
+from .schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Hello, Sensor, VehicleRequest, VehicleState
 
+T = TypeVar("T")
 MAX_TURN = 2 * pi + 1e-3  # rad of a heading; more is no radians
 MAX_ETA = 3600 * SECOND  # ahead of now that a vehicle may ask for priority at
 NOT_AVAILABLE = (0.0, -1.0)  # m of a length or a width that is not known
+MAX_ACCURACY = 30.0  # m; the tracker makes nothing of reports that are less accurate
 CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock does
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
@@ -28,12 +31,6 @@ class Untimely(Refused):
     """A message is too old, or in the future; `age` in ns."""
 
     age = 0
-
-
-class Disordered(Refused):
-    """The end times of a signal group are out of order."""
-
-    group = 0
 
 
 def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
@@ -68,6 +65,19 @@ def undecodable(error: Exception) -> Refused:
     )
 
 
+def each_alone(decode: Callable[[bytes], T], field: str, parts: Iterable[bytes], refused: list[Refused]) -> list[T]:
+    """Return the parts of a message that decode; `refused` takes in why the others do not."""
+    good = []
+    for k, part in enumerate(parts):
+        try:
+            good.append(decode(part))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            why = undecodable(error)
+            inner = "" if why.field == "body" else f".{why.field}"
+            refused.append(Refused(f"{field}[{k}]{inner}", why.value, why.rule, why.remedy))
+    return good
+
+
 def unprocessable() -> Refused:
     """Return the refusal of a message that the node itself failed on."""
     return Refused("body", "", "the node could not process it: a fault of the node", "report it to the node's operator, who has it in the recording")
@@ -95,7 +105,7 @@ def check_state(body: VehicleState) -> None:
         ("lat", body.lat, -90, 90, "send degrees of WGS-84 / CGCS2000"),
         ("lon", body.lon, -180, 180, "send degrees of WGS-84 / CGCS2000"),
         ("speed", body.speed, 0, 100, "send m/s, not negative; a figure that means 'not available' is no speed: send no state then"),
-        ("accuracy", body.accuracy, 0.01, 100, "send one standard deviation in m, or leave it out"),
+        ("accuracy", body.accuracy, 0.01, MAX_ACCURACY, "send one standard deviation in m, or leave it out; a position that is less accurate is on no lane"),
         ("length", body.length, 0.2, 60, "send m, or leave it out"),
         ("width", body.width, 0.1, 10, "send m, or leave it out"),
     ):
@@ -141,41 +151,3 @@ def _figures(sensor: Sensor) -> list[tuple[str, float, float, float]]:
         ("fov", sensor.fov, 0.01, MAX_TURN),
         ("range", sensor.range, 1.0, 2000.0),
     ]
-
-
-def check_order(groups: Sequence[Group]) -> None:
-    """Raise Disordered for a signal group whose end times are out of order."""
-    for group in groups:
-        ends = (group.min_end, group.likely_end, group.max_end)
-        known = [end for end in ends if end is not None]
-        if known != sorted(known):
-            why = Disordered(
-                f"g[{group.group}]",
-                ", ".join(map(str, ends)),
-                "min_end <= likely_end <= max_end must hold",
-                "check the end times that the controller gives",
-            )
-            why.group = group.group
-            raise why
-
-
-END_UNKNOWN = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers: senders write them where an end is not known
-LAST_END = 2**62  # ns, the year 2116
-END_FIELDS = (("min_end", "mn"), ("max_end", "mx"), ("likely_end", "lk"), ("next_green", "ng"), ("next_duration", "nd"))
-
-
-def known_ends(groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], int]:
-    """Return the groups without the times that stand for "not known", and how many those were. Raises Refused for a time that no clock can show."""
-    unknown = 0
-    out = []
-    for k, group in enumerate(groups):
-        left_out: dict[str, None] = {}
-        for name, key in END_FIELDS:
-            end = getattr(group, name)
-            if end in END_UNKNOWN:
-                left_out[name] = None
-            elif end is not None and not 0 <= end <= LAST_END:
-                raise Refused(f"g[{k}].{key}", end, f"must be within 0 .. {LAST_END} ns (signed 64 bits, the year 2116)", "send ns of UTC since 1970, and leave out what is not known")
-        unknown += len(left_out)
-        out.append(msgspec.structs.replace(group, **left_out) if left_out else group)
-    return tuple(out), unknown

@@ -1,6 +1,6 @@
 """The connected vehicles of a node: the number each goes by, and which intersections it is in."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import cos, floor, sin
 
 import numpy as np
@@ -8,16 +8,22 @@ import numpy as np
 from . import world
 from .clock import SECOND
 from .codes import CompiledCode
+from .codes.citycode import CityCodeError, make, parse_code
 from .fusion import TRACK
 from .matching import match
 from .metrics import Metrics
 from .place import Place
+from .rates import OncePer
+from .refusals import Refused
 from .schema import ObjectClass, VehicleState
 
 REMEMBERED = 20 * SECOND  # after its last report; a vehicle that comes back later is a new one
 MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
 MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL = 0.01  # degrees; the index of intersections by position
+NEAR = (-1, 0, 1)  # cells around a vehicle's own in which an intersection is near
+ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is near no intersection
+MAX_ELSEWHERE = 10_000  # of those vehicles that are remembered as answered
 CLASS_OF_KIND = {
     "bus": ObjectClass.BUS,
     "truck": ObjectClass.TRUCK,
@@ -35,17 +41,45 @@ class Roster:
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
+        self._elsewhere = OncePer(ELSEWHERE_INTERVAL, MAX_ELSEWHERE)
+        self._ids: dict[str, Place] = {}  # by city code
+        self._names: set[str] = set()  # of movements, of all intersections; asked, never walked
 
     def index(self, places: Iterable[Place]) -> None:
         """Take in where the intersections lie; call it again when one's code changes."""
         self._where.clear()
-        for place in places:
+        self._names.clear()
+        self._ids = {place.code.code.id: place for place in places}
+        for place in self._ids.values():
+            self._names.update(place.code.conn_alias)
             for cell in _cells(place.code):
                 self._where.setdefault(cell, []).append(place)
 
     def around(self, place: Place) -> list[Place]:
         """Return the intersections whose codes may overlap one's."""
         return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
+
+    def unused(self, t: int, vehicle: str, state: VehicleState) -> Refused | None:
+        """Return why a report received at `t` ns, or a movement it declares, cannot be used, where the vehicle was not answered so before; None where it can."""
+        row, column = floor(state.lat / CELL), floor(state.lon / CELL)
+        if not any((row + i, column + j) in self._where for i in NEAR for j in NEAR):
+            self._metrics.count("vehicle.elsewhere")
+            rule = f"lies in no intersection of this node, nor near one ({len(self._ids)} of them)"
+            remedy = "check the order (lat, lon) and the datum (WGS-84 / CGCS2000), or ask for the node that serves this place"
+            return Refused("lat, lon", f"{state.lat}, {state.lon}", rule, remedy) if self._elsewhere.allow(vehicle, t) else None
+        return self._unknown_movement(vehicle, state)
+
+    def _unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
+        for place in self._in.get(vehicle, ()):
+            last = place.reports.get(self._number(vehicle))
+            if last is not None and last.state.movements == state.movements:
+                return None
+        for k, movement in enumerate(state.movements or ()):
+            if not self._knows(movement):
+                rule = "is no movement of a digital code that this node has in force; the vehicle's way is taken as not known"
+                remedy = "send ids of the code's connections, next first, or whole city codes; null where the way is not known, [] where it leaves the road"
+                return Refused(f"movements[{k}]", movement, rule, remedy)
+        return None
 
     def reported(self, vehicle: str, state: VehicleState) -> list[tuple[Place, tuple[float, ...]]]:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
@@ -55,7 +89,7 @@ class Roster:
                 self._metrics.count("drop.report", place.code.code.id)
                 continue
             handle = self._handle(vehicle, state.t)
-            place.reports[handle] = declared(place, vehicle, handle, state)
+            place.reports[handle] = declared(place, vehicle, handle, state, self._knows)
             out.append((place, _detection(state, x, y, handle)))
         for place in self._in.get(vehicle, ()):
             if all(place is not here for here, _ in out):
@@ -79,6 +113,15 @@ class Roster:
             if match(place.code, track, np.full((1, 3), -1, np.int64)).path[0] >= 0:
                 return True
         return False if places else None
+
+    def _knows(self, movement: str) -> bool:
+        """Return whether a declared movement may be one: of an intersection here, by id or whole city code, or of another node's by its city code."""
+        try:
+            whole = parse_code(movement)
+        except CityCodeError:
+            return movement in self._names
+        place = self._ids.get(make(*whole._replace(sub="")))
+        return place is None or place.code.connection(movement) >= 0
 
     def _places(self, lat: float, lon: float) -> list[tuple[Place, float, float]]:
         """Return the intersections that a position lies in, and where in their frames (m)."""
@@ -108,8 +151,8 @@ class Roster:
         return handle
 
 
-def declared(place: Place, name: str, handle: int, state: VehicleState) -> world.Report:
-    """Return a vehicle's report as an intersection keeps it, with the movement it declared there."""
+def declared(place: Place, name: str, handle: int, state: VehicleState, knows: Callable[[str], bool] = lambda _: False) -> world.Report:
+    """Return a vehicle's report as an intersection keeps it, with the movement it declared there; `knows`: whether a movement is one of any intersection's."""
     proven = place.priority.settings.listed(name) == state.kind
     last = place.reports.get(handle)
     if last is not None and last.state.movements == state.movements:
@@ -119,7 +162,8 @@ def declared(place: Place, name: str, handle: int, state: VehicleState) -> world
         k = code.connection(movement)
         if k >= 0 and code.conn_inner[k]:
             return world.Report(name, handle, state, state.t, k, world.declare(code, k), proven)
-    return world.Report(name, handle, state, state.t, -1, world.UNKNOWN if state.movements is None else world.ELSEWHERE, proven)
+    leaves = state.movements is not None and all(knows(movement) for movement in state.movements)
+    return world.Report(name, handle, state, state.t, -1, world.ELSEWHERE if leaves else world.UNKNOWN, proven)
 
 
 def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[float, ...]:

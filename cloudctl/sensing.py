@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .clock import MS, SECOND
@@ -35,6 +36,7 @@ FADE = 0.9  # of what was counted, from one look to the next
 MIN_WEIGHT = 5.0  # moving vehicles, looks together, before their places say anything of a sensor
 MAX_OFF_LANE = 0.5  # share of them on no lane
 MIN_EXPLAINED = 0.7  # share of them that another datum would put on lanes
+HEALTH_LIMITS = (("hz", 0.0, 1000.0), ("temperature", -100.0, 200.0))  # of a sensor's health
 VEHICLES = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
 
 
@@ -79,10 +81,17 @@ class Sensing:
         for state in self._states.values():
             state.moving = state.off_lane = 0.0
 
+    def begin(self, t: int, rsu: str) -> None:
+        """Take in that a unit's gateway begins anew: nothing it said or delivered before counts."""
+        for state in self._states.values():
+            if state.rsu == rsu:
+                state.since, state.begun, state.frames, state.ages, state.last = t, t, 0, 0, 0
+                state.rate, state.age, state.health = None, None, None
+
     def declare(self, t: int, rsu: str, sensor: Sensor, source: Source, fusion: Fusion, origin: Origin) -> None:
         """Take in a sensor that a hello declares, and tell the tracker of it."""
         state = self._states.setdefault(source.index, SensorState(rsu, sensor.id, source, t))
-        state.since, state.frames, state.ages, state.begun, state.rate, state.health = t, 0, 0, t, None, None
+        state.since = state.begun = t
         stand(source, fusion, origin)
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
@@ -97,16 +106,27 @@ class Sensing:
         state.frames += 1
         state.ages += t - sensed
 
-    def check(self, rsu: str, body: Health) -> None:
-        """Raise Refused for the health of sensors that there are not, or figures that cannot be."""
-        known = {state.sensor for state in self._states.values() if state.rsu == rsu}
-        for k, told in enumerate(body.sensors):
-            if told.id not in known:
+    def usable(self, body: Health) -> tuple[Health, list[Refused]]:
+        """Return a health message with the sensors and figures that can be used, and why the others cannot."""
+        known = {state.sensor for state in self._states.values() if state.rsu == body.rsu}
+        refused: list[Refused] = []
+        used = []
+        for k, sensor in enumerate(body.sensors):
+            if sensor.id not in known:
                 names = ", ".join(sorted(known)) or "none"
-                raise Refused(f"s[{k}].id", told.id, f"is no sensor of {rsu} (known: {names})", "declare it in hello, or send its perception first")
-            for name, value, low, high in (("hz", told.hz, 0.0, 1000.0), ("temperature", told.temperature, -100.0, 200.0)):
+                remedy = "declare it in hello, or send its perception first"
+                refused.append(Refused(f"s[{k}].id", sensor.id, f"is no sensor of {body.rsu} (known: {names})", remedy))
+                continue
+
+            left_out: dict[str, None] = {}
+            for name, low, high in HEALTH_LIMITS:
+                value = getattr(sensor, name)
                 if value is not None and not (isfinite(value) and low <= value <= high):
-                    raise Refused(f"s[{k}].{name}", value, f"must be within {low:g} .. {high:g}", "leave out what is not measured")
+                    rule = f"must be within {low:g} .. {high:g}; it is not used"
+                    refused.append(Refused(f"s[{k}].{name}", value, rule, "leave out what is not measured"))
+                    left_out[name] = None
+            used.append(replace(sensor, **left_out) if left_out else sensor)
+        return (replace(body, sensors=tuple(used)), refused) if refused else (body, [])
 
     def health(self, t: int, body: Health) -> None:
         """Take in a health message that was checked."""

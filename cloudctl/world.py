@@ -64,6 +64,7 @@ class World:
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
+    reported: Ints  # ns; when each of `vehicles` last reported
     doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
     sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
@@ -92,7 +93,7 @@ def build(
 ) -> World:
     """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle."""
-    vehicles, rows, report = _claimed(tracks, reports)
+    vehicles, rows, report, reported = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     if vehicles:
         declared[rows] = [vehicle.paths for vehicle in vehicles]
@@ -101,7 +102,7 @@ def build(
     return World(
         t, code, tracks, believed(signals, t, doubts), hazards, vehicles, rows, report, on.path, on.s, on.lateral, on.along,
         accel, on.to_stop, on.connection, t_sensor, t_rx, t - t_sensor, signal_trouble,
-        np.ones(code.n_conns) if share is None else share, stopped, beyond or {},
+        np.ones(code.n_conns) if share is None else share, stopped, beyond or {}, reported,
         doubt_reason, sensor_trouble,
     )  # fmt: skip
 
@@ -130,15 +131,18 @@ def _accelerate(tracks: Any, before: Any, accel: Any, dt: float, share: float, o
             out[i] = accel[j] + share * ((now - then) / dt - accel[j])
 
 
-def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[tuple[Report, ...], Ints, Ints]:
-    """Return the connected vehicles that have a track, the row of each, and the index of each row's vehicle (-1 none)."""
-    handles = tracks["vehicle"]
-    named = np.flatnonzero(handles).tolist()
-    found = [(row, reports[handle]) for row, handle in zip(named, handles[named].tolist(), strict=True) if handle in reports]
-    rows = np.array([row for row, _ in found], np.int64)
+def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[tuple[Report, ...], Ints, Ints, Ints]:
+    """Return the connected vehicles that have a track, the row of each, the index of each row's vehicle (-1 none), and when each vehicle reported."""
+    vehicles: list[Report] = []
+    rows: list[int] = []
     report = np.full(len(tracks), -1, np.int64)
-    report[rows] = np.arange(len(rows))
-    return tuple(vehicle for _, vehicle in found), rows, report
+    for row, handle in enumerate(tracks["vehicle"].tolist()):
+        found = reports.get(handle) if handle else None
+        if found is not None:
+            vehicles.append(found)
+            rows.append(row)
+    report[rows] = range(len(rows))
+    return tuple(vehicles), np.array(rows, np.int64), report, np.array([vehicle.t for vehicle in vehicles], np.int64)
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from bench.bench_replay import record
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
+from cloudctl.codes.citycode import make, sub_code
 from cloudctl.engine import Engine, EngineConfig, encode
 from cloudctl.log import LogError, Recorder, Recording
 from cloudctl.matching import tables
@@ -42,7 +43,7 @@ def test_a_scene_becomes_tracks_and_advice(code: CompiledCode, scene: Scene) -> 
     assert engine.metrics.total("reject.perception") == 0
 
 
-@pytest.mark.parametrize(("movements", "advised"), [(None, True), ((), False), (("UST1.110000.IX.N50J572077A237.0009.C1",), False)])
+@pytest.mark.parametrize(("movements", "advised"), [(None, True), ((), False), ((sub_code(make("110000", "IX", "N50J572077A237", 9), "C1"),), False)])
 def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
     code: CompiledCode, scene: Scene, movements: tuple[str, ...] | None, advised: bool
 ) -> None:

@@ -33,6 +33,8 @@ def around(code: CompiledCode, x: float, y: float, radius: float) -> tuple[tuple
 
 BAD = {
     "end before start": ({"start": T + MIN, "end": T + SECOND}, "end", "start"),
+    "no kind": ({"kind": ""}, "id, kind", "empty"),
+    "an end beyond a year": ({"end": 2**62}, "end", "days ahead"),
     "end in the past": ({"start": T - MIN, "end": T - SECOND}, "end", "ago"),
     "unknown lane": ({"lane": "L99"}, "lane", "no lane"),
     "no place": ({"lane": None}, "lane, polygon", "lane or in a polygon"),

@@ -4,6 +4,7 @@ import dataclasses
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
@@ -84,6 +85,17 @@ def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stag
     stage.clear()
     stage.put(stage.ingress[0], 60.0, 13.0)
     assert not stage.said(AdvisoryKind.RED_LIGHT)
+
+
+@pytest.mark.parametrize(("before", "speed", "braking", "warned"), [(3.0, 7.4, 3.4, True), (10.0, 12.0, 4.0, True), (3.0, 7.4, 5.2, False), (6.0, 7.0, 2.9, False)])
+def test_who_brakes_too_weakly_to_stop_at_a_red_is_warned(stage: Stage, before: float, speed: float, braking: float, warned: bool) -> None:
+    """What it takes to stop within 2 m past the line is v^2 / (2 (d + 2))."""
+    stage.clear()
+    stage.put(stage.ingress[0], before, speed)
+    stage.said(AdvisoryKind.RED_LIGHT)
+    snapshot = dataclasses.replace(stage.world(), accel=np.array([-braking]))
+    assert any(c.kind is AdvisoryKind.RED_LIGHT for c in planner.plan(snapshot)) == warned
+
 
 
 def test_an_emergency_vehicle_is_told_to_who_drives_before_it(stage: Stage) -> None:

@@ -130,7 +130,7 @@ def test_a_group_that_its_messages_no_longer_name_becomes_unknown(code: Compiled
     advised = approach.drive(shown)
     assert AdvisoryKind.GLOSA in kinds(advised[: len(advised)], 0.0)
     assert not [now for now, advisory in advised if advisory.kind == AdvisoryKind.GLOSA and now > 8.6]
-    assert [now for now, advisory in advised if advisory.kind == AdvisoryKind.SIGNAL_STOP and "not known any more" in advisory.reason]
+    assert [now for now, advisory in advised if advisory.kind == AdvisoryKind.SIGNAL_STOP and "is not known" in advisory.reason]
     place = approach.engine.places[code.code.id]
     assert place.latest.signals.state[place.groups[approach.group]] == SignalState.UNKNOWN
     assert all(place.latest.signals.state[place.groups[g]] == RED for g in approach.others)

@@ -18,7 +18,7 @@ from cloudctl.codes.rules_table import RuleTable
 from cloudctl.engine import Engine, EngineConfig
 from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
 from cloudctl.rates import OncePer
-from cloudctl.roster import MAX_REPORTS, MOST
+from cloudctl.roster import MAX_ELSEWHERE, MAX_REPORTS, MOST
 from cloudctl.schema import MAX_NAME, Datum, Hello, VehicleState
 
 T = 1_767_225_600 * SECOND
@@ -104,7 +104,7 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
     assert len(place.reports) <= MAX_REPORTS
     assert len(place.priority.requests) <= 64
     assert engine.metrics.counters["reject.state", OTHERS] > 100_000
-    assert engine.metrics.total("reject.state") == ids // 2
+    assert engine.metrics.total("reject.state") == ids // 2 + MAX_ELSEWHERE, "half are absurd, and so many are answered that they are near no intersection"
     assert sum(len(sources) for sources in engine.metrics.by_source("").values()) < 12 * (MAX_SOURCES + 1)
 
 

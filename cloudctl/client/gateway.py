@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..clock import MS, SECOND, STEP, WallClock, sleep_until, stopwatch
+from ..rates import Repeats
 from ..schema import (
     COLUMNS,
     VERSION,
@@ -37,7 +38,8 @@ LINGER = SECOND // 2  # that closing waits for a connection that is just being m
 STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
 FLOATS = COLUMNS[1:-1]
 REFUSAL_ABSENT = 10 * SECOND  # a refusal of SPAT that comes back after so long is reported anew
-MAX_REFUSALS = 256  # of SPAT that are remembered as reported
+MAX_REFUSALS = 256  # that are remembered as reported
+REPEAT_INTERVAL = 10 * SECOND  # between two printed refusals of the same field
 log = logging.getLogger("cloudctl.client")
 
 
@@ -46,7 +48,7 @@ class Gateway:
 
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
     `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
-    from `poll()`; without `on_reject`, refusals are printed. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
+    from `poll()`; without `on_reject`, refusals are printed, the same field of the same kind once in 10 s with how often it was refused since. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
     While there is no connection, the newest messages of each stream are kept and sent when there is one; what that drops is counted in `dropped`.
     """
 
@@ -71,7 +73,8 @@ class Gateway:
         if node_key is not None and Path(node_key).suffix == ".pub":
             node_key = read_keys(Path(node_key)).public
         self._spat_refusals: dict[tuple[str, str], int] = {}  # (entity, field) -> when it was last refused
-        self._on_reject = on_reject or (lambda reject: print(f"{self.name}: refused {reject}", flush=True))
+        self._on_reject = on_reject or self._print_reject
+        self._repeats = Repeats(REPEAT_INTERVAL, MAX_REFUSALS)
         self._on_broadcast, self._on_priority = on_broadcast, on_priority
         self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
@@ -258,6 +261,12 @@ class Gateway:
             self._on_broadcast(body)
         elif isinstance(body, Priority) and self._on_priority:
             self._on_priority(body)
+
+    def _print_reject(self, reject: Reject) -> None:
+        held = self._repeats.again(f"{reject.kind} {reject.field} {reject.rule}", stopwatch())
+        if held is not None:
+            more = f" ({held} more since)" if held else ""
+            print(f"{self.name}: refused {reject}{more}", flush=True)
 
     def _next(self, rsu: str, stream: str) -> int:
         seq = self._seq[rsu, stream] = self._seq.get((rsu, stream), -1) + 1

@@ -36,7 +36,7 @@ MAX_GAP = WINDOW // 2  # ns; after a longer silence (a link that was cut) the ra
 SLOWEST, FASTEST = 2.0, 40.0  # messages a second, of all roadside units of the intersection together
 OLDEST, EARLIEST = 500 * MS, -100 * MS  # ns
 UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have come and gone unseen
-SHOWN_IDS = 8  # of unknown groups, in words
+SHOWN_IDS = 8  # of groups, in words
 EXTENSION = 3_000 * MS  # ns by which traffic may put off an end at once: the longest usual extension of a green
 
 TOLERANCE = 150 * MS  # by which a state may outlast its end: tenths of a second on the wire, and one message of 10 Hz
@@ -114,7 +114,7 @@ class SignalQuality:
         if t + offset > self._first_end + TOLERANCE:
             self._overdue(t_rx, t + offset, groups, begun)
         for clash in self._clashes:
-            self._note(begun, t_rx, "conflict", clash.group, f"g[{clash.group}], g[{clash.other}]", f"{clash.state.name} and {clash.other_state.name}",
+            self._note(begun, t_rx, "conflict", clash.group, f"group {clash.group}, group {clash.other}", f"{clash.state.name} and {clash.other_state.name}",
                        "their movements cross or merge, and the second has no permissive movement that gives way to the first",
                        "check the controller's conflict monitor and the channels bound to the groups, or list the pair in the code's signal_exceptions",
                        clash.other)
@@ -216,26 +216,25 @@ class SignalQuality:
             self._note(begun, t_rx, "alignment", 0, "g", "no groups", "a message gives the state of every group of the code", "check the controller's output to the gateway")
             return
         if found.unknown:
-            shown = ", ".join(map(str, found.unknown[:SHOWN_IDS])) + (", ..." if len(found.unknown) > SHOWN_IDS else "")
-            self._note(begun, t_rx, "alignment", 0, "g[].g", shown, "the code in force has no such group",
+            self._note(begun, t_rx, "alignment", 0, "g[].g", _listed(found.unknown), "the code in force has no such group",
                        "compare the groups of the controller, the MAP and the code; send the code's numbers")
-        for group in found.missing:
-            self._note(begun, t_rx, "alignment", group, f"g[{group}]", "missing", "a message gives the state of every group of the code",
+        if found.missing:
+            self._note(begun, t_rx, "alignment", 0, "g[]", f"without group {_listed(found.missing)}", "a message gives the state of every group of the code",
                        "send it, with state 0 where it is not known, or take the group out of the code")
         for group in found.twice:
-            self._note(begun, t_rx, "duplicate", group, f"g[{group}]", "more than once", "a message gives one state of a group; none of them is used",
+            self._note(begun, t_rx, "duplicate", group, f"group {group}", "more than once", "a message gives one state of a group; none of them is used",
                        "check the channels bound to the group")
 
     def _overdue(self, t_rx: int, t: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
         for group in groups:
             end = promised_end(group)
             if end is not None and t > end + TOLERANCE and group.group in self._kinds:
-                self._note(begun, t_rx, "overdue", group.group, f"g[{group.group}]", f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
+                self._note(begun, t_rx, "overdue", group.group, f"group {group.group}", f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
                            "a state ends at its max_end at the latest (red without one: at next_green)", "check the controller's plan and clock; give no max_end where traffic decides")
 
     def _disordered(self, begun: list[SignalFault], t_rx: int, group: int, value: str) -> None:
         known = group if group in self._kinds else 0
-        self._note(begun, t_rx, "end_order", known, f"g[{known or ''}]", value, "min_end <= likely_end <= max_end must hold", "check the end times that the controller gives")
+        self._note(begun, t_rx, "end_order", known, f"group {group}", value, "min_end <= likely_end <= max_end must hold", "check the end times that the controller gives")
 
     def _ordered(self, t_rx: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         a, b = before.state, now.state
@@ -243,20 +242,24 @@ class SignalQuality:
             return
         if a in GREEN and b in RED and self._kinds.get(now.group) not in DRIVEN:
             return
-        self._note(begun, t_rx, "phase_order", now.group, f"g[{now.group}].s", f"{a.name} then {b.name}",
+        self._note(begun, t_rx, "phase_order", now.group, f"group {now.group}: state", f"{a.name} then {b.name}",
                    "red, green, yellow, red is the order; only a plan of the code may leave one out", "check the controller's phases, and that no message is lost")
 
     def _counted(self, t_rx: int, t: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         old, new = _end(before), _end(now)
         if old is None or new is None or new - old <= EXTENSION or old < t:
             return
-        self._note(begun, t_rx, "countdown", now.group, f"g[{now.group}]", f"end put off by {(new - old) / 1e9:.1f} s",
+        self._note(begun, t_rx, "countdown", now.group, f"group {now.group}", f"end put off by {(new - old) / 1e9:.1f} s",
                    f"the time left of a state grows by {EXTENSION // (1000 * MS)} s at most from one message to the next", "check the controller's clock and plan; give min_end and max_end apart while traffic decides")
 
 
 def promised_end(group: Group) -> int | None:
     """Return by when a state will have ended, as its controller promises: its greatest end; of red without one, the likely beginning of green."""
     return group.next_green if group.max_end is None and group.state in REDS else group.max_end
+
+
+def _listed(groups: Sequence[int]) -> str:
+    return ", ".join(map(str, groups[:SHOWN_IDS])) + (", ..." if len(groups) > SHOWN_IDS else "")
 
 
 def _words(faults: list[SignalFault]) -> str | None:

@@ -82,7 +82,7 @@ def plan(world: World) -> list[Candidate]:
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
     if world.signals.t and world.signals.revision == world.code.code.revision:
         # What rests on the displayed state alone is never withheld: where the times are wrong, it is what protects.
-        slowed = {c.target for c in out if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")}
+        slowed = {c.target.removeprefix("vehicle:") for c in out if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")}
         out += signal_stop.plan(world, times, slowed) + red_light.plan(world, times, expected, behind)
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)

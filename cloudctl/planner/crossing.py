@@ -144,6 +144,6 @@ def _warning(world: World, violator: int, own: int, time: float, chance: float) 
         {"distance": distance, "arrival": time},
         (int(tracks["id"][violator]), int(tracks["id"][own])),
         None,
-        float(world.to_stop[own]),
+        max(float(world.to_stop[own]), 0.0),
         "slow_down",
     )

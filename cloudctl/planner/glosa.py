@@ -23,7 +23,7 @@ from ..world import ELSEWHERE, Beyond, World
 from .candidate import Candidate, stopping_distance
 from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
-from .policy import Policy, policy_of
+from .policy import policy_of
 from .prediction import ways
 from .rules import InForce
 from .signal_stop import SLACK
@@ -38,6 +38,7 @@ EARLY = 0.5  # s; who comes no earlier than that need not slow down
 HELD = 1.5  # s later for the signal after this one, below which nobody is held
 SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
 SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
+SOON = 0.5  # s to a green below which no number is given
 NEARLY = 0.3  # m/s below the limit; nearer to it nothing is advised
 MIN_CONFIDENCE = 0.5
 MOST = 8.0  # s that a vehicle passes later for the signal after this one
@@ -106,18 +107,23 @@ def _can_stop(low: float, distance: float, speed: float, time: float, rate: floa
     return bool(distance - covered >= stopping_distance(then))
 
 
-def slowing(distance: float, speed: float, time: float, limit: float, policy: Policy, opens: float | None = None) -> tuple[str, float | None]:
-    """Return how to go so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there no sooner, able to
-    stop until it is known whether the signal opens, in `opens` s (None: it is open)."""
-    for behaviour, rate in (("coast", policy.coasting), ("slow_down", policy.comfort)):
+KEEP, COAST, SLOW_DOWN, STOP = 0, 1, 2, 3
+BEHAVIOURS = ("keep", "coast", "slow_down", "stop")
+
+
+@njit(cache=True)
+def slowing(distance: float, speed: float, time: float, limit: float, coasting: float, comfort: float, opens: float) -> tuple[int, float]:
+    """Return how to go (an index of BEHAVIOURS) so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there
+    no sooner, by `coasting` or `comfort` m/s^2, able to stop until it is known whether the signal opens, in `opens` s (negative: it is open)."""
+    for behaviour, rate in ((COAST, coasting), (SLOW_DOWN, comfort)):
         advised = advised_speed(distance, speed, time, limit, rate)
-        if opens is not None:
+        if opens >= 0.0:
             advised = min(advised, safe_speed(distance, speed, opens, limit, rate))
         if advised >= limit - NEARLY:
-            return "keep", limit
+            return KEEP, limit
         if advised >= V_MIN:
             return behaviour, advised
-    return "stop", None
+    return STOP, 0.0
 
 
 def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
@@ -138,6 +144,7 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
     holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
     ids, certain, names = world.tracks["id"][world.rows].tolist(), world.signals.confidence.tolist(), world.code.group_ids.tolist()
     ends, starts, lasts = (column.tolist() for column in passing.windows[1:])
+    advised: float | None
     for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(world, passing, rules).tolist():
         vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
@@ -158,14 +165,18 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         else:
             facts["opens"] = starts[group]
             pace = min(max(speed, V_MIN), limit)
-            rest, known = max(distance - pace * HEARD, 0.5), None if now else max(starts[group] - HEARD, 0.0) + SLACK
-            behaviour, advised = slowing(rest, pace, further - HEARD, limit, policy, known)
+            rest, known = max(distance - pace * HEARD, 0.5), -1.0 if now else max(starts[group] - HEARD, 0.0) + SLACK
+            how, advised = slowing(rest, pace, further - HEARD, limit, policy.coasting, policy.comfort, known)
+            behaviour = BEHAVIOURS[how]
             words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
             if held and after is not None:
                 facts["next"], facts["opens"] = distance + after.distance, after.opens
                 words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
-            if behaviour == "stop":
+            if how == STOP:
+                advised = None
                 words = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+                if starts[group] < SOON:
+                    words = "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
         out.append(Candidate(AdvisoryKind.GLOSA, f"vehicle:{vehicle.id}", 2, certain[group], words, facts, (ids[k],), advised, distance, behaviour))
     return out
 

@@ -20,6 +20,8 @@ CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle with a hazard before it on its way, or around it."""
     code = world.code
+    if not world.hazards or not world.vehicles:
+        return []
     places = [(h, stretches(code, h)) for h in world.hazards if h.start <= world.t < h.end]
     left_open = np.ones(code.n_lanes, np.bool_)
     for hazard, found in places:

@@ -1,6 +1,6 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at the arrival is well founded: the light
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, or takes more than OVERRUN and is begun too weakly, unless green at the arrival is well founded: the light
 shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
 Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL from this moment on, or drives on over the line.
 """
@@ -16,13 +16,14 @@ from ..schema import AdvisoryKind, ObjectClass, SignalState
 from ..signals import NEVER
 from ..world import World
 from . import crossing
-from .candidate import LATE, Candidate, late, required_deceleration
+from .candidate import LATE, SHARE, Candidate, late, required_deceleration
 from .following import Following
 from .passing import IS_YELLOW, Passing
 from .policy import PRIVATE, policy_of
 from .prediction import Prediction
 
 REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
+OVERRUN, OVERRUN_SHARE = 5.0, 0.7  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
@@ -36,18 +37,20 @@ IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
 @njit(cache=True)
 def _violators(
     t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any, is_red: Any,
-    is_yellow: Any, never: int, fresh: Any, rows: Any,
+    is_yellow: Any, never: int, status: Any, report: Any, reported: Any, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks (`fresh`: of recent sight or report) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
+    """List the tracks of recent sight or report (`reported`: ns, of each connected vehicle) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
     n = 0
     for i in range(len(connection)):
-        if not fresh[i] or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
+        fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= REPORTED)
+        if not fresh or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
             continue
         sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
         if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
             continue
         group = conn_group[connection[i]]
-        if group < 0 or not (sets_off or late(speed[i], to_stop[i] + PAST_LINE, -accel[i], LATE)):
+        before = to_stop[i] + PAST_LINE
+        if group < 0 or not (sets_off or late(speed[i], before, -accel[i], LATE, SHARE) or late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)):
             continue
         arrives = to_stop[i] / speed[i]
         red = is_red[state[group]]
@@ -65,12 +68,10 @@ def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -
     violators: list[int] = []  # rows of those that stop no more
     if not code.n_conns or not len(world.signals.state):
         return out
-    rows, fresh = np.empty(len(world.tracks), np.int64), world.tracks["status"] == SEEN_LATELY
-    fresh[[row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True) if world.t - vehicle.t <= REPORTED]] = True
-    signals = world.signals
+    rows, signals = np.empty(len(world.tracks), np.int64), world.signals
     found = _violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), fresh, rows,
+        signals.max_end, passing.windows.start, IS_RED, IS_YELLOW, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
         connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])

@@ -39,10 +39,10 @@ WHY[IS_RED], WHY[IS_YELLOW], WHY[SignalState.UNKNOWN] = AT_RED, AT_YELLOW, AT_UN
 WORDS = {
     AT_RED: "group {group} shows red, and nothing sure says that it turns green before you come: stop at the line, {distance:.0f} m ahead",
     AT_YELLOW: "group {group} shows yellow, and you can still stop: stop at the line, {distance:.0f} m ahead",
-    AT_UNKNOWN: "what group {group} shows is not known any more: be ready to stop at the line, {distance:.0f} m ahead",
+    AT_UNKNOWN: "what group {group} shows is not known: be ready to stop at the line, {distance:.0f} m ahead",
 }
 
-IF_OWN = ", if that group is yours: other ways lead from your lane, and you declared none"
+IF_OWN = ", if that group is yours: other ways lead from your lane, and which you take is not known"
 
 
 @njit(cache=True)
@@ -92,13 +92,13 @@ def _must_stop(
 
 
 def plan(world: World, passing: Passing, slowed: set[str]) -> list[Candidate]:
-    """Return advice to stop to each connected vehicle that needs it. `slowed`: targets that GLOSA advises to slow down or stop."""
+    """Return advice to stop to each connected vehicle that needs it. `slowed`: ids of those that GLOSA advises to slow down or stop."""
     code, signals, n = world.code, world.signals, len(world.vehicles)
     if not n or not code.n_conns or not len(signals.state) or signals.seen is None:
         return []
     notice = np.full(n, NOTICE)
     if slowed:
-        notice[[f"vehicle:{vehicle.id}" in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
+        notice[[vehicle.id in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
     found, reasons, groups = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     sure, braking = np.empty(n, np.bool_), np.empty(n, np.bool_)
     lanes = ways(code)

@@ -1,7 +1,10 @@
 """Stopped vehicle ahead (T/CSAE 53: AVW): one that has stood for long with nothing ahead of it and no red, told to who comes up behind,
 with a lane to change to. Who stands is found by `traffic`."""
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 
 from ..schema import AdvisoryKind
 from ..world import World
@@ -14,33 +17,43 @@ MOVING = 3.0  # m/s; a slower one is part of the queue behind it
 PASSED = 5.0  # m before it within which whoever comes has long seen it
 
 
+@njit(cache=True)
+def _approaching(ids: Any, stopped: Any, rows: Any, path: Any, s: Any, speed: Any, length: Any, nearest: Any, gaps: Any) -> None:
+    """Fill in, for each of `rows`, the nearest stopped vehicle before it on its lane (row of its track, -1 none) and the gap to it (m)."""
+    for j in range(len(ids)):
+        if path[j] < 0 or ids[j] not in stopped:
+            continue
+        for k in range(len(rows)):
+            i = rows[k]
+            gap = s[j] - s[i] - 0.5 * (length[j] + length[i])
+            if path[i] == path[j] and PASSED < gap < RANGE and speed[i] >= MOVING and (nearest[k] < 0 or gap < gaps[k]):
+                nearest[k], gaps[k] = j, gap
+
+
 def plan(world: World) -> list[Candidate]:
     """Return a candidate for each connected vehicle with a stopped vehicle before it on its lane."""
-    out: dict[int, Candidate] = {}
-    rows, length = world.rows, world.tracks["length"]
-    for there in _rows(world):
-        lane = int(world.path[there])
-        gaps = world.s[there] - world.s[rows] - 0.5 * (length[there] + length[rows])
-        coming = (world.path[rows] == lane) & (gaps > PASSED) & (gaps < RANGE) & (world.speed[rows] >= MOVING)
-        for k in np.flatnonzero(coming & (lane >= 0)).tolist():
-            if k in out and out[k].distance is not None and out[k].distance <= gaps[k]:
-                continue  # another stands before it
-            out[k] = Candidate(
+    n = len(world.rows)
+    if not world.stopped or not n:
+        return []
+    ids, nearest, gaps = world.tracks["id"], np.full(n, -1, np.int64), np.empty(n)
+    _approaching(
+        ids, np.array(world.stopped, np.int64), world.rows, world.path, world.s, world.speed, world.tracks["length"], nearest, gaps
+    )  # fmt: skip
+    out = []
+    for k in np.flatnonzero(nearest >= 0).tolist():
+        row, there, gap = int(world.rows[k]), int(nearest[k]), float(gaps[k])
+        out.append(
+            Candidate(
                 AdvisoryKind.STOPPED_VEHICLE,
                 f"vehicle:{world.vehicles[k].id}",
                 2,
                 float(world.tracks["existence"][there]),
                 "a vehicle stands on your lane {gap:.0f} m ahead, and nothing holds it",
-                {"gap": float(gaps[k])},
-                (int(world.tracks["id"][rows[k]]), int(world.tracks["id"][there])),
+                {"gap": gap},
+                (int(ids[row]), int(ids[there])),
                 None,
-                float(gaps[k]),
-                lanes.change(world, int(rows[k]), open_lanes(world, k)) or "slow_down",
+                gap,
+                lanes.change(world, row, open_lanes(world, k)) or "slow_down",
             )
-    return list(out.values())
-
-
-def _rows(world: World) -> list[int]:
-    """Return the rows of the stopped vehicles that still have a track."""
-    ids = world.tracks["id"]
-    return [row for name in world.stopped for row in np.flatnonzero(ids == name).tolist()]
+        )
+    return out
