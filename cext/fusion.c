@@ -221,8 +221,8 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     const detection *z = &w->z[j];
     const motion_t *m = &f->motion[k->cls];
     double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *said = &w->r[3 * j], r[3] = {said[0], said[1], said[2]};
-    double blur = w->blur + standstill(k, z, &w->mean[i]);
-    if (blur > 0.0) { /* a stamp that is off moves it along its way */
+    double blur = w->blur + (double)k->held * (double)k->held;
+    if (blur > 0.0) { /* a stamp that is off moves it along its way; the first place after a standstill that was none may lag behind as well */
         const double *v = &w->mean[i].x[2];
         r[0] += blur * v[0] * v[0];
         r[1] += blur * v[1] * v[1];
@@ -233,10 +233,12 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     w->hit[i] = j;
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    int stale = said_before(k, z, w->t, &w->mean[i]);
+    int stale = said_before(k, z, w->source, w->t, &w->mean[i]);
     s->repeated += (uint64_t)stale;
+    k->held = stale ? (float)(w->t - k->given) * 1e-9f : 0.0f;
     if (z->x != k->given_x || z->y != k->given_y) {
         k->given = w->t;
+        k->giver = (uint8_t)w->source;
         k->given_x = z->x;
         k->given_y = z->y;
     }

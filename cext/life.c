@@ -351,6 +351,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     k->sensed = s->kind != COOPERATIVE;
     k->told = z->id;
     k->given = w->t;
+    k->giver = (uint8_t)w->source;
     k->given_x = z->x;
     k->given_y = z->y;
     k->teller = (uint8_t)w->source;
@@ -387,7 +388,7 @@ static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 void merge_into(fusion_t *f, const frame_t *w, int32_t hit, int32_t other)
 {
     track_t *k = track_at(f, hit), *o = track_at(f, other), *old = k->id < o->id ? k : o, *young = k->id < o->id ? o : k;
-    if (young->existence <= 0.0 || old->existence <= 0.0)
+    if (k->existence < f->show || o->existence < f->show) /* one that was lost is nobody's double: who passes there keeps its own name */
         return;
     /* two vehicles cannot be in one another, however often both are hit: one was reported twice, under two classes */
     int one = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) && similar(&w->mean[hit], &w->mean[other]);

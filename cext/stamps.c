@@ -41,18 +41,10 @@ double stamp_doubt(source_t *s, int64_t t)
 
 /* Whether a detection is the one of the same road user that the source gave before, though it must have moved since: a frame sent twice, or a vendor's
  * track that stands still while the road user does not. For so long as LONGEST it is not believed. */
-int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m)
+int said_before(const track_t *k, const detection *z, int32_t source, int64_t t, const state_t *m)
 {
-    if (z->x != k->given_x || z->y != k->given_y)
+    if (z->x != k->given_x || z->y != k->given_y || k->giver != source)
         return 0;
     double dt = (double)(t - k->given) * 1e-9, square = dt * dt * (m->x[2] * m->x[2] + m->x[3] * m->x[3]);
     return fabs(dt) < SAME_FRAME || (square > MUST_MOVE * MUST_MOVE && dt < LONGEST);
-}
-
-double standstill(const track_t *k, const detection *z, const state_t *m)
-{
-    double dt = (double)(k->last - k->given) * 1e-9;
-    if (dt < SAME_FRAME || dt > LONGEST || (z->x == k->given_x && z->y == k->given_y))
-        return 0.0;
-    return dt * dt * (m->x[2] * m->x[2] + m->x[3] * m->x[3]) > MUST_MOVE * MUST_MOVE ? dt * dt : 0.0;
 }

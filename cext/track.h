@@ -151,8 +151,9 @@ typedef struct {
     imm_t now;
     uint32_t told; /* the id a source last gave it */
     float off[2];  /* m: its last residual, of source `judge` */
-    uint8_t judge;
-    int64_t given; /* ns: when its last place was given first */
+    float held;    /* s: for so long its place was given again and again though it moved */
+    uint8_t judge, giver;
+    int64_t given; /* ns: when its last place was given first, by `giver` */
     double given_x, given_y;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
     past_t past[KEPT]; /* by time */
@@ -302,9 +303,7 @@ void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *
 
 /* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
 double stamp_doubt(source_t *s, int64_t t);
-int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m);
-/* s^2: by how much the first place after a standstill that was none may be behind */
-double standstill(const track_t *k, const detection *z, const state_t *m);
+int said_before(const track_t *k, const detection *z, int32_t source, int64_t t, const state_t *m);
 
 /* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
    the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */
