@@ -200,7 +200,7 @@ void live_on(fusion_t *f, int64_t t)
     f->lived = bounded(f->lived, MIN_STAY * f->left, MAX_STAY * f->left);
 }
 
-static double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
+double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
 {
     double one = 1.0 - s->seen;
     if (s->filtered) /* it has waited already */
