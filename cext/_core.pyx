@@ -14,6 +14,7 @@ cdef extern from "track.h" nogil:
         CLASSES
         SOURCES
         WRONG
+        ROWS
         MOTION_FIGURES
         MAX_OBJECTS
         BLOCK_BYTES
@@ -60,8 +61,8 @@ cdef extern from "track.h" nogil:
         uint32_t features
         int64_t window, coast
         double gate, miss_cost, confirm, show, drop, survive, lived, left
-        double misses[4]
-        double more[4]
+        double misses[ROWS]
+        double more[ROWS]
         motion_t motion[CLASSES]
         uint64_t refused_old, full, merged
         source_t sources[SOURCES]
@@ -208,7 +209,7 @@ cdef class Tracker:
         wrong = [{"vehicle": self.f.wrong[k].vehicle, "count": self.f.wrong[k].count, "t": self.f.wrong[k].t, "x": self.f.wrong[k].x,
                   "y": self.f.wrong[k].y} for k in range(WRONG) if self.f.wrong[k].vehicle]
         return {"count": self.f.count, "refused_old": self.f.refused_old, "full": self.f.full, "merged": self.f.merged,
-                "stay": self.f.lived / self.f.left, "again": [self.f.more[k] / self.f.misses[k] for k in range(4)], "sources": sources, "wrong_claims": wrong}
+                "stay": self.f.lived / self.f.left, "again": [self.f.more[k] / self.f.misses[k] for k in range(ROWS)], "sources": sources, "wrong_claims": wrong}
 
 
 def update_batch(list trackers, const int64_t[::1] t, const int32_t[::1] sources, const uint8_t[::1] rows, const int64_t[::1] offsets):

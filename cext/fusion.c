@@ -235,6 +235,8 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     exist(f, k, s, d, det, w->t);
     int stale = said_before(k, z, w->source, w->t, &w->mean[i]);
     s->repeated += (uint64_t)stale;
+    if (!w->plain && !stale)
+        note_speed(s, k, z, w->source, w->t, said);
     k->held = stale ? (float)(w->t - k->given) * 1e-9f : 0.0f;
     if (z->x != k->given_x || z->y != k->given_y) {
         k->given = w->t;

@@ -246,7 +246,7 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
 /* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
 static double birth_chance(const source_t *s, int bin)
 {
-    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.68}, FOLLOWED = 0.7;
+    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.45}, FOLLOWED = 0.7;
     double proved = (double)s->births.proved[bin], failed = (double)s->births.failed[bin];
     double said = s->filtered ? FOLLOWED : SAID[bin % CONFIDENCES]; /* a tracker's have stood their trial */
     return (proved + BIRTHS_SAID * said) / (proved + failed + BIRTHS_SAID);

@@ -8,6 +8,7 @@
 #define PRIOR 10.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
 #define CORRELATED_KEPT 600.0 /* pairs of residuals after which the old count less */
+#define CORRELATED_SAID 300.0 /* pairs that it is said to send tracks is worth */
 #define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
 #define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
 #define UNFILTERED 0.15
@@ -21,6 +22,8 @@
 #define RIGHT 0.85     /* share of right classes before any is found */
 #define WORTH_SAID 20.0   /* detections that what a source is held to be worth at first is worth */
 #define WORTH_KEPT 1000.0 /* detections after which the old count less */
+#define MIN_PAIRS 30.0 /* velocities held against places before they are judged by it */
+#define GROSS 2.0      /* m^2/s^2 */
 #define FAST 9.0       /* m^2/s^2: who is slower says nothing of stamps */
 #define LAG_MOST 0.8  /* s */
 #define BIAS_MOST 2.0 /* m */
@@ -40,7 +43,8 @@ void source_start(source_t *s)
     s->worth = (worth_t){.right = RIGHT, .size = 1.0, .speed = s->sigma_v * s->sigma_v, .names = s->kind == FROM_TRACKS ? 0.95 : 0.5};
     s->jitter = s->fast = s->doubted = 0.0;
     s->believed = 1.0;
-    s->cross = s->self = 0.0;
+    s->self = s->kind == FROM_TRACKS ? CORRELATED_SAID : 0.0; /* what it is said to send is a hint */
+    s->cross = 0.6 * s->self;
     s->filtered = s->kind == FROM_TRACKS;
 }
 
@@ -109,12 +113,29 @@ void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
         move_to(&g->size, &g->n[1], bounded(off * off, 0.1, 40.0));
     }
-    if (isfinite(z->vx) && isfinite(z->vy)) {
+    if (isfinite(z->vx) && isfinite(z->vy) && !g->drawn) {
         double dx = (double)z->vx - before->x[2], dy = (double)z->vy - before->x[3];
         move_to(&g->speed, &g->n[2], bounded(0.5 * (dx * dx + dy * dy - before->p[7] - before->p[9]), 0.01, 400.0));
     }
     if (z->id && k->told && k->teller == w->source)
         move_to(&g->names, &g->n[3], z->id == k->told ? 1.0 : 0.0);
+}
+
+/* A velocity that is far from what was travelled, as a column that is always 0, would draw the tracks after it and then look right to them: so it is held
+ * against the places alone, which are noisy but cannot be drawn. */
+void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3])
+{
+    worth_t *g = &s->worth;
+    double dt = (double)(t - k->given) * 1e-9;
+    if (k->giver != source || dt < 0.02 || dt > 1.0 || !isfinite(z->vx) || !isfinite(z->vy))
+        return;
+    double dx = (z->x - k->given_x) / dt - (double)z->vx, dy = (z->y - k->given_y) / dt - (double)z->vy, noise = (r[0] + r[1]) / (dt * dt);
+    g->pairs = lesser(g->pairs + 1.0, WORTH_KEPT);
+    g->gross += (0.5 * (dx * dx + dy * dy) - noise - g->gross) / g->pairs;
+    g->noise += (noise - g->noise) / g->pairs;
+    g->drawn = g->pairs >= MIN_PAIRS && g->gross > GROSS + 2.0 * s->sigma_v * s->sigma_v + 4.0 * g->noise / sqrt(g->pairs);
+    if (g->drawn)
+        g->speed = lesser(g->gross, 400.0);
 }
 
 /* How far stamps are off, from residuals along the way against those across it; and whether errors of one scan are those of the scan before. */

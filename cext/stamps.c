@@ -7,6 +7,7 @@
 
 #define MIN_INTERVALS 20  /* scans before a source's period is one */
 #define MAX_INTERVALS 500 /* scans after which the old count less */
+#define MIN_PERIOD 1e-3   /* s */
 #define MAX_PAUSE 3.0     /* s: after a longer one nothing is owed */
 #define REGULAR 0.4       /* of a period: an interval nearer to it is one */
 #define ON_TIME 0.15      /* of a period: a pause nearer to whole periods lost frames and held none back */
@@ -28,6 +29,8 @@ double stamp_doubt(source_t *s, int64_t t)
     if (s->intervals < MAX_INTERVALS)
         s->intervals++;
     s->period += (dt - s->period) / (double)s->intervals;
+    if (s->period < MIN_PERIOD)
+        return 0.0;
     double beats = dt / s->period, whole = (double)(int32_t)(beats + 0.5), owed = bounded(s->backlog + dt - s->period, 0.0, MAX_DOUBT);
     if (s->intervals < MIN_INTERVALS || fabs(beats - 1.0) < REGULAR) {
         s->backlog = 0.0;

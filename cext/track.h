@@ -115,6 +115,8 @@ typedef struct { /* births by what a source says of its confidence and by whethe
 typedef struct { /* what the rest of a source's detections was found to be worth, each with the detections behind it */
     double right, size, speed, names; /* share of right classes; of squared length errors to those expected; variance of a velocity (m^2/s^2); share of ids that stay */
     double n[4];
+    int32_t drawn; /* its velocities draw the tracks away from where they are: only their distance from the places counts */
+    double gross, noise, pairs; /* of velocities against what the places themselves say: mean square (m^2/s^2), what noise of places makes of it, number */
 } worth_t;
 
 typedef struct { /* what is known of one source, and what was found out about it */
@@ -301,6 +303,9 @@ void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, c
 void learn(fusion_t *f, const frame_t *w);
 /* what the class, size, velocity and id of a detection say of its source, on a track that is well known */
 void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z);
+
+/* its velocity against how far it came since the place before */
+void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3]);
 
 /* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
 double stamp_doubt(source_t *s, int64_t t);
