@@ -205,15 +205,6 @@ static void nearest(frame_t *w)
     }
 }
 
-static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
-{
-    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
-        come_back(f, k);
-    age(f, k, t);
-    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
-}
-
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
 {
     track_t *k = track_at(f, i);
@@ -296,29 +287,6 @@ static void duplicates(fusion_t *f, const frame_t *w)
                 merge_into(f, w, i, j);
         }
     young_doubles(f, w);
-}
-
-static void bury(fusion_t *f, int64_t t)
-{
-    int32_t kept = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = track_at(f, i);
-        int seen = k->missed > k->last;
-        int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
-        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
-            if (k->status == TENTATIVE) {
-                f->sources[k->origin].deaths += 1.0;
-                birth_ends(f, k, 0);
-            }
-            if (!k->sensed && k->claim && seen)
-                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
-            continue;
-        }
-        int32_t *order = order_of(f), slot = order[i];
-        order[i] = order[kept];
-        order[kept++] = slot;
-    }
-    f->count = kept;
 }
 
 /* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */

@@ -280,6 +280,9 @@ void age(const fusion_t *f, track_t *k, int64_t t); /* existence until t, whoeve
 void miss(fusion_t *f, frame_t *w, int32_t i);
 double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
 void find_occluders(fusion_t *f, frame_t *w);
+int hidden(const fusion_t *f, const frame_t *w, double x, double y);
+void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t);
+void bury(fusion_t *f, int64_t t);
 double miss_chance(const fusion_t *f, const source_t *s, const track_t *k); /* of who is there, by the misses in a row so far */
 void live_on(fusion_t *f, int64_t t); /* time passes for everybody, until a scan of t */
 void come_back(fusion_t *f, const track_t *k); /* what the misses before a hit say of misses in a row */
