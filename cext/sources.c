@@ -11,7 +11,7 @@
 #define CORRELATED_SAID 300.0 /* pairs that it is said to send tracks is worth */
 #define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
 #define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
-#define UNFILTERED 0.15
+#define UNFILTERED -0.1 /* while it is followed closely: of what is measured anew the increments turn back, -0.4 */
 #define TINY 1e-8      /* m^2 */
 #define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
 #define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
