@@ -7,8 +7,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from cloudctl.sim.columns import CHANGES, changed
 from cloudctl.sim.evaluate import HELD_OUT, figures
-from cloudctl.sim.scenes import Case, crowd, one_sensor, three_units
+from cloudctl.sim.scenes import Case, crowd, driving, one_sensor, passing, three_units
 from cloudctl.sim.show import table
 
 from bench import bench_fusion_scale
@@ -161,6 +162,16 @@ def accuracy_ours(case: Case) -> dict[str, float]:
     return figures(follow(case)[0], case.match_m)
 
 
+def columns(seeds: Sequence[int]) -> str:
+    """Return what each column of a detection is worth, left out, alone, or wrong: none may make it worse than places alone."""
+    cases = [driving(seed) for seed in seeds]
+    rows = []
+    for name in CHANGES:
+        found = [accuracy_ours(changed(case, name)) for case in cases]
+        rows.append([name, *(median(f[c] for f in found) for c in COLUMNS)])
+    return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
+
+
 def parts(seeds: Sequence[int], rounds: int, names: Sequence[str]) -> Iterator[str]:
     """Yield each table as soon as it is there."""
     peers, missing = available(names)
@@ -168,7 +179,9 @@ def parts(seeds: Sequence[int], rounds: int, names: Sequence[str]) -> Iterator[s
     if "cloudctl" in peers:
         yield bench_fusion_scale.run(rounds)
     yield accuracy_table(peers, [one_sensor(seed) for seed in seeds])
+    yield accuracy_table(peers, [passing(seed) for seed in seeds])
     yield accuracy_table(peers, [crowd(seed) for seed in seeds])
+    yield columns(seeds)
     yield several(seeds, peers)
     yield from missing
 

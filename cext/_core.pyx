@@ -12,10 +12,12 @@ from libc.string cimport memcpy
 import numpy as np
 
 cdef extern from "track.h" nogil:
+    const double STAYS_SAID
     enum:
         CLASSES
         SOURCES
         WRONG
+        ROWS
         MOTION_FIGURES
         MAX_OBJECTS
         BLOCK_BYTES
@@ -46,10 +48,14 @@ cdef extern from "track.h" nogil:
         int64_t t
     ctypedef struct track_t:
         uint32_t id
+    ctypedef struct worth_t:
+        double right, size, speed, names
     ctypedef struct source_t:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
-        int32_t kind, known, blind, placed
-        uint64_t scans, late, refused, detections
+        int32_t kind, known, blind, placed, filtered
+        uint64_t scans, late, refused, detections, repeated
+        double period, jitter, believed, cross, self
+        worth_t worth
         double said_x, said_y, said_lag, scale, bias_x, bias_y, lag, seen, strewn, residual, weight
     ctypedef struct motion_t:
         double straight
@@ -61,7 +67,9 @@ cdef extern from "track.h" nogil:
         int32_t capacity, count
         uint32_t features
         int64_t window, coast, jump
-        double gate, miss_cost, confirm, show, drop, survive, again
+        double gate, miss_cost, confirm, show, drop, survive, lived, left
+        double misses[ROWS]
+        double more[ROWS]
         motion_t motion[CLASSES]
         uint64_t refused_old, refused_ahead, steps, crowded, full, merged
         source_t sources[SOURCES]
@@ -99,6 +107,7 @@ TRACK_SIZE = sizeof(track_row)
 TRACK_STATE_BYTES = sizeof(track_t)
 SEEN_LATELY = CONFIRMED  # status of a track
 KINDS = {"detections": FROM_DETECTIONS, "tracks": FROM_TRACKS, "cooperative": COOPERATIVE}
+KIND_NAMES = {number: name for name, number in KINDS.items()}
 FEATURES = {"turns": NO_TURNS, "noise": NO_NOISE, "bias": NO_BIAS, "lag": NO_LAG, "life": NO_LIFE, "late": NO_LATE, "merge": NO_MERGE,
             "class": NO_CLASS, "global": NO_GLOBAL}
 LIMITS = {"classes": CLASSES, "sources": SOURCES, "objects": MAX_OBJECTS, "object_bytes": BLOCK_BYTES}
@@ -186,6 +195,7 @@ cdef class Tracker:
                   int64_t window, int64_t jump, unsigned int features):
         self.hold()
         self.f.gate, self.f.miss_cost, self.f.confirm, self.f.show, self.f.drop = gate, miss_cost, confirm, show, drop
+        self.f.left, self.f.lived = STAYS_SAID, STAYS_SAID * survive
         self.f.survive, self.f.coast, self.f.window, self.f.jump, self.f.features = survive, coast, window, jump, features
         self.let_go()
 
@@ -308,13 +318,18 @@ cdef dict figures_of(const fusion_t *f):
     for k in range(SOURCES):
         s = f.sources[k]
         if s.scans or s.refused:
+            kind = COOPERATIVE if s.kind == COOPERATIVE else FROM_TRACKS if s.filtered else FROM_DETECTIONS
             sources[k] = {"scans": s.scans, "late": s.late, "refused": s.refused, "detections": s.detections, "scale": s.scale,
                           "sigma": s.sigma, "bias_x": s.bias_x, "bias_y": s.bias_y, "lag": s.lag, "p_detect": s.seen,
-                          "clutter": s.strewn, "residual": s.residual, "weight": s.weight}
+                          "clutter": s.strewn, "residual": s.residual, "weight": s.weight, "kind": KIND_NAMES[kind],
+                          "correlation": s.cross / s.self if s.self > 0 else 0.0, "jitter": max(s.jitter, 0.0) ** 0.5,
+                          "period": s.period, "repeated": s.repeated, "class_right": s.worth.right, "ids_stay": s.worth.names,
+                          "sigma_v": s.worth.speed ** 0.5}
     wrong = [{"vehicle": f.wrong[k].vehicle, "count": f.wrong[k].count, "t": f.wrong[k].t, "x": f.wrong[k].x,
               "y": f.wrong[k].y} for k in range(WRONG) if f.wrong[k].vehicle]
     return {"count": f.count, "refused_old": f.refused_old, "refused_ahead": f.refused_ahead, "clock_steps": f.steps, "crowded": f.crowded,
-            "full": f.full, "merged": f.merged, "again": f.again, "sources": sources, "wrong_claims": wrong}
+            "full": f.full, "merged": f.merged, "stay": f.lived / f.left,
+            "again": [f.more[k] / f.misses[k] for k in range(ROWS)], "sources": sources, "wrong_claims": wrong}
 
 
 cdef int check_source(int index) except -1:

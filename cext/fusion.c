@@ -7,6 +7,7 @@
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
 #define SOON 3         /* tracks ahead of the one that is worked on */
+#define JITTER 6e-4    /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 static const motion_t MOTION[CLASSES] = {
     /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
@@ -57,9 +58,16 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->show = 0.5;
     f->drop = 0.01;
     f->survive = 30.0;
+    f->left = STAYS_SAID;
+    f->lived = STAYS_SAID * f->survive;
     f->coast = 2500000000;
     f->jump = 10000000000;
-    f->again = 0.4;
+    /* the first miss is most often one of its own; who is missed again and again is likely to be hidden, for a second or two */
+    static const double MORE[ROWS] = {0.4, 0.6, 0.85, 0.95}, SAID[ROWS] = {10.0, 6.0, 4.0, 4.0};
+    for (int i = 0; i < ROWS; i++) {
+        f->misses[i] = SAID[i];
+        f->more[i] = SAID[i] * MORE[i];
+    }
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
@@ -101,6 +109,8 @@ static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
         double left = LAG_PRIOR * (1.0 - s->sum[0] / SURE);
         w->unsure = left * left;
     }
+    w->blur = s->believed * w->doubt + (s->fast >= SURE && s->jitter > JITTER ? s->jitter : 0.0);
+    w->unsure += w->blur;
     w->plain = 1;
     for (int32_t j = 0; j < w->n; j++) {
         const detection *z = &w->z[j];
@@ -206,16 +216,56 @@ static void nearest(frame_t *w)
     }
 }
 
-static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
+/* A detection's noise for a track: a stamp that is off moves it along the track's way; the first place after a standstill that was none may lag too. */
+static void noise_along(const frame_t *w, int32_t i, int32_t j, const track_t *k, double r[3])
 {
-    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    if (t > k->last)
-        k->existence /= 1.0 + (double)(t - k->last) * 1e-9 / f->survive;
-    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
-    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE)) {
-        double more = (double)(k->run - 1) / (double)k->run; /* of the misses in this row, the share that followed one */
-        f->again = bounded(f->again + 0.02 * (more - f->again), 0.05, 0.95);
+    double blur = w->blur + (double)k->held * (double)k->held;
+    memcpy(r, &w->r[3 * j], 3 * sizeof *r);
+    if (blur > 0.0) {
+        const double *v = &w->mean[i].x[2];
+        r[0] += blur * v[0] * v[0];
+        r[1] += blur * v[1] * v[1];
+        r[2] += blur * v[0] * v[1];
     }
+}
+
+/* What the place is beside the one its source gave before. Returns whether it is only that one again: the road user is still there, but not where it was. */
+static int follow_place(frame_t *w, int32_t i, int32_t j, track_t *k, source_t *s)
+{
+    const detection *z = &w->z[j];
+    int stale = said_before(k, z, w->source, w->t, &w->mean[i]);
+    s->repeated += (uint64_t)stale;
+    if (!w->plain && !stale)
+        note_speed(s, k, z, w->source, w->t, &w->r[3 * j]);
+    k->held = stale ? (float)(w->t - k->given) * 1e-9f : 0.0f;
+    if (z->x != k->given_x || z->y != k->given_y) {
+        k->given = w->t;
+        k->giver = (uint8_t)w->source;
+        k->given_x = z->x;
+        k->given_y = z->y;
+    }
+    return stale;
+}
+
+static void measure(const fusion_t *f, const frame_t *w, int32_t i, int32_t j, track_t *k, const double r[3])
+{
+    const source_t *s = &f->sources[w->source];
+    const detection *z = &w->z[j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1];
+    if (w->t != k->t) {
+        imm_update_late(k, w->t, &f->motion[k->cls], x, y, r);
+        return;
+    }
+    if (s->filtered && k->sources == 1u << w->source)
+        imm_follow(&k->now, x, y, r);
+    else if (s->filtered)
+        imm_intersect(&k->now, &w->mean[i], x, y, r);
+    else
+        imm_update(&k->now, x, y, r);
+    if (isfinite(z->vx) && isfinite(z->vy))
+        imm_update_velocity(&k->now, z->vx, z->vy, s->worth.speed);
+    imm_mean(&k->now, &k->mean);
+    remember(k);
 }
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
@@ -223,27 +273,20 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     track_t *k = track_at(f, i);
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
-    const motion_t *m = &f->motion[k->cls];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *r = &w->r[3 * j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, r[3];
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
+    noise_along(w, i, j, k, r);
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    if (w->t == k->t) {
-        if (s->kind == FROM_TRACKS)
-            imm_intersect(&k->now, &w->mean[i], x, y, r);
-        else
-            imm_update(&k->now, x, y, r);
-        if (isfinite(z->vx) && isfinite(z->vy))
-            imm_update_velocity(&k->now, z->vx, z->vy, s->sigma_v * s->sigma_v);
-        imm_mean(&k->now, &k->mean);
-        remember(k);
-    } else {
-        imm_update_late(k, w->t, m, x, y, r);
+    if (!follow_place(w, i, j, k, s)) {
+        measure(f, w, i, j, k, r);
+        if (k->hits > 1)
+            note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j]);
+        if (!w->plain && k->status == CONFIRMED && k->hits > 5)
+            note_worth(f, w, k, &w->mean[i], z);
     }
-    if (k->hits > 1)
-        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], r);
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
     if (!s->placed && k->status == CONFIRMED)
         looked(s, x, y);
@@ -253,15 +296,19 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     }
     k->sources |= 1u << w->source;
     k->sensed |= s->kind != COOPERATIVE;
-    if (s->kind == FROM_TRACKS) {
+    if (z->id && s->kind != COOPERATIVE) {
         k->told = z->id;
         k->teller = (uint8_t)w->source;
     }
     if (k->hits < 65535)
         k->hits++;
-    describe(k, z, s->kind == COOPERATIVE);
-    if (k->status != CONFIRMED && k->existence > f->confirm)
+    describe(k, z, s->worth.right, s->kind == COOPERATIVE);
+    if (k->status != CONFIRMED && k->existence > f->confirm) {
         k->status = CONFIRMED;
+        birth_ends(f, k, 1);
+    }
+    if (k->status == CONFIRMED && s->kind != COOPERATIVE && w->t == k->t) /* not where it has been carried to since */
+        cover(&s->covers, k->mean.x[0], k->mean.x[1]);
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -274,30 +321,6 @@ static void duplicates(fusion_t *f, const frame_t *w)
                 merge_into(f, w, i, j);
         }
     young_doubles(f, w);
-}
-
-static void bury(fusion_t *f, int64_t t)
-{
-    int32_t kept = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = track_at(f, i);
-        int seen = k->missed > k->last;
-        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
-            if (k->status == TENTATIVE)
-                for (int s = 0; s < SOURCES; s++)
-                    if (k->sources >> s & 1u) {
-                        f->sources[s].deaths += 1.0;
-                        break;
-                    }
-            if (!k->sensed && k->claim && seen)
-                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
-            continue;
-        }
-        int32_t *order = order_of(f), slot = order[i];
-        order[i] = order[kept];
-        order[kept++] = slot;
-    }
-    f->count = kept;
 }
 
 /* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
@@ -316,6 +339,7 @@ static void settle(fusion_t *f, frame_t *w)
                 hit(f, w, w->cell[j], j);
     if (s->kind == COOPERATIVE)
         return;
+    find_occluders(f, w);
     for (int32_t i = 0; i < w->known; i++)
         if (w->hit[i] < 0)
             miss(f, w, i);
@@ -336,16 +360,19 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
 int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
 {
     source_t *s = &f->sources[source];
+    int64_t stamp = t;
     t -= (int64_t)(s->lag * 1e9);
     int code = stamp_check(f, source, t);
     if (code != TAKEN) {
         s->refused++;
         return code;
     }
+    double doubt = stamp_doubt(s, stamp); /* a stamp that is refused says nothing of the source's beat */
     frame_t w;
     lay_out(&w, f, z, n, scratch);
     w.t = t;
     w.source = source;
+    w.doubt = doubt * doubt;
     read_scan(f, s, &w);
     place(f, &w);
     if (f->features & NO_GLOBAL)
@@ -357,6 +384,7 @@ int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int3
     for (int32_t j = 0; j < n; j++)
         if (w.cell[j] == FREE && (f->features & NO_MERGE || around(f, &w, j, 1) < 0))
             born(f, &w, j);
+    live_on(f, t);
     f->heard |= 1u << source;
     f->several = (f->heard & (f->heard - 1u)) != 0;
     s->late += t < f->newest;

@@ -12,7 +12,9 @@
 #define FEW_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
 #define OCCUPIED 4.0  /* detections in a cell, on the mean, at most */
 #define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
-#define TOLD 4.0     /* what it counts that a source of tracks gives the same id as before, or another */
+#define COMES_BACK 3.0 /* what a track that was proved and then lost costs more than one that is seen */
+#define TOLD 4.0     /* what it counts that a source whose ids stay gives the same id as before, or another */
+#define MOST_LIKE 4.0 /* what class, size and velocity together may count: they choose between road users, and break no track by themselves */
 
 /* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are taken than road users can
    stand in a cell, the first of the scan: so a scan's time grows with its detections, wherever they are. Returns how many are left out. */
@@ -64,26 +66,32 @@ void lay_grid(fusion_t *f, frame_t *w)
 /* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
 static double likeness(const fusion_t *f, const track_t *k, const state_t *s, const detection *z, int32_t source)
 {
+    const worth_t *g = &f->sources[source].worth;
     double cost = 0.0;
-    if (f->sources[source].kind == FROM_TRACKS && z->id && k->told && k->teller == source)
-        cost += z->id == k->told ? -TOLD : TOLD;
+    if (g->names > 0.5 && z->id && k->told && k->teller == source) {
+        double kept = TOLD * (2.0 * g->names - 1.0);
+        cost += z->id == k->told ? -kept : k->run == 0 ? kept : 0.0; /* the id of one that was given up is not used again */
+    }
     if (z->vehicle && k->vehicle && z->vehicle != k->vehicle)
         return INFINITY;
     if (z->vehicle && z->vehicle == k->vehicle)
         cost -= 6.0;
     if (f->features & NO_CLASS)
         return cost;
-    if (z->cls && k->cls)
-        cost -= 2.0 * ln(0.1 + (double)k->class_p[z->cls & (CLASSES - 1)]);
+    double like = 0.0;
+    if (z->cls && k->cls) {
+        double own = (double)k->class_p[z->cls & (CLASSES - 1)], other = (1.0 - g->right) / (CLASSES - 2);
+        like -= 2.0 * ln((CLASSES - 1) * (own * g->right + (1.0 - own) * other));
+    }
     if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        cost += lesser(off * off, 8.0);
+        like += lesser(off * off / g->size, 6.0) - 1.0;
     }
     if (isfinite(z->vx) && isfinite(z->vy)) {
         double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
-        cost += lesser((dx * dx + dy * dy) / (0.8 + s->p[7] + s->p[9]), 6.0);
+        like += lesser((dx * dx + dy * dy) / (2.0 * g->speed + 0.1 + s->p[7] + s->p[9]), 6.0) - 2.0;
     }
-    return cost;
+    return cost + bounded(like, -MOST_LIKE, MOST_LIKE);
 }
 
 /* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to the squared distance. */
@@ -208,6 +216,10 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     m.r[0] = -1.0;
     m.either = k->hits == 1 && w->t == k->t && k->now.turns > 0.01;
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
+    if (k->status == CONFIRMED && f->sources[w->source].filtered) /* it may have given up one that is there */
+        young = lesser(young, COMES_BACK);
+    else if (k->status == CONFIRMED && k->run > 1) /* who is hidden is not likely to be back at just this scan */
+        young -= 2.0 * ln(1.0 - miss_chance(f, &f->sources[w->source], k));
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = w->head[row * g->columns + in.left]; e < w->head[row * g->columns + in.right + 1]; e++) {
             int32_t j = w->order[e];

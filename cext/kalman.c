@@ -6,6 +6,7 @@
 
 #define LEAST 1e-6 /* m^2: a variance never falls below */
 #define MOST 1e4
+#define INCREMENT 0.1 /* variance of a filtered track's increments over that of its places */
 #define AGREES 9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
 
 static const uint8_t AT[5][5] = {{0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
@@ -99,6 +100,20 @@ void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const doub
     s->turning.p[10] *= by;
     s->turning.p[11] *= by;
     imm_update(s, x, y, wide);
+}
+
+/* A filtered track errs alike from scan to scan: its increments are good, its place is no better for being repeated. So it is followed closely, with a
+ * share of its noise, and what was left out is given back to the place afterwards. */
+void imm_follow(imm_t *s, double x, double y, const double r[3])
+{
+    double small[3] = {INCREMENT * r[0], INCREMENT * r[1], INCREMENT * r[2]};
+    imm_update(s, x, y, small);
+    for (int i = 0; i < 2; i++) {
+        double *p = i ? s->turning.p : s->straight.p;
+        p[0] += (1.0 - INCREMENT) * r[0];
+        p[4] += (1.0 - INCREMENT) * r[1];
+        p[1] += (1.0 - INCREMENT) * r[2];
+    }
 }
 
 /* Two linear combinations h (2x4) of position and velocity, measured as z with noise r */

@@ -6,20 +6,24 @@
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
 #define AROUND 60.0       /* m around what a source has seen that it is taken to look at: who leaves is missed there */
-#define RIGHT 0.85f       /* probability that a detection's class is right */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
+#define STAYS_KEPT 200.0  /* ends of road users after which the old ones count half */
+#define MIN_STAY 5.0      /* s */
+#define MAX_STAY 300.0
+#define MISSES_KEPT 300.0 /* misses in a row after which the old ones count half */
+#define MOST_AGAIN 0.99
+#define HIDDEN 0.98       /* probability of a miss of who is behind it */
+#define GIVEN_UP 0.003    /* probability that a source of tracks misses one that it has not given up */
+#define LEAVES 0.15       /* s: who would have been over a side so long after it was last seen was lost there */
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
 
-static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
-static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
-
-/* Bayes over the classes: a class is reported right with RIGHT, else any other alike; a little is forgotten each time. */
-static void classify(track_t *k, uint8_t cls)
+/* Bayes over the classes: a class is reported right with `right`, else any other alike; a little is forgotten each time. */
+static void classify(track_t *k, uint8_t cls, float right)
 {
     float sum = 0.0f, most = 0.0f;
     for (int c = 1; c < CLASSES; c++) {
         float p = 0.98f * k->class_p[c] + 0.02f / (CLASSES - 1);
-        p *= c == cls ? RIGHT : (1.0f - RIGHT) / (CLASSES - 2);
+        p *= c == cls ? right : (1.0f - right) / (CLASSES - 2);
         k->class_p[c] = p;
         sum += p;
     }
@@ -70,10 +74,10 @@ static void point(track_t *k, const detection *z)
 }
 
 /* What a vehicle says it is counts only while no sensor has seen it: it cannot outvote those that look at it. */
-void describe(track_t *k, const detection *z, int own)
+void describe(track_t *k, const detection *z, double right, int own)
 {
     if (z->cls && z->cls < CLASSES && !(own && k->sensed))
-        classify(k, z->cls);
+        classify(k, z->cls, (float)right);
     if (isfinite(z->length) && z->length > 0.0f) {
         float share = k->sizes < 10 ? 1.0f / (float)(k->sizes + 1) : 0.1f;
         if (k->sizes == 0)
@@ -110,24 +114,142 @@ void looked(source_t *s, double x, double y)
     s->high[1] = greater(s->high[1], y);
 }
 
-/* Misses in a row are not independent: after the first, the probability of another is the one found (`again`). */
+/* Whoever is there may leave at any time: after a mean stay of `survive` at first, then of what is found. */
+double aged(const fusion_t *f, const track_t *k, int64_t t)
+{
+    int64_t since = k->missed > k->last ? k->missed : k->last;
+    if (t <= since)
+        return k->existence;
+    return k->existence / (1.0 + (double)(t - since) * 1e-9 / (f->lived / f->left));
+}
+
+/* Probability that a place is beyond what every source covers, where nobody is followed. A vehicle that reports itself is followed everywhere. */
+double gone(const fusion_t *f, const track_t *k, double x, double y, double variance)
+{
+    double least = 1.0;
+    int sensors = 0;
+    for (int i = 0; i < SOURCES && f->heard >> i; i++) {
+        const source_t *s = &f->sources[i];
+        if (!(f->heard >> i & 1u))
+            continue;
+        if (s->kind != COOPERATIVE) {
+            sensors = 1;
+            least = lesser(least, beyond(&s->covers, x, y, variance));
+        } else if (k->sources >> i & 1u) {
+            return 0.0;
+        }
+        if (least <= 0.0)
+            return 0.0;
+    }
+    return sensors ? least : 0.0;
+}
+
+/* Misses in a row are not independent: most sensors miss at random now and then, and something that hides a road user does so for long. So the chance of
+ * one more miss is found by how many there were: after one, after two, after three or four, after more. */
+static const uint16_t FIRST[ROWS + 1] = {1, 2, 3, 5, 65535};
+
+static int row_of(uint16_t run) { return run < 2 ? 0 : run < 3 ? 1 : run < 5 ? 2 : 3; }
+
+void come_back(fusion_t *f, const track_t *k)
+{
+    if (k->existence < f->show) /* given up, wrongly */
+        f->left = greater(f->left - 1.0, 0.1 * STAYS_SAID);
+    for (int i = 0; i < ROWS && k->run >= FIRST[i]; i++) {
+        int ended = k->run < FIRST[i + 1];
+        double n = (double)((ended ? k->run + 1 : FIRST[i + 1]) - FIRST[i]);
+        if (f->misses[i] > MISSES_KEPT) {
+            f->misses[i] *= 0.5;
+            f->more[i] *= 0.5;
+        }
+        f->misses[i] += n;
+        f->more[i] += n - (double)ended;
+    }
+}
+
+void live_on(fusion_t *f, int64_t t)
+{
+    if (f->features & NO_LIFE || t <= f->newest || f->heard == 0)
+        return;
+    f->lived += (double)f->count * lesser((double)(t - f->newest) * 1e-9, 1.0);
+    if (f->left > STAYS_KEPT) {
+        f->left *= 0.5;
+        f->lived *= 0.5;
+    }
+    f->lived = bounded(f->lived, MIN_STAY * f->left, MAX_STAY * f->left);
+}
+
+double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
+{
+    double one = 1.0 - s->seen;
+    if (s->filtered) /* it has waited already */
+        return GIVEN_UP;
+    if (k->run == 0 || k->status == TENTATIVE)
+        return one;
+    int i = row_of(k->run);
+    return greater(one, bounded(f->more[i] / f->misses[i], 0.02, MOST_AGAIN));
+}
+
 void miss(fusion_t *f, frame_t *w, int32_t i)
 {
     track_t *k = track_at(f, i);
-    const source_t *s = &f->sources[w->source];
-    if (w->t <= k->last || !looks_at(s, w->mean[i].x[0], w->mean[i].x[1]))
+    source_t *s = &f->sources[w->source];
+    const state_t *m = &w->mean[i];
+    if (w->t <= k->last || !looks_at(s, m->x[0], m->x[1]))
         return;
-    double one = 1.0 - s->seen, q = k->run && f->again > one ? f->again : one;
-    if (k->status == TENTATIVE)
-        q = one;
-    else if (k->run == 0)
+    double variance = 0.5 * (m->p[0] + m->p[4]), blind = f->features & NO_LIFE ? 0.0 : beyond(&s->covers, m->x[0], m->x[1], variance);
+    int behind = w->hiding && hidden(f, w, m->x[0], m->x[1]);
+    double one = behind ? HIDDEN : miss_chance(f, s, k), q = blind + (1.0 - blind) * one, before = k->existence;
+    if (k->status == CONFIRMED && k->run == 0 && !behind)
         w->sums.misses += 1.0;
+    k->existence = aged(f, k, w->t);
     k->missed = w->t;
     if (k->run < 65535)
         k->run++;
+    if (blind > 0.0)
+        k->existence *= 1.0 - gone(f, k, m->x[0], m->x[1], variance);
     k->existence = q * k->existence / (1.0 - k->existence + q * k->existence);
-    if (k->status == CONFIRMED && k->existence < 0.006 && f->drop < 0.02)
+    if (k->status != CONFIRMED)
+        return;
+    if (before >= f->show && k->existence < f->show && k->kept) {
+        f->left += 1.0 - blind;
+        const past_t *last = &k->past[k->slot[k->kept - 1]];
+        for (int n = 0; n < SOURCES && f->heard >> n; n++)
+            if (f->heard >> n & 1u && f->sources[n].kind != COOPERATIVE)
+                lost_at(&f->sources[n].covers, last->x, last->y, (double)last->v[0], (double)last->v[1], LEAVES);
+    }
+    if (k->existence < 0.006 && f->drop < 0.02)
         k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
+}
+
+void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
+{
+    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
+    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
+        come_back(f, k);
+    double prior = aged(f, k, t);
+    k->existence = bounded(ratio * prior / (1.0 - prior + ratio * prior), 0.0, 0.999);
+}
+
+void bury(fusion_t *f, int64_t t)
+{
+    int32_t kept = 0;
+    for (int32_t i = 0; i < f->count; i++) {
+        track_t *k = track_at(f, i);
+        int seen = k->missed > k->last;
+        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
+            if (k->status == TENTATIVE) {
+                f->sources[k->origin].deaths += 1.0;
+                birth_ends(f, k, 0);
+            }
+            if (!k->sensed && k->claim && seen)
+                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
+            continue;
+        }
+        int32_t *order = order_of(f), slot = order[i];
+        order[i] = order[kept];
+        order[kept++] = slot;
+    }
+    f->count = kept;
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
@@ -178,50 +300,6 @@ int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t
     return 1;
 }
 
-void born(fusion_t *f, const frame_t *w, int32_t j)
-{
-    const detection *z = &w->z[j];
-    const source_t *s = &f->sources[w->source];
-    /* a part of the room is kept for what sensors see: reports under invented names cannot fill it */
-    if (f->count >= (s->kind == COOPERATIVE ? f->capacity - f->capacity / 4 : f->capacity)) {
-        f->full++;
-        return;
-    }
-    track_t *k = track_at(f, f->count++);
-    memset(k, 0, sizeof *k);
-    int moving = isfinite(z->vx) && isfinite(z->vy);
-    double known = s->sigma_v * s->sigma_v + 0.3, fast = moving ? known : z->cls == 7 ? 0.5 : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
-    double slow = f->motion[z->cls & (CLASSES - 1)].enter > 0.0 ? 1.0 : fast; /* one model alone must hold both */
-    double x[4] = {w->xy[2 * j], w->xy[2 * j + 1], moving ? z->vx : 0.0, moving ? z->vy : 0.0};
-    imm_start(&k->now, x, &w->r[3 * j], moving ? known : slow, fast);
-    imm_mean(&k->now, &k->mean);
-    k->t = k->last = k->missed = w->t;
-    remember(k);
-    double sure = isfinite(z->confidence) ? bounded((double)z->confidence, 0.05, 0.99) : 0.7, odds = 0.11 * sure / (1.0 - sure);
-    k->existence = odds / (1.0 + odds);
-    if (sure >= 0.97 && moving && z->cls && s->kind == FROM_DETECTIONS) { /* one strong detection is enough */
-        k->existence = greater(k->existence, f->confirm);
-        k->status = CONFIRMED;
-    }
-    k->id = f->next_id++;
-    k->sources = 1u << w->source;
-    k->sensed = s->kind != COOPERATIVE;
-    k->told = s->kind == FROM_TRACKS ? z->id : 0;
-    k->teller = (uint8_t)w->source;
-    k->hits = 1;
-    k->cls = z->cls < CLASSES ? z->cls : 0;
-    for (int c = 1; c < CLASSES; c++)
-        k->class_p[c] = 1.0f / (CLASSES - 1);
-    k->length = LENGTH[k->cls];
-    k->width = WIDTH[k->cls];
-    k->height = 1.5f;
-    describe(k, z, s->kind == COOPERATIVE);
-    if (z->vehicle) {
-        k->claim = z->vehicle;
-        k->claims = 1;
-    }
-}
-
 static int similar(const state_t *a, const state_t *b)
 {
     double vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
@@ -241,7 +319,7 @@ static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 void merge_into(fusion_t *f, const frame_t *w, int32_t hit, int32_t other)
 {
     track_t *k = track_at(f, hit), *o = track_at(f, other), *old = k->id < o->id ? k : o, *young = k->id < o->id ? o : k;
-    if (young->existence <= 0.0 || old->existence <= 0.0)
+    if (k->existence < f->show || o->existence < f->show) /* one that was lost is nobody's double: who passes there keeps its own name */
         return;
     /* two vehicles cannot be in one another, however often both are hit: one was reported twice, under two classes */
     int one = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) && similar(&w->mean[hit], &w->mean[other]);

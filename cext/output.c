@@ -12,12 +12,19 @@ static int known_at(const fusion_t *f, const track_t *k, int64_t t)
     return t - k->last <= most && f->newest - t <= f->window + f->coast;
 }
 
-/* Field by field into its place: a row made elsewhere and copied would wait for its own bytes. */
-static void give_out(const fusion_t *f, const track_t *k, int64_t t, track_row *row)
+/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every source covers. */
+static double existence_at(const fusion_t *f, const track_t *k, int64_t t, const state_t *m)
 {
-    state_t s;
-    state_at(k, t, &f->motion[k->cls], &s);
-    const double *x = s.x, *p = s.p;
+    double existence = aged(f, k, t);
+    if (t <= k->last || f->features & NO_LIFE)
+        return existence;
+    return (1.0 - gone(f, k, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * existence;
+}
+
+/* Field by field into its place: a row made elsewhere and copied would wait for its own bytes. */
+static void give_out(const track_t *k, int64_t t, const state_t *s, double existence, track_row *row)
+{
+    const double *x = s->x, *p = s->p;
     double square = x[2] * x[2] + x[3] * x[3];
     int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
     row->t = t;
@@ -36,7 +43,7 @@ static void give_out(const fusion_t *f, const track_t *k, int64_t t, track_row *
     row->var_vx = (float)p[7];
     row->var_vy = (float)p[9];
     row->cov_vxvy = (float)p[8];
-    row->existence = (float)k->existence;
+    row->existence = (float)existence;
     row->class_p = k->cls ? k->class_p[k->cls] : 0.0f;
     row->id = k->id;
     row->vehicle = k->vehicle;
@@ -52,9 +59,13 @@ int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
     int32_t n = 0;
     for (int32_t i = 0; i < f->count; i++) {
         const track_t *k = track_at(f, i);
-        if (k->status != CONFIRMED || k->existence < f->show || !known_at(f, k, t))
+        if (k->existence < f->show || !known_at(f, k, t))
             continue;
-        give_out(f, k, t, &out[n++]);
+        state_t s;
+        state_at(k, t, &f->motion[k->cls], &s);
+        double existence = existence_at(f, k, t, &s);
+        if (existence >= f->show)
+            give_out(k, t, &s, existence, &out[n++]);
     }
     return n;
 }

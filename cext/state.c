@@ -42,17 +42,51 @@ static int covariance(const double *p, size_t n)
     return all_finite(p, n) && p[0] >= 0.0 && p[4] >= 0.0 && p[7] >= 0.0 && p[9] >= 0.0;
 }
 
+static int at_least_f(const float *v, size_t n, float least)
+{
+    int good = 1;
+    for (size_t i = 0; i < n; i++)
+        good &= isfinite(v[i]) != 0 && v[i] >= least;
+    return good;
+}
+
+static int coverage_can_be(const coverage_t *e)
+{
+    const double figures[] = {e->x, e->y, e->middle_x, e->middle_y, e->inner};
+    return all_finite(figures, sizeof figures / sizeof *figures) && all_finite_f(e->reach, SIDES) && at_least_f(e->ends, SIDES, 0.0f) && e->sights >= 0;
+}
+
+static int worth_can_be(const worth_t *g)
+{
+    const double figures[] = {g->size, g->speed, g->n[0], g->n[1], g->n[2], g->n[3], g->gross, g->noise, g->pairs};
+    int counted = g->n[0] >= 0.0 && g->n[1] >= 0.0 && g->n[2] >= 0.0 && g->n[3] >= 0.0 && g->pairs >= 0.0;
+    return all_finite(figures, sizeof figures / sizeof *figures) && counted && g->size > 0.0 && g->speed > 0.0 && g->right >= 0.0 && g->right <= 1.0 &&
+           g->names >= 0.0 && g->names <= 1.0;
+}
+
+/* What is found of its stamps, births, coverage and columns. */
+static int found_can_be(const source_t *s)
+{
+    const double figures[] = {s->area, s->period, s->backlog, s->jitter, s->believed, s->fast, s->doubted, s->cross, s->self};
+    return all_finite(figures, sizeof figures / sizeof *figures) && s->fast >= 0.0 && s->doubted >= 0.0 && s->self >= 0.0 && s->intervals >= 0 &&
+           is_time(s->stamp) && at_least_f(s->births.proved, 2 * CONFIDENCES, 0.0f) && at_least_f(s->births.failed, 2 * CONFIDENCES, 0.0f) &&
+           coverage_can_be(&s->covers) && worth_can_be(&s->worth);
+}
+
 static int source_can_be(const source_t *s)
 {
     const double figures[] = {s->x, s->y, s->heading, s->fov, s->range, s->sigma, s->sigma_v, s->p_detect, s->clutter, s->scale, s->bias_x, s->bias_y,
                               s->lag, s->seen, s->strewn, s->deaths, s->residual, s->weight, s->said_x, s->said_y, s->said_lag, s->own_x, s->own_y, s->own_lag};
     return all_finite(figures, sizeof figures / sizeof *figures) && all_finite(s->sum, 7) && s->kind >= FROM_DETECTIONS && s->kind <= COOPERATIVE &&
-           fabs(s->lag) < 100.0 && fabs(s->bias_x) < 1e3 && fabs(s->bias_y) < 1e3 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]);
+           fabs(s->lag) < 100.0 && fabs(s->bias_x) < 1e3 && fabs(s->bias_y) < 1e3 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]) &&
+           found_can_be(s);
 }
 
 static int track_can_be(const track_t *k)
 {
-    if (!is_time(k->t) || !is_time(k->last) || !is_time(k->missed) || k->kept > KEPT || k->cls >= CLASSES || k->status > COASTING || k->teller >= SOURCES)
+    if (!is_time(k->t) || !is_time(k->last) || !is_time(k->missed) || !is_time(k->given) || k->kept > KEPT || k->cls >= CLASSES || k->status > COASTING)
+        return 0;
+    if (k->teller >= SOURCES || k->origin >= SOURCES || k->giver >= SOURCES || k->judge > SOURCES || k->entry >= 2 * CONFIDENCES)
         return 0;
     int good = k->now.turns >= 0.0 && k->now.turns < 1.0 && k->existence >= 0.0 && k->existence <= 1.0;
     uint32_t used = 0;
@@ -65,17 +99,23 @@ static int track_can_be(const track_t *k)
     }
     if (k->kept < KEPT && used != (1u << k->kept) - 1u) /* the next goes to the first slot that was never used */
         return 0;
-    const float rest[] = {k->length, k->width, k->height, k->ahead[0], k->ahead[1]};
+    const float rest[] = {k->length, k->width, k->height, k->ahead[0], k->ahead[1], k->off[0], k->off[1], k->held};
     good &= all_finite(k->mean.x, 4) && covariance(k->mean.p, 10) && all_finite(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
-    good &= all_finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && all_finite_f(k->class_p, CLASSES) && all_finite_f(rest, 5);
+    good &= all_finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && all_finite_f(k->class_p, CLASSES) && all_finite_f(rest, 8) &&
+            isfinite(k->given_x) && isfinite(k->given_y);
     return good;
 }
 
 static const char *flaw(const fusion_t *f)
 {
-    const double figures[] = {f->gate, f->miss_cost, f->confirm, f->show, f->drop, f->survive, f->reach, f->again};
+    const double figures[] = {f->gate, f->miss_cost, f->confirm, f->show, f->drop, f->survive, f->reach, f->lived, f->left};
     if (!all_finite(figures, sizeof figures / sizeof *figures) || !(f->gate > 0.0) || !(f->survive > 0.0))
         return "configuration";
+    if (!(f->lived > 0.0) || !(f->left > 0.0) || !all_finite(f->misses, ROWS) || !all_finite(f->more, ROWS))
+        return "misses";
+    for (int i = 0; i < ROWS; i++)
+        if (!(f->misses[i] > 0.0) || f->more[i] < 0.0)
+            return "misses";
     if (!is_time(f->newest) || !is_step(f->window) || !is_step(f->coast) || f->coast > LATEST / 4 || !is_step(f->jump) || !is_step(f->pace) ||
         f->pace > LATEST / 4 || !is_time(f->apart.first) || !is_time(f->apart.last) || f->apart.count < 0)
         return "times";

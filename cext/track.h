@@ -2,6 +2,8 @@
 #ifndef CLOUDCTL_TRACK_H
 #define CLOUDCTL_TRACK_H
 
+#include "source.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -102,20 +104,8 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
     double to_turn, to_straight;
 } change_t;
 
-typedef struct { /* what is known of one source, and what was found out about it */
-    double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
-    int32_t kind, known, blind; /* blind: what it does not see proves nothing */
-    uint64_t scans, late, refused, detections;
-    double scale;                /* of the variances it is said to have: found / said */
-    double bias_x, bias_y, lag;  /* m, m, s: found */
-    double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
-    double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
-    double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
-    double said_x, said_y, said_lag; /* bias and latency it was said to have */
-    double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
-    double low[2], high[2];          /* m: the box around the tracks it has hit */
-    int32_t placed;                  /* where it stands, and so where it looks, is known; else it looks where it has hit tracks */
-} source_t;
+#define STAYS_SAID 10.0 /* ends of road users that `survive` is worth */
+#define ROWS 4        /* kinds of misses in a row: the first, the second, the third and fourth, later ones */
 
 typedef struct {
     /* what every scan reads comes first: one line of the cache */
@@ -123,13 +113,18 @@ typedef struct {
     double existence;
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
-    uint8_t kept, status, cls, sensed, sizes, teller;
+    uint8_t kept, status, cls, sensed, sizes, teller, origin, entry; /* origin: source that began it; entry: its bin of births_t */
     past_t past[KEPT];  /* in no order; a hit writes one of them */
     int64_t then[KEPT]; /* ns: their times, in order */
     uint8_t slot[KEPT]; /* which of `past` is of each of those times */
+    uint8_t judge, giver; /* judge: source of `off`, counted from 1; giver: source of `given` */
     state_t mean;       /* of both models */
     imm_t now;
-    uint32_t told; /* the id a source of tracks last gave it */
+    uint32_t told; /* the id a source last gave it */
+    float off[2];  /* m: its last residual */
+    float held;    /* s: for so long its place was given again and again though it moved */
+    int64_t given; /* ns: when its last place was given first */
+    double given_x, given_y;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
 } track_t;
 
@@ -164,7 +159,8 @@ typedef struct {
     apart_t apart;
     uint64_t refused_ahead, steps, crowded; /* scans; times that the time was set anew; detections left out for there were too many in one place */
     double reach; /* m: mean half width of the gates of the last scan */
-    double again; /* found: probability of one more miss after a miss, of who is still there */
+    double lived, left;                 /* found: s that road users were followed, and how many were lost where they might have been seen */
+    double misses[ROWS], more[ROWS]; /* found of who came back: misses by how many there were in a row, and those followed by one more */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
 } fusion_t;
@@ -193,8 +189,10 @@ typedef struct { /* a grid over a scan's detections */
 } grid_t;
 
 typedef struct { /* what one scan says of its source */
-    double n, noise, said, distance, hits, misses, moved;
+    double n, noise, said, distance, hits, misses, moved, fast, along, cross, self;
 } sums_t;
+
+#define OCCLUDERS 16 /* of one scan */
 
 typedef struct { /* one scan while it is worked on; all in the caller's scratch */
     const detection *z;
@@ -206,11 +204,13 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     void *rest;
     double widest, area; /* m^2: largest variance, what the scan covers */
     double reach;        /* m: sum of the gates' half widths */
-    double unsure;       /* s^2: variance of a latency that is not yet found */
+    double unsure;       /* s^2: variance of a latency that is not yet found, and of the stamp */
+    double blur, doubt;  /* s^2: variance of the stamp, of which `doubt` is this scan's own */
     int32_t n, known, source, cells, fullest, plain; /* fullest: detections in one cell at most; plain: no detection says more than its place */
     int64_t t;
     grid_t grid;
     sums_t sums;
+    int32_t hiding, occluder[OCCLUDERS]; /* tracks that hide what is behind them from this source */
 } frame_t;
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
@@ -261,6 +261,8 @@ void imm_update_velocity(imm_t *s, double vx, double vy, double r);
 /* h: 2x4, of position and velocity; z measured with noise r (xx, yy, xy) */
 void imm_update_linear(imm_t *s, const double h[8], const double z[2], const double r[3]);
 void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3]);
+/* as the vendor of a filtered track has it: its place with the noise of its increments, our error no less than its own */
+void imm_follow(imm_t *s, double x, double y, const double r[3]);
 /* late.c: the past */
 void remember(track_t *k);
 void state_at(const track_t *k, int64_t t, const motion_t *m, state_t *out);
@@ -276,10 +278,20 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
             void *scratch);
 
 /* life.c: what a hit or a miss says of a track */
-void describe(track_t *k, const detection *z, int own); /* own: the vehicle's own report */
+void describe(track_t *k, const detection *z, double right, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
+double aged(const fusion_t *f, const track_t *k, int64_t t); /* existence at t, before anybody looks at it then */
 void miss(fusion_t *f, frame_t *w, int32_t i);
+double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
+void find_occluders(fusion_t *f, frame_t *w);
+int hidden(const fusion_t *f, const frame_t *w, double x, double y);
+void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t);
+void bury(fusion_t *f, int64_t t);
+double miss_chance(const fusion_t *f, const source_t *s, const track_t *k); /* of who is there, by the misses in a row so far */
+void live_on(fusion_t *f, int64_t t); /* time passes for everybody, until a scan of t */
+void come_back(fusion_t *f, const track_t *k); /* what the misses before a hit say of misses in a row */
+void birth_ends(fusion_t *f, const track_t *k, int proved); /* a track is proved to be a road user's, or ends without having been */
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
@@ -296,8 +308,24 @@ void young_doubles(fusion_t *f, const frame_t *w);
 void source_start(source_t *s);
 void measurement_noise(const source_t *s, const detection *z, double r[3]);
 /* residuals on one track, before and after its update (`mean` of the track) */
-void note_residual(fusion_t *f, frame_t *w, const track_t *k, const state_t *before, const double *z, const double *r);
+void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, const double *z, const double *r);
 void learn(fusion_t *f, const frame_t *w);
+/* what the class, size, velocity and id of a detection say of its source, on a track that is well known */
+void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z);
+
+/* its velocity against how far it came since the place before */
+void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3]);
+
+/* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
+double stamp_doubt(source_t *s, int64_t t);
+int said_before(const track_t *k, const detection *z, int32_t source, int64_t t, const state_t *m);
+
+/* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
+   the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */
+void cover(coverage_t *e, double x, double y);
+void lost_at(coverage_t *e, double x, double y, double vx, double vy, double ahead);
+double beyond(const coverage_t *e, double x, double y, double variance);
+int at_edge(const coverage_t *e, double x, double y);
 
 /* layout.c: the fields of what crosses to Python, as the compiler laid them out; `kind` is f, i or u. The last has no name. */
 typedef struct {

@@ -48,7 +48,7 @@ class Fusion:
             config.gate,
             config.miss_cost,
             config.confirm,
-            config.show,
+            config.false_cost / (1.0 + config.false_cost),
             config.drop,
             config.survive_s,
             int(config.coast_ms) * MS,

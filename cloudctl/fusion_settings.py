@@ -46,7 +46,7 @@ FUSION_RANGES = {
     "gate": Range(0, 1000, "squared Mahalanobis distance", above=True),
     "miss_cost": Range(0, 1000, "squared Mahalanobis distance", above=True),
     "confirm": Range(0.01, 0.998, "a probability that an existence can exceed"),
-    "show": Range(0, 0.998, "a probability that an existence can exceed"),
+    "false_cost": Range(0, 499, "missed road users"),
     "drop": Range(0, 0.5, "a probability"),
     "survive_s": Range(0, 86_400, "s", above=True),
     "coast_ms": Range(1, MAX_WAIT_MS, "ms"),
@@ -92,8 +92,8 @@ class FusionConfig:
     max_tracks: int = 512
     gate: float = 20.0  # squared Mahalanobis distance
     miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
-    confirm: float = 0.97  # existence probability from which a track is given out
-    show: float = 0.5  # below it a confirmed track is kept but not given out
+    confirm: float = 0.97  # existence probability from which a track is kept through misses, and teaches what is found of sources
+    false_cost: float = 1.0  # of a false road user given out, in missed ones: shown is whoever exists with more than false_cost / (1 + false_cost)
     drop: float = 0.01
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
     coast_ms: int = 2500  # without a measurement

@@ -203,8 +203,9 @@ class LiveLoop:
             for model in models[junction.id]:
                 rsu = model.rsu
                 columns = model.observe(around)
-                due = model.leaves(truth.t) + int(self.setup.extra_delay_ms * MS)
-                to_gateways.send(gateways.Sensed(due, gateway, rsu.id, truth.t, rsu.lat, rsu.lon, columns))
+                for stamp in model.stamps(truth.t):
+                    due = model.leaves(stamp) + int(self.setup.extra_delay_ms * MS)
+                    to_gateways.send(gateways.Sensed(due, gateway, rsu.id, stamp, rsu.lat, rsu.lon, columns))
             to_gateways.send(
                 gateways.Sensed(
                     truth.t + 10 * MS,

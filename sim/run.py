@@ -197,12 +197,12 @@ class Loop:
         for model in self.models[junction.id]:
             rsu = model.rsu
             block = self._encode(pack(model.observe(around)))
-            body = Perception(
-                VERSION, rsu.id, "fused", self._next(rsu.id), t + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
-            )
-            self._push(
-                model.leaves(t) + int(self.setup.extra_delay_ms * MS), Datum("perception", gateway, self._encode(body))
-            )
+            for stamp in model.stamps(t):
+                body = Perception(
+                    VERSION, rsu.id, "fused", self._next(rsu.id), stamp + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
+                )
+                due = model.leaves(stamp) + int(self.setup.extra_delay_ms * MS)
+                self._push(due, Datum("perception", gateway, self._encode(body)))
         groups = tuple(shifted(group, offset) for group in traffic.groups(junction))
         signal = Signal(
             VERSION,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..clock import MS, SECOND
 from ..fusion import DETECTION, Rows
+from .unsteady import BURSTY, GHOSTLY, LOSSY, ROUNDED, STEADY, Unsteady, UnsteadyUnit
 
 BEGIN = 1_767_225_600 * SECOND
 STEP = 100 * MS
@@ -52,6 +53,7 @@ class Unit:
     spike_ms: float = 200.0
     lag_ms: float = 0.0
     rate: int = 1
+    unsteady: Unsteady = STEADY
 
 
 THREE = tuple(
@@ -134,6 +136,27 @@ class Traffic:
             self.wish[k] = low
 
 
+class Passing(Traffic):
+    """Road users that enter anywhere along the edge, at once and at full speed, and vanish as abruptly wherever they get to it."""
+
+    SHARE = (0.8, 0.1, 0.1)
+
+    def _enter(self, k: int, anywhere: bool = False) -> None:
+        super()._enter(k, anywhere)
+        if anywhere:
+            self.xy[k] = self.rng.uniform(-0.5, 0.5, 2) * self.side
+            return
+        edge = int(self.rng.integers(4))
+        along = self.rng.uniform(-0.5, 0.5) * self.side
+        inwards = (0.0, np.pi, np.pi / 2, -np.pi / 2)[edge]
+        half = self.side / 2
+        self.xy[k] = ((-half, along), (half, along), (along, -half), (along, half))[edge]
+        self.heading[k] = inwards + self.rng.uniform(-1.0, 1.0)
+
+    def _turn_back(self, dt: float) -> None:
+        """Nobody turns back."""
+
+
 class Crowd(Traffic):
     """Pedestrians in files 1 m apart, half of them each way, that sway, keep their distance and now and then change file."""
 
@@ -182,20 +205,32 @@ class Crowd(Traffic):
             self._enter(int(k))
 
 
-def look(unit: Unit, traffic: Traffic, bias: np.ndarray, rng: np.random.Generator, features: bool) -> Rows:
+def look(unit: Unit, traffic: Traffic, bias: np.ndarray, rng: np.random.Generator, features: bool, unsteady: UnsteadyUnit, t: int) -> Rows:
     """Return what `unit` sees of the traffic now, in no order; positions only, or with class and size too."""
-    seen = traffic.xy[rng.random(traffic.n) >= unit.miss]
-    kinds = traffic.kind[: len(seen)]
+    ghosts = unsteady.ghosts(t, traffic.ids, traffic.xy, traffic.heading, rng)
+    lost = unsteady.lost(t, traffic.ids, rng)
+    seen = traffic.xy[(rng.random(traffic.n) >= unit.miss) & ~lost]
     seen_index = np.flatnonzero((traffic.xy[:, None] == seen[None]).all(-1).any(1)) if features else None
     made_up = rng.poisson(unit.clutter * traffic.n)
-    xy = np.vstack([seen + bias, rng.uniform(-traffic.field / 2, traffic.field / 2, (made_up, 2))])
+    xy = np.vstack([seen + bias, ghosts, rng.uniform(-traffic.field / 2, traffic.field / 2, (made_up, 2))])
     xy[: len(seen)] += rng.normal(0, unit.sigma, (len(seen), 2))
     rows = positions(xy)
     if features and seen_index is not None:
-        kinds = traffic.kind[seen_index]
-        rows["class"][: len(seen)] = np.array(Traffic.KIND)[kinds]
-        rows["length"][: len(seen)] = np.array([4.6, 1.8, 0.5])[kinds] * rng.normal(1, 0.08, len(seen))
-        rows["width"][: len(seen)] = np.array([1.8, 0.7, 0.5])[kinds] * rng.normal(1, 0.08, len(seen))
+        n = len(seen)
+        rows["class"][:n] = np.array(Traffic.KIND)[traffic.kind[seen_index]]
+        rows["length"][:n] = np.array([4.6, 1.8, 0.5])[traffic.kind[seen_index]] * rng.normal(1, 0.08, n)
+        rows["width"][:n] = np.array([1.8, 0.7, 0.5])[traffic.kind[seen_index]] * rng.normal(1, 0.08, n)
+        heading, speed = traffic.heading[seen_index], traffic.speed[seen_index]
+        rows["vx"][:n] = speed * np.cos(heading) + rng.normal(0, 0.5, n)
+        rows["vy"][:n] = speed * np.sin(heading) + rng.normal(0, 0.5, n)
+        rows["heading"][:n] = heading + rng.normal(0, 0.1, n)
+        false = len(rows) - n
+        rows["class"][n:] = rng.choice(Traffic.KIND, false)
+        rows["length"][n:], rows["width"][n:] = rng.uniform(0.5, 5.0, false), rng.uniform(0.5, 2.0, false)
+        rows["vx"][n:], rows["vy"][n:] = rng.normal(0, 3.0, (2, false))
+        rows["heading"][n:] = rng.uniform(-np.pi, np.pi, false)
+        sure = np.concatenate([rng.normal(0.65, 0.15, n), rng.normal(0.35, 0.15, false)])
+        rows["confidence"] = np.clip(sure, 0.05, 1.0)
     rng.shuffle(rows)
     return rows
 
@@ -217,7 +252,7 @@ def play(
     case = Case(name, [], [], traffic.side)
     angle = rng.uniform(0, 2 * np.pi, len(units))
     bias = [u.bias * np.array([np.cos(a), np.sin(a)]) for u, a in zip(units, angle, strict=True)]
-    sub = 5
+    sub, unsteady = 5, [UnsteadyUnit(unit.unsteady) for unit in units]
     phase = [0] if len(units) == 1 else [int(v) for v in rng.integers(0, sub, len(units))]
     for k in range(frames * sub):
         t = BEGIN + k * (STEP // sub)
@@ -225,13 +260,15 @@ def play(
         if k % sub == 0:
             case.truth.append((t, traffic.ids.copy(), traffic.xy.copy()))
         for source, unit in enumerate(units):
+            if unit.unsteady.wander and k % sub == 0:
+                phase[source] = int(rng.integers(0, sub))
             if k % (sub * unit.rate) != phase[source]:
                 continue
-            rows = look(unit, traffic, bias[source], rng, features)
+            rows = look(unit, traffic, bias[source], rng, features, unsteady[source], t)
             wait = unit.delay_ms + (rng.exponential(unit.jitter_ms) if unit.jitter_ms else 0.0)
             wait += unit.spike_ms if rng.random() < unit.spikes else 0.0
-            stamp = t + int(unit.lag_ms * MS)
-            case.scans.append(Scan(stamp, stamp + int(wait * MS), source, rows))
+            for stamp in unsteady[source].stamps(t + int(unit.lag_ms * MS), rng):
+                case.scans.append(Scan(stamp, max(stamp, t) + int(wait * MS), source, rows))
     case.scans.sort(key=lambda scan: (scan.arrival, scan.source))
     case.classes = traffic.classes
     return case
@@ -265,11 +302,38 @@ def lagged(seed: int, n: int = 60, frames: int = 500) -> Case:
     return play("three units, one lagging", Traffic(n, 120.0 * (n / 60) ** 0.5, rng), units, frames, rng)
 
 
+def passing(seed: int, n: int = 60, frames: int = 500, features: bool = False) -> Case:
+    """One sensor as in `one_sensor`; road users enter and vanish abruptly, anywhere at the edge."""
+    rng = np.random.default_rng(seed)
+    return play("one sensor, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features)
+
+
+def passing_three(seed: int, n: int = 60, frames: int = 500) -> Case:
+    """The three units, late and out of order; road users enter and vanish abruptly, anywhere at the edge."""
+    rng = np.random.default_rng(seed)
+    return play("three units, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng)
+
+
+def _unsteady(name: str, how: Unsteady) -> Callable[[int], Case]:
+    def make(seed: int, n: int = 60, frames: int = 500) -> Case:
+        rng = np.random.default_rng(seed)
+        return play(name, Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(unsteady=how),), frames, rng)
+
+    return make
+
+
 def described(seed: int) -> Case:
-    """One sensor as in `one_sensor` that also tells class and size."""
+    """One sensor as in `one_sensor` that gives every column."""
     case = one_sensor(seed, features=True)
-    case.name = "one sensor, class and size"
+    case.name = "one sensor, every column"
     return case
+
+
+def driving(seed: int, n: int = 60, frames: int = 500) -> Case:
+    """A lidar's detector at 2 Hz: every column, 0.4 m, 15 % missed, a third as many false detections as road users, of lower confidence."""
+    rng = np.random.default_rng(seed)
+    unit = Unit(sigma=0.4, miss=0.15, clutter=0.33, rate=5)
+    return play("detector at 2 Hz, every column", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (unit,), frames, rng, True)
 
 
 CASES: dict[str, Callable[[int], Case]] = {
@@ -278,4 +342,11 @@ CASES: dict[str, Callable[[int], Case]] = {
     "three": three_units,
     "lagged": lagged,
     "described": described,
+    "driving": driving,
+    "passing": passing,
+    "passing_three": passing_three,
+    "bursty": _unsteady("one sensor, bursts and frames sent twice", BURSTY),
+    "rounded": _unsteady("one sensor, stamps of whole 100 ms", ROUNDED),
+    "lossy": _unsteady("one sensor, lost for 1 to 2 s", LOSSY),
+    "ghostly": _unsteady("one sensor, ghosts beside road users", GHOSTLY),
 }

@@ -1,6 +1,6 @@
 """Tracks against truth: CLEAR MOT, identity, HOTA (TrackEval's implementations) and GOSPA.
 
-A moment is (truth ids int64[n], truth xy float64[n, 2], track ids int64[m], track xy float64[m, 2]) in metres.
+A moment is (truth ids int64[n], truth xy float64[n, 2], track ids int64[m], track xy float64[m, 2]) in metres; more columns are of no concern here.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
 
 def far(moment: Any) -> np.ndarray:
     """Return float64[n, m]: metres between each true and each tracked object."""
-    _, a, _, b = moment
+    a, b = moment[1], moment[3]
     a, b = np.reshape(a, (-1, 2)), np.reshape(b, (-1, 2))
     return np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1])
 

@@ -8,6 +8,7 @@ from ..clock import MS
 from ..schema import ObjectClass
 from .scenario import POLE_M, RANGE_M, Junction
 from .traffic import Truth
+from .unsteady import BURSTY, STEADY, Unsteady, UnsteadyUnit
 
 CONFUSED = np.array([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], np.int64)
 OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
@@ -28,13 +29,14 @@ class Noise:
     jitter_ms: float = 15.0  # mean of an exponential on top
     spike: float = 0.02  # share of frames that are late by SPIKE_MS more
     clock_ms: float = 30.0  # spread of the gateways' clock offsets
+    unsteady: Unsteady = STEADY  # stalls, rounded stamps, frames sent twice
 
 
 SPIKE_MS = 150.0
 PERFECT = Noise(
     position=0.01, velocity=0.01, size=0.01, miss=0.0, far_miss=0.0, clutter=0.0, confuse=0.0, delay_ms=1.0, jitter_ms=0.0, spike=0.0, clock_ms=0.0
 )  # as it is, but for who stands behind something long
-SENSING = {"noisy": Noise(), "perfect": PERFECT}
+SENSING = {"noisy": Noise(), "perfect": PERFECT, "bursty": Noise(unsteady=BURSTY)}
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class RsuModel:
         self._rng = np.random.default_rng([seed, index, *junction.id.encode()])
         self._pole = (self.rsu.x, self.rsu.y)
         self._left = 0
+        self._unsteady = UnsteadyUnit(noise.unsteady)
         self._scale = (0.85, 1.0, 1.3)[index % 3]
 
     def observe(self, around: Around) -> dict[str, np.ndarray]:
@@ -134,6 +137,10 @@ class RsuModel:
             "confidence": 0.3 + 0.4 * self._rng.random(n),
             "class": np.full(n, int(ObjectClass.UNKNOWN)),
         }
+
+    def stamps(self, t: int) -> list[int]:
+        """Return the stamps (ns) under which the frame of `t` is sent: its own, but of a unit that is unsteady."""
+        return self._unsteady.stamps(t, self._rng)
 
     def leaves(self, t: int) -> int:
         """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cloudctl.sim import evaluate, mcity
+from cloudctl.sim import evaluate, mcity, mcity_eval
 from cloudctl.sim.scenes import CASES, one_sensor
 from cloudctl.sim.score import ospa2, score
 
@@ -73,10 +73,10 @@ def test_real_roadside_units_latency_is_found_and_identities_hold() -> None:
     folder = Path(os.environ.get("CLOUDCTL_MCITY", "nowhere"))
     if not (folder / "dets").is_dir():
         pytest.skip("the Mcity trials are not here: set CLOUDCTL_MCITY to their folder")
-    source = evaluate.probe_latency(folder)
+    source = mcity_eval.probe_latency(folder)
     assert source.latency_ms == pytest.approx(150, abs=20)
     trial = mcity.load(folder, "3")
-    vendor = evaluate.mcity_moments(trial, source, False, False)
-    found = evaluate.figures(evaluate.seen_only(evaluate.mcity_moments(trial, source, False, True), vendor), 1.5)
+    vendor = mcity_eval.mcity_moments(trial, source, False)
+    found = evaluate.figures(mcity_eval.seen_only(mcity_eval.mcity_moments(trial, source, True), vendor), 1.5)
     assert found["mota"] > 0.95
     assert found["id_switches"] == 0
