@@ -17,6 +17,7 @@
 #define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
 #define STIFF_LAG 10.0
 #define FEW 30.0       /* residuals before a source's offsets count */
+#define SETTLED 300.0  /* residuals after which its offsets are found: until then they are in every residual, and those look alike */
 #define AREA_FADES 0.9995 /* a scan: a few detections do not show how far the source looks */
 #define MIN_AREA 400.0 /* m^2 */
 #define RIGHT 0.85     /* share of right classes before any is found */
@@ -68,7 +69,8 @@ void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, c
     if (square < SLOW)
         return;
     double now = nx * nx + ny * ny, then = (double)k->off[0] * (double)k->off[0] + (double)k->off[1] * (double)k->off[1];
-    if (k->judge == w->source + 1 && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
+    int settled = !f->several || s->sum[0] >= SETTLED;
+    if (k->judge == w->source + 1 && settled && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
         a->cross += (nx * (double)k->off[0] + ny * (double)k->off[1]) / sqrt(now * then);
         a->self += 1.0;
     }

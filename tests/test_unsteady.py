@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cloudctl.sim.columns import CHANGES, changed
 from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, CASES, positions
+from cloudctl.sim.scenes import BEGIN, CASES, positions, three_units
 from cloudctl.sim.unsteady import BURSTY, ROUNDED, Unsteady, UnsteadyUnit
 
 from cloudctl.clock import MS, SECOND
@@ -77,6 +77,12 @@ def test_a_source_is_named_by_what_it_sends_whatever_it_is_said_to_send(kind: st
         for k in range(500):
             fusion.update(BEGIN + k * STEP, 0, filtered(k, state, rng) if truth == "tracks" else positions(convoy(k, rng)))
         assert fusion.stats()["sources"][0]["kind"] == truth
+
+
+@pytest.mark.parametrize(("seed", "n"), [(9, 60), (2, 8)])
+def test_units_whose_latency_and_bias_are_not_yet_found_are_not_taken_for_trackers(seed: int, n: int) -> None:
+    _, fusion = follow(three_units(seed, n, 100))
+    assert {source["kind"] for source in fusion.stats()["sources"].values()} == {"detections"}
 
 
 @pytest.mark.parametrize(("scene", "mota", "idf1"), [("bursty", 0.95, 0.93), ("rounded", 0.96, 0.95), ("ghostly", 0.95, 0.95), ("lossy", 0.85, 0.78)])
