@@ -288,7 +288,7 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
             note_worth(f, w, k, &w->mean[i], z);
     }
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
-    if (!s->placed && k->status == CONFIRMED)
+    if (!s->placed)
         looked(s, x, y);
     if (w->t > k->last) {
         k->last = w->t;

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define LATEST (MAX_TIME + 1000000000000LL) /* ns: a stamp less a latency */
+#define MAX_LAG 100.0 /* s */
+#define MAX_BIAS 1e3  /* m */
 
 size_t fusion_state_size(int32_t count) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)count; }
 
@@ -73,12 +75,20 @@ static int found_can_be(const source_t *s)
            coverage_can_be(&s->covers) && worth_can_be(&s->worth);
 }
 
+/* Offsets against the other sources are made of all sources' own, so that each of these is bounded too. */
+static int offsets_can_be(const source_t *s)
+{
+    return fabs(s->said_lag) < MAX_LAG && fabs(s->own_lag) < MAX_LAG && fabs(s->lag) < 4.0 * MAX_LAG && fabs(s->said_x) < MAX_BIAS &&
+           fabs(s->said_y) < MAX_BIAS && fabs(s->own_x) < MAX_BIAS && fabs(s->own_y) < MAX_BIAS && fabs(s->bias_x) < 4.0 * MAX_BIAS &&
+           fabs(s->bias_y) < 4.0 * MAX_BIAS;
+}
+
 static int source_can_be(const source_t *s)
 {
     const double figures[] = {s->x, s->y, s->heading, s->fov, s->range, s->sigma, s->sigma_v, s->p_detect, s->clutter, s->scale, s->bias_x, s->bias_y,
                               s->lag, s->seen, s->strewn, s->deaths, s->residual, s->weight, s->said_x, s->said_y, s->said_lag, s->own_x, s->own_y, s->own_lag};
     return all_finite(figures, sizeof figures / sizeof *figures) && all_finite(s->sum, 7) && s->kind >= FROM_DETECTIONS && s->kind <= COOPERATIVE &&
-           fabs(s->lag) < 100.0 && fabs(s->bias_x) < 1e3 && fabs(s->bias_y) < 1e3 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]) &&
+           offsets_can_be(s) && s->sigma > 0.0 && s->scale > 0.0 && !isnan(s->low[0] + s->low[1]) && !isnan(s->high[0] + s->high[1]) &&
            found_can_be(s);
 }
 
