@@ -7,13 +7,15 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from cloudctl.sim.columns import CHANGES, changed
 from cloudctl.sim.evaluate import HELD_OUT, figures
-from cloudctl.sim.scenes import Case, crowd, one_sensor, three_units
+from cloudctl.sim.scenes import Case, crowd, driving, one_sensor, passing, three_units
 from cloudctl.sim.show import table
 
+from bench import bench_fusion_scale
 from bench.__main__ import machine
 from bench.peers.adapters import PEERS, SLOW, Ours, Peer
-from cloudctl.clock import MS, stopwatch
+from cloudctl.clock import MS, cpu, stopwatch
 
 COLUMNS = ("mota", "idf1", "hota", "id_switches", "rmse_m", "gospa")
 HEADER = ("", "MOTA", "IDF1", "HOTA", "id switches", "RMSE m", "GOSPA m")
@@ -86,9 +88,9 @@ def accuracy_table(peers: dict[str, Callable[[], Peer]], cases: Sequence[Case]) 
     return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
 
 
-def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> list[int]:
-    """Return ns of each scan: folded in, and the tracks read; `rows` are the detections as our tracker takes them."""
-    peer, out = make(), []
+def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> tuple[list[int], int]:
+    """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections as our tracker takes them."""
+    peer, out, busy = make(), list[int](), cpu()
     for k, (t, xy) in enumerate(frames):
         if rows and isinstance(peer, Ours):
             begin = stopwatch()
@@ -99,11 +101,11 @@ def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: S
             peer.step(t, xy)
             peer.where(t)
         out.append(stopwatch() - begin)
-    return out
+    return out, cpu() - busy
 
 
 def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], rounds: int) -> str:
-    """Detections a second through Python (scan in, tracks out), interleaved, medians of rounds; ratios within the run."""
+    """Detections a second of processor time through Python (scan in, tracks out), interleaved, medians of rounds; ratios within the run."""
     rates: dict[str, list[float]] = {name: [] for name in peers}
     tails = []
     for n in sizes:
@@ -117,8 +119,8 @@ def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], roun
                 few = 6 if name in SLOW else 40 if name not in ("cloudctl", "minimal C") else len(frames)
                 if (name in SLOW and (turn or n > 60)) or (few < len(frames) and n > 240):
                     continue
-                spent = took(make, frames[:few], rows)
-                found[name].append(sum(len(xy) for _, xy in frames[:few]) / sum(spent) * 1e9)
+                spent, busy = took(make, frames[:few], rows)
+                found[name].append(sum(len(xy) for _, xy in frames[:few]) / busy * 1e9)
                 if name == "cloudctl":
                     worst.append(float(np.percentile(spent[5:], 99)) / 1000)
         for name in peers:
@@ -135,18 +137,6 @@ def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], roun
     for n in sizes:
         header += [f"n={n}", *(f"x {name}" for name in ("minimal C", "cloudctl") if name in rates)]
     return table(header, cells) + "\n" + "\n".join(tails)
-
-
-def growth(sizes: tuple[int, int] = (240, 10_000)) -> str:
-    """Cost of a detection against the number of road users at constant density, ours alone, interleaved."""
-    cases = [one_sensor(7, n, 60 if n < 1000 else 20) for n in sizes]
-    costs: list[list[float]] = [[], []]
-    for _ in range(5):
-        for k, case in enumerate(cases):
-            spent = took(PEERS["cloudctl"], scans(case), [s.rows for s in case.scans])
-            costs[k].append(median(t / max(len(s.rows), 1) for t, s in zip(spent, case.scans, strict=True)))
-    a, b = (median(c) for c in costs)
-    return f"cost of a detection: {a:.0f} ns at n = {sizes[0]}, {b:.0f} ns at n = {sizes[1]:,}: x {b / a:.2f}"
 
 
 def several(seeds: Sequence[int], peers: dict[str, Callable[[], Peer]]) -> str:
@@ -172,14 +162,26 @@ def accuracy_ours(case: Case) -> dict[str, float]:
     return figures(follow(case)[0], case.match_m)
 
 
+def columns(seeds: Sequence[int]) -> str:
+    """Return what each column of a detection is worth, left out, alone, or wrong: none may make it worse than places alone."""
+    cases = [driving(seed) for seed in seeds]
+    rows = []
+    for name in CHANGES:
+        found = [accuracy_ours(changed(case, name)) for case in cases]
+        rows.append([name, *(median(f[c] for f in found) for c in COLUMNS)])
+    return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
+
+
 def parts(seeds: Sequence[int], rounds: int, names: Sequence[str]) -> Iterator[str]:
     """Yield each table as soon as it is there."""
     peers, missing = available(names)
     yield speed_table(peers, (60, 240), rounds)
     if "cloudctl" in peers:
-        yield growth()
+        yield bench_fusion_scale.run(rounds)
     yield accuracy_table(peers, [one_sensor(seed) for seed in seeds])
+    yield accuracy_table(peers, [passing(seed) for seed in seeds])
     yield accuracy_table(peers, [crowd(seed) for seed in seeds])
+    yield columns(seeds)
     yield several(seeds, peers)
     yield from missing
 

@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define OCCLUDES 6.0      /* m: a longer road user hides what is behind it */
+#define SHADE 0.7         /* m: and so much beside its outline, for what is hidden has a width too */
 #define MARGIN 1.5      /* m: so deep is the strip along a side in which road users first appear: 1.5 periods at 10 m/s */
 #define MIN_SIGHTS 200  /* places seen before a side is one */
 #define MAX_ENDS 50.0f
@@ -115,5 +117,34 @@ int at_edge(const coverage_t *e, double x, double y)
     for (int k = 0; k < SIDES; k++)
         if (along(k, x - e->x, y - e->y) > (double)e->reach[k] - MARGIN)
             return 1;
+    return 0;
+}
+
+/* What is long enough to hide others, and was seen in this scan by a source whose place is known. */
+void find_occluders(fusion_t *f, frame_t *w)
+{
+    w->hiding = 0;
+    if (w->plain || !f->sources[w->source].placed)
+        return;
+    for (int32_t i = 0; i < w->known && w->hiding < OCCLUDERS; i++) {
+        const track_t *k = track_at(f, i);
+        if (w->hit[i] >= 0 && k->length > OCCLUDES && k->status == CONFIRMED)
+            w->occluder[w->hiding++] = i;
+    }
+}
+
+/* Whether something long stands in the line of sight from the source to a place. */
+int hidden(const fusion_t *f, const frame_t *w, double x, double y)
+{
+    const source_t *s = &f->sources[w->source];
+    double tx = x - s->x, ty = y - s->y, far = sqrt(tx * tx + ty * ty);
+    for (int n = 0; n < w->hiding && far > 1.0; n++) {
+        const track_t *o = track_at(f, w->occluder[n]);
+        double ox = o->mean.x[0] - s->x, oy = o->mean.x[1] - s->y, along = (ox * tx + oy * ty) / far, aside = fabs(ox * ty - oy * tx) / far;
+        double slant = fabs((double)o->ahead[0] * ty - (double)o->ahead[1] * tx) / far;
+        double half = 0.5 * ((double)o->length * slant + (double)o->width) + SHADE;
+        if (along > 0.0 && along < far - OCCLUDES * 0.5 && aside < half)
+            return 1;
+    }
     return 0;
 }

@@ -179,8 +179,8 @@ static void fill(detection *d, const double c[FLOATS])
     d->length = (float)c[7];
     d->width = (float)c[8];
     d->height = (float)c[9];
-    d->var_x = (float)c[10];
-    d->var_y = (float)c[11];
+    d->var_x = c[10] == 0.0 ? NAN : (float)c[10]; /* nothing is known so well: it was not measured */
+    d->var_y = c[11] == 0.0 ? NAN : (float)c[11];
     d->cov_xy = (float)c[12];
 }
 

@@ -49,8 +49,8 @@ void young_doubles(fusion_t *f, const frame_t *w)
         if (!motor(k->cls) || k->hits > YOUNG)
             continue;
         double x = (k->mean.x[0] - g->left) * g->one, y = (k->mean.x[1] - g->bottom) * g->one, reach = HALF * g->one;
-        int32_t a = (int32_t)bounded(x - reach, 0.0, g->columns - 1), b = (int32_t)bounded(x + reach, 0.0, g->columns - 1);
-        int32_t low = (int32_t)bounded(y - reach, 0.0, g->rows - 1), high = (int32_t)bounded(y + reach, 0.0, g->rows - 1);
+        int32_t a = clipped(x - reach, g->columns), b = clipped(x + reach, g->columns);
+        int32_t low = clipped(y - reach, g->rows), high = clipped(y + reach, g->rows);
         for (int32_t row = low; row <= high; row++)
             for (int32_t e = w->head[row * g->columns + a]; e < w->head[row * g->columns + b + 1]; e++) {
                 int32_t i = w->cell[w->order[e]];

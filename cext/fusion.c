@@ -6,6 +6,7 @@
 
 #define LAG_PRIOR 0.15 /* s: a latency not yet found, where several sources look */
 #define SURE 300.0     /* residuals after which it is */
+#define SOON 3         /* tracks ahead of the one that is worked on */
 #define JITTER 6e-4    /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 static const motion_t MOTION[CLASSES] = {
@@ -13,7 +14,7 @@ static const motion_t MOTION[CLASSES] = {
     {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
     {0.15, 3.0, 0.6, 0.2, 0.6}, {0.12, 1.5, 0.6, 0.2, 0.6}, {0.08, 0.8, 1.0, 0.2, 0.6}, {0.01, 0.0, 0.0, 0.0, 0.0}};
 
-size_t fusion_size(int32_t capacity) { return sizeof(fusion_t) + (sizeof(track_t) + sizeof(int32_t)) * (size_t)capacity; }
+size_t fusion_size(int32_t capacity) { return HEAD_BYTES + (sizeof(place_t) + sizeof(int32_t)) * (size_t)capacity; }
 
 /* Where each part of the scratch of a scan of n detections against k tracks begins, bytes. */
 typedef struct {
@@ -60,6 +61,7 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->left = STAYS_SAID;
     f->lived = STAYS_SAID * f->survive;
     f->coast = 2500000000;
+    f->jump = 10000000000;
     /* the first miss is most often one of its own; who is missed again and again is likely to be hidden, for a second or two */
     static const double MORE[ROWS] = {0.4, 0.6, 0.85, 0.95}, SAID[ROWS] = {10.0, 6.0, 4.0, 4.0};
     for (int i = 0; i < ROWS; i++) {
@@ -69,6 +71,8 @@ void fusion_init(fusion_t *f, int32_t capacity)
     memcpy(f->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
         source_t s = {.fov = 7.0, .range = 250.0, .sigma = 0.35, .sigma_v = 0.6, .p_detect = 0.9, .clutter = 1e-4};
+        s.low[0] = s.low[1] = INFINITY;
+        s.high[0] = s.high[1] = -INFINITY;
         f->sources[i] = s;
         source_start(&f->sources[i]);
     }
@@ -96,21 +100,6 @@ static void lay_out(frame_t *w, const fusion_t *f, const detection *z, int32_t n
     w->rest = base + l.rest;
     w->area = w->reach = 0.0;
     memset(&w->sums, 0, sizeof w->sums);
-}
-
-int32_t fusion_check(const detection *z, int32_t n, const char **field)
-{
-    static const char *const NAMES[10] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
-    for (int32_t j = 0; j < n; j++) {
-        const float v[10] = {z[j].vx, z[j].vy, z[j].heading, z[j].length, z[j].width, z[j].height, z[j].var_x, z[j].var_y, z[j].cov_xy, z[j].confidence};
-        *field = !(fabs(z[j].x) <= 1e6) ? "x" : !(fabs(z[j].y) <= 1e6) ? "y" : NULL;
-        for (int i = 0; i < 10 && *field == NULL; i++)
-            if (isinf(v[i]))
-                *field = NAMES[i];
-        if (*field)
-            return j;
-    }
-    return -1;
 }
 
 static void read_scan(const fusion_t *f, const source_t *s, frame_t *w)
@@ -167,6 +156,19 @@ static void advance(const fusion_t *f, const frame_t *w, track_t *k, change_t *c
     *mean = k->mean;
 }
 
+/* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read whole. */
+static inline void fetch(const track_t *k)
+{
+#if defined(__GNUC__)
+    const char *from = (const char *)k, *end = from + sizeof *k;
+    __builtin_prefetch(from, 1);
+    for (from += offsetof(track_t, then); from < end; from += LINE)
+        __builtin_prefetch(from, 1);
+#else
+    (void)k;
+#endif
+}
+
 static void place(fusion_t *f, frame_t *w)
 {
     int32_t edges = 0, few = w->n <= 4 && f->sources[w->source].kind == COOPERATIVE;
@@ -176,6 +178,8 @@ static void place(fusion_t *f, frame_t *w)
     w->start[0] = 0;
     for (int32_t i = 0; i < w->known; i++) {
         track_t *k = track_at(f, i);
+        if (i + SOON < w->known)
+            fetch(track_at(f, i + SOON));
         w->hit[i] = FREE;
         if (few && aloof(w, k)) {
             w->mean[i] = k->mean;
@@ -190,10 +194,17 @@ static void place(fusion_t *f, frame_t *w)
         f->reach = w->reach / (double)w->known;
 }
 
-static void nearest(frame_t *w)
+/* From cells to owners: nobody has a detection yet. */
+static void free_all(frame_t *w)
 {
     for (int32_t j = 0; j < w->n; j++)
-        w->cell[j] = FREE;
+        if (w->cell[j] != CROWDED)
+            w->cell[j] = FREE;
+}
+
+static void nearest(frame_t *w)
+{
+    free_all(w);
     for (int32_t i = 0; i < w->known; i++) {
         int32_t best = -1;
         for (int32_t e = w->start[i]; e < w->start[i + 1]; e++)
@@ -205,13 +216,56 @@ static void nearest(frame_t *w)
     }
 }
 
-static void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
+/* A detection's noise for a track: a stamp that is off moves it along the track's way; the first place after a standstill that was none may lag too. */
+static void noise_along(const frame_t *w, int32_t i, int32_t j, const track_t *k, double r[3])
 {
-    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
-    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
-        come_back(f, k);
-    age(f, k, t);
-    k->existence = bounded(ratio * k->existence / (1.0 - k->existence + ratio * k->existence), 0.0, 0.999);
+    double blur = w->blur + (double)k->held * (double)k->held;
+    memcpy(r, &w->r[3 * j], 3 * sizeof *r);
+    if (blur > 0.0) {
+        const double *v = &w->mean[i].x[2];
+        r[0] += blur * v[0] * v[0];
+        r[1] += blur * v[1] * v[1];
+        r[2] += blur * v[0] * v[1];
+    }
+}
+
+/* What the place is beside the one its source gave before. Returns whether it is only that one again: the road user is still there, but not where it was. */
+static int follow_place(frame_t *w, int32_t i, int32_t j, track_t *k, source_t *s)
+{
+    const detection *z = &w->z[j];
+    int stale = said_before(k, z, w->source, w->t, &w->mean[i]);
+    s->repeated += (uint64_t)stale;
+    if (!w->plain && !stale)
+        note_speed(s, k, z, w->source, w->t, &w->r[3 * j]);
+    k->held = stale ? (float)(w->t - k->given) * 1e-9f : 0.0f;
+    if (z->x != k->given_x || z->y != k->given_y) {
+        k->given = w->t;
+        k->giver = (uint8_t)w->source;
+        k->given_x = z->x;
+        k->given_y = z->y;
+    }
+    return stale;
+}
+
+static void measure(const fusion_t *f, const frame_t *w, int32_t i, int32_t j, track_t *k, const double r[3])
+{
+    const source_t *s = &f->sources[w->source];
+    const detection *z = &w->z[j];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1];
+    if (w->t != k->t) {
+        imm_update_late(k, w->t, &f->motion[k->cls], x, y, r);
+        return;
+    }
+    if (s->filtered && k->sources == 1u << w->source)
+        imm_follow(&k->now, x, y, r);
+    else if (s->filtered)
+        imm_intersect(&k->now, &w->mean[i], x, y, r);
+    else
+        imm_update(&k->now, x, y, r);
+    if (isfinite(z->vx) && isfinite(z->vy))
+        imm_update_velocity(&k->now, z->vx, z->vy, s->worth.speed);
+    imm_mean(&k->now, &k->mean);
+    remember(k);
 }
 
 static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
@@ -219,48 +273,23 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     track_t *k = track_at(f, i);
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
-    const motion_t *m = &f->motion[k->cls];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, *said = &w->r[3 * j], r[3] = {said[0], said[1], said[2]};
-    double blur = w->blur + standstill(k, z, &w->mean[i]);
-    if (blur > 0.0) { /* a stamp that is off moves it along its way */
-        const double *v = &w->mean[i].x[2];
-        r[0] += blur * v[0] * v[0];
-        r[1] += blur * v[1] * v[1];
-        r[2] += blur * v[0] * v[1];
-    }
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, r[3];
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
+    noise_along(w, i, j, k, r);
     double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
     exist(f, k, s, d, det, w->t);
-    int stale = said_before(k, z, w->t, &w->mean[i]);
-    s->repeated += (uint64_t)stale;
-    if (z->x != k->given_x || z->y != k->given_y) {
-        k->given = w->t;
-        k->given_x = z->x;
-        k->given_y = z->y;
+    if (!follow_place(w, i, j, k, s)) {
+        measure(f, w, i, j, k, r);
+        if (k->hits > 1)
+            note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], &w->r[3 * j]);
+        if (!w->plain && k->status == CONFIRMED && k->hits > 5)
+            note_worth(f, w, k, &w->mean[i], z);
     }
-    if (stale) {
-        /* it is still there, but not where it was */
-    } else if (w->t == k->t) {
-        if (s->filtered && k->sources == 1u << w->source)
-            imm_follow(&k->now, x, y, r);
-        else if (s->filtered)
-            imm_intersect(&k->now, &w->mean[i], x, y, r);
-        else
-            imm_update(&k->now, x, y, r);
-        if (isfinite(z->vx) && isfinite(z->vy))
-            imm_update_velocity(&k->now, z->vx, z->vy, s->worth.speed);
-        imm_mean(&k->now, &k->mean);
-        remember(k);
-    } else {
-        imm_update_late(k, w->t, m, x, y, r);
-    }
-    if (k->hits > 1 && !stale)
-        note_residual(f, w, k, &w->mean[i], &w->xy[2 * j], said);
-    if (!w->plain && !stale && k->status == CONFIRMED && k->hits > 5)
-        note_worth(f, w, k, &w->mean[i], z);
     w->sums.hits += k->status == CONFIRMED && k->run == 0 && w->t > k->last;
+    if (!s->placed)
+        looked(s, x, y);
     if (w->t > k->last) {
         k->last = w->t;
         k->run = 0;
@@ -294,35 +323,11 @@ static void duplicates(fusion_t *f, const frame_t *w)
     young_doubles(f, w);
 }
 
-static void bury(fusion_t *f, int64_t t)
-{
-    int32_t kept = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        track_t *k = track_at(f, i);
-        int seen = k->missed > k->last;
-        int64_t patience = k->status == TENTATIVE ? f->coast / 2 : seen ? f->coast : 3 * f->coast;
-        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience) {
-            if (k->status == TENTATIVE) {
-                f->sources[k->origin].deaths += 1.0;
-                birth_ends(f, k, 0);
-            }
-            if (!k->sensed && k->claim && seen)
-                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
-            continue;
-        }
-        int32_t *order = order_of(f), slot = order[i];
-        order[i] = order[kept];
-        order[kept++] = slot;
-    }
-    f->count = kept;
-}
-
 /* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
 static void settle(fusion_t *f, frame_t *w)
 {
     const source_t *s = &f->sources[w->source];
-    for (int32_t j = 0; j < w->n; j++)
-        w->cell[j] = FREE;
+    free_all(w);
     for (int32_t i = 0; i < w->known; i++)
         if (w->mate[i] >= 0) {
             w->cell[w->mate[i]] = i;
@@ -344,19 +349,25 @@ static void settle(fusion_t *f, frame_t *w)
 
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
 {
-    source_t *s = &f->sources[source];
     const char *field;
     if (fusion_check(z, n, &field) >= 0) {
-        s->refused++;
+        f->sources[source].refused++;
         return NOT_FINITE;
     }
-    double doubt = stamp_doubt(s, t);
+    return fusion_fold(f, t, source, z, n, scratch);
+}
+
+int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch)
+{
+    source_t *s = &f->sources[source];
+    int64_t stamp = t;
     t -= (int64_t)(s->lag * 1e9);
-    if (t < f->newest - f->window || (t < f->newest && (f->features & NO_LATE))) {
-        f->refused_old++;
+    int code = stamp_check(f, source, t);
+    if (code != TAKEN) {
         s->refused++;
-        return TOO_OLD;
+        return code;
     }
+    double doubt = stamp_doubt(s, stamp); /* a stamp that is refused says nothing of the source's beat */
     frame_t w;
     lay_out(&w, f, z, n, scratch);
     w.t = t;
@@ -382,45 +393,4 @@ int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, in
     f->newest = t > f->newest ? t : f->newest;
     bury(f, f->newest);
     return TAKEN;
-}
-
-/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every source covers. */
-static double existence_at(const fusion_t *f, const track_t *k, int64_t t, const state_t *m)
-{
-    track_t then;
-    then.existence = k->existence;
-    then.last = k->last;
-    then.missed = k->missed;
-    age(f, &then, t);
-    if (t <= k->last || f->features & NO_LIFE)
-        return then.existence;
-    return (1.0 - gone(f, k, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * then.existence;
-}
-
-int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        const track_t *k = track_at(f, i);
-        if (k->existence < f->show)
-            continue;
-        state_t s;
-        state_at(k, t, &f->motion[k->cls], &s);
-        double existence = existence_at(f, k, t, &s);
-        if (existence < f->show)
-            continue;
-        const double *x = s.x, *p = s.p;
-        double square = x[2] * x[2] + x[3] * x[3];
-        int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
-        track_row row = {.t = t, .x = x[0], .y = x[1], .vx = (float)x[2], .vy = (float)x[3],
-                         .yaw_rate = (float)(k->now.turns * k->now.turning.x[4]),
-                         .length = k->length, .width = k->width, .height = k->height, .var_x = (float)p[0], .var_y = (float)p[4],
-                         .cov_xy = (float)p[1], .var_vx = (float)p[7], .var_vy = (float)p[9], .cov_vxvy = (float)p[8],
-                         .existence = (float)existence, .class_p = k->cls ? k->class_p[k->cls] : 0.0f,
-                         .id = k->id, .vehicle = k->vehicle, .sources = k->sources, .last = k->last, .cls = k->cls};
-        row.heading = (float)(along ? atan2(x[3], x[2]) : atan2((double)k->ahead[1], (double)k->ahead[0]));
-        row.status = t - k->last > 300000000 ? COASTING : CONFIRMED;
-        out[n++] = row;
-    }
-    return n;
 }

@@ -18,8 +18,8 @@ static int least(const track_t *k)
     int best = KEPT - 1;
     double apart = 0.0, ago = 0.0;
     for (int i = KEPT - 1; i > 0; i--) {
-        int64_t next = i + 1 < KEPT ? k->past[i + 1].t : k->t;
-        double gap = (double)(next - k->past[i - 1].t), since = (double)(k->t - k->past[i - 1].t);
+        int64_t next = i + 1 < KEPT ? k->then[i + 1] : k->t;
+        double gap = (double)(next - k->then[i - 1]), since = (double)(k->t - k->then[i - 1]);
         if (i == KEPT - 1 || gap * ago < apart * since) {
             best = i;
             apart = gap;
@@ -31,13 +31,17 @@ static int least(const track_t *k)
 
 void remember(track_t *k)
 {
+    uint8_t slot = k->kept;
     if (k->kept == KEPT) {
         int i = least(k);
-        memmove(&k->past[i], &k->past[i + 1], (size_t)(KEPT - 1 - i) * sizeof k->past[0]);
+        slot = k->slot[i];
+        memmove(&k->slot[i], &k->slot[i + 1], (size_t)(KEPT - 1 - i) * sizeof k->slot[0]);
+        memmove(&k->then[i], &k->then[i + 1], (size_t)(KEPT - 1 - i) * sizeof k->then[0]);
         k->kept--;
     }
-    past_t *p = &k->past[k->kept++];
-    p->t = k->t;
+    past_t *p = &k->past[slot];
+    k->slot[k->kept] = slot;
+    k->then[k->kept++] = k->t;
     p->x = k->mean.x[0];
     p->y = k->mean.x[1];
     p->v[0] = (float)k->mean.x[2];
@@ -46,13 +50,13 @@ void remember(track_t *k)
         p->p[i] = (float)k->mean.p[i];
 }
 
-/* The newest kept posterior that is not after t, or NULL. */
-static const past_t *before(const track_t *k, int64_t t)
+/* The newest kept posterior that is not after t, or -1. */
+static int before(const track_t *k, int64_t t)
 {
-    for (int i = k->kept; i-- > 0;)
-        if (k->past[i].t <= t)
-            return &k->past[i];
-    return NULL;
+    int i = k->kept - 1;
+    while (i >= 0 && k->then[i] > t)
+        i--;
+    return i;
 }
 
 /* Inverse of a packed symmetric positive definite 4x4 by Cholesky; 0 when it is not. */
@@ -99,15 +103,16 @@ typedef struct {
 /* Link t to the present; q is the spectral density of acceleration, m^2/s^3. */
 static void tie(const track_t *k, int64_t t, double q, link_t *l)
 {
-    const past_t *from = before(k, t);
+    int i = before(k, t);
     double dt = seconds(k->t - t), inverse[16];
     state_t start;
     memset(l->gain, 0, sizeof l->gain);
-    if (from != NULL) {
+    if (i >= 0) {
+        const past_t *from = &k->past[k->slot[i]];
         start = (state_t){{from->x, from->y, from->v[0], from->v[1]}, {0}};
-        for (int i = 0; i < 10; i++)
-            start.p[i] = from->p[i];
-        straight_step(&start, seconds(t - from->t), q, &l->then);
+        for (int e = 0; e < 10; e++)
+            start.p[e] = from->p[e];
+        straight_step(&start, seconds(t - k->then[i]), q, &l->then);
         straight_step(&l->then, dt, q, &l->ahead);
         if (invert4(l->ahead.p, inverse)) {
             const double *p = l->then.p;
@@ -123,8 +128,8 @@ static void tie(const track_t *k, int64_t t, double q, link_t *l)
     /* nothing kept from before: step back from the present, less sure of it by the noise between */
     l->ahead = k->mean;
     straight_step(&k->mean, -dt, -q, &l->then);
-    for (int i = 0; i < 4; i++)
-        l->gain[5 * i] = 1.0;
+    for (int e = 0; e < 4; e++)
+        l->gain[5 * e] = 1.0;
     l->gain[2] = l->gain[7] = -dt;
 }
 

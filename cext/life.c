@@ -5,24 +5,17 @@
 #include <math.h>
 
 #define SHADOW 5          /* scans in which one of two alike was hit and not the other, before they are merged */
+#define AROUND 60.0       /* m around what a source has seen that it is taken to look at: who leaves is missed there */
 #define CLAIMS_MOVE 20    /* reports in a row on another track before an identity moves from a track that is still seen */
 #define STAYS_KEPT 200.0  /* ends of road users after which the old ones count half */
 #define MIN_STAY 5.0      /* s */
 #define MAX_STAY 300.0
 #define MISSES_KEPT 300.0 /* misses in a row after which the old ones count half */
 #define MOST_AGAIN 0.99
-#define SPEEDS_KNOWN 50.0 /* velocities after which it is known what one is worth */
-#define OCCLUDES 6.0      /* m: a longer road user hides what is behind it */
-#define SHADE 0.7         /* m: and so much beside its outline, for what is hidden has a width too */
 #define HIDDEN 0.98       /* probability of a miss of who is behind it */
 #define GIVEN_UP 0.003    /* probability that a source of tracks misses one that it has not given up */
 #define LEAVES 0.15       /* s: who would have been over a side so long after it was last seen was lost there */
-#define BIRTHS_SAID 8.0   /* births that what a confidence says is worth */
-#define BIRTHS_KEPT 300.0f
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */
-
-static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
-static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
 
 /* Bayes over the classes: a class is reported right with `right`, else any other alike; a little is forgotten each time. */
 static void classify(track_t *k, uint8_t cls, float right)
@@ -98,22 +91,36 @@ void describe(track_t *k, const detection *z, double right, int own)
     point(k, z);
 }
 
+/* A source whose place is not known looks where it has hit tracks, and a little beyond: where the origin lies decides nothing. */
 int looks_at(const source_t *s, double x, double y)
 {
     double dx = x - s->x, dy = y - s->y;
-    if (s->kind == COOPERATIVE || s->blind || dx * dx + dy * dy > 0.81 * s->range * s->range)
+    if (s->kind == COOPERATIVE || s->blind)
+        return 0;
+    if (!s->placed)
+        return x > s->low[0] - AROUND && x < s->high[0] + AROUND && y > s->low[1] - AROUND && y < s->high[1] + AROUND;
+    if (dx * dx + dy * dy > 0.81 * s->range * s->range)
         return 0;
     if (s->fov >= 6.283)
         return 1;
     return fabs(remainder(atan2(dy, dx) - s->heading, 6.283185307179586)) < 0.5 * s->fov;
 }
 
+void looked(source_t *s, double x, double y)
+{
+    s->low[0] = lesser(s->low[0], x);
+    s->low[1] = lesser(s->low[1], y);
+    s->high[0] = greater(s->high[0], x);
+    s->high[1] = greater(s->high[1], y);
+}
+
 /* Whoever is there may leave at any time: after a mean stay of `survive` at first, then of what is found. */
-void age(const fusion_t *f, track_t *k, int64_t t)
+double aged(const fusion_t *f, const track_t *k, int64_t t)
 {
     int64_t since = k->missed > k->last ? k->missed : k->last;
-    if (t > since)
-        k->existence /= 1.0 + (double)(t - since) * 1e-9 / (f->lived / f->left);
+    if (t <= since)
+        return k->existence;
+    return k->existence / (1.0 + (double)(t - since) * 1e-9 / (f->lived / f->left));
 }
 
 /* Probability that a place is beyond what every source covers, where nobody is followed. A vehicle that reports itself is followed everywhere. */
@@ -135,35 +142,6 @@ double gone(const fusion_t *f, const track_t *k, double x, double y, double vari
             return 0.0;
     }
     return sensors ? least : 0.0;
-}
-
-/* What is long enough to hide others, and was seen in this scan by a source whose place is known. */
-void find_occluders(fusion_t *f, frame_t *w)
-{
-    w->hiding = 0;
-    if (w->plain || !f->sources[w->source].known)
-        return;
-    for (int32_t i = 0; i < w->known && w->hiding < OCCLUDERS; i++) {
-        const track_t *k = track_at(f, i);
-        if (w->hit[i] >= 0 && k->length > OCCLUDES && k->status == CONFIRMED)
-            w->occluder[w->hiding++] = i;
-    }
-}
-
-/* Whether something long stands in the line of sight from the source to a place. */
-static int hidden(const fusion_t *f, const frame_t *w, double x, double y)
-{
-    const source_t *s = &f->sources[w->source];
-    double tx = x - s->x, ty = y - s->y, far = sqrt(tx * tx + ty * ty);
-    for (int n = 0; n < w->hiding && far > 1.0; n++) {
-        const track_t *o = track_at(f, w->occluder[n]);
-        double ox = o->mean.x[0] - s->x, oy = o->mean.x[1] - s->y, along = (ox * tx + oy * ty) / far, aside = fabs(ox * ty - oy * tx) / far;
-        double slant = fabs((double)o->ahead[0] * ty - (double)o->ahead[1] * tx) / far;
-        double half = 0.5 * ((double)o->length * slant + (double)o->width) + SHADE;
-        if (along > 0.0 && along < far - OCCLUDES * 0.5 && aside < half)
-            return 1;
-    }
-    return 0;
 }
 
 /* Misses in a row are not independent: most sensors miss at random now and then, and something that hides a road user does so for long. So the chance of
@@ -190,7 +168,7 @@ void come_back(fusion_t *f, const track_t *k)
 
 void live_on(fusion_t *f, int64_t t)
 {
-    if (f->features & NO_LIFE || t <= f->newest || f->newest == 0)
+    if (f->features & NO_LIFE || t <= f->newest || f->heard == 0)
         return;
     f->lived += (double)f->count * lesser((double)(t - f->newest) * 1e-9, 1.0);
     if (f->left > STAYS_KEPT) {
@@ -200,7 +178,7 @@ void live_on(fusion_t *f, int64_t t)
     f->lived = bounded(f->lived, MIN_STAY * f->left, MAX_STAY * f->left);
 }
 
-static double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
+double miss_chance(const fusion_t *f, const source_t *s, const track_t *k)
 {
     double one = 1.0 - s->seen;
     if (s->filtered) /* it has waited already */
@@ -223,7 +201,7 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
     double one = behind ? HIDDEN : miss_chance(f, s, k), q = blind + (1.0 - blind) * one, before = k->existence;
     if (k->status == CONFIRMED && k->run == 0 && !behind)
         w->sums.misses += 1.0;
-    age(f, k, w->t);
+    k->existence = aged(f, k, w->t);
     k->missed = w->t;
     if (k->run < 65535)
         k->run++;
@@ -234,7 +212,7 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
         return;
     if (before >= f->show && k->existence < f->show && k->kept) {
         f->left += 1.0 - blind;
-        const past_t *last = &k->past[k->kept - 1];
+        const past_t *last = &k->past[k->slot[k->kept - 1]];
         for (int n = 0; n < SOURCES && f->heard >> n; n++)
             if (f->heard >> n & 1u && f->sources[n].kind != COOPERATIVE)
                 lost_at(&f->sources[n].covers, last->x, last->y, (double)last->v[0], (double)last->v[1], LEAVES);
@@ -243,37 +221,35 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
         k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
 }
 
-/* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
-static double birth_chance(const source_t *s, int bin)
+void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
 {
-    static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.68}, FOLLOWED = 0.7;
-    double proved = (double)s->births.proved[bin], failed = (double)s->births.failed[bin];
-    double said = s->filtered ? FOLLOWED : SAID[bin % CONFIDENCES]; /* a tracker's have stood their trial */
-    return (proved + BIRTHS_SAID * said) / (proved + failed + BIRTHS_SAID);
+    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
+    if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
+        come_back(f, k);
+    double prior = aged(f, k, t);
+    k->existence = bounded(ratio * prior / (1.0 - prior + ratio * prior), 0.0, 0.999);
 }
 
-static int birth_bin(const source_t *s, const detection *z, double x, double y)
+void bury(fusion_t *f, int64_t t)
 {
-    int bin = 0;
-    if (isfinite(z->confidence)) {
-        double c = (double)z->confidence;
-        bin = c < 0.3 ? 1 : c < 0.5 ? 2 : c < 0.7 ? 3 : c < 0.9 ? 4 : 5;
+    int32_t kept = 0;
+    for (int32_t i = 0; i < f->count; i++) {
+        track_t *k = track_at(f, i);
+        int seen = k->missed > k->last;
+        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
+            if (k->status == TENTATIVE) {
+                f->sources[k->origin].deaths += 1.0;
+                birth_ends(f, k, 0);
+            }
+            if (!k->sensed && k->claim && seen)
+                blame(f, k->claim, k->mean.x[0], k->mean.x[1], t);
+            continue;
+        }
+        int32_t *order = order_of(f), slot = order[i];
+        order[i] = order[kept];
+        order[kept++] = slot;
     }
-    return bin + (at_edge(&s->covers, x, y) ? CONFIDENCES : 0);
-}
-
-void birth_ends(fusion_t *f, const track_t *k, int proved)
-{
-    births_t *b = &f->sources[k->origin & (SOURCES - 1)].births;
-    int bin = k->entry % (2 * CONFIDENCES);
-    if (b->proved[bin] + b->failed[bin] > BIRTHS_KEPT) {
-        b->proved[bin] *= 0.5f;
-        b->failed[bin] *= 0.5f;
-    }
-    if (proved)
-        b->proved[bin] += 1.0f;
-    else
-        b->failed[bin] += 1.0f;
+    f->count = kept;
 }
 
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t)
@@ -324,50 +300,6 @@ int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t
     return 1;
 }
 
-void born(fusion_t *f, const frame_t *w, int32_t j)
-{
-    const detection *z = &w->z[j];
-    const source_t *s = &f->sources[w->source];
-    /* a part of the room is kept for what sensors see: reports under invented names cannot fill it */
-    if (f->count >= (s->kind == COOPERATIVE ? f->capacity - f->capacity / 4 : f->capacity)) {
-        f->full++;
-        return;
-    }
-    track_t *k = track_at(f, f->count++);
-    memset(k, 0, sizeof *k);
-    int moving = isfinite(z->vx) && isfinite(z->vy);
-    double known = s->worth.speed + 0.3, fast = moving ? greater(known, s->worth.n[2] < SPEEDS_KNOWN ? 30.0 : 4.0 * known) : z->cls == 7 ? 0.5 : z->cls == 6 ? 3.0 : z->cls == 5 ? 20.0 : 80.0;
-    double slow = f->motion[z->cls & (CLASSES - 1)].enter > 0.0 ? 1.0 : fast; /* one model alone must hold both */
-    double x[4] = {w->xy[2 * j], w->xy[2 * j + 1], moving ? z->vx : 0.0, moving ? z->vy : 0.0};
-    imm_start(&k->now, x, &w->r[3 * j], moving ? known : slow, fast);
-    imm_mean(&k->now, &k->mean);
-    k->t = k->last = k->missed = w->t;
-    remember(k);
-    k->origin = (uint8_t)w->source;
-    k->entry = (uint8_t)birth_bin(s, z, x[0], x[1]);
-    k->existence = birth_chance(s, k->entry);
-    k->id = f->next_id++;
-    k->sources = 1u << w->source;
-    k->sensed = s->kind != COOPERATIVE;
-    k->told = z->id;
-    k->given = w->t;
-    k->given_x = z->x;
-    k->given_y = z->y;
-    k->teller = (uint8_t)w->source;
-    k->hits = 1;
-    k->cls = z->cls < CLASSES ? z->cls : 0;
-    for (int c = 1; c < CLASSES; c++)
-        k->class_p[c] = 1.0f / (CLASSES - 1);
-    k->length = LENGTH[k->cls];
-    k->width = WIDTH[k->cls];
-    k->height = 1.5f;
-    describe(k, z, s->worth.right, s->kind == COOPERATIVE);
-    if (z->vehicle) {
-        k->claim = z->vehicle;
-        k->claims = 1;
-    }
-}
-
 static int similar(const state_t *a, const state_t *b)
 {
     double vx = b->x[2] - a->x[2], vy = b->x[3] - a->x[3];
@@ -387,7 +319,7 @@ static int alike(const frame_t *w, const track_t *k, int32_t i, int32_t j)
 void merge_into(fusion_t *f, const frame_t *w, int32_t hit, int32_t other)
 {
     track_t *k = track_at(f, hit), *o = track_at(f, other), *old = k->id < o->id ? k : o, *young = k->id < o->id ? o : k;
-    if (young->existence <= 0.0 || old->existence <= 0.0)
+    if (k->existence < f->show || o->existence < f->show) /* one that was lost is nobody's double: who passes there keeps its own name */
         return;
     /* two vehicles cannot be in one another, however often both are hit: one was reported twice, under two classes */
     int one = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) && similar(&w->mean[hit], &w->mean[other]);

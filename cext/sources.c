@@ -8,19 +8,23 @@
 #define PRIOR 10.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
 #define CORRELATED_KEPT 600.0 /* pairs of residuals after which the old count less */
+#define CORRELATED_SAID 300.0 /* pairs that it is said to send tracks is worth */
 #define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
 #define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
-#define UNFILTERED 0.15
+#define UNFILTERED -0.1 /* while it is followed closely: of what is measured anew the increments turn back, -0.4 */
 #define TINY 1e-8      /* m^2 */
 #define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
 #define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
 #define STIFF_LAG 10.0
 #define FEW 30.0       /* residuals before a source's offsets count */
+#define SETTLED 300.0  /* residuals after which its offsets are found: until then they are in every residual, and those look alike */
 #define AREA_FADES 0.9995 /* a scan: a few detections do not show how far the source looks */
 #define MIN_AREA 400.0 /* m^2 */
 #define RIGHT 0.85     /* share of right classes before any is found */
 #define WORTH_SAID 20.0   /* detections that what a source is held to be worth at first is worth */
 #define WORTH_KEPT 1000.0 /* detections after which the old count less */
+#define MIN_PAIRS 30.0 /* velocities held against places before they are judged by it */
+#define GROSS 2.0      /* m^2/s^2 */
 #define FAST 9.0       /* m^2/s^2: who is slower says nothing of stamps */
 #define LAG_MOST 0.8  /* s */
 #define BIAS_MOST 2.0 /* m */
@@ -40,7 +44,8 @@ void source_start(source_t *s)
     s->worth = (worth_t){.right = RIGHT, .size = 1.0, .speed = s->sigma_v * s->sigma_v, .names = s->kind == FROM_TRACKS ? 0.95 : 0.5};
     s->jitter = s->fast = s->doubted = 0.0;
     s->believed = 1.0;
-    s->cross = s->self = 0.0;
+    s->self = s->kind == FROM_TRACKS ? CORRELATED_SAID : 0.0; /* what it is said to send is a hint */
+    s->cross = 0.6 * s->self;
     s->filtered = s->kind == FROM_TRACKS;
 }
 
@@ -64,7 +69,8 @@ void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, c
     if (square < SLOW)
         return;
     double now = nx * nx + ny * ny, then = (double)k->off[0] * (double)k->off[0] + (double)k->off[1] * (double)k->off[1];
-    if (k->judge == w->source + 1 && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
+    int settled = !f->several || s->sum[0] >= SETTLED;
+    if (k->judge == w->source + 1 && settled && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
         a->cross += (nx * (double)k->off[0] + ny * (double)k->off[1]) / sqrt(now * then);
         a->self += 1.0;
     }
@@ -109,12 +115,29 @@ void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *
         double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
         move_to(&g->size, &g->n[1], bounded(off * off, 0.1, 40.0));
     }
-    if (isfinite(z->vx) && isfinite(z->vy)) {
+    if (isfinite(z->vx) && isfinite(z->vy) && !g->drawn) {
         double dx = (double)z->vx - before->x[2], dy = (double)z->vy - before->x[3];
         move_to(&g->speed, &g->n[2], bounded(0.5 * (dx * dx + dy * dy - before->p[7] - before->p[9]), 0.01, 400.0));
     }
     if (z->id && k->told && k->teller == w->source)
         move_to(&g->names, &g->n[3], z->id == k->told ? 1.0 : 0.0);
+}
+
+/* A velocity that is far from what was travelled, as a column that is always 0, would draw the tracks after it and then look right to them: so it is held
+ * against the places alone, which are noisy but cannot be drawn. */
+void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3])
+{
+    worth_t *g = &s->worth;
+    double dt = (double)(t - k->given) * 1e-9;
+    if (k->giver != source || dt < 0.02 || dt > 1.0 || !isfinite(z->vx) || !isfinite(z->vy))
+        return;
+    double dx = (z->x - k->given_x) / dt - (double)z->vx, dy = (z->y - k->given_y) / dt - (double)z->vy, noise = (r[0] + r[1]) / (dt * dt);
+    g->pairs = lesser(g->pairs + 1.0, WORTH_KEPT);
+    g->gross += (0.5 * (dx * dx + dy * dy) - noise - g->gross) / g->pairs;
+    g->noise += (noise - g->noise) / g->pairs;
+    g->drawn = g->pairs >= MIN_PAIRS && g->gross > GROSS + 2.0 * s->sigma_v * s->sigma_v + 4.0 * g->noise / sqrt(g->pairs);
+    if (g->drawn)
+        g->speed = lesser(g->gross, 400.0);
 }
 
 /* How far stamps are off, from residuals along the way against those across it; and whether errors of one scan are those of the scan before. */
@@ -165,7 +188,7 @@ static void anchor(fusion_t *f)
     int known = 0;
     for (int i = 0; i < SOURCES; i++) {
         const source_t *s = &f->sources[i];
-        if (s->sum[0] < FEW)
+        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
             continue;
         known++;
         least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
@@ -183,7 +206,7 @@ static void anchor(fusion_t *f)
     least = reference ? reference->own_lag - reference->said_lag : least;
     for (int i = 0; i < SOURCES; i++) {
         source_t *s = &f->sources[i];
-        if (s->sum[0] < FEW)
+        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
             continue;
         if (!(f->features & NO_BIAS) && s->kind != COOPERATIVE) {
             s->bias_x = s->own_x - bx / weights;

@@ -2,6 +2,8 @@
 #ifndef CLOUDCTL_TRACK_H
 #define CLOUDCTL_TRACK_H
 
+#include "source.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +12,10 @@
 #define KEPT 6       /* posteriors kept per track for scans that come late */
 #define WRONG 16     /* wrong claims remembered */
 #define MAX_EDGES 12 /* detections one track may be gated with: the nearest */
+#define LINE 64      /* bytes of a line of the cache */
+#define MAX_CAPACITY 65536          /* tracks of one intersection: 64 MiB */
+#define MAX_SCAN 100000             /* detections of one scan */
+#define MAX_TIME 4000000000000000000LL /* ns either side of the epoch: the difference of two times fits in 64 bits */
 
 _Static_assert((CLASSES & (CLASSES - 1)) == 0, "a class is masked with CLASSES - 1");
 _Static_assert(SOURCES <= 32, "a set of sources is the bits of an uint32_t");
@@ -41,7 +47,7 @@ _Static_assert(offsetof(track_row, cls) == 104 && offsetof(track_row, status) ==
 
 enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 };
 enum { FROM_DETECTIONS = 0, FROM_TRACKS = 1, COOPERATIVE = 2 };
-enum { TAKEN = 0, TOO_OLD = 1, NOT_FINITE = 2 };
+enum { TAKEN = 0, TOO_OLD = 1, NOT_FINITE = 2, TOO_NEW = 3 };
 
 /* Covariances are packed: 00 01 02 03 11 12 13 22 23 33 and, for a fifth state, 04 14 24 34 44. */
 typedef struct { /* x, y, vx, vy */
@@ -78,11 +84,12 @@ typedef struct { /* interacting models: straight on, and turning with probabilit
     double turns;
 } imm_t;
 
-typedef struct { /* a posterior of the past */
-    int64_t t;
+typedef struct { /* a posterior of the past: one line of the cache */
     double x, y;
     float v[2], p[10];
 } past_t;
+
+_Static_assert(sizeof(past_t) == LINE, "one posterior is written to one line of the cache");
 
 typedef struct { /* how a class moves: spectral densities of acceleration (m^2/s^3) and turn rate (rad^2/s^3), rates (1/s) */
     double straight, turning, rate, enter, leave;
@@ -99,46 +106,6 @@ typedef struct { /* what a step of dt (s) does to the chances of the models */
 
 #define STAYS_SAID 10.0 /* ends of road users that `survive` is worth */
 #define ROWS 4        /* kinds of misses in a row: the first, the second, the third and fourth, later ones */
-#define SIDES 32      /* of the polygon that holds what a source covers; a multiple of 4 */
-#define CONFIDENCES 6 /* bins of the confidence a source gives; the first: none */
-
-typedef struct { /* what a source covers, as found: coverage.c */
-    double x, y, middle_x, middle_y, inner; /* m: where its sides are measured from; the circle inside them all (from x, y), radius squared */
-    float reach[SIDES], ends[SIDES];        /* m; road users lost on their way over the side since it was last moved */
-    int32_t sights;
-} coverage_t;
-
-typedef struct { /* births by what a source says of its confidence and by whether they are at the edge of what it covers */
-    float proved[2 * CONFIDENCES], failed[2 * CONFIDENCES];
-} births_t;
-
-typedef struct { /* what the rest of a source's detections was found to be worth, each with the detections behind it */
-    double right, size, speed, names; /* share of right classes; of squared length errors to those expected; variance of a velocity (m^2/s^2); share of ids that stay */
-    double n[4];
-} worth_t;
-
-typedef struct { /* what is known of one source, and what was found out about it */
-    double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
-    int32_t kind, known, blind; /* blind: what it does not see proves nothing */
-    uint64_t scans, late, refused, detections;
-    double scale;                /* of the variances it is said to have: found / said */
-    double bias_x, bias_y, lag;  /* m, m, s: found */
-    double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
-    double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
-    double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
-    double area; /* m^2: the box around what it detects, the largest lately */
-    double said_x, said_y, said_lag; /* bias and latency it was said to have */
-    double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
-    coverage_t covers;
-    births_t births;
-    worth_t worth;
-    int64_t stamp;    /* ns: its newest */
-    uint64_t repeated; /* detections that repeat the one before */
-    double period, backlog; /* s: between scans; by which the scans after a stall are late */
-    int32_t intervals, filtered; /* filtered: it sends tracks, whatever it is said to send */
-    double jitter, believed, fast, doubted; /* s^2: variance of its stamps; share of a doubt that was found; detections behind both */
-    double cross, self;                     /* faded sum of the cosines between a residual and that of the scan before on the same track, and their number */
-} source_t;
 
 typedef struct {
     /* what every scan reads comes first: one line of the cache */
@@ -147,24 +114,38 @@ typedef struct {
     uint32_t id, vehicle, claim, sources;
     uint16_t hits, claims, shadow, run;
     uint8_t kept, status, cls, sensed, sizes, teller, origin, entry; /* origin: source that began it; entry: its bin of births_t */
-    state_t mean; /* of both models */
+    past_t past[KEPT];  /* in no order; a hit writes one of them */
+    int64_t then[KEPT]; /* ns: their times, in order */
+    uint8_t slot[KEPT]; /* which of `past` is of each of those times */
+    uint8_t judge, giver; /* judge: source of `off`, counted from 1; giver: source of `given` */
+    state_t mean;       /* of both models */
     imm_t now;
     uint32_t told; /* the id a source last gave it */
-    float off[2];  /* m: its last residual, of source `judge` */
-    uint8_t judge;
+    float off[2];  /* m: its last residual */
+    float held;    /* s: for so long its place was given again and again though it moved */
     int64_t given; /* ns: when its last place was given first */
     double given_x, given_y;
     float class_p[CLASSES], length, width, height, ahead[2]; /* ahead: unit vector it points along, 0 when unknown */
-    past_t past[KEPT]; /* by time */
 } track_t;
 
-_Static_assert(offsetof(track_t, mean) == 64, "what every scan reads of a track is one line of the cache");
+_Static_assert(offsetof(track_t, past) == LINE, "what every scan reads of a track first is one line of the cache, and each posterior another");
+
+typedef union { /* a track's place: whole lines, so that each track begins with one where the block does (any other memory works, more slowly) */
+    track_t track;
+    uint8_t lines[(sizeof(track_t) + LINE - 1) / LINE * LINE];
+} place_t;
 
 typedef struct { /* a connected vehicle's report that its track or the sensors contradict */
     uint32_t vehicle, count;
     int64_t t;
     double x, y;
 } wrong_t;
+
+typedef struct { /* scans whose stamps are far from those of the others, one after the other */
+    int64_t first, last; /* ns: stamps of the first and of the newest */
+    uint32_t sources;    /* bit by source */
+    int32_t count, side; /* side: 1 ahead, -1 too old */
+} apart_t;
 
 typedef struct {
     int32_t capacity, count;
@@ -174,17 +155,30 @@ typedef struct {
     double gate, miss_cost, confirm, show, drop, survive; /* survive: s */
     int64_t coast;                                        /* ns without a measurement before a track is dropped */
     uint64_t refused_old, full, merged;
+    int64_t jump, pace; /* ns: a scan may be ahead by so much; the usual step from scan to scan */
+    apart_t apart;
+    uint64_t refused_ahead, steps, crowded; /* scans; times that the time was set anew; detections left out for there were too many in one place */
     double reach; /* m: mean half width of the gates of the last scan */
     double lived, left;                 /* found: s that road users were followed, and how many were lost where they might have been seen */
     double misses[ROWS], more[ROWS]; /* found of who came back: misses by how many there were in a row, and those followed by one more */
     source_t sources[SOURCES];
     wrong_t wrong[WRONG];
-    track_t tracks[]; /* `capacity` places, then their order: the first `count` are live, by id; the rest are free */
 } fusion_t;
 
-static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(uintptr_t)(f->tracks + f->capacity); }
+/* Behind it, from the next line on: `capacity` places, then their order: the first `count` are live, by id; the rest are free. */
+#define HEAD_BYTES ((sizeof(fusion_t) + LINE - 1) / LINE * LINE)
 
-static inline track_t *track_at(const fusion_t *f, int32_t i) { return (track_t *)(uintptr_t)&f->tracks[order_of(f)[i]]; }
+static inline place_t *places_of(const fusion_t *f) { return (place_t *)(uintptr_t)((const char *)f + HEAD_BYTES); }
+
+static inline int32_t *order_of(const fusion_t *f) { return (int32_t *)(void *)(places_of(f) + f->capacity); }
+
+static inline track_t *track_at(const fusion_t *f, int32_t i) { return &places_of(f)[order_of(f)[i]].track; }
+
+/* How long (ns) a track is kept without a measurement: longer where nobody looks. */
+static inline int64_t patience(const fusion_t *f, const track_t *k)
+{
+    return k->status == TENTATIVE ? f->coast / 2 : k->missed > k->last ? f->coast : 3 * f->coast;
+}
 
 /* Features that can be left out, to measure what each is worth. */
 enum { NO_TURNS = 1, NO_NOISE = 2, NO_BIAS = 4, NO_LAG = 8, NO_LIFE = 16, NO_LATE = 32, NO_MERGE = 64, NO_CLASS = 128, NO_GLOBAL = 256 };
@@ -212,7 +206,7 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
     double reach;        /* m: sum of the gates' half widths */
     double unsure;       /* s^2: variance of a latency that is not yet found, and of the stamp */
     double blur, doubt;  /* s^2: variance of the stamp, of which `doubt` is this scan's own */
-    int32_t n, known, source, cells, plain; /* plain: no detection says more than its place */
+    int32_t n, known, source, cells, fullest, plain; /* fullest: detections in one cell at most; plain: no detection says more than its place */
     int64_t t;
     grid_t grid;
     sums_t sums;
@@ -220,6 +214,7 @@ typedef struct { /* one scan while it is worked on; all in the caller's scratch 
 } frame_t;
 
 enum { FREE = -1, MISSED = -2 }; /* in `hit`: not looked at, looked at in vain; else the detection */
+enum { CROWDED = -3 };           /* in `cell`: left out, for there are too many in its place */
 
 /* Part of a caller's scratch: `count` items of `size` bytes from *end on, which moves behind them; returns where it begins. The walk that measures
    a scratch is the walk that lays it out, so that they cannot differ. */
@@ -234,9 +229,22 @@ size_t fusion_size(int32_t capacity);
 void fusion_init(fusion_t *f, int32_t capacity);
 size_t fusion_scratch(int32_t capacity, int32_t detections);
 int fusion_update(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch);
+/* The same for detections that were checked. */
+int fusion_fold(fusion_t *f, int64_t t, int32_t source, const detection *z, int32_t n, void *scratch);
 int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out);
 /* The first row that cannot be used, with the field's name, or -1. */
 int32_t fusion_check(const detection *z, int32_t n, const char **field);
+/* The same for rows that somebody filled in by hand: also a size or variance of 0 or less, a class or confidence that there is not. */
+int32_t fusion_check_filled(const detection *z, int32_t n, const char **field);
+
+/* jumps.c: whether a scan's stamp can be, beside those before it: TAKEN, TOO_OLD or TOO_NEW. Sets the time anew where all say so. */
+int stamp_check(fusion_t *f, int32_t source, int64_t t);
+
+/* state.c: a tracker as bytes, and back: its own part, then its live tracks in order */
+size_t fusion_state_size(int32_t count);
+void fusion_save(const fusion_t *f, uint8_t *out);
+/* Load what fusion_save wrote into `f`, of room for the capacity it names. Returns NULL, or what cannot be (`f` is then not to be used). */
+const char *fusion_load(fusion_t *f, const uint8_t *data, size_t size);
 
 /* motion.c: prediction. `out` may not be `in`. */
 void straight_step(const state_t *in, double dt, double q, state_t *out);
@@ -273,16 +281,21 @@ void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *
 void describe(track_t *k, const detection *z, double right, int own); /* own: the vehicle's own report */
 int claim(fusion_t *f, track_t *k, uint32_t vehicle, double x, double y, int64_t t);
 void blame(fusion_t *f, uint32_t vehicle, double x, double y, int64_t t);
-void age(const fusion_t *f, track_t *k, int64_t t); /* existence until t, whoever sees it then */
+double aged(const fusion_t *f, const track_t *k, int64_t t); /* existence at t, before anybody looks at it then */
 void miss(fusion_t *f, frame_t *w, int32_t i);
 double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
 void find_occluders(fusion_t *f, frame_t *w);
+int hidden(const fusion_t *f, const frame_t *w, double x, double y);
+void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t);
+void bury(fusion_t *f, int64_t t);
+double miss_chance(const fusion_t *f, const source_t *s, const track_t *k); /* of who is there, by the misses in a row so far */
 void live_on(fusion_t *f, int64_t t); /* time passes for everybody, until a scan of t */
 void come_back(fusion_t *f, const track_t *k); /* what the misses before a hit say of misses in a row */
 void birth_ends(fusion_t *f, const track_t *k, int proved); /* a track is proved to be a road user's, or ends without having been */
 void born(fusion_t *f, const frame_t *w, int32_t j);
 void merge_into(fusion_t *f, const frame_t *w, int32_t i, int32_t j);
 int looks_at(const source_t *s, double x, double y);
+void looked(source_t *s, double x, double y); /* it hit a track there */
 /* whether a detection, or another track, lies within the outline of a track, and both are of motor vehicles whose class is disputed: one and the same,
    for two cannot be in one another */
 int overlaps(const track_t *k, double x, double y, uint8_t cls, double length);
@@ -300,11 +313,12 @@ void learn(fusion_t *f, const frame_t *w);
 /* what the class, size, velocity and id of a detection say of its source, on a track that is well known */
 void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z);
 
+/* its velocity against how far it came since the place before */
+void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3]);
+
 /* stamps.c: by how much (s) a scan's stamp may be off, and whether a detection only repeats the one before */
 double stamp_doubt(source_t *s, int64_t t);
-int said_before(const track_t *k, const detection *z, int64_t t, const state_t *m);
-/* s^2: by how much the first place after a standstill that was none may be behind */
-double standstill(const track_t *k, const detection *z, const state_t *m);
+int said_before(const track_t *k, const detection *z, int32_t source, int64_t t, const state_t *m);
 
 /* coverage.c: what a source covers. A road user seen at a place; one lost that was last seen at a place with a velocity, `ahead` s before it was missed;
    the probability that a place of so much variance (m^2) is beyond it; whether a place is in the strip in which road users first appear */

@@ -290,7 +290,7 @@ EVAL_EXAMPLES = """examples:
 def _eval_parser(commands: Any) -> None:
     score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
     score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
-    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes: one crowd three lagged described (default: all)")
+    score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes, by name (default: all)")
     score.add_argument("--ablate", action="store_true", help="the scenes again with each feature of the tracker left out")
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")

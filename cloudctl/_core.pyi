@@ -11,6 +11,8 @@ SEEN_LATELY: int
 KINDS: dict[str, int]
 FEATURES: dict[str, int]
 LIMITS: dict[str, int]
+BOUNDS: dict[str, int]
+STATE_SIZES: tuple[int, int]
 DETECTION_LAYOUT: list[tuple[str, str, int, int]]  # name, kind (f, i, u), bytes, offset
 TRACK_LAYOUT: list[tuple[str, str, int, int]]
 
@@ -27,12 +29,15 @@ class Tracker:
         survive: float,
         coast: int,
         window: int,
+        jump: int,
         features: int,
     ) -> None: ...
     def motion(self) -> NDArray[np.float64]: ...
+    def set_motion(self, figures: NDArray[np.float64]) -> None: ...
     def source(
         self,
         index: int,
+        placed: bool,
         x: float,
         y: float,
         heading: float,
@@ -51,10 +56,13 @@ class Tracker:
     def update(self, t: int, source: int, rows: NDArray[Any]) -> tuple[int, str] | None: ...
     def tracks(self, t: int, dtype: np.dtype[Any]) -> NDArray[Any]: ...
     def stats(self) -> dict[str, Any]: ...
+    def save(self) -> bytes: ...
+    @staticmethod
+    def load(state: bytes) -> Tracker: ...
 
 def update_batch(
-    trackers: list[Tracker], t: NDArray[np.int64], sources: NDArray[np.int32], rows: Bytes, offsets: NDArray[np.int64]
-) -> None: ...
+    trackers: list[Tracker], t: NDArray[np.int64], sources: NDArray[np.int32], rows: NDArray[Any], offsets: NDArray[np.int64]
+) -> tuple[int, int, str] | None: ...
 def decode_batch(
     payloads: list[bytes], shifts: NDArray[np.float64] | None = None
 ) -> tuple[Bytes, NDArray[np.int64], list[tuple[int, int, list[tuple[int, str, str, str, str]]] | None]]: ...

@@ -21,7 +21,7 @@ from .codes.quality import SignalFault, SignalQuality
 from .events import Events
 from .faults import Fault, Faults
 from .frames import Frames
-from .fusion import VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
+from .fusion import MAX_JUMP_MS, VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
 from .ingest import Batch, Ingest, Timed, Vehicle
 from .metrics import Metrics
 from .payloads import encode
@@ -165,7 +165,8 @@ class Engine:
     # --- set-up ---
 
     def _place(self, code: CompiledCode) -> Place:
-        fusion = Fusion(FusionConfig(max_tracks=self.config.max_tracks))
+        # every stamp was compared with the node's clock when it came in: none is too far ahead
+        fusion = Fusion(FusionConfig(max_tracks=self.config.max_tracks, jump_ms=MAX_JUMP_MS))
         fusion.add_source(VEHICLE_SOURCE, SourceConfig(kind="cooperative"))
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return Place(

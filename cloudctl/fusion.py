@@ -5,100 +5,45 @@ constant-velocity Kalman filter for each road user, with globally optimal associ
 probability; `cext/` holds it, and `cext/track.h` its types.
 """
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+import operator
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
 from .clock import MS
+from .detections import DETECTION, MAX_SCAN, TRACK, Rows, as_rows, detections, explain, whole_numbers
+from .fusion_settings import FEATURES, KINDS, MAX_JUMP_MS, MAX_SOURCES, FusionConfig, Motion, SourceConfig, features_of
 from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
-Rows = NDArray[Any]
+__all__ = [
+    "DETECTION", "FEATURES", "KINDS", "MAX_JUMP_MS", "MAX_SCAN", "MAX_SOURCES", "MAX_TRACKS", "SEEN_LATELY", "TRACK", "VEHICLE_SOURCE",
+    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections", "update_batch",
+]  # fmt: skip
 
-CLASS = "class"  # what C calls cls
-
-
-def _dtype(layout: Sequence[tuple[str, str, int, int]], size: int) -> np.dtype[Any]:
-    """Return the dtype of a C struct from the layout the compiler gave it."""
-    names, kinds, sizes, offsets = zip(*layout, strict=True)
-    return np.dtype(
-        {
-            "names": [CLASS if name == "cls" else name for name in names],
-            "formats": [f"{kind}{bytes_}" for kind, bytes_ in zip(kinds, sizes, strict=True)],
-            "offsets": list(offsets),
-            "itemsize": size,
-        }
-    )
-
-
-DETECTION = _dtype(_core.DETECTION_LAYOUT, _core.DETECTION_SIZE)
-TRACK = _dtype(_core.TRACK_LAYOUT, _core.TRACK_SIZE)
-MAX_SOURCES = _core.LIMITS["sources"]  # of one intersection
 VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it
 SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
 MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
-KINDS = _core.KINDS  # of sources, by name
-FEATURES = _core.FEATURES  # bits of what can be left out, by name
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How a class of road user moves: spectral densities of acceleration (m^2/s^3) and of the turn rate (rad^2/s^3), rates of change (1/s)."""
-
-    straight: float  # acceleration's, of the constant-velocity model
-    turning: float  # acceleration's, of the turning model
-    rate: float  # the turn rate's
-    enter: float  # manoeuvres begun a second; 0: never, and the turning model is not run
-    leave: float  # manoeuvres ended a second
-
-
-@dataclass(frozen=True)
-class FusionConfig:
-    """How an intersection's tracker works; the defaults need no tuning. docs/fusion.md tells what each does."""
-
-    max_tracks: int = 512
-    gate: float = 20.0  # squared Mahalanobis distance
-    miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
-    confirm: float = 0.97  # existence probability from which a track is kept through misses, and teaches what is found of sources
-    false_cost: float = 1.0  # of a false road user given out, in missed ones: shown is whoever exists with more than false_cost / (1 + false_cost)
-    drop: float = 0.01
-    survive_s: float = 30.0  # mean stay of a road user that nobody sees
-    coast_ms: int = 2500  # without a measurement
-    window_ms: int = 1000  # an older scan is refused
-    motion: tuple[tuple[int, Motion], ...] = ()  # (class, how it moves), where not the default
-    without: tuple[str, ...] = ()  # of FEATURES, left out to see what each is worth
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """What is known of one source: its place (m), field of view (rad), range (m), noise, detection probability and clutter (per m^2).
-
-    Noise, bias (m), latency (ms), detection probability and clutter are where the estimates begin; `Fusion.stats` tells where they are.
-    """
-
-    x: float = 0.0
-    y: float = 0.0
-    heading: float = 0.0
-    fov: float = 7.0
-    range_m: float = 250.0
-    sigma_m: float = 0.35
-    sigma_v: float = 0.6
-    p_detect: float = 0.9
-    clutter: float = 1e-4
-    kind: str = "detections"
-    bias_m: tuple[float, float] = (0.0, 0.0)
-    latency_ms: float = 0.0
+MAX_TIME: int = _core.BOUNDS["time"]  # ns, either side of the epoch
+STATE = struct.Struct("<4sHHIII")  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
+STATE_MAGIC, STATE_VERSION = b"CCTF", 1  # the version counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
 
 
 class Fusion:
-    """The tracker of one intersection."""
+    """The tracker of one intersection. Any thread may call it: one at a time is in it, the others wait. It can be copied and pickled."""
 
     def __init__(self, config: FusionConfig | None = None) -> None:
-        config = config or FusionConfig()
-        self.core = _core.Tracker(config.max_tracks)
+        """Make a tracker without tracks; `config` is checked when it is made."""
+        if config is None:
+            config = FusionConfig()
+        if not isinstance(config, FusionConfig):
+            raise TypeError(f"config is {type(config).__name__}: must be a FusionConfig. Write Fusion(FusionConfig(max_tracks=...))")
+        self.core = _core.Tracker(int(config.max_tracks))
         self.core.configure(
             config.gate,
             config.miss_cost,
@@ -106,23 +51,28 @@ class Fusion:
             config.false_cost / (1.0 + config.false_cost),
             config.drop,
             config.survive_s,
-            config.coast_ms * MS,
-            config.window_ms * MS,
-            _features(config.without),
+            int(config.coast_ms) * MS,
+            int(config.window_ms) * MS,
+            int(config.jump_ms) * MS,
+            features_of(config.without),
         )
         figures = self.core.motion()
         for number, motion in config.motion:
             figures[number] = astuple(motion)
         if "turns" in config.without:
             figures[:, 0], figures[:, 3] = 0.5 * figures[:, 1], 0.0  # one model alone needs the manoeuvres' noise
+        self.core.set_motion(figures)
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
-        """Say what is known of a source (0..MAX_SOURCES - 1); one that was never added works with the defaults."""
-        _check_source(source_id)
+        """Describe a source (0..MAX_SOURCES - 1) as far as it is known; one that was never added works with the defaults."""
+        source_id = _check_source(source_id)
+        if not isinstance(config, SourceConfig):
+            raise TypeError(f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=..., range_m=...)")
         self.core.source(
             source_id,
-            config.x,
-            config.y,
+            config.x is not None,
+            config.x or 0.0,
+            config.y or 0.0,
             config.heading,
             config.fov,
             config.range_m,
@@ -136,43 +86,75 @@ class Fusion:
         )
 
     def blind(self, source_id: int, blind: bool) -> None:
-        """Say whether what a source does not see proves nothing: it is known to be dead, or its clock to be wrong. Its detections are used."""
-        _check_source(source_id)
-        self.core.blind(source_id, blind)
+        """Set whether what a source does not see proves nothing: it is known to be dead, or its clock to be wrong. Its detections are used."""
+        self.core.blind(_check_source(source_id), bool(blind))
 
     def update(self, t_ns: int, source_id: int, detections: Rows) -> None:
-        """Fold in one scan: `detections` (ndarray[DETECTION]) of a source at `t_ns`; any order of arrival, any interval.
+        """Fold in one scan: `detections` of a source at `t_ns`; any order of arrival, any interval. A scan in which nothing was seen counts too.
 
-        NaN in a field other than x and y means not measured. Raises ValueError naming the row and field of a NaN or infinite position or an
-        infinite figure; nothing of the scan is folded in then.
+        `detections` is what the function `detections` returns, an array with columns of DETECTION (in any order; those left out are not measured), or
+        positions [n, 2]; NaN in a column other than x and y means not measured. Raises TypeError for an array that could be taken wrong and for a time
+        that is no whole number of ns, ValueError naming row, field, rule and remedy of a value that cannot be; nothing of the scan is folded in then.
         """
-        _check_source(source_id)
-        rows = np.ascontiguousarray(detections, DETECTION)
+        if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
+            t_ns = _check_time(t_ns)
+        if type(source_id) is not int or not 0 <= source_id < MAX_SOURCES:
+            source_id = _check_source(source_id)
+        rows = as_rows(detections)
+        if len(rows) > MAX_SCAN:
+            raise ValueError(f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones")
         wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
-            row, name = wrong
-            rule = (
-                "a position must be finite and within 1,000 km"
-                if name in "xy"
-                else "must be finite, or NaN when not measured"
-            )
-            raise ValueError(f"detections[{row}].{name} = {rows[name][row]}: {rule}. Leave the row out")
+            raise ValueError(f"detections[{wrong[0]}].{explain(rows, *wrong)}")
 
     def tracks(self, t_ns: int) -> Rows:
-        """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id."""
+        """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id. None once the last scan is `coast_ms` ago."""
+        if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
+            t_ns = _check_time(t_ns)
         return self.core.tracks(t_ns, TRACK)
 
     def stats(self) -> dict[str, Any]:
-        """Return counts: tracks, scans too old, births refused for want of room, merged; of each source its health; and the wrong claims.
+        """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out where they were too many in one
+        place, births refused for want of room, merged; of each source its health; and the wrong claims.
 
         A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and clutter (1/m^2) as found;
-        residual (mean squared normalized residual, 2 when all is right); scale (variance found / said); weight (detections behind it).
+        residual (mean squared normalized residual, 2 when all is right); scale (variance found / given); weight (detections behind it).
         A wrong claim: vehicle, how often (count), when (t, ns) and where (x, y) its report was last contradicted.
         """
         found = self.core.stats()
         for source in found["sources"].values():
             source["sigma"] *= source["scale"] ** 0.5
         return found
+
+    def state(self) -> bytes:
+        """Return everything the tracker knows, configuration and sources too: `Fusion.restore` makes of it a tracker that goes on with the same bytes."""
+        saved = self.core.save()
+        return STATE.pack(STATE_MAGIC, STATE_VERSION, 0, *_core.STATE_SIZES, crc32(saved)) + saved
+
+    @classmethod
+    def restore(cls, state: bytes) -> "Fusion":
+        """Return the tracker whose `state` this is. Raises ValueError where it is damaged or another version's: it is checked whole, from wherever it comes."""
+        if not isinstance(state, bytes | bytearray | memoryview):
+            raise TypeError(f"state is {type(state).__name__}: must be bytes. Give what Fusion.state() returned")
+        state = bytes(state)
+        if len(state) < STATE.size or state[:4] != STATE_MAGIC:
+            raise ValueError(f"state of {len(state)} bytes: is no tracker's. Give what Fusion.state() returned")
+        _, version, spare, *sizes, checksum = STATE.unpack_from(state)
+        if version != STATE_VERSION or spare or tuple(sizes) != _core.STATE_SIZES:
+            raise ValueError(f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION}, {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl")
+        saved = state[STATE.size :]
+        if crc32(saved) != checksum:
+            raise ValueError("state: its checksum is another. It was damaged on the way: save it again")
+        made = cls.__new__(cls)
+        try:
+            made.core = _core.Tracker.load(saved)
+        except ValueError as error:
+            raise ValueError(f"state: its {error} cannot be. It was damaged before it was saved: begin with a new tracker") from error
+        return made
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "Fusion"], tuple[bytes]]:
+        """Copy and pickle by `state` and `restore`."""
+        return type(self).restore, (self.state(),)
 
 
 def update_batch(
@@ -184,15 +166,20 @@ def update_batch(
 ) -> None:
     """Fold in many scans of many intersections in one call without the GIL.
 
-    Frame k, `rows[offsets[k]:offsets[k + 1]]` (ndarray[DETECTION], positions finite), goes to `fusions[k]` as of `sources[k]` at `t_ns[k]`.
+    Frame k, `rows[offsets[k]:offsets[k + 1]]` (as in `Fusion.update`), goes to `fusions[k]` as of `sources[k]` at `t_ns[k]`. Raises TypeError or
+    ValueError as `update` does; nothing of any frame is folded in then.
     """
-    _core.update_batch(
-        [fusion.core for fusion in fusions],
-        t_ns,
-        sources,
-        np.ascontiguousarray(rows, DETECTION).view(np.uint8).reshape(-1),
-        offsets,
-    )
+    trackers = []
+    for k, fusion in enumerate(fusions):
+        if not isinstance(fusion, Fusion):
+            raise TypeError(f"fusions[{k}] is {type(fusion).__name__}: must be a Fusion. Give one for each frame")
+        trackers.append(fusion.core)
+    times, numbers = whole_numbers("t_ns", t_ns, np.int64), whole_numbers("sources", sources, np.int32)
+    plain, ends = as_rows(rows), whole_numbers("offsets", offsets, np.int64)
+    fault = _core.update_batch(trackers, times, numbers, plain, ends)
+    if fault is not None:
+        k, row, name = fault
+        raise ValueError(f"frame {k}, detections[{row}].{explain(plain[ends[k] :], row, name)}")
 
 
 class RowFault(NamedTuple):
@@ -242,13 +229,27 @@ def _check_core() -> None:
 _check_core()
 
 
-def _features(without: Sequence[str]) -> int:
-    unknown = set(without) - FEATURES.keys()
-    if unknown:
-        raise ValueError(f"without = {sorted(unknown)}: there are {', '.join(FEATURES)}. Name some of these")
-    return sum(FEATURES[name] for name in set(without))
-
-
-def _check_source(source_id: int) -> None:
+def _check_source(source_id: int) -> int:
+    source_id = _whole("source_id", source_id, "Sources are numbered: give 0 where there is one")
     if not 0 <= source_id < MAX_SOURCES:
-        raise ValueError(f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}")
+        raise ValueError(f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}. Number them in the order in which you meet them")
+    return source_id
+
+
+def _check_time(t_ns: int) -> int:
+    t_ns = _whole("t_ns", t_ns, "Use time.time_ns(), or round(seconds * 1e9)")
+    if not -MAX_TIME <= t_ns <= MAX_TIME:
+        raise ValueError(f"t_ns = {t_ns}: must be within {MAX_TIME} ns of the epoch. Use time.time_ns(), or any other count of ns")
+    return t_ns
+
+
+def _whole(name: str, value: object, remedy: str) -> int:
+    """Return a whole number as int; TypeError for a float, which would be cut off, and for a bool."""
+    if type(value) is int:
+        return value
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} = {value!r} is {type(value).__name__}: must be a whole number. {remedy}") from None

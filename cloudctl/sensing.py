@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .clock import MS, SECOND
 from .events import Events
 from .fusion import Fusion, SourceConfig
+from .fusion_settings import MAX_PLACE
 from .gcj02 import MISTAKEN
 from .geo import Origin
 from .matching import match
@@ -238,7 +239,8 @@ def stand(source: Source, fusion: Fusion, origin: Origin) -> None:
     sensor = source.sensor
     kind = "tracks" if sensor is not None and sensor.type == "tracks" else "detections"
     if sensor is not None and sensor.lat is not None and sensor.lon is not None:
-        x, y = origin.to_local(sensor.lat, sensor.lon)
+        # one that is said to stand in another country looks at nothing here
+        x, y = np.clip(origin.to_local(sensor.lat, sensor.lon), -MAX_PLACE, MAX_PLACE)
         view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range, kind=kind)
         fusion.add_source(source.index, view)
     elif kind == "tracks":

@@ -1,5 +1,6 @@
 """Whether existence means what it says: of the tracks given out with so much existence, how many there are in truth."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def diagram(moments: Sequence[Any], match_m: float) -> np.ndarray:
 
 def lines(diagrams: Sequence[tuple[str, np.ndarray]]) -> str:
     """Return a table: by sequence and tenth of existence, the share that exist and how many were given out."""
-    header = ["existence", *(f"{low:.1f}-{high:.1f}" for low, high in zip(BINS[:-1], BINS[1:], strict=True))]
+    header = ["existence", *(f"{low:.1f}-{high:.1f}" for low, high in itertools.pairwise(BINS))]
     cells = [
         [name, *("" if not n else f"{share:.3f} of {int(n):,}" for n, _, share in found)] for name, found in diagrams
     ]

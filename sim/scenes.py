@@ -10,7 +10,7 @@ import numpy as np
 
 from ..clock import MS, SECOND
 from ..fusion import DETECTION, Rows
-from .unsteady import BURSTY, GHOSTLY, LOSSY, ROUNDED, Unsteady, UnsteadyUnit
+from .unsteady import BURSTY, GHOSTLY, LOSSY, ROUNDED, STEADY, Unsteady, UnsteadyUnit
 
 BEGIN = 1_767_225_600 * SECOND
 STEP = 100 * MS
@@ -53,7 +53,7 @@ class Unit:
     spike_ms: float = 200.0
     lag_ms: float = 0.0
     rate: int = 1
-    unsteady: Unsteady = Unsteady()
+    unsteady: Unsteady = STEADY
 
 
 THREE = tuple(
@@ -305,8 +305,7 @@ def lagged(seed: int, n: int = 60, frames: int = 500) -> Case:
 def passing(seed: int, n: int = 60, frames: int = 500, features: bool = False) -> Case:
     """One sensor as in `one_sensor`; road users enter and vanish abruptly, anywhere at the edge."""
     rng = np.random.default_rng(seed)
-    case = play("one sensor, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features)
-    return case
+    return play("one sensor, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features)
 
 
 def passing_three(seed: int, n: int = 60, frames: int = 500) -> Case:

@@ -8,7 +8,7 @@ from ..clock import MS
 from ..schema import ObjectClass
 from .scenario import POLE_M, RANGE_M, Junction
 from .traffic import Truth
-from .unsteady import BURSTY, Unsteady, UnsteadyUnit
+from .unsteady import BURSTY, STEADY, Unsteady, UnsteadyUnit
 
 CONFUSED = np.array([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], np.int64)
 OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
@@ -29,7 +29,7 @@ class Noise:
     jitter_ms: float = 15.0  # mean of an exponential on top
     spike: float = 0.02  # share of frames that are late by SPIKE_MS more
     clock_ms: float = 30.0  # spread of the gateways' clock offsets
-    unsteady: Unsteady = Unsteady()  # stalls, rounded stamps, frames sent twice
+    unsteady: Unsteady = STEADY  # stalls, rounded stamps, frames sent twice
 
 
 SPIKE_MS = 150.0

@@ -29,6 +29,7 @@ class Unsteady:
     dropouts: float = 0.0  # of 1 to 2 s, begun per second and road user
 
 
+STEADY = Unsteady()
 BURSTY = Unsteady(stall=0.03, twice=0.02)
 ROUNDED = Unsteady(quantum_ms=100.0, wander=True)
 LOSSY = Unsteady(dropouts=0.1)

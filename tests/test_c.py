@@ -58,8 +58,9 @@ def test_the_core_names_no_allocator(tmp_path: Path) -> None:
         assert not {"malloc", "calloc", "realloc", "free"} & set(names.split()), source
 
 
-def test_the_fuzz_target_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["fuzz_fusion.c", "fuzz_decode.c", "fuzz_state.c"])
+def test_the_fuzz_targets_run(target: str, tmp_path: Path) -> None:
     clang = next((name for name in ("clang", "clang-14", "clang-16") if shutil.which(name)), "clang")
     flags = ["-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-    program = build(clang, tmp_path / "fuzz", "fuzz_fusion.c", flags)
+    program = build(clang, tmp_path / "fuzz", target, flags)
     run(program, "-runs=3000", "-max_len=4096", "-seed=1", f"-artifact_prefix={tmp_path}{os.sep}")

@@ -12,6 +12,7 @@ LAYERS = (
     ("topics", "rates"),
     ("events",),
     ("codes",),
+    ("detections", "fusion_settings"),
     ("fusion", "matching", "refusals", "faults", "acks", "covered", "as_ruled"),
     ("gateways", "payloads", "signal_groups", "sources", "hazards", "plausibility", "timekeeping"),
     ("frames",),
@@ -43,7 +44,7 @@ ONLY = {  # what may be imported where, and why
     "gmqtt": ({"mqtt"}, "only mqtt.py speaks MQTT for the node, so that the end of a connection is in one place"),
     "aiohttp": ({"web"}, "only web.py serves HTTP, so that what can be asked is in one place"),
     "aiomqtt": ({"client"}, "only client/vehicle.py uses the vehicle's MQTT client"),
-    "_core": ({"fusion"}, "the C core has one door, fusion.py"),
+    "_core": ({"fusion", "detections", "fusion_settings"}, "the C core has one door, fusion.py and the two modules it is made of"),
     "asyncio": (
         {"egress", "mqtt", "live", "client", "broker", "__main__", "sim"},
         "asyncio stays at the edges; the engine has no loop",

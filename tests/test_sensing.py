@@ -181,8 +181,9 @@ def test_a_hello_whose_sensor_cannot_be_is_refused(code: CompiledCode, sensor: S
 def test_a_sensor_of_tracks_is_fused_as_one(code: CompiledCode) -> None:
     road = Road(code)
     road.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("fused", "tracks"),))))])
-    road.drive(3.0, ("r0",))
+    road.drive(1.0, ("r0",))
     fusion = road.engine.places[code.code.id].fusion
+    assert fusion.stats()["sources"][0]["kind"] == "tracks"
     assert fusion.stats()["sources"][0]["scale"] == 1.0, "another's tracks err alike from scan to scan: their noise is not learned"
 
 

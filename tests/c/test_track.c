@@ -44,7 +44,16 @@ static void test_functions(void)
         turn_t t = turn_of(a);
         CHECK(fabs(t.sin - sin(a)) < 1e-8 && fabs(t.cos - cos(a)) < 1e-8);
     }
-    CHECK(exp_negative(-1e9) == 0.0 && exp_negative(0.0) == 1.0);
+    CHECK(exp_negative(-1e9) == 0.0 && exp_negative(0.0) == 1.0 && exp_negative(INFINITY) == 1.0);
+    for (int i = 0; i < 200000; i++) {
+        double size = exp(uniform(-30.0, 30.0)), x = size * uniform(-1.0, 1.0), y = size * uniform(-1.0, 1.0);
+        CHECK(fabs(angle_of(y, x) - atan2(y, x)) < 1e-15);
+    }
+    const double few[] = {0.0, -0.0, 1.0, -1.0, 0.25, 0.125, -0.375};
+    for (int i = 0; i < 7; i++)
+        for (int j = 0; j < 7; j++)
+            CHECK(fabs(angle_of(few[i], few[j]) - atan2(few[i], few[j])) < 1e-15);
+    CHECK(clipped(NAN, 5) == 0 && clipped(-1.0, 5) == 0 && clipped(1e300, 5) == 4 && clipped(2.5, 5) == 2);
 }
 
 static void test_turning_is_straight_without_a_turn(void)

@@ -1,0 +1,58 @@
+/* Whether detections can be used: checked whole before anything of a scan is folded in. */
+#include "track.h"
+
+#include <float.h>
+#include <math.h>
+
+#define MAX_PLACE 1e6 /* m from the origin */
+#define FIGURES 10    /* of a detection that need not be measured */
+
+static const char *const NAMES[FIGURES] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
+
+/* Whether no figure is infinite and the position is one; NaN stands for "not measured". Without a branch for each: nearly all are good. */
+static inline int usable(const detection *d)
+{
+    int bad = !(fabs(d->x) <= MAX_PLACE) | !(fabs(d->y) <= MAX_PLACE);
+    bad |= (fabsf(d->vx) > FLT_MAX) | (fabsf(d->vy) > FLT_MAX) | (fabsf(d->heading) > FLT_MAX) | (fabsf(d->length) > FLT_MAX);
+    bad |= (fabsf(d->width) > FLT_MAX) | (fabsf(d->height) > FLT_MAX) | (fabsf(d->var_x) > FLT_MAX) | (fabsf(d->var_y) > FLT_MAX);
+    bad |= (fabsf(d->cov_xy) > FLT_MAX) | (fabsf(d->confidence) > FLT_MAX);
+    return !bad;
+}
+
+int32_t fusion_check(const detection *z, int32_t n, const char **field)
+{
+    for (int32_t j = 0; j < n; j++) {
+        if (usable(&z[j]))
+            continue;
+        const float v[FIGURES] = {z[j].vx,     z[j].vy,    z[j].heading, z[j].length, z[j].width,
+                                  z[j].height, z[j].var_x, z[j].var_y,   z[j].cov_xy, z[j].confidence};
+        *field = !(fabs(z[j].x) <= MAX_PLACE) ? "x" : !(fabs(z[j].y) <= MAX_PLACE) ? "y" : NULL;
+        for (int i = 0; i < FIGURES && *field == NULL; i++)
+            if (isinf(v[i]))
+                *field = NAMES[i];
+        return j;
+    }
+    return -1;
+}
+
+/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is one. NaN passes. */
+static inline int filled(const detection *d)
+{
+    int bad = (d->length <= 0.0f) | (d->width <= 0.0f) | (d->height <= 0.0f) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
+    bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
+    return !bad;
+}
+
+int32_t fusion_check_filled(const detection *z, int32_t n, const char **field)
+{
+    for (int32_t j = 0; j < n; j++) {
+        const detection *d = &z[j];
+        if (usable(d) & filled(d))
+            continue;
+        if (fusion_check(d, 1, field) < 0)
+            *field = d->length <= 0.0f ? "length" : d->width <= 0.0f ? "width" : d->height <= 0.0f ? "height" : d->var_x <= 0.0f ? "var_x" :
+                     d->var_y <= 0.0f ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
+        return j;
+    }
+    return -1;
+}

@@ -1,0 +1,122 @@
+"""Time, place and crowds: no stamp, no origin and no number of detections in one place decides what becomes of the others."""
+
+import numpy as np
+import pytest
+from cloudctl.sim.evaluate import figures, follow
+from cloudctl.sim.scenes import Case, Scan, one_sensor
+
+from cloudctl.clock import MS, SECOND
+from cloudctl.fusion import Fusion, FusionConfig, detections
+
+T = 1_767_225_600 * SECOND
+STEP = 100 * MS
+
+
+def drive(fusion: Fusion, steps: range) -> None:
+    """Two road users along x, seen each 100 ms."""
+    for k in steps:
+        fusion.update(T + k * STEP, 0, detections([[0.8 * k, 0.0], [0.5 * k, 12.0]]))
+
+
+def test_after_the_last_scan_nothing_is_given_out_once_coast_is_over() -> None:
+    fusion = Fusion(FusionConfig(coast_ms=2000))
+    drive(fusion, range(30))
+    last = T + 29 * STEP
+    assert len(fusion.tracks(last + 1900 * MS)) == 2
+    for later in (2100 * MS, 10 * SECOND, 3600 * SECOND, 10**9 * SECOND):
+        assert len(fusion.tracks(last + later)) == 0
+    assert len(fusion.tracks(last - 3600 * SECOND)) == 0, "nor long before"
+    assert len(fusion.tracks(last)) == 2, "asking changes nothing"
+
+
+@pytest.mark.parametrize("sources", [1, 2, 3])
+@pytest.mark.parametrize("ahead", [11 * SECOND, 3600 * SECOND, 10**6 * SECOND])
+def test_one_scan_stamped_far_ahead_is_refused_and_counted_and_blocks_nobody(sources: int, ahead: int) -> None:
+    fusion = Fusion()
+    for k in range(60):
+        for source in range(sources):
+            fusion.update(T + k * STEP + source * 10 * MS, source, detections([[0.8 * k, 0.0]]))
+        if k % 20 == 10:
+            fusion.update(T + k * STEP + ahead, k % sources, detections([[0.8 * k, 0.0]]))
+    tracks, stats = fusion.tracks(T + 59 * STEP), fusion.stats()
+    assert tracks["id"].tolist() == [1]
+    assert stats["refused_ahead"] == 3
+    assert sum(s["scans"] for s in stats["sources"].values()) == 60 * sources
+
+
+def test_a_source_whose_clock_is_an_hour_ahead_does_not_take_the_others_with_it() -> None:
+    fusion = Fusion()
+    for k in range(200):
+        fusion.update(T + k * STEP, 0, detections([[0.8 * k, 0.0]]))
+        fusion.update(T + k * STEP + 3600 * SECOND, 1, detections([[0.8 * k, 0.0]]))
+    assert fusion.tracks(T + 199 * STEP)["id"].tolist() == [1]
+    assert fusion.stats()["refused_ahead"] == 200
+
+
+def test_after_a_night_without_a_scan_it_goes_on() -> None:
+    for sources in (1, 3):
+        fusion = Fusion()
+        for k in range(60):
+            night = 8 * 3600 * SECOND if k >= 30 else 0
+            for source in range(sources):
+                fusion.update(T + night + k * STEP, source, detections([[0.8 * k, 0.0]]))
+        assert len(fusion.tracks(T + 8 * 3600 * SECOND + 59 * STEP)) == 1
+        assert fusion.stats()["refused_ahead"] == 1, "one scan tells that something is odd, the second that it is not"
+
+
+@pytest.mark.parametrize("interval", [5 * SECOND, 15 * SECOND, 60 * SECOND, 3600 * SECOND])
+def test_a_source_that_sends_seldom_is_heard(interval: int) -> None:
+    fusion = Fusion()
+    for k in range(40):
+        fusion.update(T + k * interval, 0, detections([[0.0, 0.0]]))
+    assert fusion.stats()["sources"][0]["scans"] >= 39
+
+
+def test_when_the_first_stamp_was_wrong_or_the_clock_is_set_back_it_begins_anew() -> None:
+    fusion = Fusion()
+    fusion.update(T + 3600 * SECOND, 0, detections([[0.0, 0.0]]))
+    drive(fusion, range(120))
+    assert len(fusion.tracks(T + 119 * STEP)) == 2
+    assert fusion.stats()["clock_steps"] == 1
+    assert fusion.stats()["refused_old"] <= 51
+
+
+def shifted(case: Case, by: float) -> Case:
+    """Return a case with everything moved by `by` m along both axes."""
+    scans = []
+    for scan in case.scans:
+        rows = scan.rows.copy()
+        rows["x"] += by
+        rows["y"] += by
+        scans.append(Scan(scan.t, scan.arrival, scan.source, rows))
+    return Case(case.name, scans, [(t, ids, xy + by) for t, ids, xy in case.truth], case.side, case.match_m)
+
+
+@pytest.mark.parametrize("by", [1000.0, -30_000.0, 300_000.0])
+def test_where_the_origin_lies_decides_nothing(by: float) -> None:
+    case = one_sensor(6, 60, 200)
+    near, far = (figures(follow(each)[0], 2.0) for each in (case, shifted(case, by)))
+    for name in ("mota", "idf1", "id_switches"):
+        assert far[name] == pytest.approx(near[name], abs=2e-3 if name != "id_switches" else 1), name
+
+
+# --- what one scan may take ---
+
+
+def test_detections_that_no_crowd_could_be_are_left_out_and_counted() -> None:
+    fusion, rng = Fusion(FusionConfig(max_tracks=16_384)), np.random.default_rng(2)
+    for k in range(5):
+        spot = rng.uniform(-0.5, 0.5, (10_000, 2))
+        fusion.update(T + k * STEP, 0, detections(np.vstack([spot, [[40.0 + k, 30.0]]])))
+    assert fusion.stats()["crowded"] > 40_000
+    assert fusion.stats()["count"] < 600
+    assert any(abs(row["y"] - 30) < 1 for row in fusion.tracks(T + 4 * STEP)), "who is elsewhere is not lost"
+
+
+def test_a_dense_crowd_loses_no_detection() -> None:
+    rng, fusion = np.random.default_rng(1), Fusion(FusionConfig(max_tracks=2048))
+    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 0.45  # 5 people on each square metre
+    for k in range(30):
+        fusion.update(T + k * STEP, 0, detections(grid + np.array([0.1 * k, 0.0]) + rng.normal(0, 0.05, grid.shape)))
+    assert fusion.stats()["crowded"] == 0
+    assert len(fusion.tracks(T + 29 * STEP)) == pytest.approx(400, abs=4)
