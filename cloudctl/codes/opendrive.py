@@ -7,7 +7,6 @@ one signal group.
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -18,7 +17,7 @@ from .clusters import approaches, crossing, unit
 from .findings import CodeError, refuse
 from .lines import F8
 from .model import Alias, Point
-from .opendrive_access import lane_rules
+from .opendrive_access import connection_rules, lane_rules, may_stop
 from .opendrive_groups import Groups
 from .opendrive_junction import Junction, LaneEnd, Move
 from .opendrive_lane import limit_only, merged
@@ -129,7 +128,7 @@ class _Place:
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):
             rows = move.road.stretches(move.chain)
-            raw.rules += self._own_rules(move, lane_rules(f"C{k + 1}", rows))
+            raw.rules += self._own_rules(f"C{k + 1}", move)
             speed = min((row.state.speed for row in rows if row.state.speed is not None), default=None)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
             raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
@@ -138,12 +137,11 @@ class _Place:
         self._priorities(raw)
         yield raw
 
-    def _own_rules(self, move: Move, rules: list[Rule]) -> list[Rule]:
-        """Return the rules of a connecting lane that do not hold on the lane before it already; whom it keeps out has a ban of the turn."""
-        end = self.junction.ends[move.start]
-        before = {(rule.kind, rule.classes) for rule in lane_rules(end.key, end.road.stretches(end.chain)[-1:])}
-        own = [rule for rule in rules if (rule.kind, rule.classes) not in before]
-        return [msgspec.structs.replace(rule, kind="turn_ban") if rule.kind == "no_entry" else rule for rule in own]
+    def _own_rules(self, key: str, move: Move) -> list[Rule]:
+        """Return the rules of a connecting lane that do not hold on the lanes beside it already."""
+        before, after = self.junction.ends[move.start], self.junction.ends[move.end]
+        stopping = may_stop(before.road.stretches(before.chain))
+        return connection_rules(key, move.road.stretches(move.chain), [before.permit, after.permit], stopping)
 
     def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
         lines = {key: local(end.line) for key, end in self.junction.ends.items()}
@@ -160,7 +158,7 @@ class _Place:
 
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
         rows = end.road.stretches(end.chain)
-        raw.rules += lane_rules(end.key, rows)
+        raw.rules += lane_rules(end.key, rows, end.permit)
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,
