@@ -216,7 +216,7 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
 
 def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = speed_of(element, "value", unit), speed_of(element, "subtype", unit)
+    own, other = speed_of(element, "value", unit, tuple(NO_SUBTYPE)), speed_of(element, "subtype", unit, tuple(NO_SUBTYPE))
     return own if own is not None else other
 
 

@@ -256,16 +256,11 @@ def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLan
     rules: list[Rule] = []
     for c, m in zip(conns, area.movements, strict=True):
         joined = [source[c.from_lane].may, source[c.to_lane].may]
-        for own in _own(net, m):
-            rules += turn_bans(c.id, [lane_permit(may, True) for may in joined], [lane_permit(own, True)])
-            for name in sorted(frozenset.intersection(*joined).intersection(unclassed(own))):
-                net.accounts.enter("differs", "connection", f"who may take it: no class of a code is {name}; only the text of a rule may say it", f"{m.from_lane}>{m.to_lane}")
+        # What a connection says itself goes before its inner lanes.
+        own = [m.raw.may] if m.raw.may is not None else [lane.may for lane in m.over if lane.stated]
+        bans = turn_bans(c.id, [lane_permit(may, True) for may in joined], [lane_permit(may, True) for may in own])
+        rules += bans
+        names = {name for may in own for name in unclassed(may)} if bans else set()
+        for name in sorted(frozenset.intersection(*joined) & names):
+            net.accounts.enter("differs", "connection", f"who may take it: no class of a code is {name}; only the text of a rule may say it", f"{m.from_lane}>{m.to_lane}")
     return numbered(first, rules)
-
-
-def _own(net: Net, m: Movement) -> list[frozenset[str]]:
-    """Return the vClasses that a connection says itself, or else its inner lane, may take it; none where neither says so."""
-    if m.raw.may is not None:
-        return [m.raw.may]
-    inner = net.inner.get(m.raw.via)
-    return [inner.may] if inner is not None and inner.stated else []
