@@ -1,7 +1,9 @@
 """Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and rules of a code."""
 
+from itertools import takewhile
+
 from .opendrive_lane import CAR_POOL, NO_STOPPING, State, Stretch, merged, without_limit
-from .opendrive_road import RoadLane
+from .opendrive_road import Chain, RoadLane
 from .permits import MOTOR, Permit, permit, span_rules, turn_bans
 from .rule import Rule, Target
 
@@ -22,6 +24,13 @@ USERS = {  # lane type -> who may use it, where no <access> says so
 def is_driven(lane: RoadLane) -> bool:
     """Return whether a lane is one to drive on: by its type, or because it says whom it lets in."""
     return lane.kind in USERS or (lane.kind in ("restricted", "special1", "special2", "special3") and any(access.only for _, access in lane.records.accesses))
+
+
+def driven(chain: Chain, from_end: bool) -> Chain:
+    """Return the part of a lane, from one end on, that is of types to drive on."""
+    rows = chain[::-1] if from_end else chain
+    kept = list(takewhile(lambda row: is_driven(row[1]), rows))
+    return kept[::-1] if from_end else kept
 
 
 def lane_permit(state: State) -> Permit:

@@ -81,6 +81,9 @@ class Section:
     lanes: dict[int, RoadLane] = field(default_factory=dict)
 
 
+Chain = list[tuple[Section, RoadLane]]  # a lane through the sections of its road, in order of s
+
+
 @dataclass
 class Road:
     """One road."""

@@ -22,7 +22,7 @@ from .permits import numbered, permit_rules, turn_bans
 from .report import Imported, Progress
 from .rule import CLASSES, Rule, Target
 from .sumo_access import USERS, lane_permit, unclassed
-from .sumo_area import Area, Movement, areas, joined
+from .sumo_area import Area, areas, joined
 from .sumo_conflicts import conflicts
 from .sumo_model import Net, NetLane
 from .sumo_net import REMEDY, read_net
