@@ -52,7 +52,7 @@ def size(code: IntersectionCode) -> float:
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_light_on_the_road_before_a_short_last_one_is_the_junctions(backward: bool) -> None:
     place = 5.0 if backward else 40.0
-    lamp = light(7, lanes="1" if backward else "-1", along="-" if backward else "+").replace('s="', f's="{place}" x="', 1)
+    lamp = light(7, s=place, lanes="1" if backward else "-1", along="-" if backward else "+")
     found = import_opendrive(Before(inside=signals(lamp), backward=backward).map())
     assert groups(one(found))["1/-1"] == {8}
     assert not told(found, "dropped", "a light")
