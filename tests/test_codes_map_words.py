@@ -82,6 +82,16 @@ def test_a_limit_that_the_format_says_is_none_is_no_fault(text: str) -> None:
     assert not told(import_opendrive(crossing(ingress={1: f'<speed sOffset="0" {text}/>'})), "unknown")
 
 
+@pytest.mark.parametrize(("text", "taken"), [("1", 0.5), ("500", 42.0)])
+def test_a_limit_that_a_code_cannot_have_is_taken_as_the_nearest_in_every_format(text: str, taken: float) -> None:
+    lanelets = import_lanelet2(Roads().draw({"W in": {"speed_limit": text}}).xml())
+    assert lane_of(one(lanelets), "W in").speed == taken
+    assert told(lanelets, "unknown", "speed_limit", f"{taken:g} m/s is taken")
+    drive = import_opendrive(crossing(ingress={1: f'<speed sOffset="0" max="{text}" unit="km/h"/>'}))
+    assert taken in {item.speed for item in one(drive).lanes}
+    assert told(drive, "unknown", "speed@max", f"{taken:g} m/s is taken")
+
+
 @pytest.mark.parametrize(("speed", "taken"), [(44.44, 42.0), (300.0, 42.0), (0.2, 0.5), (0.0, 0.5)])
 def test_a_limit_of_a_network_that_a_code_cannot_have_is_taken_as_the_nearest(speed: float, taken: float) -> None:
     found = imported(road(["", ""], [speed, 13.89]))

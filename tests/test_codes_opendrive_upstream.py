@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from drawn_roads import LENGTH, SPEED, WIDTH, crossing, lane, light, road, signals
+from drawn_roads import CONNECTING, LENGTH, SPEED, WIDTH, crossing, lane, light, road, signals
 from test_codes_opendrive_maps import groups, lane_of, one, stop_of, told
 from test_codes_users import KINDS, takes
 
@@ -78,6 +78,25 @@ def test_limits_and_users_of_the_road_before_hold_there_and_only_there() -> None
         name = lane_of(code, "1/-1").id
         assert (effective(code, name, Vehicle("bus"), 0, s=20.0).speed_max, takes(code, name, s=20.0)) == (speed, allowed)
         assert (effective(code, name, Vehicle("bus"), 0, s=60.0).speed_max, takes(code, name, s=60.0)) == (13.89, set(KINDS))
+
+
+def test_a_lane_for_bicycles_that_is_for_cars_farther_off_is_reported() -> None:
+    data = Before().map().replace(b'<lane id="-1" type="driving"><link><predecessor id="-1"/>', b'<lane id="-1" type="biking"><link><predecessor id="-1"/>', 1)
+    found = import_opendrive(data)
+    assert lane_of(one(found), "1/-1").use == "bike"
+    assert told(found, "differs", "further off they are for cars")
+
+
+@pytest.mark.parametrize(("types", "speed", "differs"), [("", 8.33, False), (SPEED, 13.89, True)])
+def test_a_speed_sign_on_a_connecting_road_is_the_limit_of_its_connection(types: str, speed: float, differs: bool) -> None:
+    sign = '<signal s="1" t="-2" id="60" dynamic="no" orientation="+" country="DE" type="274" subtype="-1" value="30"><validity fromLane="-1" toLane="-1"/></signal>'
+    data = crossing(inside={CONNECTING[1, 2]: signals(sign)}).decode()
+    head, mark, tail = data.partition(f'<road id="{CONNECTING[1, 2]}" ')
+    found = import_opendrive((head + mark + tail.replace(SPEED, types, 1)).encode())
+    code = one(found)
+    (straight,) = [c for c in code.connections if c.from_lane == lane_of(code, "1/-1").id and c.turn == "straight"]
+    assert straight.speed == speed
+    assert told(found, "differs", "a sign on road") == differs
 
 
 def test_a_long_road_before_is_cut_off_far_from_the_junction() -> None:

@@ -40,7 +40,7 @@ PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of i
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 UNITS = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "kmph": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0, "mps": 1.0}  # of one m/s
-MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
+MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
@@ -143,7 +143,7 @@ def speed_of(text: str) -> float | None:
     if found is None:
         return None
     speed = round(float(found[1]) / UNITS[(found[2] or "").lower()], 2)
-    return min(speed, MAX_LIMIT) if speed > 0 else None
+    return min(max(speed, MIN_LIMIT), MAX_LIMIT) if speed > 0 else None
 
 
 def _whom(who: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -169,8 +169,8 @@ def read_limits(tags: Tags) -> list[Limit]:
         if speed is None or not who or (name and not name.startswith(":")):
             tags.unknown(f"speed_limit{name}", text, "left out")
         else:
-            if speed == MAX_LIMIT:
-                tags.unknown(f"speed_limit{name}", text, f"as high as any limit of a code, or higher: {MAX_LIMIT:.0f} m/s is taken")
+            if speed in (MIN_LIMIT, MAX_LIMIT):
+                tags.unknown(f"speed_limit{name}", text, f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken")
             out.append(Limit(speed, *_whom(who)))
     return out
 

@@ -17,7 +17,7 @@ from .clusters import approaches, crossing, unit
 from .findings import CodeError, refuse
 from .lines import F8, arc
 from .model import Alias, Point
-from .opendrive_access import connection_rules, lane_rules, may_stop
+from .opendrive_access import connection_rules, lane_permit, lane_rules, may_stop
 from .opendrive_groups import Groups
 from .opendrive_junction import Junction, LaneEnd, Move
 from .opendrive_lane import limit_only, merged
@@ -128,15 +128,22 @@ class _Place:
         self._lanes(raw, local)
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):
-            rows = move.road.stretches(move.chain)
             raw.rules += self._own_rules(f"C{k + 1}", move)
-            speed = min((row.state.speed for row in rows if row.state.speed is not None), default=None)
+            speed = self._own_speed(raw, move)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
             raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
         self._walks(raw, groups, local, middle)
         groups.describe()
         self._priorities(raw)
         yield raw
+
+    def _own_speed(self, raw: RawCode, move: Move) -> float | None:
+        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has none."""
+        records = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
+        signs = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
+        if records and signs and abs(min(records) - min(signs)) > SAME_SPEED:
+            raw.losses.add(Loss("differs", raw.name, f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken"))
+        return min(records or signs, default=None)
 
     def _own_rules(self, key: str, move: Move) -> list[Rule]:
         """Return the rules of a connecting lane that do not hold on the lanes beside it already."""
@@ -158,7 +165,10 @@ class _Place:
             raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
 
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
-        raw.rules += lane_rules(end.key, end.stretches(), end.permit)
+        rows = end.stretches()
+        raw.rules += lane_rules(end.key, rows, end.permit)
+        if "car" not in end.permit.users and any("car" in lane_permit(row.state).users for row in rows):
+            raw.losses.add(Loss("differs", raw.name, f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too"))
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,

@@ -15,7 +15,7 @@ from .rule import CLASSES
 T = TypeVar("T")
 UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
 NO_LIMIT = ("no limit", "undefined")  # words of the format
-MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
+MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
 PARTICIPANTS = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",
@@ -99,9 +99,10 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s", a
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
-    if limit > MAX_LIMIT:
-        element.unknown(value, text, f"higher than any limit of a code: {MAX_LIMIT:.0f} m/s is taken")
-    return round(min(limit, MAX_LIMIT), 2)
+    taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
+    if taken != limit:
+        element.unknown(value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken")
+    return round(taken, 2)
 
 
 def _number(text: str) -> float:
