@@ -1,6 +1,6 @@
 """OpenDRIVE roads that are cut into pieces before a junction: what stands on the piece before a short last one counts as on one road."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from drawn_roads import CONNECTING, LENGTH, SPEED, WIDTH, crossing, lane, light, road, signals
@@ -24,8 +24,7 @@ class Before:
     length: float = 45.0
     backward: bool = False
     linked: bool = True
-    types: str = SPEED
-    ingress: dict[int, str] = field(default_factory=dict)
+    contact: bool = True  # whether the link says at which end the roads meet
 
     def map(self) -> bytes:
         number = 1 if self.backward else -1
@@ -34,9 +33,10 @@ class Before:
         side = "predecessor" if self.backward else "successor"
         rows = {number: lane(number, WIDTH + self.records, f'<{side} id="-1"/>', kind=self.kind), -number: lane(-number, WIDTH, f'<{side} id="1"/>')}
         link = f'<{side} elementType="road" elementId="1" contactPoint="start"/>'
-        first = road(71, self.length, view, link=link, left=rows[1], right=rows[-1], inside=self.inside, type_=self.types)
+        first = road(71, self.length, view, link=link, left=rows[1], right=rows[-1], inside=self.inside, type_=SPEED)
         back = f'<predecessor elementType="road" elementId="71" contactPoint="{"start" if self.backward else "end"}"/>'
-        head, mark, tail = crossing(ingress=self.ingress).decode().partition('<road id="1" ')
+        back = back if self.contact else back.partition(" contactPoint")[0] + "/>"
+        head, mark, tail = crossing().decode().partition('<road id="1" ')
         tail = tail.replace("<link>", "<link>" + back, 1)
         if self.linked:
             tail = tail.replace('<lane id="-1" type="driving"><link>', f'<lane id="-1" type="driving"><link><predecessor id="{number}"/>', 1)
@@ -58,10 +58,11 @@ def test_a_light_on_the_road_before_a_short_last_one_is_the_junctions(backward: 
     assert not told(found, "dropped", "a light")
 
 
+@pytest.mark.parametrize("contact", [False, True])
 @pytest.mark.parametrize("backward", [False, True])
-def test_a_stop_line_on_the_road_before_a_short_last_one_is_the_lanes(backward: bool) -> None:
+def test_a_stop_line_on_the_road_before_a_short_last_one_is_the_lanes(backward: bool, contact: bool) -> None:
     place, number, along = (5.0, 1, "-") if backward else (40.0, -1, "+")
-    code = one(import_opendrive(Before(inside=signals(STOP.format(place, along, number, number)), backward=backward).map()))
+    code = one(import_opendrive(Before(inside=signals(STOP.format(place, along, number, number)), backward=backward, contact=contact).map()))
     assert stop_of(code, "1/-1") == pytest.approx(40.0, abs=0.1)
 
 

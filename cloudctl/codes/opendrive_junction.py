@@ -215,11 +215,11 @@ class Junction:
         xy = through.place(np.array([0.0, through.length]), np.zeros(2))
         first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, there, _ = through.link("successor" if at_start else "predecessor")
-        entry = _at_end(incoming, stated if before == incoming.id else "", first)
+        entry = incoming.meets_at_end(stated if before == incoming.id else "", first)
         for road, which, link in ((through, "the road before it", before), (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1])):
             if link not in (incoming.id, self.id):
                 self.accounts.enter("differs", "road/link", f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed", f"road {road.id}, junction {self.name}")
-        return entry, _at_end(self.roads[there], contact, last)
+        return entry, self.roads[there].meets_at_end(contact, last)
 
     def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
         """Return the key of a road's lane, taken in from one end of the road."""
@@ -241,12 +241,3 @@ class Junction:
                 pieces, line = upstream(self.roads, road, lane, chain)
             self.ends[key] = LaneEnd(key, road, lane, chain, line, width, permit, ingress, pieces)
         return key
-
-
-def _at_end(road: Road, stated: str, point: F8) -> bool:
-    """Return whether a road meets something at its end: as it is stated, else at the end that is nearer to the point."""
-    if stated in ("start", "end"):
-        return stated == "end"
-    xy = road.place(np.array([0.0, road.length]), np.zeros(2))
-    near, far = np.hypot(*(xy - point).T)
-    return bool(far < near)

@@ -72,9 +72,9 @@ def _before(roads: dict[str, Road], road: Road, lane: int, chain: Chain) -> tupl
     kind, name, contact = road.link("predecessor" if forward else "successor")
     number = found.before if forward else found.after
     before = roads.get(name)
-    if kind != "road" or before is None or before.junction not in ("", "-1") or number is None or not contact:
+    if kind != "road" or before is None or before.junction not in ("", "-1") or number is None:
         return None
-    at_end = contact == "end"
+    at_end = before.meets_at_end(contact, road.place(np.array([0.0 if forward else road.length]), np.zeros(1))[0])
     if before.forward(number) != at_end:
         return None
     upper = driven(before.chain(number, at_end), at_end)
