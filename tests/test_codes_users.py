@@ -168,3 +168,26 @@ def test_a_lane_of_a_network_for_users_that_are_not_known_is_open_to_nobody(text
     named = next(item.id for item in code.lanes if item.alias[0].value == "w_0")
     assert takes(code, named) == set()
     assert told(found, "unknown", "buss") == ("buss" in text)
+
+
+TAGGED = st.sampled_from((
+    ({}, set(KINDS)), ({"subtype": "bus_lane"}, {"bus", "taxi", "emergency"}), ({"subtype": "bicycle_lane"}, {"bicycle"}), ({"subtype": "highway"}, set(MOTOR)),
+    ({"subtype": "emergency_lane"}, {"emergency"}), ({"participant:vehicle:truck": "no"}, set(KINDS) - {"truck"}), ({"participant:vehicle:bus": "yes"}, {"bus", "emergency"}),
+    ({"participant:vehicle": "yes", "participant:vehicle:car": "no"}, set(MOTOR) - {"car"}), ({"participant:bicycle": "no"}, set(MOTOR)), ({"participant:train": "yes"}, set()),
+))
+
+
+@settings(max_examples=60, deadline=None)
+@given(TAGGED, TAGGED, TAGGED)
+def test_whoever_may_use_a_part_of_a_way_may_use_it_in_the_code_and_nobody_else(
+    far: tuple[dict[str, str], set[str]], near: tuple[dict[str, str], set[str]], inner: tuple[dict[str, str], set[str]]
+) -> None:
+    roads = Roads()
+    roads.relation(("left", roads.way((-110, 0), (-60, 0))), ("right", roads.way((-110, -4), (-60, -4))), type="lanelet", name="far", **{"subtype": "road", **far[0]})
+    code = one(import_lanelet2(roads.draw({"W in": near[0], "W to E": inner[0]}).xml()))
+    lane_id, path = lane_of(code, "W in").id, straight(code, "W in")
+    motor = set(MOTOR) - {"emergency"}  # who may use every bus lane
+    assert takes(code, path) & near[1] & motor == inner[1] & near[1] & motor
+    if "car" in near[1]:  # the lane is one for vehicles, and only rules keep them off its parts
+        assert takes(code, lane_id, s=20.0) & motor == far[1] & motor
+        assert ("bicycle" in takes(code, lane_id, s=20.0)) == ("bicycle" in far[1]) or "bicycle" not in near[1]
