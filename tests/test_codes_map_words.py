@@ -1,4 +1,4 @@
-"""Words of maps that were once read as something else: signs by number, deleted elements, limits of 0, permissions that contradict each other."""
+"""Words of maps that are easily read as something else: signs by number, deleted elements, limits of 0, permissions that contradict each other."""
 
 import xml.etree.ElementTree as ET
 
@@ -124,3 +124,15 @@ def test_a_file_of_deleted_elements_alone_is_refused() -> None:
         item.set("action", "delete")
     with pytest.raises(CodeError, match="holds no node"):
         import_lanelet2(ET.tostring(root))
+
+
+def test_an_unknown_word_among_those_kept_out_changes_nothing_and_is_reported() -> None:
+    found = imported(road(['disallow="lorry"', ""]))
+    assert told(found, "unknown", "lorry")
+    assert found[0].lanes == imported(road(["", ""]))[0].lanes
+    assert found[0].rules == imported(road(["", ""]))[0].rules
+
+
+def test_a_slow_path_through_a_junction_keeps_its_limit() -> None:
+    code = one_network(road(["", ""]).replace(b'<lane id=":c_0_0" index="0" speed="13.89"', b'<lane id=":c_0_0" index="0" speed="0.3"'))
+    assert code.connections[0].speed == 0.3

@@ -235,7 +235,7 @@ def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lane
         else:
             out.append((round(start, 2), round(end, 2), speed))
         raw.rules += [*_class_limits(target, x), *span_rules(target, x.permit, at_place.permit)]
-        if "car" in x.permit.users and "car" not in at_place.permit.users:
+        if at_place.permit.use != "vehicle" and "car" in x.permit.users and "car" not in at_place.permit.users:
             raw.losses.add(Loss("differs", raw.name, f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too"))
     return out
 

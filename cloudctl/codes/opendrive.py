@@ -167,7 +167,7 @@ class _Place:
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
         rows = end.stretches()
         raw.rules += lane_rules(end.key, rows, end.permit)
-        if "car" not in end.permit.users and any("car" in lane_permit(row.state).users for row in rows):
+        if end.permit.use != "vehicle" and "car" not in end.permit.users and any("car" in lane_permit(row.state).users for row in rows):
             raw.losses.add(Loss("differs", raw.name, f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too"))
         limits = self._limits(raw, end)
         return RawLane(

@@ -2,6 +2,9 @@
 
 `use` tells motor vehicles, buses, trams, bicycles and pedestrians apart; which motor vehicles may, the rules say. Who has no class of
 ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others (a closure, where there are none), with a text that says for whom the lane is.
+
+A lane has one use, that at the intersection, and a connection has none. What a part of a lane says of its users becomes rules by `span_rules`,
+what a connection says by `turn_bans`, whatever the format.
 """
 
 from collections.abc import Collection, Iterable, Mapping
