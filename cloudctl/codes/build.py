@@ -9,6 +9,7 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
+from .canon import format_of
 from .citycode import make
 from .findings import refuse
 from .grid import grid_encode
@@ -113,9 +114,10 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     kinds |= {group: "pedestrian" for _, _, group, _ in raw.walks if group and group not in kinds}
     groups = tuple(SignalGroup(g, kinds[g], (g,)) for g in sorted(kinds))
     walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
+    rules = _rules(raw, ids)
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial), raw.name, *raw.ref, links, tuple(lanes), conns, tuple(_conflicts(raw)), groups, tuple(stops), walks,
-        (Node("N0", *raw.ref),), rules=_rules(raw, ids), alias=raw.alias, control="signal" if groups else raw.control or "uncontrolled", revision=raw.revision)
+        (Node("N0", *raw.ref),), rules=rules, format=format_of(rules), alias=raw.alias, control="signal" if groups else raw.control or "uncontrolled", revision=raw.revision)
 
 
 def _check(raw: RawCode) -> None:

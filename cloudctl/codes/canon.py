@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from .findings import refuse
 from .marks import without_mark
 from .model import FORMATS, IntersectionCode, Point
+from .rule import Calendar, Rule
 from .strict import convert, read_json
 
 OF_FORMAT_2: dict[str, object] = {
@@ -16,6 +18,13 @@ OF_FORMAT_2: dict[str, object] = {
 }  # fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that uses one is of format 2
 LATER: dict[str, object] = {"signal_exceptions": (), **OF_FORMAT_2}  # fields that the model has got since codes were first issued, and their defaults
 MAX_COMPACT = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
+
+
+def format_of(rules: Iterable[Rule]) -> int:
+    """Return the format of a code with these rules: 2 where one of them uses what a reader of format 1 would pass over."""
+    parts: list[Rule | Calendar] = [part for rule in rules for part in (rule, rule.calendar) if part is not None]
+    later = any(getattr(part, field, default) != default for part in parts for field, default in OF_FORMAT_2.items())
+    return 2 if later else 1
 
 
 def dump(code: IntersectionCode) -> bytes:

@@ -17,9 +17,9 @@ from .lanelet2_map import Lanelet, LaneletMap, Walk, read_lanelet2
 from .lanelet2_rules import Lights
 from .lines import F8, arc, crossings
 from .model import Alias, Point
-from .permits import permit_rules
+from .permits import span_rules, turn_bans
 from .report import Imported, Loss
-from .rule import CLASSES, Rule, Target
+from .rule import Rule, Target
 
 REACH = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
 REACH_OF_LIGHTS = 150.0  # m from the middle to a stop line that its light may share with a lane
@@ -139,7 +139,10 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
     for x in found:
         for b in x.before:
             for a in x.after:
-                raw.moves.append(RawMove(keys[id(b)], keys[id(a)], lights.of(keys[id(b)], x), x.turn, x.middle - middle, alias=(Alias("lanelet2", x.id),)))
+                alias = (Alias("lanelet2", x.id),)
+                raw.moves.append(RawMove(keys[id(b)], keys[id(a)], lights.of(keys[id(b)], x), x.turn, x.middle - middle, speed=_own_speed(x), alias=alias))
+                entity = f"C{len(raw.moves)}"
+                raw.rules += [*_class_limits(Target(entity), x), *turn_bans(entity, [b.permit, a.permit], [x.permit])]
                 paths.append({y.id for y in chains[id(b)]} | {x.id})
     _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
     for walk in walks:
@@ -190,7 +193,7 @@ def _lanes(raw: RawCode, whole: LaneletMap, chains: dict[int, list[Lanelet]], in
         stop = _stop(xy, stops) if k in ingress else None
         if k in ingress and stop is None:
             whole.accounts.enter("guessed", "lane", "no stop line crosses it: it is taken to stop at its end", f"lanelet {chain[-1].name}")
-        limits = _limits(raw, keys[k], chain, xy)
+        limits = _limits(raw, keys[k], chain, xy, _nearest(chain, k in ingress))
         raw.lanes.append(
             RawLane(
                 key=keys[k],
@@ -213,25 +216,38 @@ def _nearest(chain: list[Lanelet], ingress: bool) -> Lanelet:
     return chain[-1 if ingress else 0]
 
 
-def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8) -> list[tuple[float, float, float]]:
-    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where."""
+def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lanelet) -> list[tuple[float, float, float]]:
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where.
+
+    `at_place` is its lanelet at the intersection, which gives the use of the lane.
+    """
     cuts = np.cumsum([0.0, *(float(arc(x.middle)[-1]) for x in chain)])
     cuts *= float(arc(xy)[-1]) / max(float(cuts[-1]), 1e-9)
     out: list[tuple[float, float, float]] = []
     for x, start, end in zip(chain, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         target = Target(key) if len(chain) == 1 else Target(key, round(start, 2), round(end, 2))
-        own = [limit.speed for limit in x.limits if not limit.classes]
-        if not own:
+        own = _own_speed(x)
+        if own is None:
             raw.losses.add(Loss("guessed", raw.name, f"lanelets without a speed limit: {x.usual[1]}"))
-        speed = min(own) if own else x.usual[0]
+        speed = x.usual[0] if own is None else own
         if out and out[-1][2] == speed:
             out[-1] = (out[-1][0], round(end, 2), speed)
         else:
             out.append((round(start, 2), round(end, 2), speed))
-        named = [(limit, tuple(name for name in limit.classes if name in CLASSES)) for limit in x.limits if limit.classes]
-        raw.rules += [Rule("", "speed_max", (target,), limit.speed, classes=classes) for limit, classes in named if classes]
-        raw.rules += [Rule("", rule.kind, (target,), classes=rule.classes, text=rule.text) for rule in permit_rules(1, [(key, x.permit)])]
+        raw.rules += [*_class_limits(target, x), *span_rules(target, x.permit, at_place.permit)]
+        if at_place.permit.use != "vehicle" and "car" in x.permit.users and "car" not in at_place.permit.users:
+            raw.losses.add(Loss("differs", raw.name, f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too"))
     return out
+
+
+def _class_limits(target: Target, x: Lanelet) -> list[Rule]:
+    """Return the limits of a lanelet that hold for some vehicles only."""
+    return [Rule("", "speed_max", (target,), limit.speed, classes=limit.classes, fuels=limit.fuels) for limit in x.limits if limit.classes]
+
+
+def _own_speed(x: Lanelet) -> float | None:
+    """Return the limit that a lanelet states for all; None where it states none."""
+    return min((limit.speed for limit in x.limits if not limit.classes), default=None)
 
 
 def _line(chain: list[Lanelet]) -> F8:

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from .lanelet2_osm import Tags
-from .permits import MOTOR, Permit, permit
+from .permits import CARS, MOTOR, Permit, permit
 
 VEHICLES = frozenset(MOTOR)
 ROAD = VEHICLES | {"bicycle"}
@@ -31,8 +31,8 @@ NO_LANES = frozenset(["walkway", "shared_walkway", "stairs", "crosswalk", "pedes
 PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of its own
     "vehicle": VEHICLES,
     "car": frozenset(("car",)),
-    "combustion": frozenset(("car",)),
-    "electric": frozenset(("electric",)),
+    "combustion": frozenset(("combustion cars",)),
+    "electric": frozenset(("electric cars",)),
     **{name: frozenset((name,)) for name in ("bus", "truck", "motorcycle", "taxi", "emergency", "bicycle", "pedestrian", "coach", "tram")},
     "bike": frozenset(("bicycle",)),
     "bicyclist": frozenset(("bicycle",)),
@@ -40,7 +40,7 @@ PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of i
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 UNITS = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "kmph": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0, "mps": 1.0}  # of one m/s
-MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
+MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
@@ -51,10 +51,11 @@ USUAL = {
 
 
 class Limit(NamedTuple):
-    """A limit in m/s, for some classes alone where `classes` names them."""
+    """A limit in m/s, for some classes alone where `classes` names them, and of these for some fuels alone where `fuels` does."""
 
     speed: float
     classes: tuple[str, ...] = ()
+    fuels: tuple[str, ...] = ()
 
 
 class Users(NamedTuple):
@@ -67,10 +68,10 @@ class Users(NamedTuple):
     def permit(self, backward: bool) -> Permit:
         """Return the permit of one direction."""
         users = self.against if backward else self.along
-        refused = ROAD - users
+        refused = _joined(_parted(ROAD) - _parted(users))
         text = "for " + ", ".join(sorted(users)) + " only" if len(users) <= len(refused) else "not for " + ", ".join(sorted(refused))
         found = permit(users, text if self.stated else "", stated=self.stated)
-        if "car" in users:  # a lane for vehicles: buses are some of them
+        if "car" in found.users:  # a lane for vehicles: buses are some of them
             found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
         return found
 
@@ -97,18 +98,29 @@ def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) ->
     """Return who may use a lanelet when its participant tags are heeded."""
     may: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
-    yes = False
+    reserved = False
     for name, value in sorted(named, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
         who = PARTICIPANTS.get(name.rpartition(":")[2])
-        if who is None:
-            tags.unknown(f"participant:{name}", value, "left out")
+        known = value.lower() in (*YES, *NO)
+        if who is None or not known:
+            closes = value.lower() not in NO  # for somebody whom no class stands for: that opens it to nobody else
+            tags.unknown(f"participant:{name}", value, "no class of a code: it opens the lanelet to nobody" if closes else "left out")
+            may, reserved = (may | {f"{name} ({value})"}, True) if closes else (may, reserved)
         elif value.lower() in YES:
-            may, never, yes = may | who, never - who, True
-        elif value.lower() in NO:
-            may, never = may - who, never | who
+            may, never, reserved = _parted(may) | _parted(who), never - _parted(who), True
         else:
-            tags.unknown(f"participant:{name}", value, "left out")
-    return may if yes else base - never
+            may, never = _parted(may) - _parted(who), never | _parted(who)
+    return _joined(may if reserved else _parted(base) - never)
+
+
+def _parted(users: frozenset[str]) -> frozenset[str]:
+    """Return users with electric and other cars in place of all cars, so that one of them may be left out."""
+    return users - {"car"} | frozenset(CARS) if "car" in users else users
+
+
+def _joined(users: frozenset[str]) -> frozenset[str]:
+    """Return users with the class car in place of cars of both kinds."""
+    return users - frozenset(CARS) | {"car"} if users.issuperset(CARS) else users
 
 
 def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
@@ -119,10 +131,10 @@ def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
         if who is None or value.lower() not in (*YES, *NO):
             tags.unknown(f"one_way:{name}", value, "left out")
         elif value.lower() in NO:
-            both |= who & users
+            both |= _parted(who) & _parted(users)
         else:
-            both -= who
-    return both - {"pedestrian"}
+            both = _parted(both) - _parted(who)
+    return _joined(_parted(both)) - {"pedestrian"}
 
 
 def speed_of(text: str) -> float | None:
@@ -131,7 +143,15 @@ def speed_of(text: str) -> float | None:
     if found is None:
         return None
     speed = round(float(found[1]) / UNITS[(found[2] or "").lower()], 2)
-    return min(speed, MAX_LIMIT) if speed > 0 else None
+    return min(max(speed, MIN_LIMIT), MAX_LIMIT) if speed > 0 else None
+
+
+def _whom(who: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes and the fuels that a limit for some participants is for; none for all vehicles."""
+    cars = next((name for name in CARS if name in who), "")
+    if cars:
+        return ("car",), CARS[cars]
+    return (() if who == VEHICLES else tuple(sorted(who))), ()
 
 
 def read_limits(tags: Tags) -> list[Limit]:
@@ -149,9 +169,9 @@ def read_limits(tags: Tags) -> list[Limit]:
         if speed is None or not who or (name and not name.startswith(":")):
             tags.unknown(f"speed_limit{name}", text, "left out")
         else:
-            if speed == MAX_LIMIT:
-                tags.unknown(f"speed_limit{name}", text, f"as high as any limit of a code, or higher: {MAX_LIMIT:.0f} m/s is taken")
-            out.append(Limit(speed, () if who == VEHICLES else tuple(sorted(who))))
+            if speed in (MIN_LIMIT, MAX_LIMIT):
+                tags.unknown(f"speed_limit{name}", text, f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken")
+            out.append(Limit(speed, *_whom(who)))
     return out
 
 

@@ -221,19 +221,36 @@ def _between(a: F8, b: F8) -> float | None:
 
 
 def _turned(out: LaneletMap) -> None:
-    """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about."""
+    """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about.
+
+    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned go first, and
+    the others are tested again after each one.
+    """
     alone = [x for x in out.lanelets if not x.before and not x.after and not x.backward]
     if not alone:
         return
     begins, ends = _Ends((x, x.left[0], x.right[0]) for x in out.lanelets), _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets)
-    turned = []
-    for x in alone:
-        others = [*begins.at(x.right[0], x.left[0]), *ends.at(x.right[-1], x.left[-1])]
-        if any(y is not x for y in others):
-            turned.append(x)
-    for x in turned:
-        x.left, x.right, x.middle = x.right[::-1], x.left[::-1], x.middle[::-1]
-        out.losses.add(Loss("repaired", f"lanelet {x.name}", "left and right bound were exchanged: it joins its neighbours the other way about"))
+
+    def joins(x: Lanelet, first: tuple[F8, F8], last: tuple[F8, F8]) -> int:
+        """Return at how many of its ends, each given by its left and right point, a lanelet joins others."""
+        return any(y is not x for y in ends.at(*first)) + any(y is not x for y in begins.at(*last))
+
+    def joins_turned(x: Lanelet) -> int:
+        return joins(x, (x.right[-1], x.left[-1]), (x.right[0], x.left[0]))
+
+    turned = False
+    waiting = [(joins_turned(x), x) for x in alone]
+    for both in (2, 1):
+        for x in [x for number, x in waiting if number == both]:
+            if joins(x, (x.left[0], x.right[0]), (x.left[-1], x.right[-1])) or not joins_turned(x):
+                continue
+            begins.drop(x, x.left[0])
+            ends.drop(x, x.left[-1])
+            x.left, x.right, x.middle = x.right[::-1], x.left[::-1], x.middle[::-1]
+            begins.add(x, x.left[0], x.right[0])
+            ends.add(x, x.left[-1], x.right[-1])
+            turned = True
+            out.losses.add(Loss("repaired", f"lanelet {x.name}", "left and right bound were exchanged: it joins its neighbours the other way about"))
     if turned:
         _join(out.lanelets)
 
@@ -244,7 +261,16 @@ class _Ends:
     def __init__(self, rows: Iterable[tuple[Lanelet, F8, F8]]) -> None:
         self.cells: dict[tuple[int, int], list[tuple[Lanelet, F8, F8]]] = {}
         for row in rows:
-            self.cells.setdefault(_cell(row[1]), []).append(row)
+            self.add(*row)
+
+    def add(self, x: Lanelet, left: F8, right: F8) -> None:
+        """Add a lanelet by its end."""
+        self.cells.setdefault(_cell(left), []).append((x, left, right))
+
+    def drop(self, x: Lanelet, left: F8) -> None:
+        """Take a lanelet out that was added with this left point."""
+        cell = _cell(left)
+        self.cells[cell] = [row for row in self.cells[cell] if row[0] is not x]
 
     def at(self, left: F8, right: F8) -> list[Lanelet]:
         """Return the lanelets with this end, within `JOINED`."""

@@ -88,7 +88,7 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
     accounts = root.accounts
     xy, place = _points(root, zero)
     out = OsmMap(place, {}, {}, [])
-    for element in root.children("way"):
+    for element in _present(root, "way"):
         points = []
         for nd in element.children("nd"):
             if nd.get("ref") in xy:
@@ -100,7 +100,7 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
             out.ways[tags.id], out.lines[tags.id] = tags, np.array(points)
         else:
             element.leave_out("lines of fewer than two points")
-    relations = list(root.children("relation"))
+    relations = list(_present(root, "relation"))
     there = {"node": xy, "way": out.lines, "relation": {element.get("id") for element in relations}}
     for element in relations:
         members = []
@@ -113,12 +113,21 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
     return out
 
 
+def _present(root: XmlRecord, tag: str) -> Iterator[XmlRecord]:
+    """Yield the elements of a tag, without those that an editor (JOSM) or a history marks as deleted."""
+    for element in root.children(tag):
+        if element.get("action").strip().lower() == "delete" or not element.flag("visible", True):
+            element.leave_out("marked as deleted")
+        else:
+            yield element
+
+
 def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]:
     """Return all nodes in metres, and the origin these count from."""
     degrees: dict[str, tuple[float, float]] = {}
     local: dict[str, tuple[float, float]] = {}
     texts: dict[str, str] = {}  # lat and lon as they stand
-    for node in root.children("node"):
+    for node in _present(root, "node"):
         name, tags = node.get("id"), {tag.get("k"): tag.get("v") for tag in node.children("tag")}
         texts[name] = f"{node.get('lat')}, {node.get('lon')}"
         pair = _pair(node.get("lat"), node.get("lon"))

@@ -10,10 +10,12 @@ from .lines import F8
 # Signs by their type, small letters: a German number (de274-30), or a text with the value at its end (cn-40).
 GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
-PLAIN_LIMIT = re.compile(r"(?:[a-z]{2}[-_ ])?(\d+)")
+PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
 # Sub-types of a head -> whether it is for pedestrians, who have no yellow.
 HEADS = {"red_green": True, **dict.fromkeys(("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"), False)}
-MAX_PLAIN = 130  # a number alone above this is that of a sign, not a limit
+# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs begin at 101.
+MAX_PLAIN = 100
+MILES = ("us", "uk", "gb")  # countries with limits in mph
 SIGNS_WITH_LIMIT = {"de274.1": 8.33, "274.1": 8.33, "de325": 1.94, "de325.1": 1.94, "325.1": 1.94, "de310": 13.89}  # m/s: 30 zone, play street, town
 STOP_SIGNS, YIELD_SIGNS = ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"), ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way")
 
@@ -100,7 +102,7 @@ def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None
         element.accounts.enter("dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}")
     speeds = []
     for kind in kinds:
-        speed = sign_speed(kind)
+        speed = sign_speed(kind, plain=element.get("subtype") == "speed_limit")
         if speed is not None:
             speeds.append(speed)
         elif kind.lower() in (*STOP_SIGNS, *YIELD_SIGNS):
@@ -116,16 +118,24 @@ def _kind(sign: Tags) -> str:
     """Return the type of a sign: its subtype, or the limit that it writes beside one such as "speed_limit"."""
     kind = sign.get("subtype")
     beside = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
-    return kind if sign_speed(kind) is not None or not beside else sign.get(beside)
+    if sign_speed(kind) is not None or not beside:
+        return kind
+    text = sign.get(beside).strip()
+    return f"{text} km/h" if beside != "sign_type" and text.isdecimal() else text
 
 
-def sign_speed(kind: str) -> float | None:
-    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25", "cn-40", "50 km/h"."""
+def sign_speed(kind: str, plain: bool = True) -> float | None:
+    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25", "cn-40", "50 km/h".
+
+    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can stand.
+    """
     text = kind.strip().lower()
     if text in SIGNS_WITH_LIMIT:
         return SIGNS_WITH_LIMIT[text]
-    for pattern, unit in ((GERMAN_LIMIT, "km/h"), (AMERICAN_LIMIT, "mph"), (PLAIN_LIMIT, "mph" if text[:2] in ("us", "uk", "gb") else "km/h")):
+    for pattern, unit in ((GERMAN_LIMIT, "km/h"), (AMERICAN_LIMIT, "mph"), (PLAIN_LIMIT, "mph" if text[:2] in MILES else "km/h")):
         found = pattern.fullmatch(text)
-        if found and (pattern is not PLAIN_LIMIT or int(found[1]) <= MAX_PLAIN):
+        if found and pattern is PLAIN_LIMIT and not (plain and int(found[1]) <= MAX_PLAIN and int(found[1]) % 5 == 0):
+            return None
+        if found:
             return speed_of(f"{found[1]} {unit}")
     return None if text.isdecimal() else speed_of(text)

@@ -7,7 +7,6 @@ one signal group.
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-import msgspec
 import numpy as np
 
 from cloudctl.geo import Origin
@@ -16,20 +15,21 @@ from .accounting import Accounts, XmlRecord
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .clusters import approaches, crossing, unit
 from .findings import CodeError, refuse
-from .lines import F8
+from .lines import F8, arc
 from .model import Alias, Point
-from .opendrive_access import lane_rules
+from .opendrive_access import connection_rules, lane_permit, lane_rules, may_stop
 from .opendrive_groups import Groups
 from .opendrive_junction import Junction, LaneEnd, Move
 from .opendrive_lane import limit_only, merged
 from .opendrive_place import ToGlobe, globe_of
 from .opendrive_road import Road, read_road
-from .opendrive_signals import SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
+from .opendrive_signals import MAX_BEFORE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
 from .opendrive_walks import Walk, read_walks
 from .report import Imported, Loss
 from .rule import Rule
 
 SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounded
+SAME_PLACE = 1.0  # m by which two drawings of one stop line may differ
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
 MAJOR = ("1", "")  # of the format's version
 HEIGHT, LOOKS, FREE, BOUNDS = "heights: a code is flat", "how things look", "free for the application that wrote it", "the extent of the map"
@@ -128,9 +128,8 @@ class _Place:
         self._lanes(raw, local)
         groups = Groups(self.junction, self.signals, raw.losses)
         for k, move in enumerate(moves):
-            rows = move.road.stretches(move.chain)
-            raw.rules += self._own_rules(move, lane_rules(f"C{k + 1}", rows))
-            speed = min((row.state.speed for row in rows if row.state.speed is not None), default=None)
+            raw.rules += self._own_rules(f"C{k + 1}", move)
+            speed = self._own_speed(raw, move)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
             raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
         self._walks(raw, groups, local, middle)
@@ -138,12 +137,19 @@ class _Place:
         self._priorities(raw)
         yield raw
 
-    def _own_rules(self, move: Move, rules: list[Rule]) -> list[Rule]:
-        """Return the rules of a connecting lane that do not hold on the lane before it already; whom it keeps out has a ban of the turn."""
-        end = self.junction.ends[move.start]
-        before = {(rule.kind, rule.classes) for rule in lane_rules(end.key, end.road.stretches(end.chain)[-1:])}
-        own = [rule for rule in rules if (rule.kind, rule.classes) not in before]
-        return [msgspec.structs.replace(rule, kind="turn_ban") if rule.kind == "no_entry" else rule for rule in own]
+    def _own_speed(self, raw: RawCode, move: Move) -> float | None:
+        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has none."""
+        records = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
+        signs = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
+        if records and signs and abs(min(records) - min(signs)) > SAME_SPEED:
+            raw.losses.add(Loss("differs", raw.name, f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken"))
+        return min(records or signs, default=None)
+
+    def _own_rules(self, key: str, move: Move) -> list[Rule]:
+        """Return the rules of a connecting lane that do not hold on the lanes beside it already."""
+        before, after = self.junction.ends[move.start], self.junction.ends[move.end]
+        stopping = may_stop(before.stretches())
+        return connection_rules(key, move.road.stretches(move.chain), [before.permit, after.permit], stopping)
 
     def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
         lines = {key: local(end.line) for key, end in self.junction.ends.items()}
@@ -159,8 +165,10 @@ class _Place:
             raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
 
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
-        rows = end.road.stretches(end.chain)
-        raw.rules += lane_rules(end.key, rows)
+        rows = end.stretches()
+        raw.rules += lane_rules(end.key, rows, end.permit)
+        if end.permit.use != "vehicle" and "car" not in end.permit.users and any("car" in lane_permit(row.state).users for row in rows):
+            raw.losses.add(Loss("differs", raw.name, f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too"))
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,
@@ -173,29 +181,42 @@ class _Place:
             speed=min(limit for _, _, limit in limits),
             limits=tuple(limits) if len(limits) > 1 else (),
             stop_s=self._stop(end) if end.ingress else None,
-            alias=(Alias("opendrive", f"{end.road.id}/{end.lane}"),),
+            alias=tuple(Alias("opendrive", f"{piece.road.id}/{piece.lane}") for piece in reversed(end.pieces)),
         )
 
     def _limits(self, raw: RawCode, end: LaneEnd) -> list[tuple[float, float, float]]:
         """Return the limits along a lane, (from m, to m, m/s); where the map has none, that of a sign, or 50 km/h."""
-        signs = sorted((end.road.along(end.chain, s), limit) for s, limit in self.signals.signs_on(end.road, end.lane, SPEED_SIGN) if limit is not None)
+        signs = sorted((m, limit) for m, limit in self._signs(end, SPEED_SIGN) if limit is not None)
+        usual = min(piece.road.usual for piece in end.pieces)
         out = []
-        for row in merged(end.road.stretches(end.chain), limit_only):
+        for row in merged(end.stretches(), limit_only):
             limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
             if limit is None and shown:
                 raw.losses.add(Loss("guessed", raw.name, "lanes without a limit have the lowest of the speed signs on their road before, all along it"))
             elif limit is None:
-                self.junction.accounts.enter("guessed", "road/type/speed", f"roads without a speed limit: {end.road.usual * 3.6:.0f} km/h, as is usual for their type", f"road {end.road.id}")
+                self.junction.accounts.enter("guessed", "road/type/speed", f"roads without a speed limit: {usual * 3.6:.0f} km/h, as is usual for their type", f"road {end.road.id}")
             for m, found in signs:
                 if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
                     raw.losses.add(Loss("differs", raw.name, f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken"))
-            out.append((round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=end.road.usual)))
+            out.append((round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=usual)))
         return out
+
+    def _signs(self, end: LaneEnd, kind: str) -> list[tuple[float, float | None]]:
+        """Return m along a lane and limit of the signs of a kind that concern it."""
+        return [(piece.along(s), limit) for piece in end.pieces for s, limit in self.signals.signs_on(piece.road, piece.lane, kind)]
 
     def _stop(self, end: LaneEnd) -> float | None:
         """Return m along a lane of its last stop line; None where it has none."""
-        places = [end.road.along(end.chain, mark.s) for mark in self.signals.stops_on(end.road, end.lane)]
-        return float(np.floor(max(places) * 100) / 100) if places else None
+        near = min(float(arc(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start)  # on the last road, stop lines count wherever they are
+        places = [(piece.along(mark.s), mark.id) for piece in end.pieces for mark in self.signals.stops_on(piece.road, piece.lane)]
+        for m, name in places:
+            if m < near:
+                self.junction.accounts.enter("dropped", "signals, objects", f"stop lines on the roads before the last, more than {MAX_BEFORE:.0f} m before the junction", f"stop line {name} of {end.key}")
+        places = sorted((m, name) for m, name in places if m >= near)
+        for m, name in places:
+            if m < places[-1][0] - SAME_PLACE:
+                self.junction.accounts.enter("dropped", "signals, objects", "lanes with several stop lines: the last one is taken", f"stop line {name} of {end.key}, {places[-1][0] - m:.0f} m before it")
+        return float(np.floor(places[-1][0] * 100) / 100) if places else None
 
     def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
         for walk in self.walks:
@@ -212,7 +233,8 @@ class _Place:
         signed, all_stop = set(), True
         for k, move in enumerate(moves):
             end = self.junction.ends[move.start]
-            stops, yields = (bool(self.signals.signs_on(end.road, end.lane, kind)) for kind in (STOP_SIGN, YIELD_SIGN))
+            near = float(arc(end.line)[-1]) - MAX_BEFORE  # on the last road, signs count wherever they stand
+            stops, yields = (any(m >= min(near, end.pieces[-1].start) for m, _ in self._signs(end, kind)) for kind in (STOP_SIGN, YIELD_SIGN))
             all_stop = all_stop and stops
             if stops or yields:
                 signed.add(k)

@@ -1,10 +1,10 @@
 """Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and rules of a code."""
 
-import msgspec
+from itertools import takewhile
 
 from .opendrive_lane import CAR_POOL, NO_STOPPING, State, Stretch, merged, without_limit
-from .opendrive_road import RoadLane
-from .permits import MOTOR, Permit, permit, permit_rules
+from .opendrive_road import Chain, RoadLane
+from .permits import MOTOR, Permit, permit, span_rules, turn_bans
 from .rule import Rule, Target
 
 EVERY_VEHICLE = frozenset((*MOTOR, "bicycle"))
@@ -26,6 +26,13 @@ def is_driven(lane: RoadLane) -> bool:
     return lane.kind in USERS or (lane.kind in ("restricted", "special1", "special2", "special3") and any(access.only for _, access in lane.records.accesses))
 
 
+def driven(chain: Chain, from_end: bool) -> Chain:
+    """Return the part of a lane, from one end on, that is of types to drive on."""
+    rows = chain[::-1] if from_end else chain
+    kept = list(takewhile(lambda row: is_driven(row[1]), rows))
+    return kept[::-1] if from_end else kept
+
+
 def lane_permit(state: State) -> Permit:
     """Return who may use a lane where a state holds, of a lane that `is_driven`."""
     base = CROWDED if CAR_POOL in state.notes else USERS.get(state.kind, frozenset())
@@ -39,14 +46,32 @@ def lane_permit(state: State) -> Permit:
     return found
 
 
-def lane_rules(key: str, rows: list[Stretch]) -> list[Rule]:
-    """Return the rules of a lane but its limits, each with the span where it holds; whole where it holds all along."""
+def lane_rules(key: str, rows: list[Stretch], whole: Permit) -> list[Rule]:
+    """Return the rules of a lane but its limits, each with the span where it holds; whole where it holds all along.
+
+    `whole` is the permit of the lane at the junction, which gives its use.
+    """
     rules: list[Rule] = []
     rows = merged(rows, without_limit)
     for row in rows:
         target = Target(key) if len(rows) == 1 else Target(key, round(row.s_from, 2), round(row.s_to, 2))
-        found = [*permit_rules(1, [(key, lane_permit(row.state))])]
+        rules += span_rules(target, lane_permit(row.state), whole)
         if NO_STOPPING in row.state.notes:
-            found.append(Rule("", "no_stopping", ()))
-        rules += [msgspec.structs.replace(rule, id="", targets=(target,)) for rule in found]
+            rules.append(Rule("", "no_stopping", (target,)))
     return rules
+
+
+def connection_rules(key: str, rows: list[Stretch], joined: list[Permit], stopping: bool) -> list[Rule]:
+    """Return the rules of a connecting lane: who may not take it of those who may use the lanes it joins, and where nobody may stop.
+
+    `stopping` is whether one may stop at the end of the lane before: a ban that holds there already is not repeated.
+    """
+    rules = turn_bans(key, joined, [lane_permit(row.state) for row in rows])
+    if stopping and any(NO_STOPPING in row.state.notes for row in rows):
+        rules.append(Rule("", "no_stopping", (Target(key),)))
+    return rules
+
+
+def may_stop(rows: list[Stretch]) -> bool:
+    """Return whether one may stop at the end of a lane."""
+    return NO_STOPPING not in rows[-1].state.notes

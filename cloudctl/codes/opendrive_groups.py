@@ -47,9 +47,8 @@ class Groups:
         """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow go before others."""
         before = self.junction.ends[move.start]
         use = "bike" if before.permit.use == "bike" else "vehicle"
-        side = before.chain[-1][0].end if before.road.forward(before.lane) else before.chain[0][0].start
-        for road, lane, end in ((move.road, move.lane, None), (before.road, before.lane, side)):
-            lights = self.signals.on(road, lane, end)
+        nearest_first = [self.signals.on(piece.road, piece.lane, piece.last_s, piece.beyond) for piece in reversed(before.pieces)]
+        for lights in (self.signals.on(move.road, move.lane), *nearest_first):
             found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(move, lights)
             # A bicycle lane without a light of its own follows the light for vehicles.
             fits = [light for light in found if use in light.uses] or [light for light in found if "vehicle" in light.uses]

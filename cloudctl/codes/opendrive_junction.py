@@ -5,7 +5,6 @@ a lane leading into the junction are movements: exporters of roads for both dire
 """
 
 from collections.abc import Iterator
-from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +12,20 @@ import numpy as np
 from .accounting import Accounts, XmlRecord
 from .clusters import unit
 from .lines import F8
-from .opendrive_access import is_driven, lane_permit
-from .opendrive_road import Road, RoadLane, Section, number
+from .opendrive_access import driven, is_driven, lane_permit
+from .opendrive_lane import Stretch
+from .opendrive_road import Chain, Road, number
+from .opendrive_upstream import Piece, stretches, upstream
 from .permits import Permit
 
 MIN_GAP, MAX_GAP = 2.5, 30.0  # m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
 ROADS = ("incomingRoad", "connectingRoad")
 STRAIGHT, BACK = 35.0, 150.0  # degrees: a path that bends less is straight, one that bends more turns back
-Chain = list[tuple[Section, RoadLane]]
 
 
 class LaneEnd(NamedTuple):
-    """A lane of a road beside the junction, as far as the road goes."""
+    """A lane beside the junction: as far as its road goes, and into the junction over the roads before, where that is short."""
 
     key: str
     road: Road
@@ -35,6 +35,11 @@ class LaneEnd(NamedTuple):
     width: float
     permit: Permit  # at the junction
     ingress: bool
+    pieces: tuple[Piece, ...]  # on each road that it runs on, the one at the junction last
+
+    def stretches(self) -> list[Stretch]:
+        """Return where limits and permissions hold, m along the lane."""
+        return stretches(self.pieces)
 
 
 class Way(NamedTuple):
@@ -210,17 +215,17 @@ class Junction:
         xy = through.place(np.array([0.0, through.length]), np.zeros(2))
         first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, there, _ = through.link("successor" if at_start else "predecessor")
-        entry = _at_end(incoming, stated if before == incoming.id else "", first)
+        entry = incoming.meets_at_end(stated if before == incoming.id else "", first)
         for road, which, link in ((through, "the road before it", before), (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1])):
             if link not in (incoming.id, self.id):
                 self.accounts.enter("differs", "road/link", f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed", f"road {road.id}, junction {self.name}")
-        return entry, _at_end(self.roads[there], contact, last)
+        return entry, self.roads[there].meets_at_end(contact, last)
 
     def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
         """Return the key of a road's lane, taken in from one end of the road."""
         key = f"{'in' if ingress else 'out'} {road.id}/{lane}"
         if key not in self.ends:
-            chain, side = _driven(road.chain(lane, at_end), at_end), -1 if at_end else 0
+            chain, side = driven(road.chain(lane, at_end), at_end), -1 if at_end else 0
             if not chain:
                 return None
             section, found = chain[side]
@@ -231,21 +236,8 @@ class Junction:
             line = road.line(chain)
             if width < MIN_WIDTH or len(line) < 2 or permit.use == "pedestrian":
                 return None
-            self.ends[key] = LaneEnd(key, road, lane, chain, line, width, permit, ingress)
+            pieces: tuple[Piece, ...] = (Piece(road, lane, chain, 0.0, 0.0),)
+            if ingress:
+                pieces, line = upstream(self.roads, road, lane, chain)
+            self.ends[key] = LaneEnd(key, road, lane, chain, line, width, permit, ingress, pieces)
         return key
-
-
-def _driven(chain: Chain, from_end: bool) -> Chain:
-    """Return the part of a lane, from one end on, that is of types to drive on."""
-    rows = chain[::-1] if from_end else chain
-    kept = list(takewhile(lambda row: is_driven(row[1]), rows))
-    return kept[::-1] if from_end else kept
-
-
-def _at_end(road: Road, stated: str, point: F8) -> bool:
-    """Return whether a road meets something at its end: as it is stated, else at the end that is nearer to the point."""
-    if stated in ("start", "end"):
-        return stated == "end"
-    xy = road.place(np.array([0.0, road.length]), np.zeros(2))
-    near, far = np.hypot(*(xy - point).T)
-    return bool(far < near)

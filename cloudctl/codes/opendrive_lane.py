@@ -14,8 +14,8 @@ from .rule import CLASSES
 
 T = TypeVar("T")
 UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
-NO_LIMIT = ("", "no limit", "undefined", "-1", "0")
-MAX_LIMIT = 42.0  # m/s: the highest of a code (`check_identity`)
+NO_LIMIT = ("no limit", "undefined")  # words of the format
+MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
 PARTICIPANTS = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",
@@ -82,12 +82,15 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
     return LaneRecords(sorted(speeds, key=lambda row: row[0]), sorted(accesses.items()), sorted(notes.items(), key=lambda row: row[0]))
 
 
-def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s") -> float | None:
-    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not understood is reported."""
+def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s", absent: tuple[str, ...] = ()) -> float | None:
+    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not understood is reported.
+
+    `absent` are values that stand for none besides the words of the format.
+    """
     if element is None:
         return None
     text, unit = element.get(value).strip(), element.get("unit").strip() or unit
-    if text.lower() in NO_LIMIT:
+    if text.lower() in (*NO_LIMIT, *absent):
         return None
     if unit.lower() not in UNITS:
         element.unknown("unit", unit, f"the limit {text} is left out")
@@ -96,9 +99,10 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s") -
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
-    if limit > MAX_LIMIT:
-        element.unknown(value, text, f"higher than any limit of a code: {MAX_LIMIT:.0f} m/s is taken")
-    return round(min(limit, MAX_LIMIT), 2)
+    taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
+    if taken != limit:
+        element.unknown(value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken")
+    return round(taken, 2)
 
 
 def _number(text: str) -> float:

@@ -81,6 +81,9 @@ class Section:
     lanes: dict[int, RoadLane] = field(default_factory=dict)
 
 
+Chain = list[tuple[Section, RoadLane]]  # a lane through the sections of its road, in order of s
+
+
 @dataclass
 class Road:
     """One road."""
@@ -112,6 +115,13 @@ class Road:
         along, xyh = self.reference
         x, y, h = (np.interp(s, along, column) for column in (xyh[:, 0], xyh[:, 1], np.unwrap(xyh[:, 2])))
         return np.stack([x - t * np.sin(h), y + t * np.cos(h)], axis=1)
+
+    def meets_at_end(self, stated: str, point: F8) -> bool:
+        """Return whether the road meets something at its end: as it is stated, else at the end that is nearer to the point."""
+        if stated in ("start", "end"):
+            return stated == "end"
+        near, far = np.hypot(*(self.place(np.array([0.0, self.length]), np.zeros(2)) - point).T)
+        return bool(far < near)
 
     def heading(self, s: float) -> float:
         """Return the direction of the reference line, rad."""

@@ -165,9 +165,9 @@ class Signals:
                 cause = "valid for lane 0 alone, and no reference says for which lanes" if all(span == (0, 0) for span in spans) else "on no lane that leads into a junction of which a code is made"
                 self.accounts.enter("dropped", "signals/signal", f"a light for {' and '.join(light.uses)} that no movement has: {cause}", f"signal {name} of road {light.road}")
 
-    def on(self, road: Road, lane: int, end: float | None = None) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of that s."""
-        rows = [(name, reach) for name, reach, s in self.reaches.get(road.id, []) if end is None or abs(s - end) <= MAX_BEFORE]
+    def on(self, road: Road, lane: int, end: float | None = None, beyond: float = 0.0) -> list[Light]:
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a junction `beyond` m after that s."""
+        rows = [(name, reach) for name, reach, s in self.reaches.get(road.id, []) if end is None or abs(s - end) + beyond <= MAX_BEFORE]
         found = [name for name, reach in rows if reach.covers(road, lane)]
         if not found and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
@@ -216,7 +216,7 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
 
 def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = speed_of(element, "value", unit), speed_of(element, "subtype", unit)
+    own, other = speed_of(element, "value", unit, tuple(NO_SUBTYPE)), speed_of(element, "subtype", unit, tuple(NO_SUBTYPE))
     return own if own is not None else other
 
 

@@ -18,11 +18,11 @@ from .compile import local_lines
 from .findings import CodeError, refuse
 from .lines import arc, at
 from .model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
-from .permits import permit_rules
+from .permits import numbered, permit_rules, turn_bans
 from .report import Imported, Progress
 from .rule import CLASSES, Rule, Target
 from .sumo_access import USERS, lane_permit, unclassed
-from .sumo_area import Area, Movement, areas, joined
+from .sumo_area import Area, areas, joined
 from .sumo_conflicts import conflicts
 from .sumo_model import Net, NetLane
 from .sumo_net import REMEDY, read_net
@@ -181,6 +181,8 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
     for k, m in enumerate(area.movements, 1):
         column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
         m.raw.points = m.raw.points or net.points(m.shape)
+        if m.raw.passes and "1" in net.requests.get(m.junction, {}).get(m.index, {}).get("response", ""):
+            net.accounts.enter("differs", "connection@pass", "never yields, and the requests of its junction say that it does: these are taken", f"{m.from_lane}>{m.to_lane}")
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         connection = Connection(
             id=f"C{k}",
@@ -227,7 +229,8 @@ def _rules(
     for lane in lanes:
         found = source[lane.id]
         for name in unclassed(found.may):
-            net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; only the text of the rule says it", found.id)
+            where = "only the text of the rule says it" if lane_permit(found.may, found.stated).text else "the code does not say it"
+            net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; {where}", found.id)
     permits = [(lane.id, lane_permit(source[lane.id].may, source[lane.id].stated)) for lane in lanes]
     rules += permit_rules(len(rules) + 1, permits)
     return (*rules, *_turn_bans(net, conns, source, area, len(rules) + 1))
@@ -248,17 +251,16 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
     ]
 
 
-def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int) -> list[Rule]:
+def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int) -> tuple[Rule, ...]:
     """Return who may not take a connection although both its lanes are open to them."""
-    targets: dict[tuple[str, ...], list[Target]] = {}
+    rules: list[Rule] = []
     for c, m in zip(conns, area.movements, strict=True):
-        banned = {USERS[name] for name in _banned(net, m, source[c.from_lane].may & source[c.to_lane].may)} - {"pedestrian"}  # who walks takes no lane
-        classes = tuple(name for name in CLASSES if name in banned)
-        if classes:
-            targets.setdefault(classes, []).append(Target(c.id))
-    return [Rule(f"R{k}", "turn_ban", tuple(targets[classes]), classes=classes) for k, classes in enumerate(sorted(targets), first)]
-
-
-def _banned(net: Net, m: Movement, may: frozenset[str]) -> frozenset[str]:
-    own = m.raw.may if m.raw.may is not None else net.inner[m.raw.via].may if m.raw.via in net.inner else None
-    return frozenset() if own is None else may - own
+        joined = [source[c.from_lane].may, source[c.to_lane].may]
+        # What a connection says itself goes before its inner lanes.
+        own = [m.raw.may] if m.raw.may is not None else [lane.may for lane in m.over if lane.stated]
+        bans = turn_bans(c.id, [lane_permit(may, True) for may in joined], [lane_permit(may, True) for may in own])
+        rules += bans
+        names = {name for may in own for name in unclassed(may)} if bans else set()
+        for name in sorted(frozenset.intersection(*joined) & names):
+            net.accounts.enter("differs", "connection", f"who may take it: no class of a code is {name}; only the text of a rule may say it", f"{m.from_lane}>{m.to_lane}")
+    return numbered(first, rules)

@@ -52,11 +52,14 @@ WORDS = frozenset((*USERS, *OLD_NAMES, "all"))
 
 
 @lru_cache(4096)
-def allowed(allow: tuple[str, ...], disallow: tuple[str, ...]) -> frozenset[str]:
-    """Return the vClasses that may use a lane: those named only, or all but those refused, as SUMO has it."""
+def allowed(allow: tuple[str, ...], disallow: tuple[str, ...], reserved: bool = False) -> frozenset[str]:
+    """Return the vClasses that may use a lane: those named only, or all but those refused, as SUMO has it.
+
+    `reserved`: it is for those named only, even where none of them is known: then it is closed.
+    """
     named = frozenset(OLD_NAMES.get(word, word) for word in allow)
     refused = frozenset(OLD_NAMES.get(word, word) for word in disallow)
-    if named:
+    if named or reserved:
         return EVERYONE if "all" in named else named & frozenset(USERS)
     return frozenset() if "all" in refused else EVERYONE - refused
 

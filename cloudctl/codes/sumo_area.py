@@ -27,6 +27,7 @@ class Movement:
     index: int  # in the junction's requests; -1 not known
     shape: F8
     speed: float
+    over: tuple[NetLane, ...]  # its inner lanes
     inner: bool
 
 
@@ -51,7 +52,7 @@ class Roads:
         self.signals: dict[str, set[str]] = {}  # tl -> junctions
         self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
         self._counted: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
-        self._paths: dict[int, tuple[F8, float]] = {}  # id of a connection -> its path and limit: it is in the codes of several intersections
+        self._paths: dict[int, tuple[F8, float, tuple[NetLane, ...]]] = {}  # id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
         self.others: set[str] = set()  # junctions without a signal that are intersections
         for c in net.connections:
             if c.from_edge.startswith(":"):
@@ -151,13 +152,13 @@ class Roads:
             path = self._paths[id(c)] = self._path(c, start, end)
         return Movement(c, start.id, end.id, net.edges[c.from_edge].end, self.row(c), *path, inner)
 
-    def _path(self, c: NetConnection, start: NetLane, end: NetLane) -> tuple[F8, float]:
-        """Return the path of a connection, from lane to lane over its inner lanes, and the lowest limit on it."""
+    def _path(self, c: NetConnection, start: NetLane, end: NetLane) -> tuple[F8, float, tuple[NetLane, ...]]:
+        """Return the path of a connection, from lane to lane over its inner lanes, the lowest limit on it, and these lanes."""
         net, via = self.net, c.via
         pieces, speed = [start.shape[-1:]], min(start.speed, c.speed)
-        seen: set[str] = set()
-        while via in net.inner and via not in seen:
-            seen.add(via)
+        over: dict[str, NetLane] = {}
+        while via in net.inner and via not in over:
+            over[via] = net.inner[via]
             pieces.append(net.inner[via].shape)
             speed = min(speed, net.inner[via].speed)
             edge, _, lane = via.rpartition("_")
@@ -166,7 +167,7 @@ class Roads:
         if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
             net.losses.add(Loss("guessed", "network", "has no inner lanes: paths are straight lines from lane to lane"))
         pieces.append(end.shape[:1])
-        return joined(np.concatenate(pieces), start.shape), speed
+        return joined(np.concatenate(pieces), start.shape), speed, tuple(over.values())
 
 
 def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, Area]]:

@@ -57,6 +57,7 @@ class NetConnection:
     column: int
     may: frozenset[str] | None = None  # the vClasses that may use it, where it says so itself
     speed: float = inf  # m/s, its own limit
+    passes: bool = False  # whether it never yields, by its own attribute: the requests of the junction decide
     points: tuple[Point, ...] = ()  # of its path on the globe, once they are needed
 
 

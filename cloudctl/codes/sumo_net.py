@@ -14,6 +14,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from .accounting import Accounts, XmlRecord
+from .check_rules import LIMITS
 from .findings import refuse
 from .report import Loss
 from .sumo_access import EVERYONE, WORDS, allowed
@@ -22,6 +23,8 @@ from .sumo_words import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, 
 
 UNPLACED = ("!", "-", "")  # projections of networks that lie nowhere
 BITS = re.compile("[01]*")
+MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
+MIN_PATH_SPEED = 0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
 DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
@@ -114,7 +117,7 @@ def _take_type(net: Net, record: XmlRecord) -> None:
     limits = []
     for row in record.children("restriction"):
         if row.words("vClass", WORDS):
-            limits.append((row.get("vClass"), row.number("speed")))
+            limits.append((row.get("vClass"), _limit(row)))
     net.limits[record.get("id")] = tuple(limits)
 
 
@@ -147,25 +150,43 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
     shape = _shape(record)
     if shape.shape[1] > 2 and np.ptp(shape[:, 2]) > 0.01:
         net.losses.add(HEIGHTS)
-    allow, disallow = record.words("allow", WORDS), record.words("disallow", WORDS)
+    may, stated = _may(record)
     lane = NetLane(
         id=record.need("id"),
-        speed=record.number("speed", DEFAULT_SPEED),
+        speed=_limit(record, DEFAULT_SPEED, MIN_PATH_SPEED if record.get("id").startswith(":") else MIN_LIMIT),
         width=record.number("width", DEFAULT_WIDTH),
         shape=shape[:, :2],
-        may=allowed(allow, disallow),
-        stated=bool(allow or disallow),
+        may=may,
+        stated=stated,
     )
     for offset in record.children("stopOffset"):
         _stop_offset(offset, [lane])
     return lane
 
 
+def _may(record: XmlRecord) -> tuple[frozenset[str], bool]:
+    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that are not known say nothing."""
+    reserved = bool(record.get("allow").strip())
+    if reserved and record.get("disallow").strip():
+        record.accounts.enter("differs", f"{record.tag}@disallow", "stands beside allow: allow is taken alone, as SUMO has it", str(record))
+    allow, disallow = record.words("allow", WORDS), record.words("disallow", WORDS)
+    return allowed(allow, disallow, reserved), reserved or bool(allow or disallow)
+
+
+def _limit(record: XmlRecord, default: float | None = None, lowest: float = MIN_LIMIT) -> float:
+    """Return a limit in m/s; one that a code cannot have is reported, and the nearest that it can is taken."""
+    speed = record.number("speed", default)
+    taken = min(max(speed, lowest), MAX_LIMIT)
+    if taken != speed:
+        record.unknown("speed", record.get("speed"), f"{'higher' if speed > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken")
+    return taken
+
+
 def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     """Take where cars stop before the end of lanes; that others stop elsewhere has no place in a code."""
     vehicles = record.words("vClasses", WORDS) or record.words("vclasses", WORDS)
     excepted = record.words("exceptions", WORDS)
-    bound = allowed(vehicles, excepted)
+    bound = allowed(vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip()))
     if "passenger" in bound:
         for lane in lanes:
             lane.stop_offset = record.number("value")
@@ -203,7 +224,7 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         record.ignore("dir", "of the inner lane: the connection that it belongs to has the turn")
     may = None
     if "allow" in record or "disallow" in record:
-        may = allowed(record.words("allow", WORDS), record.words("disallow", WORDS))
+        may, _ = _may(record)
     column = record.number("linkIndex", -1)
     connection = NetConnection(
         from_edge=start,
@@ -215,7 +236,8 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         tl=tl,
         column=int(column),
         may=may,
-        speed=record.number("speed") if "speed" in record else inf,
+        speed=_limit(record, lowest=MIN_PATH_SPEED) if "speed" in record else inf,
+        passes=record.flag("pass"),
     )
     net.connections.append(connection)
 

@@ -84,7 +84,6 @@ IGNORED = {
     "junction@rightOfWay": "how the requests were made, which are read",
     "junction@z": "heights are reported once, for all",
     "connection@state": "the right of way, which is read from the junctions' requests",
-    "connection@pass": "a movement that never yields: the requests say so, too",
     "connection@uncontrolled": "a connection without a signal: it has none in the file",
     "connection@visibility": DRIVER,
     "connection@contPos": "where to wait inside: the inner lanes are cut there",
