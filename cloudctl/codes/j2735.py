@@ -12,7 +12,8 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from .accounting import Accounts, JsonRecord
+from .accounting import Accounts, JsonRecord, shown
+from .bit_strings import UNREAD
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .check_geometry import MAX_GAP
 from .findings import CodeError, refuse
@@ -29,7 +30,7 @@ from .j2735_lanes import (
     stop_of,
 )
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
-from .message_tree import CARRIED, load_tree, opened, plain_map
+from .message_tree import CARRIED, DIRECTIONS, load_tree, opened, plain_map
 from .model import Alias, IntersectionCode
 from .report import Imported, Loss
 from .rule import Rule, Target
@@ -177,6 +178,9 @@ class _Intersection:
             lane.leave_out(f"left out: {error.findings[0]}")
             return
         way = attributes.child("directionalUse")
+        if unread := way.values.get(UNREAD):
+            lane.leave_out(f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}")
+            return
         ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
         width = self.width + line.wider_cm
         if kind == "crosswalk":

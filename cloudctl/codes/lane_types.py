@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .accounting import JsonRecord
-from .message_tree import LANE_TYPES
+from .bit_strings import unread_flags
+from .message_tree import LANE_TYPES, SHARING
 from .model import IntersectionCode, Lane
 from .permits import MOTOR, permit
 from .rule import CLASSES, Rule
@@ -28,6 +29,7 @@ TAXIS = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
 USE_CLASSES: dict[str, tuple[str, ...]] = {"vehicle": MOTOR, "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
 RESTRICTED = {"restrictedToBusUse": "bus", "restrictedToTaxiUse": "taxi", "hovLaneUseOnly": "hov", "restrictedFromPublicUse": "emergency"}  # and for whom
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
+NOT_UNDERSTOOD = "who may use the lane is not understood"
 RESERVED_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 
@@ -61,7 +63,14 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
 
 
 def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
-    """Return who a lane of a type in `TRAVELLED` is for."""
+    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no restriction opens it."""
+    unread = unread_flags(flags.values, LANE_TYPES[kind][0])
+    if unread:
+        for name, value in unread.items():
+            flags.unknown(name, value, f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}")
+        return LaneUse(TRAVELLED[kind], (), "closure", (), NOT_UNDERSTOOD)
+    for name, value in unread_flags(sharing.values, SHARING).items():
+        sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING)}")
     uses = [use for name, use in SHARED_USES.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
         uses.append("pedestrian")

@@ -66,17 +66,6 @@ def rows(tree: Any, name: str) -> list[Tree]:
     return [] if tree is None else [tree] if isinstance(tree, dict) else list(tree)
 
 
-def bits(value: Any, size: int) -> list[bool]:
-    """Return a bit string given as text of 0 and 1, as hex text, or as (number, size)."""
-    if value is None:
-        return [False] * size
-    if isinstance(value, list | tuple):
-        text = f"{int(value[0]):0{size}b}"
-    else:
-        text = value if len(value) == size and set(value) <= {"0", "1"} else f"{int(value, 16):0{len(value) * 4}b}"
-    return [text[k:k + 1] == "1" for k in range(size)]
-
-
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
     """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it is."""
     count, base = 1, f"{upstream}>{node}.{number}"
