@@ -22,6 +22,7 @@ from .ydt_uper import MAP, Modules
 SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 NO_PLACE = "the message has no place for it"
 TIMES = "the message has no times: what holds at times is left out, a limit is taken at all times at its lowest"
+CLOSED = "the message cannot say whom a rule keeps out of the lane, or when, or where: it is closed to all whom it would let in with them"
 EITHER = {  # what may differ after a MAP of either standard: (field, what) -> why
     ("id", "changed"): "the message names the intersection by its number",
     ("name", "changed"): "names in the message have 63 ASCII characters at most: any other is left out",
@@ -33,6 +34,7 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     ("lanes.upstream", "lost"): "the message has the roads at the intersection only, not those before them",
     ("lanes", "doubled"): "a road that leads out and in again stands once as each",
     ("lanes.number", "changed"): "lanes are numbered by their places, from the left, when the message is read",
+    **{(name, "closed"): CLOSED for name in ("lanes.use", "lanes.shared", "lanes.access")},
     ("lanes.points", "rounded"): "the message counts in other steps: lines move by less than 3 cm",
     ("lanes.points", "thinned"): "the message holds fewer points: those within 2 cm of the line through the others are left out",
     ("crosswalks.axis", "rounded"): "the message counts in other steps: lines move by less than 3 cm",

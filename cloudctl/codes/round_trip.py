@@ -15,6 +15,7 @@ from cloudctl.geo import Origin
 
 from .compile import local_lines
 from .findings import CodeError, Finding
+from .kept_out import USED_BY, kept_out, lanes_let_in
 from .limit_profile import SLOW_CLASSES
 from .lines import F8, arc, at
 from .model import Alias, Connection, IntersectionCode, Lane, Point
@@ -74,6 +75,8 @@ class _Comparison:
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         self.back_lanes = {lane.id: lane for lane in back.lanes}
         self.roles = [{link.id: link for link in side.links} for side in (code, back)]
+        self.refused = kept_out(code)
+        self.let_in = (lanes_let_in(code), lanes_let_in(back))
         self.connections = self._paired_connections()
 
     def all(self) -> Iterator[Difference]:
@@ -134,9 +137,12 @@ class _Comparison:
         for name in ("number", "width_cm", "use", "revocable"):
             before, after = getattr(lane, name), getattr(other, name)
             if before != after:
-                yield Difference(f"lanes.{name}", "changed", lane.id, str(before), str(after))
+                what = "closed" if name == "use" and not self.let_in[1][other.id] else "changed"
+                yield Difference(f"lanes.{name}", what, lane.id, str(before), str(after))
+        yield from self._access(lane, other)
         for use in sorted({*lane.shared} - {*other.shared, lane.use}):
-            yield Difference("lanes.shared", "lost", lane.id, use)
+            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(USED_BY[use])
+            yield Difference("lanes.shared", "closed" if closed else "lost", lane.id, use)
         for use in sorted({*other.shared} - {*lane.shared, lane.use}):
             yield Difference("lanes.shared", "opened", lane.id, use)
         yield from _speed("lanes.speed", lane.id, lane.speed, other.speed)
@@ -145,6 +151,16 @@ class _Comparison:
         what = self._line(lane.points, other.points, stop)
         if what:
             yield Difference("lanes.points", what, lane.id, f"{len(lane.points)} points", f"{len(other.points)} points")
+
+    def _access(self, lane: Lane, other: Lane) -> Iterator[Difference]:
+        """Yield the classes that were let in, or no longer are: those that may use a lane always and all along it."""
+        before, after = self.let_in[0][lane.id], self.let_in[1][other.id]
+        for kind in after:
+            if kind not in before:
+                yield Difference("lanes.access", "opened", lane.id, kind)
+        for kind in before:
+            if kind not in after:
+                yield Difference("lanes.access", "closed", lane.id, kind)
 
     def _line(self, before: tuple[Point, ...], after: tuple[Point, ...], stop: float | None = None) -> str:
         """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the stop line, or moved."""
