@@ -42,6 +42,7 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     **{(name, "rounded"): "limits are steps of 0.02 m/s: the next lower one" for name in ("lanes.speed", "lanes.limit", "connections.speed")},
     **{(name, "lowered"): "a limit that holds at times, for some, or on parts is taken at its lowest" for name in ("lanes.speed", "lanes.limit")},
     **{("connections.speed", what): "the message has no limit for it (a MAPEM has four a lane): a reader takes that of the lane before" for what in ("raised", "lowered")},
+    ("lanes.speed", "restated"): "where parts of a lane have limits of their own, the speed of the lane is the highest of them when the message is read",
     ("connections.joints", "lost"): "the message has the roads at the intersection only, not those before them",
     ("connections.points", "redrawn"): "the message has no path for it through the intersection (a MAPEM has four a lane): a reader draws one",
     ("connections.points", "rounded"): "the message counts in other steps: lines move by less than 3 cm",
