@@ -9,17 +9,18 @@ from .rules import CAPS, Place, Vehicle, binds
 
 
 class Held(NamedTuple):
-    """Limits at a place, m/s: `usual` holds by the rules that hold at all times, `lowest` is the lowest of any time."""
+    """Limits at a place, m/s: `usual` holds by the rules that hold at all times, `lowest` and `greatest` are those of any time."""
 
     usual: float
     lowest: float
+    greatest: float
 
 
 def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s: float) -> Held:
     """Return the limit for a class at `s` m; `found` are the lane's rules in the order in which they decide, `speed` is the lane's own."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
-    lowest = inf
+    lowest, at_times = inf, list[float]()
     for place in found:
         rule = code.rules[place.rule]
         if rule.kind not in CAPS or rule.value is None or not rule.mandatory or not place.s_from <= s <= place.s_to:
@@ -29,8 +30,11 @@ def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s:
             usual.setdefault(rule.kind, rule.value)
         elif bound is not False:
             lowest = min(lowest, rule.value)
-    top = min(usual.get("speed_max", speed), *usual.values(), inf)
-    return Held(top, min(top, lowest))
+            if rule.kind == "speed_max" and rule.kind not in usual:  # it decides while it holds, also where it allows more
+                at_times.append(rule.value)
+    plain = usual.get("speed_max", speed)
+    capped = min((value for name, value in usual.items() if name != "speed_max"), default=inf)
+    return Held(min(plain, capped), min(plain, capped, lowest), min(max([plain, *at_times]), capped))
 
 
 def highest(code: IntersectionCode, found: list[Place], speed: float) -> float:

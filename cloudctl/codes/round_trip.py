@@ -206,6 +206,8 @@ class _Comparison:
             named = [kind for kind, pair in pairs.items() if pair == (before, after)]
             entity = f"{lane.id} at {s:.0f} m" + ("" if len(named) == len(pairs) else f" for {', '.join(named)}")
             yield from _speed("lanes.limit", entity, before.usual, after.usual)
+            if after.greatest < before.greatest - STEP - 1e-9:
+                yield Difference("lanes.limit", "lowered", entity, f"{before.greatest:g} at times", f"{after.greatest:g}")
             if after.lowest > before.lowest + 1e-9:
                 yield Difference("lanes.limit", "raised", entity, f"{before.lowest:g} at times", f"{after.lowest:g}")
 
