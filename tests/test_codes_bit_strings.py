@@ -37,7 +37,7 @@ def forms(names: tuple[str, ...], size: int, chosen: set[str]) -> list[Any]:
     listed = [name for name in names if name in chosen]
     rows: list[Any] = [
         text, f"b{text}", f"0b{text}", f"'{text}'B", f"0x{digits}", f"'{digits.upper()}'H", int(text, 2), on, [int(bit) for bit in on], ["1" if bit else "0" for bit in on],
-        (int(text, 2), size), [int(text, 2), size], [text], listed, [name.upper() for name in listed], " ".join(listed), {name: bit for name, bit in zip(names, on, strict=False)},
+        (int(text, 2), size), [int(text, 2), size], [text], listed, [name.upper() for name in listed], " ".join(listed), dict(zip(names, on, strict=False)),
         {name.replace("-", "_"): "true" for name in listed}, {name: {} for name in listed}, [{name: True} for name in listed], {"value": text, "length": size}]
     return rows if size > 2 else [row for row in rows if row not in (f"0x{digits}", f"'{digits.upper()}'H")] + [f"0x{digits}"]
 

@@ -25,6 +25,8 @@ from cloudctl.codes.ydt import import_ydt
 from cloudctl.geo import Origin
 
 pytest.importorskip("pycrate_asn1dir")
+import itertools
+
 from cloudctl.codes.j2735 import import_map
 
 NAMES = ("intersection.json", "corridor-1.json", "corridor-4.json")
@@ -84,7 +86,7 @@ def let_in(code: IntersectionCode, lane: Lane, at: dict) -> set[str]:
     """Return the classes that may use a lane at each of the times and on each part of it, asked of the rules one by one."""
     named = set().union(*(USED_BY[use] for use in (lane.use, *lane.shared)))
     cuts = sorted({0.0, *(s for place in at[lane.id] for s in (place.s_from, min(place.s_to, 1e3)))})
-    parts = [(a + b) / 2 for a, b in zip(cuts, cuts[1:], strict=False)] or [None]
+    parts = [(a + b) / 2 for a, b in itertools.pairwise(cuts)] or [None]
     return {kind for kind in named if all(effective(code, lane.id, Vehicle(kind), t, s=s, at=at).allowed for t in TIMES for s in parts)}
 
 

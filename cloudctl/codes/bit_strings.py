@@ -79,7 +79,7 @@ def _is_sized(value: Sequence[Any], size: int) -> bool:
     """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1, which is no size here."""
     if len(value) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
         return False
-    number, own_size = value
+    number, own_size = int(value[0]), int(value[1])
     return (isinstance(value, tuple) or own_size >= size) and 0 < own_size <= MAX_BITS and 0 <= number < 1 << own_size
 
 

@@ -233,9 +233,6 @@ class _NodeCode:
         raw = self.raw
         there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
         number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
-        if number is None:
-            join.leave_out(f"left out: it has no connectingLane, and of the lanes to node {there} none has the number {own_number} of its own lane")
-            return
         if "lane" not in to:
             raw.losses.add(Loss("guessed", raw.name, f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}"))
         ends = self.exits.get((there, number)) or self._beside(there, number)
@@ -254,12 +251,10 @@ class _NodeCode:
             to.unknown("lane", number, f"{len(ends)} lanes to node {there} have this number: the first is taken")
         raw.moves.append(RawMove(start, ends[0], phase or of_road, turns[0] if len(turns) == 1 else ""))
 
-    def _fitting(self, there: str, own_number: int) -> int | None:
-        """Return the lane to a node that a connection without one leads to: the only one, else that of the number of its own lane; None without it."""
-        numbers = [number for node, number in self.exits if node == there]
-        if len(numbers) == 1:
-            return numbers[0]
-        return own_number if own_number in numbers or not numbers else None
+    def _fitting(self, there: str, own_number: int) -> int:
+        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
+        numbers = [number for node, number in self.exits if node == there] or [own_number]
+        return min(numbers, key=lambda number: (abs(number - own_number), number))
 
     def _beside(self, there: str, number: int) -> list[str]:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none without one."""
