@@ -22,6 +22,7 @@ from .ydt_uper import MAP, Modules
 SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 NO_PLACE = "the message has no place for it"
 TIMES = "the message has no times: what holds at times is left out, a limit is taken at all times at its lowest"
+CLOSED = "the message cannot say whom a rule keeps out of the lane, or when, or where: it is closed to all whom it would let in with them"
 EITHER = {  # what may differ after a MAP of either standard: (field, what) -> why
     ("id", "changed"): "the message names the intersection by its number",
     ("name", "changed"): "names in the message have 63 ASCII characters at most: any other is left out",
@@ -33,6 +34,7 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     ("lanes.upstream", "lost"): "the message has the roads at the intersection only, not those before them",
     ("lanes", "doubled"): "a road that leads out and in again stands once as each",
     ("lanes.number", "changed"): "lanes are numbered by their places, from the left, when the message is read",
+    **{(name, "closed"): CLOSED for name in ("lanes.use", "lanes.shared", "lanes.access")},
     ("lanes.points", "rounded"): "the message counts in other steps: lines move by less than 3 cm",
     ("lanes.points", "thinned"): "the message holds fewer points: those within 2 cm of the line through the others are left out",
     ("crosswalks.axis", "rounded"): "the message counts in other steps: lines move by less than 3 cm",
@@ -40,6 +42,7 @@ EITHER = {  # what may differ after a MAP of either standard: (field, what) -> w
     **{(name, "rounded"): "limits are steps of 0.02 m/s: the next lower one" for name in ("lanes.speed", "lanes.limit", "connections.speed")},
     **{(name, "lowered"): "a limit that holds at times, for some, or on parts is taken at its lowest" for name in ("lanes.speed", "lanes.limit")},
     **{("connections.speed", what): "the message has no limit for it (a MAPEM has four a lane): a reader takes that of the lane before" for what in ("raised", "lowered")},
+    ("lanes.speed", "restated"): "where parts of a lane have limits of their own, the speed of the lane is the highest of them when the message is read",
     ("connections.joints", "lost"): "the message has the roads at the intersection only, not those before them",
     ("connections.points", "redrawn"): "the message has no path for it through the intersection (a MAPEM has four a lane): a reader draws one",
     ("connections.points", "rounded"): "the message counts in other steps: lines move by less than 3 cm",

@@ -12,7 +12,8 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from .accounting import Accounts, JsonRecord
+from .accounting import Accounts, JsonRecord, shown
+from .bit_strings import UNREAD
 from .build import NO_ADM, RawCode, RawLane, RawMove, build
 from .check_geometry import MAX_GAP
 from .findings import CodeError, refuse
@@ -29,7 +30,7 @@ from .j2735_lanes import (
     stop_of,
 )
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
-from .message_tree import CARRIED, load_tree, opened, plain_map
+from .message_tree import CARRIED, DIRECTIONS, load_tree, opened, plain_map
 from .model import Alias, IntersectionCode
 from .report import Imported, Loss
 from .rule import Rule, Target
@@ -111,8 +112,14 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
                     users |= dict.fromkeys(USERS[str(one)])
                 elif one is not None:
                     user.unknown("basicType", one, "a code cannot tell who that is: they are kept out")
+        if not users:
+            record.accounts.enter("differs", "restrictionList@users", "the class names nobody whom a code knows: its connections are closed to all", str(row))
         out[int(row.number("id"))] = tuple(users)
     return out
+
+
+def _number_text(remote: JsonRecord) -> str:
+    return "/".join(str(remote.values[name]) for name in ("region", "id") if name in remote)
 
 
 class _Intersection:
@@ -132,6 +139,7 @@ class _Intersection:
         ref, number = row.child("refPoint"), row.child("id")
         raw.ref = (round(ref.number("lat")), round(ref.number("long")))
         own = round(number.number("id"))
+        self.region = round(number.number("region")) if "region" in number else None
         raw.name = str(row.get("name") or own)
         raw.alias = (Alias("j2735", f"{round(number.number('region', 0))}/{own}"),)
         raw.revision = round(row.number("revision", 0)) + 1
@@ -177,6 +185,9 @@ class _Intersection:
             lane.leave_out(f"left out: {error.findings[0]}")
             return
         way = attributes.child("directionalUse")
+        if unread := way.values.get(UNREAD):
+            lane.leave_out(f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}")
+            return
         ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
         width = self.width + line.wider_cm
         if kind == "crosswalk":
@@ -260,7 +271,10 @@ class _Intersection:
         connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
         number, turns = round(connecting.number("lane")), read_turns(connecting.child("maneuver")) or lane_turns
         ends = self.exits.get(number, [])
-        if (remote is not None and round(remote.number("id")) != own) or not ends:
+        if remote is not None and self._is_elsewhere(join.child("remoteIntersection"), own):
+            join.leave_out(f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a code holds the movements of its own intersection only")
+            return None
+        if not ends:
             join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
             return None
         if len(ends) > 1:
@@ -271,6 +285,11 @@ class _Intersection:
             path = None
         return RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", None if path is None else path.xy,
                        alias=(Alias("j2735", f"{start}>{ends[0]}"),), speed=None if path is None else path.speed)
+
+    def _is_elsewhere(self, remote: JsonRecord, own: int) -> bool:
+        """Return whether a connection's remote intersection is another one: of another number, or of another region where both have one."""
+        region = round(remote.number("region")) if "region" in remote else None
+        return round(remote.number("id")) != own or (region is not None and region != (self.region or 0) and not (self.region is None and region == 0))
 
     def _joins(self, path: Trajectory, start: str, end: str) -> bool:
         """Return whether a path leads from the end of one lane to the beginning of another."""

@@ -71,7 +71,7 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
             wider = round(attributes.number("dWidth", 0))
         if _marks_stop(attributes):
             stops.append(k)
-        limits.append({name: speed for row in attributes.rows("data") for name, speed in read_limits(row.rows("speedLimits")).items()})
+        limits.append(read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")]))  # in one, so that doubles are found
     return NodeLine(np.array(xy), wider, stops, limits)
 
 

@@ -10,11 +10,13 @@
     sharedWith                                  further uses; on a reserved lane its rule names these, too
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .accounting import JsonRecord
-from .message_tree import LANE_TYPES
+from .bit_strings import unread_flags
+from .kept_out import USED_BY, let_in, refused_by
+from .message_tree import LANE_TYPES, SHARING
 from .model import IntersectionCode, Lane
 from .permits import MOTOR, permit
 from .rule import CLASSES, Rule
@@ -28,6 +30,7 @@ TAXIS = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
 USE_CLASSES: dict[str, tuple[str, ...]] = {"vehicle": MOTOR, "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
 RESTRICTED = {"restrictedToBusUse": "bus", "restrictedToTaxiUse": "taxi", "hovLaneUseOnly": "hov", "restrictedFromPublicUse": "emergency"}  # and for whom
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
+NOT_UNDERSTOOD = "who may use the lane is not understood"
 RESERVED_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 
@@ -61,13 +64,22 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
 
 
 def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
-    """Return who a lane of a type in `TRAVELLED` is for."""
+    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no restriction opens it."""
+    unread = unread_flags(flags.values, LANE_TYPES[kind][0])
+    if unread:
+        for name, value in unread.items():
+            flags.unknown(name, value, f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}")
+        return LaneUse(TRAVELLED[kind], (), "closure", (), NOT_UNDERSTOOD)
+    for name, value in unread_flags(sharing.values, SHARING).items():
+        sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING)}")
     uses = [use for name, use in SHARED_USES.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
         uses.append("pedestrian")
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
         uses.append("bike")
     restricted = [name for name in RESTRICTED if kind == "vehicle" and flags.flag(name)]
+    if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXIS) and "vehicle" not in uses:
+        sharing.unknown(TAXIS, True, f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out")
     return _use(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXIS))._replace(revocable=flags.flag(REVOCABLE[kind]))
 
 
@@ -96,26 +108,49 @@ class WrittenUse(NamedTuple):
     carried: tuple[str, ...]
 
 
-def write_use(lane: Lane, rules: Sequence[Rule]) -> WrittenUse:
-    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times."""
+def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> WrittenUse:
+    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its rules keep out at any.
+
+    Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that lets in a class that is refused.
+    Where every one of them would, the lane is written as not for public use.
+    """
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
-    sharing = [name for name, use in SHARED_USES.items() if use in lane.shared and use != lane.use and name != "pedestrianTraffic"]
-    restricted = ["restrictedToBusUse"] if lane.use == "bus" else []
-    carried: list[str] = []
+    uses = tuple(use for use in dict.fromkeys(SHARED_USES.values()) if use in lane.shared and use != lane.use)
+    fewer = tuple(use for use in uses if refused.isdisjoint(USED_BY[use]))  # those whom no rule keeps out
+    own = ("restrictedToBusUse",) if lane.use == "bus" else ()
+
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
-        for more in ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",)) if kind == "vehicle" else ((),):
+        for restricted, shared, taxis in _ways(kind, own, (uses, fewer)):
+            if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
+                continue  # a lane that is closed to all is not one for those
+            read = _use(kind, restricted, shared, taxis)
+            if (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}) and refused.isdisjoint(_opened(read)):
+                return _written(lane, kind, restricted, shared, taxis, (rule.id,))
+
+    for shared in (uses, fewer):
+        if refused.isdisjoint(_opened(_use(kind, own, shared, False))):
+            return _written(lane, kind, own, shared, False)
+    return _written(lane, "vehicle", ("restrictedFromPublicUse",), fewer if lane.use == "vehicle" else (), False)
+
+
+def _ways(kind: str, own: tuple[str, ...], shares: Sequence[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], bool]]:
+    """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share it."""
+    for more in ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",)) if kind == "vehicle" else ((),):
+        for shared in dict.fromkeys(shares):
             for taxis in (False, True):
-                read = _use(kind, sorted({*restricted, *more}), lane.shared, taxis)
-                if "hovLaneUseOnly" in more and HIGH_OCCUPANCY not in rule.text:
-                    continue  # a lane that is closed to all is not one for those
-                if not carried and (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}):
-                    carried = [rule.id]
-                    restricted = sorted({*restricted, *more})
-                    sharing += [TAXIS] if taxis else []
-    if lane.use == "vehicle" and rules and not carried:
-        restricted = ["restrictedFromPublicUse"]  # whom the rule lets in cannot be written: nobody else is let in
-    flags = ([REVOCABLE[kind]] if lane.revocable else []) + restricted
-    return WrittenUse(kind, tuple(flags), tuple(sharing), tuple(carried))
+                yield tuple(sorted({*own, *more})), shared, taxis
+
+
+def _opened(read: LaneUse) -> tuple[str, ...]:
+    """Return the classes that a lane lets in when it is read."""
+    rule = Rule("", read.kind, (), classes=read.classes)
+    return let_in(read.use, read.shared, frozenset(refused_by(rule)) if read.kind else frozenset())
+
+
+def _written(lane: Lane, kind: str, restricted: Sequence[str], shared: Sequence[str], taxis: bool, carried: tuple[str, ...] = ()) -> WrittenUse:
+    flags = ((REVOCABLE[kind],) if lane.revocable else ()) + tuple(restricted)
+    sharing = tuple(name for name, use in SHARED_USES.items() if use in shared and name != "pedestrianTraffic")
+    return WrittenUse(kind, flags, sharing + ((TAXIS,) if taxis else ()), carried)
 
 
 def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:

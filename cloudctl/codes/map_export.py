@@ -17,6 +17,7 @@ from .build import globe
 from .compile import local_lines
 from .findings import CodeError, refuse
 from .j2735_lanes import TRAJECTORY
+from .kept_out import kept_out
 from .lane_types import always, standing_rules, write_use
 from .limit_profile import Part, limit_parts, lowest, whole_lane_only
 from .lines import F8, arc, at
@@ -83,6 +84,7 @@ class MapWriter:
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.parts = {name: whole_lane_only(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
+        self.refused = kept_out(code)
         self.bans = self._bans()
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
 
@@ -128,7 +130,7 @@ class MapWriter:
         return out
 
     def _lane(self, lane: Lane, number: int, ingress: bool, approaches: dict[tuple[bool, str], int], line: F8) -> dict[str, Any]:
-        use = write_use(lane, self.reserved[lane.id])
+        use = write_use(lane, self.reserved[lane.id], self.refused[lane.id])
         flags, size = LANE_TYPES[use.kind]
         nodes = self._nodes(lane, line, ingress)
         out: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
     lists        bare, under their type's or their own name, or their only element by itself -> a list
     choices      (name, value), an object of one key, an object of all keys of which one is not null -> an object of one key
-    bit strings  (number, size), text of 0 and 1, hex text, {value, length}, objects of flags -> an object of the flags that are set
+    bit strings  in any form that `bit_strings` reads -> an object of the flags that are set
     enumerations text, an object of one key -> text
     names        with or without hyphens, in any case -> those of the standard
 
@@ -13,6 +13,7 @@ import json
 import xml.etree.ElementTree as ET
 from typing import Any, NamedTuple
 
+from .bit_strings import OTHER_FLAGS, read_flags, squeezed
 from .findings import refuse
 
 VEHICLE = ("isVehicleRevocableLane", "isVehicleFlyOverLane", "hovLaneUseOnly", "restrictedToBusUse", "restrictedToTaxiUse", "restrictedFromPublicUse",
@@ -43,8 +44,7 @@ WORDS = ("type", "basicType")
 WORD_LISTS = ("localNode", "disabled", "enabled")
 OFFSETS = ("position-LL1", "position-LL2", "position-LL3", "position-LL4", "position-LL5", "position-LL6", "position-LatLon")
 DELTAS = ("node-XY1", "node-XY2", "node-XY3", "node-XY4", "node-XY5", "node-XY6", "node-LatLon")
-OTHER_NAMES = {"sharewith": "sharedWith", "latitude": "lat", "longitude": "long", "lon": "long", "laneid": "laneID", "connectionid": "connectionID", "referencelaneid": "referenceLaneId",
-               "individualmotorizedvehicletraffic": "individualMotorizedVehicleTraffic", "bicycleuseallowed": "bicyleUseAllowed", "yieldalwaysrequired": "yieldAllwaysRequired"}
+OTHER_NAMES = {"sharewith": "sharedWith", "latitude": "lat", "longitude": "long", "lon": "long", "laneid": "laneID", "connectionid": "connectionID", "referencelaneid": "referenceLaneId"} | OTHER_FLAGS
 FIELDS = ("id", "region", "name", "revision", "refPoint", "refPos", "elevation", "laneWidth", "linkWidth", "ingressApproach", "egressApproach", "laneAttributes", "nodes", "computed", "small", "large",
           "rotateXY", "scaleXaxis", "scaleYaxis", "attributes", "dWidth", "dElevation", "connectingLane", "lane", "remoteIntersection", "signalGroup", "userClass", "speed", "x", "y", "lat", "long",
           "upstreamNodeId", "posOffset", "phaseId", "timeStamp", "msgCnt", "msgIssueRevision", "layerType", "layerID", "dataParameters", "pathEndPointAngle", "laneCrownPointCenter",
@@ -63,11 +63,7 @@ MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
 
 
-def _squeezed(name: str) -> str:
-    return name.replace("-", "").replace("_", "").lower()
-
-
-NAMES = {_squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)} | OTHER_NAMES
+NAMES = {squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)} | OTHER_NAMES
 
 
 def is_plain_name(text: str) -> bool:
@@ -89,7 +85,7 @@ def opened(tree: Any) -> Opened | None:
     for _ in range(MAX_DEPTH):
         if not isinstance(tree, dict):
             return None
-        names = {_squeezed(str(key)): key for key in tree}
+        names = {squeezed(str(key)): key for key in tree}
         if "nodes" in names:
             return Opened(tree, beside, "YD/T 3709")
         if "intersections" in names:
@@ -109,7 +105,7 @@ def _has_lanes(value: Any) -> bool:
             value = value[0] if value else None
         if not isinstance(value, dict):
             return False
-        if any(_squeezed(str(key)) == "laneset" for key in value):
+        if any(squeezed(str(key)) == "laneset" for key in value):
             return True
         value = next(iter(value.values()), None)
     return False
@@ -121,7 +117,7 @@ def plain_map(tree: Tree) -> Tree:
 
 
 def _name(key: object) -> str:
-    return NAMES.get(_squeezed(str(key)), str(key))
+    return NAMES.get(squeezed(str(key)), str(key))
 
 
 def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
@@ -146,7 +142,7 @@ def _value(field: str, value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise refuse("MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender")
     if field in BITS:
-        return _flags(value, *BITS[field])
+        return read_flags(value, *BITS[field])
     if field in WORDS:
         return _word(value)
     if field in CHOICES:
@@ -172,8 +168,8 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
     """Return the items of a list however it is written, and what stands beside them in its object."""
     beside: Tree = {}
     if isinstance(value, dict):
-        own = {_squeezed(kind), _squeezed(field), _squeezed(kind) + "list"}
-        inner = [key for key in value if _squeezed(str(key)) in own]
+        own = {squeezed(kind), squeezed(field), squeezed(kind) + "list"}
+        inner = [key for key in value if squeezed(str(key)) in own]
         if len(inner) == 1 and not (field in ITEM_CHOICES and len(value) > 1 and not isinstance(value[inner[0]], list)):
             beside = {str(key): item for key, item in value.items() if key != inner[0] and item is not None}
             found = value[inner[0]]
@@ -203,53 +199,7 @@ def _choice(field: str, value: Any, depth: int) -> Any:
         return value
     if field != "laneType":
         return _object(value, depth)
-    return {_name(key): _flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item for key, item in value.items() if item is not None}
-
-
-def _flags(value: Any, names: tuple[str, ...], size: int) -> Any:
-    """Return a bit string as an object of the flags that are set. What is none is returned as {"": it}: nobody reads that name."""
-    if isinstance(value, dict):
-        if set(map(_squeezed, map(str, value))) == {"value", "length"}:
-            return _flags(value.get("value"), names, size)
-        known = {_squeezed(name): name for name in names}
-        rows = {known.get(_squeezed(OTHER_NAMES.get(_squeezed(str(key)), str(key))), str(key)): _truth(item) for key, item in value.items()}
-        return {name: item for name, item in rows.items() if item is not False and item is not None}
-    try:
-        bits = _bits(value, size)
-    except (TypeError, ValueError, OverflowError):
-        return {"": value}
-    return {names[k] if k < len(names) else f"bit {k}": True for k, on in enumerate(bits) if on == "1"}
-
-
-def _truth(value: Any) -> Any:
-    """Return a flag as true or false; what is neither as it is. XER writes a named bit that is set as an empty element."""
-    if isinstance(value, dict):
-        value = next(iter(value), "")
-    if value is None or isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "": True, "false": False, "0": False}.get(str(value).strip().lower(), value)
-
-
-def _bits(value: Any, size: int) -> str:
-    """Return text of 0 and 1. Raises ValueError."""
-    if value is None or value == "":
-        return "0" * size
-    if isinstance(value, list | tuple):  # (number, size)
-        return f"{int(value[0]):0{int(value[1])}b}"
-    if isinstance(value, bool | float):
-        raise ValueError("is no bit string")
-    if isinstance(value, int):
-        if not 0 <= value < 1 << size:
-            raise ValueError("has more bits")
-        return f"{value:0{size}b}"
-    text = "".join(str(value).split())
-    if len(text) == size and set(text) <= {"0", "1"}:
-        return text
-    digits = text.removeprefix("0x")
-    whole = f"{int(digits, 16):0{len(digits) * 4}b}"
-    if len(whole) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in whole[size:]:  # whole bytes, or half ones
-        raise ValueError(f"is not of {size} bits")
-    return whole[:size]
+    return {_name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item for key, item in value.items() if item is not None}
 
 
 def _word(value: Any) -> Any:

@@ -15,6 +15,8 @@ from cloudctl.geo import Origin
 
 from .compile import local_lines
 from .findings import CodeError, Finding
+from .held_limits import held, highest
+from .kept_out import USED_BY, kept_out, lanes_let_in
 from .limit_profile import SLOW_CLASSES
 from .lines import F8, arc, at
 from .model import Alias, Connection, IntersectionCode, Lane, Point
@@ -74,6 +76,9 @@ class _Comparison:
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         self.back_lanes = {lane.id: lane for lane in back.lanes}
         self.roles = [{link.id: link for link in side.links} for side in (code, back)]
+        self.places = places(code), places(back)
+        self.refused = kept_out(code)
+        self.let_in = (lanes_let_in(code), lanes_let_in(back))
         self.connections = self._paired_connections()
 
     def all(self) -> Iterator[Difference]:
@@ -134,17 +139,33 @@ class _Comparison:
         for name in ("number", "width_cm", "use", "revocable"):
             before, after = getattr(lane, name), getattr(other, name)
             if before != after:
-                yield Difference(f"lanes.{name}", "changed", lane.id, str(before), str(after))
+                what = "closed" if name == "use" and not self.let_in[1][other.id] else "changed"
+                yield Difference(f"lanes.{name}", what, lane.id, str(before), str(after))
+        yield from self._access(lane, other)
         for use in sorted({*lane.shared} - {*other.shared, lane.use}):
-            yield Difference("lanes.shared", "lost", lane.id, use)
+            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(USED_BY[use])
+            yield Difference("lanes.shared", "closed" if closed else "lost", lane.id, use)
         for use in sorted({*other.shared} - {*lane.shared, lane.use}):
             yield Difference("lanes.shared", "opened", lane.id, use)
-        yield from _speed("lanes.speed", lane.id, lane.speed, other.speed)
+        if lane.speed + 1e-9 < other.speed <= highest(self.code, self.places[0][lane.id], lane.speed):  # of parts, which `_limits` compares
+            yield Difference("lanes.speed", "restated", lane.id, f"{lane.speed:g}", f"{other.speed:g}")
+        else:
+            yield from _speed("lanes.speed", lane.id, lane.speed, other.speed)
         yield from _lost_alias("lanes.alias", lane.id, lane.alias, other.alias)
         stop = next((line.s for line in self.code.stop_lines if line.lane == lane.id), None)
         what = self._line(lane.points, other.points, stop)
         if what:
             yield Difference("lanes.points", what, lane.id, f"{len(lane.points)} points", f"{len(other.points)} points")
+
+    def _access(self, lane: Lane, other: Lane) -> Iterator[Difference]:
+        """Yield the classes that were let in, or no longer are: those that may use a lane always and all along it."""
+        before, after = self.let_in[0][lane.id], self.let_in[1][other.id]
+        for kind in after:
+            if kind not in before:
+                yield Difference("lanes.access", "opened", lane.id, kind)
+        for kind in before:
+            if kind not in after:
+                yield Difference("lanes.access", "closed", lane.id, kind)
 
     def _line(self, before: tuple[Point, ...], after: tuple[Point, ...], stop: float | None = None) -> str:
         """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the stop line, or moved."""
@@ -158,8 +179,8 @@ class _Comparison:
         return "moved"
 
     def _limits(self) -> Iterator[Difference]:
-        """Yield where the lowest limit that can hold for a class anywhere on a lane was raised, or lowered beyond rounding."""
-        rules = places(self.code), places(self.back)
+        """Yield where what holds for a class at a place of a lane was raised, or lowered beyond rounding."""
+        rules = self.places
         for lane in self.code.lanes:
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
             if other is None or lane.use == "pedestrian":
@@ -170,12 +191,25 @@ class _Comparison:
                 if high - low < 2 * STOP_TOLERANCE:
                     continue
                 s = (low + high) / 2
-                yield from _caps("lanes.limit", f"{lane.id} at {s:.0f} m", (self.code, rules[0][lane.id], lane.speed), (self.back, rules[1][other.id], other.speed), s)
+                yield from self._held(lane, other, s)
 
         for c in self.code.connections:
             found = self.connections.get(c.id)
             if found is not None:
                 yield from _caps("connections.speed", c.id, (self.code, rules[0][c.id], c.speed), (self.back, rules[1][found.id], found.speed), None)
+
+    def _held(self, lane: Lane, other: Lane, s: float) -> Iterator[Difference]:
+        """Yield how the limits of a place changed, once for the classes for which they did alike."""
+        kinds = dict.fromkeys((*PROBED, *USED_BY[lane.use]))
+        pairs = {kind: (held(self.code, self.places[0][lane.id], lane.speed, kind, s), held(self.back, self.places[1][other.id], other.speed, kind, s)) for kind in kinds}
+        for before, after in dict.fromkeys(pairs.values()):
+            named = [kind for kind, pair in pairs.items() if pair == (before, after)]
+            entity = f"{lane.id} at {s:.0f} m" + ("" if len(named) == len(pairs) else f" for {', '.join(named)}")
+            yield from _speed("lanes.limit", entity, before.usual, after.usual)
+            if after.greatest < before.greatest - STEP - 1e-9:
+                yield Difference("lanes.limit", "lowered", entity, f"{before.greatest:g} at times", f"{after.greatest:g}")
+            if after.lowest > before.lowest + 1e-9:
+                yield Difference("lanes.limit", "raised", entity, f"{before.lowest:g} at times", f"{after.lowest:g}")
 
     def _paired_connections(self) -> dict[str, Connection]:
         """Return the connection that was read back for each of the code: of the same lanes, first those with the same turn and group."""
@@ -297,10 +331,11 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
         for place in found:
             if path in names:
                 rows.setdefault(place.rule, set()).add((names[path], round(place.s_from), min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to)))
-    return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_plain_limit(rule)]
+    return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_compared(rule)]
 
 
-def _is_plain_limit(rule: Rule) -> bool:
+def _is_compared(rule: Rule) -> bool:
+    """Return whether a rule is a limit whose effect is compared place by place, whatever rule carries it."""
     return rule.kind == "speed_max" and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
 
 

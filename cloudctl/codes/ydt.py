@@ -66,17 +66,6 @@ def rows(tree: Any, name: str) -> list[Tree]:
     return [] if tree is None else [tree] if isinstance(tree, dict) else list(tree)
 
 
-def bits(value: Any, size: int) -> list[bool]:
-    """Return a bit string given as text of 0 and 1, as hex text, or as (number, size)."""
-    if value is None:
-        return [False] * size
-    if isinstance(value, list | tuple):
-        text = f"{int(value[0]):0{size}b}"
-    else:
-        text = value if len(value) == size and set(value) <= {"0", "1"} else f"{int(value, 16):0{len(value) * 4}b}"
-    return [text[k:k + 1] == "1" for k in range(size)]
-
-
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
     """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it is."""
     count, base = 1, f"{upstream}>{node}.{number}"
@@ -158,6 +147,7 @@ class _NodeCode:
         self.names: set[str] = set()
         self.exits: dict[tuple[str, int], list[str]] = {}
         self.entrances: list[tuple[_Link, JsonRecord, str]] = []
+        self.turns: dict[str, list[str]] = {}  # that a lane's own maneuvers allow, by its key
 
     def read(self) -> RawCode:
         """Return the raw code, all its tables filled."""
@@ -170,7 +160,7 @@ class _NodeCode:
         for link, lane, key in self.entrances:
             for join in lane.rows("connectsTo"):
                 try:
-                    self._connection(link, join, key)
+                    self._connection(link, round(lane.number("laneID")), join, key)
                 except CodeError as error:
                     join.leave_out(f"left out: {error.findings[0]}")
         for link in self.message.links[self.name]:
@@ -224,7 +214,7 @@ class _NodeCode:
             raw.rules += [rule for name, value in limits.items() if name != CAR for rule in limit_rule(raw, name, Target(key), value)]
         if role == "ingress":
             self.entrances.append((link, lane, key))
-            read_turns(lane.child("maneuvers"))  # its connections have them, too
+            self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
             self.exits.setdefault((link.node, number), []).append(key)
 
@@ -239,12 +229,17 @@ class _NodeCode:
             group = group or found
         return group
 
-    def _connection(self, link: _Link, join: JsonRecord, start: str) -> None:
+    def _connection(self, link: _Link, own_number: int, join: JsonRecord, start: str) -> None:
         raw = self.raw
         there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
-        number = round(to.number("lane", 1))
+        number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
+        if "lane" not in to:
+            raw.losses.add(Loss("guessed", raw.name, f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}"))
         ends = self.exits.get((there, number)) or self._beside(there, number)
         turns = read_turns(to.child("maneuver"))
+        if turns and self.turns.get(start) and not {*turns} <= {*self.turns[start]}:
+            to.unknown("maneuver", " ".join(turns), f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept")
+        turns = turns or self.turns.get(start, [])
         link.movements.pop(there, None)
         phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
         if phase and of_road and phase != of_road:
@@ -255,6 +250,11 @@ class _NodeCode:
         if len(ends) > 1:
             to.unknown("lane", number, f"{len(ends)} lanes to node {there} have this number: the first is taken")
         raw.moves.append(RawMove(start, ends[0], phase or of_road, turns[0] if len(turns) == 1 else ""))
+
+    def _fitting(self, there: str, own_number: int) -> int:
+        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
+        numbers = [number for node, number in self.exits if node == there] or [own_number]
+        return min(numbers, key=lambda number: (abs(number - own_number), number))
 
     def _beside(self, there: str, number: int) -> list[str]:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none without one."""

@@ -15,6 +15,7 @@ from cloudctl.geo import Origin
 from .build import globe
 from .compile import local_lines
 from .findings import CodeError, Finding, refuse
+from .kept_out import kept_out
 from .lane_types import standing_rules, write_use
 from .limit_profile import limit_parts, lowest
 from .lines import F8, arc, at
@@ -70,6 +71,7 @@ class YdtWriter:
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.limits = {name: lowest(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
+        self.refused = kept_out(code)
         self.names: set[str] = set()
         self.keys: dict[str, str] = {}
         self.exits: dict[str, str] = {}
@@ -144,7 +146,7 @@ class YdtWriter:
             self.keys[lane.id] = key
         else:
             self.exits[lane.id] = key
-        use = write_use(lane, self.reserved[lane.id])
+        use = write_use(lane, self.reserved[lane.id], self.refused[lane.id])
         flags, size = LANE_TYPES[use.kind]
         attributes: Tree = {"laneType": {use.kind: _bit_text(use.flags, flags, size)}}
         if use.sharing:

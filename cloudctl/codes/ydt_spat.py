@@ -11,6 +11,7 @@ import msgspec
 
 from cloudctl.schema import Group, SignalState
 
+from .bit_strings import read_bits
 from .findings import refuse
 from .spat_reading import (
     MALFORMED,
@@ -29,7 +30,7 @@ from .spat_reading import (
     time_of_message,
 )
 from .spat_time import HOUR, HOUR_OR_MORE, MAX_MARK, TENTH, UNKNOWN_MARK, Ends, ends_of, minute_of_year, time_of
-from .ydt import bits, rows
+from .ydt import rows
 
 LIGHTS = ("unavailable", "dark", "flashing-red", "red", "flashing-green", "permissive-green", "protected-green", "yellow", "flashing-yellow")
 S = SignalState
@@ -72,11 +73,9 @@ def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("intersectionId"), refusals)
     t = time_of_message(name, row, minute, received, refusals)
     try:
-        flags = bits(row.get("status"), STATUS_BITS)
+        flags = read_bits(row.get("status"), STATUS_BITS)
     except MALFORMED:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
-    if len(flags) != STATUS_BITS:
-        raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits")
     states, times = doubts_of(flags)
     groups = groups_of(name, rows(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals)
     return Spat(name, None, t, groups, states, times)
