@@ -145,9 +145,10 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
 def is_day(text: str) -> bool:
     """Return whether a text is a day that can be meant."""
     try:
-        return len(text) == 10 and 1990 <= date.fromisoformat(text).year <= 2199
+        day = date.fromisoformat(text)
     except ValueError:
         return False
+    return day.isoformat() == text and 1990 <= day.year <= 2199  # days are compared as texts: a week date, 2026-W10-1, is none
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:
