@@ -173,7 +173,7 @@ def mutated(draw: st.DrawFn) -> Rule:
     return rule
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(mutated(), st.integers(0, len(CODE.rules) - 1))
 def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_be_published(rule: Rule, place: int) -> None:
     code = replace(CODE, rules=(*CODE.rules[:place], rule, *CODE.rules[place + 1 :]))

@@ -127,9 +127,20 @@ class CodeFolder:
             del self.files[filed.code.id]
         return target
 
+    def kept(self, filed: Filed) -> IntersectionCode | None:
+        """Return a revision as it was when it was last kept; None where it was not, or cannot be read."""
+        file = self._kept_as(filed.code)
+        try:
+            return parse(file.read_bytes(), str(file)) if file.exists() else None
+        except CodeError:
+            return None
+
+    def _kept_as(self, code: IntersectionCode) -> Path:
+        return self.path / HISTORY / f"{code.id}.r{code.revision}.json"
+
     def keep_revision(self, filed: Filed) -> Path:
         """Keep a copy of a revision that is about to be replaced; return where it is."""
-        target = self.path / HISTORY / f"{filed.code.id}.r{filed.code.revision}.json"
+        target = self._kept_as(filed.code)
         _write(target, dump(filed.code))
         return target
 
