@@ -118,6 +118,18 @@ def _ever(rule: Rule, calendar: Calendar) -> bool:
     return not windows
 
 
+def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
+    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are past."""
+    today = datetime.fromtimestamp(t // SECOND, UTC).date()
+    for rule in code.rules:
+        ranges = () if rule.calendar is None else (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
+        ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
+        if ranges and all(len(last) == 10 for _, last in ranges):
+            ends.append(max(date.fromisoformat(last) for _, last in ranges))
+        if ends and min(ends) < today - timedelta(1):  # a day of UTC may still run elsewhere
+            yield _error(rule, "valid_to" if rule.valid_to is not None else "calendar", min(ends), f"was in force last on {min(ends)}: it is over", "take it out, or correct its dates", "warning")
+
+
 def _may_hold(calendar: Calendar, day: date, ranges: tuple[tuple[str, str], ...]) -> bool:
     """Return whether a calendar may hold on a day, whichever days are holidays or made up."""
     if ranges and not any(within(day.isoformat(), *days) for days in ranges):

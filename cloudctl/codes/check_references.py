@@ -28,7 +28,7 @@ def references(code: IntersectionCode) -> Iterator[Finding]:
                 str(value),
                 f"there is no such {kind}",
                 "error",
-                f"name one of the code's {kind}s, or add it",
+                "name one of the code's links, lanes, connections or zones, or `code`" if kind == "entity" else f"name one of the code's {kind}s, or add it",
             )
     for rule in code.rules:
         if rule.id in known["entity"]:

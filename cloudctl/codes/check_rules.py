@@ -71,7 +71,7 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "value",
             rule.value,
             f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
-            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value else ""),
+            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value and 0 < rule.value < 1_000 else ""),
         )
     elif rule.kind == "emission_zone" and rule.value != int(rule.value):
         yield _error(rule, "value", rule.value, "emission stages are whole numbers", "China VI and Euro 6 are 6")

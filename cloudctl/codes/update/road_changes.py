@@ -7,7 +7,7 @@ from ..model import Conflict, StopLine
 from .compared import Compared, gone
 from .settle import oriented, pair
 from .shapes import shape
-from .words import DRAWN, Names, listed, metres, motion, value
+from .words import DRAWN, MAX_PAIRS, Names, listed, metres, motion, value
 
 AT_END = 0.1  # m from a lane's end at which a stop line is taken to stand there
 
