@@ -108,11 +108,10 @@ def test_a_rule_on_a_zone_that_covers_no_lane_any_more_is_a_loss_and_the_node_ta
         lane.offset += 10.0
     out = taken(tmp_path, version.code())
     now = codes.load(tmp_path / "0.json")
-    if any(target.entity == "Z1" for rule in now.rules for target in rule.targets):
-        assert errors(now) == []
-    else:
-        assert any("R40" in loss.entity and "covers no lane any more" in loss.detail for loss in out.losses)
-        assert errors(now) == []
+    assert not any(target.entity == "Z1" for rule in now.rules for target in rule.targets)
+    assert any("R40" in loss.entity and "covers no lane any more" in loss.detail and '"value":8.33' in loss.detail for loss in out.losses)
+    assert any("R41" in loss.entity and "it stays on the rest" in loss.detail for loss in out.losses)
+    assert errors(now) == []
 
 
 @settings(max_examples=15, deadline=None)

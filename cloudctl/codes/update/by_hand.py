@@ -64,7 +64,7 @@ def with_later_edits(earlier: Sequence[Filed], kept: Sequence[IntersectionCode |
 def _with_added(table: str, item: Filed, before: IntersectionCode, code: IntersectionCode, notes: Notes) -> IntersectionCode:
     """Return the announced code with the rows that a hand added to one table of the earlier one."""
     was, there = ({row.id: row for row in getattr(owner, table)} for owner in (before, code))
-    added = []
+    added: list[Any] = []
     for row in getattr(item.code, table):
         if row.id in was or there.get(row.id) == row:
             continue

@@ -252,7 +252,7 @@ def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode
 
 def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     """Return the code without rules on zones that cover no lane and no movement: a node would refuse it whole."""
-    lines = [row.points for row in (*code.lanes, *code.connections) if row.points]
+    lines = [points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points]
     ruled = {target.entity for rule in code.rules for target in rule.targets}
     empty = {zone.id for zone in code.zones if zone.id in ruled and zone.polygon and not any(next(inside_spans(line, zone.polygon), None) for line in lines)}
     rules = []
