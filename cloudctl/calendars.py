@@ -29,9 +29,10 @@ def asking(codes: Iterable[IntersectionCode]) -> list[tuple[str, Rule]]:
 
 def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> NodeDays:
     """Return the days of a node at `t` ns: those of its file, else, where its rules ask for days, from the library. Raises CodeError for a faulty file."""
-    if file is not None:
-        return NodeDays(read_days(Path(file)), "")
     rules = asking(codes)
+    if file is not None:
+        days = read_days(Path(file))
+        return NodeDays(days, _other_place(file, days, rules))
     if not rules:
         return NodeDays(NO_DAYS, "")
     zones = sorted({rule.calendar.tz for _, rule in rules if rule.calendar is not None})
@@ -47,6 +48,16 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     except CodeError as error:
         return NodeDays(NO_DAYS, f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day is taken as its weekday; {MAKE_ONE}")
     return NodeDays(days, f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to {days.last}; for days of your own {MAKE_ONE}")
+
+
+def _other_place(file: str, days: DayCalendar, rules: list[tuple[str, Rule]]) -> str:
+    """Return what the operator is to know where a calendar is not of the country of the rules that ask for it; "" where it is, or that is not known."""
+    for name, rule in rules:
+        place = ZONES.get(rule.calendar.tz, "") if rule.calendar is not None else ""
+        if place and place != days.place.partition("-")[0].upper():
+            of = f"of {days.place!r}" if days.place else "of a place that it does not name"
+            return f"the calendar {file} is {of}, and rule {rule.id} of {name} goes by the clock of {rule.calendar.tz if rule.calendar else ''}, which is in {place}: its holidays are taken all the same; {MAKE_ONE}"
+    return ""
 
 
 def uncovered(days: DayCalendar, codes: Iterable[IntersectionCode], t: int) -> str:

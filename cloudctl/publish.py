@@ -92,6 +92,7 @@ class Publisher:
                 return
             if wanted.days != self._engine.config.days:
                 refusal = self._give("config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t).refusal
+                self._looked = -1  # whether it covers today is asked at once
                 self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
                 self.notice_days(f"the calendar is not taken in, what runs stays: {refusal}" if refusal else wanted.notice or f"{self.config.node.calendar} was read again")
                 self.publish_days(t)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from .clock import SECOND
 from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
-from .codes.versions import Versions
+from .codes.versions import Versions, moment
 from .faults import Faults
 from .ingest import Ingest
 from .place import NEVER, Place
@@ -39,9 +39,12 @@ class Revisions:
             raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
         if self.versions.knows(code):
             return
+        if self.versions.has_revision(code.id, code.revision):
+            raise refuse(code.id, "code", "revision", code.revision, "stands for another content already",
+                         f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more")
         if code.valid_from is None or code.valid_from < t + NOTICE:
-            raise refuse(code.id, "code", "valid_from", code.valid_from, f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {t})",
-                         "set valid_from to a later time")
+            raise refuse(code.id, "code", "valid_from", "none" if code.valid_from is None else moment(code.valid_from),
+                         f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})", "set valid_from to a later time, in ns since 1970 (UTC)")
         self.versions.add(code)
         self.change = min(self.change, code.valid_from)
         places[code.id].until = self.versions.change_of(code.id, t) or NEVER

@@ -168,7 +168,7 @@ FAULTS = {
     "plan without phases": (head(plans=(Plan("0", ()),)), "plan 0", "phases", "has phases"),
     "unknown rule kind": (rules(rule("no_fun", None)), "R99", "kind", "speed_max"),
     "limit in km/h": (rules(rule("speed_max", 60.0)), "R99", "value", "m/s"),
-    "height in cm": (rules(rule("height_max", 420.0)), "R99", "value", "20 m"),
+    "height in cm": (rules(rule("height_max", 420.0)), "R99", "value", "7 m"),
     "rule nowhere": (rules(rule("closure", None, targets=())), "R99", "targets", "somewhere"),
     "span beyond the lane": (
         rules(rule("closure", None, targets=(Target(LANE, 5.0, 9999.0),))),

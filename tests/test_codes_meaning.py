@@ -287,3 +287,17 @@ def test_a_calendar_file_is_refused_with_the_field_that_is_wrong(change: dict[st
     with pytest.raises(codes.CodeError) as refused:
         parse_days(json.dumps(tree).encode(), "calendar.json")
     assert any(f.field == field and says in f.rule for f in refused.value.findings)
+
+
+def test_a_stop_line_a_crosswalk_or_a_device_where_none_is_is_a_warning() -> None:
+    line, walk = CODE.stop_lines[0], CODE.crosswalks[0]
+    lat, lon = walk.axis[0]
+    changed = replace(
+        CODE,
+        stop_lines=(replace(line, s=3.0), *CODE.stop_lines[1:]),
+        crosswalks=(replace(walk, axis=((lat, lon), (lat + 50_000, lon))), *CODE.crosswalks[1:]),
+        devices=(Device("D9", "radar", CODE.ref_lat_e7, CODE.ref_lon_e7, height_cm=-600),),
+    )
+    said = [str(finding) for finding in codes.validate(changed) if finding.severity == "warning"]
+    for entity in (f"stop line {line.lane}.s", f"{walk.id}.axis", "D9.height_cm"):
+        assert any(entity in text for text in said), (entity, said)

@@ -1,30 +1,20 @@
-"""Checks of when rules hold: calendars that cannot be meant, rules that are never in force, tidal lanes that run both ways at once."""
+"""Checks of when rules hold: calendars that cannot be meant, rules that are never in force."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from itertools import product
-from math import hypot
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import numpy as np
-
-from cloudctl.geo import Origin
-
 from .check_meaning import FIRST_TIME, LAST_TIME
-from .compile import local_lines
-from .days import Days, is_day
+from .days import is_day
 from .findings import Finding
-from .lines import F8, arc, at
 from .model import IntersectionCode
 from .rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from .rules import SECOND, in_force, within
+from .rules import SECOND, within
 
 MAX_ZONE_SHIFT = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
 YEARLY = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
 MAX_LOOKED = 4_000  # days that a rule is looked for in force
-NO_HOLIDAYS = Days((), {})
-SAME_ROAD = 1.2  # m between the middle lines of lanes that are one strip of road
-OPPOSITE = -0.7  # cosine between their directions
+NOT_A_PLACE = ("localtime", "posixrules", "Factory")  # names of the time zone files of a machine that are no place's clock
 
 
 def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
@@ -60,10 +50,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
 
 
 def _is_day_of_year(text: str) -> bool:
-    try:
-        return len(text) == 5 and bool(date.fromisoformat(f"2024-{text}"))
-    except ValueError:
-        return False
+    return is_day(f"2024-{text}")
 
 
 def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
@@ -82,11 +69,14 @@ def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
 
 def _as_clock(start: int, end: int) -> str:
     """Return the clock times that two numbers were probably meant as: hours, or HHMM; "" where they read well as minutes of the day."""
+    written = all(number % 100 in (0, 15, 30, 45) and number >= 100 for number in (start, end))
     if start % 15 == 0 and end % 15 == 0:
-        return ""
+        # minutes of whole hours are multiples of 60; those that are not, and read well as HHMM, are rather meant so
+        peaks = written and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
+        return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}" if peaks and end // 100 < 24 else ""
     if max(start, end) <= 24 and end - start != 1:
         return f"{start}:00 to {end}:00"
-    if all(number % 100 in (0, 15, 30, 45) and number >= 100 for number in (start, end)):
+    if written:
         return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
     return ""
 
@@ -97,6 +87,8 @@ def _clock(minute: int) -> str:
 
 def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Finding]:
     try:
+        if calendar.tz in NOT_A_PLACE or calendar.tz.startswith(("posix/", "right/")):
+            raise ValueError(calendar.tz)
         zone = ZoneInfo(calendar.tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield _error(rule, "calendar.tz", calendar.tz, "is not a time zone", "give a name such as Asia/Shanghai")
@@ -126,6 +118,18 @@ def _ever(rule: Rule, calendar: Calendar) -> bool:
     return not windows
 
 
+def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
+    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are past."""
+    today = datetime.fromtimestamp(t // SECOND, UTC).date()
+    for rule in code.rules:
+        ranges = () if rule.calendar is None else (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
+        ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
+        if ranges and all(len(last) == 10 for _, last in ranges):
+            ends.append(max(date.fromisoformat(last) for _, last in ranges))
+        if ends and min(ends) < today - timedelta(1):  # a day of UTC may still run elsewhere
+            yield _error(rule, "valid_to" if rule.valid_to is not None else "calendar", min(ends), f"was in force last on {min(ends)}: it is over", "take it out, or correct its dates", "warning")
+
+
 def _may_hold(calendar: Calendar, day: date, ranges: tuple[tuple[str, str], ...]) -> bool:
     """Return whether a calendar may hold on a day, whichever days are holidays or made up."""
     if ranges and not any(within(day.isoformat(), *days) for days in ranges):
@@ -133,61 +137,3 @@ def _may_hold(calendar: Calendar, day: date, ranges: tuple[tuple[str, str], ...]
     if calendar.month_days and day.day not in calendar.month_days:
         return False
     return day.isoweekday() in calendar.weekdays or calendar.holidays in ("only", "also") or calendar.make_up == "as_workday"
-
-
-# --- tidal lanes: one strip of road that is a lane of either direction, by the time ---
-
-
-def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield pairs of lanes that lie on one another, run in opposite directions, and are open at the same time."""
-    rules = [rule for rule in code.rules if rule.kind == "tidal_lane" and rule.mandatory]
-    if not rules or any(rule.calendar is not None and not _is_zone(rule.calendar.tz) for rule in rules):
-        return
-    of = {lane.id: [rule for rule in rules if {lane.id, lane.link, "code"} & {target.entity for target in rule.targets}] for lane in code.lanes}
-    lines = dict(zip(of, local_lines(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7), [lane.points for lane in code.lanes]), strict=True))
-    seen: set[tuple[str, str]] = set()
-    for name in (lane.id for lane in code.lanes if of[lane.id]):
-        for other in of:
-            pair = (min(name, other), max(name, other))
-            if pair in seen or not lies_against(lines[name], lines[other]):
-                continue
-            seen.add(pair)
-            both = _both_open(of[name], of[other])
-            if both is not None:
-                yield _error(of[name][0], "targets", name, f"{name} and {other} are one strip of road in opposite directions, and both open {both}",
-                             "give each a tidal_lane rule whose calendar ends before the other's begins")  # fmt: skip
-
-
-def lies_against(line: F8, other: F8) -> bool:
-    """Return whether the middle of a lane lies on another lane that runs the other way; lines in m."""
-    along = arc(line)
-    middle, ahead = at(line, along, along[-1] / 2), at(line, along, along[-1] / 2 + 1) - at(line, along, along[-1] / 2 - 1)
-    parts = np.diff(other, axis=0)
-    lengths = np.maximum(np.hypot(parts[:, 0], parts[:, 1]), 1e-9)
-    share = np.clip(((middle - other[:-1]) * parts).sum(axis=1) / lengths**2, 0.0, 1.0)
-    gaps = np.hypot(*(other[:-1] + parts * share[:, None] - middle).T)
-    k = int(np.argmin(gaps))
-    cosine = float(parts[k] @ ahead) / (float(lengths[k]) * max(hypot(*ahead.tolist()), 1e-9))
-    return bool(gaps[k] < SAME_ROAD and cosine < OPPOSITE)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        return bool(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-
-
-def _both_open(a: list[Rule], b: list[Rule]) -> str | None:
-    """Return a time at which both lanes are open, in words; None where there is none in a year of days without holidays. A lane without tidal rules is always open."""
-    calendars = [rule.calendar for rule in (*a, *b) if rule.calendar is not None]
-    if not calendars:
-        return "always"
-    zone = ZoneInfo(calendars[0].tz)
-    edges = sorted({0, *(minute % 1440 for calendar in calendars for span in calendar.minutes for minute in span)})
-    for k, edge in product(range(366), edges):
-        moment = datetime(2026, 1, 1, tzinfo=zone) + timedelta(days=k)
-        t = int(moment.replace(hour=edge // 60, minute=edge % 60).timestamp()) * SECOND
-        if all(not rules or any(in_force(rule, t, NO_HOLIDAYS) for rule in rules) for rules in (a, b)):
-            return f"on {moment:%A %Y-%m-%d} at {_clock(edge)}"
-    return None

@@ -9,7 +9,7 @@ from math import cos, radians
 from .citycode import CityCodeError, parse_code
 from .findings import Finding
 from .grid import grid_decode
-from .lines import M_PER_E7, distance
+from .lines import M_PER_E7, distance, length
 from .model import Connection, IntersectionCode, Lane, Point
 from .rules import inside_spans
 
@@ -20,6 +20,8 @@ MAX_MOVED = 20_000.0  # m that a reference point may lie from the cell of its ci
 ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
 SHORT_PHASE, LONG_PHASE = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
 MIN_AREA = 0.5  # m^2 of a zone
+MAX_BEFORE_END = 100.0  # m from a stop line to the end of its lane
+MAX_CROSSING = 100.0  # m; the widest avenues have some 80 m from kerb to kerb
 MAX_CORNERS = 400  # of an outline whose crossings are looked for
 
 
@@ -50,6 +52,21 @@ def plausibility(code: IntersectionCode) -> Iterator[Finding]:
             if not SHORT_PHASE <= phase.ms <= LONG_PHASE:
                 yield _fault(f"plan {plan.id} phase {number}", "ms", phase.ms, f"a phase lasts {SHORT_PHASE} .. {LONG_PHASE} ms", "give milliseconds, not seconds", "warning")
     yield from _zones(code)
+    yield from _misplaced(code)
+
+
+def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield stop lines far before the intersection, crosswalks longer than any road is wide, devices below the road."""
+    size = {lane.id: length(lane.points) for lane in code.lanes}
+    for line in code.stop_lines:
+        if size[line.lane] - line.s > MAX_BEFORE_END:
+            yield _fault(f"stop line {line.lane}", "s", line.s, f"is {size[line.lane] - line.s:.0f} m before the end of its lane", "measure s from the beginning of the lane, in driving direction", "warning")
+    for walk in code.crosswalks:
+        if (across := length(walk.axis)) > MAX_CROSSING:
+            yield _fault(walk.id, "axis", f"{across:.0f} m", f"is longer than {MAX_CROSSING:.0f} m, wider than any road", "draw it from kerb to kerb", "warning")
+    for device in code.devices:
+        if device.height_cm < 0:
+            yield _fault(device.id, "height_cm", device.height_cm, "lies below the road", "give cm above the road; 0 where it is not known", "warning")
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:

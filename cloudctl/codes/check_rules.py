@@ -5,7 +5,9 @@ from itertools import combinations
 from math import isfinite
 
 from .canon import OF_FORMAT_2
-from .check_calendars import calendar_faults, tidal_faults
+from .check_binding import binding_faults
+from .check_calendars import calendar_faults
+from .check_tidal import tidal_faults
 from .findings import Finding
 from .lines import length
 from .model import IntersectionCode
@@ -15,11 +17,11 @@ LIMITS = {
     "speed_max": (0.5, 42.0),
     "speed_min": (0.5, 33.4),
     "school_zone": (0.5, 16.7),  # 60 km/h: GB 5768.4 has 30 km/h, none is above 60
-    "construction": (0.5, 33.4),
-    "height_max": (1.0, 20.0),
-    "width_max": (1.0, 20.0),
-    "mass_max": (0.5, 200.0),
-    "axle_max": (0.5, 50.0),
+    "construction": (0.5, 27.8),  # 100 km/h: works on a motorway, GB 5768.4 has 80 at the most
+    "height_max": (1.0, 7.0),  # vehicles are 4 m high (GB 1589), the highest gauges beside overhead lines below 7 m
+    "width_max": (1.0, 10.0),
+    "mass_max": (0.5, 100.0),  # articulated vehicles have 49 t (GB 1589), signs for special transports below 100 t
+    "axle_max": (0.5, 30.0),
     "toll": (0.0, 10_000.0),
     "emission_zone": (1.0, 7.0),
 }
@@ -28,17 +30,18 @@ LIMITS = {
 def rules(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of rules; references must hold."""
     whole = {lane.id: length(lane.points) for lane in code.lanes} | {c.id: length(c.points) for c in code.connections}
+    has_sound_tidal_rules = True
     for rule in code.rules:
-        yield from _value(rule)
-        yield from _whom(rule)
-        yield from _spans(rule, whole)
-        yield from calendar_faults(code, rule)
+        faults = [*_value(rule), *_whom(rule), *binding_faults(code, rule), *_spans(rule, whole), *calendar_faults(code, rule)]
+        yield from faults
+        has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(fault.severity == "error" for fault in faults)
         if rule.valid_from is not None and rule.valid_to is not None and rule.valid_to <= rule.valid_from:
             yield _error(rule, "valid_to", rule.valid_to, "must be after valid_from", "correct the interval")
     yield from _nowhere(code)
     yield from _format(code)
     yield from _contradictions(code)
-    yield from tidal_faults(code)
+    if has_sound_tidal_rules:
+        yield from tidal_faults(code)
 
 
 def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
@@ -60,6 +63,7 @@ def _value(rule: Rule) -> Iterator[Finding]:
         return
     low, high = LIMITS[rule.kind]
     if rule.value is None and rule.kind in ("school_zone", "construction"):
+        yield _error(rule, "value", "none", f"{rule.kind} without a value bounds no speed", f"give the limit in {VALUED[rule.kind]}", "warning")
         return
     if rule.value is None or not (isfinite(rule.value) and low <= rule.value <= high):
         yield _error(
@@ -67,7 +71,7 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "value",
             rule.value,
             f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
-            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value else ""),
+            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value and 0 < rule.value < 1_000 else ""),
         )
     elif rule.kind == "emission_zone" and rule.value != int(rule.value):
         yield _error(rule, "value", rule.value, "emission stages are whole numbers", "China VI and Euro 6 are 6")

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from cloudctl.clock import WallClock
+
 from .build import NO_ADM
 from .canon import dump
+from .check_calendars import over_faults
 from .exporting import SUFFIX, Number, export_code
 from .findings import CodeError, refuse
 from .marks import read_text
@@ -120,12 +123,12 @@ def schema(_: Namespace) -> None:
 
 def check(args: Namespace) -> int:
     """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
-    wrong = 0
+    wrong, now = 0, WallClock().now()
     sound: list[Filed] = []
     for file in args.files:
         try:
             code = load(file)
-            findings = validate(code)
+            findings = [*validate(code), *over_faults(code, now)]
             sound.append(Filed(file, code))
         except CodeError as error:
             findings = error.findings

@@ -16,6 +16,7 @@ from .findings import CodeError, Finding, refuse
 from .strict import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
+MAX_APART = 60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
 DAY_FORMATS = (1,)
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -137,17 +138,45 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
             elif not covers(calendar, day.date):
                 yield _fault(f"{name}[{k}].date", day.date, f"is not within {calendar.first} .. {calendar.last}", "correct the day, or what the calendar covers")
             seen[day.date] = f"{name}[{k}]"
+    yield from _make_up_days(calendar)
+    yield from _empty_years(calendar)
+
+
+def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
+    """Yield make-up days that cannot be meant: each is a weekend day, worked for a holiday of its own near by."""
+    holidays, worked_for = {day.date for day in calendar.holidays}, dict[str, str]()
     for k, day in enumerate(calendar.make_up_days):
-        if date.fromisoformat(day.replaces).isoweekday() > 5:
-            yield _fault(f"make_up_days[{k}].replaces", day.replaces, "is a weekend day", "name the working day that is off for it")
+        field = f"make_up_days[{k}].replaces"
+        worked, off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
+        if worked.isoweekday() <= 5:
+            yield _fault(f"make_up_days[{k}].date", day.date, f"is a {worked:%A}, a working day anyway", "name the Saturday or Sunday that is worked")
+        if off.isoweekday() > 5:
+            yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
+        elif covers(calendar, day.replaces) and day.replaces not in holidays:
+            yield _fault(field, day.replaces, "is no holiday of this calendar", "name the working day that is off for it, and list it under holidays")
+        elif abs((worked - off).days) > MAX_APART:
+            yield _fault(field, day.replaces, f"is {abs((worked - off).days)} days from {day.date}, which is worked for it", "correct the year, or the day")
+        elif day.replaces in worked_for:
+            yield _fault(field, day.replaces, f"is worked for on {worked_for[day.replaces]} already", "a day off is worked for once")
+        worked_for[day.replaces] = day.date
+
+
+def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
+    """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was entered for it."""
+    years = {day.date[:4] for day in calendar.holidays}
+    covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))
+    empty = [year for year in covered if year not in years and calendar.first <= f"{year}-01-01" and f"{year}-12-31" <= calendar.last]
+    if years and empty:
+        yield _fault("first, last", f"{calendar.first} .. {calendar.last}", f"covers {len(empty)} year(s) without any holiday, {empty[0]} first", "cover the years only whose holidays are listed")
 
 
 def is_day(text: str) -> bool:
     """Return whether a text is a day that can be meant."""
     try:
-        return len(text) == 10 and 1990 <= date.fromisoformat(text).year <= 2199
+        day = date.fromisoformat(text)
     except ValueError:
         return False
+    return day.isoformat() == text and 1990 <= day.year <= 2199  # days are compared as texts: a week date, 2026-W10-1, is none
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:

@@ -307,11 +307,11 @@ def effective(
         )
         for kind, found in active.items()
     }
-    refused = next(_refusals(code, vehicle, decisions, waits), "")
+    refused = next(_refusals(code, vehicle, decisions, waits), None)
     top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
     low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
-    undecided = "" if refused else next(_undecided(vehicle, decisions, open_, top), "")
-    return Effective(top, min(low, top), not refused, refused, tuple(decisions[kind] for kind in sorted(decisions)), undecided)
+    undecided = "" if refused is not None else next(_undecided(vehicle, decisions, open_, top), "")
+    return Effective(top, min(low, top), refused is None, refused or "", tuple(decisions[kind] for kind in sorted(decisions)), undecided)
 
 
 def _refusals(

@@ -7,6 +7,7 @@ where it refuses, the tree is walked beside the types to name every fault.
 import codecs
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import UnionType
@@ -21,6 +22,7 @@ T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
 MEANT = {"s0": "s_from", "s1": "s_to", "from": "s_from", "to": "s_to", "start": "valid_from", "end": "valid_to", "limit": "value", "vehicles": "classes", "days": "weekdays", "hours": "minutes", "times": "minutes", "timezone": "tz"}  # what people write for what is spelt otherwise
 ABSENT = 0.2  # by which a key that is missing from an object may be less like what was written than one that is there
+NO_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")  # as Python and JavaScript write what is no number
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -48,7 +50,10 @@ def _tree(data: bytes, where: str) -> Any:
     try:
         return msgspec.json.decode(data)
     except UNREADABLE as error:
-        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", "correct it; JSON has no comments, and no comma at an end")]) from None
+        remedy = "correct it; JSON has no comments, and no comma at an end"
+        if (word := NO_NUMBER.search(data)) is not None:
+            remedy = f"{word[1].decode()} is no number of JSON: give a number, or leave the field out"
+        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", remedy)]) from None
 
 
 def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
@@ -90,6 +95,9 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
     for key in node:
         if key not in fields:
             absent = [name for name in fields if name not in node]
+            if owner := next((name for name, hint in hints.items() if get_origin(hint) is not tuple and (part := _struct_of(hint)) and key in part.__struct_fields__), None):
+                yield Finding(entity, _at(path, str(key)), str(key), f"belongs into `{owner}`", "error", f'write it as "{owner}": {{"{key}": ...}}')
+                continue
             yield _unknown(str(key), absent, list(fields), _at(path, str(key)), entity)
     for name, field in fields.items():
         if name in node:

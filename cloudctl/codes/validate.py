@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .canon import parse
+from .check_bounds import bounds
 from .check_geometry import geometry
 from .check_identity import identity
 from .check_meaning import meaning, plausibility
@@ -19,7 +20,10 @@ def validate(code: IntersectionCode) -> list[Finding]:
 
     Values and references are checked first: what rests on them is checked only when they hold.
     """
-    first = [*identity(code), *meaning(code), *references(code)]
+    beyond = list(bounds(code))
+    if any(finding.severity == "error" for finding in beyond):
+        return beyond  # no other check counts with numbers of any size
+    first = [*beyond, *identity(code), *meaning(code), *references(code)]
     if any(finding.severity == "error" for finding in first):
         return first
     found = [*first, *geometry(code), *topology(code), *signals(code), *rules(code), *plausibility(code)]

@@ -1,6 +1,7 @@
 """Revisions of codes in time: which one is in force, which one is announced, and what differs between two."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -77,6 +78,11 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def moment(t: int) -> str:
+    """Return a time in ns for people, in UTC."""
+    return datetime.fromtimestamp(t // 10**9, UTC).isoformat().replace("+00:00", "Z")
+
+
 def wire_revision(code: IntersectionCode) -> int:
     """Return the revision as MAP and SPAT carry it: counted from 0, modulo 128."""
     return (code.revision - 1) % WIRE_REVISIONS
@@ -118,6 +124,10 @@ class Versions:
     def knows(self, code: IntersectionCode) -> bool:
         """Return whether the very code is known."""
         return any(other == code for other in self._of.get(code.id, ()))
+
+    def has_revision(self, name: str, revision: int) -> bool:
+        """Return whether a revision of an intersection is known."""
+        return any(code.revision == revision for code in self._of.get(name, ()))
 
     def current(self, name: str, t: int) -> IntersectionCode | None:
         """Return the revision in force at `t`; None when there is none."""

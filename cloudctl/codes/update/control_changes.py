@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..model import IntersectionCode
-from ..rule import VALUED, Rule, Target
+from ..rule import VALUED, Calendar, Rule, Target
 from .compared import Compared
 from .merge import repeats_lanes
 from .settle import pair
@@ -162,11 +162,25 @@ def _rule_changes(x: Rule, y: Rule, entities: set[str]) -> Iterator[str]:
                 yield f"{_rule(y)} holds {', '.join(words)}"
             if not gone and not fresh:
                 yield f"{_rule(y)}: its places stand in another order"
+        elif field == "calendar":
+            yield from _calendar_changes(_rule(y), was, now)
         elif field == "value":
             unit = VALUED.get(y.kind, "")
             yield f"{_rule(y)}: {_number(was)} -> {_number(now)} {unit}".rstrip()
         else:
             yield f"{_rule(y)}: {field} {text(was)} -> {text(now)}"
+
+
+def _calendar_changes(name: str, was: Calendar | None, now: Calendar | None) -> Iterator[str]:
+    """Yield a line for each field of a calendar that differs; of a calendar that came or went, what it says."""
+    if was is None or now is None:
+        said = was or now or Calendar()
+        fields = ", ".join(f"{field} {text(getattr(said, field))}" for field in said.__struct_fields__ if getattr(said, field) != getattr(Calendar(), field))
+        yield f"{name} holds {'always' if now is None else 'by a calendar'} now: {'it was' if now is None else 'it is'} {fields or 'every day'}"
+        return
+    for field in now.__struct_fields__:
+        if getattr(was, field) != getattr(now, field):
+            yield f"{name}: calendar {field} {text(getattr(was, field))} -> {text(getattr(now, field))}"
 
 
 def _number(number: float | None) -> str:

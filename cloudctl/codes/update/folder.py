@@ -74,7 +74,9 @@ class CodeFolder:
             registry = Registry.load(file) if file.exists() else Registry()
             for name, filed in self.files.items():
                 code = filed[-1].code
-                if name not in registry:
+                if name in registry:
+                    registry[name].revision = max(registry[name].revision, filed[-1].code.revision)
+                else:
                     registry.adopt(name, code.ref_lat_e7, code.ref_lon_e7, 0, code.name)
         except CityCodeError as error:
             raise refuse(str(self.path), "registry", "city code", REGISTRY, str(error), "correct it, or restore the file from the last copy") from None
@@ -92,7 +94,8 @@ class CodeFolder:
         """Return intersections that were here and are gone, taken out or deleted: as they stood last, as far as that was kept."""
         absent = [row for row in self.registry if row.code not in self.files]
         found = [(row, self._last_of(row.code) or self.last_import(row.code)) for row in absent]
-        return [replace(code, revision=max(row.revision, 1)) for row, code in found if code is not None]
+        highest = {row.code: max(row.revision, 1) + (UNSEEN if row.retired is None else 0) for row in absent}
+        return [replace(code, revision=max(highest[row.code], code.revision)) for row, code in found if code is not None]
 
     def _last_of(self, name: str) -> IntersectionCode | None:
         found = [parse(path.read_bytes(), str(path)) for path in sorted((self.path / HISTORY).glob(f"{name}.r*.json"))]
@@ -127,9 +130,20 @@ class CodeFolder:
             del self.files[filed.code.id]
         return target
 
+    def kept(self, filed: Filed) -> IntersectionCode | None:
+        """Return a revision as it was when it was last kept; None where it was not, or cannot be read."""
+        file = self._kept_as(filed.code)
+        try:
+            return parse(file.read_bytes(), str(file)) if file.exists() else None
+        except CodeError:
+            return None
+
+    def _kept_as(self, code: IntersectionCode) -> Path:
+        return self.path / HISTORY / f"{code.id}.r{code.revision}.json"
+
     def keep_revision(self, filed: Filed) -> Path:
         """Keep a copy of a revision that is about to be replaced; return where it is."""
-        target = self.path / HISTORY / f"{filed.code.id}.r{filed.code.revision}.json"
+        target = self._kept_as(filed.code)
         _write(target, dump(filed.code))
         return target
 
@@ -169,6 +183,7 @@ def clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
 
 
 UNNUMBERED = 10**9
+UNSEEN = 10  # revisions that a hand may have given before it deleted a file: none of them may stand for another content
 
 
 def _number(path: Path) -> tuple[int, str]:

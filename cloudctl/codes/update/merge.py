@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from ..model import Alias, IntersectionCode, Plan, SignalGroup
 from ..report import Loss
 from ..rule import Rule
-from .rules import Relocation, merged_rules
+from ..rules import inside_spans
+from .rules import Relocation, merged_rules, written
 from .settle import oriented, pair
 
 Key = Hashable
@@ -63,7 +64,7 @@ def merged(three: Three, name_rule: Callable[[], str]) -> tuple[IntersectionCode
     relocation = Relocation.between(three.prev, code)
     code = replace(code, rules=merged_rules(notes, three.base.rules, three.prev.rules, three.new.rules, relocation, name_rule))
     _empty_zones(notes, three.prev, code)
-    return code, notes
+    return _without_empty_zones(notes, code), notes
 
 
 def _id_of(row: Any) -> Key:
@@ -247,6 +248,22 @@ def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode
     for zone in after.zones:
         if zone.id in had and zone.id not in has:
             notes.kept(f"zone {zone.id}", f"({zone.kind}) covers no lane any more: see whether it still has a place")
+
+
+def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCode:
+    """Return the code without rules on zones that cover no lane and no movement: a node would refuse it whole."""
+    lines = [points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points]
+    ruled = {target.entity for rule in code.rules for target in rule.targets}
+    empty = {zone.id for zone in code.zones if zone.id in ruled and zone.polygon and not any(next(inside_spans(line, zone.polygon), None) for line in lines)}
+    rules = []
+    for rule in code.rules:
+        targets = tuple(target for target in rule.targets if target.entity not in empty)
+        if targets:
+            rules.append(replace(rule, targets=targets))
+        if len(targets) < len(rule.targets):
+            gone = ", ".join(sorted(empty & {target.entity for target in rule.targets}))
+            notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {gone} covers no lane any more; " + (f"it stays on the rest; it was {written(rule)}" if targets else f"it was {written(rule)}"))
+    return replace(code, rules=tuple(rules)) if empty else code
 
 
 def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionCode:

@@ -7,7 +7,7 @@ from ..model import Conflict, StopLine
 from .compared import Compared, gone
 from .settle import oriented, pair
 from .shapes import shape
-from .words import DRAWN, Names, listed, metres, motion, value
+from .words import DRAWN, MAX_PAIRS, Names, listed, metres, motion, value
 
 AT_END = 0.1  # m from a lane's end at which a stop line is taken to stand there
 
@@ -132,6 +132,7 @@ def conflicts(two: Compared) -> Iterator[str]:
     old, new = ({pair(c): c for c in code.conflicts} for code in (two.a, two.b))
     come_or_gone = {*gone(two.rows["connections"]), *gone(two.rows["connections"], 1)}
     moved, far = 0, 0.0
+    yielding: dict[str, list[tuple[str, bool]]] = {}  # by who yields: to whom, and whether it does now
     for key in {**old, **new}:
         x, y = old.get(key), new.get(key)
         if x is None or y is None:
@@ -145,14 +146,30 @@ def conflicts(two: Compared) -> Iterator[str]:
                 moved, far = moved + 1, max(far, abs(x.s_a - y.s_a), abs(x.s_b - y.s_b))
             else:
                 yield f"conflict {x.a}/{x.b}: point moved from {value(x.s_a)} / {value(x.s_b)} to {value(y.s_a)} / {value(y.s_b)} m along"
-        yield from _yielding(x, y)
+        if x.kind != y.kind:
+            yield f"conflict {x.a}/{x.b}: {x.kind} -> {y.kind}"
+        for who, line in _yielding(x, y):
+            yielding.setdefault(who, []).append(line)
     if moved:
         yield f"{moved} conflict point(s) move with these paths, up to {metres(far)}"
+    yield from _summed_up(yielding)
 
 
-def _yielding(x: Conflict, y: Conflict) -> Iterator[str]:
-    if x.kind != y.kind:
-        yield f"conflict {x.a}/{x.b}: {x.kind} -> {y.kind}"
+def _yielding(x: Conflict, y: Conflict) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """Yield who gives way otherwise: (who, (to whom, whether it does now))."""
     for who, whom, was, now in ((x.a, x.b, x.a_yields, y.a_yields), (x.b, x.a, x.b_yields, y.b_yields)):
         if was != now:
-            yield f"{who} {'yields to' if now else 'no longer yields to'} {whom}"
+            yield who, (whom, now)
+
+
+def _summed_up(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator[str]:
+    """Yield who gives way otherwise: a line for each movement where they are few, else one for all that begin and one for all that cease to."""
+    few = len(yielding) <= MAX_PAIRS
+    for now, words in ((True, "yields to"), (False, "no longer yields to")):
+        rows = {who: [whom for whom, state in found if state is now] for who, found in yielding.items()}
+        rows = {who: whom for who, whom in rows.items() if whom}
+        if few:
+            yield from (f"{who} {words} {listed(whom)}" for who, whom in rows.items())
+        elif rows:
+            count = sum(map(len, rows.values()))
+            yield f"right of way at {count} conflict(s): {listed((f'{who} {words} {listed(whom, MAX_PAIRS)}' for who, whom in rows.items()), MAX_PAIRS)}"

@@ -208,11 +208,11 @@ def merged_rules(
     out: list[Rule] = []
     for rule in prev:
         if rule.id not in was:
-            out += _relocated(notes, rule, places)
+            out += relocated(notes, rule, places)
         elif rule.id in will:
             out += _three_way(notes, was[rule.id], rule, will[rule.id], places)
         elif _edited(rule, was[rule.id]):
-            kept = _relocated(notes, rule, places)
+            kept = relocated(notes, rule, places)
             if kept:
                 notes.kept(f"rule {rule.id}", "was changed by hand, and the source no longer gives it: it stays as it is")
             out += kept
@@ -231,7 +231,7 @@ def _edited(rule: Rule, base: Rule) -> bool:
     return rule != base
 
 
-def _relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
+def relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
     """Return a rule written by hand at its place now, or nothing, and say so, where it has none."""
     targets: list[Target] = []
     gone = []
@@ -241,14 +241,14 @@ def _relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
         if not here:
             gone.append(_place(target))
     if not targets:
-        notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {_written(rule)}")
+        notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written(rule)}")
         return []
     if gone:
         notes.lost(f"rule {rule.id}", f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest")
     return [replace(rule, targets=tuple(dict.fromkeys(targets)))]
 
 
-def _written(rule: Rule) -> str:
+def written(rule: Rule) -> str:
     """Return a rule as JSON, to be written into the code again, without what says nothing."""
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]

@@ -14,10 +14,12 @@ from cloudctl.clock import SECOND, WallClock
 
 from ..canon import content_hash, dump
 from ..citycode import CityCodeError, parse_code
-from ..findings import refuse
+from ..findings import Finding, refuse
 from ..lines import distance
 from ..model import IntersectionCode
 from ..report import Imported, Loss
+from ..validate import validate
+from .by_hand import bring_forward, parts_by_hand
 from .carry import Carried, carry
 from .changes import changes
 from .folder import CodeFolder, Filed, is_code
@@ -60,6 +62,7 @@ class _Plan:
     gone: IntersectionCode | None = None  # or the one that was taken out
     carried: Carried | None = None
     unchanged: bool = False
+    left: Sequence[Finding] = ()  # why the next revision is not written: what a node would refuse it for
 
 
 def bring_in(found: Imported, file: Path, out: Path, source: str | None, valid_from: str | None) -> Outcome:
@@ -93,7 +96,7 @@ def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: i
 
     Raises CodeError, before anything is written, where a code cannot be brought in.
     """
-    out = Outcome()
+    out = Outcome(losses=bring_forward(folder))
     plans = _paired(folder, found, source, out)
     for plan in plans:
         prev = plan.filed.code if plan.filed else plan.gone
@@ -101,6 +104,7 @@ def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: i
             row = folder.registry[prev.id]
             plan.carried = carry(prev, folder.last_import(prev.id), plan.new, row.highest)
             _check_beginning(prev, plan.carried, valid_from)
+            plan.left = _unsound(plan)
     asked, source = source, _source(folder, plans, source, certain)
     stale = _stale(folder, plans, asked, source, certain, out)
     issued = [_issue(folder, plan, t) for plan in plans]
@@ -173,6 +177,18 @@ def _check_beginning(prev: IntersectionCode, carried: Carried, valid_from: int |
         raise refuse(prev.id, "code", "valid_from", valid_from, f"must be after the beginning of revision {prev.revision} ({prev.valid_from})", "give a later --valid-from, or none to replace that revision")
 
 
+def _unsound(plan: _Plan) -> list[Finding]:
+    """Return for what a node would refuse the next revision of a code that it takes as it stands, though the import alone is sound."""
+    if plan.filed is None or plan.carried is None or not plan.carried.changed:
+        return []
+    wrong = _errors(plan.carried.code)
+    return wrong if wrong and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id)) else []
+
+
+def _errors(code: IntersectionCode) -> list[Finding]:
+    return [finding for finding in validate(code) if finding.severity == "error"]
+
+
 def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, certain: bool, out: Outcome) -> list[Filed]:
     """Return the codes of the same map that the import does not have. A file is a version of a map when it has half of that map's codes, or one of them and its name.
 
@@ -201,7 +217,7 @@ def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, cert
 
 def _issue(folder: CodeFolder, plan: _Plan, t: int) -> IntersectionCode:
     """Return the code to write, its city code given for ever."""
-    if plan.unchanged and plan.filed is not None:
+    if (plan.unchanged or plan.left) and plan.filed is not None:
         return plan.filed.code
     if plan.carried is not None:
         folder.registry[plan.carried.code.id].highest = plan.carried.numbering.highest
@@ -223,6 +239,10 @@ def _write(folder: CodeFolder, plan: _Plan, code: IntersectionCode, source: str,
     if plan.unchanged and plan.filed is not None:
         row.source = source
         return Taken(plan.filed.path, code, "unchanged")
+    if plan.left and plan.filed is not None:
+        remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
+        out.losses += [Loss("differs", f"{plan.filed.path.name} {fault.entity}.{fault.field}", f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}") for fault in plan.left]
+        return Taken(plan.filed.path, code, "left as it was: a node would refuse the next revision")
     if plan.filed is None:
         path = folder.free_file(taken)
         taken.add(path)
@@ -246,6 +266,7 @@ def _next_file(folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_f
     """Return where the next revision goes, and the revision: beside the one in force where it has a beginning of its own, else in its place."""
     stem = filed.path.stem.partition("-r")[0]
     if valid_from is not None:
+        folder.keep_revision(filed)  # to tell what is written by hand into the one in force until then
         return filed.path.with_name(f"{stem}-r{code.revision}.json"), replace(code, valid_from=valid_from)
     if "-r" not in filed.path.stem:
         folder.keep_revision(filed)
@@ -256,6 +277,7 @@ def _next_file(folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_f
 
 def _retire(folder: CodeFolder, filed: Filed, t: int, out: Outcome) -> None:
     name = filed.code.id
+    out.losses += [replace(loss, entity=f"{filed.path.name} {loss.entity}") for loss in parts_by_hand(filed.code, folder.last_import(name))]
     for item in list(folder.files[name]):
         kept = folder.shelve(item)
         out.removed.append(f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept}")

@@ -4,15 +4,47 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..findings import CodeError, Finding
+from ..lines import distance
 from ..model import IntersectionCode
 from ..validate import load
 from .folder import Filed, clashes
-from .likeness import OFFICIAL
+from .likeness import MIN_LIKE, OFFICIAL, REACH, likeness, mouths, names
+
+SAME_POINT = 5.0  # m between reference points: no two intersections lie so close
+CELL = 20_000  # 1e-7 degree, over 150 m up to 45 degrees of latitude: two versions of one intersection lie in cells beside each other
 
 
 def together(filed: Sequence[Filed]) -> list[Finding]:
     """Return what is wrong with sound codes beside each other; an empty list where nothing is."""
-    return [*clashes(filed), *_numbers(filed)]
+    return [*clashes(filed), *_numbers(filed), *_places(filed)]
+
+
+def _places(filed: Sequence[Filed]) -> Iterable[Finding]:
+    """Yield intersections that stand twice, under two city codes: their lanes reach them at the same places."""
+    ends = [mouths(item.code) for item in filed]
+    cells: dict[tuple[int, int], list[int]] = {}
+    for k, item in enumerate(filed):
+        row, column = item.code.ref_lat_e7 // CELL, item.code.ref_lon_e7 // CELL
+        around = [j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())]
+        cells.setdefault((row, column), []).append(k)
+        for j in around:
+            other = filed[j]
+            if other.code.id != item.code.id and (likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)):
+                yield Finding(
+                    item.code.id,
+                    "id",
+                    f"{item.path} ({item.code.name})",
+                    f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a node would serve it twice",
+                    "warning",
+                    "take one of the files away; import later maps of the place with the --source of the one that stays",
+                )
+                break
+
+
+def _called_alike(a: IntersectionCode, b: IntersectionCode) -> bool:
+    """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however their lanes moved."""
+    apart = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
+    return apart <= SAME_POINT or (apart <= REACH and bool(names(a) & names(b)))
 
 
 def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
