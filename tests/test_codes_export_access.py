@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_codes_round_trip import GOOD, TARGETS, exported, let_in, pairs
+from test_codes_round_trip import GOOD, TARGETS, exported, lasting, let_in, pairs
 
 from cloudctl.codes.model import USES, IntersectionCode, Zone
 from cloudctl.codes.rule import VEHICLE_CLASSES, Calendar, Rule, Target
@@ -24,7 +24,8 @@ def opened(code: IntersectionCode, to: str) -> tuple[set[str], set[str], set[tup
     found, back = exported(code, to)
     other = pairs(code, back)[LANE]
     lane = next(lane for lane in code.lanes if lane.id == LANE)
-    before, after = let_in(code, lane, places(code)), let_in(back, other, places(back))
+    kept, kept_back = lasting(code), lasting(back)
+    before, after = let_in(kept, lane, places(kept)), let_in(kept_back, other, places(kept_back))
     return after - before, after, {(d.field, d.what) for d in found.differences}
 
 
@@ -32,12 +33,20 @@ def opened(code: IntersectionCode, to: str) -> tuple[set[str], set[str], set[tup
 @pytest.mark.parametrize("use", ["vehicle", "bus", "tram", "bike"])
 @pytest.mark.parametrize("rule", [
     Rule("R9", "closure", (Target(LANE),)), Rule("R9", "no_entry", (Target(LANE),)), Rule("R9", "closure", (Target(LANE),), temporary=True), Rule("R9", "closure", (Target("code"),)),
-    Rule("R9", "closure", (Target(LANE),), calendar=NIGHT), Rule("R9", "closure", (Target(LANE, 5.0, 20.0),)), Rule("R9", "closure", (Target(LANE),), except_classes=("emergency",))],
-    ids=["closure", "no entry", "temporary", "everywhere", "at night", "a part", "but emergency"])
+    Rule("R9", "closure", (Target(LANE, 5.0, 20.0),)), Rule("R9", "closure", (Target(LANE),), except_classes=("emergency",))],
+    ids=["closure", "no entry", "temporary", "everywhere", "a part", "but emergency"])
 def test_a_closed_lane_of_any_use_stays_closed_with_a_line(rule: Rule, use: str, to: str) -> None:
     further, after, declared = opened(with_lane(rule, use), to)
     assert further == after == set()
     assert any(what == "closed" for _, what in declared) or (f"rules.{rule.kind}", "lost") in declared
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("rule", [Rule("R9", "no_entry", (Target(LANE),), classes=("truck",)), Rule("R9", "closure", (Target(LANE),), calendar=NIGHT)], ids=["of trucks", "at night"])
+def test_a_ban_that_no_message_can_carry_closes_no_lane_to_cars_and_is_declared_lost(rule: Rule, to: str) -> None:
+    _, after, declared = opened(with_lane(rule, "vehicle"), to)
+    assert after == {"car"}
+    assert (f"rules.{rule.kind}", "lost") in declared
 
 
 @pytest.mark.parametrize("to", TARGETS)

@@ -1,7 +1,8 @@
-"""Whom the rules and the use of each lane and connection let in: at all times and all along it, by class of vehicle.
+"""Whom the rules and the use of each lane and connection let in all along it, by class of vehicle, as far as a message can say it.
 
-Messages have no times and no parts for access. So a class counts as kept out where a rule refuses it at any time, on any part; and a lane for bicycles or
-pedestrians is for those only whom its uses name, whatever its rules leave open. Rules that rest on plates, fuels, sizes or a manner of driving
+Messages have no times and no parts for access, and close a lane to everybody or to nobody. So a class counts as kept out where a rule without hours refuses it
+on any part, if the rule refuses a class that decides what the lane is for (`DECIDES`); a ban of trucks, or at night, closes no lane to cars: it is lost, and
+declared. A lane for bicycles or pedestrians is for those only whom its uses name, whatever its rules leave open. Rules that rest on plates, fuels, sizes or a manner of driving
 (automated, dangerous goods) refuse no class as such, and are not asked.
 """
 
@@ -18,10 +19,20 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "vehicle": tuple(name for name in KINDS if name not in OFF_ROAD), "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
 
 
+DECIDES = {"vehicle": "car", "bus": "bus", "bike": "bicycle", "tram": "tram", "pedestrian": "pedestrian"}  # of a use, the class that a lane is open or closed for
+
+
 def kept_out(code: IntersectionCode) -> dict[str, frozenset[str]]:
-    """Return, by lane and connection, the classes of `KINDS` that a rule refuses at some time on some part of it."""
-    refused = [refused_by(rule) for rule in code.rules]
-    return {path: frozenset(name for place in found for name in refused[place.rule]) for path, found in places(code).items()}
+    """Return, by lane and connection, the classes of `KINDS` that a rule without hours, which refuses a class that decides, refuses on some part of it."""
+    refused = [refused_by(rule) if rule.calendar is None else () for rule in code.rules]
+    lanes = {lane.id: lane for lane in code.lanes}
+    out = {}
+    for path, found in places(code).items():
+        lane = lanes.get(path)
+        uses = (lane.use, *lane.shared) if lane is not None else ("vehicle",)
+        deciding = {DECIDES[use] for use in uses}
+        out[path] = frozenset(name for place in found if not deciding.isdisjoint(refused[place.rule]) for name in refused[place.rule])
+    return out
 
 
 def refused_by(rule: Rule) -> tuple[str, ...]:
