@@ -145,6 +145,7 @@ typedef struct { /* scans whose stamps are far from those of the others, one aft
     int64_t first, last; /* ns: stamps of the first and of the newest */
     uint32_t sources;    /* bit by source */
     int32_t count, side; /* side: 1 ahead, -1 too old */
+    uint32_t taken;      /* bit by source: whose scans were taken meanwhile */
 } apart_t;
 
 typedef struct {
