@@ -75,3 +75,12 @@ def test_a_car_is_found_however_far_it_goes_between_two_scans(rate: float, speed
         fusion.update(t, 0, detections([[speed * k / rate, 0.0]]))
         shown += len(fusion.tracks(t)) == 1
     assert shown >= 55
+
+
+@pytest.mark.parametrize("variance", [1e-12, 0.09, 4.0, 25.0, 100.0])
+def test_a_variance_far_from_the_true_one_keeps_nobody_from_being_found(variance: float) -> None:
+    fusion, rng = Fusion(), np.random.default_rng(4)
+    for k in range(60):
+        places = np.array([[0.8 * k, 10.0 * lane] for lane in range(5)]) + rng.normal(0, 0.1, (5, 2))
+        fusion.update(k * STEP, 0, detections(places, var_x=variance, var_y=variance))
+    assert len(fusion.tracks(59 * STEP)) == 5

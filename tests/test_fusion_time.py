@@ -149,3 +149,13 @@ def test_several_sources_set_the_time_back_that_one_alone_was_ahead_with_from_th
     assert refused[-1][:2] == refused[80][:2]
     assert refused[-1][2] - refused[80][2] == 119
     assert len(fusion.tracks(t)) == 1
+
+
+@pytest.mark.parametrize(("per_second", "warned"), [(10**3, True), (10**6, True), (10**9, False)])
+def test_stamps_in_milliseconds_or_microseconds_are_warned_of_with_the_remedy(per_second: int, warned: bool) -> None:
+    fusion = Fusion()
+    for k in range(30):
+        fusion.update(round((1_767_225_600 + 0.1 * k) * per_second), 3, detections([[0.8 * k, 0.0]]))
+    warnings = fusion.stats()["warnings"]
+    assert len(warnings) == warned
+    assert all("source 3" in one and "Give t_ns in nanoseconds" in one for one in warnings)
