@@ -7,17 +7,20 @@
 #define SPEEDS_KNOWN 50.0 /* velocities after which it is known what one is worth */
 #define BIRTHS_SAID 8.0   /* births that what a confidence says is worth */
 #define BIRTHS_KEPT 300.0f
+/* Births are never held to be rarer than this. Whatever came of those before, a second hit must be able to raise a true one over the next miss, or
+   none would be proved again once the false detections have ended. Over `drop` for the same reason. */
+#define MIN_CHANCE 0.02
 
 static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
 static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
 
 /* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
-static double birth_chance(const source_t *s, int bin)
+static double birth_chance(const fusion_t *f, const source_t *s, int bin)
 {
     static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.45}, FOLLOWED = 0.7;
     double proved = (double)s->births.proved[bin], failed = (double)s->births.failed[bin];
     double said = s->filtered ? FOLLOWED : SAID[bin % CONFIDENCES]; /* a tracker's have stood their trial */
-    return (proved + BIRTHS_SAID * said) / (proved + failed + BIRTHS_SAID);
+    return greater((proved + BIRTHS_SAID * said) / (proved + failed + BIRTHS_SAID), greater(MIN_CHANCE, lesser(2.0 * f->drop, said)));
 }
 
 static int birth_bin(const source_t *s, const detection *z, double x, double y)
@@ -65,7 +68,7 @@ void born(fusion_t *f, const frame_t *w, int32_t j)
     remember(k);
     k->origin = (uint8_t)w->source;
     k->entry = (uint8_t)birth_bin(s, z, x[0], x[1]);
-    k->existence = birth_chance(s, k->entry);
+    k->existence = birth_chance(f, s, k->entry);
     k->id = f->next_id++;
     k->sources = 1u << w->source;
     k->sensed = s->kind != COOPERATIVE;

@@ -5,6 +5,10 @@
 #include <math.h>
 
 #define MAX_PLACE 1e6 /* m from the origin */
+#define MAX_SPEED 150.0f   /* m/s, of either axis: no road user is faster */
+#define MIN_SIZE 1e-3f     /* m */
+#define MAX_SIZE 100.0f    /* m: the longest road trains are about 60 m */
+#define MAX_VARIANCE 1e6f  /* m^2: a standard deviation of 1 km says nothing */
 #define FIGURES 10    /* of a detection that need not be measured */
 
 static const char *const NAMES[FIGURES] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
@@ -35,12 +39,25 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field)
     return -1;
 }
 
-/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is one. NaN passes. */
+/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is one, and nothing is beyond what can be
+ * measured of a road user. NaN passes. */
 static inline int filled(const detection *d)
 {
-    int bad = (d->length <= 0.0f) | (d->width <= 0.0f) | (d->height <= 0.0f) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
+    int bad = (d->length < MIN_SIZE) | (d->width < MIN_SIZE) | (d->height < MIN_SIZE) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
+    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_VARIANCE) | (d->var_y > MAX_VARIANCE);
+    bad |= (fabsf(d->vx) > MAX_SPEED) | (fabsf(d->vy) > MAX_SPEED);
     bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
     return !bad;
+}
+
+static int no_size(float v) { return v < MIN_SIZE || v > MAX_SIZE; }
+
+static int no_variance(float v) { return v <= 0.0f || v > MAX_VARIANCE; }
+
+static const char *unfilled(const detection *d)
+{
+    return fabsf(d->vx) > MAX_SPEED ? "vx" : fabsf(d->vy) > MAX_SPEED ? "vy" : no_size(d->length) ? "length" : no_size(d->width) ? "width" : no_size(d->height) ? "height" :
+           no_variance(d->var_x) ? "var_x" : no_variance(d->var_y) ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
 }
 
 int32_t fusion_check_filled(const detection *z, int32_t n, const char **field)
@@ -50,8 +67,7 @@ int32_t fusion_check_filled(const detection *z, int32_t n, const char **field)
         if (usable(d) & filled(d))
             continue;
         if (fusion_check(d, 1, field) < 0)
-            *field = d->length <= 0.0f ? "length" : d->width <= 0.0f ? "width" : d->height <= 0.0f ? "height" : d->var_x <= 0.0f ? "var_x" :
-                     d->var_y <= 0.0f ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
+            *field = unfilled(d);
         return j;
     }
     return -1;

@@ -273,13 +273,12 @@ static void hit(fusion_t *f, frame_t *w, int32_t i, int32_t j)
     track_t *k = track_at(f, i);
     source_t *s = &f->sources[w->source];
     const detection *z = &w->z[j];
-    double x = w->xy[2 * j], y = w->xy[2 * j + 1], det, r[3];
+    double x = w->xy[2 * j], y = w->xy[2 * j + 1], r[3];
     if (z->vehicle && !claim(f, k, z->vehicle, x, y, w->t))
         return;
     w->hit[i] = j;
     noise_along(w, i, j, k, r);
-    double d = distance(w->mean[i].x, w->mean[i].p, x, y, r, &det);
-    exist(f, k, s, d, det, w->t);
+    exist(f, k, w, &w->mean[i], &w->xy[2 * j], r);
     if (!follow_place(w, i, j, k, s)) {
         measure(f, w, i, j, k, r);
         if (k->hits > 1)

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #define REACH 12.0   /* m: a gate is never wider */
+#define FIRST_REACH 40.0 /* m: but of one seen once, which may be as far as its speed can be */
+#define JUST_UNDER 0.01  /* of the cost of a miss: what a second hit that is less likely than a miss, but can be, costs less */
 #define WIDEST 4e6   /* m: a scan is never wider, for positions are within 1,000 km */
 #define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
 #define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
@@ -119,6 +121,8 @@ typedef struct {
     int either; /* a track of one hit is a walker's or a driver's: the likelier of the two models counts */
 } measure_t;
 
+int seen_once(const track_t *k, int64_t t) { return k->hits == 1 && k->status == TENTATIVE && t == k->t && k->now.turns > 0.01; }
+
 static void measure_for(measure_t *m, const track_t *k, const state_t *s, const double own[3], double late)
 {
     const double r[3] = {own[0] + late, own[1] + late, own[2]};
@@ -200,6 +204,11 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], late = w->unsure * square + away * away * (LOST * w->widest + BRAKES * square);
     double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
     w->reach += hx;
+    int once = seen_once(k, w->t);
+    if (once) { /* it may be a driver's: as far as the faster of its models has it */
+        hx = greater(hx, lesser(sqrt(f->gate * (k->now.turning.p[0] + w->widest + late)), FIRST_REACH));
+        hy = greater(hy, lesser(sqrt(f->gate * (k->now.turning.p[4] + w->widest + late)), FIRST_REACH));
+    }
     span_t in = span(g, s, hx, hy);
     int32_t most = MAX_EDGES;
     if (in.right < in.left)
@@ -230,10 +239,12 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
             if (own[0] != m.r[0] || own[1] != m.r[1] || own[2] != m.r[2])
                 measure_for(&m, k, s, own, late);
             double d = to(&m.mean, x, y);
-            if (!(d < f->gate))
+            if (!(d < f->gate) && !(once && to(&m.fast, x, y) < f->gate))
                 continue;
             double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
             c += cost_of(&m, d, x, y);
+            if (once && c >= f->miss_cost && c < INFINITY && hit_chance(f, w, k, j) > f->drop) /* nobody knows its speed: the cost is that of not knowing */
+                c = f->miss_cost * (1.0 - JUST_UNDER / c);
             if (c < f->miss_cost)
                 n = keep(column, cost, n, most, j, c, &worst);
         }

@@ -221,9 +221,29 @@ void miss(fusion_t *f, frame_t *w, int32_t i)
         k->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
 }
 
-void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t)
+/* How much likelier a detection is as a road user's than as a false one. */
+static double odds_of(const source_t *s, double d, double det) { return s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn); }
+
+/* Of a track of one hit, by the likelier of the mean and its faster model: the mean knows of no driver's speed. */
+static double odds_of_second(const track_t *k, const source_t *s, double odds, double x, double y, const double r[3])
 {
-    double ratio = s->seen * exp_negative(-0.5 * d) / (6.283185307179586 * sqrt(det) * s->strewn);
+    double det, d = distance(k->now.turning.x, k->now.turning.p, x, y, r, &det);
+    return greater(odds, k->now.turns * odds_of(s, d, det));
+}
+
+double hit_chance(const fusion_t *f, const frame_t *w, const track_t *k, int32_t j)
+{
+    double odds = odds_of_second(k, &f->sources[w->source], 0.0, w->xy[2 * j], w->xy[2 * j + 1], &w->r[3 * j]), prior = aged(f, k, w->t);
+    return odds * prior / (1.0 - prior + odds * prior);
+}
+
+void exist(fusion_t *f, track_t *k, const frame_t *w, const state_t *mean, const double *z, const double r[3])
+{
+    int64_t t = w->t;
+    const source_t *s = &f->sources[w->source];
+    double det, d = distance(mean->x, mean->p, z[0], z[1], r, &det), ratio = odds_of(s, d, det);
+    if (seen_once(k, t))
+        ratio = odds_of_second(k, s, ratio, z[0], z[1], r);
     if (k->status == CONFIRMED && k->run && t > k->last && !(f->features & NO_LIFE))
         come_back(f, k);
     double prior = aged(f, k, t);
@@ -235,8 +255,8 @@ void bury(fusion_t *f, int64_t t)
     int32_t kept = 0;
     for (int32_t i = 0; i < f->count; i++) {
         track_t *k = track_at(f, i);
-        int seen = k->missed > k->last;
-        if ((k->status == TENTATIVE && k->existence < f->drop) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
+        int seen = k->missed > k->last, looked_again = k->hits > 1 || seen; /* nobody has failed before it could be seen twice */
+        if ((k->status == TENTATIVE && k->existence < f->drop && looked_again) || k->existence <= 0.0 || t - k->last > patience(f, k)) {
             if (k->status == TENTATIVE) {
                 f->sources[k->origin].deaths += 1.0;
                 birth_ends(f, k, 0);

@@ -61,7 +61,7 @@ static inline double angle_of(double y, double x)
 {
     static const double AT[5] = {0.0, 0.24497866312686414, 0.4636476090008061, 0.6435011087932844, 0.7853981633974483};
     double ax = fabs(x), ay = fabs(y), most = ax > ay ? ax : ay, least = ax > ay ? ay : ax, t = most > 0.0 ? least / most : 0.0;
-    int near = (int)(4.0 * t + 0.5);
+    int near = t > 0.0 && t <= 1.0 ? (int)(4.0 * t + 0.5) : 0; /* NaN has no nearest */
     double c = 0.25 * near, u = (t - c) / (1.0 + t * c), z = u * u, z2 = z * z;
     double low = 1.0 - z * (1.0 / 3) + z2 * (1.0 / 5 - z * (1.0 / 7)), high = 1.0 / 9 - z * (1.0 / 11) + z2 * (1.0 / 13 - z * (1.0 / 15) + z2 * (1.0 / 17));
     double a = AT[near] + u * (low + z2 * z2 * high);

@@ -8,6 +8,9 @@
 #define LATEST (MAX_TIME + 1000000000000LL) /* ns: a stamp less a latency */
 #define MAX_LAG 100.0 /* s */
 #define MAX_BIAS 1e3  /* m */
+#define MAX_FIGURE 1e9    /* m, m/s, rad/s: of a state; with MAX_VARIANCE no sum of products of these overflows, and none becomes NaN */
+#define MAX_VARIANCE 1e16 /* m^2, m^2/s^2: of a state; a track that coasts for hours is surer */
+#define ROUNDED 1e-3      /* share of its variances by which a covariance may be off: posteriors of the past are of single precision */
 
 size_t fusion_state_size(int32_t count) { return sizeof(fusion_t) + sizeof(track_t) * (size_t)count; }
 
@@ -38,10 +41,34 @@ static int all_finite_f(const float *v, size_t n)
     return good;
 }
 
-/* Whether a packed covariance has no negative variance. */
+/* Whether every figure of a mean can be one. */
+static int mean_can_be(const double *x, size_t n)
+{
+    int good = 1;
+    for (size_t i = 0; i < n; i++)
+        good &= fabs(x[i]) <= MAX_FIGURE;
+    return good;
+}
+
+static int pair_can_be(double a, double b, double both) { return a > 0.0 && b > 0.0 && both * both <= a * b * (1.0 + ROUNDED); }
+
+/* Whether a packed covariance of 10 figures, or of 15 with a fifth state, is one: variances over 0, places and velocities each with a determinant that is
+ * not below 0, nothing beyond what can be. */
 static int covariance(const double *p, size_t n)
 {
-    return all_finite(p, n) && p[0] >= 0.0 && p[4] >= 0.0 && p[7] >= 0.0 && p[9] >= 0.0;
+    int good = pair_can_be(p[0], p[4], p[1]) && pair_can_be(p[7], p[9], p[8]) && (n < 15 || p[14] > 0.0);
+    for (size_t i = 0; i < n; i++)
+        good &= fabs(p[i]) <= MAX_VARIANCE;
+    return good;
+}
+
+static int past_can_be(const past_t *k)
+{
+    const double x[] = {k->x, k->y, (double)k->v[0], (double)k->v[1]};
+    double p[10];
+    for (int i = 0; i < 10; i++)
+        p[i] = (double)k->p[i];
+    return mean_can_be(x, 4) && covariance(p, 10);
 }
 
 static int at_least_f(const float *v, size_t n, float least)
@@ -104,15 +131,14 @@ static int track_can_be(const track_t *k)
         if (k->slot[i] >= KEPT || used >> k->slot[i] & 1u || !is_time(k->then[i]))
             return 0;
         used |= 1u << k->slot[i];
-        const past_t *p = &k->past[k->slot[i]];
-        good &= isfinite(p->x) && isfinite(p->y) && all_finite_f(p->v, 2) && all_finite_f(p->p, 10);
+        good &= past_can_be(&k->past[k->slot[i]]);
     }
     if (k->kept < KEPT && used != (1u << k->kept) - 1u) /* the next goes to the first slot that was never used */
         return 0;
     const float rest[] = {k->length, k->width, k->height, k->ahead[0], k->ahead[1], k->off[0], k->off[1], k->held};
-    good &= all_finite(k->mean.x, 4) && covariance(k->mean.p, 10) && all_finite(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
-    good &= all_finite(k->now.turning.x, 5) && (k->now.turns == 0.0 || covariance(k->now.turning.p, 15)) && all_finite_f(k->class_p, CLASSES) && all_finite_f(rest, 8) &&
-            isfinite(k->given_x) && isfinite(k->given_y);
+    good &= mean_can_be(k->mean.x, 4) && covariance(k->mean.p, 10) && mean_can_be(k->now.straight.x, 4) && covariance(k->now.straight.p, 10);
+    good &= mean_can_be(k->now.turning.x, 5) && (k->now.turns == 0.0 ? all_finite(k->now.turning.p, 15) : covariance(k->now.turning.p, 15));
+    good &= all_finite_f(k->class_p, CLASSES) && all_finite_f(rest, 8) && fabs(k->given_x) <= MAX_FIGURE && fabs(k->given_y) <= MAX_FIGURE;
     return good;
 }
 

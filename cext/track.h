@@ -145,6 +145,7 @@ typedef struct { /* scans whose stamps are far from those of the others, one aft
     int64_t first, last; /* ns: stamps of the first and of the newest */
     uint32_t sources;    /* bit by source */
     int32_t count, side; /* side: 1 ahead, -1 too old */
+    uint32_t taken;      /* bit by source: whose scans were taken meanwhile */
 } apart_t;
 
 typedef struct {
@@ -270,6 +271,7 @@ void imm_update_late(track_t *k, int64_t t, const motion_t *m, double x, double 
 
 /* gate.c: the grid, and the edges of one track (a row) to detections (columns): returns how many there are now */
 void lay_grid(fusion_t *f, frame_t *w);
+int seen_once(const track_t *k, int64_t t); /* a newborn that was carried on to t: its speed is not known */
 int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges);
 
 /* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
@@ -286,7 +288,8 @@ void miss(fusion_t *f, frame_t *w, int32_t i);
 double gone(const fusion_t *f, const track_t *k, double x, double y, double variance);
 void find_occluders(fusion_t *f, frame_t *w);
 int hidden(const fusion_t *f, const frame_t *w, double x, double y);
-void exist(fusion_t *f, track_t *k, const source_t *s, double d, double det, int64_t t);
+void exist(fusion_t *f, track_t *k, const frame_t *w, const state_t *mean, const double *z, const double r[3]); /* z: place; r: its noise */
+double hit_chance(const fusion_t *f, const frame_t *w, const track_t *k, int32_t j); /* existence of a track of one hit, were detection j its second */
 void bury(fusion_t *f, int64_t t);
 double miss_chance(const fusion_t *f, const source_t *s, const track_t *k); /* of who is there, by the misses in a row so far */
 void live_on(fusion_t *f, int64_t t); /* time passes for everybody, until a scan of t */

@@ -12,6 +12,11 @@ Rows = NDArray[Any]
 
 CLASS = "class"  # what C calls cls
 MAX_SCAN: int = _core.BOUNDS["scan"]  # detections of one scan
+RULES = {  # of what is measured of a road user, as cext/check.c holds them: most, unit, remedy
+    **dict.fromkeys(("vx", "vy"), (150.0, "m/s", "Divide km/h by 3.6; leave a velocity out that was not measured")),
+    **dict.fromkeys(("length", "width", "height"), (100.0, "m, and at least 0.001", "Divide centimetres by 100; leave a size out that was not measured")),
+    **dict.fromkeys(("var_x", "var_y"), (1e6, "m^2", "Square metres, not millimetres; leave a variance out that is not known")),
+}
 HOW = "Make rows with cloudctl.fusion.detections(xy, vx=..., length=...)"
 
 
@@ -106,6 +111,9 @@ def explain(rows: Rows, row: int, name: str) -> str:
         return f"{name} = {value}: must be finite, or NaN when not measured. Leave the row out"
     if name == "confidence":
         return f"confidence = {value}: must be within 0..1, or NaN when not measured. Divide percent by 100"
+    if name in RULES and (abs(value) > RULES[name][0] or value > 0):
+        most, unit, remedy = RULES[name]
+        return f"{name} = {value}: must be at most {most:g} {unit}, or NaN when not measured. {remedy}"
     zeros = f". Rows of np.zeros say that everything was measured as 0, the velocity too: {HOW[0].lower()}{HOW[1:]}" if value == 0 else f". {HOW}"
     return f"{name} = {value}: must be over 0, or NaN when not measured{zeros}"
 

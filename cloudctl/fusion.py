@@ -30,6 +30,8 @@ VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own report
 SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
 MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
 MAX_TIME: int = _core.BOUNDS["time"]  # ns, either side of the epoch
+MIN_PERIOD_S = 1e-3  # s between scans of one source, on the mean: no sensor is faster, but stamps in ms or us taken for ns make one seem so
+MIN_INTERVALS = 20  # scans of a source before its period is one
 STATE = struct.Struct("<4sHHIII")  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
 STATE_MAGIC, STATE_VERSION = b"CCTF", 1  # the version counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
 
@@ -115,7 +117,7 @@ class Fusion:
 
     def stats(self) -> dict[str, Any]:
         """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out where they were too many in one
-        place, births refused for want of room, merged; of each source its health; and the wrong claims.
+        place, births refused for want of room, merged; of each source its health; the wrong claims; and `warnings`, each with its remedy.
 
         A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and clutter (1/m^2) as found;
         residual (mean squared normalized residual, 2 when all is right); scale (variance found / given); weight (detections behind it).
@@ -124,6 +126,11 @@ class Fusion:
         found = self.core.stats()
         for source in found["sources"].values():
             source["sigma"] *= source["scale"] ** 0.5
+        found["warnings"] = [
+            f"source {number}: its scans are {source['period'] * 1e9:.0f} ns apart: a sensor's are at least {MIN_PERIOD_S} s. Give t_ns in nanoseconds: round(seconds * 1e9), milliseconds * 10**6"
+            for number, source in found["sources"].items()
+            if source["scans"] > MIN_INTERVALS and source["kind"] != "cooperative" and source["period"] < MIN_PERIOD_S
+        ]
         return found
 
     def state(self) -> bytes:

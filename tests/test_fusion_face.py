@@ -90,7 +90,7 @@ def test_rows_of_zeros_are_noticed(filled: tuple[str, ...]) -> None:
     assert fusion.stats()["count"] == 0, "nothing of any frame is folded in"
 
 
-@pytest.mark.parametrize(("name", "value", "rule"), [("confidence", 87.0, "within 0..1"), ("class", 9, "0..7, an ObjectClass"), ("var_x", -1.0, "over 0"), ("heading", np.inf, "finite, or NaN")])
+@pytest.mark.parametrize(("name", "value", "rule"), [("confidence", 87.0, "within 0..1"), ("class", 9, "0..7, an ObjectClass"), ("var_x", -1.0, "over 0"), ("vx", 1e30, "at most 150 m/s"), ("vy", -151.0, "at most 150 m/s"), ("length", 1e30, "at most 100 m"), ("width", 1e-38, "at least 0.001"), ("height", 170.0, "at most 100 m"), ("var_y", 1e38, r"at most 1e\+06 m\^2"), ("heading", np.inf, "finite, or NaN")])
 def test_a_value_that_cannot_be_is_refused_with_row_field_and_remedy(name: str, value: float, rule: str) -> None:
     rows = detections([[0.0, 0.0], [5.0, 5.0]])
     rows[name][1] = value

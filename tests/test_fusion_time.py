@@ -120,3 +120,42 @@ def test_a_dense_crowd_loses_no_detection() -> None:
         fusion.update(T + k * STEP, 0, detections(grid + np.array([0.1 * k, 0.0]) + rng.normal(0, 0.05, grid.shape)))
     assert fusion.stats()["crowded"] == 0
     assert len(fusion.tracks(T + 29 * STEP)) == pytest.approx(400, abs=4)
+
+
+@pytest.mark.parametrize("ahead_s", [1.2, 3.0, 9.0, 11.0])
+@pytest.mark.parametrize("scans", [1, 3])
+def test_a_source_whose_clock_alone_is_ahead_is_the_one_that_is_refused(ahead_s: float, scans: int) -> None:
+    fusion, shown = Fusion(), 0
+    for k in range(200):
+        t = T + k * STEP
+        fusion.update(t, 0, detections([[0.8 * k, 0.0]]))
+        for part in range(scans):
+            fusion.update(t + round(ahead_s * 1e9) + part * STEP // scans, 1, detections([[0.8 * k, 20.0]]))
+        shown += len(fusion.tracks(t)) == 1
+    sources = fusion.stats()["sources"]
+    assert shown > 190
+    assert sources[0]["refused"] == 0
+    assert sources[1]["refused"] == 200 * scans
+
+
+@pytest.mark.parametrize("ahead_s", [1.2, 3.0, 9.0])
+def test_several_sources_set_the_time_back_that_one_alone_was_ahead_with_from_the_first(ahead_s: float) -> None:
+    fusion, refused = Fusion(), []
+    for k in range(200):
+        t = T + k * STEP
+        for source in (2, 0, 1):
+            fusion.update(t + (round(ahead_s * 1e9) if source == 2 else 0), source, detections([[0.8 * k, 0.0]]))
+        refused.append([fusion.stats()["sources"][source]["refused"] for source in range(3)])
+    assert refused[-1][:2] == refused[80][:2]
+    assert refused[-1][2] - refused[80][2] == 119
+    assert len(fusion.tracks(t)) == 1
+
+
+@pytest.mark.parametrize(("per_second", "warned"), [(10**3, True), (10**6, True), (10**9, False)])
+def test_stamps_in_milliseconds_or_microseconds_are_warned_of_with_the_remedy(per_second: int, warned: bool) -> None:
+    fusion = Fusion()
+    for k in range(30):
+        fusion.update(round((1_767_225_600 + 0.1 * k) * per_second), 3, detections([[0.8 * k, 0.0]]))
+    warnings = fusion.stats()["warnings"]
+    assert len(warnings) == warned
+    assert all("source 3" in one and "Give t_ns in nanoseconds" in one for one in warnings)
