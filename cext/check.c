@@ -8,7 +8,7 @@
 #define MAX_SPEED 150.0f   /* m/s, of either axis: no road user is faster */
 #define MIN_SIZE 1e-3f     /* m */
 #define MAX_SIZE 100.0f    /* m: the longest road trains are about 60 m */
-#define MAX_VARIANCE 1e6f  /* m^2: a standard deviation of 1 km says nothing */
+#define MAX_NOISE 1e6f  /* m^2: a standard deviation of 1 km says nothing */
 #define FIGURES 10    /* of a detection that need not be measured */
 
 static const char *const NAMES[FIGURES] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
@@ -44,7 +44,7 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field)
 static inline int filled(const detection *d)
 {
     int bad = (d->length < MIN_SIZE) | (d->width < MIN_SIZE) | (d->height < MIN_SIZE) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
-    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_VARIANCE) | (d->var_y > MAX_VARIANCE);
+    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_NOISE) | (d->var_y > MAX_NOISE);
     bad |= (fabsf(d->vx) > MAX_SPEED) | (fabsf(d->vy) > MAX_SPEED);
     bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
     return !bad;
@@ -52,7 +52,7 @@ static inline int filled(const detection *d)
 
 static int no_size(float v) { return v < MIN_SIZE || v > MAX_SIZE; }
 
-static int no_variance(float v) { return v <= 0.0f || v > MAX_VARIANCE; }
+static int no_variance(float v) { return v <= 0.0f || v > MAX_NOISE; }
 
 static const char *unfilled(const detection *d)
 {

@@ -241,6 +241,8 @@ void exist(fusion_t *f, track_t *k, const frame_t *w, const state_t *mean, const
 {
     int64_t t = w->t;
     const source_t *s = &f->sources[w->source];
+    if (k->status == CONFIRMED && t <= k->last && t < k->missed) /* it was there then, which is known; the misses since say where it is now */
+        return;
     double det, d = distance(mean->x, mean->p, z[0], z[1], r, &det), ratio = odds_of(s, d, det);
     if (seen_once(k, t))
         ratio = odds_of_second(k, s, ratio, z[0], z[1], r);

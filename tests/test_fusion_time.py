@@ -159,3 +159,18 @@ def test_stamps_in_milliseconds_or_microseconds_are_warned_of_with_the_remedy(pe
     warnings = fusion.stats()["warnings"]
     assert len(warnings) == warned
     assert all("source 3" in one and "Give t_ns in nanoseconds" in one for one in warnings)
+
+
+@pytest.mark.parametrize("late_ms", [0, 250, 400])
+def test_late_hits_from_before_somebody_left_do_not_keep_it(late_ms: int) -> None:
+    """Two sources watch eight road users on circles; one vanishes at 20 s, the second source's scans arrive late."""
+    fusion, rng, scans = Fusion(), np.random.default_rng(3), []
+    for k in range(230):
+        for source in (0, 1):
+            ms = k * 100 + source * 50
+            turn = [(12 + 6 * i) * np.exp(1j * (ms / 2000 + i)) for i in range(8) if i != 3 or ms <= 20_000]
+            rows = np.array([[place.real, place.imag] for place in turn if rng.random() < 0.9])
+            scans.append((ms + late_ms * source, ms, source, rows + rng.normal(0, 0.2, rows.shape)))
+    for _, ms, source, rows in sorted((scan for scan in scans if scan[0] <= 20_700), key=lambda scan: scan[0]):
+        fusion.update(ms * MS, source, detections(rows))
+    assert len(fusion.tracks(20_700 * MS)) == 7
