@@ -20,7 +20,7 @@ T = 1_767_225_600 * SECOND
 RED = int(SignalState.RED)
 encode = msgspec.msgpack.encode
 BAD = (
-    st.text(max_size=5) | st.floats(allow_nan=True) | st.integers(2**63, 2**64 - 3) | st.integers(-(2**63), -1) | st.lists(st.integers(), max_size=2)
+    st.text(max_size=5) | st.floats(allow_nan=True) | st.integers(2**63, 2**64 - 3) | st.integers(-(2**63), -1) | st.lists(st.integers(-5, 5), max_size=2)
 )  # of no field of a group
 
 

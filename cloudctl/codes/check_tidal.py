@@ -62,7 +62,7 @@ def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:
 
 def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
     """Yield pairs of lanes for vehicles that are one strip of road in opposite directions, each pair once."""
-    lanes = [lane for lane in code.lanes if lane.use in ROAD_USES]
+    lanes = [lane for lane in code.lanes if lane.use in ROAD_USES and len(lane.points) >= 2]
     if not lanes:
         return
     lines = local_lines(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7), [lane.points for lane in lanes])

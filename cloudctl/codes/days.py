@@ -163,6 +163,8 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
 
 def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
     """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was entered for it."""
+    if not (is_day(calendar.first) and is_day(calendar.last)):
+        return  # covers no day, as where there is no calendar, or is found as a fault of its own
     years = {day.date[:4] for day in calendar.holidays}
     covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))
     empty = [year for year in covered if year not in years and calendar.first <= f"{year}-01-01" and f"{year}-12-31" <= calendar.last]

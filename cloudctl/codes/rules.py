@@ -149,6 +149,8 @@ def _rank(rule: Rule, place: Place) -> tuple[object, ...]:
 
 def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
+    if len(line) < 2 or len(polygon) < 3:
+        return  # a fault of its own
     if any(max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon) for k in (0, 1)):
         return
     s, start = 0.0, None
