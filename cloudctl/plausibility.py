@@ -57,9 +57,9 @@ class Plausibility:
 
     def check(self, t: int, vehicle: str, state: VehicleState) -> None:
         """Take in a report received at `t` ns. Raises Refused for one that goes on contradicting what is known."""
-        watched = self._vehicles.get(vehicle)
         while self._vehicles and next(iter(self._vehicles.values())).seen < t - REMEMBERED:
             self._vehicles.popitem(last=False)
+        watched = self._vehicles.get(vehicle)
         if watched is None:
             if len(self._vehicles) >= MAX_VEHICLES:
                 self._vehicles.popitem(last=False)

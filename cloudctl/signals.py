@@ -4,7 +4,7 @@ A promise that has failed is not believed. Of each group, `believed` keeps
 
 * the state, while it is no older than MAX_AGE: a group that its messages no longer name becomes unknown, whatever the others do;
 * the end of that state, until it has passed: a state that is still reported after its promised greatest end is *overdue*, and no end of it is believed
-  again, however often it is promised anew, until the state changes;
+  again, however often it is promised anew, until the state changes (or was out of sight so long that it may have);
 * nothing of what a signal fault doubts (`Doubt`).
 
 Event times decide, not arrival: a message that was long under way does not make its controller a liar. Ends are ISO/TS 19091 TimeChangeDetails.
@@ -25,6 +25,8 @@ from .schema import Group, SignalState
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
+MAX_GAP = 1500 * MS  # between two messages, beyond which a state may have come and gone unseen
+SHORTEST_CYCLE = 8000 * MS  # of the states between two of the same kind: 5 s of green and 3 s of yellow
 IMMINENT = 300 * MS  # an end that is promised to be so near cannot be put off any more without being broken
 GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
 
@@ -91,8 +93,10 @@ def signals_from(
         k = index.get(group.group, -1)
         if not 0 <= k < len(state):
             continue
-        stands = group.state == state[k]
-        overdue[k] = stands and (overdue[k] or t > min(promised[k], due[k]) + TOLERANCE)
+        failed = min(promised[k], due[k])
+        gone_by = t - seen[k] > MAX_GAP and t > failed + SHORTEST_CYCLE  # it may have changed and come back unseen: no promise is known to have failed
+        stands = group.state == state[k] and not gone_by
+        overdue[k] = stands and (overdue[k] or t > failed + TOLERANCE)
         due[k] = due[k] if stands else NEVER
         state[k], seen[k] = group.state, t
         low[k], high[k], likely[k] = (_at(end, offset) for end in (group.min_end, group.max_end, group.likely_end))

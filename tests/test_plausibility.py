@@ -188,3 +188,12 @@ def test_the_watch_is_bounded(code: CompiledCode) -> None:
         engine.plausibility.check(T, f"car-{k}", state)
     assert len(engine.plausibility) == MAX_VEHICLES
     assert engine.metrics.total("drop.plausibility") == 50
+
+
+def test_a_vehicle_that_comes_back_after_a_long_silence_is_watched_anew(code: CompiledCode) -> None:
+    engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}), debug=True)
+    for after in (0, 19, 45, 200):
+        t = T + after * SECOND
+        state = VehicleState(t, code.origin.lat, code.origin.lon, 5.0, 0.0)
+        engine.step(t, [Datum("state", "c", msgspec.json.encode(state))])
+    assert len(engine.plausibility) == 1

@@ -192,3 +192,14 @@ def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], late
     short, whole = believed(signals, t + later * MS), believed(signals, t + later * MS, {0: Doubt.NONE})
     for name in ("state", "min_end", "max_end", "likely_end", "next_green", "confidence"):
         assert np.array_equal(getattr(short, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize(("gap", "believed_again"), [(6.0, False), (30.0, True)])
+def test_a_state_that_was_long_out_of_sight_is_no_broken_promise(code: CompiledCode, gap: float, believed_again: bool) -> None:
+    """Red promised to end in 4 s, then nothing is received: 6 s later it is overdue, 30 s later it may be the next red."""
+    approach = Approach(code)
+    index = {approach.group: 0}
+    first = signals_from(Signals.dark(1), T, 0, 1, index, (Group(approach.group, RED, T + 4 * SECOND, T + 4 * SECOND),), 0)
+    t = T + int(gap * SECOND)
+    again = signals_from(first, t, 1, 1, index, (Group(approach.group, RED, t + 9 * SECOND, t + 9 * SECOND),), 0)
+    assert bool(again.overdue[0]) is not believed_again
