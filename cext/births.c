@@ -14,7 +14,7 @@
 static const float LENGTH[CLASSES] = {4.0f, 4.6f, 8.0f, 12.0f, 2.2f, 1.8f, 0.5f, 1.0f};
 static const float WIDTH[CLASSES] = {1.8f, 1.8f, 2.5f, 2.5f, 0.9f, 0.7f, 0.5f, 1.0f};
 
-/* Share of births of a kind that came to be road users, from what is said of the confidence at first, then from what was found. */
+/* Share of births of a kind that came to be road users, at first by the meaning that confidence is documented to have, then by the share found. */
 static double birth_chance(const fusion_t *f, const source_t *s, int bin)
 {
     static const double SAID[CONFIDENCES] = {0.2, 0.03, 0.07, 0.14, 0.3, 0.45}, FOLLOWED = 0.7;

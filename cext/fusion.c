@@ -62,7 +62,7 @@ void fusion_init(fusion_t *f, int32_t capacity)
     f->lived = STAYS_SAID * f->survive;
     f->coast = 2500000000;
     f->jump = 10000000000;
-    /* the first miss is most often one of its own; who is missed again and again is likely to be hidden, for a second or two */
+    /* a first miss is most often independent of the next; a road user missed several times in a row is likely occluded, for a second or two */
     static const double MORE[ROWS] = {0.4, 0.6, 0.85, 0.95}, SAID[ROWS] = {10.0, 6.0, 4.0, 4.0};
     for (int i = 0; i < ROWS; i++) {
         f->misses[i] = SAID[i];

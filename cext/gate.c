@@ -227,7 +227,7 @@ int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
     double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
     if (k->status == CONFIRMED && f->sources[w->source].filtered) /* it may have given up one that is there */
         young = lesser(young, COMES_BACK);
-    else if (k->status == CONFIRMED && k->run > 1) /* who is hidden is not likely to be back at just this scan */
+    else if (k->status == CONFIRMED && k->run > 1) /* an occluded road user is unlikely to reappear at just this scan */
         young -= 2.0 * ln(1.0 - miss_chance(f, &f->sources[w->source], k));
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = w->head[row * g->columns + in.left]; e < w->head[row * g->columns + in.right + 1]; e++) {

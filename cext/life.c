@@ -12,7 +12,7 @@
 #define MAX_STAY 300.0
 #define MISSES_KEPT 300.0 /* misses in a row after which the old ones count half */
 #define MOST_AGAIN 0.99
-#define HIDDEN 0.98       /* probability of a miss of who is behind it */
+#define HIDDEN 0.98       /* probability that a road user behind it is missed */
 #define GIVEN_UP 0.003    /* probability that a source of tracks misses one that it has not given up */
 #define LEAVES 0.15       /* s: who would have been over a side so long after it was last seen was lost there */
 #define UNSEEN 900000000  /* ns; a track that nobody has seen for so long holds no identity against reports from elsewhere */

@@ -28,13 +28,13 @@ typedef struct { /* what is known of one source, and what was found out about it
     double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter; /* clutter: false detections per m^2 */
     int32_t kind, known, blind; /* blind: what it does not see proves nothing */
     uint64_t scans, late, refused, detections;
-    double scale;                /* of the variances it is said to have: found / said */
+    double scale;                /* of its configured variances: estimated / configured */
     double bias_x, bias_y, lag;  /* m, m, s: found */
     double seen, strewn, deaths; /* found: p_detect, false detections per m^2, births of its that came to nothing since its last scan */
     double residual, weight;     /* mean squared normalized residual (2 when right), samples behind it all */
     double sum[7];               /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
     double area; /* m^2: the box around what it detects, the largest lately */
-    double said_x, said_y, said_lag; /* bias and latency it was said to have */
+    double said_x, said_y, said_lag; /* configured bias and latency */
     double own_x, own_y, own_lag;    /* bias and latency against the tracks, before sources are set against one another */
     double low[2], high[2];          /* m: the box around the tracks it has hit */
     int32_t placed;                  /* where it stands, and so where it looks, is known; else it looks where it has hit tracks */
@@ -44,7 +44,7 @@ typedef struct { /* what is known of one source, and what was found out about it
     int64_t stamp;    /* ns: its newest */
     uint64_t repeated; /* detections that repeat the one before */
     double period, backlog; /* s: between scans; by which the scans after a stall are late */
-    int32_t intervals, filtered; /* filtered: it sends tracks, whatever it is said to send */
+    int32_t intervals, filtered; /* filtered: it sends tracks, whatever kind is configured */
     double jitter, believed, fast, doubted; /* s^2: variance of its stamps; share of a doubt that was found; detections behind both */
     double cross, self;                     /* faded sum of the cosines between a residual and that of the scan before on the same track, and their number */
 } source_t;

@@ -8,7 +8,7 @@
 #define PRIOR 10.0    /* detections that what a source is said to have is worth */
 #define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
 #define CORRELATED_KEPT 600.0 /* pairs of residuals after which the old count less */
-#define CORRELATED_SAID 300.0 /* pairs that it is said to send tracks is worth */
+#define CORRELATED_PRIOR 300.0 /* pairs that the configured kind "tracks" counts for */
 #define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
 #define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
 #define UNFILTERED -0.1 /* while it is followed closely: of what is measured anew the increments turn back, -0.4 */
@@ -25,7 +25,7 @@
 #define WORTH_KEPT 1000.0 /* detections after which the old count less */
 #define MIN_PAIRS 30.0 /* velocities held against places before they are judged by it */
 #define GROSS 2.0      /* m^2/s^2 */
-#define FAST 9.0       /* m^2/s^2: who is slower says nothing of stamps */
+#define FAST 9.0       /* m^2/s^2: a slower road user tells nothing of time stamps */
 #define LAG_MOST 0.8  /* s */
 #define BIAS_MOST 2.0 /* m */
 
@@ -44,7 +44,7 @@ void source_start(source_t *s)
     s->worth = (worth_t){.right = RIGHT, .size = 1.0, .speed = s->sigma_v * s->sigma_v, .names = s->kind == FROM_TRACKS ? 0.95 : 0.5};
     s->jitter = s->fast = s->doubted = 0.0;
     s->believed = 1.0;
-    s->self = s->kind == FROM_TRACKS ? CORRELATED_SAID : 0.0; /* what it is said to send is a hint */
+    s->self = s->kind == FROM_TRACKS ? CORRELATED_PRIOR : 0.0; /* the configured kind is a hint */
     s->cross = 0.6 * s->self;
     s->filtered = s->kind == FROM_TRACKS;
 }
@@ -180,7 +180,7 @@ static void solve_offset(source_t *s)
 
 /* Only differences between sources can be seen. In time the connected vehicles, which have GNSS time, are the reference where there are
  * any, else the earliest source. In place the mean over the others is held to be right: a vehicle's place is no better than its
- * receiver, and no report may move what every unit sees. One source alone keeps what it was said to have. */
+ * receiver, and no report may move what every unit sees. A single source keeps its configured values. */
 static void anchor(fusion_t *f)
 {
     double bx = 0.0, by = 0.0, weights = 1e-12, least = 2.0 * LAG_MOST;

@@ -323,8 +323,7 @@ class Ingest:
                 body = msgspec.structs.replace(body, **dict.fromkeys(faults))
                 for name in faults:
                     self.metrics.count(f"vehicle.{name}_unusable", datum.sender)
-                if self._answers.allow(datum.sender, t_rx):
-                    batch.rejects.append((datum.sender, _reject(datum.kind, None, next(iter(faults.values())))))
+                batch.rejects += self.reject(t_rx, datum.sender, datum.kind, next(iter(faults.values())), part=True)
             check_state(body)
             if self._plausible is not None:
                 self._plausible(t_rx, datum.sender, body)

@@ -58,20 +58,24 @@ class Publisher:
 
     def publish_days(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
-        versions, days = self._engine.versions, dump_days(self._engine.config.days)
-        for name in versions.ids() if names is None else names:
-            known = [code for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
-            if asking(known):
+        days = dump_days(self._engine.config.days)
+        for name in self._engine.versions.ids() if names is None else names:
+            if asking(self._standing(name, t)):
                 self._egress.retain(MqttTopics.calendar(name), days)
+                self._with_days.add(name)
             elif name in self._with_days:
                 self._egress.retain(MqttTopics.calendar(name), b"")
-            self._with_days = {*self._with_days, name} if asking(known) else self._with_days - {name}
+                self._with_days.remove(name)
 
     def wanted_days(self, config: NodeConfig, t: int) -> NodeDays:
         """Return the days that a configuration and the codes in force and announced ask for. Raises CodeError for a faulty calendar."""
-        versions = self._engine.versions
-        known = [code for name in versions.ids() for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
+        known = [code for name in self._engine.versions.ids() for code in self._standing(name, t)]
         return node_days(config.node.calendar, known, t)
+
+    def _standing(self, name: str, t: int) -> list[codes.IntersectionCode]:
+        """Return the revisions of an intersection in force and announced at `t` ns."""
+        versions = self._engine.versions
+        return [code for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
 
     def notice_days(self, notice: str) -> None:
         """Tell the operator, once each, of what the days that rules are answered with come from, or lack."""

@@ -15,8 +15,13 @@ from .schema import Group
 END_UNKNOWN = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers: senders write them where an end is not known
 FIRST_END = 946_684_800 * 10**9  # ns, the year 2000: an earlier time is a duration, or in seconds or milliseconds
 LAST_END = 2**62  # ns, the year 2116
-END_FIELDS = (("min_end", "mn"), ("max_end", "mx"), ("likely_end", "lk"), ("next_green", "ng"))
 MAX_DURATION = 3600 * 10**9  # ns that a coming green can last
+OF_AN_END = (FIRST_END, LAST_END, "ns (the years 2000 to 2116, in signed 64 bits)", "send ns of UTC since 1970, and leave out what is not known")
+OF_A_DURATION = (0, MAX_DURATION, "ns (signed 64 bits)", "send ns, and leave out what is not known")
+TIMES = (
+    ("min_end", "mn", OF_AN_END), ("max_end", "mx", OF_AN_END), ("likely_end", "lk", OF_AN_END), ("next_green", "ng", OF_AN_END),
+    ("next_duration", "nd", OF_A_DURATION),
+)  # of a group: field, key on the wire, and bounds  # fmt: skip
 _decode_all = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
 _decode_raw = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...]).decode
 _decode_one = msgspec.msgpack.Decoder(Group).decode
@@ -62,24 +67,15 @@ def _plausible(k: int, group: Group, refused: list[Refused]) -> tuple[Group, int
     """Return a group without the times that cannot be used, and how many of those stand for "not known"."""
     left_out: dict[str, None] = {}
     unknown = 0
-    for name, key in END_FIELDS:
-        end = getattr(group, name)
-        if end in END_UNKNOWN:
+    for name, key, (low, high, unit, remedy) in TIMES:
+        value = getattr(group, name)
+        if value in END_UNKNOWN:
             left_out[name] = None
             unknown += 1
-        elif end is not None and not FIRST_END <= end <= LAST_END:
+        elif value is not None and not low <= value <= high:
             left_out[name] = None
-            rule = f"of group {group.group} must be within {FIRST_END} .. {LAST_END} ns (the years 2000 to 2116, in signed 64 bits); it is not used"
-            refused.append(Refused(f"g[{k}].{key}", end, rule, "send ns of UTC since 1970, and leave out what is not known"))
-
-    duration = group.next_duration
-    if duration in END_UNKNOWN:
-        left_out["next_duration"] = None
-        unknown += 1
-    elif duration is not None and not 0 <= duration <= MAX_DURATION:
-        left_out["next_duration"] = None
-        rule = f"of group {group.group} must be within 0 .. {MAX_DURATION} ns (signed 64 bits); it is not used"
-        refused.append(Refused(f"g[{k}].nd", duration, rule, "send ns, and leave out what is not known"))
+            rule = f"of group {group.group} must be within {low} .. {high} {unit}; it is not used"
+            refused.append(Refused(f"g[{k}].{key}", value, rule, remedy))
     if left_out:
         group = msgspec.structs.replace(group, **left_out)
 

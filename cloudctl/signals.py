@@ -19,13 +19,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .clock import MS
-from .codes.quality import REDS, TOLERANCE, promised_end
+from .codes.quality import REDS, TOLERANCE, UNSEEN, promised_end
 from .matching import Floats, Ints
 from .schema import Group, SignalState
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
-MAX_GAP = 1500 * MS  # between two messages, beyond which a state may have come and gone unseen
 SHORTEST_CYCLE = 8000 * MS  # of the states between two of the same kind: 5 s of green and 3 s of yellow
 IMMINENT = 300 * MS  # an end that is promised to be so near cannot be put off any more without being broken
 GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
@@ -94,7 +93,7 @@ def signals_from(
         if not 0 <= k < len(state):
             continue
         failed = min(promised[k], due[k])
-        gone_by = t - seen[k] > MAX_GAP and t > failed + SHORTEST_CYCLE  # it may have changed and come back unseen: no promise is known to have failed
+        gone_by = t - seen[k] > UNSEEN and t > failed + SHORTEST_CYCLE  # it may have changed and come back unseen: no promise is known to have failed
         stands = group.state == state[k] and not gone_by
         overdue[k] = stands and (overdue[k] or t > failed + TOLERANCE)
         due[k] = due[k] if stands else NEVER

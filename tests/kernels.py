@@ -63,3 +63,15 @@ def unpack_pair(flat: np.ndarray) -> tuple:
 
 def pointer(values: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(values.ctypes.data)
+
+
+def assigned(core: ctypes.CDLL, table: np.ndarray, miss: float) -> tuple[np.ndarray, float]:
+    """Return each row's column (-1: none) in the core's assignment of a table of costs, and what it costs together; a row without costs `miss`."""
+    n, m = table.shape
+    rows, columns = np.nonzero(np.isfinite(table))
+    start = np.searchsorted(rows, np.arange(n + 1)).astype(np.int32)
+    column, cost, mate = columns.astype(np.int32), table[rows, columns], np.empty(n, np.int32)
+    core.assign_scratch.restype = ctypes.c_size_t
+    memory = np.empty(core.assign_scratch(n, m), np.uint8)
+    core.assign(n, m, pointer(start), pointer(column), pointer(cost), ctypes.c_double(miss), pointer(mate), pointer(memory))
+    return mate, sum(table[i, j] if j >= 0 else miss for i, j in enumerate(mate.tolist()))

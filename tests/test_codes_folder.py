@@ -366,6 +366,15 @@ def _imported(net: Path, out: Path, capsys: pytest.CaptureFixture[str], *more: s
     return capsys.readouterr().out
 
 
+def _first_import(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path, str, dict[str, codes.IntersectionCode]]:
+    """Import the grid; return the folder of codes, the network's file, its text, and the codes by file."""
+    out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
+    text = (grid / "grid.net.xml").read_text()
+    net.write_text(text)
+    _imported(net, out, capsys)
+    return out, net, text, {path.name: codes.load(path) for path in out.glob("*.json")}
+
+
 def _moved_lane(text: str, name: str, by: float) -> str:
     """Return a network with a lane moved across (every lane of the grid runs along x or y)."""
 
@@ -378,11 +387,7 @@ def _moved_lane(text: str, name: str, by: float) -> str:
 
 
 def test_a_network_with_one_lane_moved_differs_in_that_lane_only(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
-    text = (grid / "grid.net.xml").read_text()
-    net.write_text(text)
-    _imported(net, out, capsys)
-    before = {path.name: codes.load(path) for path in out.glob("*.json")}
+    out, net, text, before = _first_import(grid, tmp_path, capsys)
     lane = next(lane for lane in before["0.json"].lanes if lane.alias[0].value == "B0A0_1")
     edited = replace(before["0.json"], revision=2, rules=(*before["0.json"].rules, Rule("R90", "no_entry", (Target(lane.id, 10.0, 50.0),), classes=("truck",))))
     (out / "0.json").write_bytes(dump(edited))
@@ -474,11 +479,7 @@ def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(grid: Pa
 
 
 def test_an_intersection_that_is_renamed_keeps_its_code(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
-    text = (grid / "grid.net.xml").read_text()
-    net.write_text(text)
-    _imported(net, out, capsys)
-    before = {path.name: codes.load(path) for path in out.glob("*.json")}
+    out, net, text, before = _first_import(grid, tmp_path, capsys)
     net.write_text(text.replace('"B0"', '"main"').replace(":B0_", ":main_"))
     said = _imported(net, out, capsys)
     after = {path.name: codes.load(path) for path in out.glob("*.json")}

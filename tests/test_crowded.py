@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels import pointer
+from kernels import assigned
 from scipy.optimize import linear_sum_assignment
 
 MISS = 12.0
@@ -30,18 +30,6 @@ def crowd(n: int, edges: int, sigma: float, rng: np.random.Generator) -> np.ndar
     return out
 
 
-def assigned(core: ctypes.CDLL, table: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return each row's column (-1: none) and what it costs together."""
-    n, m = table.shape
-    rows, columns = np.nonzero(np.isfinite(table))
-    start = np.searchsorted(rows, np.arange(n + 1)).astype(np.int32)
-    column, cost, mate = columns.astype(np.int32), table[rows, columns], np.empty(n, np.int32)
-    core.assign_scratch.restype = ctypes.c_size_t
-    memory = np.empty(core.assign_scratch(n, m), np.uint8)
-    core.assign(n, m, pointer(start), pointer(column), pointer(cost), ctypes.c_double(MISS), pointer(mate), pointer(memory))
-    return mate, sum(table[i, j] if j >= 0 else MISS for i, j in enumerate(mate.tolist()))
-
-
 def cheapest(table: np.ndarray) -> float:
     n, m = table.shape
     full = np.full((n, m + n), 1e6)
@@ -54,7 +42,7 @@ def cheapest(table: np.ndarray) -> float:
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(100, 250), edges=st.integers(2, 12), sigma=st.floats(0.05, 4.0))
 def test_in_any_crowd_no_two_tracks_share_a_detection_and_no_track_costs_more_than_a_miss(core: ctypes.CDLL, seed: int, n: int, edges: int, sigma: float) -> None:
     table = crowd(n, edges, sigma, np.random.default_rng(seed))
-    mate, cost = assigned(core, table)
+    mate, cost = assigned(core, table, MISS)
     taken = mate[mate >= 0]
     assert len(set(taken.tolist())) == len(taken)
     assert np.isfinite(cost)
@@ -68,5 +56,5 @@ def test_what_the_bound_costs_in_a_crowd_is_small(core: ctypes.CDLL, sigma: floa
     for _ in range(5):
         table = crowd(400, 12, sigma, rng)
         least = cheapest(table)
-        over.append((assigned(core, table)[1] - least) / (400 * MISS - least))
+        over.append((assigned(core, table, MISS)[1] - least) / (400 * MISS - least))
     assert np.mean(over) <= loss + 1e-9

@@ -4,19 +4,11 @@ import numpy as np
 import pytest
 from cloudctl.sim import reliability
 from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, CASES, positions
+from cloudctl.sim.scenes import BEGIN, CASES
+from sightings import STEP, seen
 
 from cloudctl.clock import MS
-from cloudctl.fusion import SEEN_LATELY, Fusion, FusionConfig, Rows, SourceConfig
-
-STEP = 100 * MS
-
-
-def seen(*places: tuple[float, float], **fields: object) -> Rows:
-    rows = positions(np.array(places, float).reshape(-1, 2))
-    for name, value in fields.items():
-        rows[name] = value
-    return rows
+from cloudctl.fusion import SEEN_LATELY, Fusion, FusionConfig, SourceConfig
 
 
 def passes(fusion: Fusion, count: int, edge: float, step: int = 0) -> int:

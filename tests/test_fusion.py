@@ -6,20 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, THREE, Traffic, Unit, crowd, one_sensor, play, positions, three_units
+from cloudctl.sim.scenes import BEGIN, THREE, Traffic, Unit, crowd, one_sensor, play, three_units
+from sightings import STEP, seen
 
 from cloudctl import _core
-from cloudctl.clock import MS, SECOND
-from cloudctl.fusion import TRACK, Fusion, FusionConfig, Rows, SourceConfig, update_batch
-
-STEP = 100 * MS
-
-
-def seen(*places: tuple[float, float], **fields: object) -> Rows:
-    rows = positions(np.array(places, float).reshape(-1, 2))
-    for name, value in fields.items():
-        rows[name] = value
-    return rows
+from cloudctl.clock import SECOND
+from cloudctl.fusion import TRACK, Fusion, FusionConfig, SourceConfig, update_batch
 
 
 def drive(

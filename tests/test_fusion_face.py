@@ -11,19 +11,11 @@ import face_inputs
 import numpy as np
 import pytest
 from cloudctl.sim.scenes import one_sensor, three_units
+from sightings import STEP, T, drive_two
 
-from cloudctl.clock import MS, SECOND
+from cloudctl.clock import MS
 from cloudctl.fusion import DETECTION, Fusion, FusionConfig, Motion, SourceConfig, detections, update_batch
 from cloudctl.fusion_settings import FUSION_RANGES, MOTION_RANGES, SOURCE_RANGES
-
-T = 1_767_225_600 * SECOND
-STEP = 100 * MS
-
-
-def drive(fusion: Fusion, steps: range) -> None:
-    """Two road users along x, seen each 100 ms."""
-    for k in steps:
-        fusion.update(T + k * STEP, 0, detections([[0.8 * k, 0.0], [0.5 * k, 12.0]]))
 
 
 @pytest.mark.parametrize("trial", face_inputs.TRIALS, ids=lambda trial: trial.__name__)
@@ -303,15 +295,15 @@ def test_a_copy_goes_on_with_the_same_bytes() -> None:
 
 def test_a_copy_is_another_tracker() -> None:
     one = Fusion()
-    drive(one, range(10))
+    drive_two(one, range(10))
     other = copy.copy(one)
-    drive(other, range(10, 30))
+    drive_two(other, range(10, 30))
     assert one.stats()["sources"][0]["scans"] == 10
 
 
 def test_a_state_of_another_version_or_damaged_is_refused() -> None:
     fusion = Fusion()
-    drive(fusion, range(10))
+    drive_two(fusion, range(10))
     state = fusion.state()
     for changed, rule in ((b"", "is no tracker's"), (b"XXXX" + state[4:], "is no tracker's"), (state[:4] + b"\x02\x00" + state[6:], "of version 2"),
                           (state[:8] + b"\x00" + state[9:], "Save it with the same version"), (state[:-1], "checksum"), (state[:500] + b"\xff" + state[501:], "checksum")):  # fmt: skip
@@ -324,7 +316,7 @@ def test_a_state_of_another_version_or_damaged_is_refused() -> None:
 def test_a_state_with_a_right_checksum_and_wrong_figures_is_refused_or_harmless() -> None:
     """Whoever can write a state can write its checksum: what is in it is checked too."""
     fusion, rng = Fusion(FusionConfig(max_tracks=64)), np.random.default_rng(8)
-    drive(fusion, range(20))
+    drive_two(fusion, range(20))
     state, taken, refusals = fusion.state(), 0, set[str]()
     for _ in range(1500):
         body = bytearray(state[20:])
@@ -337,7 +329,7 @@ def test_a_state_with_a_right_checksum_and_wrong_figures_is_refused_or_harmless(
             refusals.add(str(error))
             continue
         taken += 1
-        drive(other, range(20, 26))
+        drive_two(other, range(20, 26))
         other.tracks(T + 25 * STEP)
         other.stats()
     assert taken, "most figures may have any finite value"

@@ -4,23 +4,15 @@ import numpy as np
 import pytest
 from cloudctl.sim.evaluate import figures, follow
 from cloudctl.sim.scenes import Case, Scan, one_sensor
+from sightings import STEP, T, drive_two
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.fusion import Fusion, FusionConfig, detections
 
-T = 1_767_225_600 * SECOND
-STEP = 100 * MS
-
-
-def drive(fusion: Fusion, steps: range) -> None:
-    """Two road users along x, seen each 100 ms."""
-    for k in steps:
-        fusion.update(T + k * STEP, 0, detections([[0.8 * k, 0.0], [0.5 * k, 12.0]]))
-
 
 def test_after_the_last_scan_nothing_is_given_out_once_coast_is_over() -> None:
     fusion = Fusion(FusionConfig(coast_ms=2000))
-    drive(fusion, range(30))
+    drive_two(fusion, range(30))
     last = T + 29 * STEP
     assert len(fusion.tracks(last + 1900 * MS)) == 2
     for later in (2100 * MS, 10 * SECOND, 3600 * SECOND, 10**9 * SECOND):
@@ -75,7 +67,7 @@ def test_a_source_that_sends_seldom_is_heard(interval: int) -> None:
 def test_when_the_first_stamp_was_wrong_or_the_clock_is_set_back_it_begins_anew() -> None:
     fusion = Fusion()
     fusion.update(T + 3600 * SECOND, 0, detections([[0.0, 0.0]]))
-    drive(fusion, range(120))
+    drive_two(fusion, range(120))
     assert len(fusion.tracks(T + 119 * STEP)) == 2
     assert fusion.stats()["clock_steps"] == 1
     assert fusion.stats()["refused_old"] <= 51

@@ -8,7 +8,7 @@ import pytest
 import twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels import pack, pack_pair, pointer, unpack, unpack_pair
+from kernels import assigned, pack, pack_pair, pointer, unpack, unpack_pair
 from scipy.optimize import linear_sum_assignment
 
 MOTION = (0.12, 3.0, 0.5, 0.15, 0.6)
@@ -121,16 +121,10 @@ def test_covariance_intersection(core: ctypes.CDLL, seed: int) -> None:
 def test_assignment_costs_what_the_best_costs(core: ctypes.CDLL, seed: int, n: int, m: int, dense: float) -> None:
     rng = np.random.default_rng(seed)
     table = np.where(rng.random((n, m)) < dense, rng.uniform(-6, 12, (n, m)), np.inf)
-    rows, columns = np.nonzero(np.isfinite(table))
-    start = np.searchsorted(rows, np.arange(n + 1)).astype(np.int32)
-    column, cost, mate = columns.astype(np.int32), table[rows, columns], np.empty(n, np.int32)
-    core.assign_scratch.restype = ctypes.c_size_t
-    memory = np.empty(core.assign_scratch(n, m), np.uint8)
     miss = 6.0
-    core.assign(n, m, pointer(start), pointer(column), pointer(cost), f64(miss), pointer(mate), pointer(memory))
+    mate, found = assigned(core, table, miss)
     taken = mate[mate >= 0]
     assert len(set(taken.tolist())) == len(taken)
-    found = sum(table[i, j] if j >= 0 else miss for i, j in enumerate(mate.tolist()))
     full = np.full((n, m + n), 1e6)
     full[:, :m] = np.where(np.isfinite(table), table, 1e6)
     full[np.arange(n), m + np.arange(n)] = miss

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
+from .check_rules import LIMITS
 from .citycode import CityCodeError, check
 from .findings import Finding
 from .model import (
@@ -26,7 +27,7 @@ from .model import (
 from .rule import CLASSES, RULE_KINDS
 from .strict import nearest
 
-MAX_SPEED = 42.0  # m/s (150 km/h)
+MAX_SPEED = LIMITS["speed_max"][1]  # m/s
 WIDTHS = (50, 1000)  # cm, of lanes
 CROSSING_WIDTHS = (100, 2500)  # cm
 

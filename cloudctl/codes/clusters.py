@@ -14,25 +14,12 @@ BESIDE, ASKEW, BEFORE = 6.0, 0.6, 15.0  # m across, rad and m along between neig
 
 def groups(items: Sequence[T], together: Callable[[T, T], bool]) -> list[list[T]]:
     """Return items in classes: those that `together` says belong together, directly or by way of others; in order."""
-    root = list(range(len(items)))
-
-    def find(k: int) -> int:
-        while root[k] != k:
-            root[k] = root[root[k]]
-            k = root[k]
-        return k
-
-    for i, j in combinations(range(len(items)), 2):
-        if find(i) != find(j) and together(items[i], items[j]):
-            root[max(find(i), find(j))] = min(find(i), find(j))
-    out: dict[int, list[T]] = {}
-    for k, item in enumerate(items):
-        out.setdefault(find(k), []).append(item)
-    return list(out.values())
+    found = components(len(items), combinations(range(len(items)), 2), lambda i, j: together(items[i], items[j]))
+    return [[items[k] for k in one] for one in found]
 
 
-def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order."""
+def components(n: int, pairs: Iterable[tuple[int, int]], joins: Callable[[int, int], bool] = lambda *_: True) -> list[list[int]]:
+    """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order. `joins` is asked of pairs that are not together yet."""
     root = list(range(n))
 
     def find(k: int) -> int:
@@ -42,8 +29,9 @@ def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
         return k
 
     for i, j in pairs:
-        i, j = find(i), find(j)
-        root[max(i, j)] = min(i, j)
+        a, b = find(i), find(j)
+        if a != b and joins(i, j):
+            root[max(a, b)] = min(a, b)
     out: dict[int, list[int]] = {}
     for k in range(n):
         out.setdefault(find(k), []).append(k)

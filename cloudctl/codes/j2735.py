@@ -30,7 +30,7 @@ from .j2735_lanes import (
     stop_of,
 )
 from .lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
-from .message_tree import CARRIED, DIRECTIONS, load_tree, opened, plain_map
+from .message_tree import DIRECTIONS, MALFORMED, NO_TRAFFIC, load_tree, opened, plain_map
 from .model import Alias, IntersectionCode
 from .report import Imported, Loss
 from .rule import Rule, Target
@@ -42,21 +42,14 @@ SLOW = 4.0  # m/s; a limit below is worth a look
 PEOPLE = ("pedestrians", "slowMovingPersons", "wheelchairUsers", "visualDisabilities", "audioDisabilities", "otherUnknownDisabilities")
 USERS: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
     "none": (), "equippedTransit": ("bus",), "equippedTaxis": ("taxi",), "equippedBicycle": ("bicycle",), **dict.fromkeys(PEOPLE, ("pedestrian",))}
-IGNORED = CARRIED | {
-    "@timeStamp": "when the message was made",
+IGNORED = NO_TRAFFIC | {
     "@msgIssueRevision": "counts the sender's messages",
     "@layerType": "the kind of message",
     "@layerID": "the kind of message",
     "dataParameters": "how the map was surveyed and processed",
-    "@elevation": "height above the sea",
     "@regionId": "names an extension, as its content does",
     "laneSet@name": "a name for people; the lane's number is kept as its alias",
-    "@hasIRbeaconCoverage": "equipment beside the road",
-    "crosswalk@hasPushToWalkButton": "equipment beside the road",
-    "crosswalk@audioSupport": "equipment beside the road",
-    "@rfSignalRequestPresent": "equipment beside the road",
 }
-MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration)  # what a tree of another shape raises
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:

@@ -6,6 +6,7 @@ One participant tag overrides the subtype: whom none of them names may not use t
 import re
 from typing import NamedTuple
 
+from .check_rules import LIMITS
 from .lanelet2_osm import Tags
 from .permits import CARS, MOTOR, Permit, permit
 
@@ -40,7 +41,7 @@ PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of i
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 UNITS = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "kmph": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0, "mps": 1.0}  # of one m/s
-MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
+MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},

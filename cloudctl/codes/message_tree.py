@@ -58,6 +58,15 @@ CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed
     "@dataType": "the kind of message",
     "@schemaVersion": "of the exchange, not of the map",
 }
+NO_TRAFFIC = CARRIED | {  # of a MAP of either standard: what carries nothing about traffic, and why
+    "@timeStamp": "when the message was made",
+    "@elevation": "height above the sea",
+    "@hasIRbeaconCoverage": "equipment beside the road",
+    "crosswalk@hasPushToWalkButton": "equipment beside the road",
+    "crosswalk@audioSupport": "equipment beside the road",
+    "@rfSignalRequestPresent": "equipment beside the road",
+}
+MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration)  # what a tree of another shape raises
 MAX_NAME = 63  # characters of a DescriptiveName
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]

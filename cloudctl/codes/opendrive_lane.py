@@ -10,12 +10,13 @@ from math import isfinite
 from typing import NamedTuple, TypeVar
 
 from .accounting import XmlRecord
+from .check_rules import LIMITS
 from .rule import CLASSES
 
 T = TypeVar("T")
 UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
 NO_LIMIT = ("no limit", "undefined")  # words of the format
-MIN_LIMIT, MAX_LIMIT = 0.5, 42.0  # m/s: the lowest and the highest of a code (`check_rules`)
+MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
 PARTICIPANTS = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",

@@ -7,7 +7,7 @@ A lane has one use, that at the intersection, and a connection has none. What a 
 what a connection says by `turn_bans`, whatever the format.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -138,8 +138,3 @@ def numbered(first: int, rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 def _in_order(users: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in CLASSES if name in users)
-
-
-def without_class(users: Collection[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return those of the users that no class of ours stands for, by the names that a person knows them by."""
-    return tuple(sorted(names.get(user, user) for user in users if user not in CLASSES))

@@ -29,7 +29,6 @@ RESERVING = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
 }  # kinds that name who may; and who may where they name nobody
-NOTED = ("no_stopping", "no_overtaking", "toll")
 SECOND = 1_000_000_000
 WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot", "tram")  # classes that no rule on number plates or engines is about
 WITHOUT_EXHAUST = ("electric", "hydrogen")

@@ -7,8 +7,8 @@ import msgspec
 from cloudctl.schema import Group, SignalState
 
 from .findings import CodeError, refuse
+from .message_tree import MALFORMED
 from .spat_reading import (
-    MALFORMED,
     STATE_DOUBTS,
     STATUS_BITS,
     TIME_DOUBTS,

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from cloudctl.schema import Group, SignalState
 
 from .findings import CodeError, Finding, refuse
+from .message_tree import MALFORMED
 from .spat_time import INVALID_MINUTE, MAX_MILLISECOND, MAX_MINUTE, NO_MILLISECOND, UNKNOWN_MARK, Ends, disorder, moment
 
 MAX_REFUSALS = 64  # of one message, in words; the rest is counted
 MAX_INTERSECTIONS = 32  # of one message (IntersectionStateList)
 SHOWN = 80  # characters of a refused value
-MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError)  # what a tree of another shape raises
 STATE_DOUBTS = {"failureFlash": 2, "failureMode": 8, "off": 9, "noValidMAPisAvailableAtThisTime": 12, "noValidSPATisAvailableAtThisTime": 13}  # bits of status
 TIME_DOUBTS = {"manualControlIsEnabled": 0, "stopTimeIsActivated": 1}  # bits of status: nothing is known of when states end
 STATUS_BITS = 16

@@ -20,23 +20,16 @@ from .findings import CodeError, refuse
 from .lane_types import TRAVELLED, read_lane_type, read_turns, read_use
 from .limit_rules import limit_rule
 from .lines import F8
-from .message_tree import CARRIED, OFFSETS, opened, plain_map
+from .message_tree import MALFORMED, NO_TRAFFIC, OFFSETS, opened, plain_map
 from .model import Alias, Point
 from .report import Imported, Loss
 from .rule import Rule, Target
 from .speed_limits import CAR, DEFAULT_SPEED, read_limits
 
 DEFAULT_WIDTH = 350  # cm
-IGNORED = CARRIED | {
-    "@timeStamp": "when the message was made",
+IGNORED = NO_TRAFFIC | {
     "@msgCnt": "counts the sender's messages",
-    "@elevation": "height above the sea",
-    "@hasIRbeaconCoverage": "equipment beside the road",
-    "crosswalk@hasPushToWalkButton": "equipment beside the road",
-    "crosswalk@audioSupport": "equipment beside the road",
-    "@rfSignalRequestPresent": "equipment beside the road",
 }
-MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration)  # what a tree of another shape raises
 Tree = dict[str, Any]
 
 

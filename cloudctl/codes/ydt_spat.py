@@ -13,8 +13,8 @@ from cloudctl.schema import Group, SignalState
 
 from .bit_strings import read_bits
 from .findings import refuse
+from .message_tree import MALFORMED
 from .spat_reading import (
-    MALFORMED,
     STATUS_BITS,
     Refusals,
     Spat,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..codes.rules import RESERVING, SIZES, Vehicle, missing
-from ..codes.rules_table import RuleTable, rule_table
+from ..codes.rules_table import RuleTable
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
@@ -48,19 +48,19 @@ class _Places(NamedTuple):
 _KNOWN: dict[str, _Places] = {}
 
 
-def places(code: CompiledCode) -> _Places:
-    """Return where the rules of a code begin, and its dynamic lanes."""
+def places(code: CompiledCode, table: RuleTable) -> _Places:
+    """Return where the rules of a code, compiled in `table`, begin, and its dynamic lanes."""
     found = _KNOWN.get(code.hash)
     if found is None:
-        found = _KNOWN[code.hash] = _make(code)
+        found = _KNOWN[code.hash] = _make(code, table)
     return found
 
 
-def _make(code: CompiledCode) -> _Places:
+def _make(code: CompiledCode, table: RuleTable) -> _Places:
     begins: dict[int, tuple[Begins, ...]] = {}
     dynamic: dict[int, tuple[tuple[int, int], ...]] = {}
     if code.code.rules:
-        table, kinds = rule_table(code), (*KINDS, *KEEP_OUT)
+        kinds = (*KINDS, *KEEP_OUT)
         for name, path in table.paths.items():
             here = tuple(Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in kinds)
             if here:
@@ -81,7 +81,7 @@ def _make(code: CompiledCode) -> _Places:
 
 def plan(world: World, rules: InForce) -> list[Candidate]:
     """Return what begins within RANGE of each connected vehicle and concerns it; what is in force where it is stands in `rules`."""
-    found = places(world.code)
+    found = places(world.code, world.rules)
     out: list[Candidate] = []
     if found.begins:
         out += _rules(world, found, rules)

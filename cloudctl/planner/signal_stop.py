@@ -48,13 +48,13 @@ IF_OWN = ", if that group is yours: other ways lead from your lane, and which yo
 @njit(cache=True)
 def _reason(group: int, distance: float, speed: float, notice: float, state: Any, seen: Any, start: Any) -> int:
     """Return why a vehicle `distance` m before a line must now be advised to stop at it, NONE where it need not."""
-    if group < 0 or (WHY[state[group]] == 3 and seen[group] == 0):
+    if group < 0 or (WHY[state[group]] == AT_UNKNOWN and seen[group] == 0):
         return 0  # no signal, or one that was never known
     reason = int(WHY[state[group]])
     margin = distance - stopping_distance(speed)
-    if margin > speed * notice or (reason == 2 and margin < 0.0):
+    if margin > speed * notice or (reason == AT_YELLOW and margin < 0.0):
         return 0
-    if reason == 1 and start[group] < FAR and margin >= speed * (start[group] + SLACK):
+    if reason == AT_RED and start[group] < FAR and margin >= speed * (start[group] + SLACK):
         return 0
     return reason
 
