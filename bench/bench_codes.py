@@ -5,22 +5,23 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes, maps
 from cloudctl.clock import MS, SECOND, cpu
 from cloudctl.codes import IntersectionCode
-from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.map_export import write_map
-from cloudctl.codes.quality import SignalQuality
+from cloudctl.codes.compiled.rules import RuleTable
+from cloudctl.codes.formats.j2735.export import write_map
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.messages.uper import decode, unframe
 from cloudctl.codes.registry import Index
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.codes.rules_table import RuleTable
-from cloudctl.codes.spat import read_spat, write_spat
-from cloudctl.codes.uper import decode, unframe
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+from cloudctl.settings import EngineConfig
+from cloudctl.signals.quality import SignalQuality
+from cloudctl.signals.spat import read_spat, write_spat
 
 CODES, QUERIES, PLAIN = 1000, 200_000, 2000
 INTERSECTIONS, HZ, BATCH = 880, 10, 88

@@ -7,10 +7,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from cloudctl.sim.columns import CHANGES, changed
-from cloudctl.sim.evaluate import HELD_OUT, figures
-from cloudctl.sim.scenes import Case, crowd, driving, one_sensor, passing, three_units
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
+from cloudctl.sim.tracking.columns import CHANGES, changed
+from cloudctl.sim.tracking.evaluate import HELD_OUT, figures
+from cloudctl.sim.tracking.scenes import Case, crowd, driving, one_sensor, passing, three_units
 
 from bench import bench_fusion_scale
 from bench.__main__ import machine
@@ -157,7 +157,7 @@ def several(seeds: Sequence[int], peers: dict[str, Callable[[], Peer]]) -> str:
 
 def accuracy_ours(case: Case) -> dict[str, float]:
     """Score ours with its sources told apart."""
-    from cloudctl.sim.evaluate import follow
+    from cloudctl.sim.tracking.evaluate import follow
 
     return figures(follow(case)[0], case.match_m)
 

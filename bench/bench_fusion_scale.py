@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
-from cloudctl.sim.scenes import one_sensor
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
+from cloudctl.sim.tracking.scenes import one_sensor
 
 from cloudctl.clock import MS, cpu
 from cloudctl.fusion import Fusion, FusionConfig, detections, update_batch

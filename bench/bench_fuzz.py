@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.fuzz_engine import Result, accounted, growth, run_engine
 from bench.fuzz_node import run_node

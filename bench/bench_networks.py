@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sumo
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes
 from cloudctl.clock import SECOND, cpu

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.scene import Scene, corridor
 from cloudctl import planner, world
@@ -17,7 +17,7 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.fusion import TRACK
 from cloudctl.schema import Hazard, ObjectClass, SignalState
-from cloudctl.signals import NEVER, Signals
+from cloudctl.signals.states import NEVER, Signals
 
 T = 1_767_225_600 * SECOND
 WALK = 1.2  # m/s

@@ -20,14 +20,15 @@ from typing import Any
 import msgspec
 
 from bench.scene import Scene, corridor
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
+from cloudctl.io.zeromq import new_keys, write_keys
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, AdvisoryKind, Group, Inputs, SignalState
-from cloudctl.wire import new_keys, write_keys
 
 HANG = 60  # s
 CUT = int(os.environ.get("RECOVERY_CUT", "15"))  # s

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes
 from cloudctl.codes import CodeError, IntersectionCode
-from cloudctl.codes.exporting import Number, export_code
-from cloudctl.codes.round_trip import Difference
+from cloudctl.codes.formats.export import Number, export_code
+from cloudctl.codes.formats.round_trip import Difference
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sumolib
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes, maps
 from cloudctl.codes import IntersectionCode

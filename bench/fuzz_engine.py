@@ -19,9 +19,10 @@ from bench.crossing import Crossing
 from bench.fuzz import HOSTILE, LEAVES, RSUS, HostileTraffic
 from bench.scene import corridor
 from cloudctl.clock import MS, SECOND, stopwatch
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.planner.warm import warm
 from cloudctl.schema import Datum, Reject
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
 
 VALID, VALID_RSU, VALID_VEHICLE = "G", "r0", "car"

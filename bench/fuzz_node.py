@@ -33,11 +33,11 @@ from bench.fuzz_engine import (
 from bench.node_under_test import Mosquitto, NodeUnderTest, tracebacks, wait_for
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
-from cloudctl.log import Recording
+from cloudctl.io.recording.reader import Recording
+from cloudctl.io.zeromq import Dealer, KeyPair
 from cloudctl.replay import engine_of
 from cloudctl.schema import Reject
 from cloudctl.topics import MqttTopics
-from cloudctl.wire import Dealer, KeyPair
 
 RATE = 4_000  # messages a second, at most
 WINDOW = 3 * RATE  # messages that the node has not accounted for yet, at most: status comes once a second

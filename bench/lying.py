@@ -16,10 +16,11 @@ import numpy as np
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig, encode
+from cloudctl.engine import Engine, encode
+from cloudctl.forecast.prediction import point
 from cloudctl.planner.candidate import stopping_distance
-from cloudctl.planner.prediction import point
 from cloudctl.schema import VERSION, Advisory, Datum, Group, Signal, SignalState, VehicleState
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 STEP = 100 * MS

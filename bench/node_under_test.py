@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
-from cloudctl.wire import KeyPair, new_keys, write_keys
+from cloudctl.io import broker
+from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 
 QUEUE = 100_000  # messages that the broker keeps for a slow reader; what it drops is in its $SYS topics
 

@@ -13,8 +13,8 @@ import msgspec
 from bench.crossing import Crossing
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until
+from cloudctl.io.zeromq import KeyPair
 from cloudctl.schema import Group, SignalState
-from cloudctl.wire import KeyPair
 
 REPORT_INTERVAL = 0.2  # s between two states of a vehicle
 SERVICE = "glosa"  # the kind of advisory that needs everything to work: perception, signals, the vehicle's own reports

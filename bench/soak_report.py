@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import matplotlib
 import msgspec
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.node_under_test import tracebacks
 from bench.soak_parts import SERVICE, Delivery
 from bench.soak_system import Cause, System
 from cloudctl.clock import SECOND
-from cloudctl.log import LogError, Recording
+from cloudctl.io.recording.reader import LogError, Recording
 from cloudctl.replay import replay
 
 matplotlib.use("agg")

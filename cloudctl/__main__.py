@@ -300,13 +300,13 @@ def _eval_parser(commands: Any) -> None:
 
 
 def _eval(args: argparse.Namespace) -> None:
-    from .sim import evaluate
+    from .sim.tracking import evaluate
 
     evaluate.run(args)
 
 
 def _serve(args: argparse.Namespace) -> None:
-    from . import config, live
+    from .node import config, live
 
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.places), node.server.address
@@ -317,7 +317,7 @@ def _serve(args: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _traced(debug: bool) -> Iterator[None]:
     """In debugging, end the program at an exception with its traceback, exit status 2."""
-    from .parts import LogError
+    from .io.recording.parts import LogError
 
     try:
         yield
@@ -357,7 +357,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _keys_new(args: argparse.Namespace) -> None:
-    from .wire import write_keys
+    from .io.zeromq import write_keys
 
     keys = write_keys(args.name)
     print(
@@ -372,21 +372,21 @@ def _sim_run(args: argparse.Namespace) -> None:
 
 
 def _sim_study(args: argparse.Namespace) -> None:
-    from .sim import study
+    from .sim.study import bench
 
-    study.run(args)
+    bench.run(args)
 
 
 def _sim_warnings(args: argparse.Namespace) -> None:
-    from .sim import warning_bench
+    from .sim.warnings import bench
 
-    warning_bench.run(args)
+    bench.run(args)
 
 
 def _sim_priority(args: argparse.Namespace) -> None:
-    from .sim import priority_bench
+    from .sim.study import priority
 
-    priority_bench.run(args)
+    priority.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -402,7 +402,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .node.doctor import examine
 
     faults = 0
     for item in examine():

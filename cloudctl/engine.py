@@ -11,25 +11,23 @@ from typing import NamedTuple, cast
 import msgspec
 from msgspec import Struct
 
-from . import corridor, planner, signal_priority, signals, world
-from .acks import Acknowledgements
+from . import downstream, planner, signal_priority, world
+from .acknowledgements import Acknowledgements
 from .clock import MS, SECOND
 from .codes import CompiledCode, IntersectionCode, loads
-from .codes.days import NO_DAYS, DayCalendar, check_days
+from .codes.days import check_days
 from .codes.findings import CodeError
-from .codes.quality import SignalFault, SignalQuality
 from .events import Events
 from .faults import Fault, Faults
-from .frames import Frames
 from .fusion import MAX_JUMP_MS, VEHICLE_SOURCE, Fusion, FusionConfig, SourceConfig
-from .ingest import Batch, Ingest, Timed, Vehicle
+from .ingest.frames import Frames
+from .ingest.messages import Batch, Ingest, Timed, Vehicle
+from .ingest.plausibility import Plausibility
+from .ingest.rejections import Refused, Untimely
+from .intersection import NEVER, Place
 from .metrics import Metrics
 from .payloads import encode
-from .place import NEVER, Place
-from .plausibility import Plausibility
-from .refusals import Refused, Untimely
 from .revisions import NOTICE, Revisions, check_bound
-from .roster import Roster
 from .scans import Scans
 from .scheduling import PlanScheduler
 from .schema import (
@@ -47,22 +45,15 @@ from .schema import (
     VehicleRequest,
     VehicleState,
 )
-from .sensing import stand
+from .sensor_health import stand
+from .settings import EngineConfig
+from .signals import states
+from .signals.quality import SignalFault, SignalQuality
 from .topics import KIND_OF_BODY, OPERATOR, OPERATOR_KINDS
+from .vehicles import Roster
 
 FORGET = 5 * SECOND  # a connected vehicle that was silent for so long is forgotten
-__all__ = ["NOTICE", "Answer", "Engine", "EngineConfig", "Output", "encode"]
-
-
-class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an engine needs besides its codes; recorded with every run."""
-
-    gateways: dict[str, dict[str, str]]  # gateway -> RSU -> intersection id
-    period_ms: int = 100  # of planning, an intersection
-    refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
-    max_tracks: int = 512
-    priority: planner.PrioritySettings = planner.PrioritySettings()
-    days: DayCalendar = NO_DAYS  # holidays and make-up working days, for rules that ask for them
+__all__ = ["NOTICE", "Answer", "Engine", "Output", "encode"]
 
 
 class Answer(NamedTuple):
@@ -81,7 +72,7 @@ class Output:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
     events: list[str] = field(default_factory=list)  # what somebody should put right, in words: once, when it begins
     advisories: list[Advisory] = field(default_factory=list)
-    signals: list[Signals] = field(default_factory=list)
+    states: list[Signals] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
     faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
     changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
@@ -116,7 +107,7 @@ class Engine:
         self.plausibility = Plausibility(self.roster.on_lane, self.metrics, self.events)
         self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.plausibility.check, self.faults)
         self.acks = Acknowledgements(self.metrics)
-        self._onward: dict[str, dict[int, corridor.Onward]] = {}  # by intersection: where its exit lanes lead
+        self._onward: dict[str, dict[int, downstream.Onward]] = {}  # by intersection: where its exit lanes lead
         self.scheduler = PlanScheduler(config.period_ms * MS)
         self._t: int | None = None  # of the last step
         self._index()
@@ -173,7 +164,7 @@ class Engine:
             code,
             fusion,
             planner.Discipline(self.config.refresh),
-            signals.Signals.dark(len(groups)),
+            states.Signals.dark(len(groups)),
             _speaking_for(self.config, code.code.id),
             groups,
             SignalQuality(code.code),
@@ -398,10 +389,10 @@ class Engine:
         name = place.code.code.id
         lanes = self._onward.get(name)
         if lanes is None:
-            lanes = self._onward[name] = corridor.onward(place, self.roster.around(place))
+            lanes = self._onward[name] = downstream.onward(place, self.roster.around(place))
         if not lanes:
             return {}
-        found = {handle: corridor.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
+        found = {handle: downstream.beyond(t, place, report, lanes) for handle, report in place.reports.items()}
         return {handle: after for handle, after in found.items() if after is not None}
 
 

@@ -6,8 +6,8 @@ import msgspec
 
 from .clock import SECOND
 from .codes import CompiledCode
-from .covered import covered, path_of
-from .refusals import Refused
+from .ingest.rejections import Refused
+from .lane_stretches import covered, path_of
 from .schema import Hazard
 
 MAX_HAZARDS = 256  # of an intersection

@@ -9,12 +9,13 @@ import msgspec
 
 from .clock import SECOND, EventClock, stopwatch
 from .codes.canon import parse
-from .engine import Engine, EngineConfig, Output
+from .engine import Engine, Output
 from .faults import Fault, Faults
-from .log import LogError, Recording
+from .io.recording.reader import LogError, Recording
 from .metrics import Metrics
 from .payloads import encode_all
 from .schema import Datum
+from .settings import EngineConfig
 
 
 @dataclass

@@ -7,10 +7,10 @@ from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
 from .codes.versions import Versions, moment
 from .faults import Faults
-from .ingest import Ingest
-from .place import NEVER, Place
-from .roster import declared
-from .sensing import stand
+from .ingest.messages import Ingest
+from .intersection import NEVER, Place
+from .sensor_health import stand
+from .vehicles import declared
 
 NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .faults import Faults
-from .frames import Frames
 from .fusion import DETECTION, Fusion, update_batch
+from .ingest.frames import Frames
 
 
 class Scans:

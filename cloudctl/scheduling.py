@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Mapping
 
 from .clock import MS, SECOND
-from .place import NEVER, Place
+from .intersection import NEVER, Place
 
 MAX_SILENCE = 2 * SECOND  # an intersection without input for so long is not planned
 MIN_PERIOD = 20 * MS  # between plans that no fresh perception asked for

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from .declared import Declared
+from .rule_fields import Declared
 
 VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message

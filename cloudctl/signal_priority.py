@@ -3,9 +3,9 @@
 import msgspec
 
 from . import planner, world
-from .ingest import Ingest
+from .ingest.messages import Ingest
+from .intersection import Place
 from .metrics import Metrics
-from .place import Place
 from .schema import Priority, VehicleRequest
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from .clock import SECOND
 from .codes import CompiledCode
+from .forecast.stop_line import IS_GREEN, STANDING, passing
 from .matching import Floats
-from .planner.passing import IS_GREEN, STANDING, passing
 from .schema import Incident, LaneTraffic, MovementTraffic, ObjectClass, Traffic
 from .world import World
 

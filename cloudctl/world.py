@@ -8,13 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .as_ruled import vehicle_of
 from .codes import CompiledCode
+from .codes.compiled.rules import RuleTable, rule_table
 from .codes.rules import Vehicle
-from .codes.rules_table import RuleTable, rule_table
 from .matching import LEAVES, Floats, Ints, match
+from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
-from .signals import Doubt, Signals, believed
+from .signals.states import Doubt, Signals, believed
 
 UNKNOWN = (-1, -1, -1)  # the paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # of one that declared none here: it leaves the road before it comes to this intersection

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cloudctl import codes
 from cloudctl.codes import CodeError
-from cloudctl.codes.accounting import EVERYWHERE
+from cloudctl.codes.formats.importing.accounting import EVERYWHERE
 from cloudctl.codes.report import Imported
 
 ODD = "zzvalue"

@@ -6,8 +6,9 @@ import pytest
 from stage import Stage
 
 from bench.scene import Scene
-from cloudctl import broker, codes, maps
+from cloudctl import codes, maps
 from cloudctl.codes import CompiledCode, compile_code
+from cloudctl.io import broker
 
 
 @pytest.fixture(scope="session")

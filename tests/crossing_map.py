@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 
-from cloudctl.codes.build import RawCode, RawLane, RawMove, build
+from cloudctl.codes.formats.importing.build import RawCode, RawLane, RawMove, build
 from cloudctl.codes.model import Alias, IntersectionCode
 
 SIDES = {"E": (1.0, 0.0), "N": (0.0, 1.0), "W": (-1.0, 0.0), "S": (0.0, -1.0)}

@@ -6,10 +6,11 @@ from math import erf, hypot, inf, sqrt
 
 import numpy as np
 
-from cloudctl.planner import collision, crossing, following, pedestrian, prediction
-from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
+from cloudctl.forecast import following, prediction
+from cloudctl.forecast.stop_line import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
+from cloudctl.planner.kinds import collision, crossing, pedestrian
 from cloudctl.schema import ObjectClass, SignalState
-from cloudctl.signals import IS_RED, NEVER
+from cloudctl.signals.states import IS_RED, NEVER
 from cloudctl.world import World
 
 

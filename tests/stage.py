@@ -8,7 +8,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.fusion import TRACK
 from cloudctl.planner import Candidate
 from cloudctl.schema import AdvisoryKind, Hazard, ObjectClass, SignalState, VehicleState
-from cloudctl.signals import Signals
+from cloudctl.signals.states import Signals
 
 T = 1_767_225_600 * SECOND
 RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
-from cloudctl.calendars import node_days
 from cloudctl.clock import SECOND, EventClock
 from cloudctl.codes.days import DayCalendar, Holiday, MakeUpDay, check_days, dump_days
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.config import load
-from cloudctl.live import Node
+from cloudctl.node.calendars import node_days
+from cloudctl.node.config import load
+from cloudctl.node.live import Node
 from cloudctl.revisions import Revisions
 
 PLAIN = codes.load(maps.path("intersection.json"))

@@ -11,16 +11,16 @@ from msgspec.structs import replace
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
-from cloudctl.calendars import node_days, uncovered
 from cloudctl.clock import SECOND, EventClock
 from cloudctl.codes.days import NO_DAYS, dump_days, parse_days, read_days
-from cloudctl.codes.holiday_source import from_library
+from cloudctl.codes.holidays import from_library
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.codes.versions import Versions
-from cloudctl.config import load
-from cloudctl.live import Node
-from cloudctl.web import Web
+from cloudctl.io.http import Web
+from cloudctl.node.calendars import node_days, uncovered
+from cloudctl.node.config import load
+from cloudctl.node.live import Node
 
 pytest.importorskip("holidays")
 PLAIN = codes.load(maps.path("intersection.json"))

@@ -8,10 +8,10 @@ from stage import Stage
 from cloudctl import planner
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.gateways import MAX_SYNC_AGE, SLOWEST_SYNC, TIMESTAMPING, Gateway
+from cloudctl.ingest.gateways import MAX_SYNC_AGE, SLOWEST_SYNC, TIMESTAMPING, Gateway
 from cloudctl.metrics import Metrics
+from cloudctl.node.clock_steps import Timekeeper
 from cloudctl.schema import Datum
-from cloudctl.timekeeping import Timekeeper
 
 T = 1_800_000_000 * SECOND
 delays = st.integers(0, SLOWEST_SYNC // 2 - 1)

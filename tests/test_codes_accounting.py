@@ -10,14 +10,14 @@ from accounted import Sample, silent_names, silent_values
 from made_maps import rich_j2735, rich_ydt
 
 from cloudctl.codes import CodeError
-from cloudctl.codes.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
-from cloudctl.codes.j2735 import IGNORED as J2735_IGNORED
-from cloudctl.codes.lanelet2 import IGNORED as LANELET2_IGNORED
-from cloudctl.codes.opendrive import IGNORED as OPENDRIVE_IGNORED
-from cloudctl.codes.reading import read_any
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.importing.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
+from cloudctl.codes.formats.j2735.importer import IGNORED as J2735_IGNORED
+from cloudctl.codes.formats.lanelet2.importer import IGNORED as LANELET2_IGNORED
+from cloudctl.codes.formats.opendrive.importer import IGNORED as OPENDRIVE_IGNORED
+from cloudctl.codes.formats.sumo.vocabulary import IGNORED as SUMO_IGNORED
+from cloudctl.codes.formats.ydt.importer import IGNORED as YDT_IGNORED
 from cloudctl.codes.report import Imported
-from cloudctl.codes.sumo_words import IGNORED as SUMO_IGNORED
-from cloudctl.codes.ydt import IGNORED as YDT_IGNORED
 
 DATA = Path(__file__).parent / "data"
 

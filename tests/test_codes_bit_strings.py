@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from made_maps import WEST, j2735, join, lane, node, ydt, ydt_join, ydt_lane
 from made_maps import road as ydt_road
 
-from cloudctl.codes.bit_strings import read_bits, read_flags, unread_flags
-from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.message_tree import BITS, LANE_TYPES
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.messages.bit_strings import read_bits, read_flags, unread_flags
+from cloudctl.codes.formats.messages.tree import BITS, LANE_TYPES
+from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import IntersectionCode
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.codes.ydt import import_ydt
 
 FIELDS = {**BITS, **LANE_TYPES}
 WEST_NODES = [node(-1000, -175), node(-5000, 0)]

@@ -11,10 +11,10 @@ from test_codes_quality import CASES, DRIVEN, GOOD, MS, RED, SECOND, S, T, at, f
 
 from cloudctl import codes, maps
 from cloudctl.codes.model import SignalException
-from cloudctl.codes.quality import ALL, CHECKS, TIMES, SignalQuality
-from cloudctl.codes.quality import STATE as DISPLAY
-from cloudctl.codes.signal_conflicts import Alignment, align
 from cloudctl.schema import Group, SignalState
+from cloudctl.signals.conflicts import Alignment, align
+from cloudctl.signals.quality import ALL, CHECKS, TIMES, SignalQuality
+from cloudctl.signals.quality import STATE as DISPLAY
 
 
 def observed(groups: tuple[Group, ...], code: codes.IntersectionCode = GOOD) -> tuple[SignalQuality, list]:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from test_codes_round_trip import GOOD, TARGETS, TIMES, exported, pairs
 
 from cloudctl.codes.findings import CodeError
-from cloudctl.codes.lines import length
 from cloudctl.codes.model import IntersectionCode
+from cloudctl.codes.polylines import length
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective, places
 

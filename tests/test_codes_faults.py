@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
-from cloudctl.codes.exporting import Number, export_code
-from cloudctl.codes.geojson import read_geojson, write_geojson
+from cloudctl.codes.draw.page import show_page
+from cloudctl.codes.formats.export import Number, export_code
+from cloudctl.codes.formats.geojson import read_geojson, write_geojson
 from cloudctl.codes.model import Alias, Device, IntersectionCode, Plan, SignalException, Zone
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.show_page import show_page
 from cloudctl.codes.versions import diff, json_schema
 
 GOOD = codes.load(maps.path("intersection.json"))

@@ -14,9 +14,10 @@ from cloudctl import codes, maps
 from cloudctl.__main__ import main
 from cloudctl.codes.canon import dump, parse
 from cloudctl.codes.citycode import CityCodeError, parse_code
-from cloudctl.codes.j2735 import import_map
+from cloudctl.codes.findings import Loss
+from cloudctl.codes.formats.j2735.importer import import_map
 from cloudctl.codes.registry import Registry
-from cloudctl.codes.report import Imported, Loss
+from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.folder import CodeFolder
 from cloudctl.codes.update.take import Outcome, take, time_of

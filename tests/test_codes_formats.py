@@ -12,16 +12,16 @@ from msgspec.structs import replace
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
-from cloudctl.codes.exporting import Number, export_code
-from cloudctl.codes.geojson import read_geojson, write_geojson
-from cloudctl.codes.lanelet2 import import_lanelet2
-from cloudctl.codes.reading import read_any
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.export import Number, export_code
+from cloudctl.codes.formats.geojson import read_geojson, write_geojson
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
+from cloudctl.codes.formats.ydt.export import write_ydt_map, ydt_tree
+from cloudctl.codes.formats.ydt.importer import import_ydt
+from cloudctl.codes.formats.ydt.uper import MAP, SPAT, Modules
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.ydt import import_ydt
-from cloudctl.codes.ydt_export import write_ydt_map, ydt_tree
-from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
-from cloudctl.codes.ydt_uper import MAP, SPAT, Modules
 from cloudctl.schema import Group, SignalState
+from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 GOOD = codes.load(maps.path("intersection.json"))

@@ -12,11 +12,11 @@ from made_maps import rich_j2735, rich_ydt
 from test_codes_lanelet2 import crossing
 
 from cloudctl import codes, maps
-from cloudctl.codes.geojson import write_geojson
-from cloudctl.codes.reading import read_any
-from cloudctl.codes.spat import read_spat
-from cloudctl.codes.ydt_export import write_ydt_map
-from cloudctl.codes.ydt_spat import read_ydt_spat
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.geojson import write_geojson
+from cloudctl.codes.formats.ydt.export import write_ydt_map
+from cloudctl.signals.spat import read_spat
+from cloudctl.signals.ydt_spat import read_ydt_spat
 
 DATA = Path(__file__).parent / "data"
 GOOD = codes.load(maps.path("intersection.json"))

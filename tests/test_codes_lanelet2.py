@@ -3,7 +3,7 @@
 import pytest
 
 from cloudctl import codes
-from cloudctl.codes.lanelet2 import import_lanelet2
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
 from cloudctl.geo import Origin
 
 HERE = Origin(39.8, 116.5)

@@ -11,9 +11,9 @@ from test_codes_lanelet2 import HERE, Drawing
 
 from cloudctl import codes
 from cloudctl.codes import Imported, IntersectionCode
-from cloudctl.codes.lanelet2 import IGNORED, import_lanelet2
-from cloudctl.codes.lanelet2_rules import sign_speed
-from cloudctl.codes.reading import read_any
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.lanelet2.importer import IGNORED, import_lanelet2
+from cloudctl.codes.formats.lanelet2.rules import sign_speed
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.geo import Origin
 

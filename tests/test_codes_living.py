@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from cloudctl import codes
 from cloudctl.codes.canon import dump
-from cloudctl.codes.lines import distance
 from cloudctl.codes.model import Alias, Crosswalk, IntersectionCode, Phase, Plan, SignalException, Zone
+from cloudctl.codes.polylines import distance
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.carry import Carried, carry
 from cloudctl.codes.update.changes import changes

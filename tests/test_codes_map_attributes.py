@@ -24,14 +24,14 @@ from made_maps import (
 )
 
 from cloudctl import codes, maps
-from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.message_tree import plain_map
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.messages.tree import plain_map
+from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import IntersectionCode, Lane
-from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.codes.ydt import import_ydt
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases" / "codes"
 NOON, NIGHT = 1_767_240_000 * 10**9, 1_767_286_800 * 10**9  # 12:00 and 01:00 in Beijing
@@ -253,8 +253,8 @@ def test_a_refusal_says_what_was_left_out_until_then() -> None:
         import_map(json.dumps(j2735(*closed)).encode())
     assert sum("neither in nor out" in str(loss) for loss in caught.value.losses) == 1
     pytest.importorskip("pycrate_asn1dir")
-    from cloudctl.codes.map_export import map_tree
-    from cloudctl.codes.uper import encode
+    from cloudctl.codes.formats.j2735.export import map_tree
+    from cloudctl.codes.formats.messages.uper import encode
 
     tree = map_tree(codes.load(maps.path("intersection.json")), 300)
     for row in tree["intersections"][0]["laneSet"]:

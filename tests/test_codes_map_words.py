@@ -9,8 +9,8 @@ from test_codes_sumo_kinds import imported, road
 from test_codes_sumo_kinds import one as one_network
 
 from cloudctl.codes import CodeError
-from cloudctl.codes.lanelet2 import import_lanelet2
-from cloudctl.codes.opendrive import import_opendrive
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
 
 
 @pytest.mark.parametrize("kind", ["123", "de-123", "de123", "105", "cn-120", "206-50", "de101", "62", "de-40"])

@@ -11,8 +11,8 @@ from test_codes_opendrive_maps import allowed, groups, one
 from test_codes_opendrive_maps import lane_of as road_lane
 
 from cloudctl import codes
-from cloudctl.codes.lanelet2 import import_lanelet2
-from cloudctl.codes.opendrive import import_opendrive
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rules import Vehicle, effective
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

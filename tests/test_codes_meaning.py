@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import Device, Zone
 from cloudctl.codes.rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, in_force
-from cloudctl.codes.rules_table import RuleTable
 
 CODE = codes.load(Path(__file__).parent / "data" / "regulations.json")
 NOW_S = 1_793_628_000  # 2026-11-02

@@ -7,9 +7,9 @@ import pytest
 from made_maps import EAST, WEST, j2735, join, lane, limit, node, road, ydt, ydt_join, ydt_lane
 
 from cloudctl import codes
-from cloudctl.codes.j2735 import import_map
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import IntersectionCode
-from cloudctl.codes.ydt import import_ydt
 
 WEST_NODES = [node(-1000, -175), node(-5000, 0)]
 

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from cloudctl import codes, maps
 from cloudctl.client import Gateway
-from cloudctl.codes.spat import Spat, as_signal, mark_of, minute_of_year, read_spat, time_of, write_spat
+from cloudctl.io.zeromq import Server
 from cloudctl.schema import Group, Signal, SignalState
-from cloudctl.wire import Server
+from cloudctl.signals.spat import Spat, as_signal, mark_of, minute_of_year, read_spat, time_of, write_spat
 
 pytest.importorskip("pycrate_asn1dir")
-from cloudctl.codes.exporting import Number, export_code
-from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.map_export import map_tree, write_map
-from cloudctl.codes.uper import encode
+from cloudctl.codes.formats.export import Number, export_code
+from cloudctl.codes.formats.j2735.export import map_tree, write_map
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.messages.uper import encode
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "messages"
 GOOD = codes.load(maps.path("intersection.json"))

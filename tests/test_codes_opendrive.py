@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cloudctl import codes, maps
-from cloudctl.codes.accounting import Accounts
-from cloudctl.codes.opendrive import import_opendrive
-from cloudctl.codes.opendrive_road import read_road, thinned
-from cloudctl.codes.reading import read_any
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.importing.accounting import Accounts
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
+from cloudctl.codes.formats.opendrive.road import read_road, thinned
 
 WIDE = '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><width sOffset="0" a="3"/></lane></right></laneSection></lanes>'
 

@@ -8,10 +8,10 @@ from drawn_roads import CONNECTING, LENGTH, WIDTH, crossing, lane, light, signal
 
 from cloudctl import codes
 from cloudctl.codes import Imported, IntersectionCode
-from cloudctl.codes.opendrive import import_opendrive
-from cloudctl.codes.reading import read_any
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.planner import lanes
+from cloudctl.forecast import lanes
 
 CASES = Path("/work/shared/cases/codes")
 ALL = {(a, b): CONNECTING[a, b] for a, b in CONNECTING}

@@ -8,7 +8,7 @@ from test_codes_opendrive_maps import groups, lane_of, one, stop_of, told
 from test_codes_users import KINDS, takes
 
 from cloudctl.codes import IntersectionCode
-from cloudctl.codes.opendrive import import_opendrive
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rules import Vehicle, effective
 
 STOP = '<signal s="{}" t="-2" id="50" dynamic="no" orientation="{}" country="DE" type="294" subtype="-1"><validity fromLane="{}" toLane="{}"/></signal>'

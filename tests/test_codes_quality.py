@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from bench.scene import Scene
 from cloudctl import codes, maps
-from cloudctl.codes.quality import CHECKS, SignalQuality
-from cloudctl.codes.quality import STATE as DISPLAY
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+from cloudctl.settings import EngineConfig
+from cloudctl.signals.quality import CHECKS, SignalQuality
+from cloudctl.signals.quality import STATE as DISPLAY
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "messages" / "conflictmonitor"
 MS, SECOND = 10**6, 10**9
@@ -96,7 +97,7 @@ def _processed(move: dict) -> Group:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: str) -> None:
     pytest.importorskip("pycrate_asn1dir")
-    from cloudctl.codes.j2735 import import_map
+    from cloudctl.codes.formats.j2735.importer import import_map
 
     trees = [json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1")) for kind, _, body in rows(MAP_WITH) if kind == "MAP"]
     (code,) = import_map(trees[0])

@@ -14,20 +14,20 @@ from msgspec.structs import replace
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
-from cloudctl.codes.exporting import Exported, Number, export_code
-from cloudctl.codes.lines import arc, at
+from cloudctl.codes.formats.export import Exported, Number, export_code
+from cloudctl.codes.formats.messages.thinning import thinned
+from cloudctl.codes.formats.round_trip import Pairing, declared, differences
+from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import USES, IntersectionCode, Lane, StopLine
-from cloudctl.codes.round_trip import Pairing, declared, differences
+from cloudctl.codes.polylines import arc, at
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective, places
-from cloudctl.codes.thinning import thinned
-from cloudctl.codes.ydt import import_ydt
 from cloudctl.geo import Origin
 
 pytest.importorskip("pycrate_asn1dir")
 import itertools
 
-from cloudctl.codes.j2735 import import_map
+from cloudctl.codes.formats.j2735.importer import import_map
 
 NAMES = ("intersection.json", "corridor-1.json", "corridor-4.json")
 CODES = {name: codes.load(maps.path(name)) for name in NAMES}
@@ -202,7 +202,7 @@ def test_every_lane_keeps_its_own_limit(to: str) -> None:
 
 
 def test_a_reader_that_knows_one_limit_only_sees_the_lowest() -> None:
-    from cloudctl.codes.map_export import map_tree
+    from cloudctl.codes.formats.j2735.export import map_tree
 
     (row,) = map_tree(two_limits(), 300)["intersections"]
     assert row["speedLimits"] == [{"type": "vehicleMaxSpeed", "speed": 417}]
@@ -331,7 +331,7 @@ def test_a_difference_that_no_table_has_refuses_the_export() -> None:
         "stop_lines": replace(GOOD, stop_lines=(replace(GOOD.stop_lines[0], s=GOOD.stop_lines[0].s - 2), *GOOD.stop_lines[1:])),
         "lanes.shared": replace(GOOD, lanes=(replace(first, shared=("bike",)), *GOOD.lanes[1:])), "lanes.use": replace(GOOD, lanes=(replace(first, use="bus"), *GOOD.lanes[1:])),
         "connections.group": replace(GOOD, connections=tuple(replace(c, group=0) for c in GOOD.connections)), "crosswalks": replace(GOOD, crosswalks=GOOD.crosswalks[1:])}
-    from cloudctl.codes.exporting import MAP_MAY, YDT_MAY
+    from cloudctl.codes.formats.export import MAP_MAY, YDT_MAY
 
     for field, back in faults.items():
         found = differences(GOOD, back, pairing)

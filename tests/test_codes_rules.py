@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes, maps
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import DayCalendar, Holiday, MakeUpDay
 from cloudctl.codes.model import Zone
 from cloudctl.codes.rule import (
@@ -25,7 +26,6 @@ from cloudctl.codes.rule import (
     Target,
 )
 from cloudctl.codes.rules import Vehicle, effective, holds
-from cloudctl.codes.rules_table import RuleTable
 
 GOOD = codes.load(maps.path("intersection.json"))
 LANE = next(line.lane for line in GOOD.stop_lines)

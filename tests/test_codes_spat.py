@@ -12,22 +12,14 @@ from msgspec.structs import replace
 
 from cloudctl import codes
 from cloudctl.client import Gateway
-from cloudctl.codes.spat import STATES, Spats, as_signal, read_spat, write_spat
-from cloudctl.codes.spat_reading import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
-from cloudctl.codes.spat_time import (
-    HOUR,
-    MINUTE,
-    SECOND,
-    TENTH,
-    mark_of,
-    minute_of_year,
-    year_start,
-)
-from cloudctl.codes.uper import decode as read_uper
-from cloudctl.codes.uper import encode
-from cloudctl.codes.ydt_spat import write_ydt_spat
+from cloudctl.codes.formats.messages.uper import decode as read_uper
+from cloudctl.codes.formats.messages.uper import encode
+from cloudctl.io.zeromq import Server
 from cloudctl.schema import Group, Reject, Signal, SignalState
-from cloudctl.wire import Server
+from cloudctl.signals.spat import STATES, Spats, as_signal, read_spat, write_spat
+from cloudctl.signals.spat_fields import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
+from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH, mark_of, minute_of_year, year_start
+from cloudctl.signals.ydt_spat import write_ydt_spat
 
 MS, DAY = 10**6, 24 * HOUR
 S = SignalState

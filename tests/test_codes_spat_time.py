@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudctl.codes.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year, moment, time_of
+from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year, moment, time_of
 
 MS, DAY = 10**6, 24 * HOUR
 T = 1_748_764_798_400 * MS  # 07:59:58.4

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
-from cloudctl.codes import canon, geojson, read_any
-from cloudctl.codes.strict import nearest
+from cloudctl.codes import canon, read_any
+from cloudctl.codes.formats import geojson
+from cloudctl.codes.strict_json import nearest
 from cloudctl.codes.versions import json_schema
 
 DATA = Path(__file__).parent / "data"

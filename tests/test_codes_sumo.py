@@ -7,7 +7,7 @@ import pytest
 
 from cloudctl import codes, maps
 from cloudctl.codes import CodeError
-from cloudctl.codes.sumo_net import read_net
+from cloudctl.codes.formats.sumo.reader import read_net
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

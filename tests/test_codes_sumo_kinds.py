@@ -18,12 +18,12 @@ from stage import GREEN, Stage, T
 from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes import CodeError, IntersectionCode, compile_code
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.sumo.access import EVERYONE, RAILS, USERS
+from cloudctl.codes.formats.sumo.reader import read_net
 from cloudctl.codes.model import Lane
-from cloudctl.codes.reading import read_any
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.codes.sumo_access import EVERYONE, RAILS, USERS
-from cloudctl.codes.sumo_net import read_net
 from cloudctl.schema import AdvisoryKind, Hazard
 
 DATA = Path(__file__).parent / "data"

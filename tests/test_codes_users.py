@@ -10,9 +10,9 @@ from test_codes_lanelet2_rules import Roads, lane_of, one, told
 from test_codes_sumo_kinds import imported, road
 
 from cloudctl.codes import Imported, IntersectionCode
-from cloudctl.codes.lanelet2 import import_lanelet2
-from cloudctl.codes.opendrive import import_opendrive
-from cloudctl.codes.permits import MOTOR, permit, span_rules, turn_bans
+from cloudctl.codes.formats.importing.permits import MOTOR, permit, span_rules, turn_bans
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
+from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rule import Target
 from cloudctl.codes.rules import Vehicle, binds, effective
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from test_codes_spat import HOUR, MINUTE, SECOND, TENTH, S, T, at, changed, good_of, messages, refused
 
-from cloudctl.codes.spat import as_signal
-from cloudctl.codes.ydt_spat import read_ydt_spat, write_ydt_spat
 from cloudctl.schema import Group
+from cloudctl.signals.spat import as_signal
+from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
 
 
 def ydt(t: int = T) -> dict:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import libsumo
 import pytest
-from cloudctl.sim.controllers import EXTENSION, MIN_GREEN, Controller
-from cloudctl.sim.scenario import corridor
-from cloudctl.sim.traffic import GREEN, Traffic
+from cloudctl.sim.loop.controllers import EXTENSION, MIN_GREEN, Controller
+from cloudctl.sim.loop.traffic import GREEN, Traffic
+from cloudctl.sim.scenario.scenario import corridor
 
 from cloudctl.clock import SECOND
 from cloudctl.schema import VERSION, Priority

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
 
 from bench.scene import corridor as codes_of_corridor
-from cloudctl import corridor, planner, world
+from cloudctl import downstream, planner, world
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.place import Place
-from cloudctl.planner.glosa import MOST, PACE, later
+from cloudctl.engine import Engine
+from cloudctl.intersection import Place
+from cloudctl.planner.kinds.glosa import MOST, PACE, later
 from cloudctl.schema import AdvisoryKind
+from cloudctl.settings import EngineConfig
 from cloudctl.world import Beyond
 
 BLOCK = 375.0  # m between the stop lines of the shipped corridor's intersections, the intersection left out
@@ -31,23 +32,23 @@ def places() -> list[Place]:
 def pair(places: list[Place]) -> tuple[Place, Place, int]:
     """Return two neighbours and an exit lane of the first that leads to the second."""
     for place in places:
-        for lane, there in corridor.onward(place, places).items():
+        for lane, there in downstream.onward(place, places).items():
             return place, there.place, lane
     raise AssertionError("the corridor's intersections are joined")
 
 
 def test_an_exit_lane_leads_to_the_next_stop_line(places: list[Place]) -> None:
-    found = [there for place in places for there in corridor.onward(place, places).values()]
+    found = [there for place in places for there in downstream.onward(place, places).values()]
     assert len(found) == 8 * 3, "four roads between five intersections, both ways, three lanes each"
     assert all(there.distance == pytest.approx(BLOCK, abs=2.0) for there in found)
-    assert corridor.onward(places[0], [places[0]]) == {}
+    assert downstream.onward(places[0], [places[0]]) == {}
 
 
 def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places: list[Place]) -> None:
     first, second, lane = pair(places)
     code, there = first.code, second.code
     own = next(k for k in range(code.n_conns) if code.conn_to[k] == lane and code.conn_group[k] >= 0)
-    ingress = corridor.onward(first, places)[lane]
+    ingress = downstream.onward(first, places)[lane]
     turn = next(
         k for k in range(there.n_conns)
         if there.conn_inner[k] and there.conn_turn[k] == 0 and there.conn_group[k] >= 0 and leads(there, k, first)
@@ -59,12 +60,12 @@ def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places
     handle.put(int(code.conn_from[own]), 60.0, 12.0, "car", own)
     report = handle.reports[1]
     state = dataclasses.replace(report, state=msgspec.structs.replace(report.state, movements=(code.conn_ids[own], there.conn_ids[turn])))
-    after = corridor.beyond(T, first, state, {lane: ingress})
+    after = downstream.beyond(T, first, state, {lane: ingress})
     assert after is not None
     assert after.closes <= 0.0
     assert after.opens == pytest.approx(30.0)
     assert after.distance == pytest.approx(BLOCK + code.path_length[code.n_lanes + own], abs=3.0)
-    assert corridor.beyond(T, first, report, {lane: ingress}) is None, "it did not say where it goes then"
+    assert downstream.beyond(T, first, report, {lane: ingress}) is None, "it did not say where it goes then"
     second.latest = None
 
 

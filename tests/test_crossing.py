@@ -10,8 +10,10 @@ from planner_twin import concerned
 from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode
-from cloudctl.planner import Candidate, crossing, following, prediction, red_light
-from cloudctl.planner.passing import passing
+from cloudctl.forecast import following, prediction
+from cloudctl.forecast.stop_line import passing
+from cloudctl.planner import Candidate
+from cloudctl.planner.kinds import crossing, red_light
 from cloudctl.schema import AdvisoryKind
 from cloudctl.world import World
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cloudctl import broker
 from cloudctl.client import Vehicle
 from cloudctl.clock import SECOND, WallClock
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs, VehicleState
 
 KINDS = [

@@ -11,11 +11,12 @@ from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, sub_code
-from cloudctl.engine import Engine, EngineConfig, encode
-from cloudctl.log import LogError, Recorder, Recording
+from cloudctl.engine import Engine, encode
+from cloudctl.io.recording.reader import LogError, Recorder, Recording
 from cloudctl.matching import tables
 from cloudctl.replay import replay
 from cloudctl.schema import AdvisoryKind, Datum, VehicleState
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 

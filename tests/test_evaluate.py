@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cloudctl.sim import evaluate, mcity, mcity_eval
-from cloudctl.sim.scenes import CASES, one_sensor
-from cloudctl.sim.score import ospa2, score
+from cloudctl.sim.common.score import ospa2, score
+from cloudctl.sim.tracking import evaluate, mcity, mcity_eval
+from cloudctl.sim.tracking.scenes import CASES, one_sensor
 
 from cloudctl.__main__ import main
 

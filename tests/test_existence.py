@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cloudctl.sim import reliability
-from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, CASES
+from cloudctl.sim.tracking import reliability
+from cloudctl.sim.tracking.evaluate import figures, follow
+from cloudctl.sim.tracking.scenes import BEGIN, CASES
 from sightings import STEP, seen
 
 from cloudctl.clock import MS

@@ -13,23 +13,25 @@ from hypothesis import strategies as st
 from node_process import NodeProcess, until
 
 from bench.scene import Scene, corridor
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.config import load
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.faults import REPEAT, FaultReport, Faults
-from cloudctl.ingest import Ingest
-from cloudctl.live import Node
-from cloudctl.log import Recorder
+from cloudctl.ingest.messages import Ingest
+from cloudctl.io import broker
+from cloudctl.io.recording.reader import Recorder
+from cloudctl.io.zeromq import Dealer
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import load
+from cloudctl.node.live import Node
 from cloudctl.payloads import encode_all
-from cloudctl.planner import glosa
+from cloudctl.planner.kinds import glosa
 from cloudctl.replay import replay
 from cloudctl.schema import AdvisoryKind, Datum, Group, Hello, Sensor, SignalState
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR, TOPICS
-from cloudctl.wire import Dealer
 
 T = 1_767_225_600 * SECOND
 
@@ -107,12 +109,12 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 
 PLACES = {
     "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
-    "a hello": (lambda m: m.setattr("cloudctl.sensing.Sensing.declare", fails), "handle", "hello"),
+    "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
     "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.Discipline.choose", fails), "degraded", ""),
-    "decoding of objects": (lambda m: m.setattr("cloudctl.frames.decode_batch", _empty_or(fails)), "decode", "perception"),
+    "decoding of objects": (lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)), "decode", "perception"),
     "fusion": (lambda m: m.setattr("cloudctl.scans.update_batch", fails), "fuse", ""),
 }
 
@@ -151,7 +153,7 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
     first, second, engine = two_places()
     bad = first.perception("r0", 0, T)
     block = bytes(msgspec.msgpack.decode(bad, type=dict[str, msgspec.Raw])["o"])
-    monkeypatch.setattr("cloudctl.frames.decode_batch", lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts))
+    monkeypatch.setattr("cloudctl.ingest.frames.decode_batch", lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts))
     good = [Datum("perception", "g", first.perception(f"r{k}", 0, T)) for k in (1, 2)]
     out = engine.step(T, [good[0], Datum("perception", "g", bad), good[1], _elsewhere(Datum("perception", "h", second.perception("r0", 0, T)))])
     assert engine.metrics.total("accept.perception") == 3
@@ -344,7 +346,7 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "a step": (lambda node, m: m.setattr(node.engine.scheduler, "due", fails), "step"),
     "receiving": (lambda node, m: m.setattr(node, "_datum", fails), "receive"),
     "the broker's connection": (lambda node, m: m.setattr(node.egress, "_renew", fails), "egress"),
-    "reload": (lambda node, m: (m.setattr("cloudctl.live.reread", fails), node._on_hangup()), "reload"),
+    "reload": (lambda node, m: (m.setattr("cloudctl.node.live.reread", fails), node._on_hangup()), "reload"),
     "the loop": (lambda node, m: asyncio.get_running_loop().call_soon(fails), "loop"),
     "http": (lambda node, m: m.setattr(node.web, "_row", fails), "web"),
 }

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, THREE, Traffic, Unit, crowd, one_sensor, play, three_units
+from cloudctl.sim.tracking.evaluate import figures, follow
+from cloudctl.sim.tracking.scenes import BEGIN, THREE, Traffic, Unit, crowd, one_sensor, play, three_units
 from sightings import STEP, seen
 
 from cloudctl import _core

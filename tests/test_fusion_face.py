@@ -10,7 +10,7 @@ from typing import Any
 import face_inputs
 import numpy as np
 import pytest
-from cloudctl.sim.scenes import one_sensor, three_units
+from cloudctl.sim.tracking.scenes import one_sensor, three_units
 from sightings import STEP, T, drive_two
 
 from cloudctl.clock import MS

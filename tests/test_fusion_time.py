@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import Case, Scan, one_sensor
+from cloudctl.sim.tracking.evaluate import figures, follow
+from cloudctl.sim.tracking.scenes import Case, Scan, one_sensor
 from sightings import STEP, T, drive_two
 
 from cloudctl.clock import MS, SECOND

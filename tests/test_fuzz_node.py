@@ -5,7 +5,7 @@ import pytest
 from bench.fuzz import HostileTraffic
 from bench.fuzz_engine import BEGIN, VALID_RSU, accounted, run_engine, scenes
 from bench.fuzz_node import run_node
-from cloudctl import broker
+from cloudctl.io import broker
 
 KINDS = ("hello", "perception", "signal", "hazard", "health", "sync", "state", "requests", "acks")
 

@@ -12,9 +12,9 @@ from test_ingest import engine, feed  # noqa: F401
 
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.covered import covered, inside
 from cloudctl.engine import Engine
 from cloudctl.hazards import MAX_HAZARDS, MAX_OF_GATEWAY, Hazards
+from cloudctl.lane_stretches import covered, inside
 from cloudctl.schema import AdvisoryKind, Hazard
 
 MIN = 60 * SECOND

@@ -8,9 +8,10 @@ import pytest
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig
+from cloudctl.engine import Engine
 from cloudctl.fusion import FusionConfig
 from cloudctl.schema import MAX_BODY, Datum, Hello, Reject, Sync
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
 
 T = 1_767_225_600 * SECOND

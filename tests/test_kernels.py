@@ -8,10 +8,11 @@ from bench.scene import Scene
 from cloudctl import planner
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig
+from cloudctl.engine import Engine
 from cloudctl.fusion import Fusion, decode_batch
 from cloudctl.matching import match
 from cloudctl.schema import Perception
+from cloudctl.settings import EngineConfig
 from cloudctl.world import World
 
 T = 1_767_225_600 * SECOND

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudctl.log import LogError, Recorder, Recording
+from cloudctl.io.recording.reader import LogError, Recorder, Recording
 from cloudctl.schema import Datum
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from test_codes_lanelet2 import crossing
 
-from cloudctl import codes, config, maps, wire
+from cloudctl import codes, maps
 from cloudctl.codes import CodeError
-from cloudctl.codes.geojson import write_geojson
-from cloudctl.codes.marks import without_mark
-from cloudctl.codes.reading import read_any
-from cloudctl.codes.ydt_export import ydt_tree
+from cloudctl.codes.byte_order_mark import without_mark
+from cloudctl.codes.formats.detect import read_any
+from cloudctl.codes.formats.geojson import write_geojson
+from cloudctl.codes.formats.ydt.export import ydt_tree
+from cloudctl.io import zeromq
+from cloudctl.node import config
 
 CODE = codes.load(maps.path("intersection.json"))
 TEXTS: dict[str, Callable[[], bytes]] = {
@@ -47,7 +49,7 @@ def test_a_mark_before_a_nodes_file_and_a_key_is_skipped(tmp_path: Path) -> None
     for name, text in (("node.toml", '[node]\nbind = "tcp://127.0.0.1:7788"\ncurve = false\ncodes = []\n'), ("a.pub", f'public = "{key}"\n')):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert config.load(tmp_path / "node.toml").node.bind == "tcp://127.0.0.1:7788"
-    assert wire.read_keys(tmp_path / "a.pub").public == key
+    assert zeromq.read_keys(tmp_path / "a.pub").public == key
 
 
 def test_a_mark_of_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:

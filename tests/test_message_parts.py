@@ -11,9 +11,10 @@ from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, sub_code
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.rates import Repeats
 from cloudctl.schema import Datum, Health, Hello, Reject, Sensor, SensorHealth, SignalState, VehicleState
+from cloudctl.settings import EngineConfig
 from cloudctl.world import ELSEWHERE, UNKNOWN
 
 T = 1_767_225_600 * SECOND

@@ -10,14 +10,14 @@ import pytest
 from node_process import NodeProcess, until
 
 from bench.scene import Scene
-from cloudctl import broker
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.log import Recording
+from cloudctl.io import broker
+from cloudctl.io.recording.reader import Recording
+from cloudctl.io.zeromq import Dealer, new_keys
 from cloudctl.replay import replay
 from cloudctl.schema import VERSION, Group, Perception, SignalState
-from cloudctl.wire import Dealer, new_keys
 
 
 @pytest.fixture

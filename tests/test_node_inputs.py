@@ -12,10 +12,10 @@ import pytest
 from node_process import NodeProcess, until
 
 from bench.scene import Scene
-from cloudctl import broker
 from cloudctl.client import Vehicle
 from cloudctl.clock import MS, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
 from cloudctl.metrics import MAX_SOURCES, OTHERS
 from cloudctl.schema import VERSION, Perception, Reject, VehicleState
 from cloudctl.topics import TOPICS, MqttTopics

@@ -13,14 +13,15 @@ from bench.scene import Scene
 from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.config import ConfigError, load
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.log import Recorder, Recording
+from cloudctl.engine import Engine
+from cloudctl.io.recording.reader import Recorder, Recording
+from cloudctl.io.zeromq import new_keys
+from cloudctl.node.config import ConfigError, load
 from cloudctl.payloads import encode
 from cloudctl.replay import replay
 from cloudctl.schema import Datum
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR
-from cloudctl.wire import new_keys
 
 T = 1_767_225_600 * SECOND
 
@@ -201,7 +202,7 @@ def test_a_number_that_cannot_be_meant_is_refused_with_its_key(tmp_path: Path, t
 
 
 def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(capsys: pytest.CaptureFixture[str], tmp_path: Path, code: CompiledCode) -> None:
-    from cloudctl.live import Node
+    from cloudctl.node.live import Node
 
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     (tmp_path / "node.toml").write_text(f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n')

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stage import Stage, words
 
 from cloudctl.codes import CompiledCode
-from cloudctl.planner.passing_order import GAP, _conflict, _order
+from cloudctl.planner.kinds.passing_order import GAP, _conflict, _order
 from cloudctl.schema import AdvisoryKind, SignalState
 
 DARK = int(SignalState.DARK)

@@ -13,10 +13,10 @@ from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
-from cloudctl.planner import rules
 from cloudctl.planner.candidate import Candidate, late, required_deceleration
-from cloudctl.planner.discipline import Discipline, brakes
-from cloudctl.planner.glosa import RAMP, V_MIN, advised_speed, travel
+from cloudctl.planner.filter import Discipline, brakes
+from cloudctl.planner.kinds import rules
+from cloudctl.planner.kinds.glosa import RAMP, V_MIN, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
 from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState
 

@@ -10,9 +10,9 @@ from stage import GREEN, RED, Stage, words
 
 from cloudctl import planner
 from cloudctl.codes.model import TURNS
-from cloudctl.planner.blind_spot import hides
-from cloudctl.planner.forward import SLIGHT, needed
-from cloudctl.planner.prediction import arrival, believed
+from cloudctl.forecast.prediction import arrival, believed
+from cloudctl.planner.kinds.blind_spot import hides
+from cloudctl.planner.kinds.forward import SLIGHT, needed
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 

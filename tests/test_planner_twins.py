@@ -10,8 +10,9 @@ from planner_twin import along, crossings, held_up, leader, meetings, movements,
 from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode
-from cloudctl.planner import collision, following, pedestrian, prediction
-from cloudctl.planner.passing import passing
+from cloudctl.forecast import following, prediction
+from cloudctl.forecast.stop_line import passing
+from cloudctl.planner.kinds import collision, pedestrian
 from cloudctl.schema import ObjectClass, SignalState
 from cloudctl.world import World
 

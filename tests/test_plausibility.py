@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig, Output
-from cloudctl.gcj02 import to_bd09, to_gcj02
-from cloudctl.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES
+from cloudctl.datums import to_bd09, to_gcj02
+from cloudctl.engine import Engine, Output
+from cloudctl.ingest.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES
 from cloudctl.schema import Datum, Reject, VehicleState
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 Way = Callable[[float], tuple[float, float, float, float]]  # s -> x, y, speed, heading

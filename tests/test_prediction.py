@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from stage import GREEN, Stage
 
 from cloudctl.codes.model import TURNS
-from cloudctl.planner import prediction
-from cloudctl.planner.following import follow
-from cloudctl.planner.prediction import BELIEVED, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
+from cloudctl.forecast import prediction
+from cloudctl.forecast.following import follow
+from cloudctl.forecast.prediction import BELIEVED, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 

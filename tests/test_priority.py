@@ -13,8 +13,8 @@ from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.planner.passing import passing
+from cloudctl.engine import Engine
+from cloudctl.forecast.stop_line import passing
 from cloudctl.planner.priority import (
     CLEARANCE,
     EXTENSION,
@@ -24,11 +24,11 @@ from cloudctl.planner.priority import (
     RESERVICE,
     WALK,
     Desk,
-    PrioritySettings,
     _crossing,
     _length,
 )
 from cloudctl.schema import Datum, SignalState, VehicleRequest
+from cloudctl.settings import EngineConfig, PrioritySettings
 from cloudctl.world import World
 
 

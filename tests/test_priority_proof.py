@@ -11,11 +11,11 @@ from test_priority import request, straight, work
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.config import ConfigError, load
-from cloudctl.engine import EngineConfig
-from cloudctl.planner.looks import contradicted
-from cloudctl.planner.priority import LEVEL, MAX_OPEN, MAX_REQUESTS, Desk, PrioritySettings
+from cloudctl.node.config import ConfigError, load
+from cloudctl.planner.class_evidence import contradicted
+from cloudctl.planner.priority import LEVEL, MAX_OPEN, MAX_REQUESTS, Desk
 from cloudctl.schema import AdvisoryKind, ObjectClass
+from cloudctl.settings import EngineConfig, PrioritySettings
 
 SEEN = {"sources": 0b11, "class_p": 0.97}
 
@@ -96,7 +96,7 @@ def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -
 
 
 def _passing(stage: Stage):
-    from cloudctl.planner.passing import passing
+    from cloudctl.forecast.stop_line import passing
 
     return passing(stage.world())
 

@@ -13,13 +13,14 @@ from cloudctl.client import Vehicle
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes.canon import from_compact
 from cloudctl.codes.versions import Versions
-from cloudctl.config import ConfigError, code_files, load
-from cloudctl.egress import Egress
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.live import Node
-from cloudctl.publish import Publisher
+from cloudctl.engine import Engine
+from cloudctl.io.egress import Egress
+from cloudctl.io.http import Web, WebError, time_of
+from cloudctl.node.config import ConfigError, code_files, load
+from cloudctl.node.live import Node
+from cloudctl.node.publish import Publisher
 from cloudctl.schema import AdvisoryKind, Signal
-from cloudctl.web import Web, WebError, time_of
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 CHANGE = T + 4 * SECOND

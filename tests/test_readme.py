@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from node_process import NodeProcess, until
 
-from cloudctl import broker, codes, maps
+from cloudctl import codes, maps
 from cloudctl.__main__ import build_parser
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,10 +69,10 @@ def _publish_until(running: broker.Broker, client: subprocess.Popen[str]) -> Non
     import asyncio
     import select
 
-    from cloudctl.config import BrokerSection
-    from cloudctl.egress import Egress
     from cloudctl.engine import encode
+    from cloudctl.io.egress import Egress
     from cloudctl.metrics import Metrics
+    from cloudctl.node.config import BrokerSection
 
     async def publish() -> None:
         egress = Egress(BrokerSection(port=running.port, version=running.version), WallClock(), Metrics(), lambda *_: None)

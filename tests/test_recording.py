@@ -23,12 +23,13 @@ from bench.scene import Scene, corridor
 from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.container import ChunkBuilder, McapFile
-from cloudctl.engine import Engine, EngineConfig, encode
-from cloudctl.log import LogError, Recorder, Recording
-from cloudctl.parts import Limits, head
+from cloudctl.engine import Engine, encode
+from cloudctl.io.recording.container import ChunkBuilder, McapFile
+from cloudctl.io.recording.parts import head
+from cloudctl.io.recording.reader import LogError, Recorder, Recording
 from cloudctl.replay import replay
 from cloudctl.schema import MAX_BODY, Datum
+from cloudctl.settings import EngineConfig, RecordingLimits
 from cloudctl.topics import OPERATOR
 
 DAY = 86_400 * SECOND
@@ -44,7 +45,7 @@ def times(path: Path) -> list[int]:
     return [step.t for step in Recording(path).steps()]
 
 
-def begun(path: Path, limits: Limits | None = None) -> Recorder:
+def begun(path: Path, limits: RecordingLimits | None = None) -> Recorder:
     recorder = Recorder(path, limits)
     recorder.meta("config", b"{}")
     return recorder
@@ -80,7 +81,7 @@ def test_what_is_recorded_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_run_in_parts_is_read_whole_from_any_of_them_or_the_folder(tmp_path: Path) -> None:
-    recorder = begun(tmp_path / "run.mcap", Limits(part_bytes=300_000))
+    recorder = begun(tmp_path / "run.mcap", RecordingLimits(part_bytes=300_000))
     fill(recorder, 0, 3000)
     recorder.close()
     files = sorted(tmp_path.iterdir())
@@ -96,7 +97,7 @@ def test_a_run_in_parts_is_read_whole_from_any_of_them_or_the_folder(tmp_path: P
 
 
 def test_parts_are_begun_by_time_too(tmp_path: Path) -> None:
-    recorder = begun(tmp_path / "run.mcap", Limits(part_ns=SECOND // 5))
+    recorder = begun(tmp_path / "run.mcap", RecordingLimits(part_ns=SECOND // 5))
 
     def another() -> bool:
         fill(recorder, len(times_seen), 1)
@@ -111,7 +112,7 @@ def test_parts_are_begun_by_time_too(tmp_path: Path) -> None:
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
-    recorder = begun(tmp_path / "run.mcap", Limits(part_bytes=300_000))
+    recorder = begun(tmp_path / "run.mcap", RecordingLimits(part_bytes=300_000))
     fill(recorder, 0, 3000)
     recorder.close()
     (tmp_path / "run.mcap").unlink()
@@ -123,7 +124,7 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
 def test_a_rotated_run_replays_byte_identical(tmp_path: Path) -> None:
     code = corridor()[0]
     config = EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}})
-    engine, recorder = Engine([code.code], config), Recorder(tmp_path / "run.mcap", Limits(part_bytes=70_000))
+    engine, recorder = Engine([code.code], config), Recorder(tmp_path / "run.mcap", RecordingLimits(part_bytes=70_000))
     recorder.meta("config", msgspec.json.encode(config))
     recorder.meta("code", codes.dump(code.code))
     for k, (t, batch) in enumerate(Scene(code, 30).run(12.0)):
@@ -176,7 +177,7 @@ def test_the_oldest_of_ours_are_deleted_over_the_byte_limit_and_nobody_elses(tmp
     running = begun(tmp_path / "run.mcap")
     fill(running, 0, 600)
     running.flush()
-    recorder = begun(tmp_path / "run.mcap", Limits(keep_bytes=1_000_000))
+    recorder = begun(tmp_path / "run.mcap", RecordingLimits(keep_bytes=1_000_000))
     assert recorder.path != running.path
     assert all(file.exists() for file in others)
     assert running.path.exists(), "another node writes to it"
@@ -191,7 +192,7 @@ def test_the_oldest_of_ours_are_deleted_over_the_byte_limit_and_nobody_elses(tmp
 
 def test_recordings_over_the_age_limit_are_deleted(tmp_path: Path) -> None:
     old, new = recorded(tmp_path, "run.mcap", 8), recorded(tmp_path, "run.mcap", 6)
-    recorder = begun(tmp_path / "run.mcap", Limits(keep_ns=7 * DAY))
+    recorder = begun(tmp_path / "run.mcap", RecordingLimits(keep_ns=7 * DAY))
     recorder.close()
     assert (old.exists(), new.exists()) == (False, True)
 
@@ -200,7 +201,7 @@ def test_recordings_over_the_age_limit_are_deleted(tmp_path: Path) -> None:
 @given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=30), keep_kb=st.integers(200, 2000))
 def test_a_folder_keeps_to_its_limit_whatever_is_recorded(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], keep_kb: int) -> None:
     folder = tmp_path_factory.mktemp("limits")
-    limits = Limits(part_bytes=keep_kb * 1000 // 4, keep_bytes=keep_kb * 1000)
+    limits = RecordingLimits(part_bytes=keep_kb * 1000 // 4, keep_bytes=keep_kb * 1000)
     for _ in range(2):
         recorder = begun(folder / "run.mcap", limits)
         for k, size in enumerate(sizes):
@@ -257,7 +258,7 @@ def test_a_full_disk_loses_nothing_that_memory_holds_and_a_new_file_is_begun(sma
 
 
 def test_what_a_full_disk_costs_is_named_in_the_recording_and_by_replay(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloudctl.recorder.MAX_WAITING", 300_000)
+    monkeypatch.setattr("cloudctl.io.recording.writer.MAX_WAITING", 300_000)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 700_000)
     recorder = begun(small_disk / "run.mcap")
@@ -376,7 +377,7 @@ def test_a_file_of_ours_is_read_by_other_mcap_readers(tmp_path: Path) -> None:
     keep=st.floats(0, 1),
 )
 def test_a_file_cut_off_anywhere_gives_its_whole_chunks(tmp_path_factory: pytest.TempPathFactory, chunks: list, keep: float) -> None:
-    from cloudctl.log import PartReader
+    from cloudctl.io.recording.reader import PartReader
 
     folder = tmp_path_factory.mktemp("cut")
     path = folder / "x.mcap"

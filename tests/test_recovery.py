@@ -16,16 +16,16 @@ from test_egress import advisory
 from test_node import accepted, frame
 
 from bench.scene import Scene
-from cloudctl import broker
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, SteadyClock, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
+from cloudctl.io.zeromq import Server, new_keys
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Group, SignalState
 from cloudctl.topics import MqttTopics
-from cloudctl.wire import Server, new_keys
 
 needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH")
 CLOCK_PATCH = """import os, time

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from cloudctl import codes
 from cloudctl.clock import SECOND
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import parse_days, read_days
+from cloudctl.codes.draw.rules import said
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Effective, Vehicle, effective, missing, places
-from cloudctl.codes.rules_table import RuleTable
-from cloudctl.codes.show_rules import said
 
 DATA = Path(__file__).parent / "data"
 CODE = codes.load(DATA / "regulations.json")

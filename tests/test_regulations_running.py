@@ -12,20 +12,21 @@ from stage import Stage, words
 from test_regulations import CODE, DATA, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes, matching, planner, world
-from cloudctl.broker import Broker
 from cloudctl.client import Vehicle as Client
 from cloudctl.clock import MS, SECOND, WallClock
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import dump_days, parse_days
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import effective
-from cloudctl.codes.rules_table import RuleTable
-from cloudctl.config import load
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.live import Node
-from cloudctl.log import Recorder
+from cloudctl.engine import Engine
+from cloudctl.io.broker import Broker
+from cloudctl.io.recording.reader import Recorder
+from cloudctl.node.config import load
+from cloudctl.node.live import Node
 from cloudctl.payloads import encode
 from cloudctl.replay import replay
 from cloudctl.schema import AdvisoryKind, Datum, VehicleState
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR
 
 # --- tidal lanes: matching, wrong-way drivers and lane advice go by the time ---

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes.canon import dump
-from cloudctl.codes.check_calendars import over_faults
+from cloudctl.codes.checks.calendars import over_faults
 from cloudctl.codes.model import Device, IntersectionCode, Zone
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Calendar, Rule, Target

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloudctl import codes
-from cloudctl.codes.check_tidal import WEEKDAYS, common_time
+from cloudctl.codes.checks.tidal import WEEKDAYS, common_time
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import IntersectionCode
 from cloudctl.codes.rule import CLASSES, FUELS, ON_HOLIDAYS, ON_MAKE_UP_DAYS, RULE_KINDS, Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective, in_force
-from cloudctl.codes.rules_table import RuleTable
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 CODE = codes.load(Path(__file__).parent / "data" / "regulations.json")  # L32 and L37 are one strip of road

@@ -7,10 +7,11 @@ import pytest
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig, Output
-from cloudctl.gcj02 import to_bd09, to_gcj02, undone
+from cloudctl.datums import to_bd09, to_gcj02, undone
+from cloudctl.engine import Engine, Output
 from cloudctl.geo import Origin
 from cloudctl.schema import Datum, Health, Hello, Reject, Sensor, SensorHealth
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 encode = msgspec.msgpack.encode

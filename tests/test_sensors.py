@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim.scenario import corridor
-from cloudctl.sim.sensors import PERFECT, SENSING, Around, Noise, RsuModel
+from cloudctl.sim.loop.sensors import PERFECT, SENSING, Around, Noise, RsuModel
+from cloudctl.sim.scenario.scenario import corridor
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from stage import T
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig
-from cloudctl.planner.prediction import point
+from cloudctl.engine import Engine
+from cloudctl.forecast.prediction import point
 from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Group, Signal, SignalState, VehicleState
-from cloudctl.signals import NEVER, Doubt, Signals, believed, signals_from
+from cloudctl.settings import EngineConfig
+from cloudctl.signals.states import NEVER, Doubt, Signals, believed, signals_from
 
 RED, GREEN = SignalState.RED, SignalState.GREEN_PROTECTED
 Shown = Callable[[float, int], tuple[Group, ...]]  # (s since T, ns) -> the groups of a message

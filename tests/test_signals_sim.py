@@ -7,11 +7,12 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import bounds, programs
-from cloudctl.sim.bounds import Phase
-from cloudctl.sim.demand import write_corridor
-from cloudctl.sim.scenario import Scenario, ScenarioError, braunschweig, load
-from cloudctl.sim.traffic import Traffic
+from cloudctl.sim.loop import bounds
+from cloudctl.sim.loop.bounds import Phase
+from cloudctl.sim.loop.traffic import Traffic
+from cloudctl.sim.scenario import programs
+from cloudctl.sim.scenario.demand import write_corridor
+from cloudctl.sim.scenario.scenario import Scenario, ScenarioError, braunschweig, load
 from hypothesis import given
 from hypothesis import strategies as st
 

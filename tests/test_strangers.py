@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from bench.scene import Scene
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
+from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.rule import CLASSES, VEHICLE_CLASSES
 from cloudctl.codes.rules import Vehicle
-from cloudctl.codes.rules_table import RuleTable
-from cloudctl.engine import Engine, EngineConfig
+from cloudctl.engine import Engine
 from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
 from cloudctl.rates import OncePer
-from cloudctl.roster import MAX_REPORTS, MOST
 from cloudctl.schema import MAX_NAME, Datum, Hello, VehicleState
+from cloudctl.settings import EngineConfig
+from cloudctl.vehicles import MAX_REPORTS, MOST
 
 T = 1_767_225_600 * SECOND
 

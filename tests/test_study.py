@@ -8,9 +8,11 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import net, pool, study, study_plot, study_ratio
-from cloudctl.sim.demand import write_corridor
-from cloudctl.sim.traffic import gives_way
+from cloudctl.sim.common import net, pool
+from cloudctl.sim.loop.traffic import gives_way
+from cloudctl.sim.scenario.demand import write_corridor
+from cloudctl.sim.study import bench as study
+from cloudctl.sim.study import plot, ratio
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
@@ -23,7 +25,7 @@ def trip(stops, waiting=0.0, fuel=10.0, time=50.0):
 def test_ratios_are_of_means_over_the_same_trips():
     base = {"a": trip(1, 10.0), "b": trip(1, 30.0), "only here": trip(9, 900.0)}
     other = {"a": trip(1, 10.0), "b": trip(0, 0.0)}
-    row = study_ratio.compare([base], [other])
+    row = ratio.compare([base], [other])
     assert row["trips"] == 2
     assert row["stops"]["value"] == pytest.approx(0.5)  # 1 stop of 2
     assert row["waiting_s"]["value"] == pytest.approx(0.25)  # 10 s of 40 s
@@ -33,7 +35,7 @@ def test_ratios_are_of_means_over_the_same_trips():
 
 def test_interval_over_seeds_is_students():
     runs = [[{"a": trip(s)} for s in stops] for stops in ((10, 10, 10), (5, 6, 7))]
-    figure = study_ratio.compare(*runs)["stops"]
+    figure = ratio.compare(*runs)["stops"]
     half = 4.3027 * 0.1 / np.sqrt(3)  # t(0.975, 2), s = 0.1
     assert figure["value"] == pytest.approx(0.6)
     assert (figure["low"], figure["high"]) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-4)
@@ -41,7 +43,7 @@ def test_interval_over_seeds_is_students():
 
 def test_nothing_in_common_is_told():
     with pytest.raises(ValueError, match="more --seconds"):
-        study_ratio.compare([{"a": trip(1)}], [{"b": trip(1)}])
+        ratio.compare([{"a": trip(1)}], [{"b": trip(1)}])
 
 
 def test_seeds():
@@ -112,7 +114,7 @@ def test_stops_go_to_the_approach_they_queue_for():
 
 
 def test_a_route_laid_out_straight():
-    path = study_plot.lay_out(NET, ("a", "b", "c"))
+    path = plot.lay_out(NET, ("a", "b", "c"))
     assert path.start == {"a": 0.0, "b": 100.0, ":J_0": 150.0, "c": 170.0}
     assert path.lines == ((150.0, "J", (1, 2)),)
     assert path.length == 250.0

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-from cloudctl import broker
 from cloudctl.client import Vehicle
 from cloudctl.clock import SECOND, WallClock
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
 from cloudctl.engine import encode
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs, Reject, VehicleState
 
 pytestmark = pytest.mark.skipif(broker.mosquitto() is None, reason="TLS needs mosquitto on PATH")

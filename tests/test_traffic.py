@@ -15,8 +15,8 @@ from cloudctl import codes, maps
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode, compile_code
-from cloudctl.config import load
-from cloudctl.live import Node
+from cloudctl.node.config import load
+from cloudctl.node.live import Node
 from cloudctl.schema import SignalState, Traffic
 from cloudctl.traffic import TrafficState, level, looked_at
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cloudctl.sim.columns import CHANGES, changed
-from cloudctl.sim.evaluate import figures, follow
-from cloudctl.sim.scenes import BEGIN, CASES, positions, three_units
-from cloudctl.sim.unsteady import BURSTY, ROUNDED, Unsteady, UnsteadyUnit
+from cloudctl.sim.common.unsteady import BURSTY, ROUNDED, Unsteady, UnsteadyUnit
+from cloudctl.sim.tracking.columns import CHANGES, changed
+from cloudctl.sim.tracking.evaluate import figures, follow
+from cloudctl.sim.tracking.scenes import BEGIN, CASES, positions, three_units
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.fusion import Fusion, FusionConfig, Rows, SourceConfig

@@ -10,12 +10,13 @@ import pytest
 
 pytest.importorskip("libsumo")
 
-from cloudctl.sim import city, dangers, encounters, ssm, warning_bench, warning_score
-from cloudctl.sim.demand import write_corridor
-from cloudctl.sim.scenario import load
-from cloudctl.sim.ssm import Conflict
-from cloudctl.sim.warning_run import Heard, with_waiting
-from cloudctl.sim.warning_score import Run
+from cloudctl.sim.scenario import city
+from cloudctl.sim.scenario.demand import write_corridor
+from cloudctl.sim.scenario.scenario import load
+from cloudctl.sim.warnings import bench, dangers, encounters, score, ssm
+from cloudctl.sim.warnings.score import Run
+from cloudctl.sim.warnings.seed_run import Heard, with_waiting
+from cloudctl.sim.warnings.ssm import Conflict
 
 from cloudctl import maps
 from cloudctl.__main__ import main
@@ -106,7 +107,7 @@ def heard(vehicle, arrived, until, kind="collision", confidence=0.9, severity=1,
 
 
 def test_messages_become_episodes():
-    found = warning_score.episodes(
+    found = score.episodes(
         [heard("v", 3.0, 4.0), heard("v", 1.0, 2.0), heard("v", 5.1, 6.0), heard("w", 3.0, 4.0)]
     )
     assert [(e.vehicle, e.start, e.end) for e in found] == [("v", 1.0, 4.0), ("w", 3.0, 4.0), ("v", 5.1, 6.0)]
@@ -132,7 +133,7 @@ RUN = Run(
 
 
 def test_figures_of_warnings():
-    figures = warning_score.score([RUN], "collision")
+    figures = score.score([RUN], "collision")
     assert (figures["events"], figures["warnings"], figures["right"]) == (2, 4, 2)
     assert figures["precision"]["value"] == 0.5
     assert figures["recall"]["value"] == 0.5
@@ -144,18 +145,18 @@ def test_figures_of_warnings():
 
 
 def test_the_threshold_with_most_recall_at_few_false():
-    points = warning_score.curve([RUN], "collision")
+    points = score.curve([RUN], "collision")
     assert [p["warnings"] for p in points if p["threshold"] in (0.0, 0.5, 0.95)] == [4, 2, 0]
-    assert warning_score.best(points) == 0.9  # never 0.5 false an hour; of those with fewest, the strictest
+    assert score.best(points) == 0.9  # never 0.5 false an hour; of those with fewest, the strictest
     easy = [{"threshold": x, "warnings": 3, "false_per_hour": f, "recall": {"value": r}} for x, f, r in
             ((0.1, 4.0, 1.0), (0.5, 0.4, 0.9), (0.9, 0.0, 0.2))]  # fmt: skip
-    assert warning_score.best(easy) == 0.5
+    assert score.best(easy) == 0.5
 
 
 def test_wilson():
-    found = warning_score.share(8, 10)
+    found = score.share(8, 10)
     assert (found["low"], found["high"]) == pytest.approx((0.490, 0.943), abs=1e-3)
-    assert warning_score.share(0, 0)["value"] is None
+    assert score.share(0, 0)["value"] is None
 
 
 class Speeds:
@@ -182,7 +183,7 @@ def test_who_is_hit_by_a_violator():
         (Conflict("red_light", "a", "", 10.0, 10.0), True),
         (Conflict("vehicles", "b", "a", 12.0, 12.5, ttc=1.0), True),
     ]
-    assert [c.kind for c, _ in warning_score.with_violators(truth)] == ["red_light", "violator"]
+    assert [c.kind for c, _ in score.with_violators(truth)] == ["red_light", "violator"]
 
 
 def test_seeds_of_both_kinds_are_refused(tmp_path, capsys):
@@ -209,7 +210,7 @@ def test_a_bench_end_to_end(tmp_path, capsys):
     assert main(command) == 0
     found = json.loads((tmp_path / "warnings.json").read_text())
     assert (found["train"], found["test"]) == ([1], [2])
-    assert set(found["curves"]) == set(warning_score.MATCHES)
+    assert set(found["curves"]) == set(score.MATCHES)
     assert found["all_scores"]["collision"]["hours"] > 0.01
     run = json.loads((tmp_path / "seed-2.json").read_text())
     assert {w["kind"] for w in run["warnings"]} <= {kind.value for kind in AdvisoryKind} - {"glosa"}
@@ -229,11 +230,11 @@ def test_a_bench_of_signals_that_traffic_drives(tmp_path, capsys):
 
 
 def test_kinds_of_signals_stand_beside_one_another_in_one_table():
-    result = warning_bench.judge([RUN], [RUN])
-    rows = warning_bench.signals_table({"fixed": result, "actuated": result}).splitlines()
+    result = bench.judge([RUN], [RUN])
+    rows = bench.signals_table({"fixed": result, "actuated": result}).splitlines()
     names = [row.partition("  ")[0] for row in rows]
     assert names.index("red_light, actuated") == names.index("red_light, fixed") + 1
-    assert len([name for name in names if name.endswith(", actuated")]) == len(warning_score.MATCHES)
+    assert len([name for name in names if name.endswith(", actuated")]) == len(score.MATCHES)
 
 
 def test_signals_and_shares_that_cannot_be_are_refused_before_anything_runs(tmp_path, capsys):

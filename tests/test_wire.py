@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloudctl.clock import MS, WallClock, sleep_until
-from cloudctl.wire import Dealer, KeyPair, Server, WireError, new_keys, read_keys, write_keys
+from cloudctl.io.zeromq import Dealer, KeyPair, Server, WireError, new_keys, read_keys, write_keys
 
 KNOWN, STRANGER, NODE = new_keys(), new_keys(), new_keys()
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from .byte_order_mark import without_mark
 from .findings import refuse
-from .marks import without_mark
 from .model import FORMATS, IntersectionCode, Point
 from .rule import Calendar, Rule
-from .strict import convert, read_json
+from .strict_json import convert, read_json
 
 OF_FORMAT_2: dict[str, object] = {
     "date_ranges": (), "month_days": (), "make_up": "as_weekday", "plates": (), "fuels": (), "except_fuels": (),

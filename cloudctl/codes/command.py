@@ -8,24 +8,24 @@ import msgspec
 
 from cloudctl.clock import WallClock
 
-from .build import NO_ADM
+from .byte_order_mark import read_text
 from .canon import dump
-from .check_calendars import over_faults
-from .exporting import SUFFIX, Number, export_code
+from .checks.calendars import over_faults
+from .checks.validation import load, validate
+from .draw.drawing import show_svg
 from .findings import CodeError, refuse
-from .marks import read_text
+from .formats.detect import read_any
+from .formats.export import SUFFIX, Number, export_code
+from .formats.importing.build import NO_ADM
+from .formats.ydt.importer import import_ydt
+from .formats.ydt.uper import MAP, Modules
 from .model import Point
-from .reading import read_any
 from .report import Imported
-from .show import show_svg
 from .update.changes import changes
 from .update.folder import Filed
 from .update.take import bring_in
 from .update.together import together
-from .validate import load, validate
 from .versions import diff, json_schema
-from .ydt import import_ydt
-from .ydt_uper import MAP, Modules
 
 LONG_IMPORT = 50  # intersections from which on progress is shown
 
@@ -145,7 +145,7 @@ def check(args: Namespace) -> int:
 def calendar(args: Namespace) -> None:
     """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
     from .days import dump_days
-    from .holiday_source import from_library
+    from .holidays import from_library
 
     days = from_library(args.place, args.years)
     try:
@@ -164,7 +164,7 @@ def show(args: Namespace) -> None:
     out: Path = args.out or args.file.with_suffix(".svg")
     code = load(args.file)
     if out.suffix in (".html", ".htm"):
-        from .show_page import show_page
+        from .draw.page import show_page
 
         out.write_text(show_page(code))
     else:

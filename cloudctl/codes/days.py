@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .findings import CodeError, Finding, refuse
-from .strict import read_json
+from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
 MAX_APART = 60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month

@@ -1,11 +1,6 @@
 """What is wrong with a digital code, said so that a person can put it right."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from .report import Loss
 
 
 class Finding(Struct, frozen=True):
@@ -20,6 +15,23 @@ class Finding(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.entity}.{self.field} = {self.value}: {self.rule}. {self.remedy}"
+
+
+class Loss(Struct, frozen=True, order=True, omit_defaults=True):
+    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not understood),
+    guessed, repaired, or differs (kept, but worth a look)."""
+
+    what: str
+    entity: str
+    detail: str
+    count: int = 1
+    example: str = ""  # the first of them, as the file has it
+
+    def __str__(self) -> str:
+        line = f"{self.what}: {self.entity}: {self.detail}"
+        if self.example:
+            return f"{line} ({self.example})" if self.count == 1 else f"{line} ({self.count} times, first {self.example})"
+        return line if self.count == 1 else f"{line} ({self.count} times)"
 
 
 class CodeError(ValueError):

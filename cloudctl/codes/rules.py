@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from .days import DayCalendar, Days, days_of
-from .lines import length
 from .model import IntersectionCode, Point
+from .polylines import length
 from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
 CAPS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above

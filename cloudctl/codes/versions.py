@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from .canon import content_hash
 from .findings import refuse
+from .json_schema import json_schema as json_schema
 from .model import IntersectionCode
-from .schema import json_schema as json_schema
 
 WIRE_REVISIONS = 128  # MAP and SPAT carry the revision in 7 bits
 

@@ -7,9 +7,14 @@ What several kinds read is computed once a snapshot: `prediction` (where everybo
 import numpy as np
 
 from ..clock import MS
+from ..forecast.following import follow
+from ..forecast.prediction import predict
+from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind
 from ..world import World
-from . import (
+from .candidate import Candidate
+from .filter import Discipline
+from .kinds import (
     ahead,
     blind_spot,
     collision,
@@ -27,20 +32,15 @@ from . import (
     stopped,
     wrong_way,
 )
-from .candidate import Candidate
-from .discipline import Discipline
-from .following import follow
-from .passing import passing
 from .policy import policy_of
-from .prediction import predict
-from .priority import Desk, PrioritySettings
+from .priority import Desk
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Desk", "Discipline", "PrioritySettings", "failed", "gate", "passing", "plan"]
+__all__ = ["Candidate", "Desk", "Discipline", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:

@@ -10,19 +10,18 @@ Sources: SAE J2735 SSM; NTCIP 1211 (priority control); walking speed of GB 14886
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
 
 from ..clock import SECOND
 from ..codes import CompiledCode
+from ..forecast.stop_line import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
 from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
+from ..settings import PrioritySettings
 from ..world import World
 from .candidate import Candidate
-from .looks import contradicted
-from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
+from .class_evidence import contradicted
 
 LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
 EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most
@@ -37,20 +36,6 @@ KEPT = 5 * SECOND  # a request that ended is told for so long
 MAX_REQUESTS = 64  # that an intersection holds at a time
 MAX_OPEN = 4  # of one vehicle, of those
 DISBELIEF = SECOND  # a class that sensors contradict for so long is refused
-
-
-class PrioritySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose class is proven: vehicles by name, or by a pattern of names ("bus-*"), and the class each has."""
-
-    vehicles: dict[str, str] = {}
-    trust_declared: bool = False  # believe every vehicle's own word: only for closed trials and simulation
-
-    def listed(self, vehicle: str) -> str | None:
-        """Return the class the operator gives a vehicle: by its name, else by the first pattern it fits."""
-        own = self.vehicles.get(vehicle)
-        if own is not None:
-            return own
-        return next((kind for name, kind in self.vehicles.items() if "*" in name and fnmatchcase(vehicle, name)), None)
 
 
 def _uncounted(_name: str, _source: str) -> None:

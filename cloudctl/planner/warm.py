@@ -4,11 +4,11 @@ import numpy as np
 
 from .. import world
 from ..codes import CompiledCode
+from ..forecast.prediction import point
 from ..fusion import TRACK
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
-from ..signals import Doubt, Signals, believed
+from ..signals.states import Doubt, Signals, believed
 from . import plan
-from .prediction import point
 
 SPOTS = 3  # the beginning, the middle, and 8 m before the end
 SHOWN = (SignalState.RED, SignalState.GREEN_PERMISSIVE, SignalState.DARK)

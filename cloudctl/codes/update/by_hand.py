@@ -7,8 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ..canon import dump
+from ..findings import Loss
 from ..model import IntersectionCode
-from ..report import Loss
 from .folder import CodeFolder, Filed
 from .merge import Notes, repeats_lanes
 from .rules import Relocation, relocated, written

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ..canon import dump
+from ..findings import Loss
 from ..model import IntersectionCode
-from ..report import Loss
 from ..versions import WIRE_REVISIONS, wire_revision
 from .match import match
 from .merge import Three, assumed_base, merged

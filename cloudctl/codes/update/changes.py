@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..canon import dump
-from ..lines import M_PER_E7, distance
 from ..model import IntersectionCode
+from ..polylines import M_PER_E7, distance
 from .compared import Compared
 from .control_changes import rules, signals
 from .likeness import SAME_SHIFT

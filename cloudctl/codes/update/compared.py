@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..lines import M_PER_E7
 from ..model import IntersectionCode
+from ..polylines import M_PER_E7
 from .likeness import SAME_SHIFT, shifted
 from .match import Matches, match
 from .rename import TABLES, Numbering, applied, named_rules, unique

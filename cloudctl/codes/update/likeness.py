@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec.structs import replace
 
-from ..lines import F8, M_PER_E7, distance
 from ..model import Alias, IntersectionCode, Point
+from ..polylines import F8, M_PER_E7, distance
 from .match import BARRED, assign
 
 REACH = 150.0  # m between two reference points beyond which only the name can tell that they are one intersection's

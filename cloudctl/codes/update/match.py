@@ -15,9 +15,9 @@ from scipy.optimize import linear_sum_assignment
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, distance
+from ..compiled.code import local_lines
 from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
+from ..polylines import F8, distance
 from .shapes import Shape, boxes, compare, near_boxes, shape
 
 MAX_OFFSET = 2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ..findings import Loss
 from ..model import Alias, IntersectionCode, Plan, SignalGroup
-from ..report import Loss
 from ..rule import Rule
 from ..rules import inside_spans
 from .rules import Relocation, merged_rules, written

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, at
+from ..compiled.code import local_lines
 from ..model import IntersectionCode
+from ..polylines import F8, at
 from ..rule import Rule, Target
 from .shapes import Shape, project, shape
 

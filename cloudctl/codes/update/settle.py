@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import distance
+from ..compiled.code import local_lines
 from ..model import Conflict, IntersectionCode, Point
+from ..polylines import distance
 from .shapes import same_line, shape
 
 LINE = 0.02  # m; two roundings to 1e-7 degree, north and east

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from cloudctl.clock import SECOND, WallClock
 
 from ..canon import content_hash, dump
+from ..checks.validation import validate
 from ..citycode import CityCodeError, parse_code
-from ..findings import Finding, refuse
-from ..lines import distance
+from ..findings import Finding, Loss, refuse
 from ..model import IntersectionCode
-from ..report import Imported, Loss
-from ..validate import validate
+from ..polylines import distance
+from ..report import Imported
 from .by_hand import bring_forward, parts_by_hand
 from .carry import Carried, carry
 from .changes import changes

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..checks.validation import load
 from ..findings import CodeError, Finding
-from ..lines import distance
 from ..model import IntersectionCode
-from ..validate import load
+from ..polylines import distance
 from .folder import Filed, clashes
 from .likeness import MIN_LIKE, OFFICIAL, REACH, likeness, mouths, names
 

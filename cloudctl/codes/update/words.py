@@ -8,9 +8,9 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, at
+from ..compiled.code import local_lines
 from ..model import IntersectionCode, Link
+from ..polylines import F8, at
 from .shapes import Shape, project, shape
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
