@@ -88,7 +88,9 @@ def accuracy_table(peers: dict[str, Callable[[], Peer]], cases: Sequence[Case]) 
     return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
 
 
-def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> tuple[list[int], int]:
+def took(
+    make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()
+) -> tuple[list[int], int]:
     """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections as our tracker takes them."""
     peer, out, busy = make(), list[int](), cpu()
     for k, (t, xy) in enumerate(frames):

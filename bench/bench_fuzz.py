@@ -65,9 +65,16 @@ def report(result: Result) -> str:
     text += f"\n{result.twins.compared} outputs for the victim compared, {result.twins.advisories} of them advisories"
     text += "\n\nrefused by rule (of those that were answered)\n" + table(["n", "rule"], rules)
     failures = result.failures
-    return text + "\n\n" + ("passed" if not failures else "FAILED: " + "\n  ".join(["", *failures[:MAX_LINES]]) + _details(result))
+    return (
+        text
+        + "\n\n"
+        + ("passed" if not failures else "FAILED: " + "\n  ".join(["", *failures[:MAX_LINES]]) + _details(result))
+    )
 
 
 def _details(result: Result) -> str:
-    lines = [*result.twins.first_difference.values(), *(text.rstrip()[-700:] for text in result.twins.first_crash.values())]
+    lines = [
+        *result.twins.first_difference.values(),
+        *(text.rstrip()[-700:] for text in result.twins.first_crash.values()),
+    ]
     return "\n\nthe first of each:\n" + "\n".join(lines[:MAX_LINES]) if lines else ""

@@ -26,7 +26,15 @@ def main(names: list[str]) -> int:
         for code in imported:
             pairs, same, foes = compare(net, code)
             wrong += pairs - same
-            rows.append([f"{Path(name).name.split('.')[0]} {code.name[:24]}", pairs, foes, same, 100.0 * same / pairs if pairs else 100.0])
+            rows.append(
+                [
+                    f"{Path(name).name.split('.')[0]} {code.name[:24]}",
+                    pairs,
+                    foes,
+                    same,
+                    100.0 * same / pairs if pairs else 100.0,
+                ]
+            )
         for loss in told:
             print(loss)
     print(table(["intersection", "pairs of movements", "foes", "equal", "% equal"], rows))

@@ -35,7 +35,14 @@ SETTLED = 100  # steps after which the longest is looked for
 WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
 MEMORY_JUDGED = 50_000  # messages; in a shorter run memory says nothing
 MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
-NOT_INPUTS = ("reject.frames", "reject.unknown_key", "reject.row", "reject.signal_part", "reject.health_part", "reject.state_part")  # counted besides the message they belong to
+NOT_INPUTS = (
+    "reject.frames",
+    "reject.unknown_key",
+    "reject.row",
+    "reject.signal_part",
+    "reject.health_part",
+    "reject.state_part",
+)  # counted besides the message they belong to
 INPUT_DROPS = ("drop.queue", "drop.inbox")
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -116,7 +123,10 @@ class Twins:
         self.steps += 1
         if self.steps > SETTLED and took > self.slowest[0]:
             longest = max(batch, key=lambda datum: len(datum.body), default=Datum("", "", b""))
-            self.slowest = (took, f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes")
+            self.slowest = (
+                took,
+                f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes",
+            )
         for fault in out.errors:
             self._crashed(f"guarded, in {fault.place}: {fault.cause}", fault.text)
         return out
@@ -202,7 +212,10 @@ class Result:
     def failures(self) -> list[str]:
         """Return every way in which the run fell short."""
         out = list(self.notes)
-        out += [f"{n} steps in which output for the victim differs, first in: {kind}" for kind, n in self.twins.differences.most_common()]
+        out += [
+            f"{n} steps in which output for the victim differs, first in: {kind}"
+            for kind, n in self.twins.differences.most_common()
+        ]
         if self.twins.advisories == 0:
             out.append("the victim got no advisory at all: nothing was compared")
         out += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
@@ -236,7 +249,9 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
         drawn = [hostile.message(t - MS) for _ in range(min(BATCH, messages - sent.total()))]
         sent.update(message.row for message in drawn)
         half = len(drawn) // 2
-        twins.step(t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])])
+        twins.step(
+            t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])]
+        )
         if k % every == 0:
             memory.append(rss())
             progress(sent.total())

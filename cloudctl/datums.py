@@ -18,9 +18,17 @@ def to_gcj02(lat: float, lon: float) -> tuple[float, float]:
     x, y = lon - 105.0, lat - 35.0
     wave = 20.0 * sin(6.0 * x * pi) + 20.0 * sin(2.0 * x * pi)
     north = -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * sqrt(abs(x))
-    north += (wave + 20.0 * sin(y * pi) + 40.0 * sin(y / 3.0 * pi) + 160.0 * sin(y / 12.0 * pi) + 320.0 * sin(y * pi / 30.0)) * 2.0 / 3.0
+    north += (
+        (wave + 20.0 * sin(y * pi) + 40.0 * sin(y / 3.0 * pi) + 160.0 * sin(y / 12.0 * pi) + 320.0 * sin(y * pi / 30.0))
+        * 2.0
+        / 3.0
+    )
     east = 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * sqrt(abs(x))
-    east += (wave + 20.0 * sin(x * pi) + 40.0 * sin(x / 3.0 * pi) + 150.0 * sin(x / 12.0 * pi) + 300.0 * sin(x / 30.0 * pi)) * 2.0 / 3.0
+    east += (
+        (wave + 20.0 * sin(x * pi) + 40.0 * sin(x / 3.0 * pi) + 150.0 * sin(x / 12.0 * pi) + 300.0 * sin(x / 30.0 * pi))
+        * 2.0
+        / 3.0
+    )
     root = 1.0 - E2 * sin(lat * pi / 180.0) ** 2
     meridian, parallel = AXIS * (1.0 - E2) / root**1.5, AXIS / sqrt(root) * cos(lat * pi / 180.0)
     return lat + north / meridian * 180.0 / pi, lon + east / parallel * 180.0 / pi

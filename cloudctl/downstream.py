@@ -74,7 +74,12 @@ def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Be
         return None
     turn = next((k for m in movements[1:] if (k := next_code.connection(m)) >= 0), -1)
     group = int(next_code.conn_group[turn]) if turn >= 0 else -1
-    if group < 0 or snapshot.signal_trouble or snapshot.signals.t == 0 or snapshot.signals.revision != next_code.code.revision:
+    if (
+        group < 0
+        or snapshot.signal_trouble
+        or snapshot.signals.t == 0
+        or snapshot.signals.revision != next_code.code.revision
+    ):
         return None
     known = passing(snapshot)
     windows, since = known.windows, (t - snapshot.t) / 1e9

@@ -91,7 +91,11 @@ class Engine:
     """
 
     def __init__(
-        self, codes: Iterable[IntersectionCode], config: EngineConfig, metrics: Metrics | None = None, debug: bool = False
+        self,
+        codes: Iterable[IntersectionCode],
+        config: EngineConfig,
+        metrics: Metrics | None = None,
+        debug: bool = False,
     ) -> None:
         """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came from."""
         self.config = config
@@ -105,7 +109,9 @@ class Engine:
         self.roster = Roster(self.metrics)
         self.events = Events(self.metrics)
         self.plausibility = Plausibility(self.roster.on_lane, self.metrics, self.events)
-        self.ingest = Ingest(config.gateways, origins, self.metrics, self._examine, self.plausibility.check, self.faults)
+        self.ingest = Ingest(
+            config.gateways, origins, self.metrics, self._examine, self.plausibility.check, self.faults
+        )
         self.acks = Acknowledgements(self.metrics)
         self._onward: dict[str, dict[int, downstream.Onward]] = {}  # by intersection: where its exit lanes lead
         self.scheduler = PlanScheduler(config.period_ms * MS)
@@ -236,7 +242,12 @@ class Engine:
         for intersection, why in got.faults:
             try:
                 quality = self.places[intersection].quality
-                self._fault(quality.late(t, why.age) if isinstance(why, Untimely) else quality.disordered(t, why.group, why.value), out)
+                self._fault(
+                    quality.late(t, why.age)
+                    if isinstance(why, Untimely)
+                    else quality.disordered(t, why.group, why.value),
+                    out,
+                )
             except Exception as error:
                 self.faults.note("quality", intersection, error)
         for timed in got.timed:
@@ -246,13 +257,21 @@ class Engine:
                 self.ingest.confine("handle", t, Datum(KIND_OF_BODY[type(timed.body)], timed.gateway, b""), error, got)
 
     def _greet(self, t: int, gateway: str, hello: Hello) -> None:
-        about = {"calls_itself": hello.gateway, "software": hello.software, "rsus": len(hello.rsus), "sensors": len(hello.sensors), "t": t}
+        about = {
+            "calls_itself": hello.gateway,
+            "software": hello.software,
+            "rsus": len(hello.rsus),
+            "sensors": len(hello.sensors),
+            "t": t,
+        }
         self.metrics.tell("gateways", gateway, about)
         for rsu in hello.rsus:
             place = self.places[self.config.gateways[gateway][rsu]]
             place.sensing.begin(t, rsu)
             for sensor in hello.sensors:
-                place.sensing.declare(t, rsu, sensor, self.ingest.sources[rsu, sensor.id], place.fusion, place.code.origin)
+                place.sensing.declare(
+                    t, rsu, sensor, self.ingest.sources[rsu, sensor.id], place.fusion, place.code.origin
+                )
 
     def _timed(self, t: int, timed: Timed, out: Output) -> None:
         body = timed.body
@@ -272,7 +291,9 @@ class Engine:
         else:
             self.places[timed.intersection].sensing.health(t, body)
 
-    def _examine(self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health) -> tuple[Hazard | Health, list[Refused]]:
+    def _examine(
+        self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health
+    ) -> tuple[Hazard | Health, list[Refused]]:
         """Return what can be used of a hazard or health message, and why the rest cannot. Raises Refused where nothing can."""
         place = self.places[intersection]
         if isinstance(body, Health):
@@ -314,7 +335,9 @@ class Engine:
 
     def _request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
         place = self.places.get(body.intersection)
-        signal_priority.request(t, place, vehicle, body, self.roster.declared_kind(vehicle, place) if place else None, self.metrics)
+        signal_priority.request(
+            t, place, vehicle, body, self.roster.declared_kind(vehicle, place) if place else None, self.metrics
+        )
         if place:
             self.scheduler.wake(t, place)
 

@@ -68,7 +68,11 @@ class Place:
 
     def doubts(self, t: int) -> dict[int, Doubt]:
         """Return what signal faults put in doubt at `t` ns, by index of the group."""
-        return {self.groups[group]: DOUBTS[doubt] for group, doubt in self.quality.doubted(t).items() if group in self.groups}
+        return {
+            self.groups[group]: DOUBTS[doubt]
+            for group, doubt in self.quality.doubted(t).items()
+            if group in self.groups
+        }
 
     def renew(self, fresh: "Place") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""

@@ -105,7 +105,9 @@ def engine_of(recording: Recording, debug: bool = False) -> Engine:
         if name == "config":
             config = msgspec.json.decode(data, type=EngineConfig)
         elif name == "code":
-            loaded.append(parse(data, str(recording.path)))  # it was checked when the run was made, by the rules of that time
+            loaded.append(
+                parse(data, str(recording.path))
+            )  # it was checked when the run was made, by the rules of that time
     if config is None:
         raise LogError(
             f"{recording.path} holds no run that can be replayed. "

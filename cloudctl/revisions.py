@@ -36,20 +36,41 @@ class Revisions:
     def announce(self, code: IntersectionCode, t: int, places: dict[str, Place]) -> None:
         """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
         if code.id not in places:
-            raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
+            raise refuse(
+                code.id,
+                "code",
+                "id",
+                code.id,
+                "is no intersection of this node",
+                "add it to the node's file and its gateway, and start the node again",
+            )
         if self.versions.knows(code):
             return
         if self.versions.has_revision(code.id, code.revision):
-            raise refuse(code.id, "code", "revision", code.revision, "stands for another content already",
-                         f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more")
+            raise refuse(
+                code.id,
+                "code",
+                "revision",
+                code.revision,
+                "stands for another content already",
+                f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more",
+            )
         if code.valid_from is None or code.valid_from < t + NOTICE:
-            raise refuse(code.id, "code", "valid_from", "none" if code.valid_from is None else moment(code.valid_from),
-                         f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})", "set valid_from to a later time, in ns since 1970 (UTC)")
+            raise refuse(
+                code.id,
+                "code",
+                "valid_from",
+                "none" if code.valid_from is None else moment(code.valid_from),
+                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})",
+                "set valid_from to a later time, in ns since 1970 (UTC)",
+            )
         self.versions.add(code)
         self.change = min(self.change, code.valid_from)
         places[code.id].until = self.versions.change_of(code.id, t) or NEVER
 
-    def turn(self, t: int, places: dict[str, Place], ingest: Ingest, make: Callable[[CompiledCode], Place], faults: Faults) -> list[str]:
+    def turn(
+        self, t: int, places: dict[str, Place], ingest: Ingest, make: Callable[[CompiledCode], Place], faults: Faults
+    ) -> list[str]:
         """Bring into force what is in force at `t`; return the intersections whose code changed. One that cannot be made is out of force."""
         changed = []
         for name, place in places.items():

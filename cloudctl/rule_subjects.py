@@ -10,9 +10,20 @@ NAN = float("nan")
 
 def vehicle_of(state: VehicleState) -> Vehicle:
     """Return a connected vehicle as rules ask of it."""
-    width = state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES else None  # the default of a large vehicle's state is no width of it
+    width = (
+        state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES else None
+    )  # the default of a large vehicle's state is no width of it
     return _vehicle(
-        state.kind, state.automated, state.height, width, state.mass, state.axle_load, state.emission_stage, state.plate_digit, state.fuel, state.dangerous_goods
+        state.kind,
+        state.automated,
+        state.height,
+        width,
+        state.mass,
+        state.axle_load,
+        state.emission_stage,
+        state.plate_digit,
+        state.fuel,
+        state.dangerous_goods,
     )
 
 
@@ -23,4 +34,15 @@ def _vehicle(
 ) -> Vehicle:  # fmt: skip
     """Return a vehicle; the same object for the same figures, which makes it a key that compares quickly."""
     height, width, mass, axle = (NAN if size is None else size for size in (height, width, mass, axle))
-    return Vehicle(kind, automated, height, width, mass, axle, stage or 0, -1 if plate is None else plate, fuel or "", dangerous_goods)
+    return Vehicle(
+        kind,
+        automated,
+        height,
+        width,
+        mass,
+        axle,
+        stage or 0,
+        -1 if plate is None else plate,
+        fuel or "",
+        dangerous_goods,
+    )

@@ -25,7 +25,10 @@ from .schema import Health, ObjectClass, Sensor, SensorHealth
 from .world import World
 
 LOOK_INTERVAL = SECOND
-SILENT_PERIODS, SILENT_MARGIN = 3, SECOND  # without a frame for so many of its periods and so long more, a sensor is silent
+SILENT_PERIODS, SILENT_MARGIN = (
+    3,
+    SECOND,
+)  # without a frame for so many of its periods and so long more, a sensor is silent
 WINDOW = 5 * SECOND  # over which the rate of a sensor is measured
 MIN_RATE = 0.5  # of the declared one
 MAX_AGE = 300 * MS  # of frames when they are received, on average: what the planner still believes
@@ -150,10 +153,14 @@ class Sensing:
             notice = problem.partition(":")[0]
             if problem and notice != state.noticed:
                 kind = "sensor." + notice.split()[-1]
-                events.notice(world.t, kind, state.name, f"intersection {world.code.code.id}: sensor {state.name} {problem}")
+                events.notice(
+                    world.t, kind, state.name, f"intersection {world.code.code.id}: sensor {state.name} {problem}"
+                )
             state.noticed = notice
         wrong = [f"sensor {state.name} {state.trouble}" for state in self._states.values() if state.trouble]
-        self.trouble = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "") if wrong else None
+        self.trouble = (
+            "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "") if wrong else None
+        )
         for name, row in self.table().items():
             metrics.tell("sensors", name, row)
 
@@ -197,7 +204,11 @@ class Sensing:
 
     def _slow(self, t: int, state: SensorState) -> str:
         """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is not."""
-        late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes" if state.age is not None and state.age > MAX_AGE else ""
+        late = (
+            f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
+            if state.age is not None and state.age > MAX_AGE
+            else ""
+        )
         declared = state.source.sensor.hz if state.source.sensor is not None else None
         if not declared:
             return late
@@ -206,7 +217,9 @@ class Sensing:
         others = [other for other in self._states.values() if other is not state and t - other.last < SECOND]
         if silent > limit and others:
             # a gateway's hello declares its sensors once for all its units: each stands at one of them
-            elsewhere = any(other.sensor == state.sensor and other.source.gateway == state.source.gateway for other in others)
+            elsewhere = any(
+                other.sensor == state.sensor and other.source.gateway == state.source.gateway for other in others
+            )
             return "" if state.last == 0 and elsewhere else f"is silent: nothing came for {silent / SECOND:.0f} s"
         told = state.health.hz if state.health is not None and t - state.health_t <= HEALTH_VALID else None
         rate = told if told is not None else state.rate
@@ -241,7 +254,9 @@ def stand(source: Source, fusion: Fusion, origin: Origin) -> None:
     if sensor is not None and sensor.lat is not None and sensor.lon is not None:
         # one that is said to stand in another country looks at nothing here
         x, y = np.clip(origin.to_local(sensor.lat, sensor.lon), -MAX_PLACE, MAX_PLACE)
-        view = SourceConfig(x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range, kind=kind)
+        view = SourceConfig(
+            x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range, kind=kind
+        )
         fusion.add_source(source.index, view)
     elif kind == "tracks":
         fusion.add_source(source.index, SourceConfig(kind=kind))

@@ -52,7 +52,9 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None  # file of the node's key pair
     curve: bool = True
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
-    calendar: str | None = None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
+    calendar: str | None = (
+        None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
+    )
     status: str | None = None  # file that gets the metrics every second
     trace: str | None = None  # file that gets "advisory id, ns published" a line, for latency studies
 

@@ -19,7 +19,9 @@ from .schema import ObjectClass, VehicleState
 
 REMEMBERED = 20 * SECOND  # after its last report; a vehicle that comes back later is a new one
 MOST = 100_000  # vehicles, of some 200 bytes each; beyond that the longest silent is forgotten
-MAX_REPORTS = 1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
+MAX_REPORTS = (
+    1024  # vehicles of one intersection; beyond that no new one is taken in until one has left or fallen silent
+)
 CELL = 0.01  # degrees; the index of intersections by position
 NEAR = (0, -1, 1)  # cells around a vehicle's own in which an intersection is near: its own first, where it mostly is
 ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is near no intersection
@@ -39,7 +41,9 @@ class Roster:
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._handles: dict[str, tuple[int, int]] = {}  # of vehicles, the longest silent first: the number, and ns of its last report
+        self._handles: dict[
+            str, tuple[int, int]
+        ] = {}  # of vehicles, the longest silent first: the number, and ns of its last report
         self._numbered = 0
         self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
         self._where: dict[tuple[int, int], list[Place]] = {}
@@ -68,7 +72,11 @@ class Roster:
             self._metrics.count("vehicle.elsewhere")
             rule = f"lies in no intersection of this node, nor near one ({len(self._ids)} of them)"
             remedy = "check the order (lat, lon) and the datum (WGS-84 / CGCS2000), or ask for the node that serves this place"
-            return Refused("lat, lon", f"{state.lat}, {state.lon}", rule, remedy) if self._elsewhere.allow(vehicle, t) else None
+            return (
+                Refused("lat, lon", f"{state.lat}, {state.lon}", rule, remedy)
+                if self._elsewhere.allow(vehicle, t)
+                else None
+            )
         return self._unknown_movement(vehicle, state)
 
     def _unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
@@ -153,7 +161,9 @@ class Roster:
         return handle
 
 
-def declared(place: Place, name: str, handle: int, state: VehicleState, knows: Callable[[str], bool] = lambda _: False) -> world.Report:
+def declared(
+    place: Place, name: str, handle: int, state: VehicleState, knows: Callable[[str], bool] = lambda _: False
+) -> world.Report:
     """Return a vehicle's report as an intersection keeps it, with the movement it declared there; `knows`: whether a movement is one of any intersection's."""
     proven = place.priority.settings.listed(name) == state.kind
     last = place.reports.get(handle)

@@ -19,6 +19,7 @@ from .signals.states import Doubt, Signals, believed
 UNKNOWN = (-1, -1, -1)  # the paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # of one that declared none here: it leaves the road before it comes to this intersection
 
+
 @dataclass(frozen=True)
 class Report:
     """The newest state of one connected vehicle, and the movement it declared here (connection index, -1 none)."""
@@ -28,7 +29,9 @@ class Report:
     state: VehicleState
     t: int
     connection: int
-    paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
+    paths: tuple[
+        int, int, int
+    ]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
     proven: bool = False  # whether the node's operator says it is what it says
     as_ruled: Vehicle = field(init=False)  # as rules ask of it; made once a report, not once a plan
 
@@ -73,7 +76,9 @@ class World:
     beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
     reported: Ints  # ns; when each of `vehicles` last reported
     rules: RuleTable  # of the code, with the holidays that the node knows
-    doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
+    doubt_reason: str | None = (
+        None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
+    )
     sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
     @property

@@ -12,7 +12,9 @@ STEP = 100 * MS
 SIDE = 60.0  # m: false detections fall within so far of the origin
 
 
-def share_shown(fusion: Fusion, begin: int, end: int, false_ones: float, rng: np.random.Generator, confidence: float | None) -> float:
+def share_shown(
+    fusion: Fusion, begin: int, end: int, false_ones: float, rng: np.random.Generator, confidence: float | None
+) -> float:
     """Drive five cars in lanes 20 m apart, each for 8 s, amid `false_ones` false detections a scan; returns the share of them that is shown."""
     shown = there = 0
     for k in range(begin, end):
@@ -29,7 +31,9 @@ def share_shown(fusion: Fusion, begin: int, end: int, false_ones: float, rng: np
 
 
 @pytest.mark.parametrize(("false_ones", "confidence"), [(60.0, None), (120.0, None), (8.0, 0.3)])
-def test_road_users_are_found_again_once_the_false_detections_have_ended(false_ones: float, confidence: float | None) -> None:
+def test_road_users_are_found_again_once_the_false_detections_have_ended(
+    false_ones: float, confidence: float | None
+) -> None:
     fusion, rng = Fusion(), np.random.default_rng(1)
     share_shown(fusion, 0, 300, false_ones, rng, confidence)
     share_shown(fusion, 300, 500, 0.5, rng, confidence)
@@ -48,7 +52,10 @@ def test_a_sealed_but_damaged_state_is_refused_or_works() -> None:
     share_shown(fusion, 0, 30, 1.0, rng, None)
     whole = fusion.state()
     head, saved = STATE.unpack_from(whole)[:-1], whole[STATE.size :]
-    values = [np.float64(v).tobytes() for v in (1e308, -1.0, np.nan, 1e-308, 1e10, 0.0)] + [b"\xff" * 8, np.float32([1e38, -1e38]).tobytes()]
+    values = [np.float64(v).tobytes() for v in (1e308, -1.0, np.nan, 1e-308, 1e10, 0.0)] + [
+        b"\xff" * 8,
+        np.float32([1e38, -1e38]).tobytes(),
+    ]
     refused = 0
     for place in rng.choice(len(saved) // 8 - 1, 1500, replace=False):
         damaged = bytearray(saved)
@@ -66,7 +73,18 @@ def test_a_sealed_but_damaged_state_is_refused_or_works() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "speed"),
-    [(10.0, 8.0), (10.0, 25.0), (10.0, 40.0), (5.0, 25.0), (5.0, 35.0), (2.0, 8.0), (2.0, 14.0), (2.0, 20.0), (1.0, 5.0), (1.0, 13.0)],
+    [
+        (10.0, 8.0),
+        (10.0, 25.0),
+        (10.0, 40.0),
+        (5.0, 25.0),
+        (5.0, 35.0),
+        (2.0, 8.0),
+        (2.0, 14.0),
+        (2.0, 20.0),
+        (1.0, 5.0),
+        (1.0, 13.0),
+    ],
 )
 def test_a_car_is_found_however_far_it_goes_between_two_scans(rate: float, speed: float) -> None:
     fusion, shown = Fusion(), 0

@@ -63,21 +63,35 @@ def test_a_year_that_the_calendar_covers_in_part_needs_no_holiday() -> None:
 
 @pytest.mark.parametrize(
     ("place", "zone", "warned"),
-    [("CN", "Asia/Shanghai", False), ("DE", "Asia/Shanghai", True), ("", "Asia/Shanghai", True), ("XX", "PRC", True), ("DE-BY", "Europe/Berlin", False), ("CN", "Europe/Berlin", True), ("XX", "Africa/Cairo", False)],
+    [
+        ("CN", "Asia/Shanghai", False),
+        ("DE", "Asia/Shanghai", True),
+        ("", "Asia/Shanghai", True),
+        ("XX", "PRC", True),
+        ("DE-BY", "Europe/Berlin", False),
+        ("CN", "Europe/Berlin", True),
+        ("XX", "Africa/Cairo", False),
+    ],
 )
-def test_a_calendar_of_another_country_than_the_rules_clock_is_taken_with_a_warning(tmp_path: Path, place: str, zone: str, warned: bool) -> None:
+def test_a_calendar_of_another_country_than_the_rules_clock_is_taken_with_a_warning(
+    tmp_path: Path, place: str, zone: str, warned: bool
+) -> None:
     file = tmp_path / "days.json"
     file.write_bytes(dump_days(replace(SOUND, place=place)))
     days = node_days(str(file), [ruled(zone)], ns("2026-10-01T08:00"))
     assert days.days == replace(SOUND, place=place)
     assert ("rule R90" in days.notice and zone in days.notice) is warned
-    assert node_days(str(file), [ruled(zone, "as_weekday")], ns("2026-10-01T08:00")).notice == "", "no rule asks for days"
+    assert node_days(str(file), [ruled(zone, "as_weekday")], ns("2026-10-01T08:00")).notice == "", (
+        "no rule asks for days"
+    )
 
 
 def running(tmp_path: Path, calendar: DayCalendar, run: Callable[[Node], None]) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(ruled()))
     (tmp_path / "days.json").write_bytes(dump_days(calendar))
-    (tmp_path / "node.toml").write_text('[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n')
+    (tmp_path / "node.toml").write_text(
+        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+    )
     node = Node(load(tmp_path / "node.toml"), clock=EventClock(ns("2026-10-01T08:00")))
     try:
         run(node)
@@ -85,7 +99,9 @@ def running(tmp_path: Path, calendar: DayCalendar, run: Callable[[Node], None]) 
         node.close()
 
 
-def test_a_calendar_that_is_taken_in_while_the_node_runs_is_compared_with_today_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_calendar_that_is_taken_in_while_the_node_runs_is_compared_with_today_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(node: Node) -> None:
         node.publisher.watch(ns("2026-10-01T08:00:10"))
         assert "says nothing of" not in capsys.readouterr().err
@@ -98,7 +114,9 @@ def test_a_calendar_that_is_taken_in_while_the_node_runs_is_compared_with_today_
     running(tmp_path, SOUND, run)
 
 
-def test_a_node_starts_on_a_calendar_that_does_not_reach_today_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_starts_on_a_calendar_that_does_not_reach_today_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = replace(SOUND, last="2025-12-31", holidays=SOUND.holidays[:1], make_up_days=())
     running(tmp_path, old, lambda node: node.publisher.watch(ns("2026-10-01T08:00:10")))
     assert "says nothing of 2026-10-01" in capsys.readouterr().err

@@ -31,21 +31,37 @@ def ns(text: str) -> int:
 
 
 def ruled(**calendar: object) -> codes.IntersectionCode:
-    bus_lane = Rule("R9", "bus_lane", (Target("L34"),), calendar=Calendar(weekdays=(1, 2, 3, 4, 5), minutes=((420, 540), (1020, 1140)), **calendar))
+    bus_lane = Rule(
+        "R9",
+        "bus_lane",
+        (Target("L34"),),
+        calendar=Calendar(weekdays=(1, 2, 3, 4, 5), minutes=((420, 540), (1020, 1140)), **calendar),
+    )
     return replace(PLAIN, format=2, rules=(*PLAIN.rules, bus_lane))
 
 
 NEVER = ruled(holidays="never")
 
 
-def test_the_command_writes_the_year_as_the_state_council_announced_it_and_never_writes_over_it(tmp_path: Path, capsys) -> None:
+def test_the_command_writes_the_year_as_the_state_council_announced_it_and_never_writes_over_it(
+    tmp_path: Path, capsys
+) -> None:
     file = tmp_path / "calendar.json"
     assert main(["codes", "calendar", "CN", "2026", "--out", str(file)]) == 0
     days = read_days(file)
     # State Council, General Office, notice of November 2025
     vacations = {"01": (1, 3), "04": (4, 6), "05": (1, 5), "06": (19, 21), "09": (25, 27), "10": (1, 7), "02": (15, 23)}
-    assert {day.date for day in days.holidays} == {f"2026-{month}-{day:02d}" for month, (first, last) in vacations.items() for day in range(first, last + 1)}
-    assert [day.date for day in days.make_up_days] == ["2026-01-04", "2026-02-14", "2026-02-28", "2026-05-09", "2026-09-20", "2026-10-10"]
+    assert {day.date for day in days.holidays} == {
+        f"2026-{month}-{day:02d}" for month, (first, last) in vacations.items() for day in range(first, last + 1)
+    }
+    assert [day.date for day in days.make_up_days] == [
+        "2026-01-04",
+        "2026-02-14",
+        "2026-02-28",
+        "2026-05-09",
+        "2026-09-20",
+        "2026-10-10",
+    ]
     edited = file.read_text().replace('"2026-01-01"', '"2026-01-01"', 1) + "\n"
     file.write_text(edited)
     assert main(["codes", "calendar", "CN", "2026", "--out", str(file)]) != 0
@@ -59,12 +75,18 @@ def test_other_countries_and_their_regions_have_their_days_and_no_make_up_days()
     assert "2026-01-06" in {day.date for day in bavaria.holidays}
     assert "2026-01-06" not in {day.date for day in from_library("DE", [2026]).holidays}
     assert bavaria.make_up_days == ()
-    for place, years, says in (("XX", [2026], "not known to the library"), ("DE-XX", [2026], "not known to the library"), ("CN", [26], "1990")):
+    for place, years, says in (
+        ("XX", [2026], "not known to the library"),
+        ("DE-XX", [2026], "not known to the library"),
+        ("CN", [26], "1990"),
+    ):
         with pytest.raises(codes.CodeError, match=says):
             from_library(place, years)
 
 
-def test_without_the_library_the_command_and_the_node_say_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+def test_without_the_library_the_command_and_the_node_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
     real = builtins.__import__
 
     def none(name: str, *args: object, **more: object) -> object:
@@ -89,7 +111,10 @@ def test_a_node_without_a_calendar_takes_the_public_holidays_of_its_rules_time_z
     made_up = ruled(holidays="never", make_up="as_workday")
     assert not effective(made_up, "L34", Vehicle(), ns("2026-10-10T08:00"), holidays=days.days).allowed
     only = ruled(holidays="only")
-    assert [effective(only, "L34", Vehicle(), ns(when), holidays=days.days).allowed for when in ("2026-10-01T08:00", "2026-10-04T08:00", "2026-10-08T08:00")] == [False, False, True]
+    assert [
+        effective(only, "L34", Vehicle(), ns(when), holidays=days.days).allowed
+        for when in ("2026-10-01T08:00", "2026-10-04T08:00", "2026-10-08T08:00")
+    ] == [False, False, True]
 
 
 def test_a_node_whose_rules_ask_for_no_days_needs_no_calendar_and_says_nothing() -> None:
@@ -111,10 +136,14 @@ def test_a_day_that_the_calendar_does_not_reach_is_named() -> None:
 
 def test_a_node_does_not_start_on_a_calendar_that_is_faulty_or_missing(tmp_path: Path) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
-    (tmp_path / "node.toml").write_text('[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n')
+    (tmp_path / "node.toml").write_text(
+        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+    )
     with pytest.raises(codes.CodeError, match="codes calendar CN"):
         Node(load(tmp_path / "node.toml"))
-    (tmp_path / "days.json").write_text('{"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "1 October"}]}')
+    (tmp_path / "days.json").write_text(
+        '{"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": "1 October"}]}'
+    )
     with pytest.raises(codes.CodeError, match="1 October"):
         Node(load(tmp_path / "node.toml"))
 
@@ -175,7 +204,9 @@ def test_a_reload_takes_over_another_calendar_and_a_faulty_one_changes_nothing(t
 def test_a_node_whose_calendar_does_not_reach_today_says_so_and_counts_it(tmp_path: Path, capsys) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "old.json").write_bytes(dump_days(from_library("CN", [2025])))
-    (tmp_path / "node.toml").write_text('[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "old.json"\n')
+    (tmp_path / "node.toml").write_text(
+        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "old.json"\n'
+    )
     clock = EventClock(ns("2025-12-31T23:59:00"))
     node = Node(load(tmp_path / "node.toml"), clock=clock)
     try:

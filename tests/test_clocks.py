@@ -22,7 +22,12 @@ def exchange(gateway: Gateway, t: int, offset: int, there: int, back: int) -> bo
     return gateway.exchanged(t - there + offset, t, t, t + back + offset)
 
 
-@given(st.lists(st.tuples(delays, delays), min_size=1, max_size=20), st.integers(-(10**13), 10**13), st.integers(-(10**13), 10**13), st.tuples(delays, delays))
+@given(
+    st.lists(st.tuples(delays, delays), min_size=1, max_size=20),
+    st.integers(-(10**13), 10**13),
+    st.integers(-(10**13), 10**13),
+    st.tuples(delays, delays),
+)
 def test_after_a_step_of_any_size_one_exchange_is_enough(
     before: list[tuple[int, int]], offset: int, step: int, after: tuple[int, int]
 ) -> None:
@@ -37,7 +42,9 @@ def test_after_a_step_of_any_size_one_exchange_is_enough(
 
 
 @given(st.lists(st.tuples(delays, delays), min_size=2, max_size=30), st.integers(-(10**13), 10**13))
-def test_delays_alone_are_never_taken_for_a_step_and_the_fastest_exchange_decides(exchanges: list[tuple[int, int]], offset: int) -> None:
+def test_delays_alone_are_never_taken_for_a_step_and_the_fastest_exchange_decides(
+    exchanges: list[tuple[int, int]], offset: int
+) -> None:
     gateway = Gateway({})
     for k, (there, back) in enumerate(exchanges):
         exchange(gateway, T + k * 5 * SECOND, offset, there, back)
@@ -63,12 +70,18 @@ class Stepped:
     st.sampled_from([3600 * SECOND, -3600 * SECOND, 5 * SECOND, -5 * SECOND]),
     st.lists(st.tuples(st.sampled_from(["node", "machine", "neither"]), st.integers(-SECOND, SECOND)), max_size=12),
 )
-def test_the_node_follows_a_step_unless_most_of_those_it_serves_disagree(step: int, senders: list[tuple[str, int]]) -> None:
+def test_the_node_follows_a_step_unless_most_of_those_it_serves_disagree(
+    step: int, senders: list[tuple[str, int]]
+) -> None:
     clock = Stepped(step)
     keeper = Timekeeper(clock, Metrics())  # type: ignore[arg-type]
     assert keeper.decide(T) is None
     batch = [
-        Datum("state", f"v{k}", msgspec.json.encode({"t": T + jitter + {"node": 0, "machine": step, "neither": 10 * step}[agrees]}))
+        Datum(
+            "state",
+            f"v{k}",
+            msgspec.json.encode({"t": T + jitter + {"node": 0, "machine": step, "neither": 10 * step}[agrees]}),
+        )
         for k, (agrees, jitter) in enumerate(senders)
     ]
     keeper.observe(T, [*batch, Datum("state", "x", b"{"), Datum("perception", "y", b"\xff"), Datum("?", "z", b"")])

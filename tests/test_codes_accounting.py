@@ -30,11 +30,31 @@ LANE_NAMES = {"laneSet/GenericLane@name": "a name for people"}  # as laneSet@nam
 # One line an importer: a file with every element that it reads, and its table of what carries nothing about traffic.
 SAMPLES = [
     Sample("J2735", reader("map.json"), json.dumps(rich_j2735()).encode(), J2735_IGNORED, LANE_NAMES),
-    Sample("J2735 in envelopes", reader("map.json"), json.dumps({"metadata": {"a": 1}, "payload": {"data": {"messageId": 18, "value": {"MapData": rich_j2735()}}}}).encode(), J2735_IGNORED, LANE_NAMES),
+    Sample(
+        "J2735 in envelopes",
+        reader("map.json"),
+        json.dumps(
+            {"metadata": {"a": 1}, "payload": {"data": {"messageId": 18, "value": {"MapData": rich_j2735()}}}}
+        ).encode(),
+        J2735_IGNORED,
+        LANE_NAMES,
+    ),
     Sample("YD/T 3709", reader("map.json"), json.dumps(rich_ydt()).encode(), YDT_IGNORED),
-    Sample("SUMO", reader("crossing.net.xml"), (DATA / "crossing.net.xml").read_bytes(), SUMO_IGNORED, {"lane/param@value": "of an id", "edge/param@value": "of an id"}),
+    Sample(
+        "SUMO",
+        reader("crossing.net.xml"),
+        (DATA / "crossing.net.xml").read_bytes(),
+        SUMO_IGNORED,
+        {"lane/param@value": "of an id", "edge/param@value": "of an id"},
+    ),
     Sample("OpenDRIVE", reader("crossing.xodr"), (DATA / "crossing.xodr").read_bytes(), OPENDRIVE_IGNORED),
-    Sample("Lanelet2", reader("crossing.osm"), (DATA / "crossing.osm").read_bytes(), LANELET2_IGNORED, {"osm/node@id": "an id: lines that miss it are reported"}),
+    Sample(
+        "Lanelet2",
+        reader("crossing.osm"),
+        (DATA / "crossing.osm").read_bytes(),
+        LANELET2_IGNORED,
+        {"osm/node@id": "an id: lines that miss it are reported"},
+    ),
 ]
 EACH = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 
@@ -72,11 +92,11 @@ def test_what_nobody_read_is_reported_with_its_count_and_an_example() -> None:
         for lane in road.children("lane"):
             lane.choice("use", {"car": 1}, 0)
     assert lines(accounts) == [
-        "dropped: map/road@id: attribute id is not read (id=\"7\" of road 7)",
-        "dropped: map/road@kind: attribute kind is not read (kind=\"motorway\" of road 7)",
+        'dropped: map/road@id: attribute id is not read (id="7" of road 7)',
+        'dropped: map/road@kind: attribute kind is not read (kind="motorway" of road 7)',
         "dropped: map/tree: element tree is not read (2 times, first tree)",
         "dropped: road/edge: element edge is not read (edge in road 7)",
-        "unknown: road/lane@use: \"boat\" is not known: left out (2 times, first lane in road 7)",
+        'unknown: road/lane@use: "boat" is not known: left out (2 times, first lane in road 7)',
     ]
 
 
@@ -117,7 +137,11 @@ def test_streamed_elements_are_accounted_as_whole_files_are() -> None:
     def read(records: list[XmlRecord] | None) -> list[str]:
         accounts = Accounts("a map", {})
         if records is None:
-            top = (record for record in accounts.stream(io.BytesIO(XML)) if record.parent is not None and record.tag == "road")
+            top = (
+                record
+                for record in accounts.stream(io.BytesIO(XML))
+                if record.parent is not None and record.tag == "road"
+            )
         else:
             top = iter(accounts.xml(XML).children("road"))
         for road in top:
@@ -135,7 +159,12 @@ def test_numbers_flags_and_words_refuse_or_report_what_they_are_not() -> None:
             record.number(name)
     with pytest.raises(CodeError, match="must be given"):
         record.number("h")
-    assert (record.number("f"), record.number("h", 3.0), record.flag("g"), record.flag("d", True)) == (2.5, 3.0, True, True)
+    assert (record.number("f"), record.number("h", 3.0), record.flag("g"), record.flag("d", True)) == (
+        2.5,
+        3.0,
+        True,
+        True,
+    )
     assert record.words("e", ("bus",)) == ("bus",)
     assert lines(record.accounts) == [
         'unknown: lane@d: "maybe" is not known: taken as true (lane)',
@@ -145,7 +174,12 @@ def test_numbers_flags_and_words_refuse_or_report_what_they_are_not() -> None:
 
 def message() -> JsonRecord:
     tree = {
-        "lanes": {"Lane": [{"laneID": 1, "type": {"vehicle": "0001"}, "note": None}, {"laneID": 2, "type": {"boat": {"deep": True}}}]},
+        "lanes": {
+            "Lane": [
+                {"laneID": 1, "type": {"vehicle": "0001"}, "note": None},
+                {"laneID": 2, "type": {"boat": {"deep": True}}},
+            ]
+        },
         "flags": {"bus": True, "taxi": False, "boat": True},
         "empty": {"list": [], "text": ""},
         "extra": [{"a": 1}],
@@ -159,10 +193,10 @@ def test_json_is_accounted_key_by_key() -> None:
     kinds = [lane.child("type").one()[0] for lane in top.rows("lanes", "Lane")]
     assert kinds == ["vehicle", "boat"]
     assert lines(top.accounts) == [
-        "dropped: lanes/Lane@laneID: key laneID is not read (2 times, first laneID=\"1\" of Lane 1)",
+        'dropped: lanes/Lane@laneID: key laneID is not read (2 times, first laneID="1" of Lane 1)',
         "dropped: message/extra: key extra is not read (extra)",
-        "dropped: message/flags@boat: key boat is not read (boat=\"True\" of flags)",
-        "dropped: type/boat@deep: key deep is not read (deep=\"True\" of boat in Lane 2)",
+        'dropped: message/flags@boat: key boat is not read (boat="True" of flags)',
+        'dropped: type/boat@deep: key deep is not read (deep="True" of boat in Lane 2)',
     ]
 
 

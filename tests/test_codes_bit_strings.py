@@ -36,10 +36,33 @@ def forms(names: tuple[str, ...], size: int, chosen: set[str]) -> list[Any]:
     digits = f"{int(whole, 2):0{len(whole) // 4}x}"
     listed = [name for name in names if name in chosen]
     rows: list[Any] = [
-        text, f"b{text}", f"0b{text}", f"'{text}'B", f"0x{digits}", f"'{digits.upper()}'H", int(text, 2), on, [int(bit) for bit in on], ["1" if bit else "0" for bit in on],
-        (int(text, 2), size), [int(text, 2), size], [text], listed, [name.upper() for name in listed], " ".join(listed), dict(zip(names, on, strict=False)),
-        {name.replace("-", "_"): "true" for name in listed}, {name: {} for name in listed}, [{name: True} for name in listed], {"value": text, "length": size}]
-    return rows if size > 2 else [row for row in rows if row not in (f"0x{digits}", f"'{digits.upper()}'H")] + [f"0x{digits}"]
+        text,
+        f"b{text}",
+        f"0b{text}",
+        f"'{text}'B",
+        f"0x{digits}",
+        f"'{digits.upper()}'H",
+        int(text, 2),
+        on,
+        [int(bit) for bit in on],
+        ["1" if bit else "0" for bit in on],
+        (int(text, 2), size),
+        [int(text, 2), size],
+        [text],
+        listed,
+        [name.upper() for name in listed],
+        " ".join(listed),
+        dict(zip(names, on, strict=False)),
+        {name.replace("-", "_"): "true" for name in listed},
+        {name: {} for name in listed},
+        [{name: True} for name in listed],
+        {"value": text, "length": size},
+    ]
+    return (
+        rows
+        if size > 2
+        else [row for row in rows if row not in (f"0x{digits}", f"'{digits.upper()}'H")] + [f"0x{digits}"]
+    )
 
 
 @given(strings())
@@ -49,7 +72,11 @@ def test_every_form_of_a_bit_string_says_the_same(choice: tuple[tuple[str, ...],
         assert read_flags(form, names, size) == dict.fromkeys((n for n in names if n in chosen), True), form
 
 
-anything = st.recursive(st.none() | st.booleans() | st.integers(-5, 400) | st.floats() | st.text("01bxh' ingres", max_size=9), lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=12)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 400) | st.floats() | st.text("01bxh' ingres", max_size=9),
+    lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
 
 
 @given(anything)
@@ -57,7 +84,14 @@ def test_anything_else_is_read_as_flags_or_as_not_understood_and_never_fails(val
     names, size = LANE_TYPES["vehicle"]
     flags = read_flags(value, names, size)
     assert isinstance(flags, dict)
-    if isinstance(value, list) and any(value) and len(value) != size and not set(names) & flags.keys() and value[1:] != [8] and len(value) > 1:
+    if (
+        isinstance(value, list)
+        and any(value)
+        and len(value) != size
+        and not set(names) & flags.keys()
+        and value[1:] != [8]
+        and len(value) > 1
+    ):
         assert unread_flags(flags, names)
 
 
@@ -77,16 +111,46 @@ def who(code: IntersectionCode) -> set[str]:
 
 
 @pytest.mark.parametrize("maker", ["j2735", "ydt3709"])
-@pytest.mark.parametrize("value", [[0, 0, 0, 1, 0, 0, 0, 0], [False] * 3 + [True] + [False] * 4, ["restrictedToBusUse"], "restrictedToBusUse", "b00010000", "'00010000'B", "10", [16, 8], {"restricted_to_bus_use": 1}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0, 0, 0, 1, 0, 0, 0, 0],
+        [False] * 3 + [True] + [False] * 4,
+        ["restrictedToBusUse"],
+        "restrictedToBusUse",
+        "b00010000",
+        "'00010000'B",
+        "10",
+        [16, 8],
+        {"restricted_to_bus_use": 1},
+    ],
+)
 def test_a_bus_lane_stays_one_however_its_flags_are_written(maker: str, value: Any) -> None:
     code, report = one({"vehicle": value}, maker)
     assert who(code) == set()
     assert "closed to all" not in report
-    assert next(x.use for x in code.lanes if x.id == next(c.from_lane for c in code.connections if c.group == 1)) == "bus"
+    assert (
+        next(x.use for x in code.lanes if x.id == next(c.from_lane for c in code.connections if c.group == 1)) == "bus"
+    )
 
 
 @pytest.mark.parametrize("maker", ["j2735", "ydt3709"])
-@pytest.mark.parametrize("value", ["0001", "xx", [0, 0, 0, 1], [0, 1], ["restrictedToBuses"], {"restrictedToBuses": True}, {"restrictedToBusUse": "maybe"}, 4096, 1.5, [[[[[["00010000"]]]]]], ["00010000", "00010000"]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0001",
+        "xx",
+        [0, 0, 0, 1],
+        [0, 1],
+        ["restrictedToBuses"],
+        {"restrictedToBuses": True},
+        {"restrictedToBusUse": "maybe"},
+        4096,
+        1.5,
+        [[[[[["00010000"]]]]]],
+        ["00010000", "00010000"],
+    ],
+)
 def test_a_lane_type_that_is_not_understood_opens_no_lane_and_is_named(maker: str, value: Any) -> None:
     code, report = one({"vehicle": value}, maker)
     assert who(code) == set()
@@ -94,7 +158,21 @@ def test_a_lane_type_that_is_not_understood_opens_no_lane_and_is_named(maker: st
     assert "restrictedToTaxiUse" in report, "the remedy lists the flags"
 
 
-@pytest.mark.parametrize(("value", "way"), [([1, 0], "in"), ([0, 1], "out"), (["ingressPath"], "in"), ("egressPath", "out"), ("10", "in"), ([2, 2], "in"), ([True, False], "in"), ([1, 1], "both"), ([3, 2], "both"), (1, "out")])
+@pytest.mark.parametrize(
+    ("value", "way"),
+    [
+        ([1, 0], "in"),
+        ([0, 1], "out"),
+        (["ingressPath"], "in"),
+        ("egressPath", "out"),
+        ("10", "in"),
+        ([2, 2], "in"),
+        ([True, False], "in"),
+        ([1, 1], "both"),
+        ([3, 2], "both"),
+        (1, "out"),
+    ],
+)
 def test_the_direction_of_a_lane_is_read_in_every_form(value: Any, way: str) -> None:
     tree = j2735(lane(5, "in", [node(-1000, -525), node(-5000, 0)], join(2, 1)))
     rows = tree["intersections"]["intersectionGeometry"][0]["laneSet"]["GenericLane"]
@@ -107,10 +185,14 @@ def test_the_direction_of_a_lane_is_read_in_every_form(value: Any, way: str) -> 
 
 def test_a_direction_that_is_not_understood_leaves_the_lane_out_with_the_reason() -> None:
     tree = j2735(lane(5, "in", [node(-1000, -525), node(-5000, 0)], join(2, 1)))
-    tree["intersections"]["intersectionGeometry"][0]["laneSet"]["GenericLane"][-1]["laneAttributes"]["directionalUse"] = ["inward"]
+    tree["intersections"]["intersectionGeometry"][0]["laneSet"]["GenericLane"][-1]["laneAttributes"][
+        "directionalUse"
+    ] = ["inward"]
     found = import_map(json.dumps(tree).encode())
     assert len(found[0].lanes) == 4
-    assert any("directionalUse" in str(loss) and "inward" in str(loss) and "ingressPath" in str(loss) for loss in found.losses)
+    assert any(
+        "directionalUse" in str(loss) and "inward" in str(loss) and "ingressPath" in str(loss) for loss in found.losses
+    )
 
 
 @pytest.mark.parametrize("value", [[0, 0, 0, 0, 0, 0, 0, 1, 0, 0], ["cyclistVehicleTraffic"], "0000000100"])

@@ -31,7 +31,9 @@ def test_a_message_is_compared_with_the_groups_of_the_code_whatever_it_names(ids
     known = {g.id for g in GOOD.signal_groups}
     quality, begun = observed(tuple(Group(k, S.RED) for k in ids))
     missing, twice, unknown = known - set(ids), {k for k in known if ids.count(k) > 1}, set(ids) - known
-    assert align(dict.fromkeys(known), ids) == Alignment(tuple(sorted(unknown)), tuple(k for k in known if k in missing), tuple(sorted(twice)))
+    assert align(dict.fromkeys(known), ids) == Alignment(
+        tuple(sorted(unknown)), tuple(k for k in known if k in missing), tuple(sorted(twice))
+    )
     if ids:
         assert len([f for f in begun if f.check == "alignment"]) == bool(missing) + bool(unknown)
         assert all(str(k) in f.value for f in begun if "without" in f.value for k in sorted(missing)[:8])
@@ -42,15 +44,25 @@ def test_a_message_is_compared_with_the_groups_of_the_code_whatever_it_names(ids
 
 def test_messages_of_ever_new_groups_make_one_fault_and_take_no_memory() -> None:
     quality = SignalQuality(GOOD)
-    begun = [f for k in range(50) for f in quality.observe(T + k * 100 * MS, T + k * 100 * MS, 1, (*of(RED), *(Group(1000 * k + j, S.RED) for j in range(500, 900))))]
+    begun = [
+        f
+        for k in range(50)
+        for f in quality.observe(
+            T + k * 100 * MS, T + k * 100 * MS, 1, (*of(RED), *(Group(1000 * k + j, S.RED) for j in range(500, 900)))
+        )
+    ]
     assert [f.check for f in begun] == ["alignment"]
     assert len(quality._active) == 1
     assert set(quality._last) == {g.id for g in GOOD.signal_groups}
 
 
-@pytest.mark.parametrize("state", [s for s in SignalState if s not in (S.RED, S.RED_FLASH, S.PRE_MOVEMENT, S.DARK, S.UNKNOWN)])
+@pytest.mark.parametrize(
+    "state", [s for s in SignalState if s not in (S.RED, S.RED_FLASH, S.PRE_MOVEMENT, S.DARK, S.UNKNOWN)]
+)
 @pytest.mark.parametrize("green", [S.GREEN_PROTECTED, S.YELLOW_PROTECTED])
-def test_beside_a_protected_movement_a_crossing_one_shows_nothing_but_red(green: SignalState, state: SignalState) -> None:
+def test_beside_a_protected_movement_a_crossing_one_shows_nothing_but_red(
+    green: SignalState, state: SignalState
+) -> None:
     a, b = foes()
     quality, begun = observed(states({a: green, b: state}))
     assert {f.check for f in begun} == {"conflict"}
@@ -87,14 +99,20 @@ def test_without_plans_the_matrix_says_who_may_be_permissive() -> None:
     a, b = foes()
     movements = {c.id: c for c in GOOD.connections}
     silent = tuple(replace(c, a_yields=False, b_yields=False) for c in GOOD.conflicts)
-    yielding = tuple(replace(c, a_yields=movements[c.a].group == b, b_yields=movements[c.b].group == b) for c in GOOD.conflicts)
+    yielding = tuple(
+        replace(c, a_yields=movements[c.a].group == b, b_yields=movements[c.b].group == b) for c in GOOD.conflicts
+    )
     shown = states({a: S.GREEN_PROTECTED, b: S.GREEN_PERMISSIVE})
     assert not clear(shown, replace(GOOD, plans=(), conflicts=silent))
     assert clear(shown, replace(GOOD, plans=(), conflicts=yielding))
 
 
 def test_what_a_fault_puts_in_doubt() -> None:
-    assert {check: doubt for check, doubt in CHECKS.items() if doubt == ALL} == {"rate": ALL, "age": ALL, "revision": ALL}
+    assert {check: doubt for check, doubt in CHECKS.items() if doubt == ALL} == {
+        "rate": ALL,
+        "age": ALL,
+        "revision": ALL,
+    }
     number = DRIVEN[0]
     for case, doubt in (("end order", TIMES), ("countdown", TIMES), ("no yellow", DISPLAY), ("a group twice", DISPLAY)):
         quality = SignalQuality(GOOD)
@@ -115,15 +133,29 @@ def test_a_fault_that_is_repeated_word_for_word_stays(case: str) -> None:
 
 def shows(code: codes.IntersectionCode, plan: codes.model.Plan, yellow: SignalState) -> Iterator[tuple[Group, ...]]:
     """Yield what a plan shows, phase by phase, twice round; the yellow of a permissive green is permissive."""
-    letters = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "y": S.GREEN_FLASH, "O": S.YELLOW_FLASH, "P": S.PRE_MOVEMENT, "F": S.RED_FLASH, "D": S.DARK}
+    letters = {
+        "R": S.RED,
+        "G": S.GREEN_PROTECTED,
+        "g": S.GREEN_PERMISSIVE,
+        "y": S.GREEN_FLASH,
+        "O": S.YELLOW_FLASH,
+        "P": S.PRE_MOVEMENT,
+        "F": S.RED_FLASH,
+        "D": S.DARK,
+    }
     green = dict.fromkeys((g.id for g in code.signal_groups), "G")
     for phase in [*plan.phases, *plan.phases]:
         pairs = list(zip(code.signal_groups, phase.shows, strict=True))
         green |= {g.id: letter for g, letter in pairs if letter in "Gg"}
-        yield tuple(Group(g.id, letters.get(letter, S.YELLOW_PERMISSIVE if green[g.id] == "g" else yellow)) for g, letter in pairs)
+        yield tuple(
+            Group(g.id, letters.get(letter, S.YELLOW_PERMISSIVE if green[g.id] == "g" else yellow))
+            for g, letter in pairs
+        )
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(Path(maps.path("intersection.json")).parent.glob("*.json"))])
+@pytest.mark.parametrize(
+    "name", [path.name for path in sorted(Path(maps.path("intersection.json")).parent.glob("*.json"))]
+)
 @pytest.mark.parametrize("yellow", [S.YELLOW_PROTECTED, S.YELLOW_PERMISSIVE])
 def test_no_plan_of_our_own_maps_is_faulted(name: str, yellow: SignalState) -> None:
     code = codes.load(maps.path(name))

@@ -22,7 +22,10 @@ NIGHT = Calendar(minutes=((1300, 400),))
 
 def with_limits(speed: float, *rules: Rule, use: str = "vehicle") -> IntersectionCode:
     """Return the code with another first lane, and no rules but those given and plain ones of the other lanes."""
-    lanes = tuple(replace(lane, speed=speed if lane.id == LANE.id else 13.9, use=use if lane.id == LANE.id else lane.use) for lane in GOOD.lanes)
+    lanes = tuple(
+        replace(lane, speed=speed if lane.id == LANE.id else 13.9, use=use if lane.id == LANE.id else lane.use)
+        for lane in GOOD.lanes
+    )
     return replace(GOOD, lanes=lanes, rules=(OTHERS, *rules))
 
 
@@ -33,7 +36,9 @@ def limit_at(code: IntersectionCode, at: dict, lane_id: str, kind: str, s: float
     return found.speed_max if found.rule_of("speed_max") else min(own, found.speed_max)
 
 
-def assert_held(code: IntersectionCode, to: str, kinds: tuple[str, ...] = ("car", "truck", "bus")) -> set[tuple[str, str]]:
+def assert_held(
+    code: IntersectionCode, to: str, kinds: tuple[str, ...] = ("car", "truck", "bus")
+) -> set[tuple[str, str]]:
     """Assert that no limit is raised anywhere and that what is lowered is declared; return what is declared."""
     found, back = exported(code, to)
     other = pairs(code, back)[LANE.id].id
@@ -51,7 +56,9 @@ def assert_held(code: IntersectionCode, to: str, kinds: tuple[str, ...] = ("car"
 
 
 def parts(first: float, second: float, at: float) -> tuple[Rule, Rule]:
-    return Rule("R9", "speed_max", (Target(LANE.id, None, at),), first), Rule("R7", "speed_max", (Target(LANE.id, at, None),), second)
+    return Rule("R9", "speed_max", (Target(LANE.id, None, at),), first), Rule(
+        "R7", "speed_max", (Target(LANE.id, at, None),), second
+    )
 
 
 @pytest.mark.parametrize("speed", [5.56, 13.9, 9.0])  # the lowest, the highest, or neither
@@ -59,30 +66,54 @@ def test_limits_of_parts_come_back_where_they_hold_whatever_the_lanes_own_speed_
     for to in ("mapem", "j2735"):
         code = with_limits(speed, *parts(13.9, 5.56, 30.0))
         assert ("lanes.limit", "lowered") not in assert_held(code, to)
-    assert ("lanes.limit", "lowered") in assert_held(with_limits(speed, *parts(13.9, 5.56, 30.0)), "ydt3709"), "a lane has one limit there, and the line says so"
+    assert ("lanes.limit", "lowered") in assert_held(with_limits(speed, *parts(13.9, 5.56, 30.0)), "ydt3709"), (
+        "a lane has one limit there, and the line says so"
+    )
 
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_a_limit_that_never_decides_is_not_written(to: str) -> None:
-    code = with_limits(13.9, Rule("R9", "speed_max", (Target(LANE.id),), 13.9), Rule("R7", "speed_max", (Target("code"),), 4.0))
+    code = with_limits(
+        13.9, Rule("R9", "speed_max", (Target(LANE.id),), 13.9), Rule("R7", "speed_max", (Target("code"),), 4.0)
+    )
     assert ("lanes.limit", "lowered") not in assert_held(code, to)
 
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_the_limit_of_a_lane_for_bicycles_is_not_raised(to: str) -> None:
-    code = with_limits(13.9, Rule("R9", "speed_max", (Target(LANE.id),), 13.9), Rule("R7", "speed_max", (Target(LANE.id),), 4.0, ("bicycle",)), use="bike")
+    code = with_limits(
+        13.9,
+        Rule("R9", "speed_max", (Target(LANE.id),), 13.9),
+        Rule("R7", "speed_max", (Target(LANE.id),), 4.0, ("bicycle",)),
+        use="bike",
+    )
     assert_held(code, to, ("bicycle",))
 
 
 limits = st.builds(
     lambda value, low, long, classes, night, kind, temporary: Rule(
-        "R9", kind, (Target(LANE.id, round(low * WHOLE, 2), round(min(low + long, 1.0) * WHOLE, 2)) if low else Target(LANE.id),), value, classes if kind == "speed_max" else (), calendar=NIGHT if night else None, temporary=temporary),
-    st.integers(100, 3000).map(lambda v: v / 100), st.sampled_from([0.0, 0.1, 0.4, 0.7]), st.sampled_from([0.2, 0.5]), st.sampled_from([(), ("truck",), ("bus",), ("car", "taxi")]), st.booleans(),
-    st.sampled_from(["speed_max", "speed_max", "school_zone", "construction"]), st.booleans())
+        "R9",
+        kind,
+        (Target(LANE.id, round(low * WHOLE, 2), round(min(low + long, 1.0) * WHOLE, 2)) if low else Target(LANE.id),),
+        value,
+        classes if kind == "speed_max" else (),
+        calendar=NIGHT if night else None,
+        temporary=temporary,
+    ),
+    st.integers(100, 3000).map(lambda v: v / 100),
+    st.sampled_from([0.0, 0.1, 0.4, 0.7]),
+    st.sampled_from([0.2, 0.5]),
+    st.sampled_from([(), ("truck",), ("bus",), ("car", "taxi")]),
+    st.booleans(),
+    st.sampled_from(["speed_max", "speed_max", "school_zone", "construction"]),
+    st.booleans(),
+)
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(limits, max_size=3), st.sampled_from([5.56, 13.9, 20.0]), st.sampled_from(TARGETS))
-def test_no_limits_are_raised_at_any_place_and_time_and_lowered_ones_are_declared(rules: list[Rule], speed: float, to: str) -> None:
+def test_no_limits_are_raised_at_any_place_and_time_and_lowered_ones_are_declared(
+    rules: list[Rule], speed: float, to: str
+) -> None:
     with suppress(CodeError):  # a refusal raises nothing
         assert_held(with_limits(speed, *(replace(rule, id=f"R{k}") for k, rule in enumerate(rules, 10))), to)

@@ -22,7 +22,11 @@ DRIVEN = {lane.id for lane in GOOD.lanes if lane.use == "vehicle"}
 VEHICLE = next(c for c in GOOD.connections if c.from_lane in DRIVEN and c.turn == "straight")
 STRAIGHT = {c.id for c in GOOD.connections if c.turn == "straight"}
 GROUP_OF = {c.id: c.group for c in GOOD.connections}
-CROSSING = min((GROUP_OF[c.a], GROUP_OF[c.b]) for c in GOOD.conflicts if c.kind != "diverge" and 0 != GROUP_OF[c.a] != GROUP_OF[c.b] != 0)
+CROSSING = min(
+    (GROUP_OF[c.a], GROUP_OF[c.b])
+    for c in GOOD.conflicts
+    if c.kind != "diverge" and 0 != GROUP_OF[c.a] != GROUP_OF[c.b] != 0
+)
 FAR = next(k for k, c in enumerate(GOOD.conflicts) if {c.a, c.b} <= STRAIGHT)
 
 
@@ -109,11 +113,36 @@ FAULTS = {
     "node that is not": (alter("links", upstream="N99"), "K1", "upstream", "no such node"),
     "conflict of a stranger": (alter("conflicts", b="C99"), "C1/C99", "b", "no such connection"),
     "conflict twice": (lambda c: replace(c, conflicts=(*c.conflicts, c.conflicts[0])), "C1", "b", "twice"),
-    "exception of a group that is not": (head(signal_exceptions=(SignalException(1, 77, "why"),)), "exception 1/77", "b", "no such group"),
-    "exception of no group": (head(signal_exceptions=(SignalException(0, 1, "why"),)), "exception 0/1", "a", "no such group"),
-    "exception of a group with itself": (head(signal_exceptions=(SignalException(1, 1, "why"),)), "exception 1/1", "b", "itself"),
-    "exception twice": (head(signal_exceptions=(SignalException(*CROSSING, "why"), SignalException(*CROSSING[::-1], "why"))), "exception", "b", "twice"),
-    "exception without a reason": (head(signal_exceptions=(SignalException(*CROSSING, " "),)), "exception", "reason", "why"),
+    "exception of a group that is not": (
+        head(signal_exceptions=(SignalException(1, 77, "why"),)),
+        "exception 1/77",
+        "b",
+        "no such group",
+    ),
+    "exception of no group": (
+        head(signal_exceptions=(SignalException(0, 1, "why"),)),
+        "exception 0/1",
+        "a",
+        "no such group",
+    ),
+    "exception of a group with itself": (
+        head(signal_exceptions=(SignalException(1, 1, "why"),)),
+        "exception 1/1",
+        "b",
+        "itself",
+    ),
+    "exception twice": (
+        head(signal_exceptions=(SignalException(*CROSSING, "why"), SignalException(*CROSSING[::-1], "why"))),
+        "exception",
+        "b",
+        "twice",
+    ),
+    "exception without a reason": (
+        head(signal_exceptions=(SignalException(*CROSSING, " "),)),
+        "exception",
+        "reason",
+        "why",
+    ),
     "rule on nothing": (rules(rule("closure", None, targets=(Target("L99"),))), "R99", "targets", "no such entity"),
     "line of one point": (alter("lanes", points=GOOD.lanes[0].points[:1]), "L1", "points", "two points"),
     "lane at the equator": (alter("lanes", points=((0, 0), (100, 0))), "L1", "points", "reference point"),
@@ -262,14 +291,20 @@ def test_a_code_with_exceptions_goes_there_and_back_and_others_keep_their_hash()
     listed = replace(GOOD, signal_exceptions=(SignalException(*CROSSING, "the left shares its through's group"),))
     assert b"signal_exceptions" not in codes.dump(GOOD), "the hash of a code issued before is what it was"
     assert codes.content_hash(listed) != codes.content_hash(GOOD)
-    for back in (codes.loads(codes.dump(listed)), codes.from_compact(codes.compact(listed)), read_geojson(write_geojson(listed))):
+    for back in (
+        codes.loads(codes.dump(listed)),
+        codes.from_compact(codes.compact(listed)),
+        read_geojson(write_geojson(listed)),
+    ):
         assert back == listed
     (change,) = diff(GOOD, listed)
     assert str(change).startswith(f"added: signal exception {CROSSING[0]}/{CROSSING[1]}")
     assert "signal_exceptions" in json_schema()["$defs"]["IntersectionCode"]["properties"]
     assert "the left shares its through" in show_page(listed)
     for to in ("mapem", "ydt3709"):
-        assert [d.what for d in export_code(listed, to, number=Number(300)).differences if d.field == "signal_exceptions"] == ["lost"]
+        assert [
+            d.what for d in export_code(listed, to, number=Number(300)).differences if d.field == "signal_exceptions"
+        ] == ["lost"]
         assert not [d for d in export_code(GOOD, to, number=Number(300)).differences if d.field == "signal_exceptions"]
 
 
@@ -277,6 +312,15 @@ def test_an_exception_excuses_a_phase_of_the_plan_and_only_its_pair() -> None:
     greens_of = [f for f in codes.validate(greens(GOOD)) if "protected green" in f.rule]
     listed = head(signal_exceptions=(SignalException(*CROSSING, "why"),))(greens(GOOD))
     assert len([f for f in codes.validate(listed) if "protected green" in f.rule]) == len(greens_of) - 1
-    apart = next((a.id, b.id) for a in GOOD.signal_groups for b in GOOD.signal_groups if a.kind == b.kind == "pedestrian" and a.id < b.id)
-    (warning,) = [f for f in codes.validate(head(signal_exceptions=(SignalException(*apart, "why"),))(GOOD)) if f.entity.startswith("exception")]
+    apart = next(
+        (a.id, b.id)
+        for a in GOOD.signal_groups
+        for b in GOOD.signal_groups
+        if a.kind == b.kind == "pedestrian" and a.id < b.id
+    )
+    (warning,) = [
+        f
+        for f in codes.validate(head(signal_exceptions=(SignalException(*apart, "why"),))(GOOD))
+        if f.entity.startswith("exception")
+    ]
     assert (warning.severity, warning.field) == ("warning", "a")

@@ -26,7 +26,13 @@ GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000
 
 
-def taken(folder: Path, found: list[codes.IntersectionCode], source: str = "town.net.xml", losses: tuple[Loss, ...] = (), **options: int | bool) -> Outcome:
+def taken(
+    folder: Path,
+    found: list[codes.IntersectionCode],
+    source: str = "town.net.xml",
+    losses: tuple[Loss, ...] = (),
+    **options: int | bool,
+) -> Outcome:
     with CodeFolder.opened(folder) as opened:
         return take(opened, Imported(found, source, losses), source, T, **options)
 
@@ -89,7 +95,11 @@ def test_a_file_of_another_name_is_the_same_map_when_it_has_half_of_it(tmp_path:
     out = taken(tmp_path, town("A", "B"), "2026.net.xml")
     assert names(tmp_path) == {"0.json": "A", "1.json": "B"}
     assert len(out.removed) == 1
-    out = taken(tmp_path, [*town("A"), *[_placed(Crossing.plain(2), f"N{k}", 900_000 + k * 40_000) for k in range(3)]], "2026.net.xml")
+    out = taken(
+        tmp_path,
+        [*town("A"), *[_placed(Crossing.plain(2), f"N{k}", 900_000 + k * 40_000) for k in range(3)]],
+        "2026.net.xml",
+    )
     assert sorted(names(tmp_path).values()) == ["A", "N0", "N1", "N2"]
     out = taken(tmp_path, [_placed(Crossing.plain(2), "N0", 900_000)], "part.net.xml")
     assert sorted(names(tmp_path).values()) == ["A", "N0", "N1", "N2"]
@@ -168,13 +178,23 @@ def test_two_messages_in_one_cell_have_two_codes_in_one_folder(tmp_path: Path) -
 def _message(number: int, east_cm: int = 0) -> dict:
     """Return a MAP in JSON: two one-way roads that cross; `east_cm` moves its lanes, not its reference point."""
 
-    def lane(name: int, ingress: bool, first: tuple[int, int], step: tuple[int, int], to: int = 0, group: int = 0) -> dict:
+    def lane(
+        name: int, ingress: bool, first: tuple[int, int], step: tuple[int, int], to: int = 0, group: int = 0
+    ) -> dict:
         joins = [{"connectingLane": {"lane": to}, "signalGroup": group}] if to else []
         return {
             "laneID": name,
             "ingressApproach" if ingress else "egressApproach": name,
-            "laneAttributes": {"directionalUse": {"ingressPath": ingress, "egressPath": not ingress}, "laneType": {"vehicle": {}}},
-            "nodeList": {"nodes": [{"delta": {"node-XY6": {"x": first[0] + east_cm, "y": first[1]}}}, {"delta": {"node-XY6": {"x": step[0], "y": step[1]}}}]},
+            "laneAttributes": {
+                "directionalUse": {"ingressPath": ingress, "egressPath": not ingress},
+                "laneType": {"vehicle": {}},
+            },
+            "nodeList": {
+                "nodes": [
+                    {"delta": {"node-XY6": {"x": first[0] + east_cm, "y": first[1]}}},
+                    {"delta": {"node-XY6": {"x": step[0], "y": step[1]}}},
+                ]
+            },
             "connectsTo": {"connectsTo": joins},
         }
 
@@ -186,7 +206,16 @@ def _message(number: int, east_cm: int = 0) -> dict:
     ]
     ref = {"latitude": 39.7955, "longitude": 116.508}
     return {
-        "intersections": [{"id": {"id": number}, "revision": 3, "name": f"I{number}", "refPoint": ref, "laneWidth": 330, "laneSet": {"GenericLane": lanes}}]
+        "intersections": [
+            {
+                "id": {"id": number},
+                "revision": 3,
+                "name": f"I{number}",
+                "refPoint": ref,
+                "laneWidth": 330,
+                "laneSet": {"GenericLane": lanes},
+            }
+        ]
     }
 
 
@@ -195,7 +224,10 @@ def test_a_message_with_another_revision_keeps_it_on_the_wire(tmp_path: Path) ->
 
     for revision, limit, want in ((3, 13.9, 4), (4, 13.9, 5), (4, 11.1, 133), (126, 11.1, 255), (0, 11.1, 257)):
         tree = _message(5)
-        tree["intersections"][0] |= {"revision": revision, "speedLimits": {"speedLimits": [{"type": "vehicleMaxSpeed", "speed": round(limit / 0.02)}]}}
+        tree["intersections"][0] |= {
+            "revision": revision,
+            "speedLimits": {"speedLimits": [{"type": "vehicleMaxSpeed", "speed": round(limit / 0.02)}]},
+        }
         (tmp_path / "map.json").write_text(json.dumps(tree))
         assert main(["codes", "import", str(tmp_path / "map.json"), "--out", str(tmp_path / "out")]) == 0
         code = codes.load(tmp_path / "out" / "0.json")
@@ -207,7 +239,12 @@ def test_imports_at_the_same_time_give_no_code_twice(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / f"{number}.json").write_text(json.dumps(_message(number + 1, number * 300)))
     program = [sys.executable, "-m", "cloudctl", "codes", "import"]
-    running = [subprocess.Popen([*program, str(tmp_path / f"{k}.json"), "--out", str(tmp_path / "out")], stdout=subprocess.DEVNULL) for k in range(8)]
+    running = [
+        subprocess.Popen(
+            [*program, str(tmp_path / f"{k}.json"), "--out", str(tmp_path / "out")], stdout=subprocess.DEVNULL
+        )
+        for k in range(8)
+    ]
     assert [process.wait() for process in running] == [0] * 8
     found = [codes.load(path) for path in (tmp_path / "out").glob("*.json")]
     assert sorted(parse_code(code.id).serial for code in found) == list(range(1, 9))
@@ -218,14 +255,21 @@ def test_a_registry_that_is_broken_is_refused_with_its_line(tmp_path: Path) -> N
     taken(tmp_path, town("A", "B"))
     file = tmp_path / "registry.jsonl"
     lines = file.read_bytes().splitlines()
-    for broken, match in ((lines[0] + b"\n{", "line 2"), (lines[0] + b"\n" + lines[0], "line 2.*issued already"), (b'{"code":"UST1"}', "line 1")):
+    for broken, match in (
+        (lines[0] + b"\n{", "line 2"),
+        (lines[0] + b"\n" + lines[0], "line 2.*issued already"),
+        (b'{"code":"UST1"}', "line 1"),
+    ):
         file.write_bytes(broken)
         with pytest.raises(CityCodeError, match=match):
             Registry.load(file)
         with pytest.raises(codes.CodeError, match="restore"):
             taken(tmp_path, town("A", "B"))
     file.unlink()
-    assert [item.state for item in taken(tmp_path, town("A", "B")).taken] == ["unchanged", "unchanged"]  # made anew from the codes
+    assert [item.state for item in taken(tmp_path, town("A", "B")).taken] == [
+        "unchanged",
+        "unchanged",
+    ]  # made anew from the codes
 
 
 def test_a_code_that_was_mistyped_is_not_written_over(tmp_path: Path) -> None:
@@ -237,7 +281,9 @@ def test_a_code_that_was_mistyped_is_not_written_over(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-def test_two_folders_put_together_are_refused_and_can_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_folders_put_together_are_refused_and_can_be_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     taken(one, town("A"))
     other = Crossing.plain(2)
@@ -250,7 +296,9 @@ def test_two_folders_put_together_are_refused_and_can_be_mended(tmp_path: Path, 
         codes.load_all(paths)
     assert "codes import 7.json" in caught.value.findings[0].remedy
     assert main(["codes", "validate", *map(str, paths)]) == 1
-    (tmp_path / "node.toml").write_text('[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nhost = "127.0.0.1"\nport = 1\n')
+    (tmp_path / "node.toml").write_text(
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nhost = "127.0.0.1"\nport = 1\n'
+    )
     assert main(["serve", str(tmp_path / "node.toml")]) == 2
     assert "stands for another intersection" in capsys.readouterr().err
     assert main(["codes", "import", str(one / "0.json"), "--out", str(one)]) == 2
@@ -329,14 +377,23 @@ def test_the_beginning_of_a_revision_is_a_time_with_its_zone(tmp_path: Path) -> 
         with pytest.raises(codes.CodeError, match="time with its zone"):
             time_of(wrong)
     (tmp_path / "code.json").write_bytes(dump(GOOD))
-    assert main(["codes", "import", str(tmp_path / "code.json"), "--out", str(tmp_path / "out"), "--valid-from", "noon"]) == 2
+    assert (
+        main(["codes", "import", str(tmp_path / "code.json"), "--out", str(tmp_path / "out"), "--valid-from", "noon"])
+        == 2
+    )
 
 
 def test_a_map_that_does_not_say_where_it_lies_is_laid_where_it_lay(tmp_path: Path) -> None:
     """A network without a projection is laid by its middle: a road added at its edge moves the middle."""
     from cloudctl.codes.update.likeness import shifted
 
-    guess = (Loss("guessed", "location", "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080"),)
+    guess = (
+        Loss(
+            "guessed",
+            "location",
+            "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
+        ),
+    )
     taken(tmp_path, town("A", "B"), losses=guess)
     before = files(tmp_path)
     out = taken(tmp_path, [shifted(code, (12_000, -7_000)) for code in town("A", "B")], losses=guess)
@@ -351,7 +408,23 @@ def test_a_map_that_does_not_say_where_it_lies_is_laid_where_it_lay(tmp_path: Pa
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of four signals, made by netgenerate, and its plain files beside."""
     folder = tmp_path_factory.mktemp("grid")
-    _sumo("netgenerate", "--grid", "--grid.number", "2", "--grid.length", "200", "--grid.attach-length", "150", "-L", "3", "-j", "traffic_light", "--no-turnarounds", "-o", folder / "grid.net.xml")
+    _sumo(
+        "netgenerate",
+        "--grid",
+        "--grid.number",
+        "2",
+        "--grid.length",
+        "200",
+        "--grid.attach-length",
+        "150",
+        "-L",
+        "3",
+        "-j",
+        "traffic_light",
+        "--no-turnarounds",
+        "-o",
+        folder / "grid.net.xml",
+    )
     _sumo("netconvert", "-s", folder / "grid.net.xml", "--plain-output-prefix", folder / "grid")
     return folder
 
@@ -367,7 +440,9 @@ def _imported(net: Path, out: Path, capsys: pytest.CaptureFixture[str], *more: s
     return capsys.readouterr().out
 
 
-def _first_import(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path, str, dict[str, codes.IntersectionCode]]:
+def _first_import(
+    grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[Path, Path, str, dict[str, codes.IntersectionCode]]:
     """Import the grid; return the folder of codes, the network's file, its text, and the codes by file."""
     out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
     text = (grid / "grid.net.xml").read_text()
@@ -382,15 +457,25 @@ def _moved_lane(text: str, name: str, by: float) -> str:
     def shape(found: re.Match[str]) -> str:
         points = [tuple(map(float, point.split(","))) for point in found[2].split()]
         along_x = abs(points[0][1] - points[-1][1]) < 1
-        return found[1] + " ".join(f"{x + (0 if along_x else by):.2f},{y + (by if along_x else 0):.2f}" for x, y in points) + found[3]
+        return (
+            found[1]
+            + " ".join(f"{x + (0 if along_x else by):.2f},{y + (by if along_x else 0):.2f}" for x, y in points)
+            + found[3]
+        )
 
     return re.sub(rf'(<lane id="{name}"[^>]*shape=")([^"]*)(")', shape, text)
 
 
-def test_a_network_with_one_lane_moved_differs_in_that_lane_only(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_with_one_lane_moved_differs_in_that_lane_only(
+    grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, net, text, before = _first_import(grid, tmp_path, capsys)
     lane = next(lane for lane in before["0.json"].lanes if lane.alias[0].value == "B0A0_1")
-    edited = replace(before["0.json"], revision=2, rules=(*before["0.json"].rules, Rule("R90", "no_entry", (Target(lane.id, 10.0, 50.0),), classes=("truck",))))
+    edited = replace(
+        before["0.json"],
+        revision=2,
+        rules=(*before["0.json"].rules, Rule("R90", "no_entry", (Target(lane.id, 10.0, 50.0),), classes=("truck",))),
+    )
     (out / "0.json").write_bytes(dump(edited))
     net.write_text(_moved_lane(text, "B0A0_1", 1.0))
     said = _imported(net, out, capsys)
@@ -400,29 +485,55 @@ def test_a_network_with_one_lane_moved_differs_in_that_lane_only(grid: Path, tmp
     for name, code in before.items():
         was, now = ({item.id: item for item in c.lanes} for c in (code, after[name]))
         assert set(was) == set(now)
-        assert {item for item in was if was[item].points != now[item].points} == {x.id for x in code.lanes if x.alias[0].value == "B0A0_1"}
+        assert {item for item in was if was[item].points != now[item].points} == {
+            x.id for x in code.lanes if x.alias[0].value == "B0A0_1"
+        }
     (rule,) = [rule for rule in after["0.json"].rules if rule.id == "R90"]
     assert rule.targets == (Target(lane.id, 10.0, 50.0),)
 
 
 @pytest.mark.parametrize("edit", ["removed", "added", "both"])
-def test_a_network_built_anew_with_a_lane_more_or_less_keeps_ids_and_rules(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: str) -> None:
+def test_a_network_built_anew_with_a_lane_more_or_less_keeps_ids_and_rules(
+    grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: str
+) -> None:
     """netconvert builds the whole network anew: lanes of the edited roads are renumbered, ends are cut otherwise, links in the signal too."""
     out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
     net.write_text((grid / "grid.net.xml").read_text())
     _imported(net, out, capsys)
     before = {path.name: codes.load(path) for path in out.glob("*.json")}
     for name, code in before.items():
-        rules = tuple(Rule(f"R{100 + k}", "no_stopping", (Target(lane.id),), text=lane.alias[0].value) for k, lane in enumerate(code.lanes))
+        rules = tuple(
+            Rule(f"R{100 + k}", "no_stopping", (Target(lane.id),), text=lane.alias[0].value)
+            for k, lane in enumerate(code.lanes)
+        )
         (out / name).write_bytes(dump(replace(code, revision=2, rules=(*code.rules, *rules))))
     edges, joins = (grid / "grid.edg.xml").read_text(), (grid / "grid.con.xml").read_text()
     lanes = {"A0B0": 2} if edit == "removed" else {"A1B1": 4} if edit == "added" else {"A0B0": 2, "A1B1": 4}
     for edge, count in lanes.items():
         edges = re.sub(rf'(<edge id="{edge}"[^>]*numLanes=")3"', rf'\g<1>{count}"', edges)
-    joins = re.sub(r'<connection from="A0B0"[^>]*fromLane="2"[^>]*/>|<connection [^>]*to="A0B0"[^>]*toLane="2"[^>]*/>', "", joins) if "A0B0" in lanes else joins
+    joins = (
+        re.sub(
+            r'<connection from="A0B0"[^>]*fromLane="2"[^>]*/>|<connection [^>]*to="A0B0"[^>]*toLane="2"[^>]*/>',
+            "",
+            joins,
+        )
+        if "A0B0" in lanes
+        else joins
+    )
     (tmp_path / "e.edg.xml").write_text(edges)
     (tmp_path / "e.con.xml").write_text(joins)
-    _sumo("netconvert", "-n", grid / "grid.nod.xml", "-e", tmp_path / "e.edg.xml", "-x", tmp_path / "e.con.xml", "--no-turnarounds", "-o", net)
+    _sumo(
+        "netconvert",
+        "-n",
+        grid / "grid.nod.xml",
+        "-e",
+        tmp_path / "e.edg.xml",
+        "-x",
+        tmp_path / "e.con.xml",
+        "--no-turnarounds",
+        "-o",
+        net,
+    )
     said = _imported(net, out, capsys)
     lost = added = 0
     for name, code in before.items():
@@ -447,17 +558,24 @@ def test_a_network_built_anew_with_a_lane_more_or_less_keeps_ids_and_rules(grid:
     assert said.count(") removed, with movements") + said.count(") removed\n") >= lost
 
 
-def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(
+    grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
     net.write_text((grid / "grid.net.xml").read_text())
     _imported(net, out, capsys)
     before = {path.name: codes.load(path) for path in out.glob("*.json")}
     name, code = next((name, code) for name, code in before.items() if any(a.value == "A1" for a in code.alias))
     lane = next(lane for lane in code.lanes if lane.alias[0].value == "A0A1_1")
-    rules = (Rule("R90", "no_stopping", (Target(lane.id, 10.0, 30.0),)), Rule("R91", "no_entry", (Target(lane.id),), classes=("truck",)))
+    rules = (
+        Rule("R90", "no_stopping", (Target(lane.id, 10.0, 30.0),)),
+        Rule("R91", "no_entry", (Target(lane.id),), classes=("truck",)),
+    )
     (out / name).write_bytes(dump(replace(code, revision=2, rules=(*code.rules, *rules))))
     nodes, edges, joins = ((grid / f"grid.{kind}.xml").read_text() for kind in ("nod", "edg", "con"))
-    (x0, y0), (x1, y1) = (map(float, re.search(rf'<node id="{node}" x="([^"]*)" y="([^"]*)"', nodes).groups()) for node in ("A0", "A1"))
+    (x0, y0), (x1, y1) = (
+        map(float, re.search(rf'<node id="{node}" x="([^"]*)" y="([^"]*)"', nodes).groups()) for node in ("A0", "A1")
+    )
     half = f'<node id="half" x="{(x0 + x1) / 2}" y="{(y0 + y1) / 2}" type="priority"/>'
     (tmp_path / "s.nod.xml").write_text(nodes.replace("</nodes>", half + "</nodes>"))
     edge = re.search(r'<edge id="A0A1"[^>]*/>', edges)[0]
@@ -465,9 +583,22 @@ def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(grid: Pa
     upper = edge.replace('id="A0A1"', 'id="A0half"').replace('to="A1"', 'to="half"')
     (tmp_path / "s.edg.xml").write_text(edges.replace(edge, lower + upper))
     (tmp_path / "s.con.xml").write_text(re.sub(r'(<connection [^>]*to=")A0A1"', r'\g<1>A0half"', joins))
-    _sumo("netconvert", "-n", tmp_path / "s.nod.xml", "-e", tmp_path / "s.edg.xml", "-x", tmp_path / "s.con.xml", "--no-turnarounds", "-o", net)
+    _sumo(
+        "netconvert",
+        "-n",
+        tmp_path / "s.nod.xml",
+        "-e",
+        tmp_path / "s.edg.xml",
+        "-x",
+        tmp_path / "s.con.xml",
+        "--no-turnarounds",
+        "-o",
+        net,
+    )
     capsys.readouterr()
-    main(["codes", "import", str(net), "--out", str(out)])  # whether a joint of no length is sound is the importer's matter
+    main(
+        ["codes", "import", str(net), "--out", str(out)]
+    )  # whether a joint of no length is sound is the importer's matter
     said = capsys.readouterr().out
     now = parse((out / name).read_bytes(), name)
     ids = {lane.alias[0].value: lane.id for lane in now.lanes}
@@ -479,7 +610,9 @@ def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(grid: Pa
     assert {target.entity for target in kept["R91"]} == {lane.id, ids["A0half_1"]}
 
 
-def test_an_intersection_that_is_renamed_keeps_its_code(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_intersection_that_is_renamed_keeps_its_code(
+    grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, net, text, before = _first_import(grid, tmp_path, capsys)
     net.write_text(text.replace('"B0"', '"main"').replace(":B0_", ":main_"))
     said = _imported(net, out, capsys)

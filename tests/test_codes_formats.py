@@ -40,10 +40,22 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 
 # --- every sample comes in, or is refused with what to do ---
 
-COMES_IN = {"sind/tianjin/map.osm": (1, 20, 28, 10, 4), "sind/chongqing/map.osm": (1, 20, 16, 12, 4), "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0)}
-REFUSED = {"resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>", "resco/cologne3/cologne3.sumocfg": "SUMO file of <", "mcity/config.yaml": "is text of none of",
-           "messages/ntcip1202_tscbm.txt": "TSCBM", "mcity/dets/detection_3.json": "JSON list", "sind/tianjin/recording_metas.csv": "CSV",
-           "messages/j2735_uper_hex.json": "UPER frames as text", "messages/conflictmonitor/MAP_MinData.csv": "in each line", "messages/openv2x_yizhuang_map.md": "a page with JSON"}
+COMES_IN = {
+    "sind/tianjin/map.osm": (1, 20, 28, 10, 4),
+    "sind/chongqing/map.osm": (1, 20, 16, 12, 4),
+    "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0),
+}
+REFUSED = {
+    "resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>",
+    "resco/cologne3/cologne3.sumocfg": "SUMO file of <",
+    "mcity/config.yaml": "is text of none of",
+    "messages/ntcip1202_tscbm.txt": "TSCBM",
+    "mcity/dets/detection_3.json": "JSON list",
+    "sind/tianjin/recording_metas.csv": "CSV",
+    "messages/j2735_uper_hex.json": "UPER frames as text",
+    "messages/conflictmonitor/MAP_MinData.csv": "in each line",
+    "messages/openv2x_yizhuang_map.md": "a page with JSON",
+}
 
 
 @pytest.mark.parametrize("name", COMES_IN)
@@ -92,7 +104,12 @@ def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
         else:
             assert [errors(code) for code in found] == [[] for _ in found], path
             came.append((path.parent.name, path.name, len(found)))
-    assert came == [("cologne1", "cologne1.net.xml", 1), ("cologne3", "cologne3.net.xml", 3), ("chongqing", "map.osm", 1), ("tianjin", "map.osm", 1)]
+    assert came == [
+        ("cologne1", "cologne1.net.xml", 1),
+        ("cologne3", "cologne3.net.xml", 3),
+        ("chongqing", "map.osm", 1),
+        ("tianjin", "map.osm", 1),
+    ]
     assert len(refused) >= 30
 
 
@@ -114,8 +131,26 @@ def test_a_swapped_bound_is_repaired_and_told() -> None:
     assert not any("laid at" in loss.detail for loss in found.losses)
 
 
-@pytest.mark.parametrize("data", [b"", b"<osm/>", b"<osm><node id='1' lat='1' lon='1'/></osm>", b"<osm", b"<net", b"<kml/>", b"{}", b"{", b"\x1f\x8bxx", b"C1x",
-                                  b'{"nodes": 3}', b'{"nodes": [{"id": {"id": 1}}]}', b'{"payload": 3}', b'{"intersections": []}', b'{"type":"FeatureCollection","features":[]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<osm/>",
+        b"<osm><node id='1' lat='1' lon='1'/></osm>",
+        b"<osm",
+        b"<net",
+        b"<kml/>",
+        b"{}",
+        b"{",
+        b"\x1f\x8bxx",
+        b"C1x",
+        b'{"nodes": 3}',
+        b'{"nodes": [{"id": {"id": 1}}]}',
+        b'{"payload": 3}',
+        b'{"intersections": []}',
+        b'{"type":"FeatureCollection","features":[]}',
+    ],
+)
 def test_what_cannot_be_read_is_refused_in_words(data: bytes) -> None:
     pytest.importorskip("pycrate_asn1dir")
     with pytest.raises(codes.CodeError) as caught:
@@ -130,9 +165,19 @@ def test_what_cannot_be_read_is_refused_in_words(data: bytes) -> None:
 def placed(code: codes.IntersectionCode) -> dict:
     """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their lanes."""
     roles = {link.id: link.role for link in code.links}
-    lanes = {lane.id: (roles[lane.link], lane.use, lane.points, lane.width_cm, lane.speed, lane.revocable) for lane in code.lanes if roles[lane.link] != "upstream"}
-    return {"lanes": sorted(lanes.values()), "crosswalks": sorted((w.axis, w.width_cm, w.group) for w in code.crosswalks),
-            "movements": sorted((lanes[c.from_lane][2], lanes[c.to_lane][2], c.turn, c.group) for c in code.connections if c.inner), "ref": (code.ref_lat_e7, code.ref_lon_e7)}
+    lanes = {
+        lane.id: (roles[lane.link], lane.use, lane.points, lane.width_cm, lane.speed, lane.revocable)
+        for lane in code.lanes
+        if roles[lane.link] != "upstream"
+    }
+    return {
+        "lanes": sorted(lanes.values()),
+        "crosswalks": sorted((w.axis, w.width_cm, w.group) for w in code.crosswalks),
+        "movements": sorted(
+            (lanes[c.from_lane][2], lanes[c.to_lane][2], c.turn, c.group) for c in code.connections if c.inner
+        ),
+        "ref": (code.ref_lat_e7, code.ref_lon_e7),
+    }
 
 
 @settings(deadline=None, max_examples=20)
@@ -140,9 +185,21 @@ def placed(code: codes.IntersectionCode) -> dict:
 def test_a_map_of_yd_t_3709_goes_out_and_comes_back_the_same(seed: int, name: str) -> None:
     code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
     groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
-    lanes = tuple(replace(lane, width_cm=int(rng.integers(200, 500)), speed=round(int(rng.integers(100, 1100)) * 0.02, 2),
-                          use=lane.use if lane.use == "pedestrian" else str(rng.choice(["vehicle", "bus", "bike"]))) for lane in code.lanes)
-    code = replace(code, lanes=lanes, connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections), rules=())
+    lanes = tuple(
+        replace(
+            lane,
+            width_cm=int(rng.integers(200, 500)),
+            speed=round(int(rng.integers(100, 1100)) * 0.02, 2),
+            use=lane.use if lane.use == "pedestrian" else str(rng.choice(["vehicle", "bus", "bike"])),
+        )
+        for lane in code.lanes
+    )
+    code = replace(
+        code,
+        lanes=lanes,
+        connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections),
+        rules=(),
+    )
     sent = write_ydt_map(code, 19, region=10)
     (back,) = import_ydt(json.loads(sent))
     there, here = placed(code), placed(back)
@@ -163,13 +220,22 @@ def near(a, b) -> bool:
 @given(st.data())
 def test_geojson_and_the_compact_form_come_back_exactly(data: st.DataObject) -> None:
     move = data.draw(st.integers(-1000, 1000))
-    code = replace(GOOD, name=data.draw(st.text(max_size=20)), revision=data.draw(st.integers(1, 2**31)),
-                   lanes=tuple(replace(lane, points=tuple((a + move, b - move) for a, b in lane.points), speed=data.draw(st.floats(0, 60))) for lane in GOOD.lanes))
+    code = replace(
+        GOOD,
+        name=data.draw(st.text(max_size=20)),
+        revision=data.draw(st.integers(1, 2**31)),
+        lanes=tuple(
+            replace(lane, points=tuple((a + move, b - move) for a, b in lane.points), speed=data.draw(st.floats(0, 60)))
+            for lane in GOOD.lanes
+        ),
+    )
     assert read_geojson(write_geojson(code)) == code
     assert codes.from_compact(codes.compact(code)) == code
 
 
-@pytest.mark.parametrize("path", sorted(Path(maps.path("intersection.json")).parent.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(maps.path("intersection.json")).parent.glob("*.json")), ids=lambda path: path.stem
+)
 def test_the_compact_form_of_a_shipped_code_is_small(path: Path) -> None:
     assert len(codes.compact(codes.load(path))) <= 8 * 1024
 
@@ -181,18 +247,47 @@ def test_geojson_has_degrees_and_city_codes() -> None:
     assert np.allclose(lane["geometry"]["coordinates"][0], [116.508, 39.7955], atol=0.02)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda c: replace(c, lanes=(replace(c.lanes[0], points=tuple((397955000 + 100 * (k % 2), 1165080000 + 100 * k) for k in range(40))), *c.lanes[1:])), "2 .. 31 points"),
-    (lambda c: replace(c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 60))), "8 connections"),
-    (lambda c: replace(c, crosswalks=c.crosswalks * 20), "32 lanes"),
-    (lambda c: replace(c, lanes=c.lanes + tuple(replace(c.lanes[0], id=f"L{k}", number=k) for k in range(100, 140))), "32 lanes")])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda c: replace(
+                c,
+                lanes=(
+                    replace(
+                        c.lanes[0], points=tuple((397955000 + 100 * (k % 2), 1165080000 + 100 * k) for k in range(40))
+                    ),
+                    *c.lanes[1:],
+                ),
+            ),
+            "2 .. 31 points",
+        ),
+        (
+            lambda c: replace(
+                c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 60))
+            ),
+            "8 connections",
+        ),
+        (lambda c: replace(c, crosswalks=c.crosswalks * 20), "32 lanes"),
+        (
+            lambda c: replace(
+                c, lanes=c.lanes + tuple(replace(c.lanes[0], id=f"L{k}", number=k) for k in range(100, 140))
+            ),
+            "32 lanes",
+        ),
+    ],
+)
 def test_what_does_not_fit_is_named_never_cut(change, says: str) -> None:
     with pytest.raises(codes.CodeError, match=says):
         write_ydt_map(change(GOOD), 300)
 
 
 def test_what_the_map_cannot_carry_is_told() -> None:
-    assert {f.field for f in export_code(GOOD, "ydt3709", number=Number(19)).losses} >= {"conflicts", "plans", "nodes.alias"}
+    assert {f.field for f in export_code(GOOD, "ydt3709", number=Number(19)).losses} >= {
+        "conflicts",
+        "plans",
+        "nodes.alias",
+    }
 
 
 # --- the commands ---
@@ -233,13 +328,36 @@ tenths = st.integers(1, 35_999)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(1, 255), st.sampled_from(STATES), st.none() | tenths, st.none() | tenths, tenths, st.none() | st.integers(0, 200), st.none() | tenths),
-                min_size=1, max_size=16, unique_by=lambda row: row[0]), st.integers(1_735_689_600_0, 1_767_225_599_9))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 255),
+            st.sampled_from(STATES),
+            st.none() | tenths,
+            st.none() | tenths,
+            tenths,
+            st.none() | st.integers(0, 200),
+            st.none() | tenths,
+        ),
+        min_size=1,
+        max_size=16,
+        unique_by=lambda row: row[0],
+    ),
+    st.integers(1_735_689_600_0, 1_767_225_599_9),
+)
 def test_a_spat_of_yd_t_3709_goes_out_and_comes_back(found: list[tuple], when: int) -> None:
     t = when * SECOND // 10
-    groups = tuple(Group(g, s, *(None if v is None else t + v * SECOND // 10 for v in (low, high, likely)), None if share is None else share / 200,
-                         None if green is None else t + green * SECOND // 10, None if green is None or green > 35_000 else 5 * SECOND)
-                   for g, s, low, high, likely, share, green in found)
+    groups = tuple(
+        Group(
+            g,
+            s,
+            *(None if v is None else t + v * SECOND // 10 for v in (low, high, likely)),
+            None if share is None else share / 200,
+            None if green is None else t + green * SECOND // 10,
+            None if green is None or green > 35_000 else 5 * SECOND,
+        )
+        for g, s, low, high, likely, share, green in found
+    )
     (back,) = read_ydt_spat(write_ydt_spat(19, t, groups, region=10), t + SECOND)
     assert (back.intersection, back.t, back.doubts) == ("10/19", t, ())
     assert back.groups == groups
@@ -253,11 +371,22 @@ def test_a_spat_as_converters_write_it_in_both_kinds_of_timing() -> None:
       {"id": "7", "phaseStates": {"PhaseState": {"light": "6", "timing": {"utcTiming": {"startUTCTime": "35900", "likelyEndUTCTime": "34", "timeConfidence": "100"}}}}}]}}}}"""
     (spat,) = read_ydt_spat(text.encode(), t + SECOND)
     assert (spat.t, spat.doubts) == (t, ("failureFlash",))
-    assert spat.groups == (Group(6, SignalState.RED, None, None, t + 5 * SECOND, None, t + 5 * SECOND, 20 * SECOND),
-                           Group(7, SignalState.GREEN_PROTECTED, None, None, t + 5 * SECOND, 0.5))
+    assert spat.groups == (
+        Group(6, SignalState.RED, None, None, t + 5 * SECOND, None, t + 5 * SECOND, 20 * SECOND),
+        Group(7, SignalState.GREEN_PROTECTED, None, None, t + 5 * SECOND, 0.5),
+    )
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"intersections": [{}]}', b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light": "blue"}]}]}]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"intersections": [{}]}',
+        b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light": "blue"}]}]}]}',
+    ],
+)
 def test_what_is_no_spat_is_refused(data: bytes) -> None:
     with pytest.raises(codes.CodeError, match="YD/T"):
         read_ydt_spat(data, 0)
@@ -315,7 +444,23 @@ def test_uper_with_modules_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "v2x.asn").write_text(MODULES)
     (tmp_path / "code.json").write_bytes(codes.dump(GOOD))
     asn1 = ["--asn1", str(tmp_path / "v2x.asn")]
-    assert main(["codes", "export", str(tmp_path / "code.json"), "--to", "ydt3709", "--id", "19", "--out", str(tmp_path / "map.uper"), *asn1]) == 0
+    assert (
+        main(
+            [
+                "codes",
+                "export",
+                str(tmp_path / "code.json"),
+                "--to",
+                "ydt3709",
+                "--id",
+                "19",
+                "--out",
+                str(tmp_path / "map.uper"),
+                *asn1,
+            ]
+        )
+        == 0
+    )
     assert main(["codes", "import", str(tmp_path / "map.uper"), "--out", str(tmp_path / "back"), *asn1]) == 0
     assert len(codes.load(tmp_path / "back" / "0.json").connections) == len(GOOD.connections)
 
@@ -326,13 +471,17 @@ def test_uper_with_the_definitions_of_the_standard() -> None:
     found: dict[str, str] = {}
     for block in re.findall(r"```ASN\.1\n(.*?)```", sample("messages/openv2x_yizhuang_map.md").decode(), re.DOTALL):
         lines = [line.split("--")[0].strip() for line in block.splitlines()]
-        text = "\n".join(line for line in lines if line and line != "one:" and not line.isdigit() and "CSAE" not in line)
+        text = "\n".join(
+            line for line in lines if line and line != "one:" and not line.isdigit() and "CSAE" not in line
+        )
         for part in re.split(r"(?m)^(?=[A-Z][\w-]* ?::=)", text):
             if name := re.match(r"([A-Z][\w-]*) ?::=", part):
                 found.setdefault(name[1], part)
     heights = "".join(f"VertOffset-B{n:02d} ::= INTEGER ({-(1 << n - 1)}..{(1 << n - 1) - 1})\n" for n in range(7, 13))
     whole = "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID ::= INTEGER (0..255)\n"
-    modules = Modules("V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN\n" + whole + heights + "\n".join(found.values()) + "\nEND\n")
+    modules = Modules(
+        "V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN\n" + whole + heights + "\n".join(found.values()) + "\nEND\n"
+    )
     for name in ("intersection.json", "corridor-3.json"):
         tree = ydt_tree(codes.load(maps.path(name)), 19, 10)
         assert modules.read(MAP, modules.write(MAP, tree)) == tree
@@ -344,19 +493,34 @@ def test_the_page_of_a_code_works_offline_and_names_everything(tmp_path: Path) -
     page = (tmp_path / "code.html").read_text()
     assert not re.search(r"(src|href)=|url\((?!#)|https?://(?!www\.w3\.org/2000/svg)", page), "nothing is fetched"
     assert "<b>&" not in page.replace("&lt;b&gt;&amp;", "")
-    for name in (*(lane.id for lane in GOOD.lanes), *(c.id for c in GOOD.connections), *(walk.id for walk in GOOD.crosswalks)):
+    for name in (
+        *(lane.id for lane in GOOD.lanes),
+        *(c.id for c in GOOD.connections),
+        *(walk.id for walk in GOOD.crosswalks),
+    ):
         assert f'data-id="{name}"' in page
     drawn = {re.split(r"[: ]", title)[0] for title in re.findall(r"<title>([^<]*)</title>", page)}
-    assert {c.id for c in GOOD.connections if c.inner} | {lane.id for lane in GOOD.lanes} <= drawn, "a row finds its place in the drawing"
+    assert {c.id for c in GOOD.connections if c.inner} | {lane.id for lane in GOOD.lanes} <= drawn, (
+        "a row finds its place in the drawing"
+    )
 
 
 def test_every_rule_is_drawn_and_listed() -> None:
-    more = (Rule("R8", "turn_ban", (Target("C3"),), classes=("truck",)), Rule("R9", "construction", (Target("L1", 10.0, 90.0),), 8.33, temporary=True),
-            Rule("R10", "height_max", (Target("K3"),), 4.2, calendar=Calendar((6, 7), ((420, 540),))), Rule("R11", "closure", (Target("L1", 10.0, 90.0),), temporary=True))
+    more = (
+        Rule("R8", "turn_ban", (Target("C3"),), classes=("truck",)),
+        Rule("R9", "construction", (Target("L1", 10.0, 90.0),), 8.33, temporary=True),
+        Rule("R10", "height_max", (Target("K3"),), 4.2, calendar=Calendar((6, 7), ((420, 540),))),
+        Rule("R11", "closure", (Target("L1", 10.0, 90.0),), temporary=True),
+    )
     code = replace(GOOD, rules=(*GOOD.rules, *more))
     assert codes.validate(code) == []
     drawing = codes.show_svg(code)
-    for words in ("R8: turn ban for truck on C3", "R9: construction 30 km/h on L1 10-90 m, temporary", "R10: height max 4.2 m on K3 Sa Su 07:00-09:00", "R11: closure on L1 10-90 m, temporary"):
+    for words in (
+        "R8: turn ban for truck on C3",
+        "R9: construction 30 km/h on L1 10-90 m, temporary",
+        "R10: height max 4.2 m on K3 Sa Su 07:00-09:00",
+        "R11: closure on L1 10-90 m, temporary",
+    ):
         assert f"<title>{words}</title>" in drawing
         assert words.replace(":", "", 1) in drawing
     many = codes.show_svg(replace(code, rules=tuple(replace(more[0], id=f"R{k}") for k in range(99))))

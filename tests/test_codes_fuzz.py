@@ -32,14 +32,36 @@ def drive() -> bytes:
         dx, dy = (50, 0) if k == 0 else (0, 50)
         link = '<predecessor elementType="road" elementId="{0}" contactPoint="end"/><successor elementType="road" elementId="{1}" contactPoint="start"/>'
         same = '<predecessor id="-1"/><successor id="-1"/>'
-        for n, junction, ties in ((0, "-1", '<successor elementType="junction" elementId="9"/>'), (1, "9", link.format(3 * k, 3 * k + 2)), (2, "-1", '<predecessor elementType="junction" elementId="9"/>')):
-            rows.append(ROAD.format(3 * k + n, junction, ties, x + n * dx, y + n * dy, h, same if n == 1 else "").replace("<OpenDRIVE><header/>", ""))
-    junction = "".join(f'<connection id="{k}" incomingRoad="{3 * k}" connectingRoad="{3 * k + 1}" contactPoint="start"><laneLink from="-1" to="-1"/></connection>' for k in (0, 1))
-    return f'<OpenDRIVE><header/>{"".join(rows)}<junction id="9" name="cross">{junction}</junction></OpenDRIVE>'.encode()
+        for n, junction, ties in (
+            (0, "-1", '<successor elementType="junction" elementId="9"/>'),
+            (1, "9", link.format(3 * k, 3 * k + 2)),
+            (2, "-1", '<predecessor elementType="junction" elementId="9"/>'),
+        ):
+            rows.append(
+                ROAD.format(3 * k + n, junction, ties, x + n * dx, y + n * dy, h, same if n == 1 else "").replace(
+                    "<OpenDRIVE><header/>", ""
+                )
+            )
+    junction = "".join(
+        f'<connection id="{k}" incomingRoad="{3 * k}" connectingRoad="{3 * k + 1}" contactPoint="start"><laneLink from="-1" to="-1"/></connection>'
+        for k in (0, 1)
+    )
+    return (
+        f'<OpenDRIVE><header/>{"".join(rows)}<junction id="9" name="cross">{junction}</junction></OpenDRIVE>'.encode()
+    )
 
 
-WHOLE = {"lanelet2": crossing().xml(), "opendrive": drive(), "ydt3709": write_ydt_map(GOOD, 19), "j2735": json.dumps(rich_j2735()).encode(), "geojson": write_geojson(GOOD), "compact": codes.compact(GOOD), "json": codes.dump(GOOD),
-         "lanelet2 with rules": (DATA / "crossing.osm").read_bytes(), "opendrive with signals": (DATA / "crossing.xodr").read_bytes()}
+WHOLE = {
+    "lanelet2": crossing().xml(),
+    "opendrive": drive(),
+    "ydt3709": write_ydt_map(GOOD, 19),
+    "j2735": json.dumps(rich_j2735()).encode(),
+    "geojson": write_geojson(GOOD),
+    "compact": codes.compact(GOOD),
+    "json": codes.dump(GOOD),
+    "lanelet2 with rules": (DATA / "crossing.osm").read_bytes(),
+    "opendrive with signals": (DATA / "crossing.xodr").read_bytes(),
+}
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -49,11 +71,11 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
         if way < 0.3:
             out[i] = rng.randrange(256)
         elif way < 0.6:
-            out[i:i + 1] = rng.choice(BITS)
+            out[i : i + 1] = rng.choice(BITS)
         elif way < 0.8:
-            del out[i:i + rng.choice((1, 5, 50))]
+            del out[i : i + rng.choice((1, 5, 50))]
         else:
-            out = out[:max(i, 4)]
+            out = out[: max(i, 4)]
         out = out or bytearray(b"x")
     return bytes(out)
 
@@ -79,7 +101,18 @@ def test_a_damaged_file_comes_in_or_is_refused(name: str) -> None:
     assert all(finding.rule and finding.remedy for finding in refused)
 
 
-@pytest.mark.parametrize("data", [b'{"a": "\xd1"}', b'{"intersections": "\xff"}', b"{" * 5000, b'{"a":' * 100_000, b"[" * 100_000, b'{"intersections": [{"id": {"id": 1e999}}]}', b'{"nodes": [{"id": {"id": 1e999}}]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a": "\xd1"}',
+        b'{"intersections": "\xff"}',
+        b"{" * 5000,
+        b'{"a":' * 100_000,
+        b"[" * 100_000,
+        b'{"intersections": [{"id": {"id": 1e999}}]}',
+        b'{"nodes": [{"id": {"id": 1e999}}]}',
+    ],
+)
 def test_text_that_is_none_is_refused(data: bytes) -> None:
     for read in (codes.loads, lambda d: read_spat(d, 0), lambda d: read_ydt_spat(d, 0), lambda d: read_any(d, "file")):
         with pytest.raises(codes.CodeError):

@@ -22,7 +22,10 @@ class Drawing:
         return 999 + len(self.ways)
 
     def relation(self, *members: tuple[str, int], **tags: str) -> int:
-        rows = "".join(f"<member type='{'relation' if role in RELATIONS else 'way'}' ref='{ref}' role='{role}'/>" for role, ref in members)
+        rows = "".join(
+            f"<member type='{'relation' if role in RELATIONS else 'way'}' ref='{ref}' role='{role}'/>"
+            for role, ref in members
+        )
         self.relations.append(f"<relation id='{2000 + len(self.relations)}'>{rows}{said(tags)}</relation>")
         return 1999 + len(self.relations)
 
@@ -43,15 +46,19 @@ def crossing(swap: bool = False, origin: Origin = HERE) -> Drawing:
     d = Drawing(origin)
     lights = [d.way((12, y), (12, y + 1), type="traffic_light", name=f"Light {k}") for k, y in ((3, -6), (7, 6))]
     stops = [d.way((-12, 1), (-12, -5), type="stop_line"), d.way((-0.5, -12), (4.5, -12), type="stop_line")]
-    rules = [d.relation(("refers", lights[0]), ("ref_line", stops[0]), type="regulatory_element", subtype="traffic_light"),
-             d.relation(("refers", lights[1]), ("ref_line", stops[1]), type="regulatory_element", subtype="traffic_light"),
-             d.relation(type="regulatory_element", subtype="speed_limit", sign_type="cn-40")]
+    rules = [
+        d.relation(("refers", lights[0]), ("ref_line", stops[0]), type="regulatory_element", subtype="traffic_light"),
+        d.relation(("refers", lights[1]), ("ref_line", stops[1]), type="regulatory_element", subtype="traffic_light"),
+        d.relation(type="regulatory_element", subtype="speed_limit", sign_type="cn-40"),
+    ]
 
     def lanelet(name: str, left: list, right: list, *refs: int, **tags: str) -> None:
         bounds = [("left", d.way(*left)), ("right", d.way(*right))]
         d.relation(*bounds, *(("regulatory_element", ref) for ref in refs), type="lanelet", name=name, **tags)
 
-    lanelet("W in", [(-10, 0), (-30, 0), (-60, 0)], [(-60, -4), (-10, -4)], rules[0], rules[2], subtype="road")  # its left bound is drawn backwards
+    lanelet(
+        "W in", [(-10, 0), (-30, 0), (-60, 0)], [(-60, -4), (-10, -4)], rules[0], rules[2], subtype="road"
+    )  # its left bound is drawn backwards
     lanelet("W to E", [(-10, 0), (10, 0)], [(-10, -4), (10, -4)])
     lanelet("E out", [(10, 0), (60, 0)], [(10, -4), (60, -4)], subtype="road", speed_limit="60 km/h")
     south = [[(0, -60), (0, -10)], [(4, -60), (4, -10)]]
@@ -73,12 +80,24 @@ def test_a_map_becomes_lanes_movements_stop_lines_lights_and_crosswalks() -> Non
     roles = {link.id: link.role for link in code.links}
     lanes = {next(a.value for a in lane.alias if a.kind == "name"): lane for lane in code.lanes}
     assert {name: (roles[lane.link], lane.width_cm, lane.speed) for name, lane in lanes.items()} == {
-        "W in": ("ingress", 400, 11.11), "E out": ("egress", 400, 16.67), "S in": ("ingress", 400, 13.89), "N out": ("egress", 400, 13.89)}
+        "W in": ("ingress", 400, 11.11),
+        "E out": ("egress", 400, 16.67),
+        "S in": ("ingress", 400, 13.89),
+        "N out": ("egress", 400, 13.89),
+    }
     names = {lane.id: name for name, lane in lanes.items()}
     assert {(names[c.from_lane], names[c.to_lane], c.turn, c.group) for c in code.connections} == {
-        ("W in", "E out", "straight", 3), ("S in", "N out", "straight", 7), ("S in", "E out", "right", 7)}
-    assert {names[line.lane]: line.s for line in code.stop_lines} == {"W in": pytest.approx(48, abs=0.05), "S in": pytest.approx(48, abs=0.05)}
-    kinds = {(c.kind, *sorted(names[x.from_lane] for x in code.connections if x.id in (c.a, c.b))) for c in code.conflicts}
+        ("W in", "E out", "straight", 3),
+        ("S in", "N out", "straight", 7),
+        ("S in", "E out", "right", 7),
+    }
+    assert {names[line.lane]: line.s for line in code.stop_lines} == {
+        "W in": pytest.approx(48, abs=0.05),
+        "S in": pytest.approx(48, abs=0.05),
+    }
+    kinds = {
+        (c.kind, *sorted(names[x.from_lane] for x in code.connections if x.id in (c.a, c.b))) for c in code.conflicts
+    }
     assert kinds == {("cross", "S in", "W in"), ("merge", "S in", "W in")}
     assert sorted(walk.width_cm for walk in code.crosswalks) == [300, 300]
     assert abs(code.ref_lat_e7 - 398_000_000) < 2000
@@ -107,6 +126,11 @@ def test_roads_that_do_not_cross_are_no_intersection() -> None:
     d = Drawing()
     for y in (0, 10):
         for a, b in ((0, 20), (20, 40)):
-            d.relation(("left", d.way((a, y), (b, y))), ("right", d.way((a, y - 4), (b, y - 4))), type="lanelet", subtype="road")
+            d.relation(
+                ("left", d.way((a, y), (b, y))),
+                ("right", d.way((a, y - 4), (b, y - 4))),
+                type="lanelet",
+                subtype="road",
+            )
     with pytest.raises(codes.CodeError, match="no two lanelets"):
         import_lanelet2(d.xml())

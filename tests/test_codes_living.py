@@ -63,7 +63,9 @@ def test_one_lane_removed_changes_nothing_else() -> None:
     assert set(carried.code.conflicts) == {c for c in first.conflicts if not {c.a, c.b} & moves}
     assert carried.code.revision == 2
     lines = changes(first, carried.code)
-    assert [line for line in lines if "removed" in line] == [f"lane 2 of east approach ({gone}) removed, with movements {', '.join(sorted(moves))}"]
+    assert [line for line in lines if "removed" in line] == [
+        f"lane 2 of east approach ({gone}) removed, with movements {', '.join(sorted(moves))}"
+    ]
     assert len(lines) <= 4, lines
 
 
@@ -111,7 +113,10 @@ def test_another_export_of_the_map_keeps_every_id(edit: str) -> None:
     lines = changes(first, carried.code)
     assert any("everything moved 0.05 m to the east" in line for line in lines) == (edit != "renamed")
     assert any("called otherwise: lane" in line for line in lines) == (edit != "shifted")
-    assert not any("moved" in line and "everything" not in line and "reference" not in line and "node" not in line for line in lines), lines
+    assert not any(
+        "moved" in line and "everything" not in line and "reference" not in line and "node" not in line
+        for line in lines
+    ), lines
 
 
 def test_codes_imported_apart_are_compared_by_what_is_what() -> None:
@@ -119,7 +124,9 @@ def test_codes_imported_apart_are_compared_by_what_is_what() -> None:
     version.lanes.remove(version.lane("Ein0"))
     version.seed = 11
     lines = changes(Crossing.plain().code(), version.code())
-    assert [line.partition(",")[0] for line in lines if line.startswith("lane") and "removed" in line] == ["lane 1 of east approach (L1) removed"]
+    assert [line.partition(",")[0] for line in lines if line.startswith("lane") and "removed" in line] == [
+        "lane 1 of east approach (L1) removed"
+    ]
     assert any(line.startswith("ids given otherwise") for line in lines)
 
 
@@ -147,7 +154,11 @@ def test_rules_written_by_hand_stay_on_their_lanes() -> None:
 def test_a_rule_whose_lane_is_gone_is_reported_with_all_that_it_was() -> None:
     first = Crossing.plain().code()
     lane, other = ids(first)["Ein0"], ids(first)["Win0"]
-    prev = handed(first, Rule("R90", "no_entry", (Target(lane),), text="works"), Rule("R91", "no_stopping", (Target(lane), Target(other))))
+    prev = handed(
+        first,
+        Rule("R90", "no_entry", (Target(lane),), text="works"),
+        Rule("R91", "no_stopping", (Target(lane), Target(other))),
+    )
     version = Crossing.plain()
     version.lanes.remove(version.lane("Ein0"))
     carried = again(first, version, prev)
@@ -164,17 +175,35 @@ def test_a_rule_whose_lane_is_gone_is_reported_with_all_that_it_was() -> None:
 def test_edits_by_hand_stay_and_a_word_of_both_is_reported() -> None:
     first = Crossing.plain().code()
     name, free = ids(first)["Ein0"], ids(first)["Ein1"]
-    lanes = tuple(replace(x, speed=8.33, width_cm=300) if x.id == name else replace(x, width_cm=310) if x.id == free else x for x in first.lanes)
+    lanes = tuple(
+        replace(x, speed=8.33, width_cm=300) if x.id == name else replace(x, width_cm=310) if x.id == free else x
+        for x in first.lanes
+    )
     stops = tuple(replace(x, s=x.s - 4) if x.lane == name else x for x in first.stop_lines)
-    zone = Zone("Z1", "school", tuple((397955000 + a, 1165080000 + b) for a, b in ((0, 0), (0, 9000), (2000, 9000), (2000, 0))))
-    prev = replace(first, lanes=lanes, stop_lines=stops, zones=(zone,), accuracy_cm=10, alias=(*first.alias, Alias("ga1049", "X1")), revision=5)
+    zone = Zone(
+        "Z1", "school", tuple((397955000 + a, 1165080000 + b) for a, b in ((0, 0), (0, 9000), (2000, 9000), (2000, 0)))
+    )
+    prev = replace(
+        first,
+        lanes=lanes,
+        stop_lines=stops,
+        zones=(zone,),
+        accuracy_cm=10,
+        alias=(*first.alias, Alias("ga1049", "X1")),
+        revision=5,
+    )
     version = Crossing.plain()
     version.lane("Ein0").speed = 11.1
     version.lane("Win0").speed = 11.1
     version.lane("Ein0").length = 100.0
     carried = again(first, version, prev)
     now = by_id(carried.code.lanes)
-    assert (now[name].speed, now[name].width_cm, now[free].width_cm, now[ids(first)["Win0"]].speed) == (8.33, 300, 310, 11.1)
+    assert (now[name].speed, now[name].width_cm, now[free].width_cm, now[ids(first)["Win0"]].speed) == (
+        8.33,
+        300,
+        310,
+        11.1,
+    )
     assert [str(loss) for loss in carried.losses if "speed" in loss.entity and name in loss.entity] == [
         f"differs: lane {name}.speed: was changed by hand and in the source: 8.33 stays, the source had 13.9 and has 11.1 now"
     ]
@@ -205,7 +234,13 @@ def test_what_was_taken_out_by_hand_stays_out() -> None:
 def test_plans_follow_the_signal_groups() -> None:
     first = Crossing.plain().code()
     order = [group.id for group in first.signal_groups]
-    hand = Plan("night", (Phase(30_000, "".join("G" if g == 1 else "R" for g in order)), Phase(30_000, "".join("G" if g == 2 else "R" for g in order))))
+    hand = Plan(
+        "night",
+        (
+            Phase(30_000, "".join("G" if g == 1 else "R" for g in order)),
+            Phase(30_000, "".join("G" if g == 2 else "R" for g in order)),
+        ),
+    )
     prev = replace(first, plans=(hand,), signal_exceptions=(SignalException(1, 3, "opposite"),))
     version = Crossing.plain()
     version.lanes = [lane for lane in version.lanes if not (lane.side == "E" and lane.way == "in")]
@@ -220,7 +255,10 @@ def test_plans_follow_the_signal_groups() -> None:
 def test_a_code_whose_last_import_was_not_kept_keeps_its_rules() -> None:
     first = Crossing.plain().code()
     lane = ids(first)["Ein2"]
-    ban, slow = Rule("R90", "no_entry", (Target(lane),), classes=("truck",)), Rule("R91", "speed_max", (Target(lane),), 8.33)
+    ban, slow = (
+        Rule("R90", "no_entry", (Target(lane),), classes=("truck",)),
+        Rule("R91", "speed_max", (Target(lane),), 8.33),
+    )
     version = Crossing.plain()
     for x in version.lanes:
         x.speed = 11.1
@@ -247,14 +285,21 @@ def test_a_rule_follows_its_stretch_of_road_when_the_road_is_split() -> None:
     assert by_id(carried.code.lanes)[name].link == link
     assert now["R90"].targets == (Target(upper, 10.0, 30.0),)
     (place,) = now["R91"].targets
-    assert (place.entity, place.s_from, place.s_to) == (name, pytest.approx(30.0, abs=0.2), pytest.approx(40.0, abs=0.2))
+    assert (place.entity, place.s_from, place.s_to) == (
+        name,
+        pytest.approx(30.0, abs=0.2),
+        pytest.approx(40.0, abs=0.2),
+    )
     assert set(now["R92"].targets) == {Target(name), Target(upper)}
     assert set(now["R93"].targets) == {Target(link), Target(by_id(carried.code.lanes)[upper].link)}
     assert not [loss for loss in carried.losses if loss.what == "dropped"]
     back = carry(carried.code, carried.base, Crossing.plain().code(), carried.numbering.highest)
     joined = by_id(back.code.rules)
     assert (joined["R90"].targets[0].entity, joined["R90"].targets[0].s_to) == (name, pytest.approx(30.0, abs=0.2))
-    assert (joined["R91"].targets[0].s_from, joined["R91"].targets[0].s_to) == (pytest.approx(90.0, abs=0.2), pytest.approx(100.0, abs=0.2))
+    assert (joined["R91"].targets[0].s_from, joined["R91"].targets[0].s_to) == (
+        pytest.approx(90.0, abs=0.2),
+        pytest.approx(100.0, abs=0.2),
+    )
 
 
 def _split(version: Crossing, side: str, at: float) -> IntersectionCode:
@@ -272,11 +317,30 @@ def _split(version: Crossing, side: str, at: float) -> IntersectionCode:
         name = lane.alias[0].value
         if name.startswith(f"{side}in"):
             lower = next(x for x in code.lanes if x.alias[0].value == name)
-            lanes.append(CodeLane(f"L9{k}", "K9", lane.number, lane.width_cm, lane.speed, (lane.points[0], lower.points[0]), alias=(Alias("sumo", name + ".up"),)))
-            joints.append(Connection(f"C9{k}", f"L9{k}", lower.id, "straight", (lower.points[0], lower.points[1]), inner=False))
-    return replace(
-        code, links=(*code.links, Link("K9", "upstream")), lanes=(*code.lanes, *lanes), connections=(*code.connections, *joints)
-    ) if link else code
+            lanes.append(
+                CodeLane(
+                    f"L9{k}",
+                    "K9",
+                    lane.number,
+                    lane.width_cm,
+                    lane.speed,
+                    (lane.points[0], lower.points[0]),
+                    alias=(Alias("sumo", name + ".up"),),
+                )
+            )
+            joints.append(
+                Connection(f"C9{k}", f"L9{k}", lower.id, "straight", (lower.points[0], lower.points[1]), inner=False)
+            )
+    return (
+        replace(
+            code,
+            links=(*code.links, Link("K9", "upstream")),
+            lanes=(*code.lanes, *lanes),
+            connections=(*code.connections, *joints),
+        )
+        if link
+        else code
+    )
 
 
 # --- whatever is edited ---
@@ -322,7 +386,10 @@ def edited(script: list[tuple], version: Crossing) -> dict[str, str]:
 def test_what_was_not_edited_stays_and_every_edit_is_reported(script: list[tuple], seed: int, renamed: bool) -> None:
     first = Crossing.plain().code()
     name_of = ids(first)
-    rules = tuple(Rule(f"R{100 + k}", "no_entry", (Target(lane.id, 5.0, 40.0),), classes=("truck",), text=lane.alias[0].value) for k, lane in enumerate(first.lanes))
+    rules = tuple(
+        Rule(f"R{100 + k}", "no_entry", (Target(lane.id, 5.0, 40.0),), classes=("truck",), text=lane.alias[0].value)
+        for k, lane in enumerate(first.lanes)
+    )
     prev = handed(first, *rules)
     version = Crossing.plain()
     version.seed, version.tag = seed, "new-" if renamed else ""
@@ -339,9 +406,18 @@ def test_what_was_not_edited_stays_and_every_edit_is_reported(script: list[tuple
             continue
         there = now[lane.id]
         if name not in done:
-            same = replace(there, alias=lane.alias if renamed else there.alias, number=lane.number if _recounted(there, touched_links, done) else there.number)
+            same = replace(
+                there,
+                alias=lane.alias if renamed else there.alias,
+                number=lane.number if _recounted(there, touched_links, done) else there.number,
+            )
             assert same == lane, (name, script)
-        ends = [distance(a, b) for a, b in zip((there.points[0], there.points[-1]), (fresh[name].points[0], fresh[name].points[-1]), strict=True)]
+        ends = [
+            distance(a, b)
+            for a, b in zip(
+                (there.points[0], there.points[-1]), (fresh[name].points[0], fresh[name].points[-1]), strict=True
+            )
+        ]
         assert max(ends) < 0.03, (name, script)
         assert there.speed == fresh[name].speed
     for rule in rules:
@@ -353,9 +429,15 @@ def test_what_was_not_edited_stays_and_every_edit_is_reported(script: list[tuple
             kept = by_id(carried.code.rules)[rule.id]
             (place,) = kept.targets
             assert replace(kept, targets=rule.targets) == rule
-            assert (place.entity, place.s_from, place.s_to) == (name_of[name], pytest.approx(5.0, abs=0.1), pytest.approx(40.0, abs=0.1))
+            assert (place.entity, place.s_from, place.s_to) == (
+                name_of[name],
+                pytest.approx(5.0, abs=0.1),
+                pytest.approx(40.0, abs=0.1),
+            )
     for name, what in done.items():
-        called = name_of.get(name) or next(lane.id for lane in carried.code.lanes if lane.alias[0].value == version.tag + name)
+        called = name_of.get(name) or next(
+            lane.id for lane in carried.code.lanes if lane.alias[0].value == version.tag + name
+        )
         assert any(re.search(rf"\b{called}\b", line) and re.search(what, line) for line in lines), (name, what, lines)
     if not done:
         assert carried.code.lanes == prev.lanes or renamed
@@ -372,7 +454,9 @@ def _recounted(lane, links: set[str], done: dict[str, str]) -> bool:
 def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
     """Whatever field of whatever entity is changed, `changes` has a line that names the entity."""
     first = replace(Crossing.plain(2).code(), plans=(), devices=())
-    table = data.draw(st.sampled_from(["lanes", "connections", "links", "nodes", "signal_groups", "rules", "conflicts", "stop_lines"]))
+    table = data.draw(
+        st.sampled_from(["lanes", "connections", "links", "nodes", "signal_groups", "rules", "conflicts", "stop_lines"])
+    )
     rows = list(getattr(first, table))
     k = data.draw(st.integers(0, len(rows) - 1))
     row = rows[k]
@@ -390,12 +474,29 @@ def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
 def test_a_code_with_any_error_can_be_carried_over_and_compared(data: st.DataObject) -> None:
     """What stands in the folder may have been imported with errors, or spoilt by hand: the import goes on, and says what lost its place."""
     first = Crossing.plain(2).code()
-    zone, walk = Zone("Z1", "school", ((397955000, 1165080000), (397955000, 1165081000), (397956000, 1165081000))), Crosswalk("X1", first.lanes[0].points, 400)
-    rules = (Rule("R90", "no_entry", (Target("L1", 5.0, 9.0), Target("C1"), Target("K1"), Target("Z1"), Target("code"))),)
+    zone, walk = (
+        Zone("Z1", "school", ((397955000, 1165080000), (397955000, 1165081000), (397956000, 1165081000))),
+        Crosswalk("X1", first.lanes[0].points, 400),
+    )
+    rules = (
+        Rule("R90", "no_entry", (Target("L1", 5.0, 9.0), Target("C1"), Target("K1"), Target("Z1"), Target("code"))),
+    )
     plan = Plan("day", (Phase(20_000, "G" * len(first.signal_groups)),))
-    prev = replace(first, zones=(zone,), crosswalks=(walk,), rules=(*first.rules, *rules), plans=(plan,), signal_exceptions=(SignalException(1, 2, "x"),))
+    prev = replace(
+        first,
+        zones=(zone,),
+        crosswalks=(walk,),
+        rules=(*first.rules, *rules),
+        plans=(plan,),
+        signal_exceptions=(SignalException(1, 2, "x"),),
+    )
     for _ in range(data.draw(st.integers(1, 3))):
-        table = data.draw(st.sampled_from([f for f in prev.__struct_fields__ if isinstance(getattr(prev, f), tuple) and getattr(prev, f)] + ["alias"]))
+        table = data.draw(
+            st.sampled_from(
+                [f for f in prev.__struct_fields__ if isinstance(getattr(prev, f), tuple) and getattr(prev, f)]
+                + ["alias"]
+            )
+        )
         rows = list(getattr(prev, table))
         what = data.draw(st.sampled_from(["spoil", "drop", "double"]))
         k = data.draw(st.integers(0, len(rows) - 1)) if rows else 0

@@ -53,7 +53,11 @@ def numbered(code: IntersectionCode, number: str) -> Lane:
 
 def who(code: IntersectionCode, path: str, t: int = NOON) -> set[str]:
     """Return the classes that may use a lane or connection."""
-    return {kind for kind in ("car", "taxi", "bus", "truck", "tram", "emergency", "bicycle") if effective(code, path, Vehicle(kind), t).allowed}
+    return {
+        kind
+        for kind in ("car", "taxi", "bus", "truck", "tram", "emergency", "bicycle")
+        if effective(code, path, Vehicle(kind), t).allowed
+    }
 
 
 def test_a_plain_map_is_free_of_rules_and_of_lines_but_those_of_every_map() -> None:
@@ -63,21 +67,45 @@ def test_a_plain_map_is_free_of_rules_and_of_lines_but_those_of_every_map() -> N
     assert "unknown" not in report
 
 
-@pytest.mark.parametrize(("flags", "use", "allowed"), [
-    (("restrictedToTaxiUse",), "vehicle", {"taxi"}), (("restrictedToBusUse",), "bus", {"bus", "emergency"}), (("restrictedToBusUse", "restrictedToTaxiUse"), "bus", {"bus", "taxi"}),
-    (("hovLaneUseOnly",), "vehicle", set()), (("restrictedFromPublicUse",), "vehicle", {"emergency"}), ((), "vehicle", {"car", "taxi", "bus", "truck", "tram", "emergency", "bicycle"})])
+@pytest.mark.parametrize(
+    ("flags", "use", "allowed"),
+    [
+        (("restrictedToTaxiUse",), "vehicle", {"taxi"}),
+        (("restrictedToBusUse",), "bus", {"bus", "emergency"}),
+        (("restrictedToBusUse", "restrictedToTaxiUse"), "bus", {"bus", "taxi"}),
+        (("hovLaneUseOnly",), "vehicle", set()),
+        (("restrictedFromPublicUse",), "vehicle", {"emergency"}),
+        ((), "vehicle", {"car", "taxi", "bus", "truck", "tram", "emergency", "bicycle"}),
+    ],
+)
 def test_a_lane_for_some_vehicles_is_closed_to_the_others(flags: tuple[str, ...], use: str, allowed: set[str]) -> None:
     code, _ = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), kind=vehicle(*flags))))
     found = numbered(code, "1")
     assert (found.use, who(code, found.id)) == (use, allowed)
-    bits = "".join("1" if name in flags else "0" for name in ("", "", "hovLaneUseOnly", "restrictedToBusUse", "restrictedToTaxiUse", "restrictedFromPublicUse", "", ""))
+    bits = "".join(
+        "1" if name in flags else "0"
+        for name in (
+            "",
+            "",
+            "hovLaneUseOnly",
+            "restrictedToBusUse",
+            "restrictedToTaxiUse",
+            "restrictedFromPublicUse",
+            "",
+            "",
+        )
+    )
     code, _ = one(ydt(west=road(1, ydt_lane(1, WEST, ydt_join(2, 1), kind={"vehicle": bits}))))
     found = next(x for x in code.lanes if x.id == code.connections[0].from_lane)
     assert (found.use, who(code, found.id)) == (use, allowed)
 
 
 def test_a_track_is_for_trams_and_those_it_is_shared_with() -> None:
-    code, _ = one(j2735(lane(3, "in", SOUTH_NODES, join(4, 2), kind={"trackedVehicle": {}}, shareWith={"busVehicleTraffic": True})))
+    code, _ = one(
+        j2735(
+            lane(3, "in", SOUTH_NODES, join(4, 2), kind={"trackedVehicle": {}}, shareWith={"busVehicleTraffic": True})
+        )
+    )
     found = numbered(code, "3")
     assert (found.use, found.shared, who(code, found.id)) == ("tram", ("bus",), {"bus", "tram"})
     code, _ = one(j2735(lane(3, "in", SOUTH_NODES, join(4, 2), kind={"trackedVehicle": {}})))
@@ -85,7 +113,12 @@ def test_a_track_is_for_trams_and_those_it_is_shared_with() -> None:
 
 
 def test_sharing_becomes_further_uses() -> None:
-    shared = {"cyclistVehicleTraffic": True, "trackedVehicleTraffic": True, "pedestriansTraffic": True, "overlappingLaneDescriptionProvided": True}
+    shared = {
+        "cyclistVehicleTraffic": True,
+        "trackedVehicleTraffic": True,
+        "pedestriansTraffic": True,
+        "overlappingLaneDescriptionProvided": True,
+    }
     code, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), shareWith=shared)))
     assert set(numbered(code, "1").shared) == {"bike", "tram", "pedestrian"}
     assert "overlappingLaneDescriptionProvided" in report
@@ -94,14 +127,33 @@ def test_sharing_becomes_further_uses() -> None:
 
 
 def test_limits_by_class_night_school_and_works_become_rules() -> None:
-    limits = (limit("vehicleMaxSpeed", 833), limit("truckMaxSpeed", 555), limit("vehicleNightMaxSpeed", 417), limit("truckNightMaxSpeed", 300), limit("vehicleMinSpeed", 100),
-              limit("maxSpeedInSchoolZoneWhenChildrenArePresent", 400), limit("maxSpeedInConstructionZone", 450), limit("vehiclesWithTrailersMaxSpeed", 200))
+    limits = (
+        limit("vehicleMaxSpeed", 833),
+        limit("truckMaxSpeed", 555),
+        limit("vehicleNightMaxSpeed", 417),
+        limit("truckNightMaxSpeed", 300),
+        limit("vehicleMinSpeed", 100),
+        limit("maxSpeedInSchoolZoneWhenChildrenArePresent", 400),
+        limit("maxSpeedInConstructionZone", 450),
+        limit("vehiclesWithTrailersMaxSpeed", 200),
+    )
     for tree in (j2735(limits=limits), ydt(west=road(1, ydt_lane(1, WEST, ydt_join(2, 1)), limits=limits))):
         code, report = one(tree)
         lane_id = code.connections[0].from_lane
-        plain = {(r.kind, r.value, r.classes, r.calendar is not None) for r in code.rules if lane_id in {t.entity for t in r.targets}}
-        assert plain == {("speed_max", 16.66, (), False), ("speed_max", 11.1, ("truck",), False), ("speed_max", 8.34, (), True), ("speed_max", 6.0, ("truck",), True), ("speed_min", 2.0, (), False),
-                         ("school_zone", 8.0, (), False), ("construction", 9.0, (), False)}
+        plain = {
+            (r.kind, r.value, r.classes, r.calendar is not None)
+            for r in code.rules
+            if lane_id in {t.entity for t in r.targets}
+        }
+        assert plain == {
+            ("speed_max", 16.66, (), False),
+            ("speed_max", 11.1, ("truck",), False),
+            ("speed_max", 8.34, (), True),
+            ("speed_max", 6.0, ("truck",), True),
+            ("speed_min", 2.0, (), False),
+            ("school_zone", 8.0, (), False),
+            ("construction", 9.0, (), False),
+        }
         for word in ("vehiclesWithTrailersMaxSpeed", "ChildrenArePresent", "NightMaxSpeed"):
             assert word in report
 
@@ -113,14 +165,23 @@ def test_a_night_limit_holds_at_night_only() -> None:
 
 
 def test_an_unknown_or_missing_limit_is_named() -> None:
-    for limits, word in (((limit("vehicleMaxSpeed", 833), limit("swimmerMaxSpeed", 9)), "swimmerMaxSpeed"), ((limit("vehicleMaxSpeed", 8191),), "8191"), ((), "50 km/h")):
+    for limits, word in (
+        ((limit("vehicleMaxSpeed", 833), limit("swimmerMaxSpeed", 9)), "swimmerMaxSpeed"),
+        ((limit("vehicleMaxSpeed", 8191),), "8191"),
+        ((), "50 km/h"),
+    ):
         _, report = one(j2735(limits=limits))
         assert word in report
 
 
 def test_marks_at_nodes_are_used() -> None:
     slow = {"data": [{"speedLimits": [limit("vehicleMaxSpeed", 417)]}]}
-    nodes = [node(-1000, -175, dWidth=-50), node(-1500, 0, localNode=["stopLine"]), node(-1500, 0, **slow), node(-2000, 0, dElevation=3, localNode=["hydrantPresent"])]
+    nodes = [
+        node(-1000, -175, dWidth=-50),
+        node(-1500, 0, localNode=["stopLine"]),
+        node(-1500, 0, **slow),
+        node(-2000, 0, dElevation=3, localNode=["hydrantPresent"]),
+    ]
     code, report = one(j2735(lane(1, "in", nodes, join(2, 1))))
     found = numbered(code, "1")
     assert found.width_cm == 300
@@ -140,7 +201,12 @@ def test_the_limit_at_the_first_node_is_the_lanes_own() -> None:
 
 def test_a_connection_for_a_restriction_class_is_closed_to_the_others() -> None:
     def restricted(*users: str) -> dict[str, Any]:
-        return j2735(lane(1, "in", WEST_NODES, join(2, 1, userClass=3)), restrictionList={"restrictionList": [{"id": 3, "users": {"users": [{"basicType": user} for user in users]}}]})
+        return j2735(
+            lane(1, "in", WEST_NODES, join(2, 1, userClass=3)),
+            restrictionList={
+                "restrictionList": [{"id": 3, "users": {"users": [{"basicType": user} for user in users]}}]
+            },
+        )
 
     code, _ = one(restricted("equippedTransit", "equippedTaxis"))
     assert who(code, "C1") == {"bus", "taxi"}
@@ -153,12 +219,24 @@ def test_a_connection_for_a_restriction_class_is_closed_to_the_others() -> None:
 
 
 def trajectory(*nodes: dict[str, Any], number: int = 4) -> list[dict[str, Any]]:
-    return [{"regionId": 3, "regExtValue": {"ConnectionTrajectory-addGrpC": {"nodes": list(nodes), "connectionID": number}}}]
+    return [
+        {"regionId": 3, "regExtValue": {"ConnectionTrajectory-addGrpC": {"nodes": list(nodes), "connectionID": number}}}
+    ]
 
 
 def test_the_path_of_a_connection_and_its_limit_are_taken_from_the_extension() -> None:
     slow = {"data": [{"speedLimits": [limit("vehicleMaxSpeed", 300)]}]}
-    code, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1, connectionID=4), regional=trajectory(node(-1000, -175, **slow), node(1000, 100), node(1000, -100)))))
+    code, report = one(
+        j2735(
+            lane(
+                1,
+                "in",
+                WEST_NODES,
+                join(2, 1, connectionID=4),
+                regional=trajectory(node(-1000, -175, **slow), node(1000, 100), node(1000, -100)),
+            )
+        )
+    )
     first, other = code.connections
     assert (first.speed, other.speed) == (6.0, 16.66)
     assert (len(first.points), len(other.points)) == (3, 9)
@@ -199,7 +277,9 @@ def test_two_lanes_of_one_number_both_stand_and_are_named() -> None:
     code, report = one(tree)
     assert len(code.lanes) == 5
     assert "2 outgoing lanes have this number" in report
-    west = road(1, ydt_lane(1, WEST, ydt_join(2, 1)), ydt_lane(1, [(lat - 300, lon) for lat, lon in WEST], ydt_join(2, 3)))
+    west = road(
+        1, ydt_lane(1, WEST, ydt_join(2, 1)), ydt_lane(1, [(lat - 300, lon) for lat, lon in WEST], ydt_join(2, 3))
+    )
     code, _ = one(ydt(west=west))
     assert len(code.lanes) == 5
     assert len(code.connections) == 3
@@ -237,7 +317,13 @@ def test_a_lane_without_attributes_is_taken_as_one_for_vehicles_and_named() -> N
 
 
 def test_one_bad_lane_or_intersection_loses_nothing_else() -> None:
-    code, report = one(j2735(lane(5, "out", [node(1000, -525)]), lane(6, "out", [node(1000, -525), {"delta": {"node-XY9": {"x": 1, "y": 1}}}]), lane(7, "out", [node(0, 0), node(1, 1)], kind={"flying": {}})))
+    code, report = one(
+        j2735(
+            lane(5, "out", [node(1000, -525)]),
+            lane(6, "out", [node(1000, -525), {"delta": {"node-XY9": {"x": 1, "y": 1}}}]),
+            lane(7, "out", [node(0, 0), node(1, 1)], kind={"flying": {}}),
+        )
+    )
     assert len(code.lanes) == 4
     assert report.count("left out: ") >= 3
     tree = j2735()
@@ -248,7 +334,10 @@ def test_one_bad_lane_or_intersection_loses_nothing_else() -> None:
 
 
 def test_a_refusal_says_what_was_left_out_until_then() -> None:
-    closed = [lane(n, "none", nodes) for n, nodes in ((2, [node(1000, -175), node(5000, 0)]), (4, [node(175, 1000), node(0, 5000)]))]
+    closed = [
+        lane(n, "none", nodes)
+        for n, nodes in ((2, [node(1000, -175), node(5000, 0)]), (4, [node(175, 1000), node(0, 5000)]))
+    ]
     with pytest.raises(codes.CodeError, match="movements") as caught:
         import_map(json.dumps(j2735(*closed)).encode())
     assert sum("neither in nor out" in str(loss) for loss in caught.value.losses) == 1
@@ -272,15 +361,32 @@ def canonical(tree: dict[str, Any]) -> dict[str, Any]:
     return plain_map(json.loads(json.dumps(tree)))
 
 
-LIST_ITEMS = {"intersections": "IntersectionGeometry", "laneSet": "GenericLane", "connectsTo": "Connection", "speedLimits": "RegulatorySpeedLimit", "nodes": "NodeXY", "restrictionList": "RestrictionClassAssignment",
-              "inLinks": "Link", "lanes": "Lane", "points": "RoadPoint", "movements": "Movement"}
+LIST_ITEMS = {
+    "intersections": "IntersectionGeometry",
+    "laneSet": "GenericLane",
+    "connectsTo": "Connection",
+    "speedLimits": "RegulatorySpeedLimit",
+    "nodes": "NodeXY",
+    "restrictionList": "RestrictionClassAssignment",
+    "inLinks": "Link",
+    "lanes": "Lane",
+    "points": "RoadPoint",
+    "movements": "Movement",
+}
 
 
 def xer(name: str, value: Any) -> str:
     """Return XML as XER writes it: lists under their types' names, words and flags as empty elements."""
     if isinstance(value, list):
         item = "Node" if name == "nodes" and "inLinks" in str(value) else LIST_ITEMS.get(name)
-        inner = "".join(f"<{one}/>" if isinstance(one, str) else xer(item, one) if item else "".join(xer(k, v) for k, v in one.items()) for one in value)
+        inner = "".join(
+            f"<{one}/>"
+            if isinstance(one, str)
+            else xer(item, one)
+            if item
+            else "".join(xer(k, v) for k, v in one.items())
+            for one in value
+        )
         return f"<{name}>{inner}</{name}>"
     if isinstance(value, dict):
         return f"<{name}>{''.join(xer(key, item) for key, item in value.items())}</{name}>"
@@ -301,9 +407,14 @@ def test_a_message_is_the_same_in_every_way_of_writing(rich: Any) -> None:
     plain = without_losses(read_any(json.dumps(tree).encode(), "map.json"))
     whole = canonical(tree)
     for name, data in {
-        "the standard's names": json.dumps(whole), "messageId and value": json.dumps({"messageId": 18, "value": {"MapData": whole}}), "value alone": json.dumps({"messageId": 18, "value": whole}),
-        "payload and data": json.dumps({"metadata": {"a": 1}, "payload": {"dataType": "x", "data": {"messageId": 18, "value": {"MapData": whole}}}}),
-        "XER": xer("MapData", whole), "XER in a frame": f"<?xml version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>",
+        "the standard's names": json.dumps(whole),
+        "messageId and value": json.dumps({"messageId": 18, "value": {"MapData": whole}}),
+        "value alone": json.dumps({"messageId": 18, "value": whole}),
+        "payload and data": json.dumps(
+            {"metadata": {"a": 1}, "payload": {"dataType": "x", "data": {"messageId": 18, "value": {"MapData": whole}}}}
+        ),
+        "XER": xer("MapData", whole),
+        "XER in a frame": f"<?xml version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>",
     }.items():
         assert without_losses(read_any(data.encode(), name)) == plain, name
 
@@ -320,7 +431,17 @@ def test_nodes_of_every_size_and_spelling_are_read() -> None:
     assert without_losses(import_map(json.dumps(tree).encode())) == plain
 
 
-@pytest.mark.parametrize("bits", ["00001000", "08", {"value": "08", "length": 8}, {"restrictedToTaxiUse": True}, {"restrictedToTaxiUse": "true"}, [8, 8]])
+@pytest.mark.parametrize(
+    "bits",
+    [
+        "00001000",
+        "08",
+        {"value": "08", "length": 8},
+        {"restrictedToTaxiUse": True},
+        {"restrictedToTaxiUse": "true"},
+        [8, 8],
+    ],
+)
 def test_bit_strings_are_read_as_text_hex_numbers_and_flags(bits: Any) -> None:
     code, _ = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), kind={"vehicle": bits})))
     assert who(code, numbered(code, "1").id) == {"taxi"}

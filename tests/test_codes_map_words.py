@@ -27,14 +27,22 @@ def test_the_number_of_a_sign_is_no_limit(kind: str, subtype: str) -> None:
 def test_a_number_alone_is_a_limit_only_in_an_element_of_limits(subtype: str, speed: float) -> None:
     roads = Roads()
     sign = roads.sign("40", subtype)
-    assert lane_of(one(import_lanelet2(roads.draw({"W in": {"speed_limit": "50"}}, {"W in": [sign]}).xml())), "W in").speed == speed
+    assert (
+        lane_of(one(import_lanelet2(roads.draw({"W in": {"speed_limit": "50"}}, {"W in": [sign]}).xml())), "W in").speed
+        == speed
+    )
 
 
 def test_a_number_in_the_value_of_a_sign_is_its_limit() -> None:
     roads = Roads()
     way = roads.way((-40, -6), (-40, -6.5), type="traffic_sign", subtype="maximum_speed", value="110")
     sign = roads.relation(("refers", way), type="regulatory_element", subtype="traffic_sign")
-    assert lane_of(one(import_lanelet2(roads.draw({"W in": {"location": "nonurban"}}, {"W in": [sign]}).xml())), "W in").speed == 30.56
+    assert (
+        lane_of(
+            one(import_lanelet2(roads.draw({"W in": {"location": "nonurban"}}, {"W in": [sign]}).xml())), "W in"
+        ).speed
+        == 30.56
+    )
 
 
 @pytest.mark.parametrize("marks", [{"action": "delete"}, {"visible": "false"}])
@@ -43,13 +51,21 @@ def test_what_an_editor_marked_as_deleted_is_left_out(marks: dict[str, str], tag
     root = ET.fromstring(Roads().draw().xml())
     whole = len(import_lanelet2(ET.tostring(root))[0].connections)
     relation = next(item for item in root.iter("relation") if any(t.get("v") == "S to E" for t in item.iter("tag")))
-    way = next(item for item in root.iter("way") if item.get("id") == next(m.get("ref") for m in relation.iter("member")))
+    way = next(
+        item for item in root.iter("way") if item.get("id") == next(m.get("ref") for m in relation.iter("member"))
+    )
     refs = [nd.get("ref") for nd in way.iter("nd")]
-    marked = {"relation": [relation], "way": [way], "node": [node for node in root.iter("node") if node.get("id") in refs[1:-1]]}[tag]
+    marked = {
+        "relation": [relation],
+        "way": [way],
+        "node": [node for node in root.iter("node") if node.get("id") in refs[1:-1]],
+    }[tag]
     for item in marked:
         item.attrib.update(marks)
     found = import_lanelet2(ET.tostring(root))
-    assert len(one(found).connections) == (whole if tag == "node" else whole - 1)  # without a point a bound is a shorter line
+    assert len(one(found).connections) == (
+        whole if tag == "node" else whole - 1
+    )  # without a point a bound is a shorter line
     assert told(found, "dropped", "marked as deleted", tag)
 
 
@@ -63,11 +79,15 @@ def test_exchanged_bounds_turn_only_the_lanelet_that_has_them(name: str, turning
     for drawing, swap in ((roads, ""), (exchanged, name)):
         for key, (a, b) in pieces.items():
             first, second = (b, a) if key == swap else (a, b)
-            drawing.relation(("left", drawing.way(*first)), ("right", drawing.way(*second)), type="lanelet", name=key, subtype="road")
+            drawing.relation(
+                ("left", drawing.way(*first)), ("right", drawing.way(*second)), type="lanelet", name=key, subtype="road"
+            )
     plain, repaired = import_lanelet2(roads.xml()), import_lanelet2(exchanged.xml())
     assert len(left) == len(right)
     assert [c.points for c in one(repaired).connections] == [c.points for c in one(plain).connections]
-    assert [str(loss).split(":")[1].strip() for loss in repaired.losses if "exchanged" in str(loss)] == [f"lanelet {name}"]
+    assert [str(loss).split(":")[1].strip() for loss in repaired.losses if "exchanged" in str(loss)] == [
+        f"lanelet {name}"
+    ]
 
 
 @pytest.mark.parametrize("text", ['max="0"', 'max=""', 'max="-1"', 'max="fast"', "", 'max="0" unit="km/h"'])
@@ -106,16 +126,22 @@ def test_disallow_beside_allow_is_reported() -> None:
 
 @pytest.mark.parametrize(("response", "differs"), [("010", True), ("000", False)])
 def test_a_connection_that_never_yields_and_yields_is_reported(response: str, differs: bool) -> None:
-    data = road(["", ""]).replace(b'<request index="0" response="000"', f'<request index="0" response="{response}"'.encode())
+    data = road(["", ""]).replace(
+        b'<request index="0" response="000"', f'<request index="0" response="{response}"'.encode()
+    )
     data = data.replace(b'<connection from="w" ', b'<connection pass="1" from="w" ', 1)
     assert told(imported(data), "differs", "connection@pass") == differs
 
 
-@pytest.mark.parametrize(("allow", "words"), [("moped bicycle", "the code does not say it"), ("hov", "only the text of the rule says it")])
+@pytest.mark.parametrize(
+    ("allow", "words"), [("moped bicycle", "the code does not say it"), ("hov", "only the text of the rule says it")]
+)
 def test_users_without_a_class_are_said_to_be_in_the_text_only_where_they_are(allow: str, words: str) -> None:
     data = road([f'allow="{allow}"', ""])
     assert told(imported(data), "differs", "lane: who may use it", words)
-    assert any(word in rule.text for rule in imported(data)[0].rules for word in ("moped", "hov")) == ("only the text" in words)
+    assert any(word in rule.text for rule in imported(data)[0].rules for word in ("moped", "hov")) == (
+        "only the text" in words
+    )
 
 
 def test_a_file_of_deleted_elements_alone_is_refused() -> None:
@@ -134,5 +160,7 @@ def test_an_unknown_word_among_those_kept_out_changes_nothing_and_is_reported() 
 
 
 def test_a_slow_path_through_a_junction_keeps_its_limit() -> None:
-    code = one_network(road(["", ""]).replace(b'<lane id=":c_0_0" index="0" speed="13.89"', b'<lane id=":c_0_0" index="0" speed="0.3"'))
+    code = one_network(
+        road(["", ""]).replace(b'<lane id=":c_0_0" index="0" speed="13.89"', b'<lane id=":c_0_0" index="0" speed="0.3"')
+    )
     assert code.connections[0].speed == 0.3

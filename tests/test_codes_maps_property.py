@@ -17,8 +17,20 @@ from cloudctl.codes.rules import Vehicle, effective
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 UNITS = {"km/h": 3.6, "mph": 2.236936, "m/s": 1.0}
-SPANS = st.lists(st.tuples(st.integers(0, 44), st.sampled_from((20, 30, 40, 50, 60, 80)), st.sampled_from(sorted(UNITS))), min_size=1, max_size=4, unique_by=lambda row: row[0])
-USERS = {"car": "passengerCar", "taxi": "taxi", "bus": "bus", "truck": "truck", "motorcycle": "motorcycle", "emergency": "emergency"}
+SPANS = st.lists(
+    st.tuples(st.integers(0, 44), st.sampled_from((20, 30, 40, 50, 60, 80)), st.sampled_from(sorted(UNITS))),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda row: row[0],
+)
+USERS = {
+    "car": "passengerCar",
+    "taxi": "taxi",
+    "bus": "bus",
+    "truck": "truck",
+    "motorcycle": "motorcycle",
+    "emergency": "emergency",
+}
 
 
 def written(kmh: float, unit: str) -> str:
@@ -43,22 +55,34 @@ def test_limits_of_a_lane_hold_each_from_its_place_to_the_next(rows: list[tuple[
 @given(rows=SPANS)
 def test_limits_of_a_road_are_measured_in_driving_direction_on_both_sides(rows: list[tuple[int, int, str]]) -> None:
     rows = sorted([(0, 50, "km/h"), *(row for row in rows if row[0])])
-    text = "".join(f'<type s="{s}" type="town"><speed max="{written(kmh, unit)}" unit="{unit}"/></type>' for s, kmh, unit in rows)
+    text = "".join(
+        f'<type s="{s}" type="town"><speed max="{written(kmh, unit)}" unit="{unit}"/></type>' for s, kmh, unit in rows
+    )
     code = one(import_opendrive(crossing(types={1: text})))
     for name, place in (("1/-1", lambda s: s), ("1/1", lambda s: LENGTH - s)):
         for middle in range(45):
             s = middle + 0.5
             want = next(kmh for begin, kmh, _ in reversed(rows) if begin <= s)
-            assert effective(code, road_lane(code, name).id, Vehicle(), 0, s=place(s)).speed_max == pytest.approx(want / 3.6, abs=0.01)
+            assert effective(code, road_lane(code, name).id, Vehicle(), 0, s=place(s)).speed_max == pytest.approx(
+                want / 3.6, abs=0.01
+            )
 
 
 @FEW
-@given(named=st.sets(st.sampled_from(sorted(USERS)), min_size=1), rule=st.sampled_from(("allow", "deny")), apart=st.booleans())
+@given(
+    named=st.sets(st.sampled_from(sorted(USERS)), min_size=1),
+    rule=st.sampled_from(("allow", "deny")),
+    apart=st.booleans(),
+)
 def test_access_lets_in_whom_it_names_or_keeps_them_out(named: set[str], rule: str, apart: bool) -> None:
     if apart:
         text = "".join(f'<access sOffset="0" rule="{rule}" restriction="{USERS[name]}"/>' for name in sorted(named))
     else:
-        text = f'<access sOffset="0" rule="{rule}">' + "".join(f'<restriction type="{USERS[name]}"/>' for name in sorted(named)) + "</access>"
+        text = (
+            f'<access sOffset="0" rule="{rule}">'
+            + "".join(f'<restriction type="{USERS[name]}"/>' for name in sorted(named))
+            + "</access>"
+        )
     code = one(import_opendrive(crossing(ingress={1: text})))
     want = {name: (name in named) == (rule == "allow") for name in USERS}
     if rule == "allow" and named == {"bus"}:
@@ -71,7 +95,12 @@ def test_access_lets_in_whom_it_names_or_keeps_them_out(named: set[str], rule: s
 def test_lights_of_one_controller_are_one_group_unless_roads_that_cross_share_it(data: st.DataObject) -> None:
     of = {k: data.draw(st.integers(0, 3), label=f"controller of light {k}") for k in (1, 2, 3, 4)}
     names = sorted(set(of.values()))
-    tail = "".join(f'<controller id="{900 + n}" name="c{n}">' + "".join(f'<control signalId="{k}" type="0"/>' for k in of if of[k] == n) + "</controller>" for n in names)
+    tail = "".join(
+        f'<controller id="{900 + n}" name="c{n}">'
+        + "".join(f'<control signalId="{k}" type="0"/>' for k in of if of[k] == n)
+        + "</controller>"
+        for n in names
+    )
     code = one(import_opendrive(crossing(inside={k: signals(light(k, lanes="-1")) for k in of}, tail=tail)))
     group = {k: groups(code)[f"{k}/-1"] for k in of}
     assert all(len(numbers) == 1 and 0 not in numbers for numbers in group.values())
@@ -91,9 +120,19 @@ def test_participants_that_are_named_may_use_a_lanelet_and_nobody_else(yes: set[
 
 
 @FEW
-@given(order=st.permutations(sorted(PIECES)), both=st.sets(st.sampled_from(sorted(PIECES))), limits=st.dictionaries(st.sampled_from(sorted(PIECES)), st.integers(10, 120)))
-def test_a_lanelet_map_is_sound_whatever_is_two_way_and_however_fast(order: list[str], both: set[str], limits: dict[str, int]) -> None:
-    tags = {name: ({"one_way": "no"} if name in both else {}) | ({"speed_limit": f"{limits[name]} km/h"} if name in limits else {}) for name in order}
+@given(
+    order=st.permutations(sorted(PIECES)),
+    both=st.sets(st.sampled_from(sorted(PIECES))),
+    limits=st.dictionaries(st.sampled_from(sorted(PIECES)), st.integers(10, 120)),
+)
+def test_a_lanelet_map_is_sound_whatever_is_two_way_and_however_fast(
+    order: list[str], both: set[str], limits: dict[str, int]
+) -> None:
+    tags = {
+        name: ({"one_way": "no"} if name in both else {})
+        | ({"speed_limit": f"{limits[name]} km/h"} if name in limits else {})
+        for name in order
+    }
     found = import_lanelet2(Roads().draw(tags).xml())
     for code in found:
         assert [finding for finding in codes.validate(code) if finding.severity == "error"] == []
@@ -110,9 +149,16 @@ def test_right_of_way_goes_before_the_turns(low: str, tagged: bool) -> None:
     roads = Roads().draw()
     high = "S in" if low == "W in" else "W in"
     inner = {"W in": "W to E", "S in": "S to N"}
-    roads.relation(("yield", roads.ids[inner[low] if tagged else low]), ("right_of_way", roads.ids[inner[high] if tagged else high]), type=ELEMENT, subtype="right_of_way")
+    roads.relation(
+        ("yield", roads.ids[inner[low] if tagged else low]),
+        ("right_of_way", roads.ids[inner[high] if tagged else high]),
+        type=ELEMENT,
+        subtype="right_of_way",
+    )
     code = one(import_lanelet2(roads.xml()))
     start = {c.id: (c.from_lane, c.turn) for c in code.connections}
     crossed = [c for c in code.conflicts if {start[c.a][1], start[c.b][1]} == {"straight"}]
-    assert [(c.a_yields, c.b_yields) for c in crossed] == [(start[c.a][0] == lane_of(code, low).id, start[c.b][0] == lane_of(code, low).id) for c in crossed]
+    assert [(c.a_yields, c.b_yields) for c in crossed] == [
+        (start[c.a][0] == lane_of(code, low).id, start[c.b][0] == lane_of(code, low).id) for c in crossed
+    ]
     assert crossed

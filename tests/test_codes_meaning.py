@@ -45,9 +45,15 @@ def swapped(points):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["lanes", "connections", "crosswalks", "zones", "devices", "nodes"]), st.integers(0, 30), st.sampled_from(["swapped", "degrees", "mirrored", "far"]))
+@given(
+    st.sampled_from(["lanes", "connections", "crosswalks", "zones", "devices", "nodes"]),
+    st.integers(0, 30),
+    st.sampled_from(["swapped", "degrees", "mirrored", "far"]),
+)
 def test_a_place_that_cannot_be_meant_is_an_error_of_its_entity(table: str, index: int, how: str) -> None:
-    code = CODE if table != "devices" else replace(CODE, devices=(Device("D1", "rsu", CODE.ref_lat_e7, CODE.ref_lon_e7),))
+    code = (
+        CODE if table != "devices" else replace(CODE, devices=(Device("D1", "rsu", CODE.ref_lat_e7, CODE.ref_lon_e7),))
+    )
     rows = list(getattr(code, table))
     item = rows[index % len(rows)]
     change = {
@@ -75,8 +81,15 @@ def test_a_reference_point_elsewhere_than_its_city_code_is_an_error_even_where_b
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["valid_from", "valid_to"]), st.sampled_from([1, 10**3, 10**6]), st.integers(0, 10**9), st.booleans())
-def test_a_time_in_another_unit_is_an_error_that_names_the_unit(field: str, factor: int, shift: int, of_rule: bool) -> None:
+@given(
+    st.sampled_from(["valid_from", "valid_to"]),
+    st.sampled_from([1, 10**3, 10**6]),
+    st.integers(0, 10**9),
+    st.booleans(),
+)
+def test_a_time_in_another_unit_is_an_error_that_names_the_unit(
+    field: str, factor: int, shift: int, of_rule: bool
+) -> None:
     t = (NOW_S + shift % 10**8) * factor
     code = with_rule(**{field: t}) if of_rule else replace(CODE, **{field: t})
     (hit,) = named(code, "R99" if of_rule else "code", field)
@@ -166,13 +179,17 @@ def test_a_calendar_that_can_be_meant_is_none(calendar: dict[str, Any]) -> None:
 
 
 def test_a_rule_whose_dates_lie_outside_its_validity_is_never_in_force() -> None:
-    hits = named(with_rule(calendar=Calendar(dates=("2026-06-01", "2026-06-30")), valid_from=NOW_S * 10**9), "R99", "calendar")
+    hits = named(
+        with_rule(calendar=Calendar(dates=("2026-06-01", "2026-06-30")), valid_from=NOW_S * 10**9), "R99", "calendar"
+    )
     assert [hit.severity for hit in hits] == ["warning"]
     assert "never in force" in hits[0].rule
 
 
 day = st.dates(date(2025, 1, 1), date(2027, 12, 31)).map(date.isoformat)
-ranges = st.tuples(day, day).filter(lambda pair: pair[0] <= pair[1]) | st.tuples(day, day).map(lambda pair: (pair[0][5:], pair[1][5:]))
+ranges = st.tuples(day, day).filter(lambda pair: pair[0] <= pair[1]) | st.tuples(day, day).map(
+    lambda pair: (pair[0][5:], pair[1][5:])
+)
 calendars = st.builds(
     Calendar,
     weekdays=st.sets(st.integers(1, 7), min_size=1, max_size=2).map(lambda found: tuple(sorted(found))),
@@ -186,14 +203,23 @@ calendars = st.builds(
 
 @settings(max_examples=80, deadline=None)
 @given(calendars, st.none() | st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)), st.integers(1, 60))
-def test_a_rule_is_called_never_in_force_only_where_it_never_is(calendar: Calendar, begin: datetime | None, span: int) -> None:
+def test_a_rule_is_called_never_in_force_only_where_it_never_is(
+    calendar: Calendar, begin: datetime | None, span: int
+) -> None:
     valid_from = None if begin is None else int(begin.replace(tzinfo=UTC).timestamp()) * 10**9
     valid_to = None if valid_from is None else valid_from + span * 86_400 * 10**9
     rule = with_rule(calendar=calendar, valid_from=valid_from, valid_to=valid_to).rules[-1]
-    if any("never in force" in finding.rule for finding in named(replace(CODE, rules=(*CODE.rules, rule)), "R99", "calendar")):
+    if any(
+        "never in force" in finding.rule
+        for finding in named(replace(CODE, rules=(*CODE.rules, rule)), "R99", "calendar")
+    ):
         days = [date(2024, 12, 30) + timedelta(k) for k in range(1200)]
         noons = [int(datetime(d.year, d.month, d.day, 4, tzinfo=UTC).timestamp()) * 10**9 for d in days]
-        for known in (Days(frozenset(), {}), Days(frozenset(d.isoformat() for d in days), {}), Days(frozenset(), {d.isoformat(): d.day % 7 + 1 for d in days})):
+        for known in (
+            Days(frozenset(), {}),
+            Days(frozenset(d.isoformat() for d in days), {}),
+            Days(frozenset(), {d.isoformat(): d.day % 7 + 1 for d in days}),
+        ):
             assert not any(in_force(rule, t, known) for t in noons)
 
 
@@ -203,10 +229,25 @@ def test_a_zone_that_covers_no_lane_is_a_finding_and_an_error_where_a_rule_holds
     ruled = replace(CODE, zones=(*CODE.zones, beside), rules=(*CODE.rules, Rule("R99", "closure", (Target("Z9"),))))
     assert [f.severity for f in named(ruled, "Z9", "polygon")] == ["error"]
     bow = CODE.zones[0].polygon
-    assert "crosses itself" in named(replace(CODE, zones=(replace(CODE.zones[0], polygon=(bow[0], bow[2], bow[1], bow[3])), CODE.zones[1])), "Z1", "polygon")[0].rule
+    assert (
+        "crosses itself"
+        in named(
+            replace(CODE, zones=(replace(CODE.zones[0], polygon=(bow[0], bow[2], bow[1], bow[3])), CODE.zones[1])),
+            "Z1",
+            "polygon",
+        )[0].rule
+    )
 
 
-@pytest.mark.parametrize(("fields", "field"), [({"heading_deg": -3.1}, "heading_deg"), ({"heading_deg": 400.0}, "heading_deg"), ({"height_cm": 5_000_000}, "height_cm"), ({"installed": NOW_S}, "installed")])
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"heading_deg": -3.1}, "heading_deg"),
+        ({"heading_deg": 400.0}, "heading_deg"),
+        ({"height_cm": 5_000_000}, "height_cm"),
+        ({"installed": NOW_S}, "installed"),
+    ],
+)
 def test_a_device_that_cannot_be_meant_is_an_error(fields: dict[str, Any], field: str) -> None:
     device = replace(Device("D1", "camera", CODE.ref_lat_e7, CODE.ref_lon_e7), **fields)
     assert [f.severity for f in named(replace(CODE, devices=(device,)), "D1", field)] == ["error"]
@@ -228,7 +269,11 @@ def leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 TREE = json.loads((Path(__file__).parent / "data" / "regulations.json").read_text())
-RULED = [path for path in leaves(TREE) if path[0] in ("rules", "zones", "valid_from", "ref_lat_e7", "format", "plans", "stop_lines")]
+RULED = [
+    path
+    for path in leaves(TREE)
+    if path[0] in ("rules", "zones", "valid_from", "ref_lat_e7", "format", "plans", "stop_lines")
+]
 strange = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.sampled_from(["", "99-99", "2026-02-30", "02-30", "Asia/Nowhere", "../..", "\0", "É" * 300, "code", "L2", "Z1"]),
     st.text(max_size=5), st.just([]), st.just({}), st.lists(st.integers(-5, 3000), max_size=3), st.lists(st.lists(st.integers(0, 1440), min_size=2, max_size=2), max_size=2),
@@ -277,7 +322,11 @@ def test_a_byte_order_mark_before_a_calendar_or_a_code_is_passed_over() -> None:
         ({"holidays": [{"date": "2026-05-01"}, {"date": "2026-05-01"}]}, "holidays[1].date", "already"),
         ({"make_up_days": [{"date": "2026-05-09", "replaces": "2026-05-03"}]}, "make_up_days[0].replaces", "weekend"),
         ({"make_up_days": [{"date": "2026-05-09"}]}, "make_up_days[0].replaces", "required"),
-        ({"holidays": [{"date": "2026-05-09"}], "make_up_days": [{"date": "2026-05-09", "replaces": "2026-05-05"}]}, "make_up_days[0].date", "already"),
+        (
+            {"holidays": [{"date": "2026-05-09"}], "make_up_days": [{"date": "2026-05-09", "replaces": "2026-05-05"}]},
+            "make_up_days[0].date",
+            "already",
+        ),
         ({"last": "2025-12-31"}, "last", "before"),
         ({"format": 2}, "format", "format 1"),
     ],

@@ -29,8 +29,18 @@ def test_of_two_lists_of_limits_at_one_node_the_lower_holds_with_a_line(speeds: 
     assert "listed twice: the lower limit is taken" in report
 
 
-@pytest.mark.parametrize(("remote", "kept"), [({"region": 10, "id": 1000}, True), ({"id": 1000}, True), ({"region": 11, "id": 1000}, False), ({"region": 10, "id": 1001}, False)])
-def test_a_connection_to_an_intersection_of_another_region_is_not_taken_as_own(remote: dict[str, int], kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("remote", "kept"),
+    [
+        ({"region": 10, "id": 1000}, True),
+        ({"id": 1000}, True),
+        ({"region": 11, "id": 1000}, False),
+        ({"region": 10, "id": 1001}, False),
+    ],
+)
+def test_a_connection_to_an_intersection_of_another_region_is_not_taken_as_own(
+    remote: dict[str, int], kept: bool
+) -> None:
     code, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), join(4, 1, remoteIntersection=remote))))
     assert len(code.connections) == (3 if kept else 2)
     assert ("movements of its own intersection only" in report) != kept
@@ -39,7 +49,9 @@ def test_a_connection_to_an_intersection_of_another_region_is_not_taken_as_own(r
 
 @pytest.mark.parametrize("users", [[], [{"basicType": "none"}]])
 def test_a_restriction_class_of_nobody_closes_with_a_line(users: list[Any]) -> None:
-    _, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1, userClass=3)), restrictionList=[{"id": 3, "users": users}]))
+    _, report = one(
+        j2735(lane(1, "in", WEST_NODES, join(2, 1, userClass=3)), restrictionList=[{"id": 3, "users": users}])
+    )
     assert "its connections are closed to all" in report
 
 
@@ -50,22 +62,30 @@ def test_a_sidewalk_with_a_signal_makes_a_valid_code() -> None:
 
 @pytest.mark.parametrize("kind", ["bikeLane", "sidewalk"])
 def test_taxis_on_a_lane_for_bicycles_or_pedestrians_are_named(kind: str) -> None:
-    _, report = one(j2735(lane(1, "in", WEST_NODES, join(2, 1), kind={kind: {}}, shareWith={"taxiVehicleTraffic": True})))
+    _, report = one(
+        j2735(lane(1, "in", WEST_NODES, join(2, 1), kind={kind: {}}, shareWith={"taxiVehicleTraffic": True}))
+    )
     assert "they are kept out" in report
 
 
 def unconnected(number: int, lanes: int) -> dict[str, Any]:
     """Return a map whose west lane leads to a road of some lanes without saying to which."""
     tree = ydt(west=road(1, ydt_lane(number, WEST, {"remoteIntersection": {"region": 10, "id": 2}, "phaseId": 1})))
-    tree["nodes"][1]["inLinks"] = [road(19, *(ydt_lane(k, [(lat - 350 * (k - 1), lon) for lat, lon in EAST]) for k in range(1, lanes + 1)))]
+    tree["nodes"][1]["inLinks"] = [
+        road(19, *(ydt_lane(k, [(lat - 350 * (k - 1), lon) for lat, lon in EAST]) for k in range(1, lanes + 1)))
+    ]
     return tree
 
 
 @pytest.mark.parametrize(("number", "lanes", "led"), [(1, 1, "1"), (2, 1, "1"), (2, 2, "2"), (3, 2, "2")])
-def test_a_connection_without_a_lane_leads_to_the_one_of_its_own_number_or_the_nearest_with_a_line(number: int, lanes: int, led: str) -> None:
+def test_a_connection_without_a_lane_leads_to_the_one_of_its_own_number_or_the_nearest_with_a_line(
+    number: int, lanes: int, led: str
+) -> None:
     code, report = one(unconnected(number, lanes))
     found = [c for c in code.connections if c.group == 1]
-    assert [a.value.rpartition(".")[2] for c in found for x in code.lanes if x.id == c.to_lane for a in x.alias] == [led]
+    assert [a.value.rpartition(".")[2] for c in found for x in code.lanes if x.id == c.to_lane for a in x.alias] == [
+        led
+    ]
     assert "no connectingLane" in report
 
 

@@ -47,7 +47,7 @@ def test_the_same_map_as_json() -> None:
     if not path.exists():
         pytest.skip("recorded messages are not part of the project")
     line = path.read_text()
-    (code,) = import_map(line[line.index("{"):].replace('"@MINUTE_OF_YEAR@"', "1").encode())
+    (code,) = import_map(line[line.index("{") :].replace('"@MINUTE_OF_YEAR@"', "1").encode())
     assert codes.validate(code) == []
     assert {c.turn for c in code.connections} >= {"straight", "left"}
 
@@ -56,11 +56,25 @@ def test_real_spats_come_in_and_what_is_wrong_in_them_is_refused_with_the_field(
     now = 1_748_764_798 * SECOND
     messages = [read_spat(bytes.fromhex(text), now) for text in samples("SPAT")]
     assert sum(map(len, messages)) == 15
-    assert all(g.state != SignalState.UNKNOWN for message in messages if len(message) == 1 for spat in message for g in spat.groups)
+    assert all(
+        g.state != SignalState.UNKNOWN
+        for message in messages
+        if len(message) == 1
+        for spat in message
+        for g in spat.groups
+    )
     refused = [finding for message in messages for finding in message.refused]
-    assert {(finding.entity, finding.field, finding.value) for finding in refused if finding.field == "startTime"} == {("34051/18364 group 148", "startTime", "36028")}
-    assert {finding.field for finding in refused} == {"startTime", "maxEndTime", "likelyTime"}, "the others are ends out of order"
-    assert {spat.doubts for message in messages for spat in message} == {(), ("off",), ("noValidMAPisAvailableAtThisTime",)}
+    assert {(finding.entity, finding.field, finding.value) for finding in refused if finding.field == "startTime"} == {
+        ("34051/18364 group 148", "startTime", "36028")
+    }
+    assert {finding.field for finding in refused} == {"startTime", "maxEndTime", "likelyTime"}, (
+        "the others are ends out of order"
+    )
+    assert {spat.doubts for message in messages for spat in message} == {
+        (),
+        ("off",),
+        ("noValidMAPisAvailableAtThisTime",),
+    }
 
 
 def test_time_marks_of_the_standard() -> None:
@@ -72,18 +86,37 @@ def test_time_marks_of_the_standard() -> None:
     assert mark_of(t + HOUR, t) == 36000
 
 
-groups = st.lists(st.builds(
-    Group, st.integers(1, 255), st.sampled_from([s for s in SignalState if s != SignalState.GREEN_FLASH]), st.integers(0, 9000), st.none() | st.integers(9000, 17000),
-    st.none() | st.integers(0, 17000), st.none() | st.sampled_from([0.21, 0.5, 1.0]), st.none() | st.integers(0, 17000)), min_size=1, max_size=12,
-    unique_by=lambda g: g.group)
+groups = st.lists(
+    st.builds(
+        Group,
+        st.integers(1, 255),
+        st.sampled_from([s for s in SignalState if s != SignalState.GREEN_FLASH]),
+        st.integers(0, 9000),
+        st.none() | st.integers(9000, 17000),
+        st.none() | st.integers(0, 17000),
+        st.none() | st.sampled_from([0.21, 0.5, 1.0]),
+        st.none() | st.integers(0, 17000),
+    ),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda g: g.group,
+)
 
 
 @settings(deadline=None, max_examples=40)
 @given(groups, st.integers(1_735_689_600_0, 1_767_225_599_9), st.integers(0, 127))
 def test_a_spat_goes_out_and_comes_back(found: list[Group], tenths: int, revision: int) -> None:
     t = tenths * SECOND // 10
-    moved = tuple(replace(g, **{name: None if getattr(g, name) is None else t + getattr(g, name) * SECOND // 10
-                                for name in ("min_end", "max_end", "likely_end", "next_green")}) for g in found)
+    moved = tuple(
+        replace(
+            g,
+            **{
+                name: None if getattr(g, name) is None else t + getattr(g, name) * SECOND // 10
+                for name in ("min_end", "max_end", "likely_end", "next_green")
+            },
+        )
+        for g in found
+    )
     (back,) = read_spat(write_spat(300, revision, t, moved, region=10, frame=True), t)
     assert (back.intersection, back.revision, back.t) == ("10/300", revision, t)
     known = {0.21: 0.21, 0.5: 0.47, 1.0: 1.0, None: None}
@@ -106,11 +139,17 @@ def _same(a: codes.IntersectionCode, b: codes.IntersectionCode) -> bool:
     assert len(keys[0]) == x.n_lanes == y.n_lanes
     pair = {keys[0][key]: keys[1][key] for key in keys[0]}
     for k, m in pair.items():
-        p, q = (c.path_xy[c.path_start[i]:c.path_start[i + 1]] for c, i in ((x, k), (y, m)))
+        p, q = (c.path_xy[c.path_start[i] : c.path_start[i + 1]] for c, i in ((x, k), (y, m)))
         assert max(_off(p, q), _off(q, p)) < 0.03
         assert (x.lane_use[k], x.lane_role[k], x.lane_width[k]) == (y.lane_use[m], y.lane_role[m], y.lane_width[m])
-    mine = {(pair[f], pair[t], turn, x.group_ids[g]) for f, t, turn, g in zip(x.conn_from, x.conn_to, x.conn_turn, x.conn_group, strict=True)}
-    theirs = {(f, t, turn, y.group_ids[g]) for f, t, turn, g in zip(y.conn_from, y.conn_to, y.conn_turn, y.conn_group, strict=True)}
+    mine = {
+        (pair[f], pair[t], turn, x.group_ids[g])
+        for f, t, turn, g in zip(x.conn_from, x.conn_to, x.conn_turn, x.conn_group, strict=True)
+    }
+    theirs = {
+        (f, t, turn, y.group_ids[g])
+        for f, t, turn, g in zip(y.conn_from, y.conn_to, y.conn_turn, y.conn_group, strict=True)
+    }
     assert mine == theirs
     assert [(w.width_cm, w.group) for w in a.crosswalks] == [(w.width_cm, w.group) for w in b.crosswalks]
     return True
@@ -128,21 +167,48 @@ def _key(code, k: int) -> tuple:
     return (*(int(v) for v in np.rint(end)), int(code.lane_role[k]))
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda c: replace(c, lanes=(replace(c.lanes[0], points=tuple((397955000 + 100 * (k % 2), 1165080000 + 100 * k) for k in range(70))), *c.lanes[1:])), "63 nodes"),
-    (lambda c: replace(c, lanes=(replace(c.lanes[0], width_cm=2000), *c.lanes[1:])), "widths"),
-    (lambda c: replace(c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 70))), "16 connections"),
-    (lambda c: replace(c, crosswalks=c.crosswalks * 70), "255 lanes")])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda c: replace(
+                c,
+                lanes=(
+                    replace(
+                        c.lanes[0], points=tuple((397955000 + 100 * (k % 2), 1165080000 + 100 * k) for k in range(70))
+                    ),
+                    *c.lanes[1:],
+                ),
+            ),
+            "63 nodes",
+        ),
+        (lambda c: replace(c, lanes=(replace(c.lanes[0], width_cm=2000), *c.lanes[1:])), "widths"),
+        (
+            lambda c: replace(
+                c, connections=c.connections + tuple(replace(c.connections[0], id=f"C{k}") for k in range(50, 70))
+            ),
+            "16 connections",
+        ),
+        (lambda c: replace(c, crosswalks=c.crosswalks * 70), "255 lanes"),
+    ],
+)
 def test_what_does_not_fit_is_named_never_cut(change, says: str) -> None:
     with pytest.raises(codes.CodeError, match=says):
         write_map(change(GOOD), 300)
 
 
 def test_what_a_map_cannot_carry_is_told() -> None:
-    assert {f.field for f in export_code(GOOD, "j2735", number=Number(300)).losses} >= {"conflicts", "plans", "connections.points"}
+    assert {f.field for f in export_code(GOOD, "j2735", number=Number(300)).losses} >= {
+        "conflicts",
+        "plans",
+        "connections.points",
+    }
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"\x00\x12", b"\x00\x12\x90\xff\x00", b"\x00\x99\x01\x00", b"{", b"{}", b'{"payload":{}}', b"zz"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00", b"\x00\x12", b"\x00\x12\x90\xff\x00", b"\x00\x99\x01\x00", b"{", b"{}", b'{"payload":{}}', b"zz"],
+)
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(codes.CodeError):
         import_map(data)
@@ -167,9 +233,17 @@ def test_a_gateway_makes_our_form_of_a_spat() -> None:
     server = Server("tcp://127.0.0.1:*", None, {})
     gateway = Gateway(server.address, ["r"], now=lambda: t)
     try:
-        groups = (Group(1, SignalState.RED, t + 5 * SECOND, t + 5 * SECOND), Group(2, SignalState.GREEN_PROTECTED, t + 2 * SECOND))
+        groups = (
+            Group(1, SignalState.RED, t + 5 * SECOND, t + 5 * SECOND),
+            Group(2, SignalState.GREEN_PROTECTED, t + 2 * SECOND),
+        )
         for revision, frame in ((4, True), (9, False)):
-            assert gateway.spat("r", {"10/300": (GOOD.id, 5)}, write_spat(300, revision, t, groups, region=10, frame=frame)) == 1
+            assert (
+                gateway.spat(
+                    "r", {"10/300": (GOOD.id, 5)}, write_spat(300, revision, t, groups, region=10, frame=frame)
+                )
+                == 1
+            )
         assert gateway.spat("r", {"10/7": (GOOD.id, 5)}, write_spat(300, 4, t, groups, region=10)) == 0
         found = []
         for _ in range(200):
@@ -193,15 +267,25 @@ def test_a_map_of_the_common_profile_comes_back(seed: int, name: str) -> None:
     """Lanes with line, width, use and flags, movements with turn and group, crosswalks, revision: the same, lines to 3 cm (a MAP counts in cm)."""
     code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
     groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
-    lanes = tuple(replace(lane, width_cm=int(rng.integers(250, 400)), revocable=lane.use == "vehicle" and bool(rng.integers(2))) for lane in code.lanes)
-    code = replace(code, lanes=lanes, connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections), revision=int(rng.integers(1, 129)))
+    lanes = tuple(
+        replace(lane, width_cm=int(rng.integers(250, 400)), revocable=lane.use == "vehicle" and bool(rng.integers(2)))
+        for lane in code.lanes
+    )
+    code = replace(
+        code,
+        lanes=lanes,
+        connections=tuple(replace(c, group=int(rng.choice(groups))) for c in code.connections),
+        revision=int(rng.integers(1, 129)),
+    )
     (once,) = import_map(write_map(code, 300, region=10, frame=True))
     (twice,) = import_map(write_map(once, 300, region=10, frame=True))
     assert _same(code, once)
     assert _same(once, twice)
     assert once.revision == twice.revision == code.revision
     roles = {link.id: link.role for link in code.links}
-    assert sum(lane.revocable for lane in once.lanes) == sum(lane.revocable for lane in code.lanes if roles[lane.link] != "upstream")
+    assert sum(lane.revocable for lane in once.lanes) == sum(
+        lane.revocable for lane in code.lanes if roles[lane.link] != "upstream"
+    )
 
 
 def test_computed_lanes_and_nodes_in_degrees() -> None:
@@ -212,7 +296,10 @@ def test_computed_lanes_and_nodes_in_degrees() -> None:
     first, second = lanes[0], lanes[1]
     apart = [second["nodeList"][1][0]["delta"][1][k] - first["nodeList"][1][0]["delta"][1][k] for k in "xy"]
     assert [n["delta"][1] for n in first["nodeList"][1][1:]] == [n["delta"][1] for n in second["nodeList"][1][1:]]
-    second["nodeList"] = ("computed", {"referenceLaneId": first["laneID"], "offsetXaxis": ("small", apart[0]), "offsetYaxis": ("small", apart[1])})
+    second["nodeList"] = (
+        "computed",
+        {"referenceLaneId": first["laneID"], "offsetXaxis": ("small", apart[0]), "offsetYaxis": ("small", apart[1])},
+    )
     points = GOOD.lanes[0].points[::-1]
     first_nodes = [{"delta": ("node-LatLon", {"lon": lon, "lat": lat})} for lat, lon in points]
     lanes[0] = {**first, "nodeList": ("nodes", first_nodes)}

@@ -49,16 +49,28 @@ def told(found: Imported, *words: str) -> bool:
 
 
 def test_a_pole_valid_for_lane_0_is_bound_by_references_whatever_their_orientation() -> None:
-    reference = '<signalReference s="1" t="0" id="1" orientation="{}"><validity fromLane="-1" toLane="-1"/></signalReference>'
+    reference = (
+        '<signalReference s="1" t="0" id="1" orientation="{}"><validity fromLane="-1" toLane="-1"/></signalReference>'
+    )
     for along in "+-":
-        found = import_opendrive(crossing(inside={1: signals(light(1, lanes="0 0", along="-")), **{ALL[1, b]: signals(reference.format(along)) for b in (2, 3, 4)}}))
+        found = import_opendrive(
+            crossing(
+                inside={
+                    1: signals(light(1, lanes="0 0", along="-")),
+                    **{ALL[1, b]: signals(reference.format(along)) for b in (2, 3, 4)},
+                }
+            )
+        )
         code = one(found)
         assert code.control == "signal"
         assert groups(code) == {"1/-1": {2}, "2/-1": {0}, "3/-1": {0}, "4/-1": {0}}
 
 
 def test_a_reference_without_lanes_concerns_all_of_its_connecting_road() -> None:
-    inside = {1: signals(light(1, lanes="0 0")), **{ALL[1, b]: signals('<signalReference s="1" t="0" id="1" orientation="-"/>') for b in (2, 3, 4)}}
+    inside = {
+        1: signals(light(1, lanes="0 0")),
+        **{ALL[1, b]: signals('<signalReference s="1" t="0" id="1" orientation="-"/>') for b in (2, 3, 4)},
+    }
     assert groups(one(import_opendrive(crossing(inside=inside))))["1/-1"] == {2}
 
 
@@ -70,7 +82,10 @@ def test_a_pole_that_nothing_refers_to_is_reported_with_its_cause() -> None:
 
 def test_the_lights_of_a_controller_are_one_group_and_named() -> None:
     inside = {k: signals(light(k, lanes="-1")) for k in (1, 2, 3, 4)}
-    pairs = "".join(f'<controller id="{900 + n}" name="{name}"><control signalId="{a}" type="0"/><control signalId="{b}" type="0"/></controller>' for n, (name, a, b) in enumerate((("EW", 1, 2), ("NS", 3, 4))))
+    pairs = "".join(
+        f'<controller id="{900 + n}" name="{name}"><control signalId="{a}" type="0"/><control signalId="{b}" type="0"/></controller>'
+        for n, (name, a, b) in enumerate((("EW", 1, 2), ("NS", 3, 4)))
+    )
     found = import_opendrive(crossing(inside=inside, tail=pairs))
     assert groups(one(found)) == {"1/-1": {1}, "2/-1": {1}, "3/-1": {2}, "4/-1": {2}}
     assert told(found, "1 controller 900 EW", "2 controller 901 NS")
@@ -89,7 +104,11 @@ def test_a_controller_of_a_whole_cabinet_is_no_group() -> None:
 def test_arrows_part_the_turns_of_a_lane() -> None:
     lights = [light(k, lanes="-1", kind="1000011", subtype=sub) for k, sub in ((1, "10"), (2, "20"), (3, "30"))]
     code = one(import_opendrive(crossing(inside={1: signals(*lights)})))
-    assert {c.turn: c.group for c in code.connections if c.from_lane == lane_of(code, "1/-1").id} == {"left": 2, "right": 3, "straight": 4}
+    assert {c.turn: c.group for c in code.connections if c.from_lane == lane_of(code, "1/-1").id} == {
+        "left": 2,
+        "right": 3,
+        "straight": 4,
+    }
 
 
 def test_lights_for_pedestrians_and_bicycles_are_not_for_vehicles() -> None:
@@ -98,7 +117,11 @@ def test_lights_for_pedestrians_and_bicycles_are_not_for_vehicles() -> None:
     found = import_opendrive(crossing(inside={1: walk + rows}))
     code = one(found)
     assert groups(code)["1/-1"] == {4}
-    assert [(walk.group, kind) for walk in code.crosswalks for kind in [g.kind for g in code.signal_groups if g.id == walk.group]] == [(2, "pedestrian")]
+    assert [
+        (walk.group, kind)
+        for walk in code.crosswalks
+        for kind in [g.kind for g in code.signal_groups if g.id == walk.group]
+    ] == [(2, "pedestrian")]
     assert told(found, "a light for bike", "signal 2")
 
 
@@ -107,7 +130,15 @@ def test_lights_for_pedestrians_and_bicycles_are_not_for_vehicles() -> None:
 def test_a_crosswalk_leads_across_its_road_as_wide_as_it_is_drawn(half_s: float, half_t: float, closed: bool) -> None:
     ring = [(40 + a * half_s, b * half_t) for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
     corners = "".join(f'<cornerRoad s="{s}" t="{t}"/>' for s, t in (*ring, *ring[:1] * closed))
-    code = one(import_opendrive(crossing(inside={1: f'<objects><object id="w" type="crosswalk" s="40" t="0"><outline>{corners}</outline></object></objects>'})))
+    code = one(
+        import_opendrive(
+            crossing(
+                inside={
+                    1: f'<objects><object id="w" type="crosswalk" s="40" t="0"><outline>{corners}</outline></object></objects>'
+                }
+            )
+        )
+    )
     (walk,) = code.crosswalks
     assert walk.width_cm == pytest.approx(200 * half_s, abs=1)
     north = (walk.axis[-1][0] - walk.axis[0][0]) * 0.01113
@@ -117,8 +148,16 @@ def test_a_crosswalk_leads_across_its_road_as_wide_as_it_is_drawn(half_s: float,
 
 def test_a_bicycle_lane_follows_its_own_light() -> None:
     narrow, through = '<width sOffset="0" a="1.5" b="0" c="0" d="0"/>', ALL[1, 2]
-    ways = {1: lane(-2, narrow, kind="biking"), through: lane(-2, narrow, '<predecessor id="-2"/><successor id="2"/>', kind="biking")}
-    data = crossing(lanes=ways, exits={2: lane(2, narrow, kind="biking")}, links={through: '<laneLink from="-2" to="-2"/>'}, inside={1: signals(light(1, lanes="-1"), light(2, lanes="-2", kind="1000013"))})
+    ways = {
+        1: lane(-2, narrow, kind="biking"),
+        through: lane(-2, narrow, '<predecessor id="-2"/><successor id="2"/>', kind="biking"),
+    }
+    data = crossing(
+        lanes=ways,
+        exits={2: lane(2, narrow, kind="biking")},
+        links={through: '<laneLink from="-2" to="-2"/>'},
+        inside={1: signals(light(1, lanes="-1"), light(2, lanes="-2", kind="1000013"))},
+    )
     code = one(import_opendrive(data))
     assert (lane_of(code, "1/-2").use, groups(code)["1/-2"], groups(code)["1/-1"]) == ("bike", {3}, {2})
     assert {g.id: g.kind for g in code.signal_groups} == {2: "vehicle", 3: "bike"}
@@ -130,7 +169,16 @@ def test_a_type_of_light_that_is_not_known_is_reported() -> None:
 
 
 def test_signs_that_are_not_read_are_reported_by_their_type() -> None:
-    found = import_opendrive(crossing(inside={1: signals('<signal s="5" t="-4" id="9" dynamic="no" orientation="+" type="331" subtype="-1"/>', '<signal s="6" t="-4" id="8" dynamic="yes" orientation="+" type="620" subtype="-1"/>')}))
+    found = import_opendrive(
+        crossing(
+            inside={
+                1: signals(
+                    '<signal s="5" t="-4" id="9" dynamic="no" orientation="+" type="331" subtype="-1"/>',
+                    '<signal s="6" t="-4" id="8" dynamic="yes" orientation="+" type="620" subtype="-1"/>',
+                )
+            }
+        )
+    )
     assert told(found, "dropped", "type 331")
     assert told(found, "dropped", "type 620", "change")
 
@@ -143,16 +191,29 @@ def test_the_stop_line_is_where_the_map_has_it() -> None:
         assert stop_of(code, "2/-1") == pytest.approx(LENGTH, abs=0.05)
 
 
-@pytest.mark.parametrize("words", ['type="roadMark" subtype="signalLine"', 'type="none" name="StopLine"', 'type="roadMark" name="Stop_Line_01"', 'type="stopLine"'])
+@pytest.mark.parametrize(
+    "words",
+    [
+        'type="roadMark" subtype="signalLine"',
+        'type="none" name="StopLine"',
+        'type="roadMark" name="Stop_Line_01"',
+        'type="stopLine"',
+    ],
+)
 def test_a_stop_line_that_is_drawn_as_an_object_counts_for_the_lanes_it_crosses(words: str) -> None:
     drawn = f'<objects><object id="1" {words} s="40" t="-1.75" hdg="0" length="0.3" width="3.4"/></objects>'
     code = one(import_opendrive(crossing(inside={1: drawn})))
     assert stop_of(code, "1/-1") == pytest.approx(40, abs=0.02)
     local = '<objects><object id="1" {} s="40" t="-1.75" hdg="0"><outlines><outline id="0"><cornerLocal u="-0.2" v="-1.5"/><cornerLocal u="-0.2" v="1.5"/><cornerLocal u="0.2" v="1.5"/></outline></outlines></object></objects>'
-    assert stop_of(one(import_opendrive(crossing(inside={1: local.format(words)}))), "1/-1") == pytest.approx(40, abs=0.1)
+    assert stop_of(one(import_opendrive(crossing(inside={1: local.format(words)}))), "1/-1") == pytest.approx(
+        40, abs=0.1
+    )
 
 
-@pytest.mark.parametrize(("unit", "fast", "slow"), [("km/h", "50", "30"), ("mph", "31.07", "18.64"), ("m/s", "13.89", "8.33"), ("", "13.89", "8.33")])
+@pytest.mark.parametrize(
+    ("unit", "fast", "slow"),
+    [("km/h", "50", "30"), ("mph", "31.07", "18.64"), ("m/s", "13.89", "8.33"), ("", "13.89", "8.33")],
+)
 def test_a_later_limit_holds_from_its_place_on(unit: str, fast: str, slow: str) -> None:
     said = f' unit="{unit}"' if unit else ""
     rows = f'<speed sOffset="0" max="{fast}"{said}/><speed sOffset="30" max="{slow}"{said}/>'
@@ -216,7 +277,11 @@ def test_a_permission_on_a_connecting_road_binds_its_movement_alone() -> None:
     number = ALL[1, 4]
     data = crossing().replace(b'<road id="%d"' % number, b'<road id="HERE"', 1)
     head, tail = data.split(b'<road id="HERE"')
-    data = head + b'<road id="%d"' % number + tail.replace(WIDTH.encode(), WIDTH.encode() + b'<access sOffset="0" rule="deny" restriction="truck"/>', 1)
+    data = (
+        head
+        + b'<road id="%d"' % number
+        + tail.replace(WIDTH.encode(), WIDTH.encode() + b'<access sOffset="0" rule="deny" restriction="truck"/>', 1)
+    )
     code = one(import_opendrive(data))
     refused = {alias(c) for c in code.connections if not effective(code, c.id, Vehicle("truck"), 0).allowed}
     assert refused == {f"{number}/-1"}
@@ -244,17 +309,30 @@ def test_what_stands_far_from_every_junction_is_reported() -> None:
 KINDS = ("car", "taxi", "bus", "truck", "motorcycle", "emergency")
 
 
-@pytest.mark.parametrize(("access", "may"), [
-    ('<access sOffset="0" rule="deny" restriction="truck"/>', {"car", "taxi", "bus", "motorcycle", "emergency"}),
-    ('<access sOffset="0" rule="allow" restriction="bus"/><access sOffset="0" rule="allow" restriction="taxi"/>', {"bus", "taxi"}),
-    ('<access sOffset="0" rule="allow"><restriction type="bus"/><restriction type="emergency"/></access>', {"bus", "emergency"}),
-    ('<access sOffset="0" rule="deny"><restriction type="truck"/><restriction type="bus"/></access>', {"car", "taxi", "motorcycle", "emergency"}),
-    ('<access sOffset="0" rule="allow" restriction="taxi"/>', {"taxi"}),
-    ('<access sOffset="0" rule="allow" restriction="emergency"/>', {"emergency"}),
-    ('<access sOffset="0" rule="allow" restriction="motorcycle"/>', {"motorcycle"}),
-    ('<access sOffset="0" rule="deny" restriction="none"/>', set(KINDS)),
-    ('<access sOffset="0" rule="allow" restriction="simulator"/>', set(KINDS)),
-    ("", set(KINDS))])
+@pytest.mark.parametrize(
+    ("access", "may"),
+    [
+        ('<access sOffset="0" rule="deny" restriction="truck"/>', {"car", "taxi", "bus", "motorcycle", "emergency"}),
+        (
+            '<access sOffset="0" rule="allow" restriction="bus"/><access sOffset="0" rule="allow" restriction="taxi"/>',
+            {"bus", "taxi"},
+        ),
+        (
+            '<access sOffset="0" rule="allow"><restriction type="bus"/><restriction type="emergency"/></access>',
+            {"bus", "emergency"},
+        ),
+        (
+            '<access sOffset="0" rule="deny"><restriction type="truck"/><restriction type="bus"/></access>',
+            {"car", "taxi", "motorcycle", "emergency"},
+        ),
+        ('<access sOffset="0" rule="allow" restriction="taxi"/>', {"taxi"}),
+        ('<access sOffset="0" rule="allow" restriction="emergency"/>', {"emergency"}),
+        ('<access sOffset="0" rule="allow" restriction="motorcycle"/>', {"motorcycle"}),
+        ('<access sOffset="0" rule="deny" restriction="none"/>', set(KINDS)),
+        ('<access sOffset="0" rule="allow" restriction="simulator"/>', set(KINDS)),
+        ("", set(KINDS)),
+    ],
+)
 def test_permissions_say_who_may_use_a_lane(access: str, may: set[str]) -> None:
     code = one(import_opendrive(crossing(ingress={1: access})))
     assert allowed(code, "1/-1", *KINDS) == {kind: kind in may for kind in KINDS}
@@ -273,7 +351,15 @@ def test_someone_whom_a_code_has_no_class_for_is_reported() -> None:
     assert not any(allowed(one(found), "1/-1", *KINDS).values())
 
 
-@pytest.mark.parametrize(("kind", "use", "may"), [("bus", "bus", {"bus", "emergency"}), ("taxi", "vehicle", {"taxi", "emergency"}), ("HOV", "bus", {"bus", "emergency"}), ("driving", "vehicle", set(KINDS))])
+@pytest.mark.parametrize(
+    ("kind", "use", "may"),
+    [
+        ("bus", "bus", {"bus", "emergency"}),
+        ("taxi", "vehicle", {"taxi", "emergency"}),
+        ("HOV", "bus", {"bus", "emergency"}),
+        ("driving", "vehicle", set(KINDS)),
+    ],
+)
 def test_the_type_of_a_lane_says_who_it_is_for(kind: str, use: str, may: set[str]) -> None:
     code = one(import_opendrive(crossing(kinds={1: kind})))
     assert lane_of(code, "1/-1").use == use
@@ -289,8 +375,13 @@ def test_borders_are_widths_beside_each_other() -> None:
 
 
 def test_lanes_shift_with_the_lane_offset() -> None:
-    plain, shifted = (one(import_opendrive(crossing(offset=text))) for text in ("", '<laneOffset s="0" a="1" b="0" c="0" d="0"/>'))
-    moved = [np.subtract(lane_of(shifted, name).points[0], lane_of(plain, name).points[0]) * 0.0111 for name in ("1/-1", "1/1")]
+    plain, shifted = (
+        one(import_opendrive(crossing(offset=text))) for text in ("", '<laneOffset s="0" a="1" b="0" c="0" d="0"/>')
+    )
+    moved = [
+        np.subtract(lane_of(shifted, name).points[0], lane_of(plain, name).points[0]) * 0.0111
+        for name in ("1/-1", "1/1")
+    ]
     assert [round(float(m[0])) for m in moved] == [1, 1]  # both one metre to the north, the left of road 1
 
 
@@ -315,17 +406,31 @@ def test_who_yields_follows_the_hand_of_traffic() -> None:
     assert right["right", "left"] == (False, True) or right["left", "right"] == (True, False)
     assert left["left", "right"] == (False, True) or left["right", "left"] == (True, False)
     mirror = {"left": "right", "right": "left", "straight": "straight"}
-    assert {(mirror[a], mirror[b]): who for (a, b), who in right.items()}.items() <= (left | {(b, a): (y, x) for (a, b), (x, y) in left.items()}).items()
+    assert {(mirror[a], mirror[b]): who for (a, b), who in right.items()}.items() <= (
+        left | {(b, a): (y, x) for (a, b), (x, y) in left.items()}
+    ).items()
 
 
 @pytest.mark.parametrize("left_hand", [False, True])
 def test_advice_to_change_left_means_left_in_either_hand_of_traffic(left_hand: bool) -> None:
     to, away, through = (2, -2, ALL[1, 2]) if left_hand else (-2, 2, ALL[1, 2])
     ways = {1: lane(to), through: lane(to, link=f'<predecessor id="{to}"/><successor id="{away}"/>')}
-    code = one(import_opendrive(crossing(left_hand=left_hand, lanes=ways, exits={2: lane(away)}, links={through: f'<laneLink from="{to}" to="{to}"/>'})))
+    code = one(
+        import_opendrive(
+            crossing(
+                left_hand=left_hand,
+                lanes=ways,
+                exits={2: lane(away)},
+                links={through: f'<laneLink from="{to}" to="{to}"/>'},
+            )
+        )
+    )
     compiled = codes.compile_code(code)
     lanes._CODES[compiled.hash] = compiled
-    middle = {item.id: np.array(item.points[:1], float)[0][::-1] * [np.cos(np.radians(code.ref_lat_e7 / 1e7)), 1.0] for item in code.lanes}
+    middle = {
+        item.id: np.array(item.points[:1], float)[0][::-1] * [np.cos(np.radians(code.ref_lat_e7 / 1e7)), 1.0]
+        for item in code.lanes
+    }
     behaviours = []
     for k, item in enumerate(code.lanes):
         ahead = np.array(item.points[-1][::-1], float) - item.points[0][::-1]
@@ -333,7 +438,9 @@ def test_advice_to_change_left_means_left_in_either_hand_of_traffic(left_hand: b
             across = middle[code.lanes[other].id] - middle[item.id]
             assert (behaviour == "change_left") == (ahead[0] * across[1] - ahead[1] * across[0] > 0)
             behaviours.append(behaviour)
-    assert sorted(behaviours) == ["change_left"] * 2 + ["change_right"] * 2  # two lanes into the junction, two out of it
+    assert (
+        sorted(behaviours) == ["change_left"] * 2 + ["change_right"] * 2
+    )  # two lanes into the junction, two out of it
 
 
 def test_priorities_of_the_junction_say_who_yields() -> None:
@@ -347,7 +454,9 @@ def test_priorities_of_the_junction_say_who_yields() -> None:
 
 def test_stop_and_yield_signs_say_who_yields() -> None:
     sign = '<signal s="44" t="-4" id="{0}" dynamic="no" orientation="+" country="DE" type="{1}" subtype="-1"/>'
-    code = one(import_opendrive(crossing(inside={1: signals(sign.format(1, "205")), 2: signals(sign.format(2, "206"))})))
+    code = one(
+        import_opendrive(crossing(inside={1: signals(sign.format(1, "205")), 2: signals(sign.format(2, "206"))}))
+    )
     lanes = {item.id: alias(item) for item in code.lanes}
     start = {c.id: lanes[c.from_lane] for c in code.connections}
     minor = {"1/-1", "2/-1"}
@@ -359,14 +468,44 @@ def test_stop_and_yield_signs_say_who_yields() -> None:
 GEO = "<geoReference>{}</geoReference>"
 
 
-@pytest.mark.parametrize("text", [
-    "<![CDATA[+proj=utm +lat_0=37 +lon_0=-122 +zone=32 +geoidgrids=egm96_15.gtx +vunits=m +units=m +datum=WGS84]]>", "+proj=tmerc +lat_0=49 +lon_0=8 +geoidgrids=nobody_has_this.gtx", "EPSG:25832", "EPSG:25832+5783",
-    "+proj=tmerc +lat_0=49 +lon_0=8 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +geoid_crs=WGS84 +no_defs"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<![CDATA[+proj=utm +lat_0=37 +lon_0=-122 +zone=32 +geoidgrids=egm96_15.gtx +vunits=m +units=m +datum=WGS84]]>",
+        "+proj=tmerc +lat_0=49 +lon_0=8 +geoidgrids=nobody_has_this.gtx",
+        "EPSG:25832",
+        "EPSG:25832+5783",
+        "+proj=tmerc +lat_0=49 +lon_0=8 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +geoid_crs=WGS84 +no_defs",
+    ],
+)
 def test_what_a_projection_says_of_heights_is_left_out(text: str) -> None:
-    assert one(import_opendrive(crossing(header=GEO.format(text) + '<offset x="500000" y="5400000" z="0" hdg="0"/>' if "utm" in text or "EPSG" in text else GEO.format(text)))).ref_lat_e7 > 4e8
+    assert (
+        one(
+            import_opendrive(
+                crossing(
+                    header=GEO.format(text) + '<offset x="500000" y="5400000" z="0" hdg="0"/>'
+                    if "utm" in text or "EPSG" in text
+                    else GEO.format(text)
+                )
+            )
+        ).ref_lat_e7
+        > 4e8
+    )
 
 
-@pytest.mark.parametrize("text", ["nonsense", "+proj=nothing", "EPSG:99999999", "+proj=longlat", '{"type": "x"}', "+proj=tmerc +lat_0=abc", "GEOGCRS[]", "+proj=utm +zone=99"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "+proj=nothing",
+        "EPSG:99999999",
+        "+proj=longlat",
+        '{"type": "x"}',
+        "+proj=tmerc +lat_0=abc",
+        "GEOGCRS[]",
+        "+proj=utm +zone=99",
+    ],
+)
 def test_a_projection_that_cannot_be_used_is_refused_with_its_remedy(text: str) -> None:
     with pytest.raises(codes.CodeError) as caught:
         import_opendrive(crossing(header=GEO.format(text)))
@@ -376,12 +515,19 @@ def test_a_projection_that_cannot_be_used_is_refused_with_its_remedy(text: str) 
 
 
 def test_a_grid_of_the_datum_is_named() -> None:
-    assert told(import_opendrive(crossing(header=GEO.format("+proj=utm +zone=32 +nadgrids=nobody_has_this.gsb"))), "guessed", "nadgrids")
+    assert told(
+        import_opendrive(crossing(header=GEO.format("+proj=utm +zone=32 +nadgrids=nobody_has_this.gsb"))),
+        "guessed",
+        "nadgrids",
+    )
 
 
 def test_the_offset_turns_and_shifts_the_map() -> None:
     header = GEO.format("+proj=tmerc +lat_0=39 +lon_0=116 +k=1 +ellps=WGS84")
-    plain, turned = (one(import_opendrive(crossing(header=header + text))) for text in ("", '<offset x="100" y="0" z="0" hdg="1.5707963267948966"/>'))
+    plain, turned = (
+        one(import_opendrive(crossing(header=header + text)))
+        for text in ("", '<offset x="100" y="0" z="0" hdg="1.5707963267948966"/>')
+    )
     north = lane_of(plain, "1/-1").points  # driven eastwards
     east = lane_of(turned, "1/-1").points  # driven northwards now
     assert north[-1][1] - north[0][1] > 4000
@@ -392,12 +538,19 @@ def test_the_offset_turns_and_shifts_the_map() -> None:
 
 def test_a_default_namespace_and_a_byte_order_mark_change_nothing() -> None:
     plain = one(import_opendrive(crossing()))
-    for data in (crossing(attributes=' xmlns="http://code.asam.net/simulation/standard/opendrive_schema"'), b"\xef\xbb\xbf" + crossing()):
+    for data in (
+        crossing(attributes=' xmlns="http://code.asam.net/simulation/standard/opendrive_schema"'),
+        b"\xef\xbb\xbf" + crossing(),
+    ):
         assert one(read_any(data, "map.xodr")).lanes == plain.lanes
 
 
 def test_one_road_that_cannot_be_read_loses_only_itself() -> None:
-    found = import_opendrive(crossing(tail='<road id="77" length="x" junction="-1"/><road id="78" length="5" junction="-1"><planView><geometry s="0" x="0" y="0" hdg="0" length="5"><wave/></geometry></planView></road>'))
+    found = import_opendrive(
+        crossing(
+            tail='<road id="77" length="x" junction="-1"/><road id="78" length="5" junction="-1"><planView><geometry s="0" x="0" y="0" hdg="0" length="5"><wave/></geometry></planView></road>'
+        )
+    )
     assert len(one(found).connections) == 12
     assert told(found, "dropped", "roads that cannot be read", '"x"')
     assert told(found, "dropped", "roads that cannot be read", "road 78")
@@ -409,7 +562,18 @@ def test_a_refusal_carries_what_was_left_out() -> None:
     assert any("no lane to drive on" in loss.detail for loss in caught.value.losses)
 
 
-@pytest.mark.parametrize("name", ["roadrunner_lights", "controllers", "stopline_294", "left_hand", "two_way_lanelinks", "georeference_geoid", "border_lanes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "roadrunner_lights",
+        "controllers",
+        "stopline_294",
+        "left_hand",
+        "two_way_lanelinks",
+        "georeference_geoid",
+        "border_lanes",
+    ],
+)
 def test_the_shared_cases_hold(name: str) -> None:
     path = CASES / f"xodr_{name}.xodr"
     if not path.exists():

@@ -31,7 +31,10 @@ class Before:
         begin = -60.0 - (0.0 if self.backward else self.length)
         view = f'<geometry s="0" x="{begin}" y="0" hdg="{"3.141592653589793" if self.backward else "0"}" length="{self.length}"><line/></geometry>'
         side = "predecessor" if self.backward else "successor"
-        rows = {number: lane(number, WIDTH + self.records, f'<{side} id="-1"/>', kind=self.kind), -number: lane(-number, WIDTH, f'<{side} id="1"/>')}
+        rows = {
+            number: lane(number, WIDTH + self.records, f'<{side} id="-1"/>', kind=self.kind),
+            -number: lane(-number, WIDTH, f'<{side} id="1"/>'),
+        }
         link = f'<{side} elementType="road" elementId="1" contactPoint="start"/>'
         first = road(71, self.length, view, link=link, left=rows[1], right=rows[-1], inside=self.inside, type_=SPEED)
         back = f'<predecessor elementType="road" elementId="71" contactPoint="{"start" if self.backward else "end"}"/>'
@@ -39,7 +42,11 @@ class Before:
         head, mark, tail = crossing().decode().partition('<road id="1" ')
         tail = tail.replace("<link>", "<link>" + back, 1)
         if self.linked:
-            tail = tail.replace('<lane id="-1" type="driving"><link>', f'<lane id="-1" type="driving"><link><predecessor id="{number}"/>', 1)
+            tail = tail.replace(
+                '<lane id="-1" type="driving"><link>',
+                f'<lane id="-1" type="driving"><link><predecessor id="{number}"/>',
+                1,
+            )
         return (head + first + mark + tail).encode()
 
 
@@ -62,7 +69,11 @@ def test_a_light_on_the_road_before_a_short_last_one_is_the_junctions(backward: 
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_stop_line_on_the_road_before_a_short_last_one_is_the_lanes(backward: bool, contact: bool) -> None:
     place, number, along = (5.0, 1, "-") if backward else (40.0, -1, "+")
-    code = one(import_opendrive(Before(inside=signals(STOP.format(place, along, number, number)), backward=backward, contact=contact).map()))
+    code = one(
+        import_opendrive(
+            Before(inside=signals(STOP.format(place, along, number, number)), backward=backward, contact=contact).map()
+        )
+    )
     assert stop_of(code, "1/-1") == pytest.approx(40.0, abs=0.1)
 
 
@@ -73,23 +84,42 @@ def test_a_stop_line_far_before_the_junction_is_reported_and_not_taken() -> None
 
 
 def test_limits_and_users_of_the_road_before_hold_there_and_only_there() -> None:
-    for before, speed, allowed in ((Before(records='<speed sOffset="0" max="30" unit="km/h"/>'), 8.33, set(KINDS)), (Before(kind="bus"), 13.89, {"bus", "emergency"}),
-                                   (Before(records='<access sOffset="0" rule="deny" restriction="truck"/>'), 13.89, set(KINDS) - {"truck"})):
+    for before, speed, allowed in (
+        (Before(records='<speed sOffset="0" max="30" unit="km/h"/>'), 8.33, set(KINDS)),
+        (Before(kind="bus"), 13.89, {"bus", "emergency"}),
+        (Before(records='<access sOffset="0" rule="deny" restriction="truck"/>'), 13.89, set(KINDS) - {"truck"}),
+    ):
         code = one(import_opendrive(before.map()))
         name = lane_of(code, "1/-1").id
-        assert (effective(code, name, Vehicle("bus"), 0, s=20.0).speed_max, takes(code, name, s=20.0)) == (speed, allowed)
-        assert (effective(code, name, Vehicle("bus"), 0, s=60.0).speed_max, takes(code, name, s=60.0)) == (13.89, set(KINDS))
+        assert (effective(code, name, Vehicle("bus"), 0, s=20.0).speed_max, takes(code, name, s=20.0)) == (
+            speed,
+            allowed,
+        )
+        assert (effective(code, name, Vehicle("bus"), 0, s=60.0).speed_max, takes(code, name, s=60.0)) == (
+            13.89,
+            set(KINDS),
+        )
 
 
 def test_a_lane_for_bicycles_that_is_for_cars_farther_off_is_reported() -> None:
-    data = Before().map().replace(b'<lane id="-1" type="driving"><link><predecessor id="-1"/>', b'<lane id="-1" type="biking"><link><predecessor id="-1"/>', 1)
+    data = (
+        Before()
+        .map()
+        .replace(
+            b'<lane id="-1" type="driving"><link><predecessor id="-1"/>',
+            b'<lane id="-1" type="biking"><link><predecessor id="-1"/>',
+            1,
+        )
+    )
     found = import_opendrive(data)
     assert lane_of(one(found), "1/-1").use == "bike"
     assert told(found, "differs", "further off they are for cars")
 
 
 @pytest.mark.parametrize(("types", "speed", "differs"), [("", 8.33, False), (SPEED, 13.89, True)])
-def test_a_speed_sign_on_a_connecting_road_is_the_limit_of_its_connection(types: str, speed: float, differs: bool) -> None:
+def test_a_speed_sign_on_a_connecting_road_is_the_limit_of_its_connection(
+    types: str, speed: float, differs: bool
+) -> None:
     sign = '<signal s="1" t="-2" id="60" dynamic="no" orientation="+" country="DE" type="274" subtype="-1" value="30"><validity fromLane="-1" toLane="-1"/></signal>'
     data = crossing(inside={CONNECTING[1, 2]: signals(sign)}).decode()
     head, mark, tail = data.partition(f'<road id="{CONNECTING[1, 2]}" ')

@@ -49,10 +49,20 @@ def run(code: codes.IntersectionCode, messages: Iterator[tuple[int, int, tuple[G
 # --- recorded sequences, each made to trip one check or none ---
 
 NAMES = {
-    "ApproachAndStopAtLine.csv": set(), "SPAT_MinData.csv": set(), "SPAT_MinData-valid.csv": set(), "SignalGroupAlignment-aligned.csv": set(),
-    "SPAT_TimeChangeDetails.csv": {"end_order"}, "Script-SignalStateConflict-Protected.csv": {"conflict"},
-    "ProcessedSpat_Revisions.csv": {"revision"}, "TimestampDelta-ProcessedSpats.csv": {"age"}}
-STATE = {"PROTECTED_MOVEMENT_ALLOWED": S.GREEN_PROTECTED, "STOP_AND_REMAIN": S.RED, "PROTECTED_CLEARANCE": S.YELLOW_PROTECTED}
+    "ApproachAndStopAtLine.csv": set(),
+    "SPAT_MinData.csv": set(),
+    "SPAT_MinData-valid.csv": set(),
+    "SignalGroupAlignment-aligned.csv": set(),
+    "SPAT_TimeChangeDetails.csv": {"end_order"},
+    "Script-SignalStateConflict-Protected.csv": {"conflict"},
+    "ProcessedSpat_Revisions.csv": {"revision"},
+    "TimestampDelta-ProcessedSpats.csv": {"age"},
+}
+STATE = {
+    "PROTECTED_MOVEMENT_ALLOWED": S.GREEN_PROTECTED,
+    "STOP_AND_REMAIN": S.RED,
+    "PROTECTED_CLEARANCE": S.YELLOW_PROTECTED,
+}
 MAP_WITH = "Script-SignalStateConflict-Protected.csv"
 
 
@@ -62,7 +72,7 @@ def rows(name: str) -> list[tuple[str, int, dict]]:
     out = []
     for line in (DATA / name).read_text().splitlines():
         if "{" in line:
-            head, body = line[: line.index("{")], re.sub(r'(?<!")@([\w.\-]+)@(?!")', r'"@\1@"', line[line.index("{"):])
+            head, body = line[: line.index("{")], re.sub(r'(?<!")@([\w.\-]+)@(?!")', r'"@\1@"', line[line.index("{") :])
             out.append((head.split(",")[0], int(head.split(",")[1]), json.loads(body)))
     return out
 
@@ -78,12 +88,19 @@ def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int
             stamp = re.search(r"MILLIS_(-?\d+)", body["utcTimeStamp"])
             at = t + int(stamp[1]) * MS if stamp else t
             fixed = not name.startswith("ProcessedSpat_Rev")
-            yield t, at, tuple(_processed(move) for move in body["states"]), code.revision if fixed else body["revision"]
+            yield (
+                t,
+                at,
+                tuple(_processed(move) for move in body["states"]),
+                code.revision if fixed else body["revision"],
+            )
 
 
 def _group(move: dict) -> Group:
     event = move["state_time_speed"]["movementEventList"][0]
-    low, high = (None if (mark := event["timing"][key]) is None else T + mark * 100 * MS for key in ("minEndTime", "maxEndTime"))
+    low, high = (
+        None if (mark := event["timing"][key]) is None else T + mark * 100 * MS for key in ("minEndTime", "maxEndTime")
+    )
     return Group(move["signalGroup"], STATE[event["eventState"]], low, high)
 
 
@@ -99,9 +116,15 @@ def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: st
     pytest.importorskip("pycrate_asn1dir")
     from cloudctl.codes.formats.j2735.importer import import_map
 
-    trees = [json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1")) for kind, _, body in rows(MAP_WITH) if kind == "MAP"]
+    trees = [
+        json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1"))
+        for kind, _, body in rows(MAP_WITH)
+        if kind == "MAP"
+    ]
     (code,) = import_map(trees[0])
-    if "SPAT_MinData" in name:  # one message of the conflict's recording, without its MAP: what conflicts is not known then
+    if (
+        "SPAT_MinData" in name
+    ):  # one message of the conflict's recording, without its MAP: what conflicts is not known then
         assert set(run(code, messages(name, code))) == {"conflict"}
     if not any(kind == "MAP" for kind, _, _ in rows(name)):
         code = with_groups(replace(code, conflicts=()), next(messages(name, code))[2])
@@ -139,7 +162,16 @@ def test_lights_recorded_at_two_real_intersections_are_no_fault(name: str) -> No
             continue
         groups = tuple(replace(g, kind=kinds[{a: i, b: j}[g.id]]) if g.id in (a, b) else g for g in GOOD.signal_groups)
         code = replace(GOOD, signal_groups=groups, plans=())
-        assert run(code, ((T + k * 450 * MS, T + k * 450 * MS, states({a: row[i], b: row[j]}), 1) for k, row in enumerate(lights))) == []
+        assert (
+            run(
+                code,
+                (
+                    (T + k * 450 * MS, T + k * 450 * MS, states({a: row[i], b: row[j]}), 1)
+                    for k, row in enumerate(lights)
+                ),
+            )
+            == []
+        )
         checked += 1
     assert checked >= 16
 
@@ -152,7 +184,9 @@ YELLOW = Group(1, S.YELLOW_PROTECTED, T + 23 * SECOND, T + 23 * SECOND)
 DRIVEN = [g.id for g in GOOD.signal_groups if g.kind == "vehicle"]
 
 
-def at(hz: float, groups: list[tuple[Group, ...]], revision: int = 1, late_ms: int = 5) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
+def at(
+    hz: float, groups: list[tuple[Group, ...]], revision: int = 1, late_ms: int = 5
+) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
     for k, found in enumerate(groups):
         t = T + round(k * SECOND / hz)
         yield t + late_ms * MS, t, found, revision
@@ -179,29 +213,64 @@ def without(number: int, groups: tuple[Group, ...]) -> tuple[Group, ...]:
 def foes(turn: str = "straight") -> tuple[int, int]:
     """Return a pair of groups for vehicles whose movements cross: straight ones with those of another `turn`."""
     movements = {c.id: c for c in GOOD.connections}
-    pairs = [(movements[a], movements[b]) for c in GOOD.conflicts if c.kind == "cross" for a, b in ((c.a, c.b), (c.b, c.a))]
-    return min((a.group, b.group) for a, b in pairs if a.turn == "straight" and b.turn == turn and a.group in DRIVEN and b.group in DRIVEN and a.group != b.group)
+    pairs = [
+        (movements[a], movements[b]) for c in GOOD.conflicts if c.kind == "cross" for a, b in ((c.a, c.b), (c.b, c.a))
+    ]
+    return min(
+        (a.group, b.group)
+        for a, b in pairs
+        if a.turn == "straight" and b.turn == turn and a.group in DRIVEN and b.group in DRIVEN and a.group != b.group
+    )
 
 
 CASES = {
     "good": ([of(RED)] * 5 + [of(GREEN)] * 5 + [of(YELLOW)] * 5 + [of(RED)] * 5, 10, 1, 5, set()),
-    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}), "fast": ([of(RED)] * 900, 80, 1, 5, {"rate"}),
-    "stale": ([of(RED)] * 5, 10, 1, 700, {"age"}), "early": ([of(RED)] * 5, 10, 1, -300, {"age"}),
-    "no yellow": ([of(GREEN)] * 3 + [of(RED)] * 3, 10, 1, 5, {"phase_order"}), "yellow first": ([of(RED)] * 3 + [of(YELLOW)] * 3, 10, 1, 5, {"phase_order"}),
+    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}),
+    "fast": ([of(RED)] * 900, 80, 1, 5, {"rate"}),
+    "stale": ([of(RED)] * 5, 10, 1, 700, {"age"}),
+    "early": ([of(RED)] * 5, 10, 1, -300, {"age"}),
+    "no yellow": ([of(GREEN)] * 3 + [of(RED)] * 3, 10, 1, 5, {"phase_order"}),
+    "yellow first": ([of(RED)] * 3 + [of(YELLOW)] * 3, 10, 1, 5, {"phase_order"}),
     "end order": ([of(GREEN, min_end=T + 9 * SECOND, max_end=T + 8 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
     "likely": ([of(GREEN, likely_end=T + 50 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
-    "countdown": ([of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3, 10, 1, 5, {"countdown"}),
+    "countdown": (
+        [of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3,
+        10,
+        1,
+        5,
+        {"countdown"},
+    ),
     "extended": ([of(GREEN, min_end=T + (20 + k // 10) * SECOND) for k in range(30)], 10, 1, 5, set()),
     "put off by traffic": ([of(GREEN, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)], 10, 1, 5, set()),
-    "put off without bounds": ([of(GREEN, max_end=None, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)], 10, 1, 5, {"countdown"}),
+    "put off without bounds": (
+        [of(GREEN, max_end=None, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)],
+        10,
+        1,
+        5,
+        {"countdown"},
+    ),
     "revision": ([of(RED)] * 3, 10, 7, 5, {"revision"}),
     "conflict": ([states(dict.fromkeys(foes(), S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"conflict"}),
-    "a crossing yellow": ([states(dict(zip(foes(), (S.GREEN_PROTECTED, S.YELLOW_PROTECTED), strict=True)))] * 3, 10, 1, 5, {"conflict"}),
-    "unknown groups": ([(*of(RED), Group(99, S.GREEN_PROTECTED), Group(98, S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"alignment"}),
-    "a group missing": ([without(DRIVEN[0], of(RED, DRIVEN[1]))] * 3, 10, 1, 5, {"alignment"}), "no groups": ([()] * 3, 10, 1, 5, {"alignment"}),
+    "a crossing yellow": (
+        [states(dict(zip(foes(), (S.GREEN_PROTECTED, S.YELLOW_PROTECTED), strict=True)))] * 3,
+        10,
+        1,
+        5,
+        {"conflict"},
+    ),
+    "unknown groups": (
+        [(*of(RED), Group(99, S.GREEN_PROTECTED), Group(98, S.GREEN_PROTECTED))] * 3,
+        10,
+        1,
+        5,
+        {"alignment"},
+    ),
+    "a group missing": ([without(DRIVEN[0], of(RED, DRIVEN[1]))] * 3, 10, 1, 5, {"alignment"}),
+    "no groups": ([()] * 3, 10, 1, 5, {"alignment"}),
     "a group twice": ([(*of(RED), Group(DRIVEN[0], S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"duplicate"}),
     "overdue": ([of(RED, min_end=T, max_end=T + 200 * MS)] * 6, 10, 1, 5, {"overdue"}),
-    "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set())}
+    "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set()),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -219,7 +288,13 @@ def test_every_check_is_tripped_by_some_sequence() -> None:
 def test_the_plan_of_the_code_is_in_order() -> None:
     plan, t, found = GOOD.plans[0], T, []
     for phase in [*plan.phases, *plan.phases[:2]]:
-        shown = {"R": S.RED, "G": S.GREEN_PROTECTED, "g": S.GREEN_PERMISSIVE, "Y": S.YELLOW_PROTECTED, "y": S.GREEN_FLASH}
+        shown = {
+            "R": S.RED,
+            "G": S.GREEN_PROTECTED,
+            "g": S.GREEN_PERMISSIVE,
+            "Y": S.YELLOW_PROTECTED,
+            "y": S.GREEN_FLASH,
+        }
         groups = tuple(Group(g.id, shown[letter]) for g, letter in zip(GOOD.signal_groups, phase.shows, strict=True))
         for _ in range(0, phase.ms, 500):
             found.append((t, t, groups, 1))
@@ -228,9 +303,17 @@ def test_the_plan_of_the_code_is_in_order() -> None:
 
 
 def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() -> None:
-    shown = [states({GOOD.signal_groups[2].id: s}) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)]
+    shown = [
+        states({GOOD.signal_groups[2].id: s}) for s in (S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.GREEN_PERMISSIVE)
+    ]
     sequence = [(T + k * 100 * MS, T + k * 100 * MS, groups, 1) for k, groups in enumerate(shown)]
-    phases = tuple(replace(GOOD.plans[0].phases[0], shows=GOOD.plans[0].phases[0].shows[:2] + letter + GOOD.plans[0].phases[0].shows[3:]) for letter in "GYG")
+    phases = tuple(
+        replace(
+            GOOD.plans[0].phases[0],
+            shows=GOOD.plans[0].phases[0].shows[:2] + letter + GOOD.plans[0].phases[0].shows[3:],
+        )
+        for letter in "GYG"
+    )
     odd = replace(GOOD, plans=(replace(GOOD.plans[0], phases=phases),))
     assert run(GOOD, iter(sequence)) == ["phase_order"]
     assert run(odd, iter(sequence)) == []
@@ -263,13 +346,23 @@ def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
     engine = Engine([code], EngineConfig({"g": {f"r{k}": code.id for k in range(3)}}))
     movements = {c.id: c for c in code.connections}
     own = movements[scene.movement]
-    pairs = [(c.a, c.b) if c.a == own.id else (c.b, c.a) for c in code.conflicts if c.kind == "cross" and own.id in (c.a, c.b)]
+    pairs = [
+        (c.a, c.b) if c.a == own.id else (c.b, c.a)
+        for c in code.conflicts
+        if c.kind == "cross" and own.id in (c.a, c.b)
+    ]
     a, b = next((own.group, movements[other].group) for _, other in pairs if movements[other].turn == "straight")
     said = []
     for t, batch in scene.run(4.0):
         ends = t // (100 * MS) * 100 * MS + 9 * SECOND
-        groups = tuple(Group(g.id, S.GREEN_PROTECTED if g.id in (a, b) else S.RED, ends, ends, ends, 1.0) for g in code.signal_groups)
-        wrong = [d._replace(body=encode(msgspec.structs.replace(decode(d.body), groups=groups))) if d.kind == "signal" else d for d in batch]
+        groups = tuple(
+            Group(g.id, S.GREEN_PROTECTED if g.id in (a, b) else S.RED, ends, ends, ends, 1.0)
+            for g in code.signal_groups
+        )
+        wrong = [
+            d._replace(body=encode(msgspec.structs.replace(decode(d.body), groups=groups))) if d.kind == "signal" else d
+            for d in batch
+        ]
         said += engine.step(t, wrong).advisories
     assert {a.kind for a in said} >= {"degraded"}
     assert not any(a.kind == "glosa" for a in said)
@@ -280,5 +373,7 @@ def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
 def test_a_fault_says_field_value_rule_and_remedy() -> None:
     engine = node(GOOD)
     (fault,) = send(engine, T, T, of(RED), seq=1, revision=9).faults
-    assert str(fault) == (f"{GOOD.id}: signal revision: revision = 9: the code in force is revision 1. "
-                          "fetch the code in force, and send the revision that the states refer to")
+    assert str(fault) == (
+        f"{GOOD.id}: signal revision: revision = 9: the code in force is revision 1. "
+        "fetch the code in force, and send the revision that the states refer to"
+    )

@@ -74,11 +74,20 @@ def pairs(code: IntersectionCode, back: IntersectionCode) -> dict[str, Lane]:
 
 def lowest_limit(code: IntersectionCode, lane: Lane, kind: str = "car") -> float:
     """Return the lowest limit of a lane for a class, at any time and place on it."""
-    rules = [r for r in code.rules if r.kind in ("speed_max", "school_zone", "construction") and r.value is not None and (not r.classes or kind in r.classes) and kind not in r.except_classes]
+    rules = [
+        r
+        for r in code.rules
+        if r.kind in ("speed_max", "school_zone", "construction")
+        and r.value is not None
+        and (not r.classes or kind in r.classes)
+        and kind not in r.except_classes
+    ]
     return min([lane.speed, *(r.value for r in rules for t in r.targets if t.entity in (lane.id, lane.link, "code"))])
 
 
-TIMES = [(1_767_240_000 + hours * 3600) * 10**9 for hours in (0, 7, 13, 19, 21, 48)]  # through a day of work, and one at the weekend
+TIMES = [
+    (1_767_240_000 + hours * 3600) * 10**9 for hours in (0, 7, 13, 19, 21, 48)
+]  # through a day of work, and one at the weekend
 DECIDES = {"vehicle": "car", "bus": "bus", "bike": "bicycle", "tram": "tram", "pedestrian": "pedestrian"}
 
 
@@ -92,7 +101,11 @@ def let_in(code: IntersectionCode, lane: Lane, at: dict) -> set[str]:
     named = {DECIDES[use] for use in (lane.use, *lane.shared)}
     cuts = sorted({0.0, *(s for place in at[lane.id] for s in (place.s_from, min(place.s_to, 1e3)))})
     parts = [(a + b) / 2 for a, b in itertools.pairwise(cuts)] or [None]
-    return {kind for kind in named if all(effective(code, lane.id, Vehicle(kind), t, s=s, at=at).allowed for t in TIMES for s in parts)}
+    return {
+        kind
+        for kind in named
+        if all(effective(code, lane.id, Vehicle(kind), t, s=s, at=at).allowed for t in TIMES for s in parts)
+    }
 
 
 def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode) -> None:
@@ -107,7 +120,10 @@ def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode)
         if lane.id in lanes:
             other = lanes[lane.id]
             assert (other.width_cm, other.revocable) == (lane.width_cm, lane.revocable)
-            assert (other.use, {*other.shared} - {other.use}) == (lane.use, {*lane.shared} - {lane.use}) or lane.id in closed
+            assert (other.use, {*other.shared} - {other.use}) == (
+                lane.use,
+                {*lane.shared} - {lane.use},
+            ) or lane.id in closed
             before_in, after_in = let_in(kept, lane, at[0]), let_in(kept_back, other, at[1])
             assert after_in <= before_in, f"{lane.id} is opened to {after_in - before_in}"
             assert after_in == before_in or lane.id in closed
@@ -125,9 +141,16 @@ def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode)
 
 
 speeds = st.integers(50, 3000).map(lambda v: v / 100)
-mutations = st.fixed_dictionaries({
-    "seed": st.integers(0, 2**32 - 1), "code": st.sampled_from(NAMES), "name": st.sampled_from(["plain", "亦庄", "Straße 7", "Ж", "a" * 63, "a" * 64]),
-    "rule": st.sampled_from(["none", "span", "truck", "night", "school", "taxi", "bus_hours", "ban", "lowest"]), "speed": speeds, "plain_rules": st.booleans()})
+mutations = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**32 - 1),
+        "code": st.sampled_from(NAMES),
+        "name": st.sampled_from(["plain", "亦庄", "Straße 7", "Ж", "a" * 63, "a" * 64]),
+        "rule": st.sampled_from(["none", "span", "truck", "night", "school", "taxi", "bus_hours", "ban", "lowest"]),
+        "speed": speeds,
+        "plain_rules": st.booleans(),
+    }
+)
 
 
 def mutated(choice: dict) -> IntersectionCode:
@@ -139,16 +162,43 @@ def mutated(choice: dict) -> IntersectionCode:
     for lane in code.lanes:
         use = lane.use if lane.use == "pedestrian" else str(rng.choice([use for use in USES if use != "pedestrian"]))
         shared = tuple(other for other in USES if other != use and rng.random() < 0.2)
-        lanes.append(replace(lane, use=use, shared=shared, width_cm=int(rng.integers(150, 450)), speed=round(float(rng.uniform(1, 30)), 2), revocable=bool(rng.integers(2))))
+        lanes.append(
+            replace(
+                lane,
+                use=use,
+                shared=shared,
+                width_cm=int(rng.integers(150, 450)),
+                speed=round(float(rng.uniform(1, 30)), 2),
+                revocable=bool(rng.integers(2)),
+            )
+        )
     whole = {lane.id: float(arc(line(code, lane))[-1]) for lane in lanes}
-    stops = tuple(StopLine(stop.lane, round(float(rng.uniform(max(1, whole[stop.lane] - 20), whole[stop.lane])), 2)) for stop in code.stop_lines)
+    stops = tuple(
+        StopLine(stop.lane, round(float(rng.uniform(max(1, whole[stop.lane] - 20), whole[stop.lane])), 2))
+        for stop in code.stop_lines
+    )
     kept = [c for c in code.connections if not c.inner or rng.random() < 0.9]
     led = {lanes_link(code, c.from_lane) for c in kept if c.inner}
     kept += [c for c in code.connections if c.inner and c not in kept and lanes_link(code, c.from_lane) not in led]
     conns = tuple(replace(c, group=int(rng.choice(groups)) if c.inner else 0) for c in kept)
     ids = {c.id for c in conns}
-    return replace(code, name=choice["name"], lanes=tuple(lanes), stop_lines=stops, connections=conns, conflicts=tuple(c for c in code.conflicts if {c.a, c.b} <= ids), plans=(),
-                   rules=(*(rule for rule in code.rules if choice["plain_rules"] and not any(t.entity.startswith("C") for t in rule.targets)), *rules_of(choice, lanes, roles, conns)))
+    return replace(
+        code,
+        name=choice["name"],
+        lanes=tuple(lanes),
+        stop_lines=stops,
+        connections=conns,
+        conflicts=tuple(c for c in code.conflicts if {c.a, c.b} <= ids),
+        plans=(),
+        rules=(
+            *(
+                rule
+                for rule in code.rules
+                if choice["plain_rules"] and not any(t.entity.startswith("C") for t in rule.targets)
+            ),
+            *rules_of(choice, lanes, roles, conns),
+        ),
+    )
 
 
 def lanes_link(code: IntersectionCode, lane: str) -> str:
@@ -159,16 +209,25 @@ def rules_of(choice: dict, lanes: list[Lane], roles: dict[str, str], conns: tupl
     lane = next(x for x in lanes if roles[x.link] == "ingress" and x.use not in ("pedestrian", "tram"))
     place, speed = (Target(lane.id),), choice["speed"]
     inner = next(c.id for c in conns if c.inner)
-    return {"none": [], "span": [Rule("R90", "speed_max", (Target(lane.id, 5.0, 30.0),), speed)], "truck": [Rule("R90", "speed_max", place, speed, ("truck",))],
-            "night": [Rule("R90", "speed_max", place, speed, calendar=Calendar(minutes=((1300, 400),)))], "school": [Rule("R90", "school_zone", place, speed, calendar=Calendar((1, 2), ((420, 540),)))],
-            "taxi": [Rule("R90", "lane_use", place, classes=("taxi",))], "bus_hours": [Rule("R90", "bus_lane", place, calendar=Calendar(minutes=((420, 540),)))],
-            "ban": [Rule("R90", "turn_ban", (Target(inner),), except_classes=("bus", "taxi"))], "lowest": [Rule("R90", "speed_min", place, speed)]}[choice["rule"]]
+    return {
+        "none": [],
+        "span": [Rule("R90", "speed_max", (Target(lane.id, 5.0, 30.0),), speed)],
+        "truck": [Rule("R90", "speed_max", place, speed, ("truck",))],
+        "night": [Rule("R90", "speed_max", place, speed, calendar=Calendar(minutes=((1300, 400),)))],
+        "school": [Rule("R90", "school_zone", place, speed, calendar=Calendar((1, 2), ((420, 540),)))],
+        "taxi": [Rule("R90", "lane_use", place, classes=("taxi",))],
+        "bus_hours": [Rule("R90", "bus_lane", place, calendar=Calendar(minutes=((420, 540),)))],
+        "ban": [Rule("R90", "turn_ban", (Target(inner),), except_classes=("bus", "taxi"))],
+        "lowest": [Rule("R90", "speed_min", place, speed)],
+    }[choice["rule"]]
 
 
 @pytest.mark.parametrize("to", TARGETS)
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations)
-def test_any_code_comes_back_with_every_difference_declared_and_nothing_raised_cut_moved_or_opened(to: str, choice: dict) -> None:
+def test_any_code_comes_back_with_every_difference_declared_and_nothing_raised_cut_moved_or_opened(
+    to: str, choice: dict
+) -> None:
     code = mutated(choice)
     found, back = exported(code, to)
     assert_safe(code, found, back)
@@ -191,14 +250,18 @@ def test_geojson_and_the_compact_form_lose_nothing(to: str) -> None:
 def two_limits() -> IntersectionCode:
     """Return a code whose roads have limits of their own, 30 and 50 km/h."""
     links = {link.id: k for k, link in enumerate(GOOD.links)}
-    return replace(GOOD, lanes=tuple(replace(lane, speed=(8.34, 13.9)[links[lane.link] % 2]) for lane in GOOD.lanes), rules=())
+    return replace(
+        GOOD, lanes=tuple(replace(lane, speed=(8.34, 13.9)[links[lane.link] % 2]) for lane in GOOD.lanes), rules=()
+    )
 
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_every_lane_keeps_its_own_limit(to: str) -> None:
     code = two_limits()
     _, back = exported(code, to)
-    assert {name: lane.speed for name, lane in pairs(code, back).items()} == {lane.id: lane.speed for lane in code.lanes if lane.id in pairs(code, back)}
+    assert {name: lane.speed for name, lane in pairs(code, back).items()} == {
+        lane.id: lane.speed for lane in code.lanes if lane.id in pairs(code, back)
+    }
 
 
 def test_a_reader_that_knows_one_limit_only_sees_the_lowest() -> None:
@@ -209,11 +272,15 @@ def test_a_reader_that_knows_one_limit_only_sees_the_lowest() -> None:
 
 
 def test_a_mapem_keeps_the_limits_and_paths_of_connections() -> None:
-    code = replace(GOOD, connections=tuple(replace(c, speed=round(3 + k / 10, 2)) for k, c in enumerate(GOOD.connections)))
+    code = replace(
+        GOOD, connections=tuple(replace(c, speed=round(3 + k / 10, 2)) for k, c in enumerate(GOOD.connections))
+    )
     found, back = exported(code, "mapem")
     assert not [d for d in found.differences if d.field == "connections.speed" and d.what != "rounded"]
     assert not [d for d in found.differences if (d.field, d.what) == ("connections.points", "redrawn")]
-    assert sorted(c.speed for c in back.connections) == pytest.approx(sorted(c.speed for c in code.connections if c.inner), abs=0.0201)
+    assert sorted(c.speed for c in back.connections) == pytest.approx(
+        sorted(c.speed for c in code.connections if c.inner), abs=0.0201
+    )
 
 
 def test_a_limit_of_a_part_of_a_lane_comes_back_as_one_in_a_map_and_as_the_lowest_of_the_lane_in_yd_t_3709() -> None:
@@ -233,9 +300,16 @@ def test_a_limit_of_a_part_of_a_lane_comes_back_as_one_in_a_map_and_as_the_lowes
 def test_limits_for_trucks_lowest_speeds_and_nights_come_back_as_rules(to: str) -> None:
     place = (Target(GOOD.stop_lines[0].lane),)
     night = Calendar(minutes=((1080, 420),))
-    rules = (Rule("R1", "speed_max", place, 8.0, ("truck",)), Rule("R2", "speed_min", place, 2.0), Rule("R3", "speed_max", place, 9.0, calendar=night), Rule("R4", "construction", place, 7.0))
+    rules = (
+        Rule("R1", "speed_max", place, 8.0, ("truck",)),
+        Rule("R2", "speed_min", place, 2.0),
+        Rule("R3", "speed_max", place, 9.0, calendar=night),
+        Rule("R4", "construction", place, 7.0),
+    )
     found, back = exported(replace(GOOD, rules=rules), to)
-    assert {(r.kind, r.value, r.classes, r.calendar) for r in rules} <= {(r.kind, r.value, r.classes, r.calendar) for r in back.rules}
+    assert {(r.kind, r.value, r.classes, r.calendar) for r in rules} <= {
+        (r.kind, r.value, r.classes, r.calendar) for r in back.rules
+    }
     assert not [d for d in found.differences if d.field.startswith("rules.")]
 
 
@@ -260,12 +334,25 @@ def test_a_road_out_that_leads_back_keeps_its_connections(to: str) -> None:
     """It is called upstream where it leads to an approach of the same intersection, and ingress where it is one."""
     for role in ("upstream", "ingress"):
         link = next(link for link in GOOD.links if link.role == "egress")
-        lane = next(lane for lane in GOOD.lanes if lane.link == link.id and any(c.to_lane == lane.id for c in GOOD.connections))
+        lane = next(
+            lane for lane in GOOD.lanes if lane.link == link.id and any(c.to_lane == lane.id for c in GOOD.connections)
+        )
         further = ()
         if role == "ingress":
             other = next(c for c in GOOD.connections if c.inner and lanes_link(GOOD, c.to_lane) != link.id)
-            further = (replace(other, id="C99", from_lane=lane.id, points=(lane.points[-1], next(x.points[0] for x in GOOD.lanes if x.id == other.to_lane))),)
-        code = replace(GOOD, links=tuple(replace(x, role=role) if x.id == link.id else x for x in GOOD.links), connections=(*GOOD.connections, *further))
+            further = (
+                replace(
+                    other,
+                    id="C99",
+                    from_lane=lane.id,
+                    points=(lane.points[-1], next(x.points[0] for x in GOOD.lanes if x.id == other.to_lane)),
+                ),
+            )
+        code = replace(
+            GOOD,
+            links=tuple(replace(x, role=role) if x.id == link.id else x for x in GOOD.links),
+            connections=(*GOOD.connections, *further),
+        )
         found, back = exported(code, to)
         assert len(back.connections) == sum(c.inner for c in code.connections)
         assert ("lanes", "doubled") in {(d.field, d.what) for d in found.differences} or role == "upstream"
@@ -283,7 +370,10 @@ def test_a_name_that_the_message_cannot_carry_is_left_out_and_named_never_change
 @pytest.mark.parametrize("to", TARGETS)
 def test_a_lane_for_users_that_the_message_cannot_name_is_not_opened_to_others(to: str) -> None:
     lane = next(lane.id for lane in GOOD.lanes if lane.id == GOOD.stop_lines[0].lane)
-    for rule in (Rule("R90", "closure", (Target(lane),)), Rule("R90", "lane_use", (Target(lane),), classes=("truck", "sanitation"))):
+    for rule in (
+        Rule("R90", "closure", (Target(lane),)),
+        Rule("R90", "lane_use", (Target(lane),), classes=("truck", "sanitation")),
+    ):
         code = replace(GOOD, rules=(*GOOD.rules, rule))
         found, back = exported(code, to)
         assert not effective(back, pairs(code, back)[lane].id, Vehicle("car"), 0).allowed
@@ -295,9 +385,22 @@ def test_a_lane_for_users_that_the_message_cannot_name_is_not_opened_to_others(t
 def test_a_line_of_many_points_is_thinned_by_two_centimetres_at_most(to: str) -> None:
     lane = next(lane for lane in GOOD.lanes if lane.id == GOOD.stop_lines[0].lane)
     (a, b) = lane.points[0], lane.points[-1]
-    bend = [(round(a[0] + (b[0] - a[0]) * t + 100 * np.sin(np.pi * t)), round(a[1] + (b[1] - a[1]) * t + 100 * np.sin(np.pi * t))) for t in np.linspace(0, 1, 200)]
+    bend = [
+        (
+            round(a[0] + (b[0] - a[0]) * t + 100 * np.sin(np.pi * t)),
+            round(a[1] + (b[1] - a[1]) * t + 100 * np.sin(np.pi * t)),
+        )
+        for t in np.linspace(0, 1, 200)
+    ]
     bent = replace(lane, points=tuple(bend))
-    code = replace(GOOD, lanes=tuple(bent if x.id == lane.id else x for x in GOOD.lanes), stop_lines=tuple(replace(s, s=float(np.floor(arc(line(GOOD, bent))[-1] * 100) / 100)) if s.lane == lane.id else s for s in GOOD.stop_lines))
+    code = replace(
+        GOOD,
+        lanes=tuple(bent if x.id == lane.id else x for x in GOOD.lanes),
+        stop_lines=tuple(
+            replace(s, s=float(np.floor(arc(line(GOOD, bent))[-1] * 100) / 100)) if s.lane == lane.id else s
+            for s in GOOD.stop_lines
+        ),
+    )
     found, _ = exported(code, to)
     assert ("lanes.points", "thinned") in {(d.field, d.what) for d in found.differences}
 
@@ -327,10 +430,16 @@ def test_a_difference_that_no_table_has_refuses_the_export() -> None:
     assert differences(replace(GOOD, alias=()), replace(GOOD, alias=()), pairing) is not None
     first = GOOD.lanes[0]
     faults = {
-        "lanes.speed": replace(GOOD, lanes=(replace(first, speed=first.speed + 1), *GOOD.lanes[1:])), "connections": replace(GOOD, connections=GOOD.connections[1:], conflicts=()),
-        "stop_lines": replace(GOOD, stop_lines=(replace(GOOD.stop_lines[0], s=GOOD.stop_lines[0].s - 2), *GOOD.stop_lines[1:])),
-        "lanes.shared": replace(GOOD, lanes=(replace(first, shared=("bike",)), *GOOD.lanes[1:])), "lanes.use": replace(GOOD, lanes=(replace(first, use="bus"), *GOOD.lanes[1:])),
-        "connections.group": replace(GOOD, connections=tuple(replace(c, group=0) for c in GOOD.connections)), "crosswalks": replace(GOOD, crosswalks=GOOD.crosswalks[1:])}
+        "lanes.speed": replace(GOOD, lanes=(replace(first, speed=first.speed + 1), *GOOD.lanes[1:])),
+        "connections": replace(GOOD, connections=GOOD.connections[1:], conflicts=()),
+        "stop_lines": replace(
+            GOOD, stop_lines=(replace(GOOD.stop_lines[0], s=GOOD.stop_lines[0].s - 2), *GOOD.stop_lines[1:])
+        ),
+        "lanes.shared": replace(GOOD, lanes=(replace(first, shared=("bike",)), *GOOD.lanes[1:])),
+        "lanes.use": replace(GOOD, lanes=(replace(first, use="bus"), *GOOD.lanes[1:])),
+        "connections.group": replace(GOOD, connections=tuple(replace(c, group=0) for c in GOOD.connections)),
+        "crosswalks": replace(GOOD, crosswalks=GOOD.crosswalks[1:]),
+    }
     from cloudctl.codes.formats.export import MAP_MAY, YDT_MAY
 
     for field, back in faults.items():
@@ -344,8 +453,16 @@ def test_a_difference_that_no_table_has_refuses_the_export() -> None:
 def test_strict_export_exits_1_where_anything_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "code.json"
     file.write_bytes(codes.dump(GOOD))
-    for to, strict, status in (("mapem", [], 0), ("mapem", ["--strict"], 1), ("ydt3709", ["--strict"], 1), ("geojson", ["--strict"], 0)):
-        assert main(["codes", "export", str(file), "--to", to, *([] if to == "geojson" else ["--id", "19"]), *strict]) == status
+    for to, strict, status in (
+        ("mapem", [], 0),
+        ("mapem", ["--strict"], 1),
+        ("ydt3709", ["--strict"], 1),
+        ("geojson", ["--strict"], 0),
+    ):
+        assert (
+            main(["codes", "export", str(file), "--to", to, *([] if to == "geojson" else ["--id", "19"]), *strict])
+            == status
+        )
     assert "plans" in capsys.readouterr().out
 
 

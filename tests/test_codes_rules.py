@@ -159,7 +159,12 @@ calendars = st.none() | st.builds(
     dates=st.none() | st.just(("2026-03-01", "2026-09-30")) | st.just(("11-15", "03-15")),
     holidays=st.sampled_from(ON_HOLIDAYS),
     tz=st.sampled_from(("Asia/Shanghai", "Europe/Berlin", "America/New_York")),
-    date_ranges=st.lists(st.sampled_from([("2026-01-01", "2026-02-28"), ("2026-09-30", "2026-10-02"), ("02-29", "04-01"), ("12-01", "01-31")]), max_size=2).map(tuple),
+    date_ranges=st.lists(
+        st.sampled_from(
+            [("2026-01-01", "2026-02-28"), ("2026-09-30", "2026-10-02"), ("02-29", "04-01"), ("12-01", "01-31")]
+        ),
+        max_size=2,
+    ).map(tuple),
     month_days=st.sampled_from([(), tuple(range(1, 32, 2)), tuple(range(2, 32, 2)), (1, 15, 31)]),
     make_up=st.sampled_from(ON_MAKE_UP_DAYS),
 )

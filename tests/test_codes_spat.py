@@ -40,7 +40,13 @@ def timed_groups(draw: st.DrawFn, t: int) -> Group:
     ends = [None if end is None else t + end for end in (low, high, likely)]
     state = draw(st.sampled_from([s for s in SignalState if s != S.GREEN_FLASH]))
     green = draw(st.none() | ahead)
-    return Group(draw(st.integers(1, 255)), state, *ends, draw(st.none() | st.sampled_from([0.21, 0.88, 1.0])), None if green is None else t + green)
+    return Group(
+        draw(st.integers(1, 255)),
+        state,
+        *ends,
+        draw(st.none() | st.sampled_from([0.21, 0.88, 1.0])),
+        None if green is None else t + green,
+    )
 
 
 @st.composite
@@ -68,8 +74,12 @@ def test_what_is_written_is_read_at_any_time_of_any_year(message: tuple[int, tup
 
 def test_an_end_that_is_not_known_is_written_so_and_one_that_has_passed_is_not_put_an_hour_off() -> None:
     pytest.importorskip("pycrate_asn1dir")
-    groups = (Group(1, S.RED), Group(2, S.GREEN_PROTECTED, T - 5 * SECOND, T + 10 * SECOND), Group(3, S.RED, T - 20 * SECOND, T - 20 * SECOND, T - 20 * SECOND),
-              Group(4, S.RED, T, T + 2 * HOUR))
+    groups = (
+        Group(1, S.RED),
+        Group(2, S.GREEN_PROTECTED, T - 5 * SECOND, T + 10 * SECOND),
+        Group(3, S.RED, T - 20 * SECOND, T - 20 * SECOND, T - 20 * SECOND),
+        Group(4, S.RED, T, T + 2 * HOUR),
+    )
     ends = [(g.min_end, g.max_end, g.likely_end) for g in read_spat(write_spat(300, 5, T, groups), T)[0].groups]
     assert ends == [(None, None, None), (T, T + 10 * SECOND, None), (T, None, None), (T, None, None)]
 
@@ -83,12 +93,23 @@ def tree(*rows: dict) -> dict:
 
 def row(number: int = 300, t: int = T, **changes: object) -> dict:
     minute, ms = minute_of_year(t)
-    base = {"id": {"region": 10, "id": number}, "revision": 4, "status": [0, 16], "moy": minute, "timeStamp": ms, "states": [move(1), move(2), move(3)]}
+    base = {
+        "id": {"region": 10, "id": number},
+        "revision": 4,
+        "status": [0, 16],
+        "moy": minute,
+        "timeStamp": ms,
+        "states": [move(1), move(2), move(3)],
+    }
     return {key: value for key, value in (base | changes).items() if value != "left out"}
 
 
 def move(group: object, state: object = "stop-And-Remain", **timing: object) -> dict:
-    timing = {key: value for key, value in ({"minEndTime": mark_of(T + 9 * SECOND, T)} | timing).items() if value != "left out"}
+    timing = {
+        key: value
+        for key, value in ({"minEndTime": mark_of(T + 9 * SECOND, T)} | timing).items()
+        if value != "left out"
+    }
     return {"signalGroup": group, "state-time-speed": [{"eventState": state, "timing": timing}]}
 
 
@@ -112,11 +133,40 @@ def test_what_the_standard_calls_unavailable_is_so_and_the_time_of_arrival_stand
     assert not read(tree(row(timeStamp=65_535))).refused
 
 
-@pytest.mark.parametrize("changes", [
-    {"timeStamp": 61_000}, {"timeStamp": 65_534}, {"timeStamp": 70_000}, {"timeStamp": -1}, {"timeStamp": 3.5}, {"timeStamp": "59"}, {"timeStamp": True},
-    {"moy": 527_041}, {"moy": -1}, {"moy": 1.0}, {"moy": "7"}, {"moy": []}, {"revision": 128}, {"revision": None}, {"revision": "left out"}, {"id": {"id": 70_000}},
-    {"id": {"id": None}}, {"id": {"id": 1, "region": -1}}, {"id": 7}, {"status": "off"}, {"status": [0, 15]}, {"status": [70_000, 16]}, {"status": {"off": "no"}},
-    {"states": []}, {"states": "left out"}, {"states": 7}, {"states": [7]}, {"states": [move(0)]}, {"states": [move(1, "green")]}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeStamp": 61_000},
+        {"timeStamp": 65_534},
+        {"timeStamp": 70_000},
+        {"timeStamp": -1},
+        {"timeStamp": 3.5},
+        {"timeStamp": "59"},
+        {"timeStamp": True},
+        {"moy": 527_041},
+        {"moy": -1},
+        {"moy": 1.0},
+        {"moy": "7"},
+        {"moy": []},
+        {"revision": 128},
+        {"revision": None},
+        {"revision": "left out"},
+        {"id": {"id": 70_000}},
+        {"id": {"id": None}},
+        {"id": {"id": 1, "region": -1}},
+        {"id": 7},
+        {"status": "off"},
+        {"status": [0, 15]},
+        {"status": [70_000, 16]},
+        {"status": {"off": "no"}},
+        {"states": []},
+        {"states": "left out"},
+        {"states": 7},
+        {"states": [7]},
+        {"states": [move(0)]},
+        {"states": [move(1, "green")]},
+    ],
+)
 def test_a_bad_intersection_among_good_ones_loses_only_itself(changes: dict) -> None:
     found = read(tree(row(300), row(301, **changes), row(302)))
     assert [spat.intersection for spat in found] == ["10/300", "10/302"]
@@ -125,17 +175,36 @@ def test_a_bad_intersection_among_good_ones_loses_only_itself(changes: dict) -> 
         read(tree(row(301, **changes)))
 
 
-@pytest.mark.parametrize(("bad", "field", "left"), [
-    (move(2, "purple"), "eventState", Group(2, S.UNKNOWN)), (move(2, None), "eventState", Group(2, S.UNKNOWN)), (move(2, 3), "eventState", Group(2, S.UNKNOWN)),
-    ({"signalGroup": 2}, "state-time-speed", Group(2, S.UNKNOWN)), ({"signalGroup": 2, "state-time-speed": []}, "state-time-speed", Group(2, S.UNKNOWN)),
-    (move(256), "signalGroup", None), (move(0), "signalGroup", None), (move(-2), "signalGroup", None), (move("2"), "signalGroup", None), (move(2.0), "signalGroup", None),
-    (move(2, minEndTime=36_002), "minEndTime", Group(2, S.RED)), (move(2, minEndTime=-1), "minEndTime", Group(2, S.RED)),
-    (move(2, minEndTime=12.5), "minEndTime", Group(2, S.RED)), (move(2, minEndTime="100"), "minEndTime", Group(2, S.RED)),
-    (move(2, minEndTime="left out", confidence=16), "confidence", Group(2, S.RED)), (move(2, minEndTime="left out", confidence=-1), "confidence", Group(2, S.RED)),
-    (move(2, minEndTime="left out", confidence=0.5), "confidence", Group(2, S.RED)), (move(2, minEndTime="left out", confidence="9"), "confidence", Group(2, S.RED)),
-    (move(2, minEndTime="left out", nextTime=40_000), "nextTime", Group(2, S.RED)),
-    ({"signalGroup": 2, "state-time-speed": [{"eventState": "stop-And-Remain", "timing": 5}]}, "timing", Group(2, S.RED)),
-    (move(2, minEndTime="left out", startTime=36_028), "startTime", Group(2, S.RED))])
+@pytest.mark.parametrize(
+    ("bad", "field", "left"),
+    [
+        (move(2, "purple"), "eventState", Group(2, S.UNKNOWN)),
+        (move(2, None), "eventState", Group(2, S.UNKNOWN)),
+        (move(2, 3), "eventState", Group(2, S.UNKNOWN)),
+        ({"signalGroup": 2}, "state-time-speed", Group(2, S.UNKNOWN)),
+        ({"signalGroup": 2, "state-time-speed": []}, "state-time-speed", Group(2, S.UNKNOWN)),
+        (move(256), "signalGroup", None),
+        (move(0), "signalGroup", None),
+        (move(-2), "signalGroup", None),
+        (move("2"), "signalGroup", None),
+        (move(2.0), "signalGroup", None),
+        (move(2, minEndTime=36_002), "minEndTime", Group(2, S.RED)),
+        (move(2, minEndTime=-1), "minEndTime", Group(2, S.RED)),
+        (move(2, minEndTime=12.5), "minEndTime", Group(2, S.RED)),
+        (move(2, minEndTime="100"), "minEndTime", Group(2, S.RED)),
+        (move(2, minEndTime="left out", confidence=16), "confidence", Group(2, S.RED)),
+        (move(2, minEndTime="left out", confidence=-1), "confidence", Group(2, S.RED)),
+        (move(2, minEndTime="left out", confidence=0.5), "confidence", Group(2, S.RED)),
+        (move(2, minEndTime="left out", confidence="9"), "confidence", Group(2, S.RED)),
+        (move(2, minEndTime="left out", nextTime=40_000), "nextTime", Group(2, S.RED)),
+        (
+            {"signalGroup": 2, "state-time-speed": [{"eventState": "stop-And-Remain", "timing": 5}]},
+            "timing",
+            Group(2, S.RED),
+        ),
+        (move(2, minEndTime="left out", startTime=36_028), "startTime", Group(2, S.RED)),
+    ],
+)
 def test_one_bad_field_loses_only_itself(bad: dict, field: str, left: Group | None) -> None:
     good = [Group(number, S.RED, T + 9 * SECOND // TENTH * TENTH) for number in (1, 3)]
     found = read(tree(row(states=[move(1), bad, move(3)])))
@@ -146,7 +215,16 @@ def test_one_bad_field_loses_only_itself(bad: dict, field: str, left: Group | No
 def test_a_mark_out_of_range_in_uper_loses_only_itself() -> None:
     """36028, "the next hour, 2.8 s", as a real unit sends it: the bits hold it, the standard does not."""
     dsrc = pytest.importorskip("pycrate_asn1dir.ITS_IS").DSRC
-    value = read_uper("SPAT", write_spat(300, 4, T, (Group(1, S.RED, T + 9 * SECOND), Group(2, S.GREEN_PROTECTED, T + 9 * SECOND, T + 9 * SECOND)), region=10))
+    value = read_uper(
+        "SPAT",
+        write_spat(
+            300,
+            4,
+            T,
+            (Group(1, S.RED, T + 9 * SECOND), Group(2, S.GREEN_PROTECTED, T + 9 * SECOND, T + 9 * SECOND)),
+            region=10,
+        ),
+    )
     value["intersections"][0]["states"][1]["state-time-speed"][0]["timing"]["maxEndTime"] = 36_028
     dsrc.SPAT._SAFE_BND = False
     dsrc.SPAT.set_val(value)
@@ -176,14 +254,23 @@ def at(seconds: float) -> int:
     return (T + round(seconds * SECOND)) // TENTH % 36_000
 
 
-@pytest.mark.parametrize(("timing", "want"), [
-    ({"minEndTime": at(-0.5), "maxEndTime": at(20)}, (-0.5, 20, None)), ({"minEndTime": at(-90), "maxEndTime": at(20), "likelyTime": at(15)}, (-90, 20, 15)),
-    ({"minEndTime": at(0), "maxEndTime": at(45 * 60)}, (0, 45 * 60, None)), ({"minEndTime": at(3599), "maxEndTime": at(3599), "likelyTime": at(3599)}, (3599, 3599, 3599)),
-    ({"minEndTime": at(-0.3)}, (-0.3, None, None)), ({"minEndTime": at(29 * 60), "maxEndTime": 36_000}, (29 * 60, None, None))])
+@pytest.mark.parametrize(
+    ("timing", "want"),
+    [
+        ({"minEndTime": at(-0.5), "maxEndTime": at(20)}, (-0.5, 20, None)),
+        ({"minEndTime": at(-90), "maxEndTime": at(20), "likelyTime": at(15)}, (-90, 20, 15)),
+        ({"minEndTime": at(0), "maxEndTime": at(45 * 60)}, (0, 45 * 60, None)),
+        ({"minEndTime": at(3599), "maxEndTime": at(3599), "likelyTime": at(3599)}, (3599, 3599, 3599)),
+        ({"minEndTime": at(-0.3)}, (-0.3, None, None)),
+        ({"minEndTime": at(29 * 60), "maxEndTime": 36_000}, (29 * 60, None, None)),
+    ],
+)
 def test_ends_are_read_by_one_another(timing: dict, want: tuple) -> None:
     found = read(tree(row(states=[move(1, "protected-Movement-Allowed", **timing)])))
     group = found[0].groups[0]
-    assert (group.min_end, group.max_end, group.likely_end) == tuple(None if s is None else T + round(s * SECOND) for s in want)
+    assert (group.min_end, group.max_end, group.likely_end) == tuple(
+        None if s is None else T + round(s * SECOND) for s in want
+    )
     assert found.refused == ()
 
 
@@ -203,14 +290,19 @@ def test_ends_out_of_order_are_told_and_not_sent() -> None:
     assert as_signal(found[0], 5)[1] == (Group(1, S.RED, end, end), Group(2, S.RED), Group(3, S.RED, end))
 
 
-@pytest.mark.parametrize("name", [*STATE_DOUBTS, *TIME_DOUBTS, "trafficDependentOperation", "recentMAPmessageUpdate", "standbyOperation"])
+@pytest.mark.parametrize(
+    "name", [*STATE_DOUBTS, *TIME_DOUBTS, "trafficDependentOperation", "recentMAPmessageUpdate", "standbyOperation"]
+)
 def test_flags_say_what_is_not_to_be_trusted_in_either_way_of_writing(name: str) -> None:
     asn1 = pytest.importorskip("pycrate_asn1dir.ITS_IS")
     bit = asn1.DSRC.IntersectionStatusObject._cont[name]  # the standard's own numbers
     sent = Group(1, S.RED, T + 9 * SECOND)
     for status in ([1 << (15 - bit), 16], {name: True, "other": False}):
         (spat,) = read(tree(row(status=status, states=[move(1)])))
-        assert (spat.doubts, spat.time_doubts) == ((name,) if name in STATE_DOUBTS else (), (name,) if name in TIME_DOUBTS else ())
+        assert (spat.doubts, spat.time_doubts) == (
+            (name,) if name in STATE_DOUBTS else (),
+            (name,) if name in TIME_DOUBTS else (),
+        )
         want = Group(1, S.UNKNOWN) if name in STATE_DOUBTS else Group(1, S.RED) if name in TIME_DOUBTS else sent
         assert as_signal(spat, 5) == (5, (want,))
 
@@ -226,7 +318,16 @@ def test_refusals_are_bounded_and_counted() -> None:
 
 # --- mutated messages ---
 
-JUNK = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.integers(-5, 66_000) | st.floats() | st.text(max_size=8) | st.sampled_from(STATES) | st.sampled_from([[], {}, [[]], "0" * 16, [0, 16]])
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.integers(-5, 66_000)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(STATES)
+    | st.sampled_from([[], {}, [[]], "0" * 16, [0, 16]])
+)
 
 
 def places(value: object, path: tuple = ()) -> list[tuple]:
@@ -272,13 +373,32 @@ def plain(number: object) -> bool:
 @settings(deadline=None, max_examples=400)
 @given(st.data())
 def test_a_mutated_spat_raises_nothing_but_code_error_and_shifts_no_time(data: st.DataObject) -> None:
-    timing = {"minEndTime": at(3), "maxEndTime": at(40 * 60), "likelyTime": at(30), "confidence": 7, "nextTime": at(50 * 60)}
-    value = changed(tree(row(300, states=[move(1, **timing), move(2, "permissive-clearance", **timing)]), row(301)), data.draw)
+    timing = {
+        "minEndTime": at(3),
+        "maxEndTime": at(40 * 60),
+        "likelyTime": at(30),
+        "confidence": 7,
+        "nextTime": at(50 * 60),
+    }
+    value = changed(
+        tree(row(300, states=[move(1, **timing), move(2, "permissive-clearance", **timing)]), row(301)), data.draw
+    )
     for spat in good_of(lambda: read_spat(json.dumps(value).encode(), T + 50 * MS)):
-        sources = [r for r in value["intersections"] if isinstance(r, dict) and isinstance(r.get("id"), dict) and f"{r['id'].get('region') or 0}/{r['id'].get('id')}" == spat.intersection]
+        sources = [
+            r
+            for r in value["intersections"]
+            if isinstance(r, dict)
+            and isinstance(r.get("id"), dict)
+            and f"{r['id'].get('region') or 0}/{r['id'].get('id')}" == spat.intersection
+        ]
         assert any(timed_as(spat.t, source) for source in sources)
         for group in spat.groups:
-            items = [item for source in sources for item in source["states"] if isinstance(item, dict) and plain(item.get("signalGroup")) and item["signalGroup"] == group.group]
+            items = [
+                item
+                for source in sources
+                for item in source["states"]
+                if isinstance(item, dict) and plain(item.get("signalGroup")) and item["signalGroup"] == group.group
+            ]
             marks = {mark for item in items for mark in numbers(item)}
             for time in (group.min_end, group.max_end, group.likely_end, group.next_green):
                 assert time is None or (time % HOUR // TENTH in marks and -HOUR < time - spat.t <= HOUR)
@@ -290,7 +410,9 @@ def timed_as(t: int, source: dict) -> bool:
     ms, minute = source.get("timeStamp"), source.get("moy")
     if ms in (None, 65_535):
         return minute not in (None, 527_040) or t == T + 50 * MS
-    return ms >= 60_000 or (t % MINUTE == ms * MS and (minute in (None, 527_040) or (t - year_start(t)) // MINUTE == minute))
+    return ms >= 60_000 or (
+        t % MINUTE == ms * MS and (minute in (None, 527_040) or (t - year_start(t)) // MINUTE == minute)
+    )
 
 
 def numbers(value: object) -> list[int]:
@@ -300,7 +422,9 @@ def numbers(value: object) -> list[int]:
 
 @settings(deadline=None, max_examples=60)
 @given(messages(), st.data())
-def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(message: tuple[int, tuple[Group, ...]], data: st.DataObject) -> None:
+def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(
+    message: tuple[int, tuple[Group, ...]], data: st.DataObject
+) -> None:
     pytest.importorskip("pycrate_asn1dir")
     body = bytearray(write_spat(300, 5, message[0], message[1], region=10, frame=data.draw(st.booleans())))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -321,11 +445,19 @@ def test_a_gateway_sends_what_is_good_and_reports_what_is_not_once() -> None:
         bad = json.dumps(tree(row(300, states=[move(1), move(2, "purple"), move(3)]), row(301, revision=400))).encode()
         places_meant = {"10/300": ("UST1.A", 5), "10/301": ("UST1.B", 5), "10/19": ("UST1.C", 7)}
         assert [gateway.spat("r", places_meant, bad) for _ in range(5)] == [1] * 5
-        assert [(r.kind, r.field, r.value) for r in rejects] == [("signal", "10/300 group 2: eventState", "purple"), ("signal", "10/301: revision", "400")]
+        assert [(r.kind, r.field, r.value) for r in rejects] == [
+            ("signal", "10/300 group 2: eventState", "purple"),
+            ("signal", "10/301: revision", "400"),
+        ]
         now[0] += 60 * SECOND
         assert gateway.spat("r", places_meant, bad) == 1
         assert len(rejects) == 4, "gone for a while, and back: a new report"
-        assert gateway.spat("r", places_meant, write_ydt_spat(19, T, (Group(1, S.RED), Group(2, S.GREEN_PROTECTED)), region=10)) == 1
+        assert (
+            gateway.spat(
+                "r", places_meant, write_ydt_spat(19, T, (Group(1, S.RED), Group(2, S.GREEN_PROTECTED)), region=10)
+            )
+            == 1
+        )
         found: list[Signal] = []
         for _ in range(300):
             found += [msgspec.msgpack.decode(m.body, type=Signal) for m in server.drain(16) if m.kind == b"S"]
@@ -333,7 +465,9 @@ def test_a_gateway_sends_what_is_good_and_reports_what_is_not_once() -> None:
                 break
             gateway.poll(10)
         assert [(g.group, g.state) for g in found[0].groups] == [(1, S.RED), (2, S.UNKNOWN), (3, S.RED)]
-        assert (found[-1].intersection, found[-1].revision, len(found[-1].groups)) == ("UST1.C", 7, 2), "YD/T 3709 gives no revision: that of the code stands in"
+        assert (found[-1].intersection, found[-1].revision, len(found[-1].groups)) == ("UST1.C", 7, 2), (
+            "YD/T 3709 gives no revision: that of the code stands in"
+        )
     finally:
         gateway.close()
         server.close()

@@ -16,20 +16,25 @@ def utc(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000) * MS
 
 
-@pytest.mark.parametrize(("minute", "ms", "received", "want"), [
-    (None, 59_900, "2026-05-04T12:00:00.100", "2026-05-04T11:59:59.900"),  # over the minute's edge
-    (None, 100, "2026-05-04T11:59:59.950", "2026-05-04T12:00:00.100"),
-    (None, 30_000, "2026-05-04T12:00:31", "2026-05-04T12:00:30"),
-    (None, None, "2026-05-04T12:00:31", "2026-05-04T12:00:31"),
-    (525_599, 59_900, "2027-01-01T00:00:00.100", "2026-12-31T23:59:59.900"),  # over the year's edge
-    (0, 100, "2026-12-31T23:59:59.950", "2027-01-01T00:00:00.100"),
-    (527_039, 59_900, "2029-01-01T00:00:00.100", "2028-12-31T23:59:59.900"),  # of a leap year
-    (176_400, None, "2026-05-03T12:00:31", "2026-05-03T12:00:31"),  # the minute alone: `received` within it
-    (176_400, None, "2026-05-03T12:01:00.200", "2026-05-03T12:00:59.999"),
-    (176_400, None, "2026-05-03T11:59:59.900", "2026-05-03T12:00:00"),
-    (176_400, 60_500, "2026-05-03T12:01:00.600", "2026-05-03T12:01:00.500"),  # a leap second
-])
-def test_the_time_of_a_message_is_the_one_of_that_name_nearest_to_its_arrival(minute: int | None, ms: int | None, received: str, want: str) -> None:
+@pytest.mark.parametrize(
+    ("minute", "ms", "received", "want"),
+    [
+        (None, 59_900, "2026-05-04T12:00:00.100", "2026-05-04T11:59:59.900"),  # over the minute's edge
+        (None, 100, "2026-05-04T11:59:59.950", "2026-05-04T12:00:00.100"),
+        (None, 30_000, "2026-05-04T12:00:31", "2026-05-04T12:00:30"),
+        (None, None, "2026-05-04T12:00:31", "2026-05-04T12:00:31"),
+        (525_599, 59_900, "2027-01-01T00:00:00.100", "2026-12-31T23:59:59.900"),  # over the year's edge
+        (0, 100, "2026-12-31T23:59:59.950", "2027-01-01T00:00:00.100"),
+        (527_039, 59_900, "2029-01-01T00:00:00.100", "2028-12-31T23:59:59.900"),  # of a leap year
+        (176_400, None, "2026-05-03T12:00:31", "2026-05-03T12:00:31"),  # the minute alone: `received` within it
+        (176_400, None, "2026-05-03T12:01:00.200", "2026-05-03T12:00:59.999"),
+        (176_400, None, "2026-05-03T11:59:59.900", "2026-05-03T12:00:00"),
+        (176_400, 60_500, "2026-05-03T12:01:00.600", "2026-05-03T12:01:00.500"),  # a leap second
+    ],
+)
+def test_the_time_of_a_message_is_the_one_of_that_name_nearest_to_its_arrival(
+    minute: int | None, ms: int | None, received: str, want: str
+) -> None:
     assert moment(minute, ms, utc(received)) == utc(want)
 
 
@@ -49,8 +54,18 @@ def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: 
     assert mark_of(time, t_ms * MS) == mark
 
 
-@pytest.mark.parametrize(("ahead", "mark"), [
-    (HOUR, 36_000), (HOUR - TENTH, 36_000), (5 * HOUR, 36_000), (2**62, 36_000), (-2 * SECOND, 36_001), (-PAST, 36_001), (-40 * MINUTE, 36_001)])
+@pytest.mark.parametrize(
+    ("ahead", "mark"),
+    [
+        (HOUR, 36_000),
+        (HOUR - TENTH, 36_000),
+        (5 * HOUR, 36_000),
+        (2**62, 36_000),
+        (-2 * SECOND, 36_001),
+        (-PAST, 36_001),
+        (-40 * MINUTE, 36_001),
+    ],
+)
 def test_what_no_mark_stands_for_is_far_or_unknown_and_never_another_time(ahead: int, mark: int) -> None:
     assert mark_of(T + ahead, T) == mark
     assert time_of(mark, T) is None

@@ -27,7 +27,11 @@ def objects(tree: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
     if isinstance(tree, dict):
         inner = [found for key, value in tree.items() for found in objects(value, f"{path}.{key}" if path else key)]
         return [(path, tree), *inner]
-    return [found for k, item in enumerate(tree) for found in objects(item, f"{path}[{k}]")] if isinstance(tree, list) else []
+    return (
+        [found for k, item in enumerate(tree) for found in objects(item, f"{path}[{k}]")]
+        if isinstance(tree, list)
+        else []
+    )
 
 
 @st.composite
@@ -37,24 +41,56 @@ def misspelt(draw) -> tuple[str, str, str]:
     target = OBJECTS[path]
     key = draw(st.sampled_from(sorted(target)))
     at, letter = draw(st.integers(0, len(key) - 1)), draw(st.sampled_from("aeiourstxyz_0"))
-    wrong = draw(st.sampled_from([key[:at] + key[at + 1 :], key[:at] + letter + key[at:], key[:at] + letter + key[at + 1 :], key.upper(), key + "s", f"{key}_", key.replace("_", "")]))
+    wrong = draw(
+        st.sampled_from(
+            [
+                key[:at] + key[at + 1 :],
+                key[:at] + letter + key[at:],
+                key[:at] + letter + key[at + 1 :],
+                key.upper(),
+                key + "s",
+                f"{key}_",
+                key.replace("_", ""),
+            ]
+        )
+    )
     assume(wrong != key and wrong not in target and wrong not in KNOWN)
     return path, wrong, key
 
 
 OBJECTS = dict(objects(WHOLE))
-KNOWN = {key for _, table in objects(WHOLE) for key in table} | {"s_to", "s_from", "sign", "priority", "dates", "month_days", "tz", "plates", "fuels", "waits", "valid_to", "valid_from", "inner"}
+KNOWN = {key for _, table in objects(WHOLE) for key in table} | {
+    "s_to",
+    "s_from",
+    "sign",
+    "priority",
+    "dates",
+    "month_days",
+    "tz",
+    "plates",
+    "fuels",
+    "waits",
+    "valid_to",
+    "valid_from",
+    "inner",
+}
 
 
 @settings(max_examples=200, deadline=None)
 @given(misspelt())
-def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_the_right_key(case: tuple[str, str, str]) -> None:
+def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_the_right_key(
+    case: tuple[str, str, str],
+) -> None:
     path, wrong, right = case
     tree = copy.deepcopy(WHOLE)
     table = dict(objects(tree))[path]
     table[wrong] = table.pop(right)
     data = json.dumps(tree).encode()
-    for read in (lambda: codes.loads(data), lambda: read_any(data, "code.json"), lambda: canon.parse(data, "code.json")):
+    for read in (
+        lambda: codes.loads(data),
+        lambda: read_any(data, "code.json"),
+        lambda: canon.parse(data, "code.json"),
+    ):
         with pytest.raises(codes.CodeError) as refused:
             read()
         finding = next(f for f in refused.value.findings if f.field == (f"{path}.{wrong}" if path else wrong))
@@ -66,15 +102,26 @@ def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_
 
 @pytest.mark.parametrize(
     ("wrong", "right", "where"),
-    [("clases", "classes", "rules[2]"), ("minute", "minutes", "rules[2].calendar"), ("holiday", "holidays", "rules[2].calendar"), ("s0", "s_from", "rules[2].targets[0]")],
+    [
+        ("clases", "classes", "rules[2]"),
+        ("minute", "minutes", "rules[2].calendar"),
+        ("holiday", "holidays", "rules[2].calendar"),
+        ("s0", "s_from", "rules[2].targets[0]"),
+    ],
 )
-def test_the_keys_that_people_misspell_are_named_with_what_they_meant(wrong: str, right: str, where: str, tmp_path: Path, capsys) -> None:
+def test_the_keys_that_people_misspell_are_named_with_what_they_meant(
+    wrong: str, right: str, where: str, tmp_path: Path, capsys
+) -> None:
     tree = copy.deepcopy(WHOLE)
     table = dict(objects(tree))[where]
     table[wrong] = table.pop(right, [])
     file = tmp_path / "0.json"
     file.write_text(json.dumps(tree))
-    for command in (["codes", "validate", str(file)], ["codes", "import", str(file), "--out", str(tmp_path / "out")], ["codes", "show", str(file)]):
+    for command in (
+        ["codes", "validate", str(file)],
+        ["codes", "import", str(file), "--out", str(tmp_path / "out")],
+        ["codes", "show", str(file)],
+    ):
         assert main(command) != 0
         said = "".join(capsys.readouterr())
         assert f"{where}.{wrong}" in said
@@ -92,7 +139,10 @@ def test_every_fault_of_a_file_is_named_at_once_and_in_which_element_it_stands()
     del tree["rules"][1]["kind"]
     with pytest.raises(codes.CodeError) as refused:
         codes.loads(json.dumps(tree).encode())
-    assert [(f.entity, f.field) for f in refused.value.findings if f.rule != "is required"] == [("L4", "lanes[3].widht_cm"), ("C8", "connections[7].turn")]
+    assert [(f.entity, f.field) for f in refused.value.findings if f.rule != "is required"] == [
+        ("L4", "lanes[3].widht_cm"),
+        ("C8", "connections[7].turn"),
+    ]
     assert ("R2", "rules[1].kind") in [(f.entity, f.field) for f in refused.value.findings]
 
 
@@ -163,7 +213,20 @@ def test_the_nearest_key_is_the_one_most_like_what_was_written() -> None:
     assert nearest("widthCm", ["width_cm", "points"], ["width_cm"]) == "width_cm"
 
 
-@pytest.mark.parametrize("data", [b"[]", b"{}", b"null", b'{"format": []}', b'{"rules": {}}', b'{"lanes": [[]]}', b'{"id": {}, "lanes": [null]}', b"{" * 5000, b'{"format": true}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"format": []}',
+        b'{"rules": {}}',
+        b'{"lanes": [[]]}',
+        b'{"id": {}, "lanes": [null]}',
+        b"{" * 5000,
+        b'{"format": true}',
+    ],
+)
 def test_json_that_is_no_code_is_refused_in_words(data: bytes) -> None:
     with pytest.raises(codes.CodeError) as refused:
         codes.loads(data)

@@ -51,10 +51,18 @@ def _row(net, connection) -> tuple[str, int]:
     start, _, end = connection.alias[0].value.partition(">")
     edge, _, lane = start.rpartition("_")
     to_edge, _, to_lane = end.rpartition("_")
-    raw = next(c for c in net.connections if (c.from_edge, str(c.from_lane), c.to_edge, str(c.to_lane)) == (edge, lane, to_edge, to_lane))
+    raw = next(
+        c
+        for c in net.connections
+        if (c.from_edge, str(c.from_lane), c.to_edge, str(c.to_lane)) == (edge, lane, to_edge, to_lane)
+    )
     junction = net.junctions[net.edges[edge].end]
     order = [lane for lane in junction.incoming if not lane.startswith(":")]
-    here = [c for c in net.connections if c.from_edge in net.edges and c.to_edge in net.edges and net.edges[c.from_edge].end == junction.id]
+    here = [
+        c
+        for c in net.connections
+        if c.from_edge in net.edges and c.to_edge in net.edges and net.edges[c.from_edge].end == junction.id
+    ]
     first = [c.via for name in order for c in here if f"{c.from_edge}_{c.from_lane}" == name]
     assert raw.via in first
     number = raw.via.rpartition("_")[0].rpartition("_")[2]

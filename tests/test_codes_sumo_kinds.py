@@ -52,17 +52,21 @@ def road(access: list[str], speeds: list[float] | None = None, left_hand: bool =
     )
     inner += f'<edge id=":c_{n}" function="internal"><lane id=":c_{n}_0" index="0" speed="8" length="20" shape="200,180 200,220"/></edge>'
     connections = "".join(
-        f'<connection from="w" to="e" fromLane="{k}" toLane="{k}" via=":c_{k}_0" tl="c" linkIndex="{k}" dir="{turn}" state="O"/>' for k in range(n)
+        f'<connection from="w" to="e" fromLane="{k}" toLane="{k}" via=":c_{k}_0" tl="c" linkIndex="{k}" dir="{turn}" state="O"/>'
+        for k in range(n)
     )
     text = (
-        f'{HEAD.replace("<net ", "<net lefthand=" + chr(34) + str(left_hand).lower() + chr(34) + " ")}{inner}'
+        f"{HEAD.replace('<net ', '<net lefthand=' + chr(34) + str(left_hand).lower() + chr(34) + ' ')}{inner}"
         f'<edge id="w" from="a" to="c">{lanes["w"]}</edge><edge id="e" from="c" to="b">{lanes["e"]}</edge>'
         '<edge id="s" from="d" to="c"><lane id="s_0" index="0" speed="13.89" length="180" shape="200,0 200,180"/></edge>'
         '<edge id="n" from="c" to="f"><lane id="n_0" index="0" speed="13.89" length="180" shape="200,220 200,400"/></edge>'
         f'<tlLogic id="c" type="static" programID="0" offset="0"><phase duration="30" state="{"G" * n}r"/><phase duration="3" state="{"y" * n}r"/>'
         f'<phase duration="30" state="{"r" * n}G"/><phase duration="3" state="{"r" * n}y"/></tlLogic>'
         f'<junction id="c" type="traffic_light" x="200" y="200" incLanes="{" ".join(f"w_{k}" for k in range(n))} s_0">{foes}{cross}</junction>'
-        + "".join(f'<junction id="{name}" type="dead_end" x="{x}" y="{y}"/>' for name, x, y in (("a", 0, 200), ("b", 400, 200), ("d", 200, 0), ("f", 200, 400)))
+        + "".join(
+            f'<junction id="{name}" type="dead_end" x="{x}" y="{y}"/>'
+            for name, x, y in (("a", 0, 200), ("b", 400, 200), ("d", 200, 0), ("f", 200, 400))
+        )
         + connections
         + f'<connection from="s" to="n" fromLane="0" toLane="0" via=":c_{n}_0" tl="c" linkIndex="{n}" dir="s" state="o"/></net>'
     )
@@ -115,12 +119,20 @@ PERMISSIONS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "use", "shared", "allowed"), PERMISSIONS, ids=[row[0] or "nothing" for row in PERMISSIONS])
+@pytest.mark.parametrize(
+    ("text", "use", "shared", "allowed"), PERMISSIONS, ids=[row[0] or "nothing" for row in PERMISSIONS]
+)
 def test_permissions_become_uses_and_rules(text: str, use: str, shared: set[str], allowed: set[str]) -> None:
     code = one(road([text, ""]))
     assert (lane_of(code, "w_0").use, set(lane_of(code, "w_0").shared)) == (use, shared)
     assert may_use(code, "w_0") - {"tram"} == allowed - {"tram"}
-    assert ("tram" in may_use(code, "w_0")) == ("tram" in allowed) or "passenger" in text or not text or "disallow" in text or "all" in text
+    assert (
+        ("tram" in may_use(code, "w_0")) == ("tram" in allowed)
+        or "passenger" in text
+        or not text
+        or "disallow" in text
+        or "all" in text
+    )
     assert may_use(code, "w_1") >= ROAD_USERS
 
 
@@ -186,12 +198,16 @@ def test_left_hand_traffic_is_right_hand_traffic_in_a_mirror() -> None:
     assert {lane.alias[0].value: lane.number for lane in left.lanes} == numbers
     turns = {"left": "right", "right": "left", "straight": "straight", "u": "u"}
     assert [c.turn for c in left.connections] == [turns[c.turn] for c in right.connections]
-    assert [(c.a, c.b, c.kind, c.a_yields, c.b_yields) for c in left.conflicts] == [(c.a, c.b, c.kind, c.a_yields, c.b_yields) for c in right.conflicts]
+    assert [(c.a, c.b, c.kind, c.a_yields, c.b_yields) for c in left.conflicts] == [
+        (c.a, c.b, c.kind, c.a_yields, c.b_yields) for c in right.conflicts
+    ]
 
 
 def test_lanes_that_are_numbered_from_the_right_are_a_finding() -> None:
     code = one(road(["", "", ""]))
-    turned = [msgspec.structs.replace(x, number=4 - x.number) if x.alias[0].value.startswith("w_") else x for x in code.lanes]
+    turned = [
+        msgspec.structs.replace(x, number=4 - x.number) if x.alias[0].value.startswith("w_") else x for x in code.lanes
+    ]
     wrong = codes.validate(msgspec.structs.replace(code, lanes=tuple(turned)))
     assert {finding.field for finding in wrong if finding.severity == "error"} == {"number"}
     (code,) = imported(road(["", "", ""]).replace(b'lefthand="false"', b'lefthand="true"'))
@@ -209,7 +225,9 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
     stage.hazards = (Hazard(1, "r", "h1", "closure", T, T, T + 10**10, code.lane_ids[lane], (end - 50.0, end - 30.0)),)
     stage.put(lane, 120.0, 12.0, "car", int(np.flatnonzero(code.conn_from == lane)[0]))
     behaviour = stage.said(AdvisoryKind.HAZARD)["vehicle:v1"].behaviour
-    y = {k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)}  # the road runs east: left is north
+    y = {
+        k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)
+    }  # the road runs east: left is north
     beside = [k for k in range(3) if abs(k - closed) == 1]
     sides = {"change_left" if y[k] > y[closed] else "change_right" for k in beside}
     assert behaviour in sides or (behaviour == "slow_down" and not sides)
@@ -227,7 +245,9 @@ def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
                 first, second = (compiled.path_xy[compiled.path_start[compiled.lane_alias[x.id]]] for x in (a, b))
                 k = compiled.path_start[compiled.lane_alias[a.id]]
                 ahead = compiled.path_xy[k + 1] - compiled.path_xy[k]
-                assert ahead[0] * (second - first)[1] - ahead[1] * (second - first)[0] < 0, "the next number lies to the right"
+                assert ahead[0] * (second - first)[1] - ahead[1] * (second - first)[0] < 0, (
+                    "the next number lies to the right"
+                )
 
 
 def joint(gap: float) -> str:
@@ -235,7 +255,11 @@ def joint(gap: float) -> str:
     text = CROSSING.replace('<edge id="wc" from="w" to="c" name="West Road"', '<edge id="ww" from="x" to="w"><lane id="ww_0" index="0" speed="13.89" length="100"'
                             f' shape="-100,75.20 {-gap},75.20"/></edge><edge id="wc" from="w" to="c" name="West Road"')  # fmt: skip
     text = text.replace('<junction id="e"', '<junction id="x" type="dead_end" x="-100" y="80"/><junction id="e"')
-    return text.replace('<connection from="nc"', '<connection from="ww" to="wc" fromLane="0" toLane="1" dir="s" state="M"/><connection from="nc"', 1)
+    return text.replace(
+        '<connection from="nc"',
+        '<connection from="ww" to="wc" fromLane="0" toLane="1" dir="s" state="M"/><connection from="nc"',
+        1,
+    )
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.01, 0.04, 0.2])
@@ -280,7 +304,14 @@ def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None
     assert any("cannot be made out" in loss.detail for loss in broken.losses)
 
 
-KINDS = {"priority": "priority", "priority_stop": "stop", "allway_stop": "stop", "right_before_left": "uncontrolled", "unregulated": "uncontrolled", "zipper": "priority"}
+KINDS = {
+    "priority": "priority",
+    "priority_stop": "stop",
+    "allway_stop": "stop",
+    "right_before_left": "uncontrolled",
+    "unregulated": "uncontrolled",
+    "zipper": "priority",
+}
 
 
 @pytest.mark.parametrize(("kind", "control"), KINDS.items())
@@ -293,14 +324,20 @@ def test_junctions_without_a_signal_are_codes_with_their_control(kind: str, cont
 
 
 def test_a_crossing_without_requests_is_an_intersection_by_its_paths() -> None:
-    text = re.sub(r"<tlLogic.*</tlLogic>|<request[^>]*/>", "", road(["", ""]).decode()).replace('type="traffic_light"', 'type="unregulated"')
+    text = re.sub(r"<tlLogic.*</tlLogic>|<request[^>]*/>", "", road(["", ""]).decode()).replace(
+        'type="traffic_light"', 'type="unregulated"'
+    )
     found = imported(re.sub(r' tl="c" linkIndex="\d+"', "", text))
     assert [(code.control, len(code.conflicts)) for code in found] == [("uncontrolled", 2)]
     assert any("without requests" in loss.detail for loss in found.losses)
 
 
-def test_an_import_of_nothing_is_an_error_that_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = re.sub(r"(?s)<edge id=\"nc\".*?</edge>|<tlLogic.*</tlLogic>", "", CROSSING).replace('type="traffic_light"', 'type="priority"')
+def test_an_import_of_nothing_is_an_error_that_says_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = re.sub(r"(?s)<edge id=\"nc\".*?</edge>|<tlLogic.*</tlLogic>", "", CROSSING).replace(
+        'type="traffic_light"', 'type="priority"'
+    )
     path = tmp_path / "bend.net.xml"
     path.write_text(re.sub(r' tl="c" linkIndex="\d+"', "", text))
     with pytest.raises(CodeError, match="no intersection") as refusal:
@@ -332,7 +369,10 @@ def two_junctions() -> str:
         for item in element.iter():
             for name, value in item.attrib.items():
                 if name in NAMING:
-                    item.set(name, " ".join(f":q{word[1:]}" if word.startswith(":") else f"q{word}" for word in value.split()))
+                    item.set(
+                        name,
+                        " ".join(f":q{word[1:]}" if word.startswith(":") else f"q{word}" for word in value.split()),
+                    )
                 elif name in ("shape", "outlineShape"):
                     points = [point.split(",") for point in value.split()]
                     item.set(name, " ".join(f"{float(x) + 500:.2f},{y}" for x, y in points))
@@ -350,8 +390,12 @@ def test_a_signal_of_too_many_groups_loses_only_itself() -> None:
     wide = road(["", ""]).decode()
     letters = ["".join("G" if k == n else "r" for k in range(count)) for n in range(count)]
     phases = "".join(f'<phase duration="5" state="{state}"/>' for state in letters)
-    links = "".join(f'<connection from="w" to="e" fromLane="0" toLane="1" tl="c" linkIndex="{k}" dir="s"/>' for k in range(3, count))
-    many = re.sub(r"<tlLogic.*</tlLogic>", f'<tlLogic id="c" type="static" programID="0" offset="0">{phases}</tlLogic>', wide).replace("</net>", links + "</net>")
+    links = "".join(
+        f'<connection from="w" to="e" fromLane="0" toLane="1" tl="c" linkIndex="{k}" dir="s"/>' for k in range(3, count)
+    )
+    many = re.sub(
+        r"<tlLogic.*</tlLogic>", f'<tlLogic id="c" type="static" programID="0" offset="0">{phases}</tlLogic>', wide
+    ).replace("</net>", links + "</net>")
     with pytest.raises(CodeError) as refusal:
         imported(many)
     assert any("at most 255 signal groups" in loss.detail for loss in refusal.value.losses)
@@ -394,7 +438,9 @@ def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options:
     assert [str(loss) for loss in found.losses if "not read" in loss.detail or loss.what == "unknown"] == []
 
 
-@pytest.mark.parametrize("name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"])
+@pytest.mark.parametrize(
+    "name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"]
+)
 def test_the_cases_that_went_wrong_are_right(name: str) -> None:
     path = CASES / f"{name}.net.xml"
     if not path.exists():

@@ -77,7 +77,10 @@ def test_no_request_lengthens_a_green_for_ever_or_cuts_its_least(traffic: Traffi
     assert found
     assert max(end - begin for begin, end in found) <= longest + EXTENSION + 2.0
     controller.ask(asked(controller, group, "early", 0.0), T)
-    others = {k: greens(traffic, controller, k, float(libsumo.simulation.getTime()) + cycle(controller)) for _, k in columns[1:3]}
+    others = {
+        k: greens(traffic, controller, k, float(libsumo.simulation.getTime()) + cycle(controller))
+        for _, k in columns[1:3]
+    }
     for spans in others.values():
         assert all(end - begin >= MIN_GREEN - 1.0 for begin, end in spans[1:])
 

@@ -59,7 +59,9 @@ def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places
     handle = Stage(code)
     handle.put(int(code.conn_from[own]), 60.0, 12.0, "car", own)
     report = handle.reports[1]
-    state = dataclasses.replace(report, state=msgspec.structs.replace(report.state, movements=(code.conn_ids[own], there.conn_ids[turn])))
+    state = dataclasses.replace(
+        report, state=msgspec.structs.replace(report.state, movements=(code.conn_ids[own], there.conn_ids[turn]))
+    )
     after = downstream.beyond(T, first, state, {lane: ingress})
     assert after is not None
     assert after.closes <= 0.0

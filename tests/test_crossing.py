@@ -28,9 +28,15 @@ def busy(code: CompiledCode, seed: int) -> tuple[World, list[int]]:
     for _ in range(int(rng.integers(6, 16))):
         lane = int(rng.choice(stage.ingress))
         if rng.random() < 0.8:
-            stage.put(lane, float(rng.uniform(0.5, 45.0)), float(rng.uniform(0.0, 16.0)), var_x=float(rng.uniform(0.01, 2.0)))
+            stage.put(
+                lane, float(rng.uniform(0.5, 45.0)), float(rng.uniform(0.0, 16.0)), var_x=float(rng.uniform(0.01, 2.0))
+            )
         else:
-            stage.on(code.n_lanes + int(rng.choice(np.flatnonzero(code.conn_inner))), float(rng.uniform(2.5, 12.0)), float(rng.uniform(1.0, 12.0)))
+            stage.on(
+                code.n_lanes + int(rng.choice(np.flatnonzero(code.conn_inner))),
+                float(rng.uniform(2.5, 12.0)),
+                float(rng.uniform(1.0, 12.0)),
+            )
     world = stage.world()
     violators = sorted(rng.choice(len(world.tracks), size=int(rng.integers(1, 4)), replace=False).tolist())
     return dataclasses.replace(world, accel=rng.uniform(-2.0, 2.5, len(world.tracks))), violators
@@ -38,7 +44,10 @@ def busy(code: CompiledCode, seed: int) -> tuple[World, list[int]]:
 
 def of_the_twin(world: World, violators: list[int], behind: following.Following) -> dict[str, float]:
     held = {row: (float(behind.gap[row]), int(behind.leader[row])) for row in range(len(world.tracks))}
-    return {f"vehicle:{world.vehicles[int(world.report[row])].id}": chance for row, chance in concerned(world, violators, held).items()}
+    return {
+        f"vehicle:{world.vehicles[int(world.report[row])].id}": chance
+        for row, chance in concerned(world, violators, held).items()
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,12 +75,20 @@ def paths_that_cross(code: CompiledCode) -> tuple[int, int, float, float]:
         for c in range(code.conf_start[own], code.conf_start[own + 1]):
             other = int(code.conf_other[c])
             straight = code.conn_turn[own] == code.conn_turn[other] == crossing.STRAIGHT
-            if straight and code.conn_group[own] >= 0 and code.conn_group[other] >= 0 and code.conn_group[own] != code.conn_group[other] and code.conf_type[c] == 0:
+            if (
+                straight
+                and code.conn_group[own] >= 0
+                and code.conn_group[other] >= 0
+                and code.conn_group[own] != code.conn_group[other]
+                and code.conf_type[c] == 0
+            ):
                 return own, other, float(code.conf_s[c]), float(code.conf_s_other[c])
     raise AssertionError("no two straight movements cross")
 
 
-def warned(stage: Stage, violator: tuple[float, float], other: tuple[float, float], accel: tuple[float, float] = (0.0, 0.0)) -> dict[str, Candidate]:
+def warned(
+    stage: Stage, violator: tuple[float, float], other: tuple[float, float], accel: tuple[float, float] = (0.0, 0.0)
+) -> dict[str, Candidate]:
     """Return the warnings when a violator and another are (m before the line, m/s) on paths that cross; the other has green."""
     code = stage.code
     own, crossed, _, _ = paths_that_cross(code)

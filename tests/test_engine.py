@@ -44,20 +44,29 @@ def test_a_scene_becomes_tracks_and_advice(code: CompiledCode, scene: Scene) -> 
     assert engine.metrics.total("reject.perception") == 0
 
 
-@pytest.mark.parametrize(("movements", "advised"), [(None, True), ((), False), ((sub_code(make("110000", "IX", "N50J572077A237", 9), "C1"),), False)])
+@pytest.mark.parametrize(
+    ("movements", "advised"),
+    [(None, True), ((), False), ((sub_code(make("110000", "IX", "N50J572077A237", 9), "C1"),), False)],
+)
 def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
     code: CompiledCode, scene: Scene, movements: tuple[str, ...] | None, advised: bool
 ) -> None:
     """Who says nothing of his route is taken to stay on a lane that leads one way only; who says that it does not lead here is believed."""
     engine, said = Engine([code.code], config(code)), set[AdvisoryKind]()
-    lane = next(k for k in range(code.n_lanes) if tables(code).only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0)
+    lane = next(
+        k for k in range(code.n_lanes) if tables(code).only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0
+    )
     x, y = code.path_xy[code.path_start[lane]]
     x1, y1 = code.path_xy[code.path_start[lane] + 1]
     lat, lon = (float(v) for v in code.origin.to_geodetic(x + 0.3 * (x1 - x), y + 0.3 * (y1 - y)))
     for t, batch in scene.run(3.0):
         rest = [datum for datum in batch if datum.kind != "state"]
         state = VehicleState(t, lat, lon, 0.0, float(np.arctan2(y1 - y, x1 - x)), movements=movements)
-        said |= {a.kind for a in engine.step(t, [*rest, Datum("state", "c", msgspec.json.encode(state))]).advisories if a.target == "vehicle:c"}
+        said |= {
+            a.kind
+            for a in engine.step(t, [*rest, Datum("state", "c", msgspec.json.encode(state))]).advisories
+            if a.target == "vehicle:c"
+        }
     assert (AdvisoryKind.GLOSA in said) == advised
 
 

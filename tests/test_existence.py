@@ -55,7 +55,9 @@ def test_of_tracks_given_out_as_nearly_certain_nine_in_ten_exist(scene: str) -> 
 
 def test_what_a_false_road_user_costs_decides_who_is_shown() -> None:
     case = CASES["passing"](11)
-    runs = {cost: figures(follow(case, FusionConfig(max_tracks=2048, false_cost=cost))[0], 2.0) for cost in (0.2, 1.0, 10.0)}
+    runs = {
+        cost: figures(follow(case, FusionConfig(max_tracks=2048, false_cost=cost))[0], 2.0) for cost in (0.2, 1.0, 10.0)
+    }
     assert runs[0.2]["false_positives"] > runs[1.0]["false_positives"] > runs[10.0]["false_positives"]
     assert runs[0.2]["misses"] < runs[1.0]["misses"] < runs[10.0]["misses"]
 

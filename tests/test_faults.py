@@ -50,11 +50,15 @@ def fails(*_: object, **__: object) -> None:
 def two_places() -> tuple[Scene, Scene, Engine]:
     """Two intersections in one engine: gateway g speaks for the first, h for the second."""
     first, second = corridor()[:2]
-    config = EngineConfig({"g": {f"r{k}": first.code.id for k in range(3)}, "h": {f"s{k}": second.code.id for k in range(3)}})
+    config = EngineConfig(
+        {"g": {f"r{k}": first.code.id for k in range(3)}, "h": {f"s{k}": second.code.id for k in range(3)}}
+    )
     return Scene(first, 20), Scene(second, 20, seed=2), Engine([first.code, second.code], config)
 
 
-def drive(scenes: tuple[Scene, Scene], engine: Engine, seconds: float = 4.0, recorder: Recorder | None = None) -> list[Output]:
+def drive(
+    scenes: tuple[Scene, Scene], engine: Engine, seconds: float = 4.0, recorder: Recorder | None = None
+) -> list[Output]:
     """Run both intersections; the second's units are s0, s1, s2 of gateway h and its vehicle is `van`."""
     outs = []
     for (t, batch), (_, other) in zip(scenes[0].run(seconds), scenes[1].run(seconds), strict=True):
@@ -78,10 +82,14 @@ def advised(outs: list[Output], intersection: str) -> set[str]:
     return {a.kind for out in outs for a in out.advisories if a.intersection == intersection}
 
 
-def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_is_advised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_is_advised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     first, second, engine = two_places()
     works, name = glosa.plan, first.code.code.id
-    monkeypatch.setattr(glosa, "plan", lambda world, *more: fails() if world.code.code.id == name else works(world, *more))
+    monkeypatch.setattr(
+        glosa, "plan", lambda world, *more: fails() if world.code.code.id == name else works(world, *more)
+    )
     recorder = Recorder(tmp_path / "run.mcap")
     recorder.meta("config", msgspec.json.encode(engine.config))
     for place in engine.places.values():
@@ -114,7 +122,11 @@ PLACES = {
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.Discipline.choose", fails), "degraded", ""),
-    "decoding of objects": (lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)), "decode", "perception"),
+    "decoding of objects": (
+        lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)),
+        "decode",
+        "perception",
+    ),
     "fusion": (lambda m: m.setattr("cloudctl.scans.update_batch", fails), "fuse", ""),
 }
 
@@ -140,7 +152,9 @@ def test_a_fault_in_one_place_is_counted_and_the_step_goes_on(name: str, monkeyp
     rejects = [body for out in outs for _, sort, body in out.replies if sort == "reject"]
     if place in ("ingest", "handle", "decode"):
         assert rejects
-        assert all(body.field == "body" and "the node could not process it" in body.rule and body.remedy for body in rejects)
+        assert all(
+            body.field == "body" and "the node could not process it" in body.rule and body.remedy for body in rejects
+        )
     if place not in ("decode", "plan", "degraded"):
         assert engine.places[second.code.code.id].planned > T
     if place == "plan":
@@ -153,15 +167,28 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
     first, second, engine = two_places()
     bad = first.perception("r0", 0, T)
     block = bytes(msgspec.msgpack.decode(bad, type=dict[str, msgspec.Raw])["o"])
-    monkeypatch.setattr("cloudctl.ingest.frames.decode_batch", lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts))
+    monkeypatch.setattr(
+        "cloudctl.ingest.frames.decode_batch",
+        lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts),
+    )
     good = [Datum("perception", "g", first.perception(f"r{k}", 0, T)) for k in (1, 2)]
-    out = engine.step(T, [good[0], Datum("perception", "g", bad), good[1], _elsewhere(Datum("perception", "h", second.perception("r0", 0, T)))])
+    out = engine.step(
+        T,
+        [
+            good[0],
+            Datum("perception", "g", bad),
+            good[1],
+            _elsewhere(Datum("perception", "h", second.perception("r0", 0, T))),
+        ],
+    )
     assert engine.metrics.total("accept.perception") == 3
     assert [body.kind for _, sort, body in out.replies if sort == "reject"] == ["perception"]
     assert engine.metrics.total("fault.decode") == 1
 
 
-def test_a_revision_that_cannot_be_made_leaves_its_intersection_silent_and_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revision_that_cannot_be_made_leaves_its_intersection_silent_and_others_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first, second, engine = two_places()
     begins = T + 2 * SECOND
     later = msgspec.structs.replace(first.code.code, revision=2, valid_from=begins)
@@ -221,12 +248,53 @@ def bodies(scene: Scene, t: int, seq: int) -> dict[str, dict]:
     return {
         "perception": {**raw(scene.perception("r0", seq, t)), "o": [{"x": 1.0, "y": 2.0, "class": "car"}]},
         "signal": raw(scene.signal("r0", seq, t)),
-        "hello": {"v": 1, "g": "g", "r": ["r0"], "s": [{"id": "cam", "type": "camera", "lat": scene.lat, "lon": scene.lon, "heading": 0.0, "fov": 6.0, "range": 100.0, "hz": 10.0}], "sw": "x"},
-        "hazard": {"v": 1, "r": "r0", "id": "h", "kind": "ice", "t": t, "start": t, "end": t + SECOND, "lane": lane, "s": [0.0, 10.0], "p": 1, "text": "ice"},
-        "health": {"v": 1, "r": "r0", "t": t, "s": [{"id": "cam", "alive": True, "hz": 10.0, "temperature": 20.0, "clock_offset": 0}]},
+        "hello": {
+            "v": 1,
+            "g": "g",
+            "r": ["r0"],
+            "s": [
+                {
+                    "id": "cam",
+                    "type": "camera",
+                    "lat": scene.lat,
+                    "lon": scene.lon,
+                    "heading": 0.0,
+                    "fov": 6.0,
+                    "range": 100.0,
+                    "hz": 10.0,
+                }
+            ],
+            "sw": "x",
+        },
+        "hazard": {
+            "v": 1,
+            "r": "r0",
+            "id": "h",
+            "kind": "ice",
+            "t": t,
+            "start": t,
+            "end": t + SECOND,
+            "lane": lane,
+            "s": [0.0, 10.0],
+            "p": 1,
+            "text": "ice",
+        },
+        "health": {
+            "v": 1,
+            "r": "r0",
+            "t": t,
+            "s": [{"id": "cam", "alive": True, "hz": 10.0, "temperature": 20.0, "clock_offset": 0}],
+        },
         "sync": {"v": 1, "g": "g", "t1": t, "t2": t, "t3": t, "t4": t},
         "state": {k: v for k, v in msgspec.to_builtins(scene.state(t)).items() if k != "kind"},
-        "requests": {"t": t, "id": "q", "intersection": scene.code.code.id, "movement": scene.movement, "eta": t + SECOND, "action": "request"},
+        "requests": {
+            "t": t,
+            "id": "q",
+            "intersection": scene.code.code.id,
+            "movement": scene.movement,
+            "eta": t + SECOND,
+            "action": "request",
+        },
         "acks": {"t": t, "advisory": "a", "outcome": "applied"},
     }
 
@@ -242,11 +310,24 @@ def mutate(body: object, path: list[int], value: object) -> object:
     return [*body[:k], mutate(body[k], path[1:], value), *body[k + 1 :]]
 
 
-MUTATION = st.tuples(st.sampled_from(sorted(k for k, topic in TOPICS.items() if topic.direction in ("in", "both"))), st.lists(st.integers(0, 60), min_size=1, max_size=4), VALUES)
+MUTATION = st.tuples(
+    st.sampled_from(sorted(k for k, topic in TOPICS.items() if topic.direction in ("in", "both"))),
+    st.lists(st.integers(0, 60), min_size=1, max_size=4),
+    VALUES,
+)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate))
-@given(mutations=st.lists(MUTATION, min_size=1, max_size=12), cuts=st.lists(st.integers(0, 200), max_size=3), kind=st.text(max_size=6))
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+@given(
+    mutations=st.lists(MUTATION, min_size=1, max_size=12),
+    cuts=st.lists(st.integers(0, 200), max_size=3),
+    kind=st.text(max_size=6),
+)
 def test_no_body_of_any_kind_is_a_fault_of_the_node_and_all_replay(
     code: CompiledCode, tmp_path_factory: pytest.TempPathFactory, mutations: list, cuts: list[int], kind: str
 ) -> None:
@@ -269,8 +350,17 @@ def test_no_body_of_any_kind_is_a_fault_of_the_node_and_all_replay(
                 except (OverflowError, UnicodeEncodeError):
                     continue
                 wrong.append(Datum(name, "g" if TOPICS[name].code else "car", data))
-            wrong += [Datum(name, "g", msgspec.msgpack.encode(bodies(scene, t, 9000)[name])[:cut]) for cut in cuts for name in ("signal", "hello")]
-            wrong += [Datum(kind, "g", b"x"), Datum("", "", b""), Datum("code", "g", b"{}"), Datum("config", "car", b"{}")]
+            wrong += [
+                Datum(name, "g", msgspec.msgpack.encode(bodies(scene, t, 9000)[name])[:cut])
+                for cut in cuts
+                for name in ("signal", "hello")
+            ]
+            wrong += [
+                Datum(kind, "g", b"x"),
+                Datum("", "", b""),
+                Datum("code", "g", b"{}"),
+                Datum("config", "car", b"{}"),
+            ]
         out = engine.step(t, [*batch, *wrong])
         recorder.step(t, [*batch, *wrong], [payload for _, payload in encode_all(out.advisories, engine.faults)])
         for _, _, body in out.replies:
@@ -296,12 +386,17 @@ def test_an_end_that_is_the_greatest_number_is_not_known(scene: Scene, code: Com
     out = engine.step(T, [Datum("signal", "g", msgspec.msgpack.encode(body))])
     assert not [sort for _, sort, _ in out.replies if sort == "reject"]
     (signals,) = out.signals
-    assert all(isinstance(g, Group) and g.max_end is None and g.likely_end is None and g.min_end is not None for g in signals.groups)
+    assert all(
+        isinstance(g, Group) and g.max_end is None and g.likely_end is None and g.min_end is not None
+        for g in signals.groups
+    )
     assert engine.metrics.total("signal.end_unknown") == 4 * len(body["g"])
 
 
 @pytest.mark.parametrize(("field", "value"), [("mn", 2**63), ("mx", 2**64 - 2), ("ng", 2**62 + 1), ("nd", -1)])
-def test_an_end_that_no_clock_can_show_is_refused_with_its_range(scene: Scene, code: CompiledCode, field: str, value: int) -> None:
+def test_an_end_that_no_clock_can_show_is_refused_with_its_range(
+    scene: Scene, code: CompiledCode, field: str, value: int
+) -> None:
     engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}), debug=True)
     body = msgspec.msgpack.decode(scene.signal("r0", 0, T))
     body["g"][1][field] = value
@@ -354,14 +449,25 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
 
 @pytest.mark.parametrize("name", NODE_PLACES)
 def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
-    name: str, scene: Scene, code: CompiledCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    scene: Scene,
+    code: CompiledCode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     aiohttp = pytest.importorskip("aiohttp")
     inject, place = NODE_PLACES[name]
     running = broker.start(tmp_path / "broker")
 
     async def live() -> Node:
-        node, stop = Node(load(written(tmp_path, code, running.port, "[plan]\nperiod_ms = 100\n", running.version)), file=tmp_path / "node.toml"), asyncio.Event()
+        node, stop = (
+            Node(
+                load(written(tmp_path, code, running.port, "[plan]\nperiod_ms = 100\n", running.version)),
+                file=tmp_path / "node.toml",
+            ),
+            asyncio.Event(),
+        )
         task = asyncio.create_task(node.run(stop))
         gateway = Gateway(node.server.address, ["r0"], name="g")
         await until_async(lambda: node.egress.connected.is_set())
@@ -384,9 +490,14 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
 
         def works() -> bool:
             driven()
-            return all(node.metrics.total(key) > sum(n for (k, _), n in counted.items() if k == key) for key in ("accept.perception", "accept.signal")) and (
-                tmp_path / "status.json"
-            ).exists() and node.egress.connected.is_set()
+            return (
+                all(
+                    node.metrics.total(key) > sum(n for (k, _), n in counted.items() if k == key)
+                    for key in ("accept.perception", "accept.signal")
+                )
+                and (tmp_path / "status.json").exists()
+                and node.egress.connected.is_set()
+            )
 
         await until_async(works)
         stop.set()
@@ -417,7 +528,11 @@ def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: Co
         "live.Node._report = fails\nsys.exit(main(sys.argv[1:]))\n"
     )
     for words, status in ((["--debug"], 2), ([], None)):
-        process = subprocess.Popen([sys.executable, str(tmp_path / "broken.py"), "serve", str(tmp_path / "node.toml"), *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "broken.py"), "serve", str(tmp_path / "node.toml"), *words],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
         try:
             assert process.wait(30 if words else 6) == status
         except subprocess.TimeoutExpired:
@@ -430,7 +545,9 @@ def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: Co
         assert "Traceback" in said
 
 
-def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_replay(tmp_path: Path, code: CompiledCode) -> None:
+def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_replay(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     node = NodeProcess(tmp_path, code, record="run.mcap")
     with node:
         gateway = node.gateway()
@@ -441,7 +558,9 @@ def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_repl
             dealer._socket.send_multipart(frames, 1)  # without blocking
 
         def served() -> bool:
-            gateway.perception("rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
+            gateway.perception(
+                "rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}]
+            )
             gateway.poll(20)
             return node.count("accept.perception") >= 5 and node.count("reject.unknown") >= 9
 
@@ -459,9 +578,10 @@ def test_a_vehicle_cannot_give_an_operators_orders(tmp_path: Path, code: Compile
     for sender in ("g", "car", ""):
         out = engine.step(T, [Datum("code", sender, later), Datum("config", sender, b'{"gateways":{}}')])
         assert out.answers == []
-        assert engine.metrics.counters["reject.code", sender] + engine.metrics.counters["reject.unknown", sender] == 2 or [
-            body.rule for _, _, body in out.replies
-        ] == ["no such kind of message"] * 2
+        assert (
+            engine.metrics.counters["reject.code", sender] + engine.metrics.counters["reject.unknown", sender] == 2
+            or [body.rule for _, _, body in out.replies] == ["no such kind of message"] * 2
+        )
     assert engine.versions.announced(code.code.id, T) is None
     assert engine.step(T, [Datum("code", OPERATOR, later)]).answers[0].refusal is None
     assert engine.versions.announced(code.code.id, T) is not None

@@ -64,25 +64,58 @@ def test_columns_that_are_not_given_are_not_measured() -> None:
         ([[1.0, 2.0]], {"vx": [None]}, TypeError, "vx is of object: must be numbers"),
     ],
 )
-def test_what_makes_no_rows_is_refused_with_the_rule(given: Any, columns: dict, error: type[Exception], rule: str) -> None:
+def test_what_makes_no_rows_is_refused_with_the_rule(
+    given: Any, columns: dict, error: type[Exception], rule: str
+) -> None:
     with pytest.raises(error, match=rule):
         detections(given, **columns)
 
 
-@pytest.mark.parametrize("filled", [("x", "y"), ("x", "y", "vx", "vy"), ("x", "y", "length", "width", "class"), ("x", "y", "length", "width", "height", "var_x")])
+@pytest.mark.parametrize(
+    "filled",
+    [
+        ("x", "y"),
+        ("x", "y", "vx", "vy"),
+        ("x", "y", "length", "width", "class"),
+        ("x", "y", "length", "width", "height", "var_x"),
+    ],
+)
 def test_rows_of_zeros_are_noticed(filled: tuple[str, ...]) -> None:
     rows = np.zeros(3, DETECTION)
     for name in filled:
         rows[name] = 1.5
     fusion = Fusion()
-    with pytest.raises(ValueError, match=r"detections\[0\]\.\w+ = 0\.0: must be over 0, or NaN when not measured\. Rows of np\.zeros .* cloudctl\.fusion\.detections"):
+    with pytest.raises(
+        ValueError,
+        match=r"detections\[0\]\.\w+ = 0\.0: must be over 0, or NaN when not measured\. Rows of np\.zeros .* cloudctl\.fusion\.detections",
+    ):
         fusion.update(T, 0, rows)
     with pytest.raises(ValueError, match=r"frame 1, detections\[0\]"):
-        update_batch([fusion, fusion], np.array([T, T + 1]), np.array([0, 0]), np.concatenate([detections([[0.0, 0.0]]), rows]), np.array([0, 1, 4]))
+        update_batch(
+            [fusion, fusion],
+            np.array([T, T + 1]),
+            np.array([0, 0]),
+            np.concatenate([detections([[0.0, 0.0]]), rows]),
+            np.array([0, 1, 4]),
+        )
     assert fusion.stats()["count"] == 0, "nothing of any frame is folded in"
 
 
-@pytest.mark.parametrize(("name", "value", "rule"), [("confidence", 87.0, "within 0..1"), ("class", 9, "0..7, an ObjectClass"), ("var_x", -1.0, "over 0"), ("vx", 1e30, "at most 150 m/s"), ("vy", -151.0, "at most 150 m/s"), ("length", 1e30, "at most 100 m"), ("width", 1e-38, "at least 0.001"), ("height", 170.0, "at most 100 m"), ("var_y", 1e38, r"at most 1e\+06 m\^2"), ("heading", np.inf, "finite, or NaN")])
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("confidence", 87.0, "within 0..1"),
+        ("class", 9, "0..7, an ObjectClass"),
+        ("var_x", -1.0, "over 0"),
+        ("vx", 1e30, "at most 150 m/s"),
+        ("vy", -151.0, "at most 150 m/s"),
+        ("length", 1e30, "at most 100 m"),
+        ("width", 1e-38, "at least 0.001"),
+        ("height", 170.0, "at most 100 m"),
+        ("var_y", 1e38, r"at most 1e\+06 m\^2"),
+        ("heading", np.inf, "finite, or NaN"),
+    ],
+)
 def test_a_value_that_cannot_be_is_refused_with_row_field_and_remedy(name: str, value: float, rule: str) -> None:
     rows = detections([[0.0, 0.0], [5.0, 5.0]])
     rows[name][1] = value
@@ -94,8 +127,16 @@ def layouts(rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the same detections in other arrays."""
     names = list(DETECTION.names)
     packed = np.zeros(len(rows), [(name, DETECTION[name]) for name in names])
-    swapped = np.zeros(len(rows), [(name, DETECTION[name].newbyteorder(">") if DETECTION[name].itemsize > 1 else DETECTION[name]) for name in reversed(names)])
-    wide = np.zeros(len(rows), [(name, "f8" if DETECTION[name].kind == "f" else "i8") for name in ("y", "x", *names[2:])])
+    swapped = np.zeros(
+        len(rows),
+        [
+            (name, DETECTION[name].newbyteorder(">") if DETECTION[name].itemsize > 1 else DETECTION[name])
+            for name in reversed(names)
+        ],
+    )
+    wide = np.zeros(
+        len(rows), [(name, "f8" if DETECTION[name].kind == "f" else "i8") for name in ("y", "x", *names[2:])]
+    )
     for other in (packed, swapped, wide):
         for name in names:
             other[name] = rows[name]
@@ -103,7 +144,14 @@ def layouts(rows: np.ndarray) -> dict[str, np.ndarray]:
     spread[::3] = rows
     raw = np.zeros(rows.nbytes + 1, np.uint8)
     raw[1:] = rows.view(np.uint8)
-    return {"packed": packed, "swapped": swapped, "wide": wide, "spread": spread[::3], "misaligned": raw[1:].view(DETECTION), "record": rows.view(np.recarray)}
+    return {
+        "packed": packed,
+        "swapped": swapped,
+        "wide": wide,
+        "spread": spread[::3],
+        "misaligned": raw[1:].view(DETECTION),
+        "record": rows.view(np.recarray),
+    }
 
 
 def test_columns_go_by_their_names_in_any_order_type_and_layout() -> None:
@@ -154,16 +202,39 @@ def test_a_time_out_of_64_bits_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("make", "ranges"),
-    [(FusionConfig, FUSION_RANGES), (SourceConfig, SOURCE_RANGES), (lambda **given: Motion(**({"straight": 1.0, "turning": 1.0, "rate": 1.0, "enter": 1.0, "leave": 1.0} | given)), MOTION_RANGES)],
+    [
+        (FusionConfig, FUSION_RANGES),
+        (SourceConfig, SOURCE_RANGES),
+        (
+            lambda **given: Motion(
+                **({"straight": 1.0, "turning": 1.0, "rate": 1.0, "enter": 1.0, "leave": 1.0} | given)
+            ),
+            MOTION_RANGES,
+        ),
+    ],
 )
 def test_every_configuration_value_has_a_range_and_says_so(make: Any, ranges: dict) -> None:
     base = {"x": 0.0, "y": 0.0} if make is SourceConfig else {}
     for name, allowed in ranges.items():
         below = allowed.low if allowed.above else allowed.low - 1
-        for value in (float("nan"), float("inf"), -float("inf"), below, allowed.high + 1, 10**400, "1", None, True, 1 + 2j):
+        for value in (
+            float("nan"),
+            float("inf"),
+            -float("inf"),
+            below,
+            allowed.high + 1,
+            10**400,
+            "1",
+            None,
+            True,
+            1 + 2j,
+        ):
             if value is None and name in "xy":
                 continue
-            with pytest.raises((ValueError, TypeError), match=rf"\.{name} = .*: must be a .*number,? (over|within) .*\. (Leave it out|Give)"):
+            with pytest.raises(
+                (ValueError, TypeError),
+                match=rf"\.{name} = .*: must be a .*number,? (over|within) .*\. (Leave it out|Give)",
+            ):
                 make(**(base | {name: value}))
         make(**(base | {name: int(allowed.high) if isinstance(allowed.high, int) else allowed.high}))
 
@@ -224,9 +295,20 @@ def test_the_core_itself_takes_no_source_and_no_size_that_there_is_not() -> None
 )
 def test_a_batch_that_does_not_fit_together_is_refused_before_anything_is_folded_in(change: dict, rule: str) -> None:
     pool = [Fusion() for _ in range(3)]
-    good: dict[str, Any] = {"fusions": pool, "t_ns": [T] * 3, "sources": [0] * 3, "rows": detections([[0, 0], [1, 1], [2, 2]]), "offsets": [0, 1, 2, 3]}
+    good: dict[str, Any] = {
+        "fusions": pool,
+        "t_ns": [T] * 3,
+        "sources": [0] * 3,
+        "rows": detections([[0, 0], [1, 1], [2, 2]]),
+        "offsets": [0, 1, 2, 3],
+    }
     with pytest.raises((ValueError, TypeError), match=rule):
-        update_batch(**{name: value if isinstance(value, list) and name == "fusions" else np.asarray(value) for name, value in (good | change).items()})
+        update_batch(
+            **{
+                name: value if isinstance(value, list) and name == "fusions" else np.asarray(value)
+                for name, value in (good | change).items()
+            }
+        )
     assert [fusion.stats()["count"] for fusion in pool] == [0] * 3
     update_batch(**good)
     assert [fusion.stats()["count"] for fusion in pool] == [1] * 3
@@ -249,7 +331,13 @@ def test_one_tracker_in_many_threads_loses_no_scan() -> None:
     def write(first: int) -> None:
         for scan in scans[first::4]:
             fusion.update(scan.t, first, scan.rows)
-            update_batch([fusion, Fusion()], np.array([scan.t] * 2), np.array([first] * 2), np.tile(scan.rows, 2), np.array([0, 1, 2]) * len(scan.rows))
+            update_batch(
+                [fusion, Fusion()],
+                np.array([scan.t] * 2),
+                np.array([first] * 2),
+                np.tile(scan.rows, 2),
+                np.array([0, 1, 2]) * len(scan.rows),
+            )
 
     with ThreadPoolExecutor(6) as pool:
         readers = [pool.submit(read) for _ in range(2)]
@@ -267,7 +355,13 @@ def test_batches_over_the_same_trackers_in_other_orders_do_not_wait_for_one_anot
         rng = np.random.default_rng(seed)
         for k in range(300):
             chosen = [pool[i] for i in rng.permutation(6)] + [pool[0]]
-            update_batch(chosen, np.full(7, T + k * MS), np.full(7, seed), detections(rng.uniform(-50, 50, (14, 2))), 2 * np.arange(8))
+            update_batch(
+                chosen,
+                np.full(7, T + k * MS),
+                np.full(7, seed),
+                detections(rng.uniform(-50, 50, (14, 2))),
+                2 * np.arange(8),
+            )
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(feed, range(4), timeout=100))
@@ -322,7 +416,9 @@ def test_a_state_with_a_right_checksum_and_wrong_figures_is_refused_or_harmless(
         body = bytearray(state[20:])
         for _ in range(rng.integers(1, 4)):
             at = int(rng.integers(len(body) - 8))
-            body[at : at + 8] = rng.bytes(8) if rng.random() < 0.7 else np.float64(rng.choice([np.nan, np.inf, -1e300])).tobytes()
+            body[at : at + 8] = (
+                rng.bytes(8) if rng.random() < 0.7 else np.float64(rng.choice([np.nan, np.inf, -1e300])).tobytes()
+            )
         try:
             other = Fusion.restore(state[:16] + zlib.crc32(bytes(body)).to_bytes(4, "little") + bytes(body))
         except ValueError as error:

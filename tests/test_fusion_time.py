@@ -107,7 +107,9 @@ def test_detections_that_no_crowd_could_be_are_left_out_and_counted() -> None:
 
 def test_a_dense_crowd_loses_no_detection() -> None:
     rng, fusion = np.random.default_rng(1), Fusion(FusionConfig(max_tracks=2048))
-    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 0.45  # 5 people on each square metre
+    grid = (
+        np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 0.45
+    )  # 5 people on each square metre
     for k in range(30):
         fusion.update(T + k * STEP, 0, detections(grid + np.array([0.1 * k, 0.0]) + rng.normal(0, 0.05, grid.shape)))
     assert fusion.stats()["crowded"] == 0

@@ -13,7 +13,10 @@ KINDS = ("hello", "perception", "signal", "hazard", "health", "sync", "state", "
 def test_output_for_valid_senders_is_the_same_bytes_beside_hostile_messages_of_every_kind() -> None:
     result = run_engine(6_000, seed=7)
     taken, refused, _ = accounted(result.counters)
-    assert all(taken.get(kind) and refused.get(kind) for kind in KINDS), (taken, refused)  # hostile enough, and not too much so
+    assert all(taken.get(kind) and refused.get(kind) for kind in KINDS), (
+        taken,
+        refused,
+    )  # hostile enough, and not too much so
     assert result.failures == []
 
 

@@ -21,13 +21,25 @@ MIN = 60 * SECOND
 
 
 def body(code: CompiledCode, **changes: object) -> bytes:
-    hazard = {"v": 1, "r": "r0", "id": "h1", "kind": "works", "t": T, "start": T, "end": T + MIN, "lane": code.lane_ids[0]}
+    hazard = {
+        "v": 1,
+        "r": "r0",
+        "id": "h1",
+        "kind": "works",
+        "t": T,
+        "start": T,
+        "end": T + MIN,
+        "lane": code.lane_ids[0],
+    }
     return msgpack.packb({**hazard, **changes})
 
 
 def around(code: CompiledCode, x: float, y: float, radius: float) -> tuple[tuple[float, float], ...]:
     """Return a square (lat, lon) around a place of the code's frame."""
-    lat, lon = code.origin.to_geodetic(np.array([x - radius, x + radius, x + radius, x - radius]), np.array([y - radius, y - radius, y + radius, y + radius]))
+    lat, lon = code.origin.to_geodetic(
+        np.array([x - radius, x + radius, x + radius, x - radius]),
+        np.array([y - radius, y - radius, y + radius, y + radius]),
+    )
     return tuple(zip(lat.tolist(), lon.tolist(), strict=True))
 
 
@@ -44,16 +56,34 @@ BAD = {
     "stretch of no lane": ({"lane": None, "s": [1.0, 2.0], "polygon": [[39.0, 116.0]] * 3}, "s", "lane"),
     "two points": ({"lane": None, "polygon": [[39.7955, 116.508], [39.7956, 116.508]]}, "polygon", "3 different"),
     "three times one point": ({"lane": None, "polygon": [[39.7955, 116.508]] * 3}, "polygon", "3 different"),
-    "NaN": ({"lane": None, "polygon": [[math.nan, 116.508], [39.7956, 116.508], [39.7956, 116.509]]}, "polygon[0]", "within"),
-    "far away": ({"lane": None, "polygon": [[39.9, 116.508], [39.91, 116.508], [39.91, 116.509]]}, "polygon[0]", "within"),
-    "latitude and longitude swapped": ({"lane": None, "polygon": [[116.508, 39.79], [116.508, 39.8], [116.509, 39.8]]}, "polygon[0]", "within"),
-    "on no lane": ({"lane": None, "polygon": [[39.8055, 116.508], [39.8056, 116.508], [39.8056, 116.5081]]}, "polygon", "no lane"),
+    "NaN": (
+        {"lane": None, "polygon": [[math.nan, 116.508], [39.7956, 116.508], [39.7956, 116.509]]},
+        "polygon[0]",
+        "within",
+    ),
+    "far away": (
+        {"lane": None, "polygon": [[39.9, 116.508], [39.91, 116.508], [39.91, 116.509]]},
+        "polygon[0]",
+        "within",
+    ),
+    "latitude and longitude swapped": (
+        {"lane": None, "polygon": [[116.508, 39.79], [116.508, 39.8], [116.509, 39.8]]},
+        "polygon[0]",
+        "within",
+    ),
+    "on no lane": (
+        {"lane": None, "polygon": [[39.8055, 116.508], [39.8056, 116.508], [39.8056, 116.5081]]},
+        "polygon",
+        "no lane",
+    ),
     "a text without end": ({"text": "x" * 5000}, "text", "decode"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_hazard_nobody_could_be_warned_of_is_refused_with_the_reason(engine: Engine, code: CompiledCode, name: str) -> None:  # noqa: F811
+def test_a_hazard_nobody_could_be_warned_of_is_refused_with_the_reason(
+    engine: Engine, code: CompiledCode, name: str
+) -> None:  # noqa: F811
     changes, field, rule = BAD[name]
     (reject,) = feed(engine, "hazard", body(code, **changes))
     assert reject.field == field
@@ -66,7 +96,9 @@ def test_a_hazard_nobody_could_be_warned_of_is_refused_with_the_reason(engine: E
 
 def lane_and_place(stage: Stage) -> tuple[int, float]:
     lane = stage.ingress[0]
-    return lane, float(stage.code.lane_stop_s[lane] if not np.isnan(stage.code.lane_stop_s[lane]) else stage.code.path_length[lane])
+    return lane, float(
+        stage.code.lane_stop_s[lane] if not np.isnan(stage.code.lane_stop_s[lane]) else stage.code.path_length[lane]
+    )
 
 
 def test_a_polygon_is_warned_of_where_a_vehicles_way_runs_through_it(stage: Stage) -> None:
@@ -77,7 +109,9 @@ def test_a_polygon_is_warned_of_where_a_vehicles_way_runs_through_it(stage: Stag
     points = slice(stage.code.path_start[lane], stage.code.path_start[lane + 1])
     x = float(np.interp(line - 30.0, stage.code.path_s[points], stage.code.path_xy[points, 0]))
     y = float(np.interp(line - 30.0, stage.code.path_s[points], stage.code.path_xy[points, 1]))
-    stage.hazards = (Hazard(1, "r", "h1", "oil", T, T, T + MIN, polygon=around(stage.code, x, y, 1.5), text="slippery"),)
+    stage.hazards = (
+        Hazard(1, "r", "h1", "oil", T, T, T + MIN, polygon=around(stage.code, x, y, 1.5), text="slippery"),
+    )
     found = stage.said(AdvisoryKind.HAZARD)
     assert set(found) == {"vehicle:v1"}
     assert 40.0 < (found["vehicle:v1"].distance or 0.0) < 50.0
@@ -86,7 +120,12 @@ def test_a_polygon_is_warned_of_where_a_vehicles_way_runs_through_it(stage: Stag
 def test_a_hazard_is_warned_of_from_its_start_to_its_end(stage: Stage) -> None:
     lane, line = lane_and_place(stage)
     stage.put(lane, 80.0, 12.0)
-    for start, end, warned in ((T + 1, T + MIN, False), (T, T + MIN, True), (T - MIN, T + 1, True), (T - MIN, T, False)):
+    for start, end, warned in (
+        (T + 1, T + MIN, False),
+        (T, T + MIN, True),
+        (T - MIN, T + 1, True),
+        (T - MIN, T, False),
+    ):
         stage.hazards = (Hazard(1, "r", "h1", "oil", T, start, end, stage.code.lane_ids[lane], (line - 20.0, line)),)
         assert bool(stage.said(AdvisoryKind.HAZARD)) is warned, (start - T, end - T)
 
@@ -107,7 +146,10 @@ def test_of_several_the_highest_priority_then_the_nearest_is_warned_of(stage: St
     name = stage.code.lane_ids[lane]
     near, far = ((line - 50.0, line - 49.0), (line - 10.0, line - 9.0))
     for first, second, kind in ((0, 0, "near"), (0, 3, "far"), (3, 0, "near")):
-        stage.hazards = (Hazard(1, "r", "b", "far", T, T, T + MIN, name, far, None, second), Hazard(1, "r", "a", "near", T, T, T + MIN, name, near, None, first))
+        stage.hazards = (
+            Hazard(1, "r", "b", "far", T, T, T + MIN, name, far, None, second),
+            Hazard(1, "r", "a", "near", T, T, T + MIN, name, near, None, first),
+        )
         (found,) = stage.said(AdvisoryKind.HAZARD).values()
         assert found.facts["kind"] == kind
 
@@ -147,9 +189,14 @@ def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCo
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.floats(-120, 120), st.floats(-120, 120)), min_size=3, max_size=9), st.data())
-def test_what_lies_in_a_polygon_agrees_with_points_taken_along_the_line(outline: list[tuple[float, float]], data: st.DataObject) -> None:
+def test_what_lies_in_a_polygon_agrees_with_points_taken_along_the_line(
+    outline: list[tuple[float, float]], data: st.DataObject
+) -> None:
     n = data.draw(st.integers(2, 6))
-    line = np.cumsum(np.array([data.draw(st.tuples(st.floats(1, 60), st.floats(-60, 60))) for _ in range(n)]), axis=0) - 60.0
+    line = (
+        np.cumsum(np.array([data.draw(st.tuples(st.floats(1, 60), st.floats(-60, 60))) for _ in range(n)]), axis=0)
+        - 60.0
+    )
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     shape = np.array(outline)
     found = inside(line, along, shape)
@@ -170,4 +217,7 @@ def test_a_stretch_is_found_however_small_the_polygon_on_the_line(code: Compiled
     lane = 0
     x, y = code.path_xy[code.path_start[lane] : code.path_start[lane] + 2].mean(axis=0)
     hazard = Hazard(1, "r", "h", "pothole", T, T, T + MIN, polygon=around(code, float(x), float(y), 0.1))
-    assert any(stretch.path == lane and 0.0 < stretch.s_to - stretch.s_from < 0.3 for stretch in covered(code, hazard).stretches)
+    assert any(
+        stretch.path == lane and 0.0 < stretch.s_to - stretch.s_from < 0.3
+        for stretch in covered(code, hazard).stretches
+    )

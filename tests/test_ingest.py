@@ -102,7 +102,9 @@ def test_a_bad_perception_is_refused_and_the_next_good_one_taken(engine: Engine,
 
 def test_a_perception_long_under_way_is_still_folded_in(engine: Engine, code: CompiledCode) -> None:
     for k in range(5):
-        assert feed(engine, "perception", perception(code, q=k, t=T + k * 100 * MS), t=T + k * 100 * MS + 900 * MS) == []
+        assert (
+            feed(engine, "perception", perception(code, q=k, t=T + k * 100 * MS), t=T + k * 100 * MS + 900 * MS) == []
+        )
     assert engine.places[code.code.id].fusion.stats()["count"] == 1
     assert TOPICS["perception"].max_age == FusionConfig().window_ms * MS  # older is refused by both
 

@@ -12,12 +12,35 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        ("__init__", "_core", "clock", "datums", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing of ours
+        (
+            "__init__",
+            "_core",
+            "clock",
+            "datums",
+            "geo",
+            "maps",
+            "metrics",
+            "rates",
+            "rule_fields",
+        ),  # depend on nothing of ours
         ("schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
-        ("detections", "fusion_settings", "settings", "topics", "payloads", "lane_stretches", "rule_subjects", "acknowledgements"),
+        (
+            "detections",
+            "fusion_settings",
+            "settings",
+            "topics",
+            "payloads",
+            "lane_stretches",
+            "rule_subjects",
+            "acknowledgements",
+        ),
         ("fusion", "matching"),
-        ("ingest", "signals", "io"),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
+        (
+            "ingest",
+            "signals",
+            "io",
+        ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
         ("hazards", "scans", "world"),
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
@@ -58,8 +81,17 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("publish", "reload"),
         ("live",),
     ),
-    "cloudctl.planner": (("candidate", "class_evidence", "policy"), ("filter", "kinds", "priority"), ("__init__",), ("warm",)),
-    "cloudctl.signals": (("__init__", "conflicts", "spat_time"), ("quality", "spat_fields"), ("spat", "states", "ydt_spat")),
+    "cloudctl.planner": (
+        ("candidate", "class_evidence", "policy"),
+        ("filter", "kinds", "priority"),
+        ("__init__",),
+        ("warm",),
+    ),
+    "cloudctl.signals": (
+        ("__init__", "conflicts", "spat_time"),
+        ("quality", "spat_fields"),
+        ("spat", "states", "ydt_spat"),
+    ),
     "cloudctl.sim": (
         ("__init__", "common", "scenario"),
         ("loop", "report"),

@@ -51,7 +51,12 @@ def test_a_dtype_is_the_struct_of_the_header(name: str, dtype: np.dtype) -> None
 
 
 def test_the_limits_of_the_core_are_those_of_the_schema() -> None:
-    assert {"classes": len(ObjectClass), "sources": fusion.MAX_SOURCES, "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES} == _core.LIMITS
+    assert {
+        "classes": len(ObjectClass),
+        "sources": fusion.MAX_SOURCES,
+        "objects": MAX_OBJECTS,
+        "object_bytes": OBJECT_BYTES,
+    } == _core.LIMITS
     assert 4 * (len(COLUMNS) - 1) + 1 == OBJECT_BYTES
     assert len(fusion.Fusion().core.motion()) == len(ObjectClass)
 
@@ -71,7 +76,9 @@ def test_a_class_has_one_number_by_name_in_c_and_in_the_schema() -> None:
 
 
 def test_the_rule_a_sender_reads_names_the_limit_that_is_enforced() -> None:
-    _, _, faults = _core.decode_batch([msgspec.msgpack.encode([{}] * (MAX_OBJECTS + 1)), msgspec.msgpack.encode(b"x" * (OBJECT_BYTES + 1))])
+    _, _, faults = _core.decode_batch(
+        [msgspec.msgpack.encode([{}] * (MAX_OBJECTS + 1)), msgspec.msgpack.encode(b"x" * (OBJECT_BYTES + 1))]
+    )
     assert str(MAX_OBJECTS) in faults[0][2][0][3]
     assert str(OBJECT_BYTES) in faults[1][2][0][3]
 
@@ -79,13 +86,20 @@ def test_the_rule_a_sender_reads_names_the_limit_that_is_enforced() -> None:
 def test_no_constant_of_the_core_is_defined_in_two_files() -> None:
     files = [*CEXT.glob("*.c"), *CEXT.glob("*.h")]
     local = {"D", "T", "END", "KIND", "FIELD"}  # of the table of layouts
-    names = Counter(name for file in files for name in re.findall(r"^#define (\w+)", file.read_text(), re.MULTILINE) if name not in local)
+    names = Counter(
+        name
+        for file in files
+        for name in re.findall(r"^#define (\w+)", file.read_text(), re.MULTILINE)
+        if name not in local
+    )
     assert {name for name, n in names.items() if n > 1} == set()
     pyx = (CEXT / "_core.pyx").read_text()
     assert not re.findall(r"\[\d{2,}\]|range\(\d+\)|:\d+, :\d+\]", pyx), "sizes come from track.h by name"
 
 
-@pytest.mark.parametrize(("name", "value"), [("MAX_EDGES", 3), ("MAX_EDGES", 40), ("KEPT", 2), ("WRONG", 3), ("SOURCES", 9)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("MAX_EDGES", 3), ("MAX_EDGES", 40), ("KEPT", 2), ("WRONG", 3), ("SOURCES", 9)]
+)
 def test_a_changed_constant_changes_every_place_that_depends_on_it(name: str, value: int, tmp_path: Path) -> None:
     """The scratch is as large as what is written to it, whatever the constant: the core, built with another, runs clean under the sanitizers."""
     core = tmp_path / "cext"

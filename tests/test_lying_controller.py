@@ -11,7 +11,9 @@ from cloudctl import planner
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import SignalState
 
-QUIET = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+QUIET = settings(
+    derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @settings(QUIET, max_examples=12)
@@ -21,7 +23,9 @@ def test_no_driver_passes_a_red_that_it_could_have_been_stopped_for(code: Compil
 
 
 PHASES = st.tuples(
-    st.sampled_from([SignalState.RED, SignalState.RED, SignalState.GREEN_PROTECTED, SignalState.YELLOW_PROTECTED, SignalState.DARK]),
+    st.sampled_from(
+        [SignalState.RED, SignalState.RED, SignalState.GREEN_PROTECTED, SignalState.YELLOW_PROTECTED, SignalState.DARK]
+    ),
     st.floats(0.3, 40.0),  # s it lasts
     st.floats(-20.0, 60.0),  # s by which its end is promised too early
     st.sampled_from(STYLES),
@@ -29,7 +33,9 @@ PHASES = st.tuples(
 
 
 @settings(QUIET, max_examples=25)
-@given(phases=st.lists(PHASES, min_size=1, max_size=6), delay=st.sampled_from([0, 150_000_000]), seed=st.integers(0, 99))
+@given(
+    phases=st.lists(PHASES, min_size=1, max_size=6), delay=st.sampled_from([0, 150_000_000]), seed=st.integers(0, 99)
+)
 def test_nor_any_single_lie_of_all_groups_at_once(code: CompiledCode, phases: list, delay: int, seed: int) -> None:
     case, lamps, t = Case(code, Random(seed)), [], 0.0
     for state, lasts, lie, style in phases:

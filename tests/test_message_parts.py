@@ -21,7 +21,11 @@ T = 1_767_225_600 * SECOND
 RED = int(SignalState.RED)
 encode = msgspec.msgpack.encode
 BAD = (
-    st.text(max_size=5) | st.floats(allow_nan=True) | st.integers(2**63, 2**64 - 3) | st.integers(-(2**63), -1) | st.lists(st.integers(-5, 5), max_size=2)
+    st.text(max_size=5)
+    | st.floats(allow_nan=True)
+    | st.integers(2**63, 2**64 - 3)
+    | st.integers(-(2**63), -1)
+    | st.lists(st.integers(-5, 5), max_size=2)
 )  # of no field of a group
 
 
@@ -34,7 +38,9 @@ def rejects(out: Output) -> list[Reject]:
 
 
 def groups_of(code: CompiledCode, t: int) -> list[dict[str, Any]]:
-    return [{"g": int(g), "s": RED, "mn": t + SECOND, "mx": t + 9 * SECOND, "lk": t + 5 * SECOND} for g in code.group_ids]
+    return [
+        {"g": int(g), "s": RED, "mn": t + SECOND, "mx": t + 9 * SECOND, "lk": t + 5 * SECOND} for g in code.group_ids
+    ]
 
 
 def signal(code: CompiledCode, groups: object, seq: int, t: int) -> Datum:
@@ -97,11 +103,17 @@ def test_a_fault_stands_as_long_as_messages_repeat_it(code: CompiledCode, same: 
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(field=st.sampled_from(["id", "alive", "hz", "temperature", "clock_offset"]), value=st.text(max_size=4) | st.floats(-1e9, -1e3) | st.just(float("nan")))
+@given(
+    field=st.sampled_from(["id", "alive", "hz", "temperature", "clock_offset"]),
+    value=st.text(max_size=4) | st.floats(-1e9, -1e3) | st.just(float("nan")),
+)
 def test_a_bad_sensor_of_a_health_message_loses_only_itself(code: CompiledCode, field: str, value: object) -> None:
     engine = running(code)
     engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("a"), Sensor("b")), "1")))])
-    sensors = [msgspec.to_builtins(SensorHealth("a", False)), {**msgspec.to_builtins(SensorHealth("b", True)), field: value}]
+    sensors = [
+        msgspec.to_builtins(SensorHealth("a", False)),
+        {**msgspec.to_builtins(SensorHealth("b", True)), field: value},
+    ]
     out = engine.step(T, [Datum("health", "g", encode({**msgspec.to_builtins(Health(1, "r0", T)), "s": sensors}))])
     assert any(why.field.startswith("s[1]") for why in rejects(out))
     table = engine.places[code.code.id].sensing.table()
@@ -115,7 +127,9 @@ def test_a_gateway_that_is_back_without_its_sensors_has_none_that_are_slow(code:
     events = []
     for k in range(150):
         t = T + (k + 1) * 100 * MS
-        events += engine.step(t, [Datum("perception", "g", scene.perception("r0", k, t)), Datum("signal", "g", scene.signal("r0", k, t))]).events
+        events += engine.step(
+            t, [Datum("perception", "g", scene.perception("r0", k, t)), Datum("signal", "g", scene.signal("r0", k, t))]
+        ).events
     assert not [event for event in events if "old" in event]
 
 
@@ -167,7 +181,9 @@ def test_a_vehicle_near_no_intersection_is_answered_once_a_minute(code: Compiled
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=40))
-def test_repeated_lines_are_let_through_once_in_an_interval_and_the_others_counted(events: list[tuple[str, int]]) -> None:
+def test_repeated_lines_are_let_through_once_in_an_interval_and_the_others_counted(
+    events: list[tuple[str, int]],
+) -> None:
     repeats, t, through, held = Repeats(20, 8), 0, dict.fromkeys("abc", 0), dict.fromkeys("abc", 0)
     last: dict[str, int] = {}
     for name, pause in events:

@@ -134,7 +134,9 @@ def test_what_a_node_recorded_replays(node: NodeProcess) -> None:
     node.__exit__()
     result = replay(node.folder / "run.mcap")
     assert (result.difference, result.fault) == (None, None)
-    assert sum(datum.kind == "perception" for step in Recording(node.folder / "run.mcap").steps() for datum in step.batch)
+    assert sum(
+        datum.kind == "perception" for step in Recording(node.folder / "run.mcap").steps() for datum in step.batch
+    )
 
 
 async def advice(node: NodeProcess, vehicle: Vehicle, gateway: Gateway, scene: Scene) -> str:

@@ -42,8 +42,12 @@ async def reported(vehicle: Vehicle, scene: Scene, seconds: float, **changes: ob
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only")
-def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehicle_alone(node: NodeProcess, scene: Scene) -> None:
+@pytest.mark.skipif(
+    broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only"
+)
+def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehicle_alone(
+    node: NodeProcess, scene: Scene
+) -> None:
     """The gateway has the vehicle's name, and speaks of a vehicle under a kind of its own making: neither hears, or speaks, for the other."""
     rejects: list[Reject] = []
     advised: list[str] = []
@@ -54,12 +58,15 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
                 Vehicle("g", port=node.mqtt, version=5, on_reject=rejects.append) as wrong,
                 Vehicle("van-1", port=node.mqtt, version=5) as van,
             ):
+
                 async def listen() -> None:
                     async for advisory in van.advisories():
                         advised.append(advisory.kind)
 
                 task = asyncio.create_task(listen())
-                gateway._dealer.send(b"state", msgspec.json.encode(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 90.0)))
+                gateway._dealer.send(
+                    b"state", msgspec.json.encode(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 90.0))
+                )
                 async with asyncio.timeout(60):
                     await wrong.connected.wait()
                     await van.connected.wait()
@@ -88,18 +95,31 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
 def test_a_client_prints_each_reason_once(capsys: pytest.CaptureFixture[str]) -> None:
     vehicle = Vehicle("car-1")
     for k in range(50):
-        vehicle._on_reject(Reject(1, "state", None, "t", str(k), f"is {k}.5 s old; at most 1.0 s is accepted", "set the clock"))
+        vehicle._on_reject(
+            Reject(1, "state", None, "t", str(k), f"is {k}.5 s old; at most 1.0 s is accepted", "set the clock")
+        )
         vehicle._on_reject(Reject(1, "state", None, "heading", str(k), "must be radians", "send radians"))
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-@pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only")
-def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_are(node: NodeProcess, scene: Scene) -> None:
+@pytest.mark.skipif(
+    broker.mosquitto() is None, reason="mosquitto is not on PATH: the slower broker speaks MQTT 3.1.1 only"
+)
+def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_are(
+    node: NodeProcess, scene: Scene
+) -> None:
     async def flood() -> None:
         async with aiomqtt.Client("127.0.0.1", node.mqtt, protocol=aiomqtt.ProtocolVersion.V5) as client:
             for k in range(6000):
                 t = WallClock().now()
-                state = {"t": t, "lat": scene.lat, "lon": scene.lon, "speed": 999.0 if k % 2 else 2.0, "heading": 0.0, "kind": f"kind-{k}"}
+                state = {
+                    "t": t,
+                    "lat": scene.lat,
+                    "lon": scene.lon,
+                    "speed": 999.0 if k % 2 else 2.0,
+                    "heading": 0.0,
+                    "kind": f"kind-{k}",
+                }
                 await client.publish(MqttTopics.vehicle(f"invented-{k}", "state"), json.dumps(state), qos=0)
                 if k % 200 == 0:
                     await asyncio.sleep(0.02)
@@ -135,10 +155,22 @@ def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProc
         until(lambda: bad.poll(20) or bad.state == "connected", what="the other's")
         for k in range(300):
             t = clock.now()
-            whole = bytearray(rng.choice([scene.perception("rsu-9", k, t), scene.signal("rsu-9", k, t), _hazard(scene, t), _listed(scene, k, t)]))
+            whole = bytearray(
+                rng.choice(
+                    [
+                        scene.perception("rsu-9", k, t),
+                        scene.signal("rsu-9", k, t),
+                        _hazard(scene, t),
+                        _listed(scene, k, t),
+                    ]
+                )
+            )
             for _ in range(rng.randint(1, 6)):
                 whole[rng.randrange(len(whole))] = rng.randrange(256)
-            bad._dealer.send(rng.choice([b"P", b"S", b"Z", b"L", b"H", b"Y", b"\xff", b""]), bytes(whole[: rng.randint(1, len(whole))]))
+            bad._dealer.send(
+                rng.choice([b"P", b"S", b"Z", b"L", b"H", b"Y", b"\xff", b""]),
+                bytes(whole[: rng.randint(1, len(whole))]),
+            )
             if k % 3 == 0:
                 good.perception("rsu-1", "cam", scene.lat, scene.lon, scene.columns(t), t)
             good.poll()
@@ -146,15 +178,25 @@ def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProc
             sleep_until(t + 10 * MS)
         until(lambda: node.count("accept.perception", "rsu-1") == 100, what="all of the good frames")
     assert node.count("reject.perception", "g") == 0
-    assert sum(node.count(name, "other") for name in ("reject.perception", "reject.signal", "reject.hazard", "reject.unknown")) > 20
+    assert (
+        sum(
+            node.count(name, "other")
+            for name in ("reject.perception", "reject.signal", "reject.hazard", "reject.unknown")
+        )
+        > 20
+    )
     assert "Traceback" not in node.said
 
 
 def _hazard(scene: Scene, t: int) -> bytes:
     lane = scene.code.lane_ids[0]
-    return msgspec.msgpack.encode({"v": 1, "r": "rsu-9", "id": "h", "kind": "works", "t": t, "start": t, "end": t + 10**10, "lane": lane})
+    return msgspec.msgpack.encode(
+        {"v": 1, "r": "rsu-9", "id": "h", "kind": "works", "t": t, "start": t, "end": t + 10**10, "lane": lane}
+    )
 
 
 def _listed(scene: Scene, seq: int, t: int) -> bytes:
-    objects = msgspec.Raw(msgspec.msgpack.encode([{"x": 1.0 * k, "y": 2.0, "class": "car", "length": 4.5} for k in range(10)]))
+    objects = msgspec.Raw(
+        msgspec.msgpack.encode([{"x": 1.0 * k, "y": 2.0, "class": "car", "length": 4.5} for k in range(10)])
+    )
     return msgspec.msgpack.encode(Perception(VERSION, "rsu-9", "cam", seq, t, scene.lat, scene.lon, objects))

@@ -13,7 +13,9 @@ CAR, TRUCK, BUS = int(ObjectClass.CAR), int(ObjectClass.TRUCK), int(ObjectClass.
 SIZE = {CAR: (4.6, 1.8), TRUCK: (8.5, 2.5), BUS: (12.0, 2.5)}
 
 
-def seen(places: np.ndarray, kind: int, rng: np.random.Generator, noise: float, velocity: float | None, offset: float = 0.0) -> np.ndarray:
+def seen(
+    places: np.ndarray, kind: int, rng: np.random.Generator, noise: float, velocity: float | None, offset: float = 0.0
+) -> np.ndarray:
     rows = np.zeros(len(places), DETECTION)
     for name in ("vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy"):
         rows[name] = np.nan
@@ -25,7 +27,9 @@ def seen(places: np.ndarray, kind: int, rng: np.random.Generator, noise: float, 
     return rows
 
 
-def flow(seed: int, takes: list[list[int]], velocity: bool, noise: float = 0.3, offset: float = 0.0, speed: float = 12.0) -> tuple[int, int, int]:
+def flow(
+    seed: int, takes: list[list[int]], velocity: bool, noise: float = 0.3, offset: float = 0.0, speed: float = 12.0
+) -> tuple[int, int, int]:
     """Drive thirty vehicles past the origin; `takes`: of each sensor, the classes it reports each vehicle under.
 
     Returns the vehicles that passed, the tracks that did, and the most tracks at a time over the vehicles there then.
@@ -42,7 +46,10 @@ def flow(seed: int, takes: list[list[int]], velocity: bool, noise: float = 0.3, 
         near = now[np.abs(now[:, 0]) < 60.0]
         for source, classes in enumerate(takes):
             late = np.array([speed * 0.03 * source, 0.0])
-            scans = [seen(near + late, kind, rng, noise, speed if velocity else None, offset * j) for j, kind in enumerate(classes)]
+            scans = [
+                seen(near + late, kind, rng, noise, speed if velocity else None, offset * j)
+                for j, kind in enumerate(classes)
+            ]
             fusion.update(t + source * 30 * MS, source, np.concatenate(scans))
         tracks = fusion.tracks(t + 60 * MS)
         inside = tracks[np.abs(tracks["x"]) < 50.0]
@@ -57,9 +64,20 @@ def flow(seed: int, takes: list[list[int]], velocity: bool, noise: float = 0.3, 
 @pytest.mark.parametrize("velocity", [True, False])
 @pytest.mark.parametrize(
     "takes",
-    [[[CAR], [TRUCK]], [[CAR], [BUS]], [[CAR, TRUCK]], [[TRUCK, CAR]], [[BUS, CAR]], [[CAR, TRUCK], [CAR]], [[CAR, TRUCK], [TRUCK, BUS]], [[CAR], [TRUCK], [BUS]]],
+    [
+        [[CAR], [TRUCK]],
+        [[CAR], [BUS]],
+        [[CAR, TRUCK]],
+        [[TRUCK, CAR]],
+        [[BUS, CAR]],
+        [[CAR, TRUCK], [CAR]],
+        [[CAR, TRUCK], [TRUCK, BUS]],
+        [[CAR], [TRUCK], [BUS]],
+    ],
 )
-def test_a_vehicle_taken_for_a_car_and_a_truck_is_one_track_and_counted_once(takes: list[list[int]], velocity: bool) -> None:
+def test_a_vehicle_taken_for_a_car_and_a_truck_is_one_track_and_counted_once(
+    takes: list[list[int]], velocity: bool
+) -> None:
     for seed in range(3):
         vehicles, tracks, extra = flow(seed, takes, velocity)
         assert vehicles == 30
@@ -82,7 +100,12 @@ def test_vehicles_side_by_side_and_nose_to_tail_stay_as_many_as_they_are() -> No
     kinds = [CAR if k % 3 else TRUCK for k in range(len(places))]
     for k in range(60):
         speed = 3.0 * min(k / 20, 1.0)
-        rows = np.concatenate([seen(places[j : j + 1] + np.array([speed * k / 10, 0.0]), kinds[j], rng, 0.2, speed) for j in range(len(places))])
+        rows = np.concatenate(
+            [
+                seen(places[j : j + 1] + np.array([speed * k / 10, 0.0]), kinds[j], rng, 0.2, speed)
+                for j in range(len(places))
+            ]
+        )
         rows["length"] = np.minimum(rows["length"], 4.6)
         fusion.update(T + k * 100 * MS, 0, rows)
     assert len(fusion.tracks(T + 6 * SECOND)) == len(places)

@@ -40,7 +40,12 @@ def test_a_run_with_an_announcement_a_change_and_a_reload_replays_byte_identical
     fewer = EngineConfig({"g": {"r1": code.id, "r0": code.id}, "new": {"r2": code.id}}, period_ms=200)
     changed = False
     for k, (t, batch) in enumerate(scene.run(9.0)):
-        orders = {9: [Datum("code", OPERATOR, codes.dump(later))], 10: [Datum("code", OPERATOR, b"{")], 60: [config_input(fewer)], 61: [config_input(EngineConfig({"g": {"r0": "nowhere"}}))]}
+        orders = {
+            9: [Datum("code", OPERATOR, codes.dump(later))],
+            10: [Datum("code", OPERATOR, b"{")],
+            60: [config_input(fewer)],
+            61: [config_input(EngineConfig({"g": {"r0": "nowhere"}}))],
+        }
         batch = [*orders.get(k, []), *batch]
         out = engine.step(t, batch)
         changed |= bool(out.changed)
@@ -68,9 +73,15 @@ def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_th
     assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
     assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []
-    for (t, batch), (_, other) in zip(first.run(2.0, begin=T + 3 * SECOND), second.run(2.0, begin=T + 3 * SECOND), strict=True):
+    for (t, batch), (_, other) in zip(
+        first.run(2.0, begin=T + 3 * SECOND), second.run(2.0, begin=T + 3 * SECOND), strict=True
+    ):
         keep = [d for d in batch if d.kind == "state" or msgspec.msgpack.decode(d.body)["r"] == "r0"]
-        moved = [d._replace(sender="g", body=msgspec.msgpack.encode({**msgspec.msgpack.decode(d.body), "r": "r1"})) for d in other if d.kind != "state"]
+        moved = [
+            d._replace(sender="g", body=msgspec.msgpack.encode({**msgspec.msgpack.decode(d.body), "r": "r1"}))
+            for d in other
+            if d.kind != "state"
+        ]
         outs.append(engine.step(t, [*keep, *moved[:1]]))
     assert advised(outs, names[1]), "the unit that moved serves its new intersection"
 
@@ -81,14 +92,19 @@ def test_a_code_announced_in_a_running_node_replays(tmp_path: Path, code: Compil
     (tmp_path / "0.code.json").write_bytes(codes.dump(code.code))
     with node:
         gateway = node.gateway()
+
         def driven() -> int:
-            gateway.perception("rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
+            gateway.perception(
+                "rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}]
+            )
             gateway.poll(30)
             return node.count("accept.perception")
 
         until(lambda: driven() > 5, what="frames")
         begins = WallClock().now() + 9 * SECOND
-        (tmp_path / "2.code.json").write_bytes(codes.dump(msgspec.structs.replace(code.code, revision=2, valid_from=begins)))
+        (tmp_path / "2.code.json").write_bytes(
+            codes.dump(msgspec.structs.replace(code.code, revision=2, valid_from=begins))
+        )
         (tmp_path / "3.code.json").write_bytes(b"{")
         until(lambda: driven() and node.count("code.announced"), what="the announcement")
         until(lambda: driven() and WallClock().now() > begins + SECOND, what="the change")
@@ -106,7 +122,9 @@ def _advisories(path: Path) -> list[dict]:
     return [msgspec.json.decode(data) for step in Recording(path).steps() for data in step.advisories]
 
 
-def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_restart(tmp_path: Path, code: CompiledCode) -> None:
+def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_restart(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     node = NodeProcess(tmp_path, code, record="run.mcap")
     stranger, late = new_keys(), new_keys()
     place = code.code.id
@@ -121,7 +139,9 @@ def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_re
             before = node.count("accept.perception", rsu)
 
             def driven() -> bool:
-                gateway.perception(rsu, "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
+                gateway.perception(
+                    rsu, "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}]
+                )
                 gateway.poll(20)
                 return node.count("accept.perception", rsu) > before
 
@@ -134,7 +154,9 @@ def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_re
         hangup(old.replace("[[gateway]]", "[[gatewy]]", 1))
         until(lambda: "configuration not taken over" in node.said, what="the refusal of a file that is none")
         hangup(old.replace(f'"rsu-9" = "{place}"', '"rsu-9" = "UST1.nowhere"'))
-        until(lambda: node.said.count("configuration not taken over") == 2, what="the refusal of an unknown intersection")
+        until(
+            lambda: node.said.count("configuration not taken over") == 2, what="the refusal of an unknown intersection"
+        )
         serves(other, "rsu-9")
         new = old.replace(node.keys["other"].public, late.public).replace(f"port = {node.mqtt}", "port = 1")
         new = new.replace("[record]\n", "[record]\nkeep_mb = 4096\n")
@@ -148,7 +170,10 @@ def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_re
         serves(first, "rsu-1")
         refused = node.count("reject.perception")
         other.perception("rsu-9", "cam", code.origin.lat, code.origin.lon, [])
-        until(lambda: node.count("reject.perception") > refused or node.count("reject.unknown_key"), what="the old key is known no more")
+        until(
+            lambda: node.count("reject.perception") > refused or node.count("reject.unknown_key"),
+            what="the old key is known no more",
+        )
         for gateway in (first, other, more, again):
             gateway.close()
     assert "Traceback" not in node.said
@@ -201,11 +226,15 @@ def test_a_number_that_cannot_be_meant_is_refused_with_its_key(tmp_path: Path, t
     assert any(word in str(refused.value) for word in ("Correct it", "Write"))
 
 
-def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(capsys: pytest.CaptureFixture[str], tmp_path: Path, code: CompiledCode) -> None:
+def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, code: CompiledCode
+) -> None:
     from cloudctl.node.live import Node
 
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
-    (tmp_path / "node.toml").write_text(f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n')
+    (tmp_path / "node.toml").write_text(
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
+    )
 
     async def live() -> None:
         node, stop = Node(load(tmp_path / "node.toml")), asyncio.Event()

@@ -54,7 +54,11 @@ def test_nobody_is_ordered_about_where_a_signal_decides(stage: Stage) -> None:
 
 def test_an_intersection_without_signals_is_not_degraded(code: CompiledCode) -> None:
     plain = msgspec.structs.replace(code.code, signal_groups=())
-    stage = Stage(dataclasses.replace(code, code=plain, group_ids=code.group_ids[:0], conn_group=np.full_like(code.conn_group, -1)))
+    stage = Stage(
+        dataclasses.replace(
+            code, code=plain, group_ids=code.group_ids[:0], conn_group=np.full_like(code.conn_group, -1)
+        )
+    )
     meet(stage)
     assert not stage.said(AdvisoryKind.DEGRADED)
     assert set(stage.said(AdvisoryKind.PASSING_ORDER)) == {"vehicle:v1"}

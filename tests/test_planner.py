@@ -73,7 +73,10 @@ def test_nobody_is_slowed_down_before_one_that_leaves_the_road(stage: Stage) -> 
     assert set(stage.said(AdvisoryKind.GLOSA)) == {"vehicle:v1", "vehicle:v2"}
     stage.reports[behind] = dataclasses.replace(stage.reports[behind], connection=-1, paths=world.ELSEWHERE)
     assert not stage.said(AdvisoryKind.GLOSA)
-    stage.rows[1] |= {"x": stage.rows[1]["x"] - 3.0 * stage.rows[1]["vx"], "y": stage.rows[1]["y"] - 3.0 * stage.rows[1]["vy"]}
+    stage.rows[1] |= {
+        "x": stage.rows[1]["x"] - 3.0 * stage.rows[1]["vx"],
+        "y": stage.rows[1]["y"] - 3.0 * stage.rows[1]["vy"],
+    }
     assert set(stage.said(AdvisoryKind.GLOSA)) == {"vehicle:v1"}, "he is far behind"
 
 
@@ -87,15 +90,28 @@ def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stag
     assert not stage.said(AdvisoryKind.RED_LIGHT)
 
 
-@pytest.mark.parametrize(("before", "speed", "braking", "warned"), [(3.0, 7.4, 3.4, True), (6.0, 10.2, 3.3, True), (15.0, 13.1, 2.9, False), (3.0, 7.4, 5.2, False), (6.0, 7.0, 2.9, False), (3.2, 6.1, -2.5, True), (3.2, 6.1, 0.0, False), (8.0, 5.2, -2.2, False)])
-def test_who_brakes_too_weakly_to_stop_at_a_red_is_warned(stage: Stage, before: float, speed: float, braking: float, warned: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "speed", "braking", "warned"),
+    [
+        (3.0, 7.4, 3.4, True),
+        (6.0, 10.2, 3.3, True),
+        (15.0, 13.1, 2.9, False),
+        (3.0, 7.4, 5.2, False),
+        (6.0, 7.0, 2.9, False),
+        (3.2, 6.1, -2.5, True),
+        (3.2, 6.1, 0.0, False),
+        (8.0, 5.2, -2.2, False),
+    ],
+)
+def test_who_brakes_too_weakly_to_stop_at_a_red_is_warned(
+    stage: Stage, before: float, speed: float, braking: float, warned: bool
+) -> None:
     """What it takes to stop within 2 m past the line is v^2 / (2 (d + 2))."""
     stage.clear()
     stage.put(stage.ingress[0], before, speed)
     stage.said(AdvisoryKind.RED_LIGHT)
     snapshot = dataclasses.replace(stage.world(), accel=np.array([-braking]))
     assert any(c.kind is AdvisoryKind.RED_LIGHT for c in planner.plan(snapshot)) == warned
-
 
 
 def test_an_emergency_vehicle_is_told_to_who_drives_before_it(stage: Stage) -> None:
@@ -133,7 +149,9 @@ def test_rules_are_told_and_bind_speed_advice() -> None:
     assert all(c.speed is None or c.speed <= 5.0 for c in stage.said(AdvisoryKind.GLOSA).values())
 
 
-def proposal(behaviour: str, speed: float = 10.0, kind: AdvisoryKind = AdvisoryKind.GLOSA, severity: int = 2) -> Candidate:
+def proposal(
+    behaviour: str, speed: float = 10.0, kind: AdvisoryKind = AdvisoryKind.GLOSA, severity: int = 2
+) -> Candidate:
     return Candidate(kind, "vehicle:v1", severity, 1.0, "because", {}, (), speed, 50.0, behaviour)
 
 
@@ -192,7 +210,9 @@ def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
         assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
     if V_MIN < advised < limit:
         there = travel(advised, distance, min(speed, limit), limit, rate, RAMP)
-        assert abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, rate, RAMP) < time  # a jump of the sum
+        assert (
+            abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, rate, RAMP) < time
+        )  # a jump of the sum
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -208,13 +228,19 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
         )  # fmt: skip
     for _ in range(data.draw(st.integers(0, 6))):
         path = data.draw(st.integers(0, code.n_lanes + code.n_conns - 1))
-        kind = data.draw(st.sampled_from([ObjectClass.CAR, ObjectClass.BUS, ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE]))
+        kind = data.draw(
+            st.sampled_from([ObjectClass.CAR, ObjectClass.BUS, ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE])
+        )
         stage.on(path, data.draw(st.floats(0.0, 40.0)), data.draw(st.sampled_from([0.0, 2.0, 10.0])), **{"class": kind})
     stage.stopped = tuple(data.draw(st.sets(st.integers(1, len(stage.rows)), max_size=2)))
     snapshot = stage.world()
     said = Discipline().choose(snapshot, planner.plan(snapshot))
-    here = np.append(np.append(code.lane_speed, code.conn_speed), np.inf)[snapshot.path[snapshot.rows]]  # of the path each is on, last: on none
-    limit = dict(zip((v.id for v in snapshot.vehicles), np.minimum(here, rules.in_force(snapshot).limit).tolist(), strict=True))
+    here = np.append(np.append(code.lane_speed, code.conn_speed), np.inf)[
+        snapshot.path[snapshot.rows]
+    ]  # of the path each is on, last: on none
+    limit = dict(
+        zip((v.id for v in snapshot.vehicles), np.minimum(here, rules.in_force(snapshot).limit).tolist(), strict=True)
+    )
     braking = {a.target for a in said if brakes(a)}
     for advisory in said:
         assert advisory.t == snapshot.t < advisory.valid_until
@@ -226,7 +252,9 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
             assert advisory.behaviour in ("stop", "slow_down", "coast")  # never "drive on" beside "brake"
     keys = [(a.target, a.kind) for a in said]
     assert len(keys) == len(set(keys))
-    other = dataclasses.replace(snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=code.code.revision + 1))
+    other = dataclasses.replace(
+        snapshot, signals=msgspec.structs.replace(snapshot.signals, revision=code.code.revision + 1)
+    )
     assert not {c.kind for c in planner.plan(other)} & RESTS_ON_SIGNALS
 
 

@@ -45,10 +45,14 @@ def test_a_toll_ahead_is_told_with_its_amount_to_those_it_binds(code: CompiledCo
 
 
 @pytest.mark.parametrize(("calendar", "heard"), [(None, 1), (DAY_ONLY, 0)])
-def test_works_ahead_are_told_with_a_lane_to_change_to_while_they_are_in_force(code: CompiledCode, calendar: Calendar | None, heard: int) -> None:
+def test_works_ahead_are_told_with_a_lane_to_change_to_while_they_are_in_force(
+    code: CompiledCode, calendar: Calendar | None, heard: int
+) -> None:
     lane = road(code)[1]
     begins = float(code.path_length[lane]) - 60.0
-    stage = ruled(Rule("R81", "construction", (Target(code.lane_ids[lane], begins),), 8.3, calendar=calendar, text="Resurfacing"))
+    stage = ruled(
+        Rule("R81", "construction", (Target(code.lane_ids[lane], begins),), 8.3, calendar=calendar, text="Resurfacing")
+    )
     stage.put(lane, 150.0, 14.0, "car", straight(stage, lane))
     said = stage.said(AdvisoryKind.HAZARD)
     assert len(said) == heard
@@ -89,7 +93,9 @@ def test_a_revocable_lane_is_told_by_what_the_signals_say(code: CompiledCode) ->
     assert f"lane {lane} is not in use now" in words(stage.said(AdvisoryKind.DYNAMIC_LANE)["vehicle:v1"])
 
 
-def test_a_bus_coasts_longer_than_a_car_and_a_sanitation_vehicle_is_told_no_speed_it_does_not_drive(stage: Stage) -> None:
+def test_a_bus_coasts_longer_than_a_car_and_a_sanitation_vehicle_is_told_no_speed_it_does_not_drive(
+    stage: Stage,
+) -> None:
     lane = stage.ingress[0]
     speeds = {}
     for kind in ("car", "bus", "sanitation"):

@@ -54,7 +54,11 @@ def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, lead
 def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
     """Someone with no right of way stands in the middle of the intersection; cyclists there are another planner's."""
     code, stage.state = stage.code, GREEN
-    crossing = [c for c in range(len(code.conf_other)) if code.conf_type[c] == 0 and not code.conf_yield[c] and code.conf_s[c] > 8.0]
+    crossing = [
+        c
+        for c in range(len(code.conf_other))
+        if code.conf_type[c] == 0 and not code.conf_yield[c] and code.conf_s[c] > 8.0
+    ]
     own = int(np.searchsorted(code.conf_start, crossing[0], side="right")) - 1
     other = code.n_lanes + int(code.conf_other[crossing[0]])
     stage.on(other, float(code.conf_s_other[crossing[0]]), 0.0)
@@ -66,7 +70,9 @@ def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
     assert not stage.said(AdvisoryKind.COLLISION)
 
 
-def crossing(stage: Stage, yields_at: float, speed: float, other_speed: float, away: float) -> dict[str, planner.Candidate]:
+def crossing(
+    stage: Stage, yields_at: float, speed: float, other_speed: float, away: float
+) -> dict[str, planner.Candidate]:
     """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m before it."""
     code, stage.state = stage.code, GREEN
     stage.clear()
@@ -91,7 +97,11 @@ def test_at_a_signal_who_turns_left_gives_way_to_who_drives_straight_on(stage: S
     """The conflict matrix says who yields where no signal decides; of two phases, who stops inside waits for who comes straight on."""
     code, turn = stage.code, [TURNS[k] for k in stage.code.conn_turn]
     own = np.repeat(np.arange(code.n_conns), np.diff(code.conf_start))
-    said = [(int(a), int(b), k) for k, (a, b) in enumerate(zip(own, code.conf_other, strict=True)) if (turn[a], turn[b]) == ("left", "straight")]
+    said = [
+        (int(a), int(b), k)
+        for k, (a, b) in enumerate(zip(own, code.conf_other, strict=True))
+        if (turn[a], turn[b]) == ("left", "straight")
+    ]
     matrix = [bool(code.conf_yield[k]) for *_, k in said]
     assert False in matrix, "the network of this code lets some straight on give way to a left turn"
     for left, straight, k in said:
@@ -129,7 +139,18 @@ def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(sta
     bus = here + 13.0 * along + 3.2 * right
     stage.at(*child, *(-2.0 * right), **{"class": ObjectClass.PEDESTRIAN, "length": 0.5, "width": 0.5, "height": 1.2})
     assert not stage.said(AdvisoryKind.BLIND_SPOT), "in plain sight"
-    stage.at(*bus, 0.0, 0.0, **{"class": ObjectClass.BUS, "length": 12.0, "width": 2.5, "height": 3.0, "heading": float(np.arctan2(along[1], along[0]))})
+    stage.at(
+        *bus,
+        0.0,
+        0.0,
+        **{
+            "class": ObjectClass.BUS,
+            "length": 12.0,
+            "width": 2.5,
+            "height": 3.0,
+            "heading": float(np.arctan2(along[1], along[0])),
+        },
+    )
     said = stage.said(AdvisoryKind.BLIND_SPOT)
     assert "pedestrian you cannot see" in words(said["vehicle:v1"])
     assert said["vehicle:v1"].severity == 1
@@ -144,7 +165,12 @@ def test_a_box_hides_what_lies_behind_it_however_it_is_turned(angle: float, off:
     track = np.zeros(1, [(n, "f8") for n in ("x", "y", "vx", "vy", "heading", "length", "width")])
     track["heading"], track["length"], track["width"] = angle, 4.0, 4.0
     c, s = np.cos(angle), np.sin(angle)
-    points = [c * -10 - s * off, s * -10 + c * off, c * 10 - s * off, s * 10 + c * off]  # past the box at `off` from its middle
+    points = [
+        c * -10 - s * off,
+        s * -10 + c * off,
+        c * 10 - s * off,
+        s * 10 + c * off,
+    ]  # past the box at `off` from its middle
     if abs(abs(off) - 2.0) > 1e-3:
         assert hides(*points, track[0]) == (abs(off) < 2.0)
 
@@ -160,7 +186,9 @@ def test_a_stopped_vehicle_is_told_to_who_comes_with_a_lane_to_change_to(stage: 
     assert "55 m ahead" in words(said)
     assert said.behaviour == "change_right"
     stage.put(lanes[2], 40.0, 0.0, None)
-    assert stage.said(AdvisoryKind.STOPPED_VEHICLE)["vehicle:v1"].behaviour == "slow_down", "somebody stands on that lane too"
+    assert stage.said(AdvisoryKind.STOPPED_VEHICLE)["vehicle:v1"].behaviour == "slow_down", (
+        "somebody stands on that lane too"
+    )
 
 
 def test_who_finds_no_room_beyond_the_intersection_is_told_to_wait(stage: Stage) -> None:
@@ -175,7 +203,9 @@ def test_who_finds_no_room_beyond_the_intersection_is_told_to_wait(stage: Stage)
     said = stage.said(AdvisoryKind.KEEP_CLEAR)["vehicle:v1"]
     assert said.behaviour == "stop"
     snapshot = stage.world()
-    advisories = planner.Discipline(0).choose(snapshot, [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.GLOSA])
+    advisories = planner.Discipline(0).choose(
+        snapshot, [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.GLOSA]
+    )
     assert [a.behaviour for a in advisories] == ["keep"]
     both = planner.discipline._consistent(planner.plan(snapshot))
     assert not [c for c in both if c.kind is AdvisoryKind.GLOSA], "never: drive on, and wait"
@@ -188,7 +218,11 @@ def test_who_comes_at_the_same_time_is_told_of_a_violator_and_who_comes_later_is
     code, stage.state = stage.code, GREEN
     crossing = np.flatnonzero((code.conf_type == 0) & (code.conf_s > 8.0) & (code.conf_s_other > 8.0))
     owns = np.searchsorted(code.conf_start, crossing, side="right") - 1
-    c, own = next((c, own) for c, own in zip(crossing.tolist(), owns.tolist(), strict=True) if code.conn_group[own] != code.conn_group[code.conf_other[c]])
+    c, own = next(
+        (c, own)
+        for c, own in zip(crossing.tolist(), owns.tolist(), strict=True)
+        if code.conn_group[own] != code.conn_group[code.conf_other[c]]
+    )
     other = int(code.conf_other[c])
     stage.shown = {int(code.conn_group[other]): RED}
     stage.put(int(code.conn_from[other]), 6.0, 14.0, "car", other)

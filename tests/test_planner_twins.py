@@ -29,7 +29,12 @@ def random_world(code: CompiledCode, seed: int, people: bool = False) -> World:
     for _ in range(int(rng.integers(2, 15))):
         speed = float(rng.uniform(0.0, 18.0))
         if rng.random() < 0.5:
-            stage.put(int(rng.choice(stage.ingress)), float(rng.uniform(0.5, 90.0)), speed, str(rng.choice(["car", ""])) or None)
+            stage.put(
+                int(rng.choice(stage.ingress)),
+                float(rng.uniform(0.5, 90.0)),
+                speed,
+                str(rng.choice(["car", ""])) or None,
+            )
         else:
             path = int(rng.integers(0, code.n_lanes + code.n_conns))
             kind = int(rng.choice([ObjectClass.CAR, ObjectClass.CAR, ObjectClass.BICYCLE]))
@@ -76,12 +81,18 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             assert bool(got.now[row]) == now
             assert got.behind[row] == behind
     elif kernel == "pedestrian":
-        got = {(int(m["k"]), int(m["walker"]), round(float(m["ttc"]), 3)): float(m["chance"]) for m in pedestrian.meetings(world)}
+        got = {
+            (int(m["k"]), int(m["walker"]), round(float(m["ttc"]), 3)): float(m["chance"])
+            for m in pedestrian.meetings(world)
+        }
         wanted = crossings(world)
         assert got.keys() == wanted.keys()
         assert got == pytest.approx(wanted)
     else:
-        got = {(int(p["a"]), int(p["b"]), round(float(p["ttc"]), 3)): float(p["chance"]) for p in collision.pairs(world, found)}
+        got = {
+            (int(p["a"]), int(p["b"]), round(float(p["ttc"]), 3)): float(p["chance"])
+            for p in collision.pairs(world, found)
+        }
         wanted = meetings(world)
         assert got.keys() == wanted.keys()
         assert got == pytest.approx(wanted)

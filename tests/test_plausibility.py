@@ -23,7 +23,9 @@ Way = Callable[[float], tuple[float, float, float, float]]  # s -> x, y, speed, 
 
 
 def engine_of(code: CompiledCode) -> Engine:
-    return Engine([code.code], EngineConfig({"g": {"r0": code.code.id, "car": code.code.id}, "car": {"r9": code.code.id}}))
+    return Engine(
+        [code.code], EngineConfig({"g": {"r0": code.code.id, "car": code.code.id}, "car": {"r9": code.code.id}})
+    )
 
 
 def lane_way(code: CompiledCode, speed: float = 9.0) -> Way:
@@ -34,7 +36,9 @@ def lane_way(code: CompiledCode, speed: float = 9.0) -> Way:
 
     def at(seconds: float) -> tuple[float, float, float, float]:
         s = (speed * seconds) % (arc[-1] - 2.0)
-        (x, y), (x1, y1) = ((float(np.interp(v, arc, xy[:, 0])), float(np.interp(v, arc, xy[:, 1]))) for v in (s, s + 1.0))
+        (x, y), (x1, y1) = (
+            (float(np.interp(v, arc, xy[:, 0])), float(np.interp(v, arc, xy[:, 1]))) for v in (s, s + 1.0)
+        )
         return x, y, speed, atan2(y1 - y, x1 - x)
 
     return at
@@ -57,16 +61,26 @@ def rejects(outs: list[Output]) -> list[tuple[str, Reject]]:
 
 
 def test_a_heading_in_degrees_is_refused_and_the_vehicle_told_how_to_give_it(code: CompiledCode) -> None:
-    outs = drive(engine_of(code), code, lane_way(code), 1.0, lambda s: msgspec.structs.replace(s, heading=degrees(s.heading) % 360 + 7))
+    outs = drive(
+        engine_of(code),
+        code,
+        lane_way(code),
+        1.0,
+        lambda s: msgspec.structs.replace(s, heading=degrees(s.heading) % 360 + 7),
+    )
     (name, reject), *_ = rejects(outs)
     assert (name, reject.field) == ("car", "heading")
     assert "radians counter-clockwise from east" in reject.remedy
-    assert not any(kind == "reject" for out in outs for _, kind, _ in out.replies), "the gateway of the same name hears nothing of it"
+    assert not any(kind == "reject" for out in outs for _, kind, _ in out.replies), (
+        "the gateway of the same name hears nothing of it"
+    )
 
 
 @pytest.mark.parametrize("speed", [163.83, 655.35, 8191.0, -1.0, float("nan"), 1e9])
 def test_a_speed_that_means_not_available_is_refused(code: CompiledCode, speed: float) -> None:
-    body = msgspec.json.encode(VehicleState(T, code.origin.lat, code.origin.lon, 1.0, 0.0)).replace(b'"speed":1.0', f'"speed":{speed}'.encode())
+    body = msgspec.json.encode(VehicleState(T, code.origin.lat, code.origin.lon, 1.0, 0.0)).replace(
+        b'"speed":1.0', f'"speed":{speed}'.encode()
+    )
     engine = engine_of(code)
     ((_, reject),) = rejects([engine.step(T, [Datum("state", "car", body)])])
     assert reject.remedy
@@ -94,7 +108,9 @@ def compass(state: VehicleState) -> VehicleState:
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-pi, pi), st.floats(2.0, 25.0), st.floats(0.1, 1.0), st.integers(0, 2**32))
-def test_a_heading_that_contradicts_the_way_is_refused_and_one_that_agrees_never(course: float, speed: float, sigma: float, seed: int) -> None:
+def test_a_heading_that_contradicts_the_way_is_refused_and_one_that_agrees_never(
+    course: float, speed: float, sigma: float, seed: int
+) -> None:
     from cloudctl import codes, maps
     from cloudctl.codes import compile_code
 
@@ -112,7 +128,9 @@ def test_a_heading_that_contradicts_the_way_is_refused_and_one_that_agrees_never
     error = abs((pi / 2 - 2 * course + pi) % (2 * pi) - pi)  # of a compass heading on this course
     if radians(70) < error < radians(145):
         wrong = engine_of(code)
-        outs = drive(wrong, code, way, 30.0 + 300.0 / speed, lambda s: compass(msgspec.structs.replace(s, accuracy=sigma)))
+        outs = drive(
+            wrong, code, way, 30.0 + 300.0 / speed, lambda s: compass(msgspec.structs.replace(s, accuracy=sigma))
+        )
         assert wrong.metrics.total("vehicle.heading_contradicts") >= MAX_CONTRADICTIONS
         assert {reject.field for _, reject in rejects(outs)} == {"heading"}
         assert len([event for out in outs for event in out.events if "heading" in event]) >= 1

@@ -139,10 +139,18 @@ def test_a_turning_vehicle_nobody_heard_of_is_weighed_by_its_chance(stage: Stage
         for c in range(code.conf_start[k], code.conf_start[k + 1]):
             other = int(code.conf_other[c])
             lane, facing = int(code.conn_from[k]), int(code.conn_from[other])
-            if code.conf_type[c] or not code.conf_yield[c] or {lane, facing} - set(stage.ingress) or code.lane_link[lane] == code.lane_link[facing]:
+            if (
+                code.conf_type[c]
+                or not code.conf_yield[c]
+                or {lane, facing} - set(stage.ingress)
+                or code.lane_link[lane] == code.lane_link[facing]
+            ):
                 continue
             stage.clear()
-            far, near = 5.0 - code.conf_s_other[c] + code.conf_s[c], 5.0  # so near that yielding takes more than anybody brakes at ease: both are told
+            far, near = (
+                5.0 - code.conf_s_other[c] + code.conf_s[c],
+                5.0,
+            )  # so near that yielding takes more than anybody brakes at ease: both are told
             if far < 1.0 or code.conn_turn[k] != 1:
                 continue
             stage.put(lane, near, 14.0, "car", k)

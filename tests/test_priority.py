@@ -39,7 +39,11 @@ def request(stage: Stage, connection: int, id: str = "q1", eta: float = 8.0, act
 def straight(stage: Stage) -> tuple[int, int]:
     """Return a lane and its movement straight on."""
     code = stage.code
-    k = next(k for k in range(code.n_conns) if code.conn_inner[k] and code.conn_turn[k] == 0 and code.lane_use[code.conn_from[k]] == 0)
+    k = next(
+        k
+        for k in range(code.n_conns)
+        if code.conn_inner[k] and code.conn_turn[k] == 0 and code.lane_use[code.conn_from[k]] == 0
+    )
     return int(code.conn_from[k]), k
 
 
@@ -193,7 +197,10 @@ def test_stale_signals_grant_nothing(stage: Stage) -> None:
 
 def test_an_engine_answers_the_vehicle_and_asks_the_gateway(scene: Scene) -> None:
     code = codes.load(maps.path("intersection.json"))
-    engine = Engine([code], EngineConfig({"g": {"r0": code.id, "r1": code.id, "r2": code.id}}, priority=PrioritySettings({"car": "bus"})))
+    engine = Engine(
+        [code],
+        EngineConfig({"g": {"r0": code.id, "r1": code.id, "r2": code.id}}, priority=PrioritySettings({"car": "bus"})),
+    )
     advisories, asked = [], []
     for k, (t, batch) in enumerate(scene.run(6.0)):
         states = [d for d in batch if d.kind == "state"]

@@ -77,7 +77,9 @@ def test_who_is_seen_to_be_a_car_makes_nobody_give_way_unless_the_operator_vouch
         stage.put(lane, 60.0, 10.0)
         handle = 1
         old = stage.reports[handle]
-        stage.reports[handle] = type(old)(*[getattr(old, name) for name in ("id", "handle", "state", "t", "connection", "paths")], proven)
+        stage.reports[handle] = type(old)(
+            *[getattr(old, name) for name in ("id", "handle", "state", "t", "connection", "paths")], proven
+        )
         assert bool(stage.said(AdvisoryKind.EMERGENCY)) is warned, (track, proven)
 
 
@@ -128,13 +130,22 @@ def test_who_is_put_out_for_a_higher_class_hears_so_and_its_controller_is_releas
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.sampled_from([*LEVEL, "car", "van"]), st.booleans()), max_size=400))
-def test_whoever_asks_the_table_is_bounded_and_no_lower_class_stands_where_a_higher_one_was_put_out(code: CompiledCode, asked: list) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99), st.integers(0, 9), st.sampled_from([*LEVEL, "car", "van"]), st.booleans()),
+        max_size=400,
+    )
+)
+def test_whoever_asks_the_table_is_bounded_and_no_lower_class_stands_where_a_higher_one_was_put_out(
+    code: CompiledCode, asked: list
+) -> None:
     stage, desk = Stage(code), Desk()
     _, k = straight(stage)
     for n, (vehicle, number, kind, back) in enumerate(asked):
         before = {key: r.level for key, r in desk.requests.items() if r.ended is None}
-        desk.take(T + n, f"v{vehicle}", request(stage, k, f"q{number}", action="cancel" if back else "request"), code, kind)
+        desk.take(
+            T + n, f"v{vehicle}", request(stage, k, f"q{number}", action="cancel" if back else "request"), code, kind
+        )
         gone = [level for key, level in before.items() if key not in desk.requests]
         assert len(gone) <= 1
         if gone:
@@ -149,17 +160,21 @@ def test_the_nodes_file_lists_who_has_priority(tmp_path: Path) -> None:
     file.write_text('[node]\ncurve = false\n[priority]\nvehicles = { "bus-*" = "bus", "ambulance-1" = "emergency" }\n')
     settings = load(file).engine.priority
     assert [settings.listed(name) for name in ("bus-12", "ambulance-1", "car-1")] == ["bus", "emergency", None]
-    assert msgspec.json.decode(msgspec.json.encode(load(file).engine), type=EngineConfig) == load(file).engine, "recorded, and so replayed"
+    assert msgspec.json.decode(msgspec.json.encode(load(file).engine), type=EngineConfig) == load(file).engine, (
+        "recorded, and so replayed"
+    )
     file.write_text('[node]\ncurve = false\n[priority]\nvehicles = { "x" = "limousine" }\n')
     with pytest.raises(ConfigError, match="limousine"):
         load(file)
-    file.write_text('[node]\ncurve = false\n[priority]\ntrust_declard = true\n')
+    file.write_text("[node]\ncurve = false\n[priority]\ntrust_declard = true\n")
     with pytest.raises(ConfigError, match="trust_declared"):
         load(file)
 
 
 def test_an_rsu_stands_at_one_intersection(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
-    file.write_text('[node]\ncurve = false\n[[gateway]]\nname = "a"\nrsus = { r = "one" }\n[[gateway]]\nname = "b"\nrsus = { r = "two" }\n')
+    file.write_text(
+        '[node]\ncurve = false\n[[gateway]]\nname = "a"\nrsus = { r = "one" }\n[[gateway]]\nname = "b"\nrsus = { r = "two" }\n'
+    )
     with pytest.raises(ConfigError, match="RSU 'r' is at 'one'"):
         load(file)

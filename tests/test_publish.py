@@ -42,7 +42,10 @@ def drive(engine: Engine, scene: Scene, switch: int | None, seconds: float = 10.
     said = []
     for t, batch in scene.run(seconds):
         revision = 2 if switch is not None and t >= switch else 1
-        sent = [d._replace(body=encode(replace(decode(d.body), revision=revision))) if d.kind == "signal" else d for d in batch]
+        sent = [
+            d._replace(body=encode(replace(decode(d.body), revision=revision))) if d.kind == "signal" else d
+            for d in batch
+        ]
         said += engine.step(t, sent).advisories
     return said
 
@@ -56,8 +59,12 @@ def test_a_revision_takes_effect_at_its_time_and_nothing_wrong_is_said(scene: Sc
         assert a.t >= CHANGE or a.valid_until <= CHANGE, "nothing said by the old code is valid under the new one"
     between = [a for a in said if CHANGE <= a.t < CHANGE + 2 * SECOND]
     assert not any(a.kind is AdvisoryKind.GLOSA for a in between)
-    assert any((a.kind is AdvisoryKind.DEGRADED and "revision" in a.reason) or "no signal state" in a.reason for a in between)
-    assert any(a.kind is AdvisoryKind.GLOSA for a in said if a.t > CHANGE + 4 * SECOND), "advice is back when the gateway follows"
+    assert any(
+        (a.kind is AdvisoryKind.DEGRADED and "revision" in a.reason) or "no signal state" in a.reason for a in between
+    )
+    assert any(a.kind is AdvisoryKind.GLOSA for a in said if a.t > CHANGE + 4 * SECOND), (
+        "advice is back when the gateway follows"
+    )
 
 
 def test_tracks_outlive_a_change_and_a_moved_origin(scene: Scene) -> None:
@@ -93,14 +100,23 @@ def test_nothing_is_said_while_no_revision_is_in_force(scene: Scene) -> None:
 def test_a_late_announcement_is_refused(scene: Scene) -> None:
     before, after = revisions(scene)
     engine = engine_of(scene, before)
-    for code, t, says in ((after, CHANGE - SECOND, "5 s before"), (replace(after, valid_from=None), T, "5 s before"), (replace(after, id="UST1.other"), T, "no intersection")):
+    for code, t, says in (
+        (after, CHANGE - SECOND, "5 s before"),
+        (replace(after, valid_from=None), T, "5 s before"),
+        (replace(after, id="UST1.other"), T, "no intersection"),
+    ):
         with pytest.raises(codes.CodeError, match=says):
             engine.announce(code, t)
     engine.announce(before, T)
 
 
 def test_a_time_in_a_question() -> None:
-    assert time_of("1767225600000000000") == time_of("2026-01-01T00:00:00+00:00") == time_of("2026-01-01T08:00:00+08:00") == T
+    assert (
+        time_of("1767225600000000000")
+        == time_of("2026-01-01T00:00:00+00:00")
+        == time_of("2026-01-01T08:00:00+08:00")
+        == T
+    )
     for text in ("", "yesterday", "2026-01-01T00:00:00"):
         with pytest.raises(ValueError):  # noqa: PT011
             time_of(text)
@@ -119,16 +135,31 @@ def test_codes_over_http(scene: Scene) -> None:
         await web.start()
         try:
             async with aiohttp.ClientSession(web.address) as session:
-                answers = {path: await fetch(session, path) for path in (
-                    "/codes", f"/codes/{before.id}", f"/codes/{before.id}/next", f"/codes/{before.id}?at={now + 7200 * SECOND}", f"/codes/{before.id}?form=compact",
-                    "/codes/none", f"/codes/{before.id}?at=then", f"/codes/{before.id}?form=pdf", "/schema")}
+                answers = {
+                    path: await fetch(session, path)
+                    for path in (
+                        "/codes",
+                        f"/codes/{before.id}",
+                        f"/codes/{before.id}/next",
+                        f"/codes/{before.id}?at={now + 7200 * SECOND}",
+                        f"/codes/{before.id}?form=compact",
+                        "/codes/none",
+                        f"/codes/{before.id}?at=then",
+                        f"/codes/{before.id}?form=pdf",
+                        "/schema",
+                    )
+                }
                 status, headers, body = answers[f"/codes/{before.id}"]
                 assert (status, body) == (200, codes.dump(before))
                 assert headers["ETag"] == f'"{codes.content_hash(before)}"'
                 for tag in (headers["ETag"], f'"x", W/{headers["ETag"]}', "*"):
                     assert (await fetch(session, f"/codes/{before.id}", tag))[::2] == (304, b"")
                 assert (await fetch(session, f"/codes/{before.id}", '"other"'))[0] == 200
-                assert answers[f"/codes/{before.id}/next"][2] == answers[f"/codes/{before.id}?at={now + 7200 * SECOND}"][2] == codes.dump(after)
+                assert (
+                    answers[f"/codes/{before.id}/next"][2]
+                    == answers[f"/codes/{before.id}?at={now + 7200 * SECOND}"][2]
+                    == codes.dump(after)
+                )
                 assert from_compact(answers[f"/codes/{before.id}?form=compact"][2]) == before
                 (row,) = msgspec.json.decode(answers["/codes"][2])
                 assert (row["current"]["revision"], row["next"]["revision"]) == (1, 2)
@@ -153,7 +184,8 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
         '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
-        f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n')
+        f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
+    )
     clock = WallClock()
 
     async def live() -> None:
@@ -187,9 +219,13 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     code = scene.code.code
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
-    config.write_text(f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n')
+    config.write_text(
+        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+    )
     engine = engine_of(scene, code)
-    publisher = Publisher(load(config), engine, Egress(load(config).broker, WallClock(), engine.metrics, lambda *_: None), None)
+    publisher = Publisher(
+        load(config), engine, Egress(load(config).broker, WallClock(), engine.metrics, lambda *_: None), None
+    )
     for k in range(3):
         (tmp_path / "status.json").write_text(f'{{"counters": {k}}}')
         (tmp_path / "2.json").write_text("{" + " " * k)

@@ -165,7 +165,9 @@ def test_nothing_is_deleted_unless_the_operator_sets_a_limit(tmp_path: Path) -> 
 
 def test_the_oldest_of_ours_are_deleted_over_the_byte_limit_and_nobody_elses(tmp_path: Path) -> None:
     ours = [recorded(tmp_path, "run.mcap", 3 - k) for k in range(4)]
-    others = [tmp_path / name for name in ("run-notes.mcap", "run-20200101T000000Z-1.mcap", "run.mcap.bak", "kept.mcap")]
+    others = [
+        tmp_path / name for name in ("run-notes.mcap", "run-20200101T000000Z-1.mcap", "run.mcap.bak", "kept.mcap")
+    ]
     for file in others[:-1]:
         file.write_bytes(b"somebody else's" * 60_000)
     ours[0].rename(others[-1])  # renamed by hand: meant to be kept
@@ -199,7 +201,9 @@ def test_recordings_over_the_age_limit_are_deleted(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=30), keep_kb=st.integers(200, 2000))
-def test_a_folder_keeps_to_its_limit_whatever_is_recorded(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], keep_kb: int) -> None:
+def test_a_folder_keeps_to_its_limit_whatever_is_recorded(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], keep_kb: int
+) -> None:
     folder = tmp_path_factory.mktemp("limits")
     limits = RecordingLimits(part_bytes=keep_kb * 1000 // 4, keep_bytes=keep_kb * 1000)
     for _ in range(2):
@@ -223,7 +227,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 1 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True)
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
+    )
     if not mounted or mounted.returncode:
         pytest.skip("no file system can be mounted here")
     yield folder
@@ -257,7 +263,9 @@ def test_a_full_disk_loses_nothing_that_memory_holds_and_a_new_file_is_begun(sma
     assert (recording.fault, recording.notes) == (None, [])
 
 
-def test_what_a_full_disk_costs_is_named_in_the_recording_and_by_replay(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_full_disk_costs_is_named_in_the_recording_and_by_replay(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cloudctl.io.recording.writer.MAX_WAITING", 300_000)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 700_000)
@@ -335,7 +343,9 @@ def test_a_removed_file_or_folder_is_noticed_and_the_recording_goes_on(tmp_path:
     assert any("301 messages" in note for note in recording.notes), "the lost ones are counted, configuration and all"
 
 
-def test_a_body_that_is_refused_for_its_length_is_recorded_in_part_and_refused_again_alike(tmp_path: Path, code: CompiledCode) -> None:
+def test_a_body_that_is_refused_for_its_length_is_recorded_in_part_and_refused_again_alike(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     config = EngineConfig({"g": {"r0": code.code.id}})
     engine, recorder = Engine([code.code], config), Recorder(tmp_path / "run.mcap")
     recorder.meta("config", msgspec.json.encode(config))
@@ -373,10 +383,18 @@ def test_a_file_of_ours_is_read_by_other_mcap_readers(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    chunks=st.lists(st.lists(st.tuples(st.sampled_from(["tick", "in/a", "out/b"]), st.binary(max_size=300)), min_size=1, max_size=20), min_size=1, max_size=8),
+    chunks=st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(["tick", "in/a", "out/b"]), st.binary(max_size=300)), min_size=1, max_size=20
+        ),
+        min_size=1,
+        max_size=8,
+    ),
     keep=st.floats(0, 1),
 )
-def test_a_file_cut_off_anywhere_gives_its_whole_chunks(tmp_path_factory: pytest.TempPathFactory, chunks: list, keep: float) -> None:
+def test_a_file_cut_off_anywhere_gives_its_whole_chunks(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list, keep: float
+) -> None:
     from cloudctl.io.recording.reader import PartReader
 
     folder = tmp_path_factory.mktemp("cut")
@@ -410,14 +428,18 @@ def driven(node: NodeProcess, gateway: object, code: CompiledCode, n: int) -> No
 
     def more() -> bool:
         with contextlib.suppress(Exception):
-            gateway.perception("rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
+            gateway.perception(
+                "rsu-1", "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}]
+            )
             gateway.poll(20)
         return node.count("accept.perception") >= before + n
 
     until(more, 30, f"{n} frames")
 
 
-def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_recording(tmp_path: Path, code: CompiledCode) -> None:
+def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_recording(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     node = NodeProcess(tmp_path, code, record="runs/run.mcap")
     clock = WallClock()
     with node:
@@ -443,7 +465,9 @@ def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_reco
         assert replay(file).difference is None
 
 
-def test_a_node_serves_on_over_a_full_disk_and_a_removed_folder_and_ends_with_0(small_disk: Path, tmp_path: Path, code: CompiledCode) -> None:
+def test_a_node_serves_on_over_a_full_disk_and_a_removed_folder_and_ends_with_0(
+    small_disk: Path, tmp_path: Path, code: CompiledCode
+) -> None:
     node = NodeProcess(tmp_path, code, record="disk/runs/run.mcap")
     with node:
         gateway = node.gateway()

@@ -155,13 +155,21 @@ def test_an_embedded_broker_ends_with_its_node_however_that_ends(tmp_path: Path,
     until(lambda: not running(child), what="the end of the broker")
 
 
-def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(tmp_path: Path, code: CompiledCode) -> None:
+def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     taken = Server("tcp://127.0.0.1:*", None, {})
     node = embedded(tmp_path, code)
     node.config.write_text(node.config.read_text().replace(f"tcp://127.0.0.1:{node.port}", taken.address))
     here = tmp_path / "here"
     here.mkdir()
-    done = subprocess.run([sys.executable, "-m", "cloudctl", "serve", str(node.config)], cwd=here, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "cloudctl", "serve", str(node.config)],
+        cwd=here,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     taken.close()
     assert done.returncode != 0
     assert b"Choose another port" in done.stderr
@@ -171,9 +179,13 @@ def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
-def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once(tmp_path: Path, code: CompiledCode) -> None:
+def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     async def scene() -> None:
-        async with Vehicle("car", port=node.mqtt, version=5 if broker.mosquitto() else 4, on_trouble=lambda _: None) as vehicle:
+        async with Vehicle(
+            "car", port=node.mqtt, version=5 if broker.mosquitto() else 4, on_trouble=lambda _: None
+        ) as vehicle:
             await when(vehicle.connected.is_set)
             assert node.process
             os.kill(children(node.process.pid)[0], signal.SIGKILL)
@@ -202,7 +214,9 @@ def test_a_node_serves_gateways_vehicles_and_codes_on_ipv6(tmp_path: Path, code:
             await when(vehicle.connected.is_set)
 
     with node:
-        gateway = Gateway(f"tcp://[::1]:{node.port}", ["rsu-1"], name="g", key=node.keys["g"], node_key=node.node.public)
+        gateway = Gateway(
+            f"tcp://[::1]:{node.port}", ["rsu-1"], name="g", key=node.keys["g"], node_key=node.node.public
+        )
         accepted(node, gateway)
         gateway.close()
         asyncio.run(scene())
@@ -221,7 +235,11 @@ def test_a_vehicle_that_comes_back_after_two_seconds_gets_what_is_still_valid(mo
         async with Vehicle("car", port=mosquitto.port) as vehicle:
             await when(vehicle.connected.is_set)
         await asyncio.sleep(1)
-        for item in (advisory("brief", valid_s=0.3), advisory("yours", valid_s=30, vehicle="other"), advisory("lasting", valid_s=30)):
+        for item in (
+            advisory("brief", valid_s=0.3),
+            advisory("yours", valid_s=30, vehicle="other"),
+            advisory("lasting", valid_s=30),
+        ):
             egress.advise(item, msgspec.json.encode(item))
             await asyncio.sleep(0.35)
         async with Vehicle("car", port=mosquitto.port) as vehicle:
@@ -236,7 +254,9 @@ def test_a_vehicle_that_comes_back_after_two_seconds_gets_what_is_still_valid(mo
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", [4, 5])
-def test_two_vehicles_with_one_id_notice_it_report_it_once_and_give_each_other_room(mosquitto: broker.Broker, version: int) -> None:
+def test_two_vehicles_with_one_id_notice_it_report_it_once_and_give_each_other_room(
+    mosquitto: broker.Broker, version: int
+) -> None:
     async def scene() -> None:
         troubles: list[str] = []
         more = {"port": mosquitto.port, "version": version, "on_trouble": troubles.append}
@@ -265,11 +285,15 @@ def test_messages_under_an_id_that_cannot_be_used_are_counted_by_the_node(mosqui
 
     async def scene() -> None:
         metrics, heard = Metrics(), []
-        egress = Egress(BrokerSection(port=mosquitto.port), WallClock(), metrics, lambda *message: heard.append(message))
+        egress = Egress(
+            BrokerSection(port=mosquitto.port), WallClock(), metrics, lambda *message: heard.append(message)
+        )
         egress.start()
         await when(egress.connected.is_set)
         await asyncio.sleep(0.2)
-        subprocess.run(["mosquitto_pub", "-p", str(mosquitto.port), "-t", MqttTopics.vehicle(id, "state"), "-m", "{}"], check=True)
+        subprocess.run(
+            ["mosquitto_pub", "-p", str(mosquitto.port), "-t", MqttTopics.vehicle(id, "state"), "-m", "{}"], check=True
+        )
         await when(lambda: metrics.total("reject.vehicle_id") == 1)
         assert heard == []
         await egress.stop()
@@ -305,14 +329,18 @@ def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(t
 
 @needs_mosquitto
 @pytest.mark.parametrize(("shift", "way"), [(3600, "ahead of"), (-3600, "behind")])
-def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_long(mosquitto: broker.Broker, shift: int, way: str) -> None:
+def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_long(
+    mosquitto: broker.Broker, shift: int, way: str
+) -> None:
     async def scene() -> None:
         troubles: list[str] = []
         egress = Egress(BrokerSection(port=mosquitto.port), WallClock(), Metrics(), lambda *_: None)
         egress.start()
         await when(egress.connected.is_set)
         wall = WallClock()
-        async with Vehicle("car", port=mosquitto.port, now=lambda: wall.now() + shift * SECOND, on_trouble=troubles.append) as vehicle:
+        async with Vehicle(
+            "car", port=mosquitto.port, now=lambda: wall.now() + shift * SECOND, on_trouble=troubles.append
+        ) as vehicle:
             await when(vehicle.connected.is_set)
             for k in range(6):
                 item = advisory(f"a{k}", valid_s=0.5)
@@ -332,7 +360,9 @@ def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_lo
     asyncio.run(scene())
 
 
-def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_advice(tmp_path: Path, code: CompiledCode) -> None:
+def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_advice(
+    tmp_path: Path, code: CompiledCode
+) -> None:
     first = broker.start(tmp_path / "broker")
     node = NodeProcess(tmp_path, code, f"version = {first.version}\n")
     node.config.write_text(node.config.read_text().replace(f"port = {node.mqtt}", f"port = {first.port}"))
@@ -350,7 +380,9 @@ def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_ad
                 while True:
                     t = WallClock().now()
                     end = t + 12 * SECOND
-                    groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in code.group_ids]
+                    groups = [
+                        Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in code.group_ids
+                    ]
                     gateway.perception("rsu-1", "cam", made.lat, made.lon, made.columns(t), t)
                     gateway.signal("rsu-1", code.code.id, code.code.revision, groups, t)
                     await vehicle.report(msgspec.structs.replace(made.state(t), t=t))
@@ -385,7 +417,9 @@ def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_ad
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or not all(map(broker.shutil.which, ("unshare", "ip", "iptables", "mosquitto"))),
+    sys.platform != "linux"
+    or os.geteuid() != 0
+    or not all(map(broker.shutil.which, ("unshare", "ip", "iptables", "mosquitto"))),
     reason="cutting links needs root, unshare, ip, iptables and mosquitto on PATH",
 )
 @pytest.mark.parametrize("link", ["gateway to node", "node to broker", "vehicle to broker"])
@@ -405,7 +439,9 @@ def test_service_is_back_soon_after_a_link_is(link: str) -> None:
 
 
 @pytest.mark.parametrize("step", [3600, -3600, 2, -2])
-def test_a_gateway_whose_clock_steps_serves_again_at_once_and_the_refusal_names_the_clock(tmp_path: Path, code: CompiledCode, step: int) -> None:
+def test_a_gateway_whose_clock_steps_serves_again_at_once_and_the_refusal_names_the_clock(
+    tmp_path: Path, code: CompiledCode, step: int
+) -> None:
     wall, shift = WallClock(), 0
     node = NodeProcess(tmp_path, code)
     with node:
@@ -426,13 +462,18 @@ def test_a_gateway_whose_clock_steps_serves_again_at_once_and_the_refusal_names_
 
 @pytest.mark.parametrize("hours", [1, -1])
 @pytest.mark.parametrize("alone", [True, False], ids=["the node's clock alone", "everybody's clock"])
-def test_a_node_whose_clock_steps_serves_on_by_the_time_of_those_it_serves(tmp_path: Path, code: CompiledCode, hours: int, alone: bool) -> None:
+def test_a_node_whose_clock_steps_serves_on_by_the_time_of_those_it_serves(
+    tmp_path: Path, code: CompiledCode, hours: int, alone: bool
+) -> None:
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(CLOCK_PATCH)
     clock_file = tmp_path / "clock"
     node = NodeProcess(tmp_path, code, record="run.mcap")
     wall, shift = WallClock(), 0
-    environment = {"PYTHONPATH": f"{tmp_path / 'patch'}:{os.environ.get('PYTHONPATH', '')}", "CLOCK_FILE": str(clock_file)}
+    environment = {
+        "PYTHONPATH": f"{tmp_path / 'patch'}:{os.environ.get('PYTHONPATH', '')}",
+        "CLOCK_FILE": str(clock_file),
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -483,7 +524,9 @@ def test_a_steady_clock_is_not_moved_by_a_step_until_it_follows(monkeypatch: pyt
     assert clock.now() - before == pytest.approx(-3600 * SECOND, abs=SECOND)
 
 
-def test_while_the_node_is_away_a_gateway_keeps_the_newest_of_each_stream_and_counts_the_rest(code: CompiledCode) -> None:
+def test_while_the_node_is_away_a_gateway_keeps_the_newest_of_each_stream_and_counts_the_rest(
+    code: CompiledCode,
+) -> None:
     keys, node_keys = new_keys(), new_keys()
     server = Server("tcp://127.0.0.1:*", node_keys, {keys.public: "g"})
     address = server.address

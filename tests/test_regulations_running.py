@@ -41,7 +41,9 @@ class TimedStage(Stage):
 
     def world(self, t: int | None = None) -> world.World:
         made = super().world(self.t)
-        return world.build(self.t, self.code, made.tracks, made.signals, (), self.reports, self.t, self.t, rules=self.rules)
+        return world.build(
+            self.t, self.code, made.tracks, made.signals, (), self.reports, self.t, self.t, rules=self.rules
+        )
 
     def said_all(self) -> list[planner.Candidate]:
         return planner.plan(self.world())
@@ -54,7 +56,10 @@ def stage_at(when: str) -> TimedStage:
 IN, OUT = (codes.compile_code(CODE).lane_ids.index(name) for name in ("L32", "L37"))
 
 
-@pytest.mark.parametrize(("when", "lane"), [("2026-06-15T17:30", OUT), ("2026-06-15T12:00", IN), ("2026-10-01T17:30", IN), ("2026-10-10T17:30", OUT)])
+@pytest.mark.parametrize(
+    ("when", "lane"),
+    [("2026-06-15T17:30", OUT), ("2026-06-15T12:00", IN), ("2026-10-01T17:30", IN), ("2026-10-10T17:30", OUT)],
+)
 def test_a_vehicle_that_stands_on_a_tidal_strip_is_on_the_lane_that_is_open_now(when: str, lane: int) -> None:
     stage = stage_at(when)
     stage.on(IN, 200.0, 0.0, "car")
@@ -62,8 +67,19 @@ def test_a_vehicle_that_stands_on_a_tidal_strip_is_on_the_lane_that_is_open_now(
     assert stage.world().path.tolist() == [lane, lane]
 
 
-@pytest.mark.parametrize(("path", "when", "wrong"), [(IN, "2026-06-15T17:30", True), (OUT, "2026-06-15T12:00", True), (IN, "2026-06-15T12:00", False), (OUT, "2026-06-15T17:30", False), (IN, "2026-06-15T16:45", False)])
-def test_who_drives_against_a_tidal_lane_that_has_turned_is_a_wrong_way_driver(path: int, when: str, wrong: bool) -> None:
+@pytest.mark.parametrize(
+    ("path", "when", "wrong"),
+    [
+        (IN, "2026-06-15T17:30", True),
+        (OUT, "2026-06-15T12:00", True),
+        (IN, "2026-06-15T12:00", False),
+        (OUT, "2026-06-15T17:30", False),
+        (IN, "2026-06-15T16:45", False),
+    ],
+)
+def test_who_drives_against_a_tidal_lane_that_has_turned_is_a_wrong_way_driver(
+    path: int, when: str, wrong: bool
+) -> None:
     stage = stage_at(when)
     stage.on(path, 200.0, 12.0, "car")
     found = stage.said(AdvisoryKind.WRONG_WAY)
@@ -83,7 +99,11 @@ def test_no_advice_leads_onto_a_tidal_lane_that_is_closed() -> None:
 
 def test_two_directions_of_one_strip_that_are_open_at_once_are_a_fault_with_the_time() -> None:
     def with_out(calendar: Calendar | None, *, drop: bool = False) -> list[str]:
-        rules = tuple(replace(rule, calendar=calendar) if rule.id == "R15" else rule for rule in CODE.rules if not (drop and rule.id == "R15"))
+        rules = tuple(
+            replace(rule, calendar=calendar) if rule.id == "R15" else rule
+            for rule in CODE.rules
+            if not (drop and rule.id == "R15")
+        )
         return [finding.rule for finding in codes.validate(replace(CODE, rules=rules)) if finding.severity == "error"]
 
     assert with_out(RULES["R15"].calendar) == []
@@ -103,16 +123,30 @@ def test_matching_without_tidal_rules_is_as_before() -> None:
     tracks = stage.world().tracks
     none = np.full((len(tracks), 3), -1, np.int64)
     assert RuleTable(plain.code).closed(ns("2026-06-15T12:00")) is None
-    assert all((a == b).all() for a, b in zip(matching.match(plain, tracks, none), matching.match(plain, tracks, none, np.zeros(plain.n_lanes + plain.n_conns, bool)), strict=True) if a.dtype.kind == "i")
+    assert all(
+        (a == b).all()
+        for a, b in zip(
+            matching.match(plain, tracks, none),
+            matching.match(plain, tracks, none, np.zeros(plain.n_lanes + plain.n_conns, bool)),
+            strict=True,
+        )
+        if a.dtype.kind == "i"
+    )
 
 
 # --- what keeps a vehicle out is named before it comes there ---
 
 
 def test_a_ban_ahead_is_named_before_the_vehicle_comes_to_it_and_so_is_what_it_does_not_declare() -> None:
-    left = next(k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16")  # onto the bridge
+    left = next(
+        k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16"
+    )  # onto the bridge
     night = "2026-06-14T02:00"
-    for attributes, behaviour_words in (({"mass": 25.0, "axle_load": 9.0}, "rule R21 (mass max 20 t) keeps a truck out of L16"), ({"mass": 12.0, "axle_load": 9.0}, ""), ({"axle_load": 9.0}, "does not declare mass")):
+    for attributes, behaviour_words in (
+        ({"mass": 25.0, "axle_load": 9.0}, "rule R21 (mass max 20 t) keeps a truck out of L16"),
+        ({"mass": 12.0, "axle_load": 9.0}, ""),
+        ({"axle_load": 9.0}, "does not declare mass"),
+    ):
         stage = stage_at(night)
         handle = stage.put(stage.code.lane_ids.index("L34"), 100.0, 12.0, "truck", left)
         report = stage.reports[handle]
@@ -135,7 +169,10 @@ def test_a_rule_that_may_bind_a_vehicle_is_never_said_to_be_certain() -> None:
     stage.put(code.lane_ids.index("L33"), 150.0, 12.0, "truck")
     found = {c.kind: c for c in stage.said_all() if c.kind in (AdvisoryKind.RULE, AdvisoryKind.HAZARD) and not c.about}
     ahead = [c for c in stage.said_all() if c.about == "R90"]
-    assert "rule R91 (speed max) may limit a truck to 8.3 m/s here: your state does not declare dangerous_goods" in words(found[AdvisoryKind.RULE])
+    assert (
+        "rule R91 (speed max) may limit a truck to 8.3 m/s here: your state does not declare dangerous_goods"
+        in words(found[AdvisoryKind.RULE])
+    )
     assert AdvisoryKind.HAZARD not in found
     assert "may keep a truck out of L33" in words(ahead[0])
     assert "does not declare plate_digit" in words(ahead[0])
@@ -181,7 +218,9 @@ class Run:
             out = self.engine.step(t, batch)
             self.recorder.step(t, batch, [encode(a) for a in out.advisories])
             assert [a.refusal for a in out.answers] == [None] * len(out.answers)
-            named.setdefault(k // 10, set()).update(a.reason.split(" (")[0].removeprefix("rule ") for a in out.advisories if a.kind is AdvisoryKind.RULE)
+            named.setdefault(k // 10, set()).update(
+                a.reason.split(" (")[0].removeprefix("rule ") for a in out.advisories if a.kind is AdvisoryKind.RULE
+            )
         return named
 
 
@@ -203,7 +242,9 @@ def test_a_calendar_that_changes_while_it_runs_replays_byte_identical(tmp_path: 
     given = Datum("config", OPERATOR, msgspec.json.encode(replace(config, days=DAYS)))
     assert run.drive(begin + 2 * SECOND, 2.0, given) == {0: set(), 1: set()}
     faulty = replace(DAYS, first="2026-13-01")
-    out = run.engine.step(begin + 4 * SECOND, [Datum("config", OPERATOR, msgspec.json.encode(replace(config, days=faulty)))])
+    out = run.engine.step(
+        begin + 4 * SECOND, [Datum("config", OPERATOR, msgspec.json.encode(replace(config, days=faulty)))]
+    )
     assert "no day" in out.answers[0].refusal
     run.recorder.close()
     result = replay(tmp_path / "run.mcap")
@@ -216,7 +257,7 @@ def test_what_a_vehicle_declares_wrongly_is_answered_and_taken_as_not_declared()
     t = ns("2026-06-15T12:00:00")
     wrong = {"plate_digit": 12, "fuel": "plasma", "mass": -3.0, "emission_stage": 9, "height": 450.0}
     out = engine.step(t, [Datum("state", "car-1", msgspec.json.encode(state(t, path="L2", **wrong)))])
-    (vehicle, reject), = out.rejects
+    ((vehicle, reject),) = out.rejects
     assert (vehicle, reject.field) == ("car-1", "height")
     assert [engine.metrics.total(f"vehicle.{name}_unusable") for name in wrong] == [1] * 5
     advisories = []
@@ -244,7 +285,9 @@ class ShiftedClock:
         return self._clock.now() + self._ahead
 
 
-def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_change_of_it(mqtt: Broker, tmp_path: Path, capsys) -> None:
+def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_change_of_it(
+    mqtt: Broker, tmp_path: Path, capsys
+) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(CODE))
     (tmp_path / "days.json").write_bytes((DATA / "days_2026.json").read_bytes())
     (tmp_path / "node.toml").write_text(
@@ -277,7 +320,9 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
             assert await report(lambda: CODE.id in car.calendars and CODE.id in car.codes)
             vehicles_days = parse_days(car.calendars[CODE.id], "calendar")
             vehicles_code = codes.from_compact(car.codes[CODE.id])
-            assert effective(vehicles_code, "L34", FREE, clock.now(), s=150.0, holidays=vehicles_days).allowed, "the vehicle answers the rule as the node does"
+            assert effective(vehicles_code, "L34", FREE, clock.now(), s=150.0, holidays=vehicles_days).allowed, (
+                "the vehicle answers the rule as the node does"
+            )
             assert not effective(vehicles_code, "L34", FREE, clock.now(), s=150.0).allowed
             assert await report(lambda: node.metrics.total("accept.state") > 15)
             holiday = list(said)

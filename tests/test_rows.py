@@ -15,19 +15,39 @@ from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.fusion import decode_batch
 
-GOOD = {"x": 1.0, "y": 2.0, "class": "car", "length": 4.5, "heading": 0.1, "vx": 3.0, "vy": 0.5, "var_x": 0.1, "var_y": 0.1}
+GOOD = {
+    "x": 1.0,
+    "y": 2.0,
+    "class": "car",
+    "length": 4.5,
+    "heading": 0.1,
+    "vx": 3.0,
+    "vy": 0.5,
+    "var_x": 0.1,
+    "var_y": 0.1,
+}
 PLAIN = {name: value for name, value in GOOD.items() if name != "class"}
 FLOATS = ("confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy")
-ANYTHING = st.one_of(st.floats(width=32), st.sampled_from([0.0, -1.0, -999.0, 1e9, 163.83, 655.35, 360.0, 1023.0, 3.4028234663852886e38]))
+ANYTHING = st.one_of(
+    st.floats(width=32), st.sampled_from([0.0, -1.0, -999.0, 1e9, 163.83, 655.35, 360.0, 1023.0, 3.4028234663852886e38])
+)
 
 
 def columns(rows: list[dict[str, float]]) -> bytes:
     """Return rows as a block."""
-    return pack({name: np.array([row.get(name, 1.0 if name == "confidence" else math.nan) for row in rows], np.float32) for name in FLOATS} | {"id": np.zeros(len(rows), np.uint32)})
+    return pack(
+        {
+            name: np.array([row.get(name, 1.0 if name == "confidence" else math.nan) for row in rows], np.float32)
+            for name in FLOATS
+        }
+        | {"id": np.zeros(len(rows), np.uint32)}
+    )
 
 
 @pytest.mark.parametrize("as_block", [True, False])
-def test_one_bad_row_of_ten_is_refused_and_named_and_nine_are_used(engine: Engine, code: CompiledCode, as_block: bool) -> None:  # noqa: F811
+def test_one_bad_row_of_ten_is_refused_and_named_and_nine_are_used(
+    engine: Engine, code: CompiledCode, as_block: bool
+) -> None:  # noqa: F811
     bad = {"x": math.nan, "length": 75.0, "var_x": -0.5, "heading": 90.0, "vx": 140.0, "confidence": 80.0}
     for q, (field, value) in enumerate(bad.items()):
         rows = [{**PLAIN, "x": 10.0 * k} for k in range(10)]
@@ -51,7 +71,9 @@ def test_one_bad_row_of_ten_is_refused_and_named_and_nine_are_used(engine: Engin
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_block", [True, False])
-def test_what_means_not_available_is_taken_as_not_measured_and_counted(engine: Engine, code: CompiledCode, changes: dict, as_block: bool) -> None:  # noqa: F811
+def test_what_means_not_available_is_taken_as_not_measured_and_counted(
+    engine: Engine, code: CompiledCode, changes: dict, as_block: bool
+) -> None:  # noqa: F811
     row = PLAIN | changes
     payload = msgpack.packb(columns([row]) if as_block else [row])
     rows, _, (fault,) = decode_batch([payload])
@@ -91,7 +113,10 @@ def test_of_many_bad_rows_eight_are_answered_and_all_counted(engine: Engine, cod
 @given(st.lists(st.dictionaries(st.sampled_from(FLOATS), ANYTHING), min_size=1, max_size=12))
 def test_any_numbers_leave_the_other_rows_as_they_are_in_both_forms(strange: list[dict[str, float]]) -> None:
     rows = [{"x": 5.0, "y": float(k), **(strange[k // 2] if k % 2 else {})} for k in range(2 * len(strange))]
-    payloads = [msgpack.packb(columns(rows)), msgpack.packb([{name: float(np.float32(v)) for name, v in row.items()} for row in rows])]
+    payloads = [
+        msgpack.packb(columns(rows)),
+        msgpack.packb([{name: float(np.float32(v)) for name, v in row.items()} for row in rows]),
+    ]
     found, offsets, faults = decode_batch(payloads)
     block_rows, list_rows = found[: offsets[1]], found[offsets[1] :]
     for name in block_rows.dtype.names:
@@ -102,19 +127,37 @@ def test_any_numbers_leave_the_other_rows_as_they_are_in_both_forms(strange: lis
     assert set(range(0, len(rows), 2)) <= set(block_rows["y"][block_rows["x"] == 5.0].tolist())
     assert np.isfinite(block_rows["x"]).all()
     assert (np.abs(block_rows["x"]) <= 2000).all()
-    for name, low, high in (("vx", -100, 100), ("heading", -6.29, 6.29), ("length", 0.0009, 60), ("var_x", 0, 1e4), ("confidence", 0, 1)):
+    for name, low, high in (
+        ("vx", -100, 100),
+        ("heading", -6.29, 6.29),
+        ("length", 0.0009, 60),
+        ("var_x", 0, 1e4),
+        ("confidence", 0, 1),
+    ):
         assert (np.isnan(block_rows[name]) | ((block_rows[name] >= low) & (block_rows[name] <= high))).all()
 
 
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(max_size=5), st.binary(max_size=5)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.floats(),
+        st.text(max_size=5),
+        st.binary(max_size=5),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=6,
 )
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(VALUES, st.dictionaries(st.sampled_from([*FLOATS, "id", "class", "note"]), VALUES, max_size=5)), max_size=8))
+@given(
+    st.lists(
+        st.one_of(VALUES, st.dictionaries(st.sampled_from([*FLOATS, "id", "class", "note"]), VALUES, max_size=5)),
+        max_size=8,
+    )
+)
 def test_objects_of_any_make_are_passed_over_one_by_one(strange: list[object]) -> None:
     objects = [x for item in strange for x in (item, {"x": 3.0, "y": 4.0, "id": 7})]
     rows, _, (fault,) = decode_batch([msgpack.packb(objects)])

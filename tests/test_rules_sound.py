@@ -44,12 +44,17 @@ def changed(name: str, **fields: object) -> IntersectionCode:
 
 def tidal(lane: str, number: int, **fields: object) -> Rule:
     calendar = {key: fields.pop(key) for key in list(fields) if key in Calendar.__struct_fields__}
-    return Rule(f"R{number}", "tidal_lane", (Target(lane),), calendar=Calendar(**calendar) if calendar else None, **fields)
+    return Rule(
+        f"R{number}", "tidal_lane", (Target(lane),), calendar=Calendar(**calendar) if calendar else None, **fields
+    )
 
 
 # --- tidal lanes ---
 
-INBOUND = (tidal("L32", 90, minutes=((0, 990), (1200, 1440))), tidal("L32", 91, weekdays=(6, 7), holidays="also", make_up="as_workday"))
+INBOUND = (
+    tidal("L32", 90, minutes=((0, 990), (1200, 1440))),
+    tidal("L32", 91, weekdays=(6, 7), holidays="also", make_up="as_workday"),
+)
 OUTBOUND = {"weekdays": WORKDAYS, "minutes": ((990, 1200),), "holidays": "never", "make_up": "as_workday"}
 
 
@@ -57,15 +62,37 @@ OUTBOUND = {"weekdays": WORKDAYS, "minutes": ((990, 1200),), "holidays": "never"
     ("rules", "says"),
     [
         ((*INBOUND, tidal("L37", 92, **OUTBOUND | {"holidays": "as_weekday"})), "a holiday"),
-        ((INBOUND[0], tidal("L32", 91, weekdays=(6, 7), holidays="also"), tidal("L37", 92, **OUTBOUND)), "worked for a Monday"),
-        ((*INBOUND, tidal("L37", 92, **OUTBOUND), tidal("L37", 93, minutes=((480, 540),), date_ranges=(("2031-03-03", "2031-03-03"),))), "Monday 2031-03-03 at 08:00"),
-        ((*INBOUND, tidal("L37", 92, **OUTBOUND), tidal("L37", 93, valid_from=ns("2027-03-03T08:10"), valid_to=ns("2027-03-03T08:20"))), "Wednesday 2027-03-03 at 08:10"),
-        ((*INBOUND, tidal("L37", 92, **OUTBOUND), tidal("L37", 93, minutes=((480, 540),), dates=("02-29", "02-29"))), "2028-02-29"),
+        (
+            (INBOUND[0], tidal("L32", 91, weekdays=(6, 7), holidays="also"), tidal("L37", 92, **OUTBOUND)),
+            "worked for a Monday",
+        ),
+        (
+            (
+                *INBOUND,
+                tidal("L37", 92, **OUTBOUND),
+                tidal("L37", 93, minutes=((480, 540),), date_ranges=(("2031-03-03", "2031-03-03"),)),
+            ),
+            "Monday 2031-03-03 at 08:00",
+        ),
+        (
+            (
+                *INBOUND,
+                tidal("L37", 92, **OUTBOUND),
+                tidal("L37", 93, valid_from=ns("2027-03-03T08:10"), valid_to=ns("2027-03-03T08:20")),
+            ),
+            "Wednesday 2027-03-03 at 08:10",
+        ),
+        (
+            (*INBOUND, tidal("L37", 92, **OUTBOUND), tidal("L37", 93, minutes=((480, 540),), dates=("02-29", "02-29"))),
+            "2028-02-29",
+        ),
         ((*INBOUND, tidal("L37", 92, **OUTBOUND, tz="Asia/Urumqi")), "cannot be compared"),
         (tuple(replace(rule, mandatory=False) for rule in (*INBOUND, tidal("L37", 92, **OUTBOUND))), "always"),
     ],
 )
-def test_a_strip_of_road_that_is_open_both_ways_at_any_time_on_any_kind_of_day_is_an_error(rules: tuple[Rule, ...], says: str) -> None:
+def test_a_strip_of_road_that_is_open_both_ways_at_any_time_on_any_kind_of_day_is_an_error(
+    rules: tuple[Rule, ...], says: str
+) -> None:
     found = [line for line in errors(replace(PLAIN, rules=rules)) if "one strip of road" in line]
     assert found
     assert says in found[0]
@@ -74,7 +101,9 @@ def test_a_strip_of_road_that_is_open_both_ways_at_any_time_on_any_kind_of_day_i
 def test_a_strip_of_road_that_is_never_open_both_ways_is_no_fault() -> None:
     assert codes.validate(replace(PLAIN, rules=(*INBOUND, tidal("L37", 92, **OUTBOUND)))) == []
     prc = [replace(rule, calendar=replace(rule.calendar, tz="PRC")) for rule in INBOUND]
-    assert codes.validate(replace(PLAIN, rules=(*prc, tidal("L37", 92, **OUTBOUND)))) == [], "another name of the same clock"
+    assert codes.validate(replace(PLAIN, rules=(*prc, tidal("L37", 92, **OUTBOUND)))) == [], (
+        "another name of the same clock"
+    )
 
 
 def test_a_strip_of_road_without_any_tidal_rule_is_a_warning() -> None:
@@ -85,27 +114,52 @@ def test_a_strip_of_road_without_any_tidal_rule_is_a_warning() -> None:
 calendars = st.builds(
     Calendar,
     weekdays=st.sets(st.integers(1, 7), min_size=1).map(lambda days: tuple(sorted(days))),
-    minutes=st.lists(st.tuples(st.integers(0, 1439), st.integers(0, 1440)).filter(lambda span: span[0] != span[1]), max_size=2).map(tuple),
+    minutes=st.lists(
+        st.tuples(st.integers(0, 1439), st.integers(0, 1440)).filter(lambda span: span[0] != span[1]), max_size=2
+    ).map(tuple),
     dates=st.none() | st.sampled_from([("2026-03-01", "2026-03-30"), ("11-15", "02-15"), ("02-29", "02-29")]),
     holidays=st.sampled_from(ON_HOLIDAYS),
     month_days=st.sampled_from([(), tuple(range(1, 32, 2)), (31,)]),
     make_up=st.sampled_from(ON_MAKE_UP_DAYS),
 )
-times = st.none() | st.integers(ns("2026-01-01T00:00") // 10**9, ns("2026-12-31T00:00") // 10**9).map(lambda second: second * 10**9)
-tidal_rules = st.builds(lambda calendar, begin, end: Rule("R", "tidal_lane", (), calendar=calendar, valid_from=begin, valid_to=end), st.none() | calendars, times, times)
+times = st.none() | st.integers(ns("2026-01-01T00:00") // 10**9, ns("2026-12-31T00:00") // 10**9).map(
+    lambda second: second * 10**9
+)
+tidal_rules = st.builds(
+    lambda calendar, begin, end: Rule("R", "tidal_lane", (), calendar=calendar, valid_from=begin, valid_to=end),
+    st.none() | calendars,
+    times,
+    times,
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(tidal_rules, tidal_rules, st.lists(st.integers(ns("2026-01-01T00:00") // 10**9, ns("2026-12-31T23:59") // 10**9), max_size=40), st.sets(st.integers(0, 364)), st.sets(st.integers(0, 51)))
-def test_a_common_time_of_two_rules_is_found_where_there_is_one_and_only_there(a: Rule, b: Rule, instants: list[int], off: set[int], saturdays: set[int]) -> None:
+@given(
+    tidal_rules,
+    tidal_rules,
+    st.lists(st.integers(ns("2026-01-01T00:00") // 10**9, ns("2026-12-31T23:59") // 10**9), max_size=40),
+    st.sets(st.integers(0, 364)),
+    st.sets(st.integers(0, 51)),
+)
+def test_a_common_time_of_two_rules_is_found_where_there_is_one_and_only_there(
+    a: Rule, b: Rule, instants: list[int], off: set[int], saturdays: set[int]
+) -> None:
     when = common_time(a, b)
-    stated = re.fullmatch(r"on \w+ (\S+) at (\d\d:\d\d)(?:, if it is (a holiday|worked for a \w+))?(?:, if the day before is (a holiday|worked for a \w+))?", when)
+    stated = re.fullmatch(
+        r"on \w+ (\S+) at (\d\d:\d\d)(?:, if it is (a holiday|worked for a \w+))?(?:, if the day before is (a holiday|worked for a \w+))?",
+        when,
+    )
     if stated:
         day = date.fromisoformat(stated[1])
         kinds = {day.isoformat(): stated[3], (day - timedelta(1)).isoformat(): stated[4]}
-        days = Days({name for name, kind in kinds.items() if kind == "a holiday"}, {name: WEEKDAYS.index(kind.split()[-1]) + 1 for name, kind in kinds.items() if kind and "worked" in kind})
+        days = Days(
+            {name for name, kind in kinds.items() if kind == "a holiday"},
+            {name: WEEKDAYS.index(kind.split()[-1]) + 1 for name, kind in kinds.items() if kind and "worked" in kind},
+        )
         begins = [rule.valid_from for rule in (a, b) if rule.valid_from is not None]
-        moments = [t for t in (ns(f"{stated[1]}T{stated[2]}"), *begins) if in_force(a, t, days) and in_force(b, t, days)]
+        moments = [
+            t for t in (ns(f"{stated[1]}T{stated[2]}"), *begins) if in_force(a, t, days) and in_force(b, t, days)
+        ]
         assert moments, when
         return
     first = date(2026, 1, 1)
@@ -134,8 +188,24 @@ def test_a_tidal_rule_on_a_link_with_lanes_for_bicycles_or_pedestrians_is_an_err
 
 # --- what validates means one thing in both rule engines ---
 
-VEHICLES = [Vehicle(), Vehicle("truck", plate=4, fuel="diesel", stage=3, mass=30.0), Vehicle("bus", automated=True, plate=1, fuel="electric"), Vehicle("bicycle"), Vehicle("emergency", fuel="gas")]
-INSTANTS = [ns(text) for text in ("2026-01-01T00:00", "2026-02-28T07:30", "2026-03-09T12:00", "2026-06-15T17:30", "2026-10-01T23:59", "2026-10-10T08:00")]
+VEHICLES = [
+    Vehicle(),
+    Vehicle("truck", plate=4, fuel="diesel", stage=3, mass=30.0),
+    Vehicle("bus", automated=True, plate=1, fuel="electric"),
+    Vehicle("bicycle"),
+    Vehicle("emergency", fuel="gas"),
+]
+INSTANTS = [
+    ns(text)
+    for text in (
+        "2026-01-01T00:00",
+        "2026-02-28T07:30",
+        "2026-03-09T12:00",
+        "2026-06-15T17:30",
+        "2026-10-01T23:59",
+        "2026-10-10T08:00",
+    )
+]
 DAYS = Days({"2026-01-01", "2026-10-01"}, {"2026-02-28": 1, "2026-10-10": 3})
 odd = st.sampled_from(["", "R 1", "Ü", "Z1", "code", "x" * 100, "\x00", "2026-W10-1", "W10-1", "20260301", "localtime"])
 huge = st.sampled_from([-(2**70), -1, 2**31, 2**63 - 1, 2**63, 2**70])
@@ -175,7 +245,9 @@ def mutated(draw: st.DrawFn) -> Rule:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(mutated(), st.integers(0, len(CODE.rules) - 1))
-def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_be_published(rule: Rule, place: int) -> None:
+def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_be_published(
+    rule: Rule, place: int
+) -> None:
     code = replace(CODE, rules=(*CODE.rules[:place], rule, *CODE.rules[place + 1 :]))
     assume(not errors(code))
     assert codes.loads(codes.dump(code)) == code
@@ -186,10 +258,22 @@ def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_b
     paths = {"L2", "L32", "L37", "C1", *(target.entity for target in rule.targets)} & set(table.paths)
     for path in sorted(paths):
         for number, vehicle in enumerate(VEHICLES):
-            answer = table.effective(np.full(len(INSTANTS), table.paths[path]), np.full(len(INSTANTS), number), np.array(INSTANTS), np.full(len(INSTANTS), 20.0), fleet=VEHICLES)
+            answer = table.effective(
+                np.full(len(INSTANTS), table.paths[path]),
+                np.full(len(INSTANTS), number),
+                np.array(INSTANTS),
+                np.full(len(INSTANTS), 20.0),
+                fleet=VEHICLES,
+            )
             for k, t in enumerate(INSTANTS):
                 plain = effective(code, path, vehicle, t, s=20.0, holidays=DAYS, at=table.at)
-                got = answer.allowed[k], names[int(answer.refused_by[k])], names[int(answer.undecided[k])], answer.speed_max[k], answer.speed_min[k]
+                got = (
+                    answer.allowed[k],
+                    names[int(answer.refused_by[k])],
+                    names[int(answer.undecided[k])],
+                    answer.speed_max[k],
+                    answer.speed_min[k],
+                )
                 assert got == (plain.allowed, plain.refused_by, plain.undecided_by, plain.speed_max, plain.speed_min)
                 if closed[t] is not None and closed[t][table.paths[path]]:
                     assert not plain.allowed, "a closed tidal lane is closed to everybody"
@@ -200,7 +284,10 @@ def test_a_day_written_in_another_iso_form_is_refused_in_rules_and_calendar_file
     calendar = Calendar(date_ranges=((day, day),))
     assert any("YYYY-MM-DD" in line for line in errors(changed("R10", calendar=calendar)))
     with pytest.raises(codes.CodeError, match="is no day"):
-        parse_days(msgspec.json.encode({"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": day}]}), "calendar.json")
+        parse_days(
+            msgspec.json.encode({"first": "2026-01-01", "last": "2026-12-31", "holidays": [{"date": day}]}),
+            "calendar.json",
+        )
 
 
 @pytest.mark.parametrize("name", ["", " ", "R 1", "Ü1", "x" * 100, "Z1", "L6", "code", "a\nb"])
@@ -248,7 +335,10 @@ def test_heights_channels_offsets_and_revisions_are_bounded() -> None:
     for channel in (65_536, 2**40, -1):
         group = replace(CODE.signal_groups[0], channels=(channel,))
         assert any("channels" in line for line in errors(replace(CODE, signal_groups=(group, *CODE.signal_groups[1:]))))
-    assert any("offset_ms" in line for line in errors(replace(CODE, plans=(replace(CODE.plans[0], offset_ms=-(2**40)), *CODE.plans[1:]))))
+    assert any(
+        "offset_ms" in line
+        for line in errors(replace(CODE, plans=(replace(CODE.plans[0], offset_ms=-(2**40)), *CODE.plans[1:])))
+    )
     assert any("revision" in line for line in errors(replace(CODE, revision=2**31)))
 
 
@@ -265,7 +355,12 @@ def test_a_school_zone_without_a_value_is_a_warning() -> None:
     [
         Rule("R90", "no_entry", (Target("code"),), classes=("pedestrian",), plates=(1,)),
         Rule("R90", "no_entry", (Target("code"),), except_fuels=FUELS, plates=(1,)),
-        Rule("R90", "closure", (Target("code"),), except_classes=tuple(name for name in CLASSES if name not in ("automated", "dangerous_goods"))),
+        Rule(
+            "R90",
+            "closure",
+            (Target("code"),),
+            except_classes=tuple(name for name in CLASSES if name not in ("automated", "dangerous_goods")),
+        ),
         Rule("R90", "emission_zone", (Target("code"),), 5.0, fuels=("electric",)),
         Rule("R90", "emission_zone", (Target("code"),), 5.0, classes=("bicycle",)),
         Rule("R90", "mass_max", (Target("code"),), 15.0, classes=("car",)),
@@ -290,7 +385,9 @@ def test_the_time_zone_of_a_machine_is_no_time_zone_of_a_place(name: str) -> Non
 
 @pytest.mark.parametrize("span", [(630, 930), (700, 900), (600, 930), (1215, 1345)])
 def test_clock_times_written_as_hours_and_minutes_are_a_warning(span: tuple[int, int]) -> None:
-    assert any("minutes since midnight" in line for line in warnings(changed("R10", calendar=Calendar(minutes=(span,)))))
+    assert any(
+        "minutes since midnight" in line for line in warnings(changed("R10", calendar=Calendar(minutes=(span,))))
+    )
 
 
 @pytest.mark.parametrize("span", [(420, 540), (1020, 1140), (990, 1200), (600, 900), (435, 1095), (0, 1440)])

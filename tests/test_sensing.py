@@ -24,7 +24,9 @@ class Road:
         self.engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id, "r1": code.code.id}}))
         self.scene, self.name, self.t, self.seq = Scene(code, n), code.code.id, T, 0
         sensors = (Sensor("fused", "camera", hz=hz),) if hz is not None else (Sensor("fused"),)
-        self.outs: list[Output] = [self.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0", "r1"), sensors, "7.1")))])]
+        self.outs: list[Output] = [
+            self.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0", "r1"), sensors, "7.1")))])
+        ]
 
     def drive(self, seconds: float, units: tuple[str, ...] = ("r0", "r1"), every: int = 1) -> list[Output]:
         """Let the units send for so long, r1 each `every` frames only; return what the node put out."""
@@ -47,7 +49,12 @@ class Road:
         return [body for _, kind, body in out.replies if kind == "reject"]
 
     def degraded(self, outs: list[Output]) -> list[str]:
-        return [a.reason for out in outs for a in out.advisories if a.kind == "degraded" and a.target == f"intersection:{self.name}"]
+        return [
+            a.reason
+            for out in outs
+            for a in out.advisories
+            if a.kind == "degraded" and a.target == f"intersection:{self.name}"
+        ]
 
     @property
     def events(self) -> list[str]:
@@ -91,7 +98,9 @@ def test_a_sensor_declared_for_two_units_stands_at_one(code: CompiledCode) -> No
 
 def test_a_sensor_far_slower_than_declared_is_named(code: CompiledCode) -> None:
     road = Road(code)
-    assert any("r1/fused is slow: 2." in why and "of the 10 Hz" in why for why in road.degraded(road.drive(14.0, every=4)))
+    assert any(
+        "r1/fused is slow: 2." in why and "of the 10 Hz" in why for why in road.degraded(road.drive(14.0, every=4))
+    )
     assert road.engine.metrics.total("sensor.slow") == 1
 
 
@@ -129,7 +138,16 @@ def test_what_a_dead_sensor_does_not_see_proves_nothing(code: CompiledCode, heal
         seen = fusion.stats()["sources"][1]["p_detect"]
         for k in range(30):
             road.drive(0.1, ("r0",))
-            body = {"v": 1, "r": "r1", "s": "fused", "q": 10_000 * (1 + known) + k, "t": road.t + 50 * MS, "lat": road.scene.lat, "lon": road.scene.lon, "o": []}
+            body = {
+                "v": 1,
+                "r": "r1",
+                "s": "fused",
+                "q": 10_000 * (1 + known) + k,
+                "t": road.t + 50 * MS,
+                "lat": road.scene.lat,
+                "lon": road.scene.lon,
+                "o": [],
+            }
             road.engine.step(road.t + 50 * MS, [Datum("perception", "g", msgpack.packb(body))])
         kept[known] = fusion.stats()["sources"][1]["p_detect"] - seen
     assert kept[False] < -0.2, "it learns that the source sees nobody"
@@ -151,7 +169,16 @@ def test_a_sensor_whose_frames_come_late_is_named_and_misses_nothing(code: Compi
 
 
 def _empty(road: Road, seq: int) -> bytes:
-    body = {"v": 1, "r": "r1", "s": "fused", "q": seq, "t": road.t - 500 * MS, "lat": road.scene.lat, "lon": road.scene.lon, "o": []}
+    body = {
+        "v": 1,
+        "r": "r1",
+        "s": "fused",
+        "q": seq,
+        "t": road.t - 500 * MS,
+        "lat": road.scene.lat,
+        "lon": road.scene.lon,
+        "o": [],
+    }
     return msgpack.packb(body)
 
 
@@ -185,11 +212,15 @@ def test_a_sensor_of_tracks_is_fused_as_one(code: CompiledCode) -> None:
     road.drive(1.0, ("r0",))
     fusion = road.engine.places[code.code.id].fusion
     assert fusion.stats()["sources"][0]["kind"] == "tracks"
-    assert fusion.stats()["sources"][0]["scale"] == 1.0, "another's tracks err alike from scan to scan: their noise is not learned"
+    assert fusion.stats()["sources"][0]["scale"] == 1.0, (
+        "another's tracks err alike from scan to scan: their noise is not learned"
+    )
 
 
 @pytest.mark.parametrize(("datum", "move"), [("GCJ-02", to_gcj02), ("BD-09", to_bd09)])
-def test_a_unit_whose_origin_is_in_another_datum_is_noticed_once_and_the_datum_named(code: CompiledCode, datum: str, move) -> None:
+def test_a_unit_whose_origin_is_in_another_datum_is_noticed_once_and_the_datum_named(
+    code: CompiledCode, datum: str, move
+) -> None:
     road = Road(code)
     road.drive(2.0)
     road.scene.lat, road.scene.lon = move(road.scene.lat, road.scene.lon)

@@ -19,7 +19,12 @@ def grid(n: int) -> Around:
     x, y = (side.ravel() for side in np.meshgrid(9.0 * (np.arange(n) - n // 2), 9.0 * (np.arange(n) - n // 2)))
     many = len(x)
     return Around(
-        np.stack([x, y], axis=1), np.tile([7.0, 0.0], (many, 1)), np.zeros(many), np.full(many, 4.5), np.full(many, 1.8), np.ones(many, np.int64)
+        np.stack([x, y], axis=1),
+        np.tile([7.0, 0.0], (many, 1)),
+        np.zeros(many),
+        np.full(many, 4.5),
+        np.full(many, 1.8),
+        np.ones(many, np.int64),
     )
 
 
@@ -44,5 +49,8 @@ def test_a_noisy_unit_misses_some_makes_some_up_and_says_how_far_off_it_is(junct
     seen = np.mean([one.sum() for one in real]) / there
     assert 1 - Noise().miss - Noise().far_miss < seen < 1 - Noise().miss
     assert 0 < sum((~one).sum() for one in real) < 40
-    off = [(f["x"] + model.rsu.x - around.xy[f["id"].clip(max=960), 0])[one] / np.sqrt(f["var_x"][one]) for f, one in zip(frames, real, strict=True)]
+    off = [
+        (f["x"] + model.rsu.x - around.xy[f["id"].clip(max=960), 0])[one] / np.sqrt(f["var_x"][one])
+        for f, one in zip(frames, real, strict=True)
+    ]
     assert np.std(np.concatenate(off)) == pytest.approx(1.0, abs=0.05)

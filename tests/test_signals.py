@@ -64,7 +64,15 @@ class Approach:
         front = line - self.left - (self.at - now) * self.speed
         point(self.lane, front - 2.4, code.path_start, code.path_xy, code.path_s, spot)
         lat, lon = (float(v) for v in code.origin.to_geodetic(spot[0], spot[1]))
-        state = VehicleState(t, lat, lon, self.speed, float(np.arctan2(spot[3], spot[2])), accuracy=0.3, movements=(code.conn_ids[self.connection],))
+        state = VehicleState(
+            t,
+            lat,
+            lon,
+            self.speed,
+            float(np.arctan2(spot[3], spot[2])),
+            accuracy=0.3,
+            movements=(code.conn_ids[self.connection],),
+        )
         return Datum("state", "v", msgspec.json.encode(state))
 
 
@@ -72,7 +80,9 @@ def kinds(advised: list[tuple[float, Advisory]], since: float) -> set[AdvisoryKi
     return {advisory.kind for now, advisory in advised if now >= since}
 
 
-def test_a_red_that_outlasts_its_promised_end_gives_no_speed_advice_but_a_fault_and_a_warning(code: CompiledCode) -> None:
+def test_a_red_that_outlasts_its_promised_end_gives_no_speed_advice_but_a_fault_and_a_warning(
+    code: CompiledCode,
+) -> None:
     approach = Approach(code, left=14.0)
     end = T + 6 * SECOND
     advised = approach.drive(lambda _, __: approach.all(RED, min_end=end, max_end=end, likely_end=end))
@@ -102,7 +112,11 @@ def test_a_red_that_may_end_at_any_moment_is_warned_of_as_any_red(code: Compiled
     at = {"min_end": 0, "max_end": 60 * SECOND}
     advised = approach.drive(lambda _, t: approach.all(RED, **{name: t + at[name] for name in ends}))
     assert {AdvisoryKind.RED_LIGHT, AdvisoryKind.SIGNAL_STOP} <= kinds(advised, 0.0)
-    assert not [advisory for _, advisory in advised if advisory.speed is not None and advisory.speed > 0.0 and advisory.kind != AdvisoryKind.RULE]
+    assert not [
+        advisory
+        for _, advisory in advised
+        if advisory.speed is not None and advisory.speed > 0.0 and advisory.kind != AdvisoryKind.RULE
+    ]
 
 
 def test_a_green_that_is_promised_for_now_in_every_message_is_not_believed(code: CompiledCode) -> None:
@@ -131,7 +145,11 @@ def test_a_group_that_its_messages_no_longer_name_becomes_unknown(code: Compiled
     advised = approach.drive(shown)
     assert AdvisoryKind.GLOSA in kinds(advised[: len(advised)], 0.0)
     assert not [now for now, advisory in advised if advisory.kind == AdvisoryKind.GLOSA and now > 8.6]
-    assert [now for now, advisory in advised if advisory.kind == AdvisoryKind.SIGNAL_STOP and "is not known" in advisory.reason]
+    assert [
+        now
+        for now, advisory in advised
+        if advisory.kind == AdvisoryKind.SIGNAL_STOP and "is not known" in advisory.reason
+    ]
     place = approach.engine.places[code.code.id]
     assert place.latest.signals.state[place.groups[approach.group]] == SignalState.UNKNOWN
     assert all(place.latest.signals.state[place.groups[g]] == RED for g in approach.others)
@@ -158,7 +176,11 @@ GROUPS = st.builds(Group, st.just(1), st.sampled_from(SignalState), TIMES, TIMES
 
 
 @settings(deadline=None)
-@given(messages=st.lists(st.tuples(st.integers(1, 5_000), GROUPS), min_size=1, max_size=12), later=st.integers(0, 2_000), doubt=st.sampled_from(Doubt))
+@given(
+    messages=st.lists(st.tuples(st.integers(1, 5_000), GROUPS), min_size=1, max_size=12),
+    later=st.integers(0, 2_000),
+    doubt=st.sampled_from(Doubt),
+)
 def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], later: int, doubt: Doubt) -> None:
     """Of any messages: no believed end lies in the past of the newest state, none follows one that the same state has outlasted, none is of an old message."""
     signals, t, failed, shown, promised = Signals.dark(1), T, False, None, None
@@ -167,7 +189,10 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
         failed = group.state == shown and (failed or (promised is not None and t > promised + 150 * MS))
         signals = signals_from(signals, t, 1, 1, {1: 0}, (group,), 0)
         shown, promised = group.state, group.max_end
-        if group.state in (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT) and group.next_green is not None:
+        if (
+            group.state in (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
+            and group.next_green is not None
+        ):
             promised = group.next_green if promised is None else promised
     now = t + later * MS
     found = believed(signals, now, {0: doubt})
@@ -196,11 +221,15 @@ def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], late
 
 
 @pytest.mark.parametrize(("gap", "believed_again"), [(6.0, False), (30.0, True)])
-def test_a_state_that_was_long_out_of_sight_is_no_broken_promise(code: CompiledCode, gap: float, believed_again: bool) -> None:
+def test_a_state_that_was_long_out_of_sight_is_no_broken_promise(
+    code: CompiledCode, gap: float, believed_again: bool
+) -> None:
     """Red promised to end in 4 s, then nothing is received: 6 s later it is overdue, 30 s later it may be the next red."""
     approach = Approach(code)
     index = {approach.group: 0}
-    first = signals_from(Signals.dark(1), T, 0, 1, index, (Group(approach.group, RED, T + 4 * SECOND, T + 4 * SECOND),), 0)
+    first = signals_from(
+        Signals.dark(1), T, 0, 1, index, (Group(approach.group, RED, T + 4 * SECOND, T + 4 * SECOND),), 0
+    )
     t = T + int(gap * SECOND)
     again = signals_from(first, t, 1, 1, index, (Group(approach.group, RED, t + 9 * SECOND, t + 9 * SECOND),), 0)
     assert bool(again.overdue[0]) is not believed_again

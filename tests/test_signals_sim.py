@@ -60,8 +60,14 @@ def broken(moments: list[tuple[int, dict[int, object]]]) -> tuple[list[str], int
                 if early or late:
                     faults.append(f"group {number} at {t / SECOND}: {group.min_end} .. {group.max_end}, ended {end}")
                 coming = next((k for k in changes if k >= last and states[k] == "green"), None)
-                if group.next_green is not None and coming is not None and abs(moments[coming][0] - group.next_green) > STEP * SECOND:
-                    faults.append(f"group {number} at {t / SECOND}: next green {group.next_green}, came {moments[coming][0]}")
+                if (
+                    group.next_green is not None
+                    and coming is not None
+                    and abs(moments[coming][0] - group.next_green) > STEP * SECOND
+                ):
+                    faults.append(
+                        f"group {number} at {t / SECOND}: next green {group.next_green}, came {moments[coming][0]}"
+                    )
     return faults, checked, greens
 
 
@@ -76,23 +82,31 @@ def test_every_end_and_next_green_a_controller_sends_comes_true(kind: str, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["actuated", "delay_based"])
-def test_the_recorded_programme_of_braunschweig_under_traffic_control_keeps_its_promises(kind: str, tmp_path: Path) -> None:
+def test_the_recorded_programme_of_braunschweig_under_traffic_control_keeps_its_promises(
+    kind: str, tmp_path: Path
+) -> None:
     faults, checked, _ = broken(run(programs.with_signals(braunschweig(), kind, tmp_path), 300.0))
     assert not faults, faults[:5]
     assert checked > 5_000
 
 
-def test_a_controller_that_traffic_drives_sends_no_likely_end_and_no_next_green_while_traffic_decides(tmp_path: Path) -> None:
+def test_a_controller_that_traffic_drives_sends_no_likely_end_and_no_next_green_while_traffic_decides(
+    tmp_path: Path,
+) -> None:
     moments = run(programs.with_signals(crossroads(tmp_path), "actuated", tmp_path), 200.0)
     groups = [group for _, found in moments for group in found.values()]
     undecided = [group for group in groups if group.min_end != group.max_end]
     assert len(undecided) > 1_000
-    assert all(group.max_end is not None for group in groups), "its phases come in a fixed order, each with a longest duration"
+    assert all(group.max_end is not None for group in groups), (
+        "its phases come in a fixed order, each with a longest duration"
+    )
     assert {(group.likely_end, group.confidence) for group in undecided} == {(None, None)}
     assert {group.next_green for group in undecided} == {None}
     yellow = [group for group in groups if group.state == SignalState.YELLOW_PERMISSIVE]
     assert yellow
-    assert all(group.min_end == group.max_end == group.likely_end for group in yellow), "a yellow lasts as long as it always does"
+    assert all(group.min_end == group.max_end == group.likely_end for group in yellow), (
+        "a yellow lasts as long as it always does"
+    )
 
 
 def test_the_green_of_a_controller_that_traffic_drives_may_end_now_once_its_shortest_is_over(tmp_path: Path) -> None:
@@ -106,7 +120,10 @@ def test_the_clearance_time_of_a_crossing_is_left_as_it_is(tmp_path: Path) -> No
     scenario = crossroads(tmp_path)
     fixed = programs.active_programs(scenario)["J0"].findall("phase")
     changed = programs.active_programs(programs.with_signals(scenario, "actuated", tmp_path))["J0"].findall("phase")
-    lasts = [(before.get("duration"), after.get("minDur"), after.get("maxDur")) for before, after in zip(fixed, changed, strict=True)]
+    lasts = [
+        (before.get("duration"), after.get("minDur"), after.get("maxDur"))
+        for before, after in zip(fixed, changed, strict=True)
+    ]
     assert lasts[:4] == [("29", "5", "50"), ("6", "6", "6"), ("3", "3", "3"), ("1", "1", "1")]
 
 

@@ -26,7 +26,9 @@ T = 1_767_225_600 * SECOND
 
 
 def engine_of(code: CompiledCode) -> Engine:
-    return Engine([code.code], EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}, "h": {"other": code.code.id}}))
+    return Engine(
+        [code.code], EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}, "h": {"other": code.code.id}})
+    )
 
 
 def with_kind(scene: Scene, kind: str, seconds: float) -> tuple[Engine, list[str]]:
@@ -44,7 +46,12 @@ def with_kind(scene: Scene, kind: str, seconds: float) -> tuple[Engine, list[str
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.one_of(st.text(max_size=200), st.sampled_from(["van", "motorcycle", "", "automated", "CAR", "{kind}", "car\0", *CLASSES])))
+@given(
+    st.one_of(
+        st.text(max_size=200),
+        st.sampled_from(["van", "motorcycle", "", "automated", "CAR", "{kind}", "car\0", *CLASSES]),
+    )
+)
 def test_any_word_for_its_kind_gets_the_plan_of_a_car_or_of_its_class(code: CompiledCode, kind: str) -> None:
     if "\ud800" <= max(kind, default="") <= "\udfff":
         return
@@ -60,7 +67,9 @@ def test_any_word_for_its_kind_gets_the_plan_of_a_car_or_of_its_class(code: Comp
 
 @given(st.text(max_size=20), st.booleans())
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_rules_hold_for_a_kind_they_do_not_know_as_for_a_car(code: CompiledCode, kind: str, automated: bool) -> None:
+def test_the_rules_hold_for_a_kind_they_do_not_know_as_for_a_car(
+    code: CompiledCode, kind: str, automated: bool
+) -> None:
     table, path = RuleTable(code.code), code.lane_ids[0]
     expected = "car" if kind not in VEHICLE_CLASSES else kind
     assert table.explain(path, Vehicle(kind, automated), T) == table.explain(path, Vehicle(expected, automated), T)
@@ -84,10 +93,23 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
         for k in range(first, first + 500):
             name = f"invented-{k}"
             inside = k % 3 == 0
-            state = {"t": t, "lat": lat + (k % 97) * 1e-6 if inside else 10.0, "lon": lon, "speed": 400.0 if k % 2 else 3.0, "heading": 0.1, "kind": name}
+            state = {
+                "t": t,
+                "lat": lat + (k % 97) * 1e-6 if inside else 10.0,
+                "lon": lon,
+                "speed": 400.0 if k % 2 else 3.0,
+                "heading": 0.1,
+                "kind": name,
+            }
             out.append(Datum("state", name, msgspec.json.encode(state)))
             if k % 5 == 0:
-                request = {"t": t, "id": name, "intersection": code.code.id if k % 2 else name, "movement": name, "eta": t}
+                request = {
+                    "t": t,
+                    "id": name,
+                    "intersection": code.code.id if k % 2 else name,
+                    "movement": name,
+                    "eta": t,
+                }
                 out.append(Datum("requests", name, msgspec.json.encode(request)))
                 out.append(Datum("acks", name, msgspec.json.encode({"t": t, "advisory": name, "outcome": "applied"})))
         return out
@@ -99,7 +121,9 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
         if step in (ids // 500 // 2, ids // 500 - 1):
             gc.collect()
             resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-    assert resident[1] - resident[0] < 8_000_000, f"{(resident[1] - resident[0]) / 1e6:.1f} MB more for the second 150,000"
+    assert resident[1] - resident[0] < 8_000_000, (
+        f"{(resident[1] - resident[0]) / 1e6:.1f} MB more for the second 150,000"
+    )
     assert len(msgspec.json.encode(engine.metrics.snapshot())) < 1_000_000
     place = engine.places[code.code.id]
     assert len(place.reports) <= MAX_REPORTS
@@ -117,7 +141,14 @@ def test_reports_under_invented_names_leave_room_for_what_sensors_see(code: Comp
             Datum("state", f"x{j}", msgspec.json.encode(VehicleState(t, code.origin.lat + (j % 40 - 20) * 1e-4, code.origin.lon + (j // 40 - 20) * 1e-4, 0.0, 0.0)))
             for j in range(900)
         ]  # fmt: skip
-        engine.step(t, [*states, Datum("perception", "g", scene.perception("r0", k, t)), Datum("perception", "g", scene.perception("r1", k, t))])
+        engine.step(
+            t,
+            [
+                *states,
+                Datum("perception", "g", scene.perception("r0", k, t)),
+                Datum("perception", "g", scene.perception("r1", k, t)),
+            ],
+        )
     tracks = engine.places[code.code.id].fusion.tracks(T + 29 * 100 * MS)
     seen = sum(int(sources) & ~(1 << 31) != 0 for sources in tracks["sources"])
     assert seen >= 25
@@ -153,7 +184,9 @@ def test_a_gateway_that_invents_sensors_leaves_room_for_the_others(code: Compile
     replies = []
     for k in range(60):
         body = msgspec.msgpack.decode(scene.perception("r0", 0, T))
-        replies += engine.step(T, [Datum("perception", "g", msgspec.msgpack.encode({**body, "s": f"invented-{k}"}))]).replies
+        replies += engine.step(
+            T, [Datum("perception", "g", msgspec.msgpack.encode({**body, "s": f"invented-{k}"}))]
+        ).replies
     assert any("at most 31 perception sources" in body.rule for _, kind, body in replies if kind == "reject")
     for k in range(4):
         body = msgspec.msgpack.decode(scene.perception("other", 0, T))
@@ -174,7 +207,9 @@ def test_messages_of_another_version_are_refused(code: CompiledCode) -> None:
     state = msgspec.json.decode(msgspec.json.encode(VehicleState(T, code.origin.lat, code.origin.lon, 1.0, 0.0)))
     ((_, reject),) = engine.step(T, [Datum("state", "car", msgspec.json.encode({**state, "version": 2}))]).rejects
     assert reject.field == "version"
-    ((_, kind, reject),) = engine.step(T, [Datum("sync", "g", msgspec.msgpack.encode({"v": 9, "g": "g", "t1": T}))]).replies
+    ((_, kind, reject),) = engine.step(
+        T, [Datum("sync", "g", msgspec.msgpack.encode({"v": 9, "g": "g", "t1": T}))]
+    ).replies
     assert (kind, reject.field) == ("reject", "v")
 
 
@@ -187,11 +222,16 @@ def test_a_hello_says_what_speaks(code: CompiledCode) -> None:
 
 def test_an_acknowledgement_is_counted_by_kind_and_only_from_whom_it_was_sent_to(scene: Scene) -> None:
     engine = engine_of(scene.code)
-    advisories = [a for t, batch in scene.run(3.0) for a in engine.step(t, batch).advisories if a.target == "vehicle:car"]
+    advisories = [
+        a for t, batch in scene.run(3.0) for a in engine.step(t, batch).advisories if a.target == "vehicle:car"
+    ]
     t = T + 3 * SECOND
     for name, advisory in (("car", advisories[0].id), ("thief", advisories[0].id), ("car", "never-sent")):
         engine.step(t, [Datum("acks", name, msgspec.json.encode({"t": t, "advisory": advisory, "outcome": "applied"}))])
-    assert engine.metrics.by_source("ack.") == {"ack.applied": {advisories[0].kind: 1}, "ack.unknown": {"car": 1, "thief": 1}}
+    assert engine.metrics.by_source("ack.") == {
+        "ack.applied": {advisories[0].kind: 1},
+        "ack.unknown": {"car": 1, "thief": 1},
+    }
 
 
 @pytest.mark.parametrize("steps", [10, 5_000])

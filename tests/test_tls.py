@@ -79,7 +79,13 @@ def test_a_vehicle_hears_and_speaks_only_under_its_own_name(tmp_path: Path, who:
         egress = Egress(section, WallClock(), Metrics(), lambda kind, name, body: states.append(name))
         egress.start()
         await asyncio.wait_for(egress.connected.wait(), 15)
-        car = Vehicle("car-1", "127.0.0.1", running.port, tls=certificates.context(who), on_reject=lambda reject: refused.append(reject.value))
+        car = Vehicle(
+            "car-1",
+            "127.0.0.1",
+            running.port,
+            tls=certificates.context(who),
+            on_reject=lambda reject: refused.append(reject.value),
+        )
         async with car as vehicle:
             await asyncio.wait_for(vehicle.connected.wait(), 15)
             await vehicle.report(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 0.0))

@@ -1,6 +1,5 @@
 """Traffic state: flow, delay, level of service, arrivals on green and incidents of a run whose truth is known."""
 
-
 import asyncio
 import dataclasses
 from pathlib import Path

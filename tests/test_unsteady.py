@@ -21,7 +21,12 @@ def convoy(k: int, rng: np.random.Generator, noise: float = 0.2) -> np.ndarray:
 
 def test_a_stall_and_the_burst_after_it_break_no_identity() -> None:
     """A stall of 0.35 s, then the frames held back, 0.8 m apart, stamped 12 ms apart."""
-    rng, fusion, unit, regular = np.random.default_rng(2), Fusion(), UnsteadyUnit(Unsteady(stall=0.04)), UnsteadyUnit(Unsteady())
+    rng, fusion, unit, regular = (
+        np.random.default_rng(2),
+        Fusion(),
+        UnsteadyUnit(Unsteady(stall=0.04)),
+        UnsteadyUnit(Unsteady()),
+    )
     for k in range(400):
         for stamp in (regular if k < 50 else unit).stamps(BEGIN + k * STEP, rng):
             fusion.update(stamp, 0, positions(convoy(k, rng)))
@@ -75,7 +80,9 @@ def test_a_source_is_named_by_what_it_sends_whatever_it_is_said_to_send(kind: st
         rng, fusion, state = np.random.default_rng(5), Fusion(), np.zeros((8, 4))
         fusion.add_source(0, SourceConfig(kind=kind))
         for k in range(500):
-            fusion.update(BEGIN + k * STEP, 0, filtered(k, state, rng) if truth == "tracks" else positions(convoy(k, rng)))
+            fusion.update(
+                BEGIN + k * STEP, 0, filtered(k, state, rng) if truth == "tracks" else positions(convoy(k, rng))
+            )
         assert fusion.stats()["sources"][0]["kind"] == truth
 
 
@@ -85,7 +92,10 @@ def test_units_whose_latency_and_bias_are_not_yet_found_are_not_taken_for_tracke
     assert {source["kind"] for source in fusion.stats()["sources"].values()} == {"detections"}
 
 
-@pytest.mark.parametrize(("scene", "mota", "idf1"), [("bursty", 0.95, 0.93), ("rounded", 0.96, 0.95), ("ghostly", 0.95, 0.95), ("lossy", 0.85, 0.78)])
+@pytest.mark.parametrize(
+    ("scene", "mota", "idf1"),
+    [("bursty", 0.95, 0.93), ("rounded", 0.96, 0.95), ("ghostly", 0.95, 0.95), ("lossy", 0.85, 0.78)],
+)
 def test_unsteady_units_hold_their_figures(scene: str, mota: float, idf1: float) -> None:
     """Loose bounds, so that a slip is seen; the figures themselves are those of `cloudctl eval`."""
     case = CASES[scene](9)
@@ -102,7 +112,9 @@ def test_no_column_makes_it_worse_than_places_alone(scene: str) -> None:
     runs = {name: figures(follow(changed(case, name), config)[0], 2.0) for name in CHANGES}
     alone = runs["places alone"]
     for name, found in runs.items():  # one identity that changes half way costs as much as this
-        if name == "velocity always 0":  # found out only while tracks are lost by it; such rows are a mistake, not a sensor
+        if (
+            name == "velocity always 0"
+        ):  # found out only while tracks are lost by it; such rows are a mistake, not a sensor
             assert found["mota"] > alone["mota"] - 0.3
             continue
         assert found["mota"] > alone["mota"] - 0.01, name

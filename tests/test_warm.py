@@ -35,7 +35,11 @@ def main() -> None:
     from stage import GREEN, Stage
     from test_planner_twins import random_world
 
-    code = compile_code(codes.load(maps.path(next(name for name in maps.names() if name.startswith("corridor") and name.endswith(".json")))))
+    code = compile_code(
+        codes.load(
+            maps.path(next(name for name in maps.names() if name.startswith("corridor") and name.endswith(".json")))
+        )
+    )
     warm(code)
     before = compiled()
     for seed in range(40):
@@ -45,7 +49,10 @@ def main() -> None:
     alone.state, alone.left = GREEN, 30.0
     alone.put(alone.ingress[0], 80.0, 10.0)
     planner.plan(alone.world())
-    lanes = [Hazard(1, "r0", str(k), "obstacle", snapshot.t, snapshot.t, snapshot.t + 10**10, code.lane_ids[k], (30.0, 40.0)) for k in alone.ingress]
+    lanes = [
+        Hazard(1, "r0", str(k), "obstacle", snapshot.t, snapshot.t, snapshot.t + 10**10, code.lane_ids[k], (30.0, 40.0))
+        for k in alone.ingress
+    ]
     for hazard in lanes:
         planner.plan(dataclasses.replace(snapshot, hazards=(hazard,)))
     print("".join(f"{name}\n" for name, n in sorted(compiled().items()) if n != before[name]), end="")

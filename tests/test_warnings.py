@@ -107,9 +107,7 @@ def heard(vehicle, arrived, until, kind="collision", confidence=0.9, severity=1,
 
 
 def test_messages_become_episodes():
-    found = score.episodes(
-        [heard("v", 3.0, 4.0), heard("v", 1.0, 2.0), heard("v", 5.1, 6.0), heard("w", 3.0, 4.0)]
-    )
+    found = score.episodes([heard("v", 3.0, 4.0), heard("v", 1.0, 2.0), heard("v", 5.1, 6.0), heard("w", 3.0, 4.0)])
     assert [(e.vehicle, e.start, e.end) for e in found] == [("v", 1.0, 4.0), ("w", 3.0, 4.0), ("v", 5.1, 6.0)]
 
 
@@ -221,7 +219,20 @@ def test_a_bench_end_to_end(tmp_path, capsys):
 
 def test_a_bench_of_signals_that_traffic_drives(tmp_path, capsys):
     config = write_corridor(tmp_path / "in", maps.path("intersection.net.xml.gz"), flow=2.0)
-    command = ["sim", "warnings", "--scenario", str(config), "--warm-up", "20", "--seconds", "10", "--train", "1", "--seeds", "2"]
+    command = [
+        "sim",
+        "warnings",
+        "--scenario",
+        str(config),
+        "--warm-up",
+        "20",
+        "--seconds",
+        "10",
+        "--train",
+        "1",
+        "--seeds",
+        "2",
+    ]
     assert main([*command, "--signals", "actuated", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "actuated" / "warnings.json").read_text())
     assert (found["signals"], found["test"]) == ("actuated", [2])

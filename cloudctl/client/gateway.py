@@ -214,7 +214,11 @@ class Gateway:
         ahead = self._now() - stopwatch()
         if self._ahead is not None and abs(ahead - self._ahead) > STEP:
             self.clock_steps += 1
-            log.warning("%s: this gateway's clock stepped by %+.3f s; it is compared with the node's again", self.name, (ahead - self._ahead) / SECOND)
+            log.warning(
+                "%s: this gateway's clock stepped by %+.3f s; it is compared with the node's again",
+                self.name,
+                (ahead - self._ahead) / SECOND,
+            )
             self._synced = None
         self._ahead = ahead
 

@@ -62,7 +62,14 @@ def import_(args: Namespace) -> int:
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
         return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
-    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), unsignalised=args.unsignalised or None, progress=_progress)
+    return read_any(
+        args.file.read_bytes(),
+        str(args.file),
+        adm=args.adm,
+        zero=_point(args.at),
+        unsignalised=args.unsignalised or None,
+        progress=_progress,
+    )
 
 
 def _refused(error: CodeError, folder: Path) -> None:
@@ -97,7 +104,9 @@ def export(args: Namespace) -> int:
     """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
     code = load(args.file)
     number = Number(args.id, args.region) if args.id is not None else None
-    exported = export_code(code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None)
+    exported = export_code(
+        code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None
+    )
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(exported.data)
     for loss in exported.losses:
@@ -152,11 +161,22 @@ def calendar(args: Namespace) -> None:
         with args.out.open("xb") as file:
             file.write(dump_days(days))
     except FileExistsError:
-        raise refuse(str(args.out), "file", "out", args.out, "is there already, perhaps edited by hand", "remove it, or give another --out") from None
-    print(f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}")
+        raise refuse(
+            str(args.out),
+            "file",
+            "out",
+            args.out,
+            "is there already, perhaps edited by hand",
+            "remove it, or give another --out",
+        ) from None
+    print(
+        f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}"
+    )
     for year in sorted(set(args.years)):
         if args.place == "CN" and not any(day.date.startswith(str(year)) for day in days.make_up_days):
-            print(f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand")
+            print(
+                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand"
+            )
 
 
 def show(args: Namespace) -> None:

@@ -13,11 +13,38 @@ from .days import DayCalendar, Holiday, MakeUpDay
 from .findings import refuse
 
 ZONES = {
-    "Asia/Shanghai": "CN", "Asia/Urumqi": "CN", "Asia/Chongqing": "CN", "Asia/Harbin": "CN", "PRC": "CN", "Asia/Hong_Kong": "HK", "Asia/Macau": "MO",
-    "Asia/Taipei": "TW", "Asia/Tokyo": "JP", "Asia/Seoul": "KR", "Asia/Singapore": "SG", "Europe/Berlin": "DE", "Europe/Vienna": "AT", "Europe/Zurich": "CH",
-    "Europe/Paris": "FR", "Europe/Brussels": "BE", "Europe/Amsterdam": "NL", "Europe/Luxembourg": "LU", "Europe/Rome": "IT", "Europe/Madrid": "ES",
-    "Europe/Lisbon": "PT", "Europe/Prague": "CZ", "Europe/Warsaw": "PL", "Europe/Copenhagen": "DK", "Europe/Stockholm": "SE", "Europe/Oslo": "NO",
-    "Europe/Helsinki": "FI", "Europe/London": "GB", "Europe/Dublin": "IE", "America/New_York": "US", "America/Chicago": "US", "America/Denver": "US",
+    "Asia/Shanghai": "CN",
+    "Asia/Urumqi": "CN",
+    "Asia/Chongqing": "CN",
+    "Asia/Harbin": "CN",
+    "PRC": "CN",
+    "Asia/Hong_Kong": "HK",
+    "Asia/Macau": "MO",
+    "Asia/Taipei": "TW",
+    "Asia/Tokyo": "JP",
+    "Asia/Seoul": "KR",
+    "Asia/Singapore": "SG",
+    "Europe/Berlin": "DE",
+    "Europe/Vienna": "AT",
+    "Europe/Zurich": "CH",
+    "Europe/Paris": "FR",
+    "Europe/Brussels": "BE",
+    "Europe/Amsterdam": "NL",
+    "Europe/Luxembourg": "LU",
+    "Europe/Rome": "IT",
+    "Europe/Madrid": "ES",
+    "Europe/Lisbon": "PT",
+    "Europe/Prague": "CZ",
+    "Europe/Warsaw": "PL",
+    "Europe/Copenhagen": "DK",
+    "Europe/Stockholm": "SE",
+    "Europe/Oslo": "NO",
+    "Europe/Helsinki": "FI",
+    "Europe/London": "GB",
+    "Europe/Dublin": "IE",
+    "America/New_York": "US",
+    "America/Chicago": "US",
+    "America/Denver": "US",
     "America/Los_Angeles": "US",
 }  # countries of time zones that lie in one
 
@@ -27,19 +54,32 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
     library, wanted = _library(), sorted(set(years))
     country, _, region = place.partition("-")
     if not wanted or wanted[0] < 1990 or wanted[-1] > 2199:
-        raise refuse("calendar", "calendar", "years", wanted, "years are 1990 .. 2199", "give one or several, such as 2026 2027")
+        raise refuse(
+            "calendar", "calendar", "years", wanted, "years are 1990 .. 2199", "give one or several, such as 2026 2027"
+        )
     around = range(wanted[0] - 1, wanted[-1] + 2)  # a day of December may be worked for one of January
     try:
         found = library.country_holidays(country, subdiv=region or None, years=around, expand=False)
     except NotImplementedError as error:
-        raise refuse("calendar", "calendar", "place", place, f"is not known to the library ({error})", "give an ISO 3166 code as CN, DE or DE-BY, or write the calendar by hand (docs/codes.md)") from None
+        raise refuse(
+            "calendar",
+            "calendar",
+            "place",
+            place,
+            f"is not known to the library ({error})",
+            "give an ISO 3166 code as CN, DE or DE-BY, or write the calendar by hand (docs/codes.md)",
+        ) from None
     worked = set(getattr(found, "weekend_workdays", ())) - set(found)
     free = dict(found) | (_weekends_within(found, worked) if country == "CN" else {})
     return DayCalendar(
         first=f"{wanted[0]}-01-01",
         last=f"{wanted[-1]}-12-31",
         holidays=tuple(Holiday(day.isoformat(), free[day]) for day in sorted(free) if day.year in wanted),
-        make_up_days=tuple(MakeUpDay(day.isoformat(), _replaced(day, found).isoformat()) for day in sorted(worked) if day.year in wanted),
+        make_up_days=tuple(
+            MakeUpDay(day.isoformat(), _replaced(day, found).isoformat())
+            for day in sorted(worked)
+            if day.year in wanted
+        ),
         place=place,
         source=f"holidays {metadata.version('holidays')}",
     )
@@ -70,5 +110,12 @@ def _library() -> Any:
     try:
         import holidays
     except ImportError:
-        raise refuse("calendar", "calendar", "source", "holidays", "the library of public holidays is not installed", "pip install 'cloudctl[calendar]', or write the calendar by hand (docs/codes.md)") from None
+        raise refuse(
+            "calendar",
+            "calendar",
+            "source",
+            "holidays",
+            "the library of public holidays is not installed",
+            "pip install 'cloudctl[calendar]', or write the calendar by hand (docs/codes.md)",
+        ) from None
     return holidays

@@ -31,7 +31,10 @@ WORDS: dict[tuple[str, str], Sequence[object]] = {
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a digital code."""
-    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(IntersectionCode)}
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(IntersectionCode),
+    }
     for (struct, field), words in WORDS.items():
         of = schema["$defs"][struct]["properties"][field]
         (of["items"] if of["type"] == "array" else of)["enum"] = list(words)

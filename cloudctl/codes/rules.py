@@ -30,11 +30,23 @@ RESERVING = {
     "lane_use": (),
 }  # kinds that name who may; and who may where they name nobody
 SECOND = 1_000_000_000
-WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot", "tram")  # classes that no rule on number plates or engines is about
+WITHOUT_PLATES = (
+    "bicycle",
+    "pedestrian",
+    "logistics_robot",
+    "tram",
+)  # classes that no rule on number plates or engines is about
 WITHOUT_EXHAUST = ("electric", "hydrogen")
 CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
 SMALL, LARGE, SLIGHT = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
-MAX_SIZES = {"car": SMALL, "taxi": SMALL, "motorcycle": SLIGHT, "bicycle": SLIGHT, "pedestrian": SLIGHT, "logistics_robot": SLIGHT}
+MAX_SIZES = {
+    "car": SMALL,
+    "taxi": SMALL,
+    "motorcycle": SLIGHT,
+    "bicycle": SLIGHT,
+    "pedestrian": SLIGHT,
+    "logistics_robot": SLIGHT,
+}
 # height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802 (below 6 m and 4.5 t), all others
 # by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
@@ -97,7 +109,9 @@ class Effective(NamedTuple):
     allowed: bool
     refused_by: str  # rule; "" where allowed
     decisions: tuple[Decision, ...]
-    undecided_by: str = ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    undecided_by: str = (
+        ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    )
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
@@ -150,7 +164,10 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
     if len(line) < 2 or len(polygon) < 3:
         return  # a fault of its own
-    if any(max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon) for k in (0, 1)):
+    if any(
+        max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon)
+        for k in (0, 1)
+    ):
         return
     s, start = 0.0, None
     for a, b in itertools.pairwise(line):
@@ -197,7 +214,11 @@ def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Coll
 
 def in_force(rule: Rule, t: int, days: Days) -> bool:
     """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
-    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, days)
+    return (
+        (rule.valid_from is None or rule.valid_from <= t)
+        and (rule.valid_to is None or t < rule.valid_to)
+        and holds(rule.calendar, t, days)
+    )
 
 
 def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
@@ -266,7 +287,10 @@ def missing(rule: Rule, vehicle: Vehicle) -> tuple[str, ...]:
         "emission_stage": rule.kind == "emission_zone" and vehicle.between(rule.kind) == STAGES,
     }
     names = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
-    wanted |= {names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size) for kind, size in SIZES.items()}
+    wanted |= {
+        names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size)
+        for kind, size in SIZES.items()
+    }
     return tuple(name for name, is_missing in wanted.items() if is_missing)
 
 
@@ -312,7 +336,14 @@ def effective(
     top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
     low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
     undecided = "" if refused is not None else next(_undecided(vehicle, decisions, open_, top), "")
-    return Effective(top, min(low, top), refused is None, refused or "", tuple(decisions[kind] for kind in sorted(decisions)), undecided)
+    return Effective(
+        top,
+        min(low, top),
+        refused is None,
+        refused or "",
+        tuple(decisions[kind] for kind in sorted(decisions)),
+        undecided,
+    )
 
 
 def _refusals(

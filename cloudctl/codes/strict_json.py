@@ -20,13 +20,30 @@ from .findings import CodeError, Finding
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
-MEANT = {"s0": "s_from", "s1": "s_to", "from": "s_from", "to": "s_to", "start": "valid_from", "end": "valid_to", "limit": "value", "vehicles": "classes", "days": "weekdays", "hours": "minutes", "times": "minutes", "timezone": "tz"}  # what people write for what is spelt otherwise
+MEANT = {
+    "s0": "s_from",
+    "s1": "s_to",
+    "from": "s_from",
+    "to": "s_to",
+    "start": "valid_from",
+    "end": "valid_to",
+    "limit": "value",
+    "vehicles": "classes",
+    "days": "weekdays",
+    "hours": "minutes",
+    "times": "minutes",
+    "timezone": "tz",
+}  # what people write for what is spelt otherwise
 ABSENT = 0.2  # by which a key that is missing from an object may be less like what was written than one that is there
-NO_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")  # as Python and JavaScript write what is no number
+NO_NUMBER = re.compile(
+    rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b"
+)  # as Python and JavaScript write what is no number
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_json(data: bytes, kind: type[T], where: str, formats: tuple[int, ...], left_out: Callable[[T], int] = lambda _: 0) -> T:
+def read_json(
+    data: bytes, kind: type[T], where: str, formats: tuple[int, ...], left_out: Callable[[T], int] = lambda _: 0
+) -> T:
     """Return the struct that JSON holds, whose `format` is one of `formats`. Raises CodeError with every fault.
 
     `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice, and need not be looked at again.
@@ -34,7 +51,9 @@ def read_json(data: bytes, kind: type[T], where: str, formats: tuple[int, ...], 
     data = data.removeprefix(codecs.BOM_UTF8)  # Windows editors write it before text
     try:
         value = msgspec.json.decode(data, type=kind)
-        if getattr(value, "format", formats[0]) in formats and data.count(b":") == msgspec.json.encode(value).count(b":") - left_out(value):
+        if getattr(value, "format", formats[0]) in formats and data.count(b":") == msgspec.json.encode(value).count(
+            b":"
+        ) - left_out(value):
             return value
         tree = msgspec.json.decode(data)
     except UNREADABLE:
@@ -58,9 +77,25 @@ def _tree(data: bytes, where: str) -> Any:
 
 def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
     """Return the struct that plain data holds. Raises CodeError with every fault."""
-    if isinstance(tree, dict) and isinstance(tree.get("format", formats[0]), int) and tree.get("format", formats[0]) not in formats:
+    if (
+        isinstance(tree, dict)
+        and isinstance(tree.get("format", formats[0]), int)
+        and tree.get("format", formats[0]) not in formats
+    ):
         known = " and ".join(map(str, formats))
-        raise CodeError(where, [Finding("code", "format", str(tree["format"]), f"this reader knows format {known}", "error", "update the reader, or export it anew")])
+        raise CodeError(
+            where,
+            [
+                Finding(
+                    "code",
+                    "format",
+                    str(tree["format"]),
+                    f"this reader knows format {known}",
+                    "error",
+                    "update the reader, or export it anew",
+                )
+            ],
+        )
     try:
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
@@ -70,7 +105,14 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
 
 def _typed(text: str) -> Finding:
     message, _, path = text.partition(" - at `$")
-    return Finding("code", path.rstrip("`").lstrip(".") or "file", message, "must be of the type docs/codes.md gives", "error", "correct it, or import the code anew")
+    return Finding(
+        "code",
+        path.rstrip("`").lstrip(".") or "file",
+        message,
+        "must be of the type docs/codes.md gives",
+        "error",
+        "correct it, or import the code anew",
+    )
 
 
 def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
@@ -95,19 +137,47 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
     for key in node:
         if key not in fields:
             absent = [name for name in fields if name not in node]
-            if owner := next((name for name, hint in hints.items() if get_origin(hint) is not tuple and (part := _struct_of(hint)) and key in part.__struct_fields__), None):
-                yield Finding(entity, _at(path, str(key)), str(key), f"belongs into `{owner}`", "error", f'write it as "{owner}": {{"{key}": ...}}')
+            if owner := next(
+                (
+                    name
+                    for name, hint in hints.items()
+                    if get_origin(hint) is not tuple and (part := _struct_of(hint)) and key in part.__struct_fields__
+                ),
+                None,
+            ):
+                yield Finding(
+                    entity,
+                    _at(path, str(key)),
+                    str(key),
+                    f"belongs into `{owner}`",
+                    "error",
+                    f'write it as "{owner}": {{"{key}": ...}}',
+                )
                 continue
             yield _unknown(str(key), absent, list(fields), _at(path, str(key)), entity)
     for name, field in fields.items():
         if name in node:
             yield from _walk(node[name], hints[field.name], _at(path, name), entity)
         elif field.required:
-            yield Finding(entity, _at(path, name), "missing", "is required", "error", "add it; docs/codes.md explains a whole code")
+            yield Finding(
+                entity,
+                _at(path, name),
+                "missing",
+                "is required",
+                "error",
+                "add it; docs/codes.md explains a whole code",
+            )
 
 
 def _unknown(key: str, absent: list[str], known: list[str], path: str, entity: str) -> Finding:
-    return Finding(entity, path, key, "is no key that is known here", "error", f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}")
+    return Finding(
+        entity,
+        path,
+        key,
+        "is no key that is known here",
+        "error",
+        f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}",
+    )
 
 
 def nearest(key: str, known: list[str], absent: list[str]) -> str:
@@ -135,7 +205,14 @@ def _leaf(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
 
 
 def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:
-    return Finding(entity, path, repr(node)[:60], rule, "error", "must be of the type docs/codes.md gives: correct it, or import the code anew")
+    return Finding(
+        entity,
+        path,
+        repr(node)[:60],
+        rule,
+        "error",
+        "must be of the type docs/codes.md gives: correct it, or import the code anew",
+    )
 
 
 def _at(path: str, name: str) -> str:
@@ -169,4 +246,11 @@ def _repeated(data: bytes) -> Iterator[Finding]:
 
     json.loads(data, object_pairs_hook=watch)
     for entity, key in found:
-        yield Finding(entity, key, key, "stands twice in one object, and only the last one would count", "error", "keep one of them")
+        yield Finding(
+            entity,
+            key,
+            key,
+            "stands twice in one object, and only the last one would count",
+            "error",
+            "keep one of them",
+        )

@@ -154,7 +154,9 @@ class Versions:
 
     @staticmethod
     def _next(codes: Iterable[IntersectionCode], t: int) -> int | None:
-        return min((at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None)
+        return min(
+            (at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None
+        )
 
     def ids(self) -> list[str]:
         """Return the intersections known, sorted."""

@@ -31,7 +31,9 @@ def change(world: World, row: int, open_to: np.ndarray) -> str | None:
         return None
     _CODES.setdefault(code.hash, code)
     for other, behaviour in _beside(code.hash, lane, int(world.connection[row])):
-        if open_to[other] and not _occupied(other, float(world.s[row]), CLEAR, world.path, world.s, world.speed, STANDING):
+        if open_to[other] and not _occupied(
+            other, float(world.s[row]), CLEAR, world.path, world.s, world.speed, STANDING
+        ):
             return behaviour
     return None
 

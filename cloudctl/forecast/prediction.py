@@ -200,7 +200,9 @@ def ways(code: CompiledCode) -> Ways:
     """Return where the lanes of a code lead, made once."""
     found = _KNOWN.get(code.hash)
     if found is None:
-        found = _KNOWN[code.hash] = Ways(*_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), _minor(code))
+        found = _KNOWN[code.hash] = Ways(
+            *_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), _minor(code)
+        )
     return found
 
 
@@ -215,19 +217,27 @@ def _minor(code: CompiledCode) -> NDArray[np.bool_]:
     """Return which lanes lead, over joints alone, to one where they turn into a road that others come straight along."""
     ahead: dict[int, list[tuple[int, bool]]] = {}  # of each lane: the lanes its joints lead to, and whether straight on
     for k in np.flatnonzero(~code.conn_inner).tolist():
-        ahead.setdefault(int(code.conn_from[k]), []).append((int(code.conn_to[k]), TURNS[code.conn_turn[k]] == "straight"))
+        ahead.setdefault(int(code.conn_from[k]), []).append(
+            (int(code.conn_to[k]), TURNS[code.conn_turn[k]] == "straight")
+        )
     road = {to for leads in ahead.values() for to, straight in leads if straight}
     minor, known = set[int](), -1
     while known < len(minor):
         known = len(minor)
-        minor |= {lane for lane, leads in ahead.items() if all(to in minor or (not straight and to in road) for to, straight in leads)}
+        minor |= {
+            lane
+            for lane, leads in ahead.items()
+            if all(to in minor or (not straight and to in road) for to, straight in leads)
+        }
     return np.isin(np.arange(code.n_lanes), list(minor))
 
 
 def predict(world: World) -> Prediction:
     """Predict every track of the snapshot STEPS x STEP s ahead; O(tracks)."""
     code, n = world.code, len(world.tracks)
-    out = Prediction(np.full((n, WAYS), -1, np.int64), np.zeros((n, WAYS)), np.empty((n, STEPS, 2)), np.empty((n, STEPS, 2)))
+    out = Prediction(
+        np.full((n, WAYS), -1, np.int64), np.zeros((n, WAYS)), np.empty((n, STEPS, 2)), np.empty((n, STEPS, 2))
+    )
     if n:
         table = ways(code)
         _likely(

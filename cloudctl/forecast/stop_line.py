@@ -19,7 +19,9 @@ from ..world import World
 
 HEADWAY = 1.6  # s between vehicles of a discharging queue
 BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
-GRACE = 2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
+GRACE = (
+    2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
+)
 OPENS = 1.0  # s after a green begins that its first vehicle passes: from a stand, or rolling up to the light at the pace it can still stop from
 MARGIN = 0.5  # s kept from the end of green
 GAIN = 2.5  # m/s^2 at which drivers gain speed
@@ -124,7 +126,9 @@ def _sweep(
         last_time = arrive
 
 
-_NEWEST: dict[str, tuple[ref[World], Passing]] = {}  # by code: of the snapshot asked for last, which it does not keep alive
+_NEWEST: dict[
+    str, tuple[ref[World], Passing]
+] = {}  # by code: of the snapshot asked for last, which it does not keep alive
 
 
 def passing(world: World) -> Passing:
@@ -138,8 +142,13 @@ def passing(world: World) -> Passing:
 def _passing(world: World) -> Passing:
     code, n = world.code, len(world.tracks)
     out = Passing(
-        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
-        np.zeros(code.n_lanes), green_windows(world),
+        np.full(n, np.inf),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.bool_),
+        np.zeros(code.n_lanes),
+        green_windows(world),
     )
     if code.n_conns:
         _sweep(

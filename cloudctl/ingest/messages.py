@@ -71,7 +71,15 @@ Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health,
 class _Heads(
     msgspec.Struct,
     frozen=True,
-    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g", "lanes": "ln"},
+    rename={
+        "version": "v",
+        "rsu": "r",
+        "intersection": "i",
+        "revision": "rev",
+        "seq": "q",
+        "groups": "g",
+        "lanes": "ln",
+    },
 ):
     """A `Signal` whose groups are not decoded yet: from one message to the next they are mostly the same bytes."""
 
@@ -118,7 +126,9 @@ class Batch:
     frames: Frames | None = None
     timed: list[Timed] = field(default_factory=list)
     vehicles: list[Vehicle] = field(default_factory=list)
-    faults: list[tuple[str, Untimely | Disordered]] = field(default_factory=list)  # (intersection, why its signal was refused)
+    faults: list[tuple[str, Untimely | Disordered]] = field(
+        default_factory=list
+    )  # (intersection, why its signal was refused)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why)
@@ -230,7 +240,9 @@ class Ingest:
         else:
             parts: list[Refused] = []
             if isinstance(body, _HealthHeads):
-                body = Health(body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts)))
+                body = Health(
+                    body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts))
+                )
             gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
             t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
             if self._examine is not None:
@@ -356,7 +368,9 @@ class Ingest:
         self.metrics.count(f"reject.{datum.kind}" if datum.kind in self._decode else "reject.unknown", datum.sender)
         self._answer(datum.sender, datum.kind, seq, why, batch)
 
-    def _refuse_parts(self, t_rx: int, gateway: str, kind: str, rsu: str, seq: int | None, parts: Sequence[Refused], batch: Batch) -> None:
+    def _refuse_parts(
+        self, t_rx: int, gateway: str, kind: str, rsu: str, seq: int | None, parts: Sequence[Refused], batch: Batch
+    ) -> None:
         """Count what is refused of a message that is used without it; each is answered once in PART_INTERVAL."""
         if parts:
             self.metrics.count(f"reject.{kind}_part", rsu, len(parts))
@@ -372,4 +386,3 @@ class Ingest:
 
 def _reject(kind: str, seq: int | None, why: Refused) -> Reject:
     return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)
-

@@ -69,7 +69,9 @@ class Plausibility:
         self._vehicles.move_to_end(vehicle)
         watched.seen = t
         self._heading(t, vehicle, watched, state)
-        if watched.contradictions == 0 and state.t - watched.looked >= LANE_INTERVAL and state.speed >= MIN_LANE_SPEED:  # lanes are matched by heading
+        if (
+            watched.contradictions == 0 and state.t - watched.looked >= LANE_INTERVAL and state.speed >= MIN_LANE_SPEED
+        ):  # lanes are matched by heading
             watched.looked = state.t
             self._position(t, vehicle, watched, state)
         if watched.contradictions >= MAX_CONTRADICTIONS:
@@ -119,7 +121,9 @@ class Plausibility:
         here = self._on_lane(state.lat, state.lon, state.heading)
         explained = ""
         if not here:
-            explained = next((name for name in MISTAKEN if self._on_lane(*undone(name, state.lat, state.lon), state.heading)), "")
+            explained = next(
+                (name for name in MISTAKEN if self._on_lane(*undone(name, state.lat, state.lon), state.heading)), ""
+            )
         if here or (here is None and not explained):
             watched.off_lane, watched.datum = 0, ""  # on a lane, or where this node knows none
             return
@@ -128,6 +132,10 @@ class Plausibility:
         watched.off_lane += 1
         self._metrics.count("vehicle.datum" if explained else "vehicle.off_lane", vehicle)
         if watched.off_lane == MAX_OFF_LANE:
-            why = f"by the offset of {explained} it would: its reports are refused until it does" if explained else "no other datum explains it"
+            why = (
+                f"by the offset of {explained} it would: its reports are refused until it does"
+                if explained
+                else "no other datum explains it"
+            )
             text = f"vehicle {vehicle}: where it drives lies on no lane; {why}. Positions are WGS-84 / CGCS2000"
             self._events.notice(t, "vehicle.misplaced", vehicle, text)

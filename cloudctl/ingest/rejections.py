@@ -44,9 +44,16 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
         cause = f", by a clock taken to be {offset / 1e9:+.3f} s ahead of the node's: it is set wrong, or has stepped since it was compared"
     if age > max_age:
         rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted{cause}"
-        why = Untimely("t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known")
+        why = Untimely(
+            "t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known"
+        )
     else:
-        why = Untimely("t", t, f"is {-age / 1e9:.3f} s in the future{cause}", "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync")
+        why = Untimely(
+            "t",
+            t,
+            f"is {-age / 1e9:.3f} s in the future{cause}",
+            "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync",
+        )
     why.age = age
     raise why
 
@@ -80,7 +87,12 @@ def each_alone(decode: Callable[[bytes], T], field: str, parts: Iterable[bytes],
 
 def unprocessable() -> Refused:
     """Return the refusal of a message that the node itself failed on."""
-    return Refused("body", "", "the node could not process it: a fault of the node", "report it to the node's operator, who has it in the recording")
+    return Refused(
+        "body",
+        "",
+        "the node could not process it: a fault of the node",
+        "report it to the node's operator, who has it in the recording",
+    )
 
 
 def check_vehicle(vehicle: str, version: int) -> None:
@@ -104,13 +116,27 @@ def check_state(body: VehicleState) -> None:
     for name, value, low, high, remedy in (
         ("lat", body.lat, -90, 90, "send degrees of WGS-84 / CGCS2000"),
         ("lon", body.lon, -180, 180, "send degrees of WGS-84 / CGCS2000"),
-        ("speed", body.speed, 0, 100, "send m/s, not negative; a figure that means 'not available' is no speed: send no state then"),
-        ("accuracy", body.accuracy, 0.01, MAX_ACCURACY, "send one standard deviation in m, or leave it out; a position that is less accurate is on no lane"),
+        (
+            "speed",
+            body.speed,
+            0,
+            100,
+            "send m/s, not negative; a figure that means 'not available' is no speed: send no state then",
+        ),
+        (
+            "accuracy",
+            body.accuracy,
+            0.01,
+            MAX_ACCURACY,
+            "send one standard deviation in m, or leave it out; a position that is less accurate is on no lane",
+        ),
         ("length", body.length, 0.2, 60, "send m, or leave it out"),
         ("width", body.width, 0.1, 10, "send m, or leave it out"),
     ):
         if not low <= value <= high:
-            raise Refused(name, value, f"must be within {low} .. {high}", f"{remedy}; docs/advisories.md, vehicle state")
+            raise Refused(
+                name, value, f"must be within {low} .. {high}", f"{remedy}; docs/advisories.md, vehicle state"
+            )
 
 
 DECLARED = {
@@ -129,9 +155,19 @@ def undeclared(body: VehicleState) -> dict[str, Refused]:
     for name, (low, high) in DECLARED.items():
         value = getattr(body, name)
         if value is not None and not low <= value <= high:
-            faults[name] = Refused(name, value, f"must be within {low} .. {high}: taken as not declared", "send m, t and whole digits, or leave it out; docs/advisories.md, vehicle state")
+            faults[name] = Refused(
+                name,
+                value,
+                f"must be within {low} .. {high}: taken as not declared",
+                "send m, t and whole digits, or leave it out; docs/advisories.md, vehicle state",
+            )
     if body.fuel is not None and body.fuel not in FUELS:
-        faults["fuel"] = Refused("fuel", body.fuel, f"must be one of {', '.join(FUELS)}: taken as not declared", "send one of these words, or leave it out")
+        faults["fuel"] = Refused(
+            "fuel",
+            body.fuel,
+            f"must be one of {', '.join(FUELS)}: taken as not declared",
+            "send one of these words, or leave it out",
+        )
     return faults
 
 
@@ -150,7 +186,12 @@ def mended(body: VehicleState) -> VehicleState:
 def check_request(t_rx: int, body: VehicleRequest) -> None:
     """Raise Refused for a priority request further ahead than anybody can know."""
     if body.eta > t_rx + MAX_ETA:
-        raise Refused("eta", body.eta, f"is more than {MAX_ETA // SECOND} s ahead", "send ns of UTC since 1970, and ask when you are on your way")
+        raise Refused(
+            "eta",
+            body.eta,
+            f"is more than {MAX_ETA // SECOND} s ahead",
+            "send ns of UTC since 1970, and ask when you are on your way",
+        )
 
 
 def check_hello(body: Hello) -> None:

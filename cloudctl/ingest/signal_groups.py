@@ -12,11 +12,19 @@ import msgspec
 from ..schema import Group
 from .rejections import Refused, each_alone
 
-END_UNKNOWN = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers: senders write them where an end is not known
+END_UNKNOWN = (
+    2**63 - 1,
+    2**64 - 1,
+)  # the greatest signed and unsigned numbers: senders write them where an end is not known
 FIRST_END = 946_684_800 * 10**9  # ns, the year 2000: an earlier time is a duration, or in seconds or milliseconds
 LAST_END = 2**62  # ns, the year 2116
 MAX_DURATION = 3600 * 10**9  # ns that a coming green can last
-OF_AN_END = (FIRST_END, LAST_END, "ns (the years 2000 to 2116, in signed 64 bits)", "send ns of UTC since 1970, and leave out what is not known")
+OF_AN_END = (
+    FIRST_END,
+    LAST_END,
+    "ns (the years 2000 to 2116, in signed 64 bits)",
+    "send ns of UTC since 1970, and leave out what is not known",
+)
 OF_A_DURATION = (0, MAX_DURATION, "ns (signed 64 bits)", "send ns, and leave out what is not known")
 TIMES = (
     ("min_end", "mn", OF_AN_END), ("max_end", "mx", OF_AN_END), ("likely_end", "lk", OF_AN_END), ("next_green", "ng", OF_AN_END),
@@ -83,7 +91,9 @@ def _plausible(k: int, group: Group, refused: list[Refused]) -> tuple[Group, int
     known = [end for end in ends if end is not None]
     if known != sorted(known):
         rule = f"min_end <= likely_end <= max_end must hold; the end times of group {group.group} are not used"
-        why = Disordered(f"g[{k}].mn, lk, mx", ", ".join(map(str, ends)), rule, "check the end times that the controller gives")
+        why = Disordered(
+            f"g[{k}].mn, lk, mx", ", ".join(map(str, ends)), rule, "check the end times that the controller gives"
+        )
         why.group = group.group
         refused.append(why)
         group = msgspec.structs.replace(group, min_end=None, likely_end=None, max_end=None)

@@ -30,7 +30,9 @@ class Source:
 class Sources(dict[tuple[str, str], Source]):
     """The sensors by RSU and name, and beside them the signals by RSU. A sensor is numbered when it is first named."""
 
-    def __init__(self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics) -> None:
+    def __init__(
+        self, gateways: Mapping[str, Mapping[str, str]], origins: Mapping[str, Origin], metrics: Metrics
+    ) -> None:
         super().__init__()
         self.signals: dict[str, Source] = {}
         self._metrics = metrics
@@ -88,7 +90,9 @@ class Sources(dict[tuple[str, str], Source]):
     def locate(self, source: Source, lat: float, lon: float) -> None:
         """Take the origin (degrees) of a source's objects. Raises Refused where it is none, or too far from the intersection."""
         if not (isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180):
-            raise Refused("lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000")
+            raise Refused(
+                "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
+            )
         east, north = self._origins[source.intersection].to_local(lat, lon)
         if max(abs(east), abs(north)) > MAX_OFFSET_M:
             raise Refused(
@@ -102,7 +106,9 @@ class Sources(dict[tuple[str, str], Source]):
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> list[str]:
         """Bind gateways to roadside units anew: the sources of units that speak for another intersection now, or for none, are forgotten.
         Returns those units. Numbers in the trackers are never given twice."""
-        self._speakers = {place: [g for g, rsus in gateways.items() if place in rsus.values()] for place in self._origins}
+        self._speakers = {
+            place: [g for g, rsus in gateways.items() if place in rsus.values()] for place in self._origins
+        }
         bound = {(rsu, intersection) for rsus in gateways.values() for rsu, intersection in rsus.items()}
         gone = [key for key, source in self.items() if (key[0], source.intersection) not in bound]
         for key in gone:

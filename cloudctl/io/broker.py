@@ -43,9 +43,7 @@ pattern write cloudctl/v1/vehicles/%u/hello
 """
 
 
-AMQTT_NOTE = (
-    "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
-)
+AMQTT_NOTE = "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
 
 
 class BrokerError(RuntimeError):
@@ -165,7 +163,9 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
-        raise BrokerError(f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 or its name") from None
+        raise BrokerError(
+            f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 or its name"
+        ) from None
     return found[0], found[4]
 
 
@@ -270,7 +270,14 @@ def _serve_amqtt(host: str, port: int) -> None:
 
     async def serve() -> None:
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-        server = Amqtt({"listeners": {"default": {"type": "tcp", "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}}, "plugins": plugins})
+        server = Amqtt(
+            {
+                "listeners": {
+                    "default": {"type": "tcp", "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+                },
+                "plugins": plugins,
+            }
+        )
         await server.start()
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)

@@ -52,7 +52,9 @@ class Egress:
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
-        self._vehicles: dict[str, tuple[int, int]] = {}  # when each was last heard and sent to again, the longest silent first
+        self._vehicles: dict[
+            str, tuple[int, int]
+        ] = {}  # when each was last heard and sent to again, the longest silent first
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -212,7 +214,11 @@ class Egress:
         vehicle, _, leaf = topic.removeprefix(f"{MqttTopics.ROOT}/vehicles/").rpartition("/")
         if why := wrong_vehicle_id(vehicle):
             if not self._metrics.total("reject.vehicle_id"):
-                log.warning("cloudctl: messages under the vehicle id %.80r are refused: it %s. Further ones are counted only", vehicle, why)
+                log.warning(
+                    "cloudctl: messages under the vehicle id %.80r are refused: it %s. Further ones are counted only",
+                    vehicle,
+                    why,
+                )
             self._metrics.count("reject.vehicle_id")
             return
         self._returned(vehicle, leaf == HELLO)

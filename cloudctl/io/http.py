@@ -36,7 +36,12 @@ class Web:
     """The server of one node's codes; `start` and `stop` on the event loop."""
 
     def __init__(
-        self, bind: str, versions: Versions, clock: Clock, failed: Callable[[Exception], None] | None = None, days: Callable[[], DayCalendar] = lambda: NO_DAYS
+        self,
+        bind: str,
+        versions: Versions,
+        clock: Clock,
+        failed: Callable[[Exception], None] | None = None,
+        days: Callable[[], DayCalendar] = lambda: NO_DAYS,
     ) -> None:
         """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with."""
         try:
@@ -54,7 +59,15 @@ class Web:
             return await self._guarded(request, handler)
 
         app = web.Application(middlewares=[guarded])
-        app.add_routes([web.get("/codes", self._list), web.get("/codes/{id}", self._code), web.get("/codes/{id}/next", self._next), web.get("/codes/{id}/calendar", self._calendar), web.get("/schema", self._schema)])
+        app.add_routes(
+            [
+                web.get("/codes", self._list),
+                web.get("/codes/{id}", self._code),
+                web.get("/codes/{id}/next", self._next),
+                web.get("/codes/{id}/calendar", self._calendar),
+                web.get("/schema", self._schema),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 
@@ -64,7 +77,9 @@ class Web:
         try:
             await self._web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
-            raise WebError(f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind") from None
+            raise WebError(
+                f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind"
+            ) from None
         host, port = self._runner.addresses[0][:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -83,7 +98,13 @@ class Web:
             if self._failed is None:
                 raise
             self._failed(error)
-            return self._refuse(500, "request", request.path, "the node could not answer it: a fault of the node", "report it to the node's operator")
+            return self._refuse(
+                500,
+                "request",
+                request.path,
+                "the node could not answer it: a fault of the node",
+                "report it to the node's operator",
+            )
 
     async def _list(self, _: Any) -> Any:
         now, rows = self._clock.now(), []
@@ -95,14 +116,26 @@ class Web:
     def _row(self, code: IntersectionCode | None) -> Any:
         if code is None:
             return None
-        return {"name": code.name, "revision": code.revision, "etag": content_hash(code), "valid_from": code.valid_from, "valid_to": code.valid_to}
+        return {
+            "name": code.name,
+            "revision": code.revision,
+            "etag": content_hash(code),
+            "valid_from": code.valid_from,
+            "valid_to": code.valid_to,
+        }
 
     async def _code(self, request: Any) -> Any:
         name, at = request.match_info["id"], request.query.get("at")
         try:
             t = self._clock.now() if at is None else time_of(at)
         except ValueError:
-            return self._refuse(400, "at", at, "must be ns since 1970 (UTC), or a time as 2026-05-01T08:00:00+08:00", "write the + of a zone as %2B")
+            return self._refuse(
+                400,
+                "at",
+                at,
+                "must be ns since 1970 (UTC), or a time as 2026-05-01T08:00:00+08:00",
+                "write the + of a zone as %2B",
+            )
         if name not in self._versions.ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
         code = self._versions.current(name, t)
@@ -113,13 +146,19 @@ class Web:
     async def _next(self, request: Any) -> Any:
         name = request.match_info["id"]
         code = self._versions.announced(name, self._clock.now())
-        return self._answer(request, code) if code else self._refuse(404, "id", name, "no further revision is announced", "ask again later")
+        return (
+            self._answer(request, code)
+            if code
+            else self._refuse(404, "id", name, "no further revision is announced", "ask again later")
+        )
 
     async def _calendar(self, request: Any) -> Any:
         name = request.match_info["id"]
         if name not in self._versions.ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
-        return self._web.Response(body=dump_days(self._days()), content_type="application/json", headers={"Cache-Control": "no-cache"})
+        return self._web.Response(
+            body=dump_days(self._days()), content_type="application/json", headers={"Cache-Control": "no-cache"}
+        )
 
     async def _schema(self, _: Any) -> Any:
         return self._web.Response(body=msgspec.json.encode(json_schema()), content_type="application/schema+json")
@@ -131,7 +170,9 @@ class Web:
         body = self._body(code, form)
         headers = {"ETag": f'"{body.etag}"', "Cache-Control": "no-cache", "X-Revision": str(code.revision)}
         wanted = request.headers.get("If-None-Match", "")
-        if wanted.strip() == "*" or body.etag in {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}:
+        if wanted.strip() == "*" or body.etag in {
+            tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")
+        }:
             return self._web.Response(status=304, headers=headers)
         return self._web.Response(body=body.data, content_type=FORMS[form], headers=headers)
 

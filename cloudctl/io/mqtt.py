@@ -54,14 +54,20 @@ class Connection:
         """Connect. Raises OSError (MqttError where the broker refuses), TimeoutError; then nothing of the attempt is left."""
         section = self._section
         attempt = self._client.connect(
-            section.host.strip("[]"), section.port, ssl=_tls(section) or False, keepalive=KEEPALIVE, version=section.version or 5
+            section.host.strip("[]"),
+            section.port,
+            ssl=_tls(section) or False,
+            keepalive=KEEPALIVE,
+            version=section.version or 5,
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # unlike wait_for, it never swallows that the node stops
                 await attempt
         except gmqtt.MQTTConnectError as error:
             self.abort()
-            raise MqttError(f"it refuses the node: {error}; check [broker] username, password and certificates") from None
+            raise MqttError(
+                f"it refuses the node: {error}; check [broker] username, password and certificates"
+            ) from None
         except BaseException:
             self.abort()
             raise

@@ -25,7 +25,10 @@ OTHERS = "(others)"
 HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
 # A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries again about every second.
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 1000, 2000  # ms between ZMTP pings, and to wait for an answer
-CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = 1000, 2000  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
+CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
+    1000,
+    2000,
+)  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
 RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
@@ -234,7 +237,13 @@ class Dealer:
     """
 
     def __init__(
-        self, connect: str, keys: KeyPair | None, node_key: str | None, high_water: int = 1000, *, only_connected: bool = False
+        self,
+        connect: str,
+        keys: KeyPair | None,
+        node_key: str | None,
+        high_water: int = 1000,
+        *,
+        only_connected: bool = False,
     ) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)

@@ -39,15 +39,24 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     places = sorted({ZONES.get(zone, "") for zone in zones})
     about = f"rule {rules[0][1].id} of {rules[0][0]}" + (f" and {len(rules) - 1} more" if len(rules) > 1 else "")
     if len(places) != 1 or not places[0]:
-        return NodeDays(NO_DAYS, f"{about} rest on public holidays, and no calendar is given for {', '.join(zones)}: every day is taken as its weekday; {MAKE_ONE}")
+        return NodeDays(
+            NO_DAYS,
+            f"{about} rest on public holidays, and no calendar is given for {', '.join(zones)}: every day is taken as its weekday; {MAKE_ONE}",
+        )
     year = datetime.fromtimestamp(t // SECOND, UTC).year
     try:
         days = from_library(places[0], (year - 1, year, year + 1))
         if places[0] == "CN" and not any(day.date.startswith(str(year + 1)) for day in days.make_up_days):
             days = from_library(places[0], (year - 1, year))  # the year to come is not announced yet
     except CodeError as error:
-        return NodeDays(NO_DAYS, f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day is taken as its weekday; {MAKE_ONE}")
-    return NodeDays(days, f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to {days.last}; for days of your own {MAKE_ONE}")
+        return NodeDays(
+            NO_DAYS,
+            f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day is taken as its weekday; {MAKE_ONE}",
+        )
+    return NodeDays(
+        days,
+        f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to {days.last}; for days of your own {MAKE_ONE}",
+    )
 
 
 def _other_place(file: str, days: DayCalendar, rules: list[tuple[str, Rule]]) -> str:

@@ -30,7 +30,9 @@ class Timekeeper:
 
     def __init__(self, clock: SteadyClock, metrics: Metrics) -> None:
         self._clock, self._metrics = clock, metrics
-        self._votes: dict[str, bool] = {}  # by sender: whether it agrees with the machine's clock rather than the node's
+        self._votes: dict[
+            str, bool
+        ] = {}  # by sender: whether it agrees with the machine's clock rather than the node's
         self._since: int | None = None
         self._machine = msgspec.json.Decoder(_Sent).decode, msgspec.msgpack.Decoder(_Sent).decode
         self.trouble: str | None = None  # why the node's time is not the machine's, for the operator
@@ -43,7 +45,11 @@ class Timekeeper:
         json, msgpack = self._machine
         for datum in batch:
             topic = TOPICS.get(datum.kind)
-            if topic is None or topic.max_age == 0 or (datum.sender not in self._votes and len(self._votes) >= MAX_VOTERS):
+            if (
+                topic is None
+                or topic.max_age == 0
+                or (datum.sender not in self._votes and len(self._votes) >= MAX_VOTERS)
+            ):
                 continue
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 sent = (msgpack if topic.code else json)(datum.body).t

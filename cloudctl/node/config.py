@@ -72,7 +72,9 @@ def load(path: Path) -> NodeConfig:
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md") from None
+        raise ConfigError(
+            f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
@@ -142,7 +144,9 @@ def _check_address(where: str, address: str, path: Path) -> None:
     if address.startswith(("ipc:", "inproc:")) or port == "*":
         return
     if not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
-        raise ConfigError(f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, such as 7788")
+        raise ConfigError(
+            f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, such as 7788"
+        )
 
 
 def _check(config: NodeConfig, path: Path) -> None:
@@ -162,7 +166,9 @@ def _check(config: NodeConfig, path: Path) -> None:
     _check_rsus(config, path)
     for vehicle, kind in config.priority.vehicles.items():
         if kind not in LEVEL:
-            raise ConfigError(f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. Classes: {', '.join(LEVEL)}")
+            raise ConfigError(
+                f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. Classes: {', '.join(LEVEL)}"
+            )
     bind = config.http.bind
     if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
         raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')

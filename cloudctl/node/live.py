@@ -48,7 +48,9 @@ TRAFFIC_EXPIRY = 30  # s that a report of traffic stays with the broker: three o
 class Node:
     """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first fault of its own."""
 
-    def __init__(self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False) -> None:
+    def __init__(
+        self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
+    ) -> None:
         self.config, self._file = config, file
         self.clock = clock or SteadyClock()
         self.metrics = Metrics()
@@ -61,7 +63,11 @@ class Node:
         days = node_days(config.node.calendar, loaded, self.clock.now())
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
         self.engine = Engine(loaded, engine_config, self.metrics, debug)
-        self.recorder = Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock) if config.record.path else None
+        self.recorder = (
+            Recorder(Path(config.record.path), config.record.limits, self.metrics, self.clock)
+            if config.record.path
+            else None
+        )
         if self.recorder:
             self.recorder.meta("config", msgspec.json.encode(engine_config))
             for code in loaded:
@@ -80,7 +86,17 @@ class Node:
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
-        self.web = Web(config.http.bind, self.engine.versions, self.clock, lambda error: self._confine("web", "", error), lambda: self.engine.config.days) if config.http.bind else None
+        self.web = (
+            Web(
+                config.http.bind,
+                self.engine.versions,
+                self.clock,
+                lambda error: self._confine("web", "", error),
+                lambda: self.engine.config.days,
+            )
+            if config.http.bind
+            else None
+        )
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
         self._inbox: list[Datum] = []
         self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle
@@ -106,10 +122,16 @@ class Node:
         """Serve until `until` is set or SIGINT/SIGTERM comes; always leaves sockets closed and the recording whole."""
         loop = asyncio.get_running_loop()
         self._stop = until or asyncio.Event()
-        for number, action in ((signal.SIGINT, self._stop.set), (signal.SIGTERM, self._stop.set), (signal.SIGHUP, self._on_hangup)):
+        for number, action in (
+            (signal.SIGINT, self._stop.set),
+            (signal.SIGTERM, self._stop.set),
+            (signal.SIGHUP, self._on_hangup),
+        ):
             with contextlib.suppress(ValueError, NotImplementedError):
                 loop.add_signal_handler(number, action)
-        loop.set_exception_handler(lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"])))
+        loop.set_exception_handler(
+            lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"]))
+        )
         gc.collect()
         gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
         if self.web:
@@ -220,7 +242,9 @@ class Node:
             self.metrics.count("reload.refused")
             self._say(f"configuration not taken over, what runs stays: {error}")
             return
-        answers = self._submit([Datum("config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days)))])
+        answers = self._submit(
+            [Datum("config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days)))]
+        )
         refusal = answers[0].refusal if answers else "the step that it was given to failed"
         if refusal is not None:
             self.metrics.count("reload.refused")
@@ -234,7 +258,10 @@ class Node:
         if self.recorder:
             self.recorder.limits = wanted.record.limits
         self.metrics.count("reload.done")
-        for line in [*lines, f"{self._file} was read again; gateways: {', '.join(g.name for g in wanted.gateway) or 'none'}"]:
+        for line in [
+            *lines,
+            f"{self._file} was read again; gateways: {', '.join(g.name for g in wanted.gateway) or 'none'}",
+        ]:
             self._say(line)
         self._watch()
 
@@ -373,7 +400,11 @@ class Node:
             self._say(line)
         broker = (self.broker.trouble if self.broker else None) or self.egress.trouble  # one of them causes the other
         clock = self.timekeeper.trouble if self.timekeeper else None
-        for place, trouble in (("recording", self.recorder.failure if self.recorder else None), ("broker", broker), ("clock", clock)):
+        for place, trouble in (
+            ("recording", self.recorder.failure if self.recorder else None),
+            ("broker", broker),
+            ("clock", clock),
+        ):
             if trouble != self._reported.get(place):
                 self._say(trouble or f"{place}: all is well again")
             self._reported[place] = trouble

@@ -29,7 +29,12 @@ class Publisher:
     """
 
     def __init__(
-        self, config: NodeConfig, engine: Engine, egress: Egress, submit: Submit | None = None, faults: Faults | None = None
+        self,
+        config: NodeConfig,
+        engine: Engine,
+        egress: Egress,
+        submit: Submit | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.config = config
         self._engine, self._egress, self._submit = engine, egress, submit
@@ -95,10 +100,16 @@ class Publisher:
                 self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
                 return
             if wanted.days != self._engine.config.days:
-                refusal = self._give("config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t).refusal
+                refusal = self._give(
+                    "config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t
+                ).refusal
                 self._looked = -1  # whether it covers today is asked at once
                 self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
-                self.notice_days(f"the calendar is not taken in, what runs stays: {refusal}" if refusal else wanted.notice or f"{self.config.node.calendar} was read again")
+                self.notice_days(
+                    f"the calendar is not taken in, what runs stays: {refusal}"
+                    if refusal
+                    else wanted.notice or f"{self.config.node.calendar} was read again"
+                )
                 self.publish_days(t)
         if t // MINUTE == self._looked:
             return  # whether it covers today is asked once a minute: it goes through every rule
@@ -108,7 +119,9 @@ class Publisher:
         day = uncovered(self._engine.config.days, in_force, t) if self._engine.config.days != NO_DAYS else ""
         self._engine.metrics.put("calendar.uncovered", "", int(bool(day)))
         if day:
-            self.notice_days(f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. Its last day is {self._engine.config.days.last}; {MAKE_ONE}")
+            self.notice_days(
+                f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. Its last day is {self._engine.config.days.last}; {MAKE_ONE}"
+            )
 
     # --- new revisions ---
 

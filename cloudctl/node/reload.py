@@ -37,7 +37,9 @@ def reread(running: NodeConfig, keys: KeyPair | None, file: Path) -> tuple[NodeC
         for key in now.__struct_fields__:
             if getattr(now, key) != getattr(then, key) and (section, key) not in CHANGEABLE:
                 kept[key] = getattr(now, key)
-                lines.append(f"[{section}] {key} has changed in {file}, and takes effect when the node is started again")
+                lines.append(
+                    f"[{section}] {key} has changed in {file}, and takes effect when the node is started again"
+                )
         sections[section] = replace(then, **kept)
     if running.node.key == wanted.node.key and keys != wanted_keys:
         lines.append(f"the key pair in {wanted.node.key} has changed, and takes effect when the node is started again")

@@ -82,14 +82,22 @@ def plan(world: World) -> list[Candidate]:
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
     if world.signals.t and world.signals.revision == world.code.code.revision:
         # What rests on the displayed state alone is never withheld: where the times are wrong, it is what protects.
-        slowed = {c.target.removeprefix("vehicle:") for c in out if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")}
+        slowed = {
+            c.target.removeprefix("vehicle:")
+            for c in out
+            if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")
+        }
         out += signal_stop.plan(world, times, slowed) + red_light.plan(world, times, expected, behind)
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world, limits)
 
-    doubt = None if signal or world.doubt_reason is None else f"single signal groups are not to be trusted: {world.doubt_reason}"
+    doubt = (
+        None
+        if signal or world.doubt_reason is None
+        else f"single signal groups are not to be trusted: {world.doubt_reason}"
+    )
     reasons = [why for why in (signal, doubt, perception, world.sensor_trouble) if why]
     if reasons:
         why = "; ".join(reasons)
@@ -112,7 +120,9 @@ def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
                 unheard.add(f"vehicle:{vehicle.id}")  # gone, most likely
     if not deaf and not poor:
         return candidates
-    kept = [c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)]
+    kept = [
+        c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)
+    ]
     return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
 
 

@@ -17,7 +17,9 @@ LOOKS = {  # what a class may look like; classes that are not here may look like
     "emergency": HEAVY,
     "logistics_robot": (*SMALL, ObjectClass.CAR),
 }
-PROVEN = {"emergency": (*HEAVY, ObjectClass.CAR, ObjectClass.MOTORCYCLE)}  # police and doctors drive cars; only the operator can tell those
+PROVEN = {
+    "emergency": (*HEAVY, ObjectClass.CAR, ObjectClass.MOTORCYCLE)
+}  # police and doctors drive cars; only the operator can tell those
 
 
 def contradicted(world: World, row: int, kind: str, proven: bool) -> str:

@@ -42,7 +42,10 @@ PERSIST = {  # a proposal must stand so long before it is sent: tracks show a br
 URGENT = 200 * MS  # the same of the most severe
 RENEW = 800 * MS  # of validity left of speed advice to stop, below which advice to stop at the signal takes over
 GAP = 300 * MS  # a proposal that was away no longer than that still stands
-STEADY = {AdvisoryKind.GLOSA: 400 * MS, AdvisoryKind.PASSING_ORDER: 1000 * MS}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
+STEADY = {
+    AdvisoryKind.GLOSA: 400 * MS,
+    AdvisoryKind.PASSING_ORDER: 1000 * MS,
+}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
 REFRESH = 0.4  # of the validity left
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 STOPS = (

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 
 from ..schema import AdvisoryKind, VehicleState
 
-GREEN_ONLY = frozenset({AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP, AdvisoryKind.QUEUE, AdvisoryKind.KEEP_CLEAR, AdvisoryKind.PASSING_ORDER})
+GREEN_ONLY = frozenset(
+    {
+        AdvisoryKind.GLOSA,
+        AdvisoryKind.SIGNAL_STOP,
+        AdvisoryKind.QUEUE,
+        AdvisoryKind.KEEP_CLEAR,
+        AdvisoryKind.PASSING_ORDER,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,10 @@ BY_KIND = {
     "sanitation": Policy(coasting=0.5, comfort=1.8, top=11.1),
     "emergency": Policy(deaf=GREEN_ONLY),
 }
-AUTOMATED = {kind: replace(policy, reaction=min(policy.reaction, MACHINE), position=min(policy.position, 1.5)) for kind, policy in BY_KIND.items()}
+AUTOMATED = {
+    kind: replace(policy, reaction=min(policy.reaction, MACHINE), position=min(policy.position, 1.5))
+    for kind, policy in BY_KIND.items()
+}
 
 
 def policy_of(state: VehicleState) -> Policy:

@@ -109,12 +109,16 @@ class Desk:
             known.eta = body.eta
             return
         connection = code.connection(body.movement)
-        request = Request(vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0))
+        request = Request(
+            vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0)
+        )
         if sum(r.vehicle == vehicle and r.ended is None for r in self.requests.values()) >= MAX_OPEN:
             self._turn_away(t, request, f"you have {MAX_OPEN} requests open already: take one back first")
             return
         if len(self.requests) >= MAX_REQUESTS and not self._make_room(t, request):
-            self._turn_away(t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later")
+            self._turn_away(
+                t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later"
+            )
             return
         self.requests[key] = request
         if connection < 0 or not code.conn_inner[connection]:
@@ -130,7 +134,14 @@ class Desk:
             if self.requests[key].asked is None:
                 del self.requests[key]
                 return True
-        key = min(self.requests, key=lambda key: (self.requests[key].level, self.requests[key].status == "granted", -self.requests[key].begun))
+        key = min(
+            self.requests,
+            key=lambda key: (
+                self.requests[key].level,
+                self.requests[key].status == "granted",
+                -self.requests[key].begun,
+            ),
+        )
         if self.requests[key].level >= new.level:
             return False
         self._turn_away(t, self.requests.pop(key), "vehicles of a higher class ask: there is no room for yours")
@@ -158,7 +169,9 @@ class Desk:
             if request.vehicle in kinds:
                 request.level = LEVEL.get(self.proven(request.vehicle, kinds[request.vehicle]) or "", 0)
         for request in sorted(waiting, key=lambda r: (-r.level, r.eta, r.begun)):
-            self._advance(world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder)
+            self._advance(
+                world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder
+            )
             if request.status == "granted" and request.ended is None:
                 holder = request
         every = [*self.requests.values(), *self._turned_away.values()]
@@ -202,7 +215,9 @@ class Desk:
             return request.end(t, "rejected", why)
         level = request.level
         if level == 0:
-            return request.end(t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority")
+            return request.end(
+                t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority"
+            )
         if request.vehicle in self._doubted:
             seen = contradicted(world, row, believed or "", self.settings.listed(request.vehicle) is not None)
             why = f"sensors see a {seen} where you say you are of class {believed}"
@@ -219,13 +234,19 @@ class Desk:
             return request.turn("processing", trouble)
         rest = 0 if self.served is None else RESERVICE - (t - self.served)
         if level < LEVEL["emergency"] and rest > 0 and request.status != "granted":
-            return request.turn("reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn")
+            return request.turn(
+                "reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn"
+            )
         if holder is not None:
             return request.turn("processing", "another vehicle is served first")
-        limit = max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
+        limit = (
+            max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
+        )
         eta = max(earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * HEADWAY)
         if eta > HORIZON:
-            return request.turn("processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead")
+            return request.turn(
+                "processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead"
+            )
         need = self.need(world, passing, request.connection, eta, int(passing.ahead[row]), EXTENSION[level])
         if need.action == "impossible":
             return request.turn("processing", need.why)
@@ -282,7 +303,11 @@ class Desk:
             return []
         if request.status != "granted":
             request.asked = None
-            return [Priority(VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t)]
+            return [
+                Priority(
+                    VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t
+                )
+            ]
         return [asked] if asked.t == world.t else []
 
 

@@ -29,6 +29,7 @@ PROTECTED = (S.GREEN_PROTECTED, S.YELLOW_PROTECTED)
 PERMISSIVE = (S.GREEN_PERMISSIVE, S.YELLOW_PERMISSIVE, S.GREEN_FLASH, S.YELLOW_FLASH)
 YELLOW = (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED)
 
+
 class Beside(NamedTuple):
     """What one group may show beside the other of a conflicting pair while that is protected."""
 
@@ -103,7 +104,13 @@ def foes_of(code: IntersectionCode) -> Foes:
     foes: Foes = {}
     for conflict in code.conflicts:
         a, b = movements[conflict.a], movements[conflict.b]
-        if not a.group or not b.group or a.group == b.group or conflict.kind == "diverge" or (a.group, b.group) in excepted:
+        if (
+            not a.group
+            or not b.group
+            or a.group == b.group
+            or conflict.kind == "diverge"
+            or (a.group, b.group) in excepted
+        ):
             continue
         for own, other, other_yields in ((a, b, conflict.b_yields), (b, a, conflict.a_yields)):
             pair = own.group, other.group

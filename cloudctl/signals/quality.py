@@ -32,7 +32,9 @@ CHECKS: Mapping[str, str] = {
 MS = 1_000_000
 HOLD = 2_000 * MS  # ns
 WINDOW = 10_000 * MS  # ns over which the rate is taken
-MAX_GAP = WINDOW // 2  # ns; after a longer silence (a link that was cut) the rate is taken anew: what was old meanwhile is seen by its age
+MAX_GAP = (
+    WINDOW // 2
+)  # ns; after a longer silence (a link that was cut) the rate is taken anew: what was old meanwhile is seen by its age
 SLOWEST, FASTEST = 2.0, 40.0  # messages a second, of all roadside units of the intersection together
 OLDEST, EARLIEST = 500 * MS, -100 * MS  # ns
 UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have come and gone unseen
@@ -44,10 +46,24 @@ NEVER = 2**62  # ns
 
 S = SignalState
 REDS = (S.RED, S.RED_FLASH, S.PRE_MOVEMENT)
-RED, GREEN, YELLOW = (S.RED,), (S.GREEN_PERMISSIVE, S.GREEN_PROTECTED, S.GREEN_FLASH), (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED)
+RED, GREEN, YELLOW = (
+    (S.RED,),
+    (S.GREEN_PERMISSIVE, S.GREEN_PROTECTED, S.GREEN_FLASH),
+    (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED),
+)
 DRIVEN = ("vehicle", "bus", "tram")  # kinds of groups that show yellow after green
-ANY = (S.UNKNOWN, S.DARK, S.RED_FLASH, S.YELLOW_FLASH)  # of a controller that begins, ends or fails: may follow and precede all
-FOLLOWS = {S.RED: (S.PRE_MOVEMENT, *GREEN), S.PRE_MOVEMENT: GREEN, **dict.fromkeys(GREEN, (*GREEN, *YELLOW)), **dict.fromkeys(YELLOW, (*RED, *YELLOW))}
+ANY = (
+    S.UNKNOWN,
+    S.DARK,
+    S.RED_FLASH,
+    S.YELLOW_FLASH,
+)  # of a controller that begins, ends or fails: may follow and precede all
+FOLLOWS = {
+    S.RED: (S.PRE_MOVEMENT, *GREEN),
+    S.PRE_MOVEMENT: GREEN,
+    **dict.fromkeys(GREEN, (*GREEN, *YELLOW)),
+    **dict.fromkeys(YELLOW, (*RED, *YELLOW)),
+}
 COLOUR = {S.RED: "R", S.PRE_MOVEMENT: "P", **dict.fromkeys(GREEN, "G"), **dict.fromkeys(YELLOW, "Y")}
 SHOWN = {"R": "R", "G": "G", "g": "G", "y": "G", "Y": "Y", "P": "P"}  # the colour of a plan's letter
 
@@ -78,7 +94,9 @@ class SignalQuality:
         self._kinds = {group.id: group.kind for group in code.signal_groups}
         self._foes = foes_of(code)
         self._planned = _planned(code)
-        self._active: dict[tuple[str, str], tuple[int, SignalFault]] = {}  # by check and field; bounded by the code's groups
+        self._active: dict[
+            tuple[str, str], tuple[int, SignalFault]
+        ] = {}  # by check and field; bounded by the code's groups
         self._groups: Sequence[Group] | None = None
         self._ids: tuple[int, ...] | None = None  # of the groups of the newest message
         self._alignment = Alignment((), (), ())
@@ -102,8 +120,16 @@ class SignalQuality:
         if not self._in_time:
             self.late(t_rx, t_rx - t, begun)
         if revision != self._revision:
-            self._note(begun, t_rx, "revision", 0, "revision", revision, f"the code in force is revision {self._revision}",
-                       "fetch the code in force, and send the revision that the states refer to")
+            self._note(
+                begun,
+                t_rx,
+                "revision",
+                0,
+                "revision",
+                revision,
+                f"the code in force is revision {self._revision}",
+                "fetch the code in force, and send the revision that the states refer to",
+            )
         if groups is not self._groups:
             self._changed(t_rx, t, groups, offset, begun)
             self._groups = groups
@@ -114,18 +140,33 @@ class SignalQuality:
         if t + offset > self._first_end + TOLERANCE:
             self._overdue(t_rx, t + offset, groups, begun)
         for clash in self._clashes:
-            self._note(begun, t_rx, "conflict", clash.group, f"group {clash.group}, group {clash.other}", f"{clash.state.name} and {clash.other_state.name}",
-                       "their movements cross or merge, and the second has no permissive movement that gives way to the first",
-                       "check the controller's conflict monitor and the channels bound to the groups, or list the pair in the code's signal_exceptions",
-                       clash.other)
+            self._note(
+                begun,
+                t_rx,
+                "conflict",
+                clash.group,
+                f"group {clash.group}, group {clash.other}",
+                f"{clash.state.name} and {clash.other_state.name}",
+                "their movements cross or merge, and the second has no permissive movement that gives way to the first",
+                "check the controller's conflict monitor and the channels bound to the groups, or list the pair in the code's signal_exceptions",
+                clash.other,
+            )
         self._t, self._t_rx = t, t_rx
         return begun
 
     def late(self, t_rx: int, age: int, begun: list[SignalFault] | None = None) -> list[SignalFault]:
         """Take note of a message whose states are too old, or in the future, by its age in ns."""
         begun = [] if begun is None else begun
-        self._note(begun, t_rx, "age", 0, "t", f"{age / MS:.0f} ms old", f"must be within {EARLIEST // MS} .. {OLDEST // MS} ms",
-                   "send at once; set the controller's and the gateway's clocks (NTP or PTP)")
+        self._note(
+            begun,
+            t_rx,
+            "age",
+            0,
+            "t",
+            f"{age / MS:.0f} ms old",
+            f"must be within {EARLIEST // MS} .. {OLDEST // MS} ms",
+            "send at once; set the controller's and the gateway's clocks (NTP or PTP)",
+        )
         return begun
 
     def disordered(self, t_rx: int, group: int, value: str) -> list[SignalFault]:
@@ -143,7 +184,13 @@ class SignalQuality:
 
     def trouble(self, t: int) -> str | None:
         """Return why all advice that rests on signals is withheld at `t` ns, None where it is not; single groups: `doubted`."""
-        return _words([fault for fault in self.faults(t) if CHECKS[fault.check] == ALL and (fault.check != "age" or not self._in_time)])
+        return _words(
+            [
+                fault
+                for fault in self.faults(t)
+                if CHECKS[fault.check] == ALL and (fault.check != "age" or not self._in_time)
+            ]
+        )
 
     def doubted(self, t: int) -> dict[int, str]:
         """Return what is in doubt at `t` ns of single groups, by group: STATE (the times with it) or TIMES."""
@@ -162,7 +209,16 @@ class SignalQuality:
         return _words([fault for fault in self.faults(t) if CHECKS[fault.check] in (STATE, TIMES)])
 
     def _note(
-        self, begun: list[SignalFault], t: int, check: str, group: int, field: str, value: object, rule: str, remedy: str, other: int = 0
+        self,
+        begun: list[SignalFault],
+        t: int,
+        check: str,
+        group: int,
+        field: str,
+        value: object,
+        rule: str,
+        remedy: str,
+        other: int = 0,
     ) -> None:
         self.counts[check] += 1
         key = (check, field)
@@ -178,8 +234,16 @@ class SignalQuality:
         first, rate = self._window == 0, (self._heard - 1) * 1000 * MS / (t_rx - self._window)
         self._window, self._heard = t_rx, 1
         if not first and not SLOWEST <= rate <= FASTEST:
-            self._note(begun, t_rx, "rate", 0, "rate", f"{rate:.2f} /s", f"must be {SLOWEST:.0f} .. {FASTEST:.0f} messages a second",
-                       "send the states at 10 Hz, and check the link to the gateway")
+            self._note(
+                begun,
+                t_rx,
+                "rate",
+                0,
+                "rate",
+                f"{rate:.2f} /s",
+                f"must be {SLOWEST:.0f} .. {FASTEST:.0f} messages a second",
+                "send the states at 10 Hz, and check the link to the gateway",
+            )
 
     def _changed(self, t_rx: int, t: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
         seen = bool(self._t) and t - self._t <= UNSEEN
@@ -213,28 +277,78 @@ class SignalQuality:
         """Take note of groups that the message has and the code has not, that are missing from it, or that it has more than once."""
         found = self._alignment
         if not self._ids:
-            self._note(begun, t_rx, "alignment", 0, "g", "no groups", "a message gives the state of every group of the code", "check the controller's output to the gateway")
+            self._note(
+                begun,
+                t_rx,
+                "alignment",
+                0,
+                "g",
+                "no groups",
+                "a message gives the state of every group of the code",
+                "check the controller's output to the gateway",
+            )
             return
         if found.unknown:
-            self._note(begun, t_rx, "alignment", 0, "g[].g", _listed(found.unknown), "the code in force has no such group",
-                       "compare the groups of the controller, the MAP and the code; send the code's numbers")
+            self._note(
+                begun,
+                t_rx,
+                "alignment",
+                0,
+                "g[].g",
+                _listed(found.unknown),
+                "the code in force has no such group",
+                "compare the groups of the controller, the MAP and the code; send the code's numbers",
+            )
         if found.missing:
-            self._note(begun, t_rx, "alignment", 0, "g[]", f"without group {_listed(found.missing)}", "a message gives the state of every group of the code",
-                       "send it, with state 0 where it is not known, or take the group out of the code")
+            self._note(
+                begun,
+                t_rx,
+                "alignment",
+                0,
+                "g[]",
+                f"without group {_listed(found.missing)}",
+                "a message gives the state of every group of the code",
+                "send it, with state 0 where it is not known, or take the group out of the code",
+            )
         for group in found.twice:
-            self._note(begun, t_rx, "duplicate", group, f"group {group}", "more than once", "a message gives one state of a group; none of them is used",
-                       "check the channels bound to the group")
+            self._note(
+                begun,
+                t_rx,
+                "duplicate",
+                group,
+                f"group {group}",
+                "more than once",
+                "a message gives one state of a group; none of them is used",
+                "check the channels bound to the group",
+            )
 
     def _overdue(self, t_rx: int, t: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
         for group in groups:
             end = promised_end(group)
             if end is not None and t > end + TOLERANCE and group.group in self._kinds:
-                self._note(begun, t_rx, "overdue", group.group, f"group {group.group}", f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
-                           "a state ends at its max_end at the latest (red without one: at next_green)", "check the controller's plan and clock; give no max_end where traffic decides")
+                self._note(
+                    begun,
+                    t_rx,
+                    "overdue",
+                    group.group,
+                    f"group {group.group}",
+                    f"{group.state.name}, {(t - end) / 1e9:.1f} s after its end",
+                    "a state ends at its max_end at the latest (red without one: at next_green)",
+                    "check the controller's plan and clock; give no max_end where traffic decides",
+                )
 
     def _disordered(self, begun: list[SignalFault], t_rx: int, group: int, value: str) -> None:
         known = group if group in self._kinds else 0
-        self._note(begun, t_rx, "end_order", known, f"group {group}", value, "min_end <= likely_end <= max_end must hold", "check the end times that the controller gives")
+        self._note(
+            begun,
+            t_rx,
+            "end_order",
+            known,
+            f"group {group}",
+            value,
+            "min_end <= likely_end <= max_end must hold",
+            "check the end times that the controller gives",
+        )
 
     def _ordered(self, t_rx: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         a, b = before.state, now.state
@@ -242,15 +356,31 @@ class SignalQuality:
             return
         if a in GREEN and b in RED and self._kinds.get(now.group) not in DRIVEN:
             return
-        self._note(begun, t_rx, "phase_order", now.group, f"group {now.group}: state", f"{a.name} then {b.name}",
-                   "red, green, yellow, red is the order; only a plan of the code may leave one out", "check the controller's phases, and that no message is lost")
+        self._note(
+            begun,
+            t_rx,
+            "phase_order",
+            now.group,
+            f"group {now.group}: state",
+            f"{a.name} then {b.name}",
+            "red, green, yellow, red is the order; only a plan of the code may leave one out",
+            "check the controller's phases, and that no message is lost",
+        )
 
     def _counted(self, t_rx: int, t: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         old, new = _end(before), _end(now)
         if old is None or new is None or new - old <= EXTENSION or old < t:
             return
-        self._note(begun, t_rx, "countdown", now.group, f"group {now.group}", f"end put off by {(new - old) / 1e9:.1f} s",
-                   f"the time left of a state grows by {EXTENSION // (1000 * MS)} s at most from one message to the next", "check the controller's clock and plan; give min_end and max_end apart while traffic decides")
+        self._note(
+            begun,
+            t_rx,
+            "countdown",
+            now.group,
+            f"group {now.group}",
+            f"end put off by {(new - old) / 1e9:.1f} s",
+            f"the time left of a state grows by {EXTENSION // (1000 * MS)} s at most from one message to the next",
+            "check the controller's clock and plan; give min_end and max_end apart while traffic decides",
+        )
 
 
 def promised_end(group: Group) -> int | None:

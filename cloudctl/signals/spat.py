@@ -28,12 +28,34 @@ from .spat_fields import (
 )
 from .spat_time import MILLISECOND, UNKNOWN_MARK, ends_of, mark_of, minute_of_year, time_of
 
-STATES = ("unavailable", "dark", "stop-Then-Proceed", "stop-And-Remain", "pre-Movement", "permissive-Movement-Allowed",
-          "protected-Movement-Allowed", "permissive-clearance", "protected-clearance", "caution-Conflicting-Traffic")
-OURS = (SignalState.UNKNOWN, SignalState.DARK, SignalState.RED_FLASH, SignalState.RED, SignalState.PRE_MOVEMENT, SignalState.GREEN_PERMISSIVE,
-        SignalState.GREEN_PROTECTED, SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED, SignalState.YELLOW_FLASH)
+STATES = (
+    "unavailable",
+    "dark",
+    "stop-Then-Proceed",
+    "stop-And-Remain",
+    "pre-Movement",
+    "permissive-Movement-Allowed",
+    "protected-Movement-Allowed",
+    "permissive-clearance",
+    "protected-clearance",
+    "caution-Conflicting-Traffic",
+)
+OURS = (
+    SignalState.UNKNOWN,
+    SignalState.DARK,
+    SignalState.RED_FLASH,
+    SignalState.RED,
+    SignalState.PRE_MOVEMENT,
+    SignalState.GREEN_PERMISSIVE,
+    SignalState.GREEN_PROTECTED,
+    SignalState.YELLOW_PERMISSIVE,
+    SignalState.YELLOW_PROTECTED,
+    SignalState.YELLOW_FLASH,
+)
 READ = {name.replace("-", "_").upper(): state for name, state in zip(STATES, OURS, strict=True)}
-WRITTEN = {state: name for name, state in zip(STATES, OURS, strict=True)} | {SignalState.GREEN_FLASH: "permissive-Movement-Allowed"}
+WRITTEN = {state: name for name, state in zip(STATES, OURS, strict=True)} | {
+    SignalState.GREEN_FLASH: "permissive-Movement-Allowed"
+}
 CONFIDENCE = (21, 36, 47, 56, 62, 68, 73, 77, 81, 85, 88, 91, 94, 96, 98, 100)  # % of the sixteen levels
 GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED)
 END_NAMES = ("minEndTime", "maxEndTime", "likelyTime")
@@ -52,7 +74,14 @@ def read_spat(data: bytes, received: int) -> Spats:
     except MALFORMED as error:
         if isinstance(error, CodeError):
             raise
-        raise refuse("SPAT", "SPAT", "fields", f"{error!r:.80}", "a SPAT has intersections, each with id, revision and states", "correct the sender") from None
+        raise refuse(
+            "SPAT",
+            "SPAT",
+            "fields",
+            f"{error!r:.80}",
+            "a SPAT has intersections, each with id, revision and states",
+            "correct the sender",
+        ) from None
     return spats(rows, lambda row: _state(row, minute, received, refusals), refusals)
 
 
@@ -61,7 +90,9 @@ def _tree(data: bytes) -> Tree:
         try:
             tree: Tree = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise refuse("SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
+            raise refuse(
+                "SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+            ) from None
         found: Tree = tree.get("payload", {}).get("data", tree)
         return found
     # Values out of their range are refused one by one, as those of JSON are: the message's other values are good.
@@ -124,7 +155,15 @@ def _group(entity: str, move: Tree, t: int, refusals: Refusals) -> Group:
     ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, (low, high, likely), refusals)
     level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
     confidence = None if level is None else CONFIDENCE[level] / 100
-    return Group(number, state, ends.earliest, ends.greatest, ends.likely, confidence, _next_green(name, events, timing, t, refusals))
+    return Group(
+        number,
+        state,
+        ends.earliest,
+        ends.greatest,
+        ends.likely,
+        confidence,
+        _next_green(name, events, timing, t, refusals),
+    )
 
 
 def _light(entity: str, event: Any, refusals: Refusals) -> SignalState | None:
@@ -151,7 +190,14 @@ def _next_green(entity: str, events: Any, timing: Tree, t: int, refusals: Refusa
 
 
 def write_spat(
-    intersection: int, revision: int, t: int, groups: tuple[Group, ...], *, region: int | None = None, frame: bool = False, station: int | None = None
+    intersection: int,
+    revision: int,
+    t: int,
+    groups: tuple[Group, ...],
+    *,
+    region: int | None = None,
+    frame: bool = False,
+    station: int | None = None,
 ) -> bytes:
     """Return a SPAT in UPER: bare, in a J2735 frame, or as the SPATEM of a `station`. Raises CodeError.
 
@@ -161,7 +207,14 @@ def write_spat(
     t = t // MILLISECOND * MILLISECOND  # as it is read back
     minute, ms = minute_of_year(t)
     number = {"id": intersection} if region is None else {"region": region, "id": intersection}
-    row = {"id": number, "revision": revision % 128, "status": (0, 16), "moy": minute, "timeStamp": ms, "states": [_movement(g, t) for g in groups]}
+    row = {
+        "id": number,
+        "revision": revision % 128,
+        "status": (0, 16),
+        "moy": minute,
+        "timeStamp": ms,
+        "states": [_movement(g, t) for g in groups],
+    }
     tree = {"intersections": [row]}
     if station is not None:
         return write_pdu("SPATEM", tree, station)
@@ -178,8 +231,13 @@ def _movement(group: Group, t: int) -> dict[str, Any]:
         if time is not None:
             timing[name] = mark_of(time, t)
     if group.confidence is not None:
-        timing["confidence"] = max([k for k, share in enumerate(CONFIDENCE) if share <= group.confidence * 100 + 1e-6], default=0)
-    return {"signalGroup": group.group, "state-time-speed": [{"eventState": WRITTEN[SignalState(group.state)], "timing": timing}]}
+        timing["confidence"] = max(
+            [k for k, share in enumerate(CONFIDENCE) if share <= group.confidence * 100 + 1e-6], default=0
+        )
+    return {
+        "signalGroup": group.group,
+        "state-time-speed": [{"eventState": WRITTEN[SignalState(group.state)], "timing": timing}],
+    }
 
 
 __all__ = ["CodeError", "Spat", "Spats", "as_signal", "mark_of", "minute_of_year", "read_spat", "time_of", "write_spat"]

@@ -19,8 +19,17 @@ from .spat_time import INVALID_MINUTE, MAX_MILLISECOND, MAX_MINUTE, NO_MILLISECO
 MAX_REFUSALS = 64  # of one message, in words; the rest is counted
 MAX_INTERSECTIONS = 32  # of one message (IntersectionStateList)
 SHOWN = 80  # characters of a refused value
-STATE_DOUBTS = {"failureFlash": 2, "failureMode": 8, "off": 9, "noValidMAPisAvailableAtThisTime": 12, "noValidSPATisAvailableAtThisTime": 13}  # bits of status
-TIME_DOUBTS = {"manualControlIsEnabled": 0, "stopTimeIsActivated": 1}  # bits of status: nothing is known of when states end
+STATE_DOUBTS = {
+    "failureFlash": 2,
+    "failureMode": 8,
+    "off": 9,
+    "noValidMAPisAvailableAtThisTime": 12,
+    "noValidSPATisAvailableAtThisTime": 13,
+}  # bits of status
+TIME_DOUBTS = {
+    "manualControlIsEnabled": 0,
+    "stopTimeIsActivated": 1,
+}  # bits of status: nothing is known of when states end
 STATUS_BITS = 16
 Tree = dict[str, Any]
 Item = TypeVar("Item")
@@ -72,7 +81,11 @@ class Refusals:
 
     def number(self, entity: str, field: str, value: object, high: int, low: int = 0) -> int:
         """Return a whole number within `low` .. `high`. Raises CodeError."""
-        number = int(value) if self.text and isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12 else value
+        number = (
+            int(value)
+            if self.text and isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12
+            else value
+        )
         if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
             raise self.error(entity, field, value, f"must be a whole number, {low} .. {high}")
         return number
@@ -100,7 +113,17 @@ class Refusals:
         """Return the refusals, the last of them the count of those beyond MAX_REFUSALS."""
         if not self.more:
             return self.findings
-        return [*self.findings, Finding(self.where, "refused", f"{self.more} more", f"only {MAX_REFUSALS} refusals of a message are told", "error", "correct the sender")]
+        return [
+            *self.findings,
+            Finding(
+                self.where,
+                "refused",
+                f"{self.more} more",
+                f"only {MAX_REFUSALS} refusals of a message are told",
+                "error",
+                "correct the sender",
+            ),
+        ]
 
 
 def shown(value: object) -> str:
@@ -132,7 +155,13 @@ def spats(rows: Any, read: Callable[[Any], Spat], refusals: Refusals) -> Spats:
             raise refusals.error(refusals.where, "intersections", "none", "a SPAT has the states of an intersection")
         raise CodeError(refusals.where, refusals.all())
     if len(found) > MAX_INTERSECTIONS:
-        refusals.add(refusals.where, "intersections", len(found), f"a SPAT holds {MAX_INTERSECTIONS} at most: the others are left out", "split the message")
+        refusals.add(
+            refusals.where,
+            "intersections",
+            len(found),
+            f"a SPAT holds {MAX_INTERSECTIONS} at most: the others are left out",
+            "split the message",
+        )
     return Spats(found[:MAX_INTERSECTIONS], refusals.all())
 
 
@@ -167,7 +196,9 @@ def doubts_of(flags: list[bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return states, times
 
 
-def groups_of(entity: str, items: Any, field: str, read: Callable[[Any], Group], refusals: Refusals) -> tuple[Group, ...]:
+def groups_of(
+    entity: str, items: Any, field: str, read: Callable[[Any], Group], refusals: Refusals
+) -> tuple[Group, ...]:
     """Return the groups of an intersection. One whose state was refused, or that stands more than once, is unknown: which state is shown nobody can tell.
     Raises CodeError where no group has a state."""
     before = refusals.unread
@@ -177,20 +208,34 @@ def groups_of(entity: str, items: Any, field: str, read: Callable[[Any], Group],
     once: dict[int, Group] = {}
     for group in groups:
         if group.group in once:
-            refusals.add(f"{entity} group {group.group}", "signalGroup", group.group, "stands more than once: none of its states is used", "send each group once")
+            refusals.add(
+                f"{entity} group {group.group}",
+                "signalGroup",
+                group.group,
+                "stands more than once: none of its states is used",
+                "send each group once",
+            )
             once[group.group] = Group(group.group, SignalState.UNKNOWN)
         else:
             once[group.group] = group
     return tuple(once.values())
 
 
-def note_ends(entity: str, ends: Ends, names: tuple[str, str, str], marks: tuple[object, object, object], refusals: Refusals) -> Ends:
+def note_ends(
+    entity: str, ends: Ends, names: tuple[str, str, str], marks: tuple[object, object, object], refusals: Refusals
+) -> Ends:
     """Note what is wrong with the ends of a group, under the standard's `names` of earliest, greatest and likely end. Ends out of order are returned as they
     are: what is sent of them is `as_signal`'s."""
     wrong = disorder(ends.earliest, ends.greatest, ends.likely)
     for which, rule in ends.refused if wrong is None else (*ends.refused, wrong):
         place = ("earliest", "greatest", "likely").index(which)
-        refusals.add(entity, names[place], marks[place], rule, "give the ends in order, the greatest with the others, and renew what has passed")
+        refusals.add(
+            entity,
+            names[place],
+            marks[place],
+            rule,
+            "give the ends in order, the greatest with the others, and renew what has passed",
+        )
     return ends
 
 
@@ -221,11 +266,18 @@ def _in_order(group: Group) -> Group:
 def check_written(where: str, groups: tuple[Group, ...], limit: int, called: str) -> None:
     """Raise CodeError for groups that no SPAT of up to `limit` can carry; `called`: what the standard calls them."""
     if not 1 <= len(groups) <= limit:
-        raise refuse(where, "SPAT", called, len(groups), f"a SPAT holds 1 .. {limit} {called}", "split the intersection")
+        raise refuse(
+            where, "SPAT", called, len(groups), f"a SPAT holds 1 .. {limit} {called}", "split the intersection"
+        )
     for group in groups:
         if not 1 <= group.group <= 255:
             raise refuse(where, "SPAT", "group", group.group, "must be 1 .. 255", "number the groups so")
         if group.confidence is not None and not 0 <= group.confidence <= 1:
-            raise refuse(where, "SPAT", f"g[{group.group}].confidence", group.confidence, "must be 0 .. 1", "give a share, or leave it out")
-
-
+            raise refuse(
+                where,
+                "SPAT",
+                f"g[{group.group}].confidence",
+                group.confidence,
+                "must be 0 .. 1",
+                "give a share, or leave it out",
+            )

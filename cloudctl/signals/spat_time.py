@@ -60,7 +60,12 @@ def ends_of(earliest: int | None, greatest: int | None, likely: int | None, t: i
         if end is not None and high is not None and end > high + HOUR // 2:
             end -= HOUR  # it has passed, and was not renewed
         elif end is not None and high is None and end > t + MAX_OPEN_END:
-            refused.append((name, f"without a greatest end, {(end - t) // MINUTE} min ahead cannot be told from an end that has passed"))
+            refused.append(
+                (
+                    name,
+                    f"without a greatest end, {(end - t) // MINUTE} min ahead cannot be told from an end that has passed",
+                )
+            )
             end = None
         found.append(end)
     return Ends(found[0], high, found[1], tuple(refused))
@@ -96,7 +101,9 @@ def moment(minute: int | None, ms: int | None, received: int) -> int:
     starts = [year + minute * MINUTE for year in years]
     if ms is not None:
         return min((start + ms * MILLISECOND for start in starts), key=lambda t: abs(t - received))
-    return min((min(max(received, start), start + MINUTE - MILLISECOND) for start in starts), key=lambda t: abs(t - received))
+    return min(
+        (min(max(received, start), start + MINUTE - MILLISECOND) for start in starts), key=lambda t: abs(t - received)
+    )
 
 
 def year_start(t: int) -> int:

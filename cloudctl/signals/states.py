@@ -56,9 +56,15 @@ class Signals(Struct, frozen=True):
     next_green: Ints
     next_duration: Ints
     lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
-    seen: Ints | None = None  # event time of the newest message that named each group, 0 when there was none; None: `t` for all
-    overdue: NDArray[np.bool_] | None = None  # the present state has outlasted an end that was promised; None: of no group
-    due: Ints | None = None  # the earliest end of the present state that was promised when it was IMMINENT; NEVER or None: none was
+    seen: Ints | None = (
+        None  # event time of the newest message that named each group, 0 when there was none; None: `t` for all
+    )
+    overdue: NDArray[np.bool_] | None = (
+        None  # the present state has outlasted an end that was promised; None: of no group
+    )
+    due: Ints | None = (
+        None  # the earliest end of the present state that was promised when it was IMMINENT; NEVER or None: none was
+    )
 
     @classmethod
     def dark(cls, groups: int) -> "Signals":
@@ -93,7 +99,9 @@ def signals_from(
         if not 0 <= k < len(state):
             continue
         failed = min(promised[k], due[k])
-        gone_by = t - seen[k] > UNSEEN and t > failed + SHORTEST_CYCLE  # it may have changed and come back unseen: no promise is known to have failed
+        gone_by = (
+            t - seen[k] > UNSEEN and t > failed + SHORTEST_CYCLE
+        )  # it may have changed and come back unseen: no promise is known to have failed
         stands = group.state == state[k] and not gone_by
         overdue[k] = stands and (overdue[k] or t > failed + TOLERANCE)
         due[k] = due[k] if stands else NEVER
@@ -127,8 +135,10 @@ def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
 def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
     """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of the group."""
     s, seen, late = signals, _seen(signals), _overdue(signals)
-    if not doubts and s.seen is not None and _all_stands(
-        t, seen, late, MAX_AGE, TOLERANCE, GRACE, s.max_end, s.likely_end, s.next_green
+    if (
+        not doubts
+        and s.seen is not None
+        and _all_stands(t, seen, late, MAX_AGE, TOLERANCE, GRACE, s.max_end, s.likely_end, s.next_green)
     ):  # as it mostly is
         return s
 
@@ -137,8 +147,12 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
         doubt[k] = found
     state, confidence = s.state.copy(), s.confidence.copy()
     low, high, likely, green = s.min_end.copy(), s.max_end.copy(), s.likely_end.copy(), s.next_green.copy()
-    _believe(t, seen, late, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence)
-    return Signals(s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late, s.due)
+    _believe(
+        t, seen, late, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence
+    )
+    return Signals(
+        s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late, s.due
+    )
 
 
 @njit(cache=True)

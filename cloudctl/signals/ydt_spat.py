@@ -32,9 +32,35 @@ from .spat_fields import (
 )
 from .spat_time import HOUR, HOUR_OR_MORE, MAX_MARK, TENTH, UNKNOWN_MARK, Ends, ends_of, minute_of_year, time_of
 
-LIGHTS = ("unavailable", "dark", "flashing-red", "red", "flashing-green", "permissive-green", "protected-green", "yellow", "flashing-yellow")
+LIGHTS = (
+    "unavailable",
+    "dark",
+    "flashing-red",
+    "red",
+    "flashing-green",
+    "permissive-green",
+    "protected-green",
+    "yellow",
+    "flashing-yellow",
+)
 S = SignalState
-READ = dict(zip(LIGHTS, (S.UNKNOWN, S.DARK, S.RED_FLASH, S.RED, S.GREEN_FLASH, S.GREEN_PERMISSIVE, S.GREEN_PROTECTED, S.YELLOW_PERMISSIVE, S.YELLOW_FLASH), strict=True))
+READ = dict(
+    zip(
+        LIGHTS,
+        (
+            S.UNKNOWN,
+            S.DARK,
+            S.RED_FLASH,
+            S.RED,
+            S.GREEN_FLASH,
+            S.GREEN_PERMISSIVE,
+            S.GREEN_PROTECTED,
+            S.YELLOW_PERMISSIVE,
+            S.YELLOW_FLASH,
+        ),
+        strict=True,
+    )
+)
 WRITTEN = {state: light for light, state in READ.items()} | {S.YELLOW_PROTECTED: "yellow", S.PRE_MOVEMENT: "red"}
 MAX_PHASES = 16
 MAX_CONFIDENCE = 200  # of timeConfidence, in steps of 0.5 %
@@ -65,7 +91,14 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
         tree = tree.get("spatFrame", tree)
         found, minute = rows(tree["intersections"], "IntersectionState"), tree.get("moy")
     except (msgspec.DecodeError, RecursionError, *MALFORMED) as error:
-        raise refuse("YD/T 3709 SPAT", "SPAT", "fields", f"{error!r:.80}", "a SPAT has intersections, each with intersectionId, status and phases", "correct the sender") from None
+        raise refuse(
+            "YD/T 3709 SPAT",
+            "SPAT",
+            "fields",
+            f"{error!r:.80}",
+            "a SPAT has intersections, each with intersectionId, status and phases",
+            "correct the sender",
+        ) from None
     return spats(found, lambda row: _state(row, minute, received, refusals), refusals)
 
 
@@ -77,22 +110,38 @@ def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     except MALFORMED:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
     states, times = doubts_of(flags)
-    groups = groups_of(name, rows(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals)
+    groups = groups_of(
+        name, rows(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals
+    )
     return Spat(name, None, t, groups, states, times)
 
 
 def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
     number = refusals.number(entity, "phases.id", phase.get("id"), 255, 1)
     name = f"{entity} group {number}"
-    timed = each(rows(phase.get("phaseStates"), "PhaseState"), lambda state: _phase_state(name, state, t, refusals), name, "phaseStates", refusals)
+    timed = each(
+        rows(phase.get("phaseStates"), "PhaseState"),
+        lambda state: _phase_state(name, state, t, refusals),
+        name,
+        "phaseStates",
+        refusals,
+    )
 
     # The present state has begun; one without a start is it only where no other says so. A start is cut to a tenth, or rounded up.
-    now = next((row for row in timed if row.start is not None and row.start <= t + TENTH), next((row for row in timed if row.start is None), None))
+    now = next(
+        (row for row in timed if row.start is not None and row.start <= t + TENTH),
+        next((row for row in timed if row.start is None), None),
+    )
     if now is None or now.state is None:
         if now is None:
-            refusals.add(name, "phaseStates", f"{len(timed)} states", "none of them has begun: the present state is not known")
+            refusals.add(
+                name, "phaseStates", f"{len(timed)} states", "none of them has begun: the present state is not known"
+            )
         return refusals.unknown(number)
-    green = next((row for row in timed if row is not now and row.state in GREEN and row.start is not None and row.start > t), None)
+    green = next(
+        (row for row in timed if row is not now and row.state in GREEN and row.start is not None and row.start > t),
+        None,
+    )
     begins = None if green is None else green.start
     duration = green.likely - begins if green is not None and begins is not None and green.likely is not None else None
     return Group(number, now.state, now.earliest, now.greatest, now.likely, now.confidence, begins, duration)
@@ -120,14 +169,22 @@ def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseS
         start = t + HOUR if begins == HOUR_OR_MORE else _counted(begins, t)
     else:
         ends = ends_of(low, high, likely, t)
-        start = _started(begins, next((end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None), None), t)
+        start = _started(
+            begins, next((end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None), None), t
+        )
     note_ends(entity, ends, names, (low, high, likely), refusals)
-    return PhaseState(light, start, ends.earliest, ends.greatest, ends.likely, None if share is None else share / MAX_CONFIDENCE)
+    return PhaseState(
+        light, start, ends.earliest, ends.greatest, ends.likely, None if share is None else share / MAX_CONFIDENCE
+    )
 
 
 def _light(entity: str, value: Any, refusals: Refusals) -> SignalState | None:
     name = next(iter(value), None) if isinstance(value, dict) else value
-    number = refusals.optional(entity, "light", name, len(LIGHTS) - 1) if isinstance(name, int) or (isinstance(name, str) and name.isdecimal()) else None
+    number = (
+        refusals.optional(entity, "light", name, len(LIGHTS) - 1)
+        if isinstance(name, int) or (isinstance(name, str) and name.isdecimal())
+        else None
+    )
     state = READ.get(LIGHTS[number] if number is not None else name.replace("_", "-") if isinstance(name, str) else "")
     if state is None:
         refusals.add(entity, "light", value, "is no LightState")
@@ -151,7 +208,13 @@ def write_ydt_spat(intersection: int, t: int, groups: tuple[Group, ...], *, regi
     """Return a SPAT in JSON. A likely end that is not known is 36001, or the end where its bounds leave no choice. Raises CodeError."""
     check_written("YD/T 3709 SPAT", groups, MAX_PHASES, "phases")
     minute, ms = minute_of_year(t)
-    row = {"intersectionId": {"region": region, "id": intersection}, "status": "0" * STATUS_BITS, "moy": minute, "timeStamp": ms, "phases": [_phase(g, t) for g in groups]}
+    row = {
+        "intersectionId": {"region": region, "id": intersection},
+        "status": "0" * STATUS_BITS,
+        "moy": minute,
+        "timeStamp": ms,
+        "phases": [_phase(g, t) for g in groups],
+    }
     return msgspec.json.encode({"msgCnt": 0, "intersections": [row]})
 
 
@@ -168,7 +231,12 @@ def _phase(group: Group, t: int) -> Tree:
     states = [{"light": WRITTEN[SignalState(group.state)], "timing": {"counting": timing}}]
     if group.next_green is not None:
         end = None if group.next_duration is None else group.next_green + group.next_duration
-        states.append({"light": "permissive-green", "timing": {"counting": {"startTime": _count(group.next_green, t), "likelyEndTime": _count(end, t)}}})
+        states.append(
+            {
+                "light": "permissive-green",
+                "timing": {"counting": {"startTime": _count(group.next_green, t), "likelyEndTime": _count(end, t)}},
+            }
+        )
     return {"id": group.group, "phaseStates": states}
 
 

@@ -71,7 +71,9 @@ class UnsteadyUnit:
             self._lost = {number: until for number, until in self._lost.items() if t < until}
         return np.array([number in self._lost for number in ids.tolist()], bool)
 
-    def ghosts(self, t: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def ghosts(
+        self, t: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Return the places (m, float64[n, 2]) at which road users that are not there are seen beside those that are."""
         if not self.how.ghosts:
             return np.empty((0, 2))

@@ -49,7 +49,9 @@ def bounds(phases: Sequence[Phase], phase: int, spent: float, column: int) -> Bo
     return Bounds(earliest, latest, *_next_green(following[standing:], column, earliest, latest))
 
 
-def _next_green(following: Sequence[Phase], column: int, earliest: float, latest: float) -> tuple[float | None, float | None]:
+def _next_green(
+    following: Sequence[Phase], column: int, earliest: float, latest: float
+) -> tuple[float | None, float | None]:
     """Return when the next green begins and how long it lasts; `following` begins `earliest` .. `latest` s from now."""
     if earliest != latest:
         return None, None

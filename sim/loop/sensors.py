@@ -34,7 +34,17 @@ class Noise:
 
 SPIKE_MS = 150.0
 PERFECT = Noise(
-    position=0.01, velocity=0.01, size=0.01, miss=0.0, far_miss=0.0, clutter=0.0, confuse=0.0, delay_ms=1.0, jitter_ms=0.0, spike=0.0, clock_ms=0.0
+    position=0.01,
+    velocity=0.01,
+    size=0.01,
+    miss=0.0,
+    far_miss=0.0,
+    clutter=0.0,
+    confuse=0.0,
+    delay_ms=1.0,
+    jitter_ms=0.0,
+    spike=0.0,
+    clock_ms=0.0,
 )  # as it is, but for who stands behind something long
 SENSING = {"noisy": Noise(), "perfect": PERFECT, "bursty": Noise(unsteady=BURSTY)}
 

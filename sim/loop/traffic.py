@@ -193,7 +193,8 @@ class Program:
         self._logic = current
         logic = next(x for x in libsumo.trafficlight.getAllProgramLogics(self.signal) if x.programID == current)
         self.phases = [
-            Phase(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur)) for phase in logic.phases
+            Phase(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur))
+            for phase in logic.phases
         ]
         self.fixed = logic.type == FIXED
         n = len(logic.phases)
@@ -225,7 +226,9 @@ class Program:
             ends += self.phases[k].duration
         green, length = self._next_green(column, k, ends)
         end = t + round(ends * SECOND)
-        return Group(group, lit, end, end, end, 1.0, later(t, green), None if length is None else round(length * SECOND))
+        return Group(
+            group, lit, end, end, end, 1.0, later(t, green), None if length is None else round(length * SECOND)
+        )
 
     def _responsive(self, group: int, lit: SignalState, column: int, phase: int, spent: float, t: int) -> Group:
         """Return a group of a programme that traffic drives: nothing but what its controller is bound to."""

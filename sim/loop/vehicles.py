@@ -17,7 +17,9 @@ REPORT_EVERY = 500 * MS
 ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
 EASE = {"coast": 0.7, "slow_down": 2.5}  # m/s^2 by which who is told so slows down
 CREEP = 0.5  # m/s; SUMO takes no maximum of 0
-BRAKE = 2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
+BRAKE = (
+    2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
+)
 KIND = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
 ASKS = ("bus",)  # who asks for priority, where vehicles do
 ETA = 30 * SECOND  # what a request says of its arrival: soon; the node reckons for itself

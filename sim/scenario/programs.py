@@ -80,7 +80,9 @@ def _responsive(logic: ET.Element, kind: str) -> ET.Element:
         if duration >= MIN_STAGE and _is_stage(state, phases[k - 1][1]):
             shortest, longest = min(duration, MIN_GREEN), max(duration, MAX_GREEN)
             changeable += 1
-        ET.SubElement(out, "phase", duration=f"{duration:g}", minDur=f"{shortest:g}", maxDur=f"{longest:g}", state=state)
+        ET.SubElement(
+            out, "phase", duration=f"{duration:g}", minDur=f"{shortest:g}", maxDur=f"{longest:g}", state=state
+        )
     if not changeable:
         raise ScenarioError(
             f"--signals {kind}: no phase of signal {logic.attrib['id']} shows a green for {MIN_STAGE:g} s without a change. "

@@ -47,14 +47,18 @@ def run(args: argparse.Namespace) -> None:
     start = stopwatch()
     for n, (work, result) in enumerate(pool.each(_one, works, args.jobs), 1):
         if result is None:
-            raise RuntimeError(f"SUMO died in seed {work[1]}. Leave it out, or run the scenario in sumo itself to see why")
+            raise RuntimeError(
+                f"SUMO died in seed {work[1]}. Leave it out, or run the scenario in sumo itself to see why"
+            )
         found[work[1], work[3]] = result
         left = (stopwatch() - start) / SECOND / n * (len(works) - n)
         print(f"priority: {n} of {len(works)} runs, {left:.0f} s left", file=sys.stderr, flush=True)
     result = judge([found[seed, False] for seed in seeds], [found[seed, True] for seed in seeds])
     print(f"seeds {seeds}, {args.seconds:.0f} s of departures each\n\n{figures_table(result)}")
     changes = sum(found[seed, True]["changes"] for seed in seeds)
-    print(f"\n{result['requests']} requests, {changes} changes of a phase, {result['countdown']} broken countdowns told by the signals")
+    print(
+        f"\n{result['requests']} requests, {changes} changes of a phase, {result['countdown']} broken countdowns told by the signals"
+    )
     file = args.out / "priority.json"
     file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     print(f"wrote {file}")
@@ -66,7 +70,8 @@ def judge(without: list[dict[str, Any]], given: list[dict[str, Any]]) -> dict[st
     out: dict[str, Any] = {}
     for who in ("buses", "others"):
         sides = [
-            [{n: t for n, t in one["trips"].items() if (n in buses) == (who == "buses")} for one in runs] for runs in (without, given)
+            [{n: t for n, t in one["trips"].items() if (n in buses) == (who == "buses")} for one in runs]
+            for runs in (without, given)
         ]
         out[who] = ratio.compare(*sides)
     out["requests"] = sum(one["requests"] for one in given)

@@ -8,7 +8,13 @@ import numpy as np
 from ...fusion import Rows
 from .scenes import Case
 
-GROUPS = {"class": ("class",), "size": ("length", "width", "height"), "velocity": ("vx", "vy"), "heading": ("heading",), "confidence": ("confidence",)}
+GROUPS = {
+    "class": ("class",),
+    "size": ("length", "width", "height"),
+    "velocity": ("vx", "vy"),
+    "heading": ("heading",),
+    "confidence": ("confidence",),
+}
 Change = Callable[[Rows, np.random.Generator], None]
 
 

@@ -30,6 +30,7 @@ HEADER = (
 )
 HELD_OUT = (101, 102, 103, 104, 105)  # no parameter was chosen on these seeds
 
+
 def follow(
     case: Case, config: FusionConfig | None = None, sources: dict[int, SourceConfig] | None = None
 ) -> tuple[Moments, Fusion]:
@@ -150,7 +151,11 @@ def run(args: argparse.Namespace) -> None:
     for job in jobs:
         rows += list(job())
     print(lines(rows))
-    known = [(name, reliability.diagram(moments, match_of(name))) for name, _, moments in rows if moments and len(moments[0]) > 4 and "vendor" not in name]
+    known = [
+        (name, reliability.diagram(moments, match_of(name)))
+        for name, _, moments in rows
+        if moments and len(moments[0]) > 4 and "vendor" not in name
+    ]
     if known:
         print("\nof the tracks given out with so much existence, the share that exist\n" + reliability.lines(known))
     if args.plot:

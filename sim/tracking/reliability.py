@@ -50,4 +50,6 @@ def draw(axes: Any, found: np.ndarray) -> None:
     axes.plot([0, 1], [0, 1], c="0.7", lw=1)
     good = found[:, 0] > 0
     axes.plot(found[good, 1], found[good, 2], "o-", ms=4)
-    axes.set(title="existence", xlabel="given out", ylabel="share that exist", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    axes.set(
+        title="existence", xlabel="given out", ylabel="share that exist", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal"
+    )

@@ -205,7 +205,15 @@ class Crowd(Traffic):
             self._enter(int(k))
 
 
-def look(unit: Unit, traffic: Traffic, bias: np.ndarray, rng: np.random.Generator, features: bool, unsteady: UnsteadyUnit, t: int) -> Rows:
+def look(
+    unit: Unit,
+    traffic: Traffic,
+    bias: np.ndarray,
+    rng: np.random.Generator,
+    features: bool,
+    unsteady: UnsteadyUnit,
+    t: int,
+) -> Rows:
     """Return what `unit` sees of the traffic now, in no order; positions only, or with class and size too."""
     ghosts = unsteady.ghosts(t, traffic.ids, traffic.xy, traffic.heading, rng)
     lost = unsteady.lost(t, traffic.ids, rng)

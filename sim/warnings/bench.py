@@ -28,7 +28,17 @@ from .ssm import Conflict
 
 MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net", "bounds", "programs")
 HEADER = (
-    *("kind of warning", "threshold", "conflicts", "warnings", "precision", "recall", "by any kind", "of serious", "of visible"),
+    *(
+        "kind of warning",
+        "threshold",
+        "conflicts",
+        "warnings",
+        "precision",
+        "recall",
+        "by any kind",
+        "of serious",
+        "of visible",
+    ),
     *("lead s", "false / veh-h", "of them slowed"),
 )
 
@@ -75,7 +85,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
     if not 0.0 <= args.violators <= 1.0 - dangers.SHARES["careless"]:
         most = 1.0 - dangers.SHARES["careless"]
-        raise ValueError(f"--violators {args.violators}: must be within 0 .. {most:g}, the share of drivers that are not careless")
+        raise ValueError(
+            f"--violators {args.violators}: must be within 0 .. {most:g}, the share of drivers that are not careless"
+        )
     signals = list(dict.fromkeys(args.signals.split(",")))
     for kind in signals:  # before the first of them has run for minutes
         programs.with_signals(scenario_of(args.scenario, args.out), kind, args.out / kind)
@@ -115,9 +127,7 @@ def judge(train: list[Run], test: list[Run]) -> dict[str, Any]:
     chosen = {kind: score.best(score.curve(train, kind)) for kind in MATCHES}
     return {
         "chosen": chosen,
-        "chosen_scores": {
-            kind: score.score(test, kind, score.at_least(x)) for kind, x in chosen.items()
-        },
+        "chosen_scores": {kind: score.score(test, kind, score.at_least(x)) for kind, x in chosen.items()},
         "all_scores": {kind: score.score(test, kind) for kind in MATCHES},
         "urgent_scores": {kind: score.score(test, kind, lambda w: w.severity <= 1) for kind in MATCHES},
         "curves": {kind: score.curve(test, kind) for kind in MATCHES},
@@ -136,7 +146,14 @@ def figures_table(result: dict[str, Any]) -> str:
 
 def signals_table(results: dict[str, dict[str, Any]]) -> str:
     """Return the figures of every warning as text, a row for each kind of warning and of signals."""
-    return table(HEADER, [_row(f"{kind}, {signals}", "", results[signals]["all_scores"][kind]) for kind in MATCHES for signals in results])
+    return table(
+        HEADER,
+        [
+            _row(f"{kind}, {signals}", "", results[signals]["all_scores"][kind])
+            for kind in MATCHES
+            for signals in results
+        ],
+    )
 
 
 def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
@@ -162,7 +179,18 @@ def _share(share: dict[str, Any]) -> str:
 
 def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]) -> dict[int, Run]:
     jobs = [
-        Job(args.scenario, signals, seed, args.seconds, args.warm_up, args.penetration, args.sensing, args.violators, folder) for seed in seeds
+        Job(
+            args.scenario,
+            signals,
+            seed,
+            args.seconds,
+            args.warm_up,
+            args.penetration,
+            args.sensing,
+            args.violators,
+            folder,
+        )
+        for seed in seeds
     ]
     out: dict[int, Run] = {}
     start = stopwatch()

@@ -59,9 +59,13 @@ class WarningLoop(Loop):
         self._links = stop_lines(scenario)
         self._lane: dict[str, str] = {}
         self._state: dict[str, str] = {}
-        self._over: dict[str, tuple[float, net.Link, float]] = {}  # who is just over a stop line that shows red, since when it moves, and from where (m of its odometer: lanes inside a junction can be shorter than DROVE_ON)
+        self._over: dict[
+            str, tuple[float, net.Link, float]
+        ] = {}  # who is just over a stop line that shows red, since when it moves, and from where (m of its odometer: lanes inside a junction can be shorter than DROVE_ON)
         self._waiting: dict[str, tuple[int, float]] = {}  # the newest event of who waits there, as `_closing`
-        self._closing: dict[str, tuple[int, float]] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
+        self._closing: dict[
+            str, tuple[int, float]
+        ] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
         self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
         self._moment = 0
 

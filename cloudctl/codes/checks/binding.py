@@ -20,7 +20,14 @@ def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     elif any(getattr(rule, field) for field in NARROWING) and not _binds_someone(rule):
         severity = "warning" if rule.kind in RESERVING else "error"
         named = ", ".join(field for field in NARROWING if getattr(rule, field))
-        yield _fault(rule, named, rule.kind, "binds nobody: no vehicle that it names can break it", "correct whom it names, or drop the rule", severity)
+        yield _fault(
+            rule,
+            named,
+            rule.kind,
+            "binds nobody: no vehicle that it names can break it",
+            "correct whom it names, or drop the rule",
+            severity,
+        )
     if rule.kind in DRIVEN:
         yield from _driven(code, rule)
 
@@ -33,24 +40,54 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     """Yield what a strip of road that turns its direction cannot be: a part of a lane, a lane for some only."""
     for field in NARROWING:
         if getattr(rule, field):
-            yield _fault(rule, field, ", ".join(map(str, getattr(rule, field))), "a tidal lane runs one way for everybody", "drop it; who may use the lane is a rule of its own, lane_use or no_entry")
-    lanes, uses = {lane.id for lane in code.lanes}, {link.id: [lane.use for lane in code.lanes if lane.link == link.id] for link in code.links}
+            yield _fault(
+                rule,
+                field,
+                ", ".join(map(str, getattr(rule, field))),
+                "a tidal lane runs one way for everybody",
+                "drop it; who may use the lane is a rule of its own, lane_use or no_entry",
+            )
+    lanes, uses = (
+        {lane.id for lane in code.lanes},
+        {link.id: [lane.use for lane in code.lanes if lane.link == link.id] for link in code.links},
+    )
     for target in rule.targets:
         if target.s_from is not None or target.s_to is not None:
-            yield _fault(rule, "targets.s", target.entity, "a tidal lane turns its direction as a whole", "drop the span; split the lane where only a part of it turns")
+            yield _fault(
+                rule,
+                "targets.s",
+                target.entity,
+                "a tidal lane turns its direction as a whole",
+                "drop the span; split the lane where only a part of it turns",
+            )
         if target.entity in lanes:
             continue
         if target.entity not in uses:
-            yield _fault(rule, "targets", target.entity, "tidal_lane holds on lanes, or all lanes of a link", "name the lanes")
+            yield _fault(
+                rule, "targets", target.entity, "tidal_lane holds on lanes, or all lanes of a link", "name the lanes"
+            )
         elif set(uses[target.entity]) & set(FOOT_AND_CYCLE):
-            yield _fault(rule, "targets", target.entity, "has lanes for pedestrians or bicycles, which the rule would close too", "name the lanes that turn their direction")
+            yield _fault(
+                rule,
+                "targets",
+                target.entity,
+                "has lanes for pedestrians or bicycles, which the rule would close too",
+                "name the lanes that turn their direction",
+            )
 
 
 def _driven(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     use = {lane.id: (lane.use, *lane.shared) for lane in code.lanes}
     for target in rule.targets:
         if target.entity in use and set(use[target.entity]) <= set(FOOT_AND_CYCLE):
-            yield _fault(rule, "targets", target.entity, f"is a lane for {' and '.join(use[target.entity])}s: no {rule.kind} is there", "name a lane for vehicles", "warning")
+            yield _fault(
+                rule,
+                "targets",
+                target.entity,
+                f"is a lane for {' and '.join(use[target.entity])}s: no {rule.kind} is there",
+                "name a lane for vehicles",
+                "warning",
+            )
 
 
 def _binds_someone(rule: Rule) -> bool:

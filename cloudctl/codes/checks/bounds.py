@@ -22,7 +22,9 @@ MAX_TEXT = 4_000  # characters of one text: a regulation's paragraph; a code is 
 MAX_ID = 64  # characters
 ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-SUSPECT = re.compile(rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT // 2))  # in JSON: many digits, what cannot be printed, a long text
+SUSPECT = re.compile(
+    rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT // 2)
+)  # in JSON: many digits, what cannot be printed, a long text
 NAMED = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
 
 
@@ -43,9 +45,15 @@ def _is_suspect(code: IntersectionCode) -> bool:
         data = msgspec.json.encode(code)
     except (UnicodeEncodeError, OverflowError):
         return True
-    bounded = [("revision", code.revision), *(("priority", rule.priority) for rule in code.rules), *(("offset_ms", plan.offset_ms) for plan in code.plans)]
+    bounded = [
+        ("revision", code.revision),
+        *(("priority", rule.priority) for rule in code.rules),
+        *(("offset_ms", plan.offset_ms) for plan in code.plans),
+    ]
     bounded += [("channels", channel) for group in code.signal_groups for channel in group.channels]
-    return SUSPECT.search(data) is not None or not all(FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded)
+    return SUSPECT.search(data) is not None or not all(
+        FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded
+    )
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:
@@ -54,7 +62,13 @@ def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Fi
 
 def shown(value: object) -> str:
     """Return a value as a finding shows it: at most 40 characters, a number of many digits by its size."""
-    text = f"{value:.6g}" if isinstance(value, float) else f"{value:.6e}" if isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300 else repr(value)
+    text = (
+        f"{value:.6g}"
+        if isinstance(value, float)
+        else f"{value:.6e}"
+        if isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300
+        else repr(value)
+    )
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -86,5 +100,15 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
         if not low <= value <= high:
             yield _fault(entity, path, value, f"must be a whole number within {low} .. {high}", "correct it")
     elif isinstance(value, str) and (len(value) > MAX_TEXT or UNPRINTABLE.search(value)):
-        rule = f"a text has at most {MAX_TEXT} characters" if len(value) > MAX_TEXT else "holds a character that cannot be printed"
-        yield _fault(entity, path, value[:40], rule, "shorten it; the regulation itself belongs elsewhere" if len(value) > MAX_TEXT else "take it out")
+        rule = (
+            f"a text has at most {MAX_TEXT} characters"
+            if len(value) > MAX_TEXT
+            else "holds a character that cannot be printed"
+        )
+        yield _fault(
+            entity,
+            path,
+            value[:40],
+            rule,
+            "shorten it; the regulation itself belongs elsewhere" if len(value) > MAX_TEXT else "take it out",
+        )

@@ -115,7 +115,9 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) ->
         for a, b in pairwise(lanes):
             if min(_aside(lines[a.id], lines[b.id], 0, 1), _aside(lines[a.id], lines[b.id], -2, -1)) > ASIDE:
                 rule = f"lies to the left of {a.id}, whose number is {a.number}: lanes are numbered from the left, whichever side traffic keeps"
-                yield _error(b.id, "number", b.number, rule, "number the link's lanes from the left in driving direction")
+                yield _error(
+                    b.id, "number", b.number, rule, "number the link's lanes from the left in driving direction"
+                )
 
 
 def _aside(a: F8, b: F8, first: int, second: int) -> float:
@@ -168,10 +170,16 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -
     """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them at once."""
     if not code.conflicts:
         return np.empty((0, 2))
-    base = dict(zip(arcs, np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arcs.values())]).tolist(), strict=False))
+    base = dict(
+        zip(arcs, np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arcs.values())]).tolist(), strict=False)
+    )
     whole = np.concatenate([along + base[name] for name, along in arcs.items()])
     xy = np.concatenate(list(lines.values()))
-    wanted = [base[path] + min(max(s, 0.0), float(arcs[path][-1])) for c in code.conflicts for path, s in ((c.a, c.s_a), (c.b, c.s_b))]
+    wanted = [
+        base[path] + min(max(s, 0.0), float(arcs[path][-1]))
+        for c in code.conflicts
+        for path, s in ((c.a, c.s_a), (c.b, c.s_b))
+    ]
     return np.stack([np.interp(wanted, whole, xy[:, 0]), np.interp(wanted, whole, xy[:, 1])], axis=1)
 
 

@@ -93,7 +93,13 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
     rows += [(item.id, "alias.kind", alias.kind, ALIAS_KINDS) for item in named for alias in item.alias]
     for entity, field, value, known in rows:
         if value not in known:
-            yield _error(entity, field, value, f"must be one of {', '.join(known)}", f"did you mean {nearest(value, list(known), [])!r}? Take one of these words")
+            yield _error(
+                entity,
+                field,
+                value,
+                f"must be one of {', '.join(known)}",
+                f"did you mean {nearest(value, list(known), [])!r}? Take one of these words",
+            )
 
 
 def _numbers(code: IntersectionCode) -> Iterator[Finding]:

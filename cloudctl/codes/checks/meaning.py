@@ -13,9 +13,16 @@ from ..model import Connection, IntersectionCode, Lane, Point
 from ..polylines import M_PER_E7, distance, length
 from ..rules import inside_spans
 
-FIRST_TIME, LAST_TIME = 631_152_000_000_000_000, 7_258_118_400_000_000_000  # ns: 1990 and 2200, within which codes, rules and devices have their times
+FIRST_TIME, LAST_TIME = (
+    631_152_000_000_000_000,
+    7_258_118_400_000_000_000,
+)  # ns: 1990 and 2200, within which codes, rules and devices have their times
 UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
-NEAR, AROUND, CITY = 5_000.0, 50_000.0, 200_000.0  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
+NEAR, AROUND, CITY = (
+    5_000.0,
+    50_000.0,
+    200_000.0,
+)  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
 MAX_MOVED = 20_000.0  # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
 ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
 SHORT_PHASE, LONG_PHASE = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
@@ -27,20 +34,44 @@ MAX_CORNERS = 400  # of an outline whose crossings are looked for
 
 def meaning(code: IntersectionCode) -> Iterator[Finding]:
     """Yield times and places that cannot be meant."""
-    yield from _times([("code", "valid_from", code.valid_from), ("code", "valid_to", code.valid_to), *((device.id, "installed", device.installed) for device in code.devices)])
+    yield from _times(
+        [
+            ("code", "valid_from", code.valid_from),
+            ("code", "valid_to", code.valid_to),
+            *((device.id, "installed", device.installed) for device in code.devices),
+        ]
+    )
     yield from _cell(code)
     for entity, field, points, reach in _located(code):
         yield from _far(code, entity, field, points, reach)
     for device in code.devices:
         if device.heading_deg is not None and not 0.0 <= device.heading_deg <= 360.0:
-            yield _fault(device.id, "heading_deg", device.heading_deg, "must be 0 .. 360 degrees clockwise from north", "give degrees, not radians, and none below 0")
+            yield _fault(
+                device.id,
+                "heading_deg",
+                device.heading_deg,
+                "must be 0 .. 360 degrees clockwise from north",
+                "give degrees, not radians, and none below 0",
+            )
         if not -5_000 <= device.height_cm <= 20_000:
-            yield _fault(device.id, "height_cm", device.height_cm, "must be -5,000 .. 20,000 cm above the road", "give cm above the road, not above the sea")
+            yield _fault(
+                device.id,
+                "height_cm",
+                device.height_cm,
+                "must be -5,000 .. 20,000 cm above the road",
+                "give cm above the road, not above the sea",
+            )
 
 
 def plausibility(code: IntersectionCode) -> Iterator[Finding]:
     """Yield speeds, phases and zones that cannot be meant; references must hold."""
-    yield from _times([(rule.id, field, t) for rule in code.rules for field, t in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))])
+    yield from _times(
+        [
+            (rule.id, field, t)
+            for rule in code.rules
+            for field, t in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))
+        ]
+    )
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
         yield from _round_speed(item.id, "speed", item.speed)
@@ -50,7 +81,14 @@ def plausibility(code: IntersectionCode) -> Iterator[Finding]:
     for plan in code.plans:
         for number, phase in enumerate(plan.phases):
             if not SHORT_PHASE <= phase.ms <= LONG_PHASE:
-                yield _fault(f"plan {plan.id} phase {number}", "ms", phase.ms, f"a phase lasts {SHORT_PHASE} .. {LONG_PHASE} ms", "give milliseconds, not seconds", "warning")
+                yield _fault(
+                    f"plan {plan.id} phase {number}",
+                    "ms",
+                    phase.ms,
+                    f"a phase lasts {SHORT_PHASE} .. {LONG_PHASE} ms",
+                    "give milliseconds, not seconds",
+                    "warning",
+                )
     yield from _zones(code)
     yield from _misplaced(code)
 
@@ -60,13 +98,34 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
     size = {lane.id: length(lane.points) for lane in code.lanes}
     for line in code.stop_lines:
         if size[line.lane] - line.s > MAX_BEFORE_END:
-            yield _fault(f"stop line {line.lane}", "s", line.s, f"is {size[line.lane] - line.s:.0f} m before the end of its lane", "measure s from the beginning of the lane, in driving direction", "warning")
+            yield _fault(
+                f"stop line {line.lane}",
+                "s",
+                line.s,
+                f"is {size[line.lane] - line.s:.0f} m before the end of its lane",
+                "measure s from the beginning of the lane, in driving direction",
+                "warning",
+            )
     for walk in code.crosswalks:
         if (across := length(walk.axis)) > MAX_CROSSING:
-            yield _fault(walk.id, "axis", f"{across:.0f} m", f"is longer than {MAX_CROSSING:.0f} m, wider than any road", "draw it from kerb to kerb", "warning")
+            yield _fault(
+                walk.id,
+                "axis",
+                f"{across:.0f} m",
+                f"is longer than {MAX_CROSSING:.0f} m, wider than any road",
+                "draw it from kerb to kerb",
+                "warning",
+            )
     for device in code.devices:
         if device.height_cm < 0:
-            yield _fault(device.id, "height_cm", device.height_cm, "lies below the road", "give cm above the road; 0 where it is not known", "warning")
+            yield _fault(
+                device.id,
+                "height_cm",
+                device.height_cm,
+                "lies below the road",
+                "give cm above the road; 0 where it is not known",
+                "warning",
+            )
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
@@ -76,7 +135,14 @@ def _fault(entity: str, field: str, value: object, rule: str, remedy: str, sever
 def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
     for entity, field, t in rows:
         if t is not None and not FIRST_TIME <= t <= LAST_TIME:
-            unit = next((f"it reads as {name}: multiply by {factor}" for name, factor in UNITS if FIRST_TIME <= t * factor <= LAST_TIME), "give ns since 1970 (UTC), or leave it out")
+            unit = next(
+                (
+                    f"it reads as {name}: multiply by {factor}"
+                    for name, factor in UNITS
+                    if FIRST_TIME <= t * factor <= LAST_TIME
+                ),
+                "give ns since 1970 (UTC), or leave it out",
+            )
             yield _fault(entity, field, t, "is no time from 1990 to 2200 in ns since 1970 (UTC)", unit)
 
 
@@ -89,8 +155,18 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
     apart = distance(ref, at)
     if apart > MAX_MOVED:
         swapped = distance((ref[1], ref[0]), at) < MAX_MOVED
-        remedy = "latitude and longitude are swapped" if swapped else "check order, unit and datum, or take a city code of this place"
-        yield _fault("code", "ref_lat_e7, ref_lon_e7", f"{ref[0]}, {ref[1]}", f"is {apart / 1000:.0f} km from the place that the city code was issued for", remedy)
+        remedy = (
+            "latitude and longitude are swapped"
+            if swapped
+            else "check order, unit and datum, or take a city code of this place"
+        )
+        yield _fault(
+            "code",
+            "ref_lat_e7, ref_lon_e7",
+            f"{ref[0]}, {ref[1]}",
+            f"is {apart / 1000:.0f} km from the place that the city code was issued for",
+            remedy,
+        )
 
 
 def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point], float]]:
@@ -120,15 +196,30 @@ def _far(code: IntersectionCode, entity: str, field: str, points: Iterable[Point
         if apart <= reach:
             continue
         swapped = distance(ref, (point[1], point[0])) <= reach
-        remedy = "latitude and longitude are swapped: points are [lat_e7, lon_e7]" if swapped else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
-        rule = "is no place: latitude is within 90 degrees" if abs(point[0]) > 900_000_000 else f"is {apart / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
+        remedy = (
+            "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
+            if swapped
+            else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
+        )
+        rule = (
+            "is no place: latitude is within 90 degrees"
+            if abs(point[0]) > 900_000_000
+            else f"is {apart / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
+        )
         yield _fault(entity, field, f"{point[0]}, {point[1]}", rule, remedy)
         return
 
 
 def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
     if speed in ROUND_SPEEDS:
-        yield _fault(entity, field, speed, f"is {speed * 3.6:.0f} km/h, which is no limit", f"speeds are m/s: {speed:g} km/h is {speed / 3.6:.2f}", "warning")
+        yield _fault(
+            entity,
+            field,
+            speed,
+            f"is {speed * 3.6:.0f} km/h, which is no limit",
+            f"speeds are m/s: {speed:g} km/h is {speed / 3.6:.2f}",
+            "warning",
+        )
 
 
 def _zones(code: IntersectionCode) -> Iterator[Finding]:
@@ -139,25 +230,57 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
             continue  # said of its outline
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
-            yield _fault(zone.id, "polygon", f"{len(zone.polygon)} corners", "the outline crosses itself", "give the corners in order around the area", "warning")
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{len(zone.polygon)} corners",
+                "the outline crosses itself",
+                "give the corners in order around the area",
+                "warning",
+            )
         elif area < MIN_AREA:
-            yield _fault(zone.id, "polygon", f"{area:.2f} m2", "an outline encloses an area", "draw it around the area, corner by corner")
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{area:.2f} m2",
+                "an outline encloses an area",
+                "draw it around the area, corner by corner",
+            )
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = "error" if zone.id in ruled else "warning"
-            remedy = "correct its outline: points are [lat_e7, lon_e7]" if severity == "error" else "correct its outline, or drop it"
-            yield _fault(zone.id, "polygon", f"{len(zone.polygon)} corners", "covers no lane and no movement" + (": the rules on it hold nowhere" if severity == "error" else ""), remedy, severity)
+            remedy = (
+                "correct its outline: points are [lat_e7, lon_e7]"
+                if severity == "error"
+                else "correct its outline, or drop it"
+            )
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{len(zone.polygon)} corners",
+                "covers no lane and no movement" + (": the rules on it hold nowhere" if severity == "error" else ""),
+                remedy,
+                severity,
+            )
 
 
 def _area(polygon: tuple[Point, ...]) -> float:
     """Return m^2 (shoelace)."""
     lat0, lon0 = polygon[0]
-    twice = sum((a[1] - lon0) * (b[0] - lat0) - (b[1] - lon0) * (a[0] - lat0) for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True))
+    twice = sum(
+        (a[1] - lon0) * (b[0] - lat0) - (b[1] - lon0) * (a[0] - lat0)
+        for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True)
+    )
     return abs(twice) / 2 * M_PER_E7**2 * cos(radians(min(abs(lat0) / 1e7, 89.0)))
 
 
 def _crosses_itself(polygon: tuple[Point, ...]) -> bool:
     sides = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
-    return any(_cross(*sides[i], *sides[j]) for i in range(len(sides)) for j in range(i + 2, len(sides)) if i or j < len(sides) - 1)
+    return any(
+        _cross(*sides[i], *sides[j])
+        for i in range(len(sides))
+        for j in range(i + 2, len(sides))
+        if i or j < len(sides) - 1
+    )
 
 
 def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:

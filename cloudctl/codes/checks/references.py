@@ -28,10 +28,19 @@ def references(code: IntersectionCode) -> Iterator[Finding]:
                 str(value),
                 f"there is no such {kind}",
                 "error",
-                "name one of the code's links, lanes, connections or zones, or `code`" if kind == "entity" else f"name one of the code's {kind}s, or add it",
+                "name one of the code's links, lanes, connections or zones, or `code`"
+                if kind == "entity"
+                else f"name one of the code's {kind}s, or add it",
             )
     for name in sorted(map(str, known["rule"] & known["entity"])):
-        yield Finding(name, "id", name, "is the name of a part of the intersection too", "error", "give the rule an id of its own, as R20")
+        yield Finding(
+            name,
+            "id",
+            name,
+            "is the name of a part of the intersection too",
+            "error",
+            "give the rule an id of its own, as R20",
+        )
     pairs: set[tuple[str, str]] = set()
     for c in code.conflicts:
         pair = (min(c.a, c.b), max(c.a, c.b))

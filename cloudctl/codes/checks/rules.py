@@ -32,7 +32,13 @@ def rules(code: IntersectionCode) -> Iterator[Finding]:
     whole = {lane.id: length(lane.points) for lane in code.lanes} | {c.id: length(c.points) for c in code.connections}
     has_sound_tidal_rules = True
     for rule in code.rules:
-        faults = [*_value(rule), *_whom(rule), *binding_faults(code, rule), *_spans(rule, whole), *calendar_faults(code, rule)]
+        faults = [
+            *_value(rule),
+            *_whom(rule),
+            *binding_faults(code, rule),
+            *_spans(rule, whole),
+            *calendar_faults(code, rule),
+        ]
         yield from faults
         has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(fault.severity == "error" for fault in faults)
         if rule.valid_from is not None and rule.valid_to is not None and rule.valid_to <= rule.valid_from:
@@ -63,7 +69,14 @@ def _value(rule: Rule) -> Iterator[Finding]:
         return
     low, high = LIMITS[rule.kind]
     if rule.value is None and rule.kind in ("school_zone", "construction"):
-        yield _error(rule, "value", "none", f"{rule.kind} without a value bounds no speed", f"give the limit in {VALUED[rule.kind]}", "warning")
+        yield _error(
+            rule,
+            "value",
+            "none",
+            f"{rule.kind} without a value bounds no speed",
+            f"give the limit in {VALUED[rule.kind]}",
+            "warning",
+        )
         return
     if rule.value is None or not (isfinite(rule.value) and low <= rule.value <= high):
         yield _error(
@@ -71,7 +84,12 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "value",
             rule.value,
             f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
-            f"give it in {VALUED[rule.kind]}" + (f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s" if VALUED[rule.kind] == "m/s" and rule.value and 0 < rule.value < 1_000 else ""),
+            f"give it in {VALUED[rule.kind]}"
+            + (
+                f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s"
+                if VALUED[rule.kind] == "m/s" and rule.value and 0 < rule.value < 1_000
+                else ""
+            ),
         )
     elif rule.kind == "emission_zone" and rule.value != int(rule.value):
         yield _error(rule, "value", rule.value, "emission stages are whole numbers", "China VI and Euro 6 are 6")
@@ -80,18 +98,42 @@ def _value(rule: Rule) -> Iterator[Finding]:
 def _whom(rule: Rule) -> Iterator[Finding]:
     """Yield the faults of whom a rule binds."""
     if rule.kind == "lane_use" and not rule.classes:
-        yield _error(rule, "classes", "none", "lane_use names who may use the lane: without classes it is closed to everybody", "name the classes, or make it a closure")
+        yield _error(
+            rule,
+            "classes",
+            "none",
+            "lane_use names who may use the lane: without classes it is closed to everybody",
+            "name the classes, or make it a closure",
+        )
     if rule.classes and set(rule.classes) <= set(rule.except_classes):
-        yield _error(rule, "except_classes", ", ".join(rule.except_classes), "excepts everybody whom the rule names: it binds nobody", "correct classes or except_classes")
+        yield _error(
+            rule,
+            "except_classes",
+            ", ".join(rule.except_classes),
+            "excepts everybody whom the rule names: it binds nobody",
+            "correct classes or except_classes",
+        )
     for digit in rule.plates:
         if not 0 <= digit <= 9:
-            yield _error(rule, "plates", digit, "plates are the last digits of number plates, 0 .. 9", "give single digits, as [1, 6]")
+            yield _error(
+                rule,
+                "plates",
+                digit,
+                "plates are the last digits of number plates, 0 .. 9",
+                "give single digits, as [1, 6]",
+            )
     for field, names in (("fuels", rule.fuels), ("except_fuels", rule.except_fuels)):
         for name in names:
             if name not in FUELS:
                 yield _error(rule, field, name, f"must be one of {', '.join(FUELS)}", "take one of these words")
     if rule.fuels and set(rule.fuels) <= set(rule.except_fuels):
-        yield _error(rule, "except_fuels", ", ".join(rule.except_fuels), "excepts every fuel that the rule names: it binds nobody", "correct fuels or except_fuels")
+        yield _error(
+            rule,
+            "except_fuels",
+            ", ".join(rule.except_fuels),
+            "excepts every fuel that the rule names: it binds nobody",
+            "correct fuels or except_fuels",
+        )
     for field in ("classes", "except_classes", "plates", "fuels", "except_fuels"):
         if len(set(getattr(rule, field))) < len(getattr(rule, field)):
             yield _error(rule, field, getattr(rule, field), "names something twice", "name each once", "warning")
@@ -105,7 +147,13 @@ def _nowhere(code: IntersectionCode) -> Iterator[Finding]:
         names = [target.entity for target in rule.targets]
         for name in names:
             if name in walks or (name in named and name not in links):
-                yield _error(rule, "targets", name, "has no lanes: the rule holds nowhere there", "name the lanes, links or zones where it holds")
+                yield _error(
+                    rule,
+                    "targets",
+                    name,
+                    "has no lanes: the rule holds nowhere there",
+                    "name the lanes, links or zones where it holds",
+                )
         if len(set(rule.targets)) < len(names):
             yield _error(rule, "targets", ", ".join(names), "names a place twice", "name each once", "warning")
 
@@ -116,9 +164,19 @@ def _format(code: IntersectionCode) -> Iterator[Finding]:
         return
     for rule in code.rules:
         for part, of in (("", rule), ("calendar.", rule.calendar)):
-            used = [field for field, default in OF_FORMAT_2.items() if of is not None and getattr(of, field, default) != default]
+            used = [
+                field
+                for field, default in OF_FORMAT_2.items()
+                if of is not None and getattr(of, field, default) != default
+            ]
             if used:
-                yield _error(rule, part + used[0], getattr(of, used[0]), "is of format 2, and the code says format 1", 'write "format": 2')
+                yield _error(
+                    rule,
+                    part + used[0],
+                    getattr(of, used[0]),
+                    "is of format 2, and the code says format 1",
+                    'write "format": 2',
+                )
 
 
 def _spans(rule: Rule, whole: dict[str, float]) -> Iterator[Finding]:

@@ -61,10 +61,19 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
             rule = "a group is never compared with itself" if excepted.a == excepted.b else "the pair is listed twice"
             yield Finding(name, "b", str(excepted.b), rule, "error", "list each pair of two groups once")
         elif pair not in conflicting:
-            yield Finding(name, "a", str(excepted.a), "no movements of the two groups cross or merge", "warning", "drop the exception, or correct its groups")
+            yield Finding(
+                name,
+                "a",
+                str(excepted.a),
+                "no movements of the two groups cross or merge",
+                "warning",
+                "drop the exception, or correct its groups",
+            )
         listed.add(pair)
         if not excepted.reason.strip():
-            yield Finding(name, "reason", repr(excepted.reason), "an exception says why", "error", "give the reason in words")
+            yield Finding(
+                name, "reason", repr(excepted.reason), "an exception says why", "error", "give the reason in words"
+            )
 
 
 def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:

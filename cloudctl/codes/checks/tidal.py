@@ -57,7 +57,11 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
 
 def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:
     """Return the tidal rules on a lane, advice too."""
-    return [rule for rule in code.rules if rule.kind == "tidal_lane" and {lane.id, lane.link} & {target.entity for target in rule.targets}]
+    return [
+        rule
+        for rule in code.rules
+        if rule.kind == "tidal_lane" and {lane.id, lane.link} & {target.entity for target in rule.targets}
+    ]
 
 
 def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
@@ -86,7 +90,10 @@ def _middle(line: F8) -> F8:
 def lies_against(line: F8, other: F8) -> bool:
     """Return whether the middle of a lane lies on another lane that runs the other way; lines in m."""
     along = arc(line)
-    middle, ahead = at(line, along, along[-1] / 2), at(line, along, along[-1] / 2 + 1) - at(line, along, along[-1] / 2 - 1)
+    middle, ahead = (
+        at(line, along, along[-1] / 2),
+        at(line, along, along[-1] / 2 + 1) - at(line, along, along[-1] / 2 - 1),
+    )
     parts = np.diff(other, axis=0)
     lengths = np.maximum(np.hypot(parts[:, 0], parts[:, 1]), 1e-9)
     share = np.clip(((middle - other[:-1]) * parts).sum(axis=1) / lengths**2, 0.0, 1.0)
@@ -119,7 +126,11 @@ def almanac() -> Almanac:
 
 def common_time(a: Rule, b: Rule) -> str:
     """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there is none. Calendars must be sound."""
-    if a.calendar is None and b.calendar is None and (a.valid_from, a.valid_to, b.valid_from, b.valid_to) == (None,) * 4:
+    if (
+        a.calendar is None
+        and b.calendar is None
+        and (a.valid_from, a.valid_to, b.valid_from, b.valid_to) == (None,) * 4
+    ):
         return "always"
     zones = [rule.calendar.tz for rule in (a, b) if rule.calendar is not None]
     if len(zones) == 2 and shifts_of((zones[0],)).rows.tolist() != shifts_of((zones[1],)).rows.tolist():
@@ -133,7 +144,9 @@ def common_time(a: Rule, b: Rule) -> str:
             if open_days.any():
                 return _worded(open_days, minute, today, yesterday)
         for day, second in [begin for local in pair for begin in local.begins]:
-            open_days = pair[0].days_at(second // 60, second % 60, today, yesterday) & pair[1].days_at(second // 60, second % 60, today, yesterday)
+            open_days = pair[0].days_at(second // 60, second % 60, today, yesterday) & pair[1].days_at(
+                second // 60, second % 60, today, yesterday
+            )
             if FIRST_DAY <= day <= LAST_DAY and open_days[day - FIRST_DAY]:
                 only = np.zeros_like(open_days)
                 only[day - FIRST_DAY] = True
@@ -162,7 +175,9 @@ class _Local:
         self.calendar = rule.calendar or Calendar()
         self.starts = {start for start, _ in self.calendar.minutes}
         self.is_past_midnight = any(end < start for start, end in self.calendar.minutes)
-        self.first, self.last = (None if t is None else _local_second(t, zone) for t in (rule.valid_from, rule.valid_to))
+        self.first, self.last = (
+            None if t is None else _local_second(t, zone) for t in (rule.valid_from, rule.valid_to)
+        )
         self.begins = [] if self.first is None else [divmod(self.first, 86_400)]
         self._days: dict[int, Mask] = {}
 

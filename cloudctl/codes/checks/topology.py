@@ -15,7 +15,9 @@ def topology(code: IntersectionCode) -> Iterator[Finding]:
     yield from _numbers(code)
     stopped = {line.lane for line in code.stop_lines}
     signalled = {c.from_lane for c in code.connections if c.group and c.inner}
-    walked = {lane.id for lane in code.lanes if lane.use == "pedestrian"}  # pedestrians wait at the kerb: no line stands there
+    walked = {
+        lane.id for lane in code.lanes if lane.use == "pedestrian"
+    }  # pedestrians wait at the kerb: no line stands there
     for lane in sorted(signalled - stopped - walked):
         yield Finding(lane, "stop line", "none", "a lane with a signal has a stop line", "error", "add its stop line")
     for line in code.stop_lines:

@@ -26,8 +26,12 @@ def number_of(day: str) -> int:
 class Calendars(NamedTuple):
     """The calendars of some rules."""
 
-    rows: NDArray[np.int64]  # a rule: weekday bits, bits of the days of the month, holiday mode, whether make-up days are working days
-    range_start: NDArray[np.int64]  # ranges of days in CSR: first, last, and whether they are days of the year (month x 100 + day)
+    rows: NDArray[
+        np.int64
+    ]  # a rule: weekday bits, bits of the days of the month, holiday mode, whether make-up days are working days
+    range_start: NDArray[
+        np.int64
+    ]  # ranges of days in CSR: first, last, and whether they are days of the year (month x 100 + day)
     ranges: NDArray[np.int64]
     span_start: NDArray[np.int64]  # spans of minutes in CSR
     spans: NDArray[np.int64]
@@ -40,7 +44,9 @@ def tabulate(calendars: list[Calendar | None]) -> Calendars:
         weekdays = sum(1 << (day - 1) for day in set(calendar.weekdays))
         month_days = sum(1 << day for day in set(calendar.month_days or range(1, 32)))
         rows.append((weekdays, month_days, MODES[calendar.holidays], calendar.make_up == "as_workday"))
-        ranges.append([_range(*days) for days in (*((calendar.dates,) if calendar.dates else ()), *calendar.date_ranges)])
+        ranges.append(
+            [_range(*days) for days in (*((calendar.dates,) if calendar.dates else ()), *calendar.date_ranges)]
+        )
         spans.append(calendar.minutes)
     return Calendars(
         np.array(rows, np.int64).reshape(-1, 4),
@@ -117,8 +123,15 @@ def _in_ranges(day: int, of_year: int, first: int, last: int, ranges: Any) -> bo
 @njit(cache=True)
 def _day_holds(r: int, day: int, calendar: Any, holidays: Any, worked: Any) -> bool:
     month, of_month = _month_day(day)
-    weekdays, month_days, mode, made_up = calendar.rows[r, 0], calendar.rows[r, 1], calendar.rows[r, 2], calendar.rows[r, 3]
-    if not _in_ranges(day, month * 100 + of_month, calendar.range_start[r], calendar.range_start[r + 1], calendar.ranges):
+    weekdays, month_days, mode, made_up = (
+        calendar.rows[r, 0],
+        calendar.rows[r, 1],
+        calendar.rows[r, 2],
+        calendar.rows[r, 3],
+    )
+    if not _in_ranges(
+        day, month * 100 + of_month, calendar.range_start[r], calendar.range_start[r + 1], calendar.ranges
+    ):
         return False
     if (month_days >> of_month) & 1 == 0:
         return False

@@ -114,12 +114,29 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     width = np.array([c.width_cm / 100 for c in code.crosswalks])
     cells = grid(xy, start)
     return CompiledCode(
-        code, origin, content_hash(code), n, len(code.connections), tuple(lanes), tuple(conns), _names(code.lanes), _names(code.connections),
-        start, xy, np.concatenate(arcs), length,
+        code,
+        origin,
+        content_hash(code),
+        n,
+        len(code.connections),
+        tuple(lanes),
+        tuple(conns),
+        _names(code.lanes),
+        _names(code.connections),
+        start,
+        xy,
+        np.concatenate(arcs),
+        length,
         np.array([lane.width_cm / 100 for lane in code.lanes]),
         np.array([lane.speed for lane in code.lanes]),
         np.array([USES.index(lane.use) for lane in code.lanes], np.uint8),
-        role, stop, to_stop, link, ingress, conn_from, conn_to,
+        role,
+        stop,
+        to_stop,
+        link,
+        ingress,
+        conn_from,
+        conn_to,
         _groups(groups, code.connections),
         np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
         np.array([c.speed for c in code.connections], float),
@@ -129,9 +146,17 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         *_conflicts(code, conns),
         tuple(c.id for c in code.crosswalks),
         _groups(groups, code.crosswalks),
-        cross_start, cross_xy, axis, width,
+        cross_start,
+        cross_xy,
+        axis,
+        width,
         *_walked(lines, arcs, n, conn_from, conn_to, inner, axis, width),
-        cells.bounds, cells.cell_m, cells.nx, cells.ny, cells.start, cells.path,
+        cells.bounds,
+        cells.cell_m,
+        cells.nx,
+        cells.ny,
+        cells.start,
+        cells.path,
     )
 
 
@@ -193,7 +218,10 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
         table[:, 3].copy(),
         table[:, 4].astype(np.uint8),
         table[:, 5].astype(np.bool_),
-        np.array([_gives_way(code.connections[own], code.connections[other], yields) for own, other, *_, yields in rows], np.bool_),
+        np.array(
+            [_gives_way(code.connections[own], code.connections[other], yields) for own, other, *_, yields in rows],
+            np.bool_,
+        ),
     )
 
 

@@ -72,9 +72,21 @@ class RuleTable:
         self._zone = np.array([-1 if r.calendar is None else zones.index(r.calendar.tz) for r in rules], np.int64)
         self._shifts = shifts_of(zones)
         self._holidays = np.array(sorted(map(number_of, self.days.holidays)), np.int64)
-        self._worked = np.array(sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64).reshape(-1, 2)
+        self._worked = np.array(
+            sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64
+        ).reshape(-1, 2)
         self._area = next((k for k, r in enumerate(rules) if r.kind == "av_operating_area"), -1)
-        tidal = [(k, [rules[p.rule] for p in self.at[lane.id] if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory]) for k, lane in enumerate(code.lanes)]
+        tidal = [
+            (
+                k,
+                [
+                    rules[p.rule]
+                    for p in self.at[lane.id]
+                    if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory
+                ],
+            )
+            for k, lane in enumerate(code.lanes)
+        ]
         self._tidal = [(lane, opening) for lane, opening in tidal if opening]  # lanes, and the rules that open each
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
 
@@ -159,7 +171,9 @@ def _fleet(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.fl
     """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures their sizes and emission
     stage lie (float64[n, 5, 2])."""
     bits = np.array([_who(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)
-    sizes = np.array([[vehicle.between(kind) for kind in (*SIZES, "emission_zone")] for vehicle in fleet], float).reshape(-1, 5, 2)
+    sizes = np.array(
+        [[vehicle.between(kind) for kind in (*SIZES, "emission_zone")] for vehicle in fleet], float
+    ).reshape(-1, 5, 2)
     return bits, sizes
 
 

@@ -10,7 +10,21 @@ from ..checks.validation import validate
 from ..model import IntersectionCode
 from .drawing import show_svg
 
-TABLES = ("links", "lanes", "connections", "conflicts", "signal_groups", "signal_exceptions", "plans", "stop_lines", "crosswalks", "rules", "zones", "devices", "nodes")
+TABLES = (
+    "links",
+    "lanes",
+    "connections",
+    "conflicts",
+    "signal_groups",
+    "signal_exceptions",
+    "plans",
+    "stop_lines",
+    "crosswalks",
+    "rules",
+    "zones",
+    "devices",
+    "nodes",
+)
 STYLE = """body{margin:0;font:14px system-ui,sans-serif;color:#1d2733;background:#f5f6f2}header{padding:14px 20px;background:#fff;border-bottom:1px solid #d5dae0}
 h1{font-size:18px;margin:0 0 4px}code{font:13px ui-monospace,monospace}main{padding:12px 20px}#map{background:#fff;border:1px solid #d5dae0;overflow:auto;resize:vertical;height:70vh}
 #map svg{width:100%;height:100%;display:block}details{background:#fff;border:1px solid #d5dae0;margin:8px 0;padding:6px 10px}summary{cursor:pointer;font-weight:600}
@@ -27,21 +41,26 @@ def show_page(code: IntersectionCode) -> str:
     findings = validate(code)
     alias = ", ".join(f"{a.kind} {a.value}" for a in code.alias) or "none"
     said = "".join(f'<li class="{f.severity}">{escape(str(f))}</li>' for f in findings)
-    return "\n".join([
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{escape(code.name)} {escape(code.id)}</title><style>{STYLE}</style>",
-        f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content <code>{content_hash(code)[:16]}</code>; "
-        f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>",
-        f"<details open><summary>{len(findings)} finding(s)</summary><ul>{said or '<li>no fault</li>'}</ul></details>",
-        *(_table(name, tree[name]) for name in TABLES if tree[name]),
-        f"</main><script>{SCRIPT}</script></html>",
-    ])
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f"<title>{escape(code.name)} {escape(code.id)}</title><style>{STYLE}</style>",
+            f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content <code>{content_hash(code)[:16]}</code>; "
+            f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>",
+            f"<details open><summary>{len(findings)} finding(s)</summary><ul>{said or '<li>no fault</li>'}</ul></details>",
+            *(_table(name, tree[name]) for name in TABLES if tree[name]),
+            f"</main><script>{SCRIPT}</script></html>",
+        ]
+    )
 
 
 def _table(name: str, rows: Any) -> str:
     columns = [key for key in rows[0] if any(row[key] not in (None, "", [], ()) for row in rows)]
     head = "".join(f"<th>{escape(key)}</th>" for key in columns)
-    body = "".join(f'<tr data-id="{escape(_key(name, row))}">{"".join(f"<td>{escape(_cell(row[key]))}</td>" for key in columns)}</tr>' for row in rows)
+    body = "".join(
+        f'<tr data-id="{escape(_key(name, row))}">{"".join(f"<td>{escape(_cell(row[key]))}</td>" for key in columns)}</tr>'
+        for row in rows
+    )
     return f"<details><summary>{name.replace('_', ' ')}: {len(rows)}</summary><table><tr>{head}</tr>{body}</table></details>"
 
 

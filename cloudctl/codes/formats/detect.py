@@ -23,7 +23,13 @@ ROOT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoCo
 
 
 def read_any(
-    data: bytes, name: str, *, adm: str | None = None, zero: Point | None = None, unsignalised: bool | None = None, progress: Progress | None = None
+    data: bytes,
+    name: str,
+    *,
+    adm: str | None = None,
+    zero: Point | None = None,
+    unsignalised: bool | None = None,
+    progress: Progress | None = None,
 ) -> Imported:
     """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place.
 
@@ -37,7 +43,12 @@ def read_any(
     try:
         data = without_mark(data)
     except UnicodeDecodeError as error:
-        raise _unknown(name, data, f"begins with the byte order mark of another encoding than its text has ({error})", "save it as UTF-8") from None
+        raise _unknown(
+            name,
+            data,
+            f"begins with the byte order mark of another encoding than its text has ({error})",
+            "save it as UTF-8",
+        ) from None
     head = data.lstrip()[:4096]
     if head[:1] == b"<":
         return _xml(data, name, adm, zero, unsignalised, progress)
@@ -48,7 +59,9 @@ def read_any(
     return _message(data, name, adm or NO_ADM)
 
 
-def _xml(data: bytes, name: str, adm: str | None, zero: Point | None, unsignalised: bool | None, progress: Progress | None) -> Imported:
+def _xml(
+    data: bytes, name: str, adm: str | None, zero: Point | None, unsignalised: bool | None, progress: Progress | None
+) -> Imported:
     from .lanelet2.importer import import_lanelet2
     from .opendrive.importer import import_opendrive
     from .sumo.importer import import_sumo
@@ -73,7 +86,9 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
     try:
         tree: dict[str, Any] = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _unknown(name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments") from None
+        raise _unknown(
+            name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments"
+        ) from None
     inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if len(CODE_KEYS & tree.keys()) >= MIN_CODE_KEYS:
         return Imported([check_code(parse(data, name), name)], name, ())
@@ -84,7 +99,9 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
     found = _map_tree(tree, adm)
     if found is None:
         inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
-        raise _unknown(name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code")
+        raise _unknown(
+            name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code"
+        )
     return found
 
 
@@ -105,21 +122,33 @@ def _map_tree(tree: dict[str, Any], adm: str) -> Imported | None:
 def _what_text(data: bytes) -> tuple[str, str]:
     """Return what a text is, and what to give instead."""
     if b"```json" in data:
-        return "is a page with JSON in it, not the JSON itself", "give what stands between ```json and ```, without comments"
+        return (
+            "is a page with JSON in it, not the JSON itself",
+            "give what stands between ```json and ```, without comments",
+        )
     if data.lstrip()[:1] == b"[":
         return "is a JSON list: records, not a map", f"give one of: {FORMATS}"
     first = data.split(b"\n", 1)[0]
     if first[:4].lower() == b"cd10" and HEX.fullmatch(first):
-        return "is NTCIP 1202 signal states of a controller (TSCBM), not a place", "give the MAP or the map of the intersection it controls"
+        return (
+            "is NTCIP 1202 signal states of a controller (TSCBM), not a place",
+            "give the MAP or the map of the intersection it controls",
+        )
     if b'{"' in first:
-        return "is a table with a JSON message in each line, not one message", "give the JSON of one MAP line, from its first { on"
+        return (
+            "is a table with a JSON message in each line, not one message",
+            "give the JSON of one MAP line, from its first { on",
+        )
     if first.count(b",") > 1:
         return "is a table (CSV): records, not a map", f"give one of: {FORMATS}"
     return f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one"
 
 
 def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
-    if any(key in inner for key in ("intersectionStateList", "states", "spatFrame", "intersections")) or tree.get("messageType") == "SPAT":
+    if (
+        any(key in inner for key in ("intersectionStateList", "states", "spatFrame", "intersections"))
+        or tree.get("messageType") == "SPAT"
+    ):
         return "is a SPAT: states of signals, not a place"
     if '"hex"' in str(tree)[:4000].replace("'", '"'):
         return "is a list of UPER frames as text, not one message"
@@ -134,7 +163,9 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
 
     number = frame_id(data)
     if number is not None and number != 18:
-        raise _unknown(name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection")
+        raise _unknown(
+            name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection"
+        )
     if number is None and (data[:4].lower() == b"cd10" or not HEX.fullmatch(data)) and b"\0" not in data[:4096]:
         raise _unknown(name, data, *_what_text(data))
     try:
@@ -142,10 +173,10 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
     except CodeError as error:
         if "pycrate" in str(error) or number == 18 or error.losses:  # it is a MAP, then
             raise
-        raise _unknown(name, data, f"is none of the known formats: {FORMATS}", "give one of these, or convert to one") from None
+        raise _unknown(
+            name, data, f"is none of the known formats: {FORMATS}", "give one of these, or convert to one"
+        ) from None
 
 
 def _unknown(name: str, data: bytes, rule: str, remedy: str) -> CodeError:
     return refuse(name, "file", "content", f"{len(data)} bytes, beginning {data[:24]!r}", rule, remedy)
-
-

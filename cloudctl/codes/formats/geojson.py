@@ -14,7 +14,14 @@ from ..findings import refuse
 from ..model import FORMATS, IntersectionCode
 from ..strict_json import convert
 
-TABLES = {"nodes": "", "lanes": "points", "connections": "points", "crosswalks": "axis", "zones": "polygon", "devices": ""}  # field of its shape
+TABLES = {
+    "nodes": "",
+    "lanes": "points",
+    "connections": "points",
+    "crosswalks": "axis",
+    "zones": "polygon",
+    "devices": "",
+}  # field of its shape
 E7 = 1e7
 
 
@@ -27,7 +34,9 @@ def write_geojson(code: IntersectionCode) -> bytes:
 
 
 def _feature(whole: str, table: str, shape: str, row: dict[str, Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = {key: [_place(p) for p in value] if key in LINES else value for key, value in row.items() if key != shape}
+    properties: dict[str, Any] = {
+        key: [_place(p) for p in value] if key in LINES else value for key, value in row.items() if key != shape
+    }
     if not shape:
         at = [properties.pop("lon_e7") / E7, properties.pop("lat_e7") / E7]
         geometry: dict[str, Any] = {"type": "Point", "coordinates": at}
@@ -35,7 +44,12 @@ def _feature(whole: str, table: str, shape: str, row: dict[str, Any]) -> dict[st
         line = [_place(point) for point in row[shape]]
         ring = shape == "polygon"
         geometry = {"type": "Polygon" if ring else "LineString", "coordinates": [[*line, line[0]]] if ring else line}
-    return {"type": "Feature", "id": sub_code(whole, row["id"]), "geometry": geometry, "properties": {"entity": table, **properties}}
+    return {
+        "type": "Feature",
+        "id": sub_code(whole, row["id"]),
+        "geometry": geometry,
+        "properties": {"entity": table, **properties},
+    }
 
 
 def _place(point: Any) -> list[float]:
@@ -59,7 +73,14 @@ def read_geojson(data: bytes) -> IntersectionCode:
             row = {key: [_point(p) for p in value] if key in LINES else value for key, value in row.items()}
             code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
     except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
-        raise refuse("GeoJSON", "collection", "features", f"{error!r}", "must be a collection that cloudctl wrote", "other GeoJSON has no lanes to read: import the source instead") from None
+        raise refuse(
+            "GeoJSON",
+            "collection",
+            "features",
+            f"{error!r}",
+            "must be a collection that cloudctl wrote",
+            "other GeoJSON has no lanes to read: import the source instead",
+        ) from None
     return convert(code, IntersectionCode, "GeoJSON", FORMATS)
 
 

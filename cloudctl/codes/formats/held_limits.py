@@ -30,7 +30,9 @@ def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s:
             usual.setdefault(rule.kind, rule.value)
         elif bound is not False:
             lowest = min(lowest, rule.value)
-            if rule.kind == "speed_max" and rule.kind not in usual:  # it decides while it holds, also where it allows more
+            if (
+                rule.kind == "speed_max" and rule.kind not in usual
+            ):  # it decides while it holds, also where it allows more
                 at_times.append(rule.value)
     plain = usual.get("speed_max", speed)
     capped = min((value for name, value in usual.items() if name != "speed_max"), default=inf)
@@ -40,7 +42,20 @@ def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s:
 def highest(code: IntersectionCode, found: list[Place], speed: float) -> float:
     """Return the highest limit for everyone at all times that a lane has on any part, its own speed among them."""
     rules = [code.rules[place.rule] for place in found]
-    return max([speed, *(rule.value for rule in rules if rule.kind == "speed_max" and rule.value is not None and not rule.classes and rule.mandatory and _is_timeless(rule))])
+    return max(
+        [
+            speed,
+            *(
+                rule.value
+                for rule in rules
+                if rule.kind == "speed_max"
+                and rule.value is not None
+                and not rule.classes
+                and rule.mandatory
+                and _is_timeless(rule)
+            ),
+        ]
+    )
 
 
 def _is_timeless(rule: Rule) -> bool:

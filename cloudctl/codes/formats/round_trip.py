@@ -62,12 +62,29 @@ def declared(found: list[Difference], table: Mapping[tuple[str, str], str], wher
     other = [d for d in found if (d.field, d.what) not in table]
     if other:
         rule = f"would not come back from {where} as it is: {{}}"
-        raise CodeError(f"export to {where}", [Finding(d.entity, d.field, d.before or "none", rule.format(f"{d.what} {d.after}".strip()), "error", remedy) for d in other[:SHOWN]])
+        raise CodeError(
+            f"export to {where}",
+            [
+                Finding(
+                    d.entity, d.field, d.before or "none", rule.format(f"{d.what} {d.after}".strip()), "error", remedy
+                )
+                for d in other[:SHOWN]
+            ],
+        )
     groups: dict[tuple[str, str], list[Difference]] = {}
     for d in found:
         groups.setdefault((d.field, d.what), []).append(d)
-    return [Finding("code", name, f"{len(rows)} {what}, first {rows[0]}"[:160], table[name, what], "warning", "publish the digital code itself beside it")
-            for (name, what), rows in groups.items()]
+    return [
+        Finding(
+            "code",
+            name,
+            f"{len(rows)} {what}, first {rows[0]}"[:160],
+            table[name, what],
+            "warning",
+            "publish the digital code itself beside it",
+        )
+        for (name, what), rows in groups.items()
+    ]
 
 
 class _Comparison:
@@ -96,13 +113,18 @@ class _Comparison:
     def _head(self) -> Iterator[Difference]:
         a, b = self.code, self.back
         if (a.ref_lat_e7, a.ref_lon_e7) != (b.ref_lat_e7, b.ref_lon_e7):
-            yield Difference("ref", "changed", "code", f"{a.ref_lat_e7}, {a.ref_lon_e7}", f"{b.ref_lat_e7}, {b.ref_lon_e7}")
+            yield Difference(
+                "ref", "changed", "code", f"{a.ref_lat_e7}, {a.ref_lon_e7}", f"{b.ref_lat_e7}, {b.ref_lon_e7}"
+            )
         for name in ("id", "name", "revision", "control", "accuracy_cm", "valid_from", "valid_to"):
             if getattr(a, name) != getattr(b, name):
                 yield Difference(name, "changed", "code", str(getattr(a, name)), str(getattr(b, name)))
         yield from _lost_alias("alias", "code", a.alias, b.alias)
         for node in a.nodes:
-            if not any((node.lat_e7, node.lon_e7, node.control, node.alias) == (n.lat_e7, n.lon_e7, n.control, n.alias) for n in b.nodes):
+            if not any(
+                (node.lat_e7, node.lon_e7, node.control, node.alias) == (n.lat_e7, n.lon_e7, n.control, n.alias)
+                for n in b.nodes
+            ):
                 yield Difference("nodes", "lost", node.id)
         for plan in a.plans:
             yield Difference("plans", "lost", plan.id)
@@ -125,11 +147,19 @@ class _Comparison:
             link = self.roles[0][lane.link]
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
             if other is None:
-                yield Difference("lanes.upstream" if link.role == "upstream" and lane.id not in led else "lanes", "lost", lane.id)
+                yield Difference(
+                    "lanes.upstream" if link.role == "upstream" and lane.id not in led else "lanes", "lost", lane.id
+                )
                 continue
             role = self.roles[1][other.link].role
             if link.role != role:
-                yield Difference("links.role", "changed" if link.role == "upstream" and role == "egress" else "turned", lane.id, link.role, role)
+                yield Difference(
+                    "links.role",
+                    "changed" if link.role == "upstream" and role == "egress" else "turned",
+                    lane.id,
+                    link.role,
+                    role,
+                )
             yield from self._lane(lane, other)
         expected = {*self.pairing.lanes.values()}
         for name in sorted(self.back_lanes.keys() - expected):
@@ -147,7 +177,9 @@ class _Comparison:
             yield Difference("lanes.shared", "closed" if closed else "lost", lane.id, use)
         for use in sorted({*other.shared} - {*lane.shared, lane.use}):
             yield Difference("lanes.shared", "opened", lane.id, use)
-        if lane.speed + 1e-9 < other.speed <= highest(self.code, self.places[0][lane.id], lane.speed):  # of parts, which `_limits` compares
+        if (
+            lane.speed + 1e-9 < other.speed <= highest(self.code, self.places[0][lane.id], lane.speed)
+        ):  # of parts, which `_limits` compares
             yield Difference("lanes.speed", "restated", lane.id, f"{lane.speed:g}", f"{other.speed:g}")
         else:
             yield from _speed("lanes.speed", lane.id, lane.speed, other.speed)
@@ -172,9 +204,19 @@ class _Comparison:
         if before == after:
             return ""
         a, b = local_lines(self.origin, [before, after])
-        if _off(b, a) <= TOLERANCE and _off(a, b) <= TOLERANCE and np.hypot(*(a[0] - b[0])) <= TOLERANCE and np.hypot(*(a[-1] - b[-1])) <= TOLERANCE:
+        if (
+            _off(b, a) <= TOLERANCE
+            and _off(a, b) <= TOLERANCE
+            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
+            and np.hypot(*(a[-1] - b[-1])) <= TOLERANCE
+        ):
             return "rounded" if len(a) <= len(b) else "thinned"
-        if stop is not None and _off(b, a) <= TOLERANCE and np.hypot(*(at(a, arc(a), stop) - b[-1])) <= STOP_TOLERANCE and np.hypot(*(a[0] - b[0])) <= TOLERANCE:
+        if (
+            stop is not None
+            and _off(b, a) <= TOLERANCE
+            and np.hypot(*(at(a, arc(a), stop) - b[-1])) <= STOP_TOLERANCE
+            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
+        ):
             return "shortened"
         return "moved"
 
@@ -186,7 +228,18 @@ class _Comparison:
             if other is None or lane.use == "pedestrian":
                 continue
             length = float(arc(local_lines(self.origin, [other.points])[0])[-1])
-            cuts = sorted({0.0, length, *(min(s, length) for side, name in ((0, lane.id), (1, other.id)) for p in rules[side][name] for s in (p.s_from, p.s_to))})
+            cuts = sorted(
+                {
+                    0.0,
+                    length,
+                    *(
+                        min(s, length)
+                        for side, name in ((0, lane.id), (1, other.id))
+                        for p in rules[side][name]
+                        for s in (p.s_from, p.s_to)
+                    ),
+                }
+            )
             for low, high in pairwise(cuts):
                 if high - low < 2 * STOP_TOLERANCE:
                     continue
@@ -196,18 +249,32 @@ class _Comparison:
         for c in self.code.connections:
             found = self.connections.get(c.id)
             if found is not None:
-                yield from _caps("connections.speed", c.id, (self.code, rules[0][c.id], c.speed), (self.back, rules[1][found.id], found.speed), None)
+                yield from _caps(
+                    "connections.speed",
+                    c.id,
+                    (self.code, rules[0][c.id], c.speed),
+                    (self.back, rules[1][found.id], found.speed),
+                    None,
+                )
 
     def _held(self, lane: Lane, other: Lane, s: float) -> Iterator[Difference]:
         """Yield how the limits of a place changed, once for the classes for which they did alike."""
         kinds = dict.fromkeys((*PROBED, *USED_BY[lane.use]))
-        pairs = {kind: (held(self.code, self.places[0][lane.id], lane.speed, kind, s), held(self.back, self.places[1][other.id], other.speed, kind, s)) for kind in kinds}
+        pairs = {
+            kind: (
+                held(self.code, self.places[0][lane.id], lane.speed, kind, s),
+                held(self.back, self.places[1][other.id], other.speed, kind, s),
+            )
+            for kind in kinds
+        }
         for before, after in dict.fromkeys(pairs.values()):
             named = [kind for kind, pair in pairs.items() if pair == (before, after)]
             entity = f"{lane.id} at {s:.0f} m" + ("" if len(named) == len(pairs) else f" for {', '.join(named)}")
             yield from _speed("lanes.limit", entity, before.usual, after.usual)
             if after.greatest < before.greatest - STEP - 1e-9:
-                yield Difference("lanes.limit", "lowered", entity, f"{before.greatest:g} at times", f"{after.greatest:g}")
+                yield Difference(
+                    "lanes.limit", "lowered", entity, f"{before.greatest:g} at times", f"{after.greatest:g}"
+                )
             if after.lowest > before.lowest + 1e-9:
                 yield Difference("lanes.limit", "raised", entity, f"{before.lowest:g} at times", f"{after.lowest:g}")
 
@@ -221,7 +288,14 @@ class _Comparison:
                 lanes = self.pairing.lanes.get(c.from_lane), ends.get(c.to_lane)
                 if c.id in out or not c.inner:
                     continue
-                found = next((o for o in left if (o.from_lane, o.to_lane) == lanes and (not strict or (o.turn, o.group) == (c.turn, c.group))), None)
+                found = next(
+                    (
+                        o
+                        for o in left
+                        if (o.from_lane, o.to_lane) == lanes and (not strict or (o.turn, o.group) == (c.turn, c.group))
+                    ),
+                    None,
+                )
                 if found is not None:
                     left.remove(found)
                     out[c.id] = found
@@ -238,7 +312,9 @@ class _Comparison:
             else:
                 for name in ("turn", "group"):
                     if getattr(c, name) != getattr(other, name):
-                        yield Difference(f"connections.{name}", "changed", c.id, str(getattr(c, name)), str(getattr(other, name)))
+                        yield Difference(
+                            f"connections.{name}", "changed", c.id, str(getattr(c, name)), str(getattr(other, name))
+                        )
                 if c.waits != other.waits:
                     yield Difference("connections.waits", "changed", c.id, str(c.waits), str(other.waits))
                 yield from _lost_alias("connections.alias", c.id, c.alias, other.alias)
@@ -257,10 +333,19 @@ class _Comparison:
                 out[min((a, b), (b, a))] = row if a <= b else (c.kind, row[2], row[1], row[4], row[3])
             return out
 
-        before, after = rows(self.code, {c.id: c.id for c in self.code.connections}), rows(self.back, {o.id: name for name, o in self.connections.items()})
+        before, after = (
+            rows(self.code, {c.id: c.id for c in self.code.connections}),
+            rows(self.back, {o.id: name for name, o in self.connections.items()}),
+        )
         for pair, row in before.items():
             if after.get(pair) != row:
-                yield Difference("conflicts", "lost" if pair not in after else "changed", "/".join(pair), str(row), str(after.get(pair, "")))
+                yield Difference(
+                    "conflicts",
+                    "lost" if pair not in after else "changed",
+                    "/".join(pair),
+                    str(row),
+                    str(after.get(pair, "")),
+                )
         for pair in after.keys() - before.keys():
             yield Difference("conflicts", "added", "/".join(pair))
 
@@ -274,17 +359,31 @@ class _Comparison:
             else:
                 for name in ("kind", "channels"):
                     if getattr(group, name) != getattr(other, name):
-                        yield Difference(f"signal_groups.{name}", "changed", str(group.id), str(getattr(group, name)), str(getattr(other, name)))
+                        yield Difference(
+                            f"signal_groups.{name}",
+                            "changed",
+                            str(group.id),
+                            str(getattr(group, name)),
+                            str(getattr(other, name)),
+                        )
         for number in others:
             yield Difference("signal_groups", "added", str(number))
 
     def _stop_lines(self) -> Iterator[Difference]:
-        lanes, others = {lane.id: lane for lane in self.code.lanes}, {line.lane: line.s for line in self.back.stop_lines}
+        lanes, others = (
+            {lane.id: lane for lane in self.code.lanes},
+            {line.lane: line.s for line in self.back.stop_lines},
+        )
         for line in self.code.stop_lines:
             name = self.pairing.lanes.get(line.lane, "")
             s = others.pop(name, None)
             if s is None:
-                yield Difference("stop_lines.pedestrian" if lanes[line.lane].use == "pedestrian" else "stop_lines", "lost", line.lane, f"{line.s}")
+                yield Difference(
+                    "stop_lines.pedestrian" if lanes[line.lane].use == "pedestrian" else "stop_lines",
+                    "lost",
+                    line.lane,
+                    f"{line.s}",
+                )
             else:
                 a, b = local_lines(self.origin, [lanes[line.lane].points, self.back_lanes[name].points])
                 off = float(np.hypot(*(at(a, arc(a), line.s) - at(b, arc(b), s))))
@@ -294,26 +393,33 @@ class _Comparison:
             yield Difference("stop_lines", "added", name)
 
     def _crosswalks(self) -> Iterator[Difference]:
-        for walk, other in zip(self.code.crosswalks, [*self.back.crosswalks, *[None] * len(self.code.crosswalks)], strict=False):
+        for walk, other in zip(
+            self.code.crosswalks, [*self.back.crosswalks, *[None] * len(self.code.crosswalks)], strict=False
+        ):
             if other is None:
                 yield Difference("crosswalks", "lost", walk.id)
                 continue
             for name in ("width_cm", "group"):
                 if getattr(walk, name) != getattr(other, name):
-                    yield Difference(f"crosswalks.{name}", "changed", walk.id, str(getattr(walk, name)), str(getattr(other, name)))
+                    yield Difference(
+                        f"crosswalks.{name}", "changed", walk.id, str(getattr(walk, name)), str(getattr(other, name))
+                    )
             what = self._line(walk.axis, other.axis)
             if what:
                 yield Difference("crosswalks.axis", what, walk.id)
             if walk.polygon:
                 yield Difference("crosswalks.polygon", "lost", walk.id)
             yield from _lost_alias("crosswalks.alias", walk.id, walk.alias, other.alias)
-        for walk in self.back.crosswalks[len(self.code.crosswalks):]:
+        for walk in self.back.crosswalks[len(self.code.crosswalks) :]:
             yield Difference("crosswalks", "added", walk.id)
 
     def _rules(self) -> Iterator[Difference]:
         """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared by `_limits`."""
         paths = self.pairing.lanes | {name: c.id for name, c in self.connections.items()}
-        before, after = _rule_rows(self.code, {name: name for name in paths}), _rule_rows(self.back, {b: a for a, b in paths.items()})
+        before, after = (
+            _rule_rows(self.code, {name: name for name in paths}),
+            _rule_rows(self.back, {b: a for a, b in paths.items()}),
+        )
         for rule, rows in before:
             if not any(rows <= others and _same_rule(rule, other) for other, others in after):
                 yield Difference(f"rules.{rule.kind}", "lost", rule.id, _shown(rule))
@@ -330,7 +436,13 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
     for path, found in places(code).items():
         for place in found:
             if path in names:
-                rows.setdefault(place.rule, set()).add((names[path], round(place.s_from), min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to)))
+                rows.setdefault(place.rule, set()).add(
+                    (
+                        names[path],
+                        round(place.s_from),
+                        min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to),
+                    )
+                )
     return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_compared(rule)]
 
 
@@ -347,7 +459,11 @@ def _same_rule(a: Rule, b: Rule) -> bool:
 
 def _asked(rule: Rule) -> list[object]:
     """Return what a rule says, but for its value, its place, its rank, and its notes."""
-    rows = [getattr(rule, field) for field in rule.__struct_fields__ if field not in ("id", "targets", "value", "priority", "authority", "sign", "text")]
+    rows = [
+        getattr(rule, field)
+        for field in rule.__struct_fields__
+        if field not in ("id", "targets", "value", "priority", "authority", "sign", "text")
+    ]
     return [frozenset(row) if isinstance(row, tuple) else row for row in rows]
 
 
@@ -356,7 +472,13 @@ def _shown(rule: Rule) -> str:
     return f"{rule.kind}{value}{' for ' + ', '.join(rule.classes) if rule.classes else ''}{' at times' if rule.calendar else ''}"
 
 
-def _caps(field: str, entity: str, before: tuple[IntersectionCode, list[Place], float], after: tuple[IntersectionCode, list[Place], float], s: float | None) -> Iterator[Difference]:
+def _caps(
+    field: str,
+    entity: str,
+    before: tuple[IntersectionCode, list[Place], float],
+    after: tuple[IntersectionCode, list[Place], float],
+    s: float | None,
+) -> Iterator[Difference]:
     """Yield how the lowest cap of a place changed, once for the classes for which it did alike."""
     caps = {kind: (_lowest(*before, kind, s), _lowest(*after, kind, s)) for kind in PROBED}
     for low, high in dict.fromkeys(caps.values()):
@@ -368,14 +490,25 @@ def _lowest(code: IntersectionCode, found: list[Place], speed: float, kind: str,
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]
-    return min([speed, *(r.value for r in rules if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle) is not False)])
+    return min(
+        [
+            speed,
+            *(
+                r.value
+                for r in rules
+                if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
+            ),
+        ]
+    )
 
 
 def _speed(field: str, entity: str, before: float, after: float) -> Iterator[Difference]:
     if after > before + 1e-9:
         yield Difference(field, "raised", entity, f"{before:g}", f"{after:g}")
     elif after < before - 1e-9:
-        yield Difference(field, "rounded" if after > before - STEP - 1e-9 else "lowered", entity, f"{before:g}", f"{after:g}")
+        yield Difference(
+            field, "rounded" if after > before - STEP - 1e-9 else "lowered", entity, f"{before:g}", f"{after:g}"
+        )
 
 
 def _lost_alias(field: str, entity: str, before: tuple[Alias, ...], after: tuple[Alias, ...]) -> Iterator[Difference]:

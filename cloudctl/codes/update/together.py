@@ -29,7 +29,9 @@ def _places(filed: Sequence[Filed]) -> Iterable[Finding]:
         cells.setdefault((row, column), []).append(k)
         for j in around:
             other = filed[j]
-            if other.code.id != item.code.id and (likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)):
+            if other.code.id != item.code.id and (
+                likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)
+            ):
                 yield Finding(
                     item.code.id,
                     "id",

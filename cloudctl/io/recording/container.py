@@ -99,7 +99,9 @@ class ChunkBuilder:
     def _channel(self, topic: str) -> tuple[int, bytes]:
         number = len(self._channels) + 1
         encoding = "json" if topic.startswith("out/") else "msgpack"
-        return number, _record(CHANNEL, struct.pack("<HH", number, 0) + _text(topic) + _text(encoding) + struct.pack("<I", 0))
+        return number, _record(
+            CHANNEL, struct.pack("<HH", number, 0) + _text(topic) + _text(encoding) + struct.pack("<I", 0)
+        )
 
 
 class McapFile:
@@ -129,7 +131,11 @@ class McapFile:
         self._write(b"".join((chunk.record, *(data for _, data in chunk.indexes))))
         body = struct.pack("<QQQQ", chunk.first, chunk.last, start, len(chunk.record)) + _map(offsets)
         compressed = len(chunk.record) - 9 - 28 - 7 - 8
-        body += struct.pack("<Q", at - start - len(chunk.record)) + _text("lz4") + struct.pack("<QQ", compressed, chunk.size)
+        body += (
+            struct.pack("<Q", at - start - len(chunk.record))
+            + _text("lz4")
+            + struct.pack("<QQ", compressed, chunk.size)
+        )
         self._chunk_indexes.append(_record(CHUNK_INDEX, body))
         self._channels.update(dict.fromkeys(chunk.channels))
         for number, count in chunk.counts.items():
@@ -146,7 +152,9 @@ class McapFile:
     def _statistics(self) -> bytes:
         messages, (first, last) = sum(self._counts.values()), self._span
         counts = _map(struct.pack("<HQ", number, count) for number, count in self._counts.items())
-        head = struct.pack("<QHIIIIQQ", messages, 0, len(self._channels), 0, 0, len(self._chunk_indexes), min(first, last), last)
+        head = struct.pack(
+            "<QHIIIIQQ", messages, 0, len(self._channels), 0, 0, len(self._chunk_indexes), min(first, last), last
+        )
         return _record(STATISTICS, head + counts)
 
     def _write(self, data: bytes) -> None:
@@ -184,4 +192,6 @@ def _map(entries: Iterable[bytes]) -> bytes:
 
 
 def _index(number: int, entries: list[int]) -> bytes:
-    return _record(MESSAGE_INDEX, struct.pack("<HI", number, len(entries) * 8) + struct.pack(f"<{len(entries)}Q", *entries))
+    return _record(
+        MESSAGE_INDEX, struct.pack("<HI", number, len(entries) * 8) + struct.pack(f"<{len(entries)}Q", *entries)
+    )

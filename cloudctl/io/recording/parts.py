@@ -23,7 +23,17 @@ from msgspec import Struct
 from ...clock import SECOND
 from ...settings import MiB, RecordingLimits
 
-UNREADABLE = (McapError, RuntimeError, ValueError, EOFError, KeyError, TypeError, OSError, struct.error, msgspec.DecodeError)
+UNREADABLE = (
+    McapError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    OSError,
+    struct.error,
+    msgspec.DecodeError,
+)
 
 
 class LogError(RuntimeError):
@@ -39,7 +49,9 @@ class Lost(Struct, frozen=True):
     why: str
 
     def __str__(self) -> str:
-        return f"{self.messages} messages from {utc(self.first)} to {utc(self.last)} are not in the recording ({self.why})"
+        return (
+            f"{self.messages} messages from {utc(self.first)} to {utc(self.last)} are not in the recording ({self.why})"
+        )
 
 
 class Part(Struct, frozen=True):
@@ -50,7 +62,6 @@ class Part(Struct, frozen=True):
     begun: int
     opened: int
     lost: tuple[Lost, ...] = ()
-
 
 
 def utc(t: int) -> str:

@@ -66,7 +66,9 @@ class Recording:
                 t, batch, sent, waiting = message.log_time, waiting, [], []
             elif topic.startswith("in/"):
                 waiting.append(_datum(topic[3:], *msgspec.msgpack.decode(message.data)))
-        if reader.fault is not None and not (reader.cut_off and not last):  # an earlier part is closed without its summary where the disk was full
+        if reader.fault is not None and not (
+            reader.cut_off and not last
+        ):  # an earlier part is closed without its summary where the disk was full
             self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
         if t is not None and (reader.fault is None or (reader.cut_off and reader.whole_steps)):
             yield Step(t, tuple(batch), tuple(sent))  # else the last step may lack advisories: leave it out

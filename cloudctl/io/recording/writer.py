@@ -38,7 +38,11 @@ class Recorder:
     """
 
     def __init__(
-        self, path: Path, limits: RecordingLimits | None = None, metrics: Metrics | None = None, clock: Clock | None = None
+        self,
+        path: Path,
+        limits: RecordingLimits | None = None,
+        metrics: Metrics | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.path = path  # of the part that is written, or was last
         self.first = path  # of the run's first part
@@ -169,7 +173,9 @@ class Recorder:
 
     def _lose(self, chunk: Chunk) -> None:
         if not self._lost.messages:
-            self._notices.append("recording: no more room for what waits to be written; messages are being lost from now on")
+            self._notices.append(
+                "recording: no more room for what waits to be written; messages are being lost from now on"
+            )
         self._lost.add(chunk)
         self._metrics.count("record.lost", "", chunk.messages)
 
@@ -301,4 +307,3 @@ class _Span:
 
     def lost(self, why: str) -> Lost:
         return Lost(self.messages, self._first, self._last, why)
-

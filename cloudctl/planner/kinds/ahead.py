@@ -62,7 +62,9 @@ def _make(code: CompiledCode, table: RuleTable) -> _Places:
     if code.code.rules:
         kinds = (*KINDS, *KEEP_OUT)
         for name, path in table.paths.items():
-            here = tuple(Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in kinds)
+            here = tuple(
+                Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in kinds
+            )
             if here:
                 begins[path] = here
             for place in table.at[name]:
@@ -94,7 +96,10 @@ def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
     out, table, second = [], world.rules, world.t // SECOND
     for k in concerned(world, found.leads):
         vehicle, row = world.vehicles[k].as_ruled, int(world.rows[k])
-        named_already = {int(rules.refused_by[k]), int(rules.undecided[k])}  # where the vehicle is, and further on in the same place
+        named_already = {
+            int(rules.refused_by[k]),
+            int(rules.undecided[k]),
+        }  # where the vehicle is, and further on in the same place
         for path in _way(world, row):
             for begins in found.begins.get(path, ()):
                 far = distance(world, row, path, begins.s)
@@ -132,20 +137,43 @@ def _ban(world: World, k: int, row: int, begins: Begins, far: float, is_sure: bo
     """Return what a vehicle is told of a rule that will keep it out, or may."""
     rule, vehicle = world.code.code.rules[begins.rule], world.vehicles[k]
     name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
-    facts: dict[str, object] = {"far": far, "rule": rule.id, "kind": named(rule), "where": name, "class": vehicle.state.kind, "text": rule.text}
+    facts: dict[str, object] = {
+        "far": far,
+        "rule": rule.id,
+        "kind": named(rule),
+        "where": name,
+        "class": vehicle.state.kind,
+        "text": rule.text,
+    }
     if is_sure:
-        words = "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
+        words = (
+            "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
+        )
         behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
     else:
         facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
         words = "rule {rule} ({kind}) may keep a {class} out of {where}, {far:.0f} m ahead: your state does not declare {missing}. Declare it, or go by the sign. {text}"
         behaviour = None
     track = (int(world.tracks["id"][row]),)
-    return Candidate(AdvisoryKind.RULE, f"vehicle:{world.vehicles[k].id}", 2, 0.9 if is_sure else 0.5, words, facts, track, None, far, behaviour, about=rule.id)
+    return Candidate(
+        AdvisoryKind.RULE,
+        f"vehicle:{world.vehicles[k].id}",
+        2,
+        0.9 if is_sure else 0.5,
+        words,
+        facts,
+        track,
+        None,
+        far,
+        behaviour,
+        about=rule.id,
+    )
 
 
 @njit(cache=True)
-def _concerned(rows: Any, path: Any, connection: Any, n_lanes: int, conn_from: Any, conn_to: Any, marked: Any, found: Any) -> int:
+def _concerned(
+    rows: Any, path: Any, connection: Any, n_lanes: int, conn_from: Any, conn_to: Any, marked: Any, found: Any
+) -> int:
     n = 0
     for k in range(len(rows)):
         own, turn = path[rows[k]], connection[rows[k]]
@@ -167,7 +195,14 @@ def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:
 def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:
     rule, kind = world.code.code.rules[begins.rule], world.vehicles[k].state.kind
     name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
-    facts: dict[str, object] = {"far": far, "rule": rule.id, "where": name, "class": kind, "value": rule.value or 0.0, "text": rule.text}
+    facts: dict[str, object] = {
+        "far": far,
+        "rule": rule.id,
+        "where": name,
+        "class": kind,
+        "value": rule.value or 0.0,
+        "text": rule.text,
+    }
     target, track = f"vehicle:{world.vehicles[k].id}", (int(world.tracks["id"][row]),)
     if rule.kind == "toll":
         words = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
@@ -224,7 +259,11 @@ def _way(world: World, row: int) -> list[int]:
     way = [path] if path >= 0 else []
     if connection >= 0:
         inside = path >= code.n_lanes
-        way += [code.n_lanes + connection, int(code.conn_to[connection])] if not inside else [int(code.conn_to[connection])]
+        way += (
+            [code.n_lanes + connection, int(code.conn_to[connection])]
+            if not inside
+            else [int(code.conn_to[connection])]
+        )
         if not inside and int(code.conn_from[connection]) != path:
             way.append(int(code.conn_from[connection]))
     return list(dict.fromkeys(way))

@@ -74,7 +74,13 @@ def _hidden(
         track = tracks[i]
         held[i] = _held(to_stop[i], movement[i, 0], conn_group, passable)
         moves = track["vx"] ** 2 + track["vy"] ** 2 >= MOVES**2
-        if moves and track["existence"] >= SURE and track["class"] != static and track["status"] == seen and not held[i]:
+        if (
+            moves
+            and track["existence"] >= SURE
+            and track["class"] != static
+            and track["status"] == seen
+            and not held[i]
+        ):
             there[n] = i
             n += 1
     there = there[:n]
@@ -146,7 +152,11 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     out = []
     for k in np.flatnonzero(other >= 0).tolist():
         row, hidden = int(world.rows[k]), int(other[k])
-        far = float(np.hypot(world.tracks["x"][hidden] - world.tracks["x"][row], world.tracks["y"][hidden] - world.tracks["y"][row]))
+        far = float(
+            np.hypot(
+                world.tracks["x"][hidden] - world.tracks["x"][row], world.tracks["y"][hidden] - world.tracks["y"][row]
+            )
+        )
         out.append(
             Candidate(
                 AdvisoryKind.BLIND_SPOT,

@@ -33,9 +33,20 @@ EASE = 0.3  # m/s^2 of braking that it takes to stop before the conflict point, 
 STANDING, SETS_OFF = 1.5, 0.8  # m/s, m/s^2: who is slower, and does not gain speed so, waits
 APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
 PAIR = np.dtype(
-    [("a", "i8"), ("b", "i8"), ("ttc", "f8"), ("pet", "f8"), ("chance", "f8"), ("a_far", "f8"), ("b_far", "f8"), ("a_yields", "?")]
+    [
+        ("a", "i8"),
+        ("b", "i8"),
+        ("ttc", "f8"),
+        ("pet", "f8"),
+        ("chance", "f8"),
+        ("a_far", "f8"),
+        ("b_far", "f8"),
+        ("a_yields", "?"),
+    ]
 )  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
-TOLD = np.dtype([("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")])  # whom to warn of whom, as who must yield or as who need not
+TOLD = np.dtype(
+    [("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")]
+)  # whom to warn of whom, as who must yield or as who need not
 RIDES = MOTOR | (np.arange(256) == ObjectClass.BICYCLE)
 STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
 
@@ -171,7 +182,9 @@ def _comes(yields: int, goes: int, speed: Any) -> bool:
 
 
 @njit(cache=True)
-def _told(pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, out: Any) -> int:
+def _told(
+    pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, out: Any
+) -> int:
     """List who is warned of whom, by time; `order`: the pairs by time."""
     n, heeds = 0, np.zeros(len(speed), np.bool_)
     for k in order:
@@ -189,7 +202,9 @@ def _told(pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: A
         heeds[yields] = True
         pressed = late(speed[yields], far, -accel[yields], LATE, SHARE)
         soon = pair["ttc"] < SOON and motor[tracks[yields]["class"]] and motor[tracks[goes]["class"]]
-        if not pressed and not (soon and late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)):
+        if not pressed and not (
+            soon and late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)
+        ):
             continue
         out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = yields, goes, k, True
         n += 1

@@ -32,7 +32,9 @@ MIN_TIME = 0.3  # s; a vehicle that is there sooner can do nothing any more
 MOVING = 1.0  # m/s; a stationary vehicle sees what crosses
 MIN_BRAKING = 1.0  # m/s^2; less is no braking, within what tracks are sure to
 STRAIGHT = TURNS.index("straight")
-CROSSING = np.dtype([("violator", "i8"), ("own", "i8"), ("time", "f8"), ("chance", "f8")])  # rows of tracks; s until the violator is there
+CROSSING = np.dtype(
+    [("violator", "i8"), ("own", "i8"), ("time", "f8"), ("chance", "f8")]
+)  # rows of tracks; s until the violator is there
 
 
 @njit(cache=True)
@@ -59,8 +61,22 @@ def _meeting(
             continue
         v_far, r_far = to_stop[v] + conf_s[k], to_stop[r] + conf_s_other[k]
         for n in range(2):  # front, rear
-            first[n] = _arrival(v_far + n * tracks[v]["length"], to_stop[v], max(speed[v], 0.0), accel[v], conn_speed[v_conn], turns[v_conn])
-            second[n] = _arrival(r_far + n * tracks[r]["length"], to_stop[r], max(speed[r], 0.0), accel[r], conn_speed[r_conn], turns[r_conn])
+            first[n] = _arrival(
+                v_far + n * tracks[v]["length"],
+                to_stop[v],
+                max(speed[v], 0.0),
+                accel[v],
+                conn_speed[v_conn],
+                turns[v_conn],
+            )
+            second[n] = _arrival(
+                r_far + n * tracks[r]["length"],
+                to_stop[r],
+                max(speed[r], 0.0),
+                accel[r],
+                conn_speed[r_conn],
+                turns[r_conn],
+            )
         if first[1] <= 0.0 or second[0] < MIN_TIME or max(first[0], second[0]) > HORIZON:
             continue
         before = max(r_far - CLEAR, 0.5)  # m in which the other one can stop
@@ -69,7 +85,10 @@ def _meeting(
             continue
 
         pet = max(first[0], second[0]) - min(first[1], second[1])
-        sigma = sqrt(deviation(tracks[v], speed[v], first[0], sigma_a) ** 2 + deviation(tracks[r], speed[r], second[0], sigma_a) ** 2)
+        sigma = sqrt(
+            deviation(tracks[v], speed[v], first[0], sigma_a) ** 2
+            + deviation(tracks[r], speed[r], second[0], sigma_a) ** 2
+        )
         apart = AHEAD if second[0] < first[0] else APART
         chance = 0.5 + 0.5 * erf((apart - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
         if chance > out[0]:

@@ -41,13 +41,21 @@ def needed(speed: float, gap: float, leader: float, braking: float) -> float:
 
 
 @njit(cache=True)
-def _hurried(rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, seen: int, lateral: Any, out: Any) -> int:
+def _hurried(
+    rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, seen: int, lateral: Any, out: Any
+) -> int:
     """List which of `rows` must brake harder than LATE for who is before them, and do not."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
         j = leader[i]
-        if j < 0 or speed[i] < SLOWEST or tracks[i]["existence"] < SURE or tracks[j]["existence"] < SURE or not motor[tracks[j]["class"]]:
+        if (
+            j < 0
+            or speed[i] < SLOWEST
+            or tracks[i]["existence"] < SURE
+            or tracks[j]["existence"] < SURE
+            or not motor[tracks[j]["class"]]
+        ):
             continue
         straight = speed[i] > STRAIGHT * sqrt(tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2)
         if not straight or lateral[i] > ASIDE or lateral[j] > ASIDE:
@@ -64,7 +72,9 @@ def _hurried(rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: A
 def plan(world: World, following: Following) -> list[Candidate]:
     """Return warnings to connected vehicles that come too fast upon the one ahead, or drive behind who brakes hard."""
     found = np.empty(len(world.rows), np.int64)
-    n = _hurried(world.rows, world.tracks, world.speed, world.accel, *following, MOTOR, SEEN_LATELY, world.lateral, found)
+    n = _hurried(
+        world.rows, world.tracks, world.speed, world.accel, *following, MOTOR, SEEN_LATELY, world.lateral, found
+    )
     out: dict[str, Candidate] = {}
     for k in found[:n].tolist():
         row = int(world.rows[k])
@@ -88,7 +98,9 @@ def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
     braking = world.accel < -HARD
     if not braking.any():
         return []
-    braking &= (world.tracks["status"] == SEEN_LATELY) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
+    braking &= (
+        (world.tracks["status"] == SEEN_LATELY) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
+    )
     out = []
     for k, row in enumerate(world.rows.tolist()):
         at, far = row, 0.0
@@ -97,13 +109,20 @@ def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
             at = int(following.leader[at])
             if at < 0 or far > WARNED:
                 break
-            if hop and braking[at] and world.speed[row] > SLOWEST and needed(float(world.speed[row]), far, 0.0, 0.0) > NEAR:
+            if (
+                hop
+                and braking[at]
+                and world.speed[row] > SLOWEST
+                and needed(float(world.speed[row]), far, 0.0, 0.0) > NEAR
+            ):
                 out.append((k, at, far))
                 break
     return out
 
 
-def _candidate(world: World, k: int, ahead: int, severity: int, words: str, facts: dict[str, Any], behaviour: str | None) -> Candidate:
+def _candidate(
+    world: World, k: int, ahead: int, severity: int, words: str, facts: dict[str, Any], behaviour: str | None
+) -> Candidate:
     row = int(world.rows[k])
     return Candidate(
         AdvisoryKind.FORWARD_COLLISION,

@@ -112,7 +112,9 @@ BEHAVIOURS = ("keep", "coast", "slow_down", "stop")
 
 
 @njit(cache=True)
-def slowing(distance: float, speed: float, time: float, limit: float, coasting: float, comfort: float, opens: float) -> tuple[int, float]:
+def slowing(
+    distance: float, speed: float, time: float, limit: float, coasting: float, comfort: float, opens: float
+) -> tuple[int, float]:
     """Return how to go (an index of BEHAVIOURS) so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there
     no sooner, by `coasting` or `comfort` m/s^2, able to stop until it is known whether the signal opens, in `opens` s (negative: it is open)."""
     for behaviour, rate in ((COAST, coasting), (SLOW_DOWN, comfort)):
@@ -142,10 +144,16 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
     holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
-    ids, certain, names = world.tracks["id"][world.rows].tolist(), world.signals.confidence.tolist(), world.code.group_ids.tolist()
+    ids, certain, names = (
+        world.tracks["id"][world.rows].tolist(),
+        world.signals.confidence.tolist(),
+        world.code.group_ids.tolist(),
+    )
     ends, starts, lasts = (column.tolist() for column in passing.windows[1:])
     advised: float | None
-    for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(world, passing, rules).tolist():
+    for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(
+        world, passing, rules
+    ).tolist():
         vehicle = world.vehicles[k]
         policy = policy_of(vehicle.state)
         limit = min(limit, policy.top)
@@ -157,7 +165,9 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         facts: dict[str, object] = {"group": names[group], "distance": distance, "ahead": ahead, "time": further}
         if now and not held:
             left = facts["left"] = ends[group]
-            tight = distance > max(speed, 1.0) * (left - SPARE)  # at the speed it has it would come too late, or barely in time
+            tight = distance > max(speed, 1.0) * (
+                left - SPARE
+            )  # at the speed it has it would come too late, or barely in time
             words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
             behaviour, advised = "speed_up" if tight and speed < limit - SLOWER else "keep", limit
         elif time >= FAR or holds_up[row]:
@@ -174,16 +184,43 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
                 words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
             if how == STOP:
                 advised = None
-                words = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+                words = (
+                    "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+                )
                 if starts[group] < SOON:
-                    words = "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-        out.append(Candidate(AdvisoryKind.GLOSA, f"vehicle:{vehicle.id}", 2, certain[group], words, facts, (ids[k],), advised, distance, behaviour))
+                    words = (
+                        "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+                    )
+        out.append(
+            Candidate(
+                AdvisoryKind.GLOSA,
+                f"vehicle:{vehicle.id}",
+                2,
+                certain[group],
+                words,
+                facts,
+                (ids[k],),
+                advised,
+                distance,
+                behaviour,
+            )
+        )
     return out
 
 
 APPROACH = np.dtype(
-    [("vehicle", "i8"), ("row", "i8"), ("group", "i8"), ("distance", "f8"), ("speed", "f8"), ("time", "f8"), ("ahead", "i8"), ("behind", "i8"),
-     ("now", "?"), ("limit", "f8")]
+    [
+        ("vehicle", "i8"),
+        ("row", "i8"),
+        ("group", "i8"),
+        ("distance", "f8"),
+        ("speed", "f8"),
+        ("time", "f8"),
+        ("ahead", "i8"),
+        ("behind", "i8"),
+        ("now", "?"),
+        ("limit", "f8"),
+    ]
 )  # one connected vehicle that may be advised: m, m/s, s; `limit` where it is
 
 

@@ -28,7 +28,9 @@ def plan(world: World) -> list[Candidate]:
         for k in concerned(world, found.marked):
             row = int(world.rows[k])
             before = [(_before(world, row, stretch), stretch) for stretch in found.stretches]
-            ahead, stretch = min(((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found.stretches[0]))
+            ahead, stretch = min(
+                ((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found.stretches[0])
+            )
             best = nearest.get(k)
             if ahead < RANGE and (best is None or (-hazard.priority, ahead) < (-best[0].priority, best[2])):
                 nearest[k] = (hazard, stretch, ahead)

@@ -27,7 +27,12 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
         return out
     for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
         connection, distance, speed = int(world.connection[row]), float(world.to_stop[row]), float(world.speed[row])
-        if connection < 0 or not 0.0 < distance < RANGE or not _open(world, connection) or speed * speed > 2.0 * EASY * distance:
+        if (
+            connection < 0
+            or not 0.0 < distance < RANGE
+            or not _open(world, connection)
+            or speed * speed > 2.0 * EASY * distance
+        ):
             continue
         exit_lane = int(code.conn_to[connection])
         if exit_lane not in tails:

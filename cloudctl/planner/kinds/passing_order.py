@@ -108,7 +108,13 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
             continue
         vehicle = world.vehicles[int(world.report[row])]
         speed = max(float(world.speed[row]), 0.0)
-        advised = advised_speed(distance, min(max(speed, V_MIN), limit[k]), float(time[k]), float(limit[k]), policy_of(vehicle.state).comfort)
+        advised = advised_speed(
+            distance,
+            min(max(speed, V_MIN), limit[k]),
+            float(time[k]),
+            float(limit[k]),
+            policy_of(vehicle.state).comfort,
+        )
         first = int(rows[after[k]])
         out.append(
             Candidate(

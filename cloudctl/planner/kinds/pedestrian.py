@@ -100,7 +100,10 @@ def _meetings(
             continue
         length = float(tracks[i]["length"])
         at = s[i] if path[i] >= n_lanes else -to_stop[i] - 0.5 * length
-        position, velocity = 0.5 * (tracks[i]["var_x"] + tracks[i]["var_y"]), 0.5 * (tracks[i]["var_vx"] + tracks[i]["var_vy"])
+        position, velocity = (
+            0.5 * (tracks[i]["var_x"] + tracks[i]["var_y"]),
+            0.5 * (tracks[i]["var_vx"] + tracks[i]["var_vy"]),
+        )
         for w in range(cw_start[c], cw_start[c + 1]):
             far, half = cw_in[w] - at - 0.5 * length, 0.5 * (cw_out[w] - cw_in[w])
             if cw_out[w] - at + 0.5 * length < 0.0 or arrival(far, speed[i], accel[i]) > TTC:

@@ -17,7 +17,17 @@ SLOWEST = 4.0  # m/s; a slower vehicle is part of the queue
 
 @njit(cache=True)
 def _hurried(
-    rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_from: Any, tail: Any, found: Any, gaps: Any
+    rows: Any,
+    path: Any,
+    connection: Any,
+    to_stop: Any,
+    speed: Any,
+    accel: Any,
+    n_lanes: int,
+    conn_from: Any,
+    tail: Any,
+    found: Any,
+    gaps: Any,
 ) -> int:
     """List which of `rows` come too fast upon the queue of their lane, and how far its tail is (m)."""
     n = 0

@@ -24,11 +24,16 @@ from . import crossing
 
 REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
 FASTER = 2.5  # m/s^2 that stopping takes, beyond which nobody who means to stop gains speed
-OVERRUN, OVERRUN_SHARE = 5.0, 0.7  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
+OVERRUN, OVERRUN_SHARE = (
+    5.0,
+    0.7,
+)  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
 OVERRUN_RANGE = 7.0  # m before the line within which that shows; further off, braking has only begun
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
-PAST_LINE = 2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
+PAST_LINE = (
+    2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
+)
 RANGE = 120.0  # m
 SLOWEST = 4.0  # m/s
 AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
@@ -78,7 +83,11 @@ def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -
         signals.max_end, passing.windows.start, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
     )  # fmt: skip
     for row in rows[:found].tolist():
-        connection, distance, speed = int(world.connection[row]), max(float(world.to_stop[row]), 0.0), float(world.speed[row])
+        connection, distance, speed = (
+            int(world.connection[row]),
+            max(float(world.to_stop[row]), 0.0),
+            float(world.speed[row]),
+        )
         group = int(code.conn_group[connection])
         report = int(world.report[row])
         vehicle = world.vehicles[report] if report >= 0 else None

@@ -40,7 +40,9 @@ def in_force(world: World) -> InForce:
     fleet = {id(vehicle): vehicle for vehicle in vehicles}  # few differ: each is looked at once
     index = dict(zip(fleet, range(len(fleet)), strict=True))
     which = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
-    answer = world.rules.effective(np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values()))
+    answer = world.rules.effective(
+        np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values())
+    )
     off = path < 0
     answer.speed_max[off], answer.cap[off], answer.refused_by[off], answer.undecided[off] = np.inf, -1, -1, -1
     return InForce(answer.speed_max, answer.cap, answer.refused_by, answer.undecided)
@@ -53,24 +55,38 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
     for k in np.flatnonzero((rules.refused_by >= 0) | too_fast | (rules.undecided >= 0)).tolist():
         vehicle, row = world.vehicles[k], world.rows[k]
         refused, undecided = int(rules.refused_by[k]), int(rules.undecided[k])
-        facts: dict[str, object] = {"speed": float(world.speed[row]), "limit": float(rules.limit[k]), "class": vehicle.state.kind}
+        facts: dict[str, object] = {
+            "speed": float(world.speed[row]),
+            "limit": float(rules.limit[k]),
+            "class": vehicle.state.kind,
+        }
         limit, confidence = None, 0.9
         if refused >= 0:
             rule = world.code.code.rules[refused]
             words = "rule {rule} ({kind}) holds here for a {class}: leave this lane"
         elif too_fast[k]:
             rule = world.code.code.rules[int(rules.cap[k])]
-            words, limit = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}", float(rules.limit[k])
+            words, limit = (
+                "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}",
+                float(rules.limit[k]),
+            )
         else:
             rule = world.code.code.rules[undecided]
             facts["effect"] = "limit a" if rule.kind in CAPS else "keep a"
             facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in CAPS else "out here"
-            words, confidence = "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign", 0.5
+            words, confidence = (
+                "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign",
+                0.5,
+            )
             facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
         facts["rule"], facts["kind"] = rule.id, named(rule)
         track = (int(world.tracks["id"][row]),)
         behaviour = None if limit is None else "slow_down"
-        out.append(Candidate(AdvisoryKind.RULE, f"vehicle:{vehicle.id}", 2, confidence, words, facts, track, limit, None, behaviour))
+        out.append(
+            Candidate(
+                AdvisoryKind.RULE, f"vehicle:{vehicle.id}", 2, confidence, words, facts, track, limit, None, behaviour
+            )
+        )
     return out
 
 

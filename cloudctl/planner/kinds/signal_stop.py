@@ -80,7 +80,9 @@ def _must_stop(
             group = conn_group[connection[i]]
             reason = _reason(group, d, v, notice[k], state, seen, start)
         elif on < n_lanes:
-            for c in range(lane_start[on], lane_start[on + 1]):  # nobody knows its way: the first of its lane that is not open
+            for c in range(
+                lane_start[on], lane_start[on + 1]
+            ):  # nobody knows its way: the first of its lane that is not open
                 if reason == 0:
                     group, sure = conn_group[lane_conn[c]], lane_start[on + 1] - lane_start[on] == 1
                     reason = _reason(group, d, v, notice[k], state, seen, start)

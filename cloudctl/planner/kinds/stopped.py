@@ -18,7 +18,9 @@ PASSED = 5.0  # m before it within which whoever comes has long seen it
 
 
 @njit(cache=True)
-def _approaching(ids: Any, stopped: Any, rows: Any, path: Any, s: Any, speed: Any, length: Any, nearest: Any, gaps: Any) -> None:
+def _approaching(
+    ids: Any, stopped: Any, rows: Any, path: Any, s: Any, speed: Any, length: Any, nearest: Any, gaps: Any
+) -> None:
     """Fill in, for each of `rows`, the nearest stopped vehicle before it on its lane (row of its track, -1 none) and the gap to it (m)."""
     for j in range(len(ids)):
         if path[j] < 0 or ids[j] not in stopped:

@@ -30,7 +30,11 @@ def _odd(tracks: Any, path: Any, motor: Any, x0: float, y0: float, x1: float, y1
         track = tracks[i]
         if path[i] >= 0 or not motor[track["class"]] or track["existence"] <= SURE:
             continue
-        if track["vx"] ** 2 + track["vy"] ** 2 > FASTEST_REVERSE**2 and x0 <= track["x"] <= x1 and y0 <= track["y"] <= y1:
+        if (
+            track["vx"] ** 2 + track["vy"] ** 2 > FASTEST_REVERSE**2
+            and x0 <= track["x"] <= x1
+            and y0 <= track["y"] <= y1
+        ):
             rows[n] = i
             n += 1
     return n
@@ -50,8 +54,14 @@ def plan(world: World) -> list[Candidate]:
     out: dict[str, Candidate] = {}
     for k in np.flatnonzero((on.path >= 0) & (on.path < world.code.n_lanes) & (on.lateral < OFF)):
         lane, s, driver = int(on.path[k]), float(on.s[k]), int(odd[k])
-        tidal = world.path[driver] >= 0  # on a lane of its own direction that is closed now, because the strip of road runs the other way
-        if world.code.lane_use[lane] or (world.code.lane_role[lane] != INGRESS and not tidal) or (closed is not None and closed[lane]):
+        tidal = (
+            world.path[driver] >= 0
+        )  # on a lane of its own direction that is closed now, because the strip of road runs the other way
+        if (
+            world.code.lane_use[lane]
+            or (world.code.lane_role[lane] != INGRESS and not tidal)
+            or (closed is not None and closed[lane])
+        ):
             continue  # further away, the opposite lanes may not be in the code, and who drives there is no wrong-way driver
         name = {"lane": world.code.code.lanes[lane].id}
         for vehicle, row in zip(world.vehicles, world.rows, strict=True):
@@ -60,8 +70,12 @@ def plan(world: World) -> list[Candidate]:
             gap = s - float(world.s[row])
             if row == driver:
                 words = "you drive against the direction of lane {lane}: stop and turn round"
-                out[target] = Candidate(AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, {**name}, ids[:1], 0.0, None, "stop")
+                out[target] = Candidate(
+                    AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, {**name}, ids[:1], 0.0, None, "stop"
+                )
             elif world.path[row] == lane and 0.0 < gap < RANGE:
                 words, facts = "a vehicle comes towards you on lane {lane}, {gap:.0f} m ahead", {**name, "gap": gap}
-                out[target] = Candidate(AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, facts, ids, None, gap, "slow_down")
+                out[target] = Candidate(
+                    AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, facts, ids, None, gap, "slow_down"
+                )
     return list(out.values())

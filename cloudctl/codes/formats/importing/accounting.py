@@ -39,7 +39,9 @@ class Accounts:
     what to do about a file with a value that cannot be.
     """
 
-    def __init__(self, source: str, ignored: Mapping[str, str], remedy: str = "correct the map, or export it again") -> None:
+    def __init__(
+        self, source: str, ignored: Mapping[str, str], remedy: str = "correct the map, or export it again"
+    ) -> None:
         missing = [key for key, reason in ignored.items() if not reason.strip()]
         if missing:
             raise ValueError(f"why is {missing[0]} ignored? give the reason")
@@ -53,7 +55,9 @@ class Accounts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if isinstance(error, CodeError):
             error.losses = self.report()
 
@@ -62,7 +66,9 @@ class Accounts:
         try:
             root = ET.fromstring(data)
         except (ET.ParseError, ValueError, LookupError) as error:
-            raise refuse(self.source, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", self.remedy) from None
+            raise refuse(
+                self.source, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", self.remedy
+            ) from None
         record = XmlRecord(self, root, None)
         self._open.append(record)
         return record
@@ -127,7 +133,10 @@ class Accounts:
         for record in self._open:
             self.settle(record)
         self._open.clear()
-        lines = {Loss(what, entity, detail, count, example) for (what, entity, detail), (count, example) in self._groups.items()}
+        lines = {
+            Loss(what, entity, detail, count, example)
+            for (what, entity, detail), (count, example) in self._groups.items()
+        }
         if self._beyond:
             lines.add(Loss("dropped", "file", f"further things, after {MAX_GROUPS} different kinds", self._beyond))
         return tuple(sorted(self.losses | lines))
@@ -159,7 +168,14 @@ def load_json(data: bytes, source: str) -> dict[str, Any]:
     try:
         tree = json.loads(data, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise refuse(source, "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "correct it; JSON has no comments") from None
+        raise refuse(
+            source,
+            "file",
+            "JSON",
+            f"{len(data)} bytes",
+            f"cannot be read ({error})",
+            "correct it; JSON has no comments",
+        ) from None
     if not isinstance(tree, dict):
         raise refuse(source, "file", "JSON", shown(tree), "must be one object", "give one message")
     return tree

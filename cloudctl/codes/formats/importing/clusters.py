@@ -18,7 +18,9 @@ def groups(items: Sequence[T], together: Callable[[T, T], bool]) -> list[list[T]
     return [[items[k] for k in one] for one in found]
 
 
-def components(n: int, pairs: Iterable[tuple[int, int]], joins: Callable[[int, int], bool] = lambda *_: True) -> list[list[int]]:
+def components(
+    n: int, pairs: Iterable[tuple[int, int]], joins: Callable[[int, int], bool] = lambda *_: True
+) -> list[list[int]]:
     """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order. `joins` is asked of pairs that are not together yet."""
     root = list(range(n))
 

@@ -14,12 +14,26 @@ from msgspec.structs import replace
 
 from ...rule import CLASSES, FUELS, Rule, Target
 
-MOTOR = ("car", "taxi", "bus", "coach", "truck", "motorcycle", "emergency")  # motor vehicles of `CLASSES` that other formats know
+MOTOR = (
+    "car",
+    "taxi",
+    "bus",
+    "coach",
+    "truck",
+    "motorcycle",
+    "emergency",
+)  # motor vehicles of `CLASSES` that other formats know
 BUS_LANE = frozenset(("bus", "emergency"))  # who may use a bus lane whose rule names nobody
 ELECTRIC = ("electric", "hydrogen")  # fuels of a car that is driven by electricity alone
 COMBUSTION = tuple(fuel for fuel in FUELS if fuel not in ELECTRIC)
-CARS = {"electric cars": ELECTRIC, "combustion cars": COMBUSTION}  # users that are a part of the class car -> their fuels
-OTHER_CARS = {"electric cars": COMBUSTION, "combustion cars": ELECTRIC}  # such users -> fuels of the cars that they are not
+CARS = {
+    "electric cars": ELECTRIC,
+    "combustion cars": COMBUSTION,
+}  # users that are a part of the class car -> their fuels
+OTHER_CARS = {
+    "electric cars": COMBUSTION,
+    "combustion cars": ELECTRIC,
+}  # such users -> fuels of the cars that they are not
 
 
 class Permit(NamedTuple):
@@ -74,7 +88,13 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
         return Permit(use, shared, "no_entry", missing, text) if missing else Permit(use, shared)
     named = tuple(name for name in CLASSES if name in users)
     if use == "bus":
-        return Permit(use, shared, "bus_lane", () if BUS_LANE.issuperset(named) else named, "" if BUS_LANE.issuperset(users) else text)
+        return Permit(
+            use,
+            shared,
+            "bus_lane",
+            () if BUS_LANE.issuperset(named) else named,
+            "" if BUS_LANE.issuperset(users) else text,
+        )
     if use in ("bike", "pedestrian"):
         return Permit(use, shared)  # the use says it: these are no motor vehicles
     if not named:  # for those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
@@ -98,7 +118,10 @@ def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rul
 
 def span_rules(target: Target, own: Permit, whole: Permit) -> list[Rule]:
     """Return the rules of a part of a lane, which is for others than the lane at the intersection (`whole`): that gives the lane's use."""
-    rules = [Rule("", rule.kind, (target,), classes=rule.classes, text=rule.text, fuels=rule.fuels) for rule in permit_rules(1, [("", own)])]
+    rules = [
+        Rule("", rule.kind, (target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
+        for rule in permit_rules(1, [("", own)])
+    ]
     if not own.kind and own.use in ("bike", "pedestrian") and own.use != whole.use:
         rules.append(Rule("", "lane_use", (target,), classes=_in_order(own.users), text=own.text))
     elif own.kind in ("", "no_entry") and "bicycle" in whole.users - own.users - own.refused:
@@ -120,11 +143,15 @@ def turn_bans(entity: str, before: Iterable[Permit], own: Iterable[Permit]) -> l
     for found in dict.fromkeys(own):
         banned = (users - found.users - frozenset(CARS)) | (found.refused - refused)
         if len(found.users.intersection(MOTOR)) * 2 < len(MOTOR) and banned:
-            rules.append(Rule("", "turn_ban", (Target(entity),), except_classes=_in_order(found.users), text=found.text))
+            rules.append(
+                Rule("", "turn_ban", (Target(entity),), except_classes=_in_order(found.users), text=found.text)
+            )
         elif _in_order(banned):
             rules.append(Rule("", "turn_ban", (Target(entity),), classes=_in_order(banned), text=found.text))
         if found.cars and found.cars not in cars:
-            rules.append(Rule("", "turn_ban", (Target(entity),), classes=("car",), fuels=OTHER_CARS[found.cars], text=found.text))
+            rules.append(
+                Rule("", "turn_ban", (Target(entity),), classes=("car",), fuels=OTHER_CARS[found.cars], text=found.text)
+            )
     return rules
 
 
@@ -133,7 +160,9 @@ def numbered(first: int, rules: Iterable[Rule]) -> tuple[Rule, ...]:
     alike: dict[Rule, list[Target]] = {}
     for rule in rules:
         alike.setdefault(replace(rule, id="", targets=()), []).extend(rule.targets)
-    return tuple(replace(rule, id=f"R{k}", targets=tuple(targets)) for k, (rule, targets) in enumerate(alike.items(), first))
+    return tuple(
+        replace(rule, id=f"R{k}", targets=tuple(targets)) for k, (rule, targets) in enumerate(alike.items(), first)
+    )
 
 
 def _in_order(users: Collection[str]) -> tuple[str, ...]:

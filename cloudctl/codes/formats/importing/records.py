@@ -16,8 +16,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_TEXT = 80  # characters of an example or a value in a line
 MAX_DEPTH = 200  # of records within records: deeper than any map, and far from the interpreter's own limit
-NAMES = ("id", "laneID", "laneId", "name", "key", "index")  # values by which a person finds a record again, the best first
-FLAGS = {"1": True, "true": True, "yes": True, "on": True, "x": True, "0": False, "false": False, "no": False, "off": False, "-": False}
+NAMES = (
+    "id",
+    "laneID",
+    "laneId",
+    "name",
+    "key",
+    "index",
+)  # values by which a person finds a record again, the best first
+FLAGS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "x": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+    "-": False,
+}
 
 
 class Record:
@@ -40,7 +58,9 @@ class Record:
     def __str__(self) -> str:
         own = next((f" {shown(self.values[name], '')}" for name in NAMES if _plain(self.values.get(name))), "")
         outer = self.parent
-        while outer is not None and outer.parent is not None and not any(_plain(outer.values.get(name)) for name in NAMES):
+        while (
+            outer is not None and outer.parent is not None and not any(_plain(outer.values.get(name)) for name in NAMES)
+        ):
             outer = outer.parent
         return f"{self.tag}{own}" + (f" in {outer}" if outer is not None and outer.parent is not None else "")
 
@@ -130,16 +150,29 @@ class XmlRecord(Record):
     __slots__ = ("_records", "_text", "_text_used")
     values: dict[str, str]
 
-    def __init__(self, accounts: "Accounts", node: ET.Element, parent: "XmlRecord | None", depth: int = 0, whole: bool = True) -> None:
+    def __init__(
+        self, accounts: "Accounts", node: ET.Element, parent: "XmlRecord | None", depth: int = 0, whole: bool = True
+    ) -> None:
         if depth > MAX_DEPTH:
-            raise refuse(accounts.source, "file", "elements", f"{depth} within each other", f"must be {MAX_DEPTH} at most", accounts.remedy)
+            raise refuse(
+                accounts.source,
+                "file",
+                "elements",
+                f"{depth} within each other",
+                f"must be {MAX_DEPTH} at most",
+                accounts.remedy,
+            )
         attributes = node.attrib
         if any("}" in name for name in attributes):
             attributes = {name.rpartition("}")[2]: value for name, value in attributes.items()}
         super().__init__(accounts, node.tag.rpartition("}")[2], dict(attributes), parent)
         self._text = (node.text or "").strip() if whole else ""
         self._text_used = False
-        self._records = [XmlRecord(accounts, child, self, depth + 1) for child in node if isinstance(child.tag, str)] if whole else []
+        self._records = (
+            [XmlRecord(accounts, child, self, depth + 1) for child in node if isinstance(child.tag, str)]
+            if whole
+            else []
+        )
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute; `default` where there is none."""
@@ -216,12 +249,23 @@ class JsonRecord(Record):
     noun = "key"
     __slots__ = ()
 
-    def __init__(self, accounts: "Accounts", tag: str, tree: Mapping[str, Any], parent: "JsonRecord | None", depth: int = 0) -> None:
+    def __init__(
+        self, accounts: "Accounts", tag: str, tree: Mapping[str, Any], parent: "JsonRecord | None", depth: int = 0
+    ) -> None:
         if depth > MAX_DEPTH:
-            raise refuse(accounts.source, "file", "objects", f"{depth} within each other", f"must be {MAX_DEPTH} at most", accounts.remedy)
+            raise refuse(
+                accounts.source,
+                "file",
+                "objects",
+                f"{depth} within each other",
+                f"must be {MAX_DEPTH} at most",
+                accounts.remedy,
+            )
         super().__init__(accounts, tag, {}, parent)
         self.met = True  # whether it is used stands with the key that it is found under
-        self.values = {str(key): self._wrapped(str(key), value, depth) for key, value in tree.items() if value is not None}
+        self.values = {
+            str(key): self._wrapped(str(key), value, depth) for key, value in tree.items() if value is not None
+        }
 
     def _wrapped(self, key: str, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):

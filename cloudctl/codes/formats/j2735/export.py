@@ -29,12 +29,28 @@ from ..messages.tree import LANE_TYPES, SHARING, is_plain_name
 from ..messages.uper import encode, framed, write_pdu
 from .lanes import TRAJECTORY
 
-STEPS = ((512, "node-XY1"), (1024, "node-XY2"), (2048, "node-XY3"), (4096, "node-XY4"), (8192, "node-XY5"), (32768, "node-XY6"))  # cm
+STEPS = (
+    (512, "node-XY1"),
+    (1024, "node-XY2"),
+    (2048, "node-XY3"),
+    (4096, "node-XY4"),
+    (8192, "node-XY5"),
+    (32768, "node-XY6"),
+)  # cm
 TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
-USER_TYPES = {"bus": "equippedTransit", "taxi": "equippedTaxis", "bicycle": "equippedBicycle", "pedestrian": "pedestrians"}
+USER_TYPES = {
+    "bus": "equippedTransit",
+    "taxi": "equippedTaxis",
+    "bicycle": "equippedBicycle",
+    "pedestrian": "pedestrians",
+}
 FARTHEST = 327.0  # m between two nodes, by axis
 LANES, NODES, JOINS, APPROACHES = 255, 63, 16, 15
-TRAJECTORIES, MAX_CONNECTION_ID, ADD_GRP_C = 4, 255, 3  # paths a lane, numbers of connections, and the region whose extension holds them
+TRAJECTORIES, MAX_CONNECTION_ID, ADD_GRP_C = (
+    4,
+    255,
+    3,
+)  # paths a lane, numbers of connections, and the region whose extension holds them
 WIDER = (-512, 511)  # cm by which a lane may differ from the common width
 APART = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
 END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
@@ -48,12 +64,21 @@ class _Nodes(NamedTuple):
     stop: int | None
 
 
-def write_map(code: IntersectionCode, intersection: int, *, region: int | None = None, frame: bool = False, station: int | None = None) -> bytes:
+def write_map(
+    code: IntersectionCode,
+    intersection: int,
+    *,
+    region: int | None = None,
+    frame: bool = False,
+    station: int | None = None,
+) -> bytes:
     """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and limit.
 
     `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry, `exporting.export_code` says.
     """
-    return encode_map(map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station)
+    return encode_map(
+        map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station
+    )
 
 
 def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None = None) -> bytes:
@@ -64,7 +89,9 @@ def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None
     return framed("MapData", body) if frame else body
 
 
-def map_tree(code: IntersectionCode, intersection: int, region: int | None = None, *, trajectories: bool = False) -> dict[str, Any]:
+def map_tree(
+    code: IntersectionCode, intersection: int, region: int | None = None, *, trajectories: bool = False
+) -> dict[str, Any]:
     """Return the MapData value tree, with the paths of connections where `trajectories`. Raises CodeError."""
     return MapWriter(code, trajectories=trajectories).tree(intersection, region)
 
@@ -74,7 +101,9 @@ class MapWriter:
 
     def __init__(self, code: IntersectionCode, *, trajectories: bool = False) -> None:
         self.code = code
-        self.ids = iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())  # of connections that have a path
+        self.ids = (
+            iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())
+        )  # of connections that have a path
         self.roles = {link.id: link.role for link in code.links}
         self.led = {c.to_lane for c in code.connections if c.inner}
         self.lanes = [lane for lane in code.lanes if self.roles[lane.link] != "upstream" or lane.id in self.led]
@@ -94,50 +123,85 @@ class MapWriter:
         rows = len(self.lanes) + len(self.doubled) + len(code.crosswalks)
         if rows > LANES:
             raise _limit("lanes", rows, f"a MAP holds {LANES} lanes and crosswalks")
-        self.common_width = _common([lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks])
-        self.common_speed = min((part.limits[CAR] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]), default=DEFAULT_SPEED)
+        self.common_width = _common(
+            [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
+        )
+        self.common_speed = min(
+            (part.limits[CAR] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]),
+            default=DEFAULT_SPEED,
+        )
         number = {"id": intersection} if region is None else {"region": region, "id": intersection}
-        row = {"id": number, "revision": wire_revision(code), "refPoint": {"lat": code.ref_lat_e7, "long": code.ref_lon_e7}, "laneWidth": self.common_width,
-               "speedLimits": _limit_list({CAR: self.common_speed}), "laneSet": self._rows()}
+        row = {
+            "id": number,
+            "revision": wire_revision(code),
+            "refPoint": {"lat": code.ref_lat_e7, "long": code.ref_lon_e7},
+            "laneWidth": self.common_width,
+            "speedLimits": _limit_list({CAR: self.common_speed}),
+            "laneSet": self._rows(),
+        }
         if is_plain_name(code.name):
             row["name"] = code.name
         tree = {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [row]}
         classes = dict.fromkeys(allowed for _, allowed in self.bans.values())
         if classes:
-            tree["restrictionList"] = [{"id": k, "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")]} for k, allowed in enumerate(classes, 1)]
+            tree["restrictionList"] = [
+                {"id": k, "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")]}
+                for k, allowed in enumerate(classes, 1)
+            ]
         return tree
 
     def _rows(self) -> list[dict[str, Any]]:
         lines = dict(zip(self.numbers, local_lines(self.origin, [lane.points for lane in self.lanes]), strict=True))
         approaches = self._approaches()
-        rows = [self._lane(lane, self.numbers[lane.id], self.roles[lane.link] == "ingress", approaches, lines[lane.id]) for lane in self.lanes]
+        rows = [
+            self._lane(lane, self.numbers[lane.id], self.roles[lane.link] == "ingress", approaches, lines[lane.id])
+            for lane in self.lanes
+        ]
         rows += [self._lane(lane, self.exits[lane.id], False, approaches, lines[lane.id]) for lane in self.doubled]
         axes = local_lines(self.origin, [walk.axis for walk in self.code.crosswalks])
         for k, (walk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(rows) + 1):
             nodes = _Nodes(_stretched(axis[thinned(axis, NODES)]), np.empty(0), None)
-            rows.append(_crosswalk(k, walk.group, self._node_list(walk.id, nodes, walk.width_cm - self.common_width, {})))
+            rows.append(
+                _crosswalk(k, walk.group, self._node_list(walk.id, nodes, walk.width_cm - self.common_width, {}))
+            )
         return rows
 
     def _approaches(self) -> dict[tuple[bool, str], int]:
         """Return the number of each approach, by whether it leads in, and its link."""
-        used = dict.fromkeys([(self.roles[lane.link] == "ingress", lane.link) for lane in self.lanes] + [(False, lane.link) for lane in self.doubled])
+        used = dict.fromkeys(
+            [(self.roles[lane.link] == "ingress", lane.link) for lane in self.lanes]
+            + [(False, lane.link) for lane in self.doubled]
+        )
         out: dict[tuple[bool, str], int] = {}
         for ingress in (True, False):
             found = [key for key in used if key[0] == ingress]
             if len(found) > APPROACHES:
-                raise _limit("links", len(found), f"a MAP has {APPROACHES} approaches at most ({'ingress' if ingress else 'egress'})")
+                raise _limit(
+                    "links",
+                    len(found),
+                    f"a MAP has {APPROACHES} approaches at most ({'ingress' if ingress else 'egress'})",
+                )
             out |= {key: k for k, key in enumerate(found, 1)}
         return out
 
-    def _lane(self, lane: Lane, number: int, ingress: bool, approaches: dict[tuple[bool, str], int], line: F8) -> dict[str, Any]:
+    def _lane(
+        self, lane: Lane, number: int, ingress: bool, approaches: dict[tuple[bool, str], int], line: F8
+    ) -> dict[str, Any]:
         use = write_use(lane, self.reserved[lane.id], self.refused[lane.id])
         flags, size = LANE_TYPES[use.kind]
         nodes = self._nodes(lane, line, ingress)
         out: dict[str, Any] = {
-            "laneID": number, "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
-            "laneAttributes": {"directionalUse": (2 if ingress else 1, 2), "sharedWith": (_bits(use.sharing, SHARING, 10), 10),
-                               "laneType": (use.kind, (_bits(use.flags, flags, size), size))},
-            "nodeList": self._node_list(lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress))}
+            "laneID": number,
+            "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
+            "laneAttributes": {
+                "directionalUse": (2 if ingress else 1, 2),
+                "sharedWith": (_bits(use.sharing, SHARING, 10), 10),
+                "laneType": (use.kind, (_bits(use.flags, flags, size), size)),
+            },
+            "nodeList": self._node_list(
+                lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
+            ),
+        }
         joins = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if ingress else []
         if len(joins) > JOINS:
             raise _limit(f"{lane.id}.connections", len(joins), f"a MAP holds {JOINS} connections a lane")
@@ -145,9 +209,18 @@ class MapWriter:
             ids = self._trajectories(out, lane, joins)
             classes = list(dict.fromkeys(allowed for _, allowed in self.bans.values()))
             out["maneuvers"] = (sum({TURN_BITS[c.turn] for c in joins}), 12)
-            out["connectsTo"] = [{"connectingLane": {"lane": self.exits.get(c.to_lane, self.numbers[c.to_lane]), "maneuver": (TURN_BITS[c.turn], 12)}}
-                                 | ({"signalGroup": c.group} if c.group else {}) | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {})
-                                 | ({"connectionID": ids[c.id]} if c.id in ids else {}) for c in joins]
+            out["connectsTo"] = [
+                {
+                    "connectingLane": {
+                        "lane": self.exits.get(c.to_lane, self.numbers[c.to_lane]),
+                        "maneuver": (TURN_BITS[c.turn], 12),
+                    }
+                }
+                | ({"signalGroup": c.group} if c.group else {})
+                | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {})
+                | ({"connectionID": ids[c.id]} if c.id in ids else {})
+                for c in joins
+            ]
         return out
 
     def _trajectories(self, row: dict[str, Any], lane: Lane, joins: list[Connection]) -> dict[str, int]:
@@ -164,7 +237,9 @@ class MapWriter:
             nodes = _Nodes(_stretched(line[thinned(line, NODES)]), np.empty(0), None)
             limits = {0: {CAR: self._limit(c)}} if steps(self._limit(c)) != steps(self._limit(lane)) else {}
             _, rows = self._node_list(c.id, nodes, 0, limits)
-            row.setdefault("regional", []).append({"regionId": ADD_GRP_C, "regExtValue": (TRAJECTORY, {"nodes": rows, "connectionID": number})})
+            row.setdefault("regional", []).append(
+                {"regionId": ADD_GRP_C, "regExtValue": (TRAJECTORY, {"nodes": rows, "connectionID": number})}
+            )
             ids[c.id] = number
         return ids
 
@@ -175,14 +250,19 @@ class MapWriter:
         """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points where they are too many."""
         along = arc(line)
         end, stop = float(along[-1]), self.stops.get(lane.id) if ingress else None
-        wanted = [part.s_to for part in self.parts[lane.id][:-1]] + ([stop] if stop is not None and stop < end - END else [])
+        wanted = [part.s_to for part in self.parts[lane.id][:-1]] + (
+            [stop] if stop is not None and stop < end - END else []
+        )
         for place in wanted:
             if float(np.abs(along - place).min()) > APART and 0 < place < end:
                 along = np.sort(np.append(along, place))
         line = at(line, arc(line), along)
         kept = frozenset(int(np.abs(along - place).argmin()) for place in wanted)
         chosen = thinned(line, NODES, kept)
-        xy, s = _stretched(line[chosen]), _stretched(np.stack([along[chosen], along[chosen]], axis=1), line[chosen])[:, 0]
+        xy, s = (
+            _stretched(line[chosen]),
+            _stretched(np.stack([along[chosen], along[chosen]], axis=1), line[chosen])[:, 0],
+        )
         if ingress:
             xy, s = xy[::-1], s[::-1]
         at_stop = int(np.abs(s - stop).argmin()) if stop is not None and stop < end - END else None
@@ -194,21 +274,38 @@ class MapWriter:
         running = {CAR: self.common_speed}
         for k, (a, b) in enumerate(pairwise(nodes.s.tolist())):
             part = _part_at(self.parts[lane.id], (a + b) / 2)
-            changed = {name: speed for name, speed in part.limits.items() if running.get(name) is None or steps(running[name]) != steps(speed)}
-            changed |= {name: part.limits[CAR] for name in running if name not in part.limits and steps(running[name]) != steps(part.limits[CAR])}
+            changed = {
+                name: speed
+                for name, speed in part.limits.items()
+                if running.get(name) is None or steps(running[name]) != steps(speed)
+            }
+            changed |= {
+                name: part.limits[CAR]
+                for name in running
+                if name not in part.limits and steps(running[name]) != steps(part.limits[CAR])
+            }
             if changed:
                 out[k] = changed
                 running |= changed
         return out
 
-    def _node_list(self, name: str, nodes: _Nodes, wider: int, limits: dict[int, dict[str, float]]) -> tuple[str, list[dict[str, Any]]]:
+    def _node_list(
+        self, name: str, nodes: _Nodes, wider: int, limits: dict[int, dict[str, float]]
+    ) -> tuple[str, list[dict[str, Any]]]:
         """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far off in degrees."""
         if not 2 <= len(nodes.xy) <= NODES:
-            raise _limit(f"{name}.points", len(nodes.xy), f"a MAP holds 2 .. {NODES} nodes a lane, also without those within 2 cm of the line through the others")
+            raise _limit(
+                f"{name}.points",
+                len(nodes.xy),
+                f"a MAP holds 2 .. {NODES} nodes a lane, also without those within 2 cm of the line through the others",
+            )
         if not WIDER[0] <= wider <= WIDER[1]:
             raise _limit(f"{name}.width_cm", wider, "a MAP holds widths within 5.11 m of the common one")
         first, base = self._first(nodes.xy[0])
-        deltas = [first, *(_delta(*step) for step in np.diff(np.rint((nodes.xy - base) * 100).astype(np.int64), axis=0).tolist())]
+        deltas = [
+            first,
+            *(_delta(*step) for step in np.diff(np.rint((nodes.xy - base) * 100).astype(np.int64), axis=0).tolist()),
+        ]
         out = []
         for k, delta in enumerate(deltas):
             attributes: dict[str, Any] = {}
@@ -227,13 +324,20 @@ class MapWriter:
             x, y = np.rint(xy * 100).astype(np.int64).tolist()
             return _delta(x, y), np.zeros(2)
         ((lat, lon),) = globe(self.origin, xy[None])
-        return ("node-LatLon", {"lon": lon, "lat": lat}), np.array([float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)])
+        return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
+            [float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)]
+        )
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
         """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in order."""
         out: dict[str, tuple[Rule, tuple[str, ...]]] = {}
         for rule in self.code.rules:
-            if rule.kind == "turn_ban" and always(rule) and not rule.classes and set(rule.except_classes) <= USER_TYPES.keys():
+            if (
+                rule.kind == "turn_ban"
+                and always(rule)
+                and not rule.classes
+                and set(rule.except_classes) <= USER_TYPES.keys()
+            ):
                 for target in rule.targets:
                     if target.s_from is None and target.s_to is None:
                         out.setdefault(target.entity, (rule, tuple(sorted(rule.except_classes))))
@@ -264,7 +368,9 @@ def _limit_list(limits: dict[str, float]) -> list[dict[str, Any]]:
     out = [{"type": name, "speed": steps(speed)} for name, speed in limits.items()]
     for row in out:
         if not 0 < int(str(row["speed"])) <= MAX_STEPS:
-            raise _limit("speed", limits[str(row["type"])], f"a MAP counts limits in steps of 0.02 m/s, 1 .. {MAX_STEPS}")
+            raise _limit(
+                "speed", limits[str(row["type"])], f"a MAP counts limits in steps of 0.02 m/s, 1 .. {MAX_STEPS}"
+            )
     return out
 
 
@@ -284,7 +390,11 @@ def _delta(x: int, y: int) -> tuple[str, dict[str, int]]:
 
 
 def _crosswalk(number: int, group: int, nodes: tuple[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    out: dict[str, Any] = {"laneID": number, "laneAttributes": {"directionalUse": (3, 2), "sharedWith": (0, 10), "laneType": ("crosswalk", (0, 16))}, "nodeList": nodes}
+    out: dict[str, Any] = {
+        "laneID": number,
+        "laneAttributes": {"directionalUse": (3, 2), "sharedWith": (0, 10), "laneType": ("crosswalk", (0, 16))},
+        "nodeList": nodes,
+    }
     if group:
         out["connectsTo"] = [{"connectingLane": {"lane": number}, "signalGroup": group}]
     return out

@@ -39,9 +39,21 @@ from .lanes import (
 
 DEFAULT_WIDTH = 330  # cm
 SLOW = 4.0  # m/s; a limit below is worth a look
-PEOPLE = ("pedestrians", "slowMovingPersons", "wheelchairUsers", "visualDisabilities", "audioDisabilities", "otherUnknownDisabilities")
+PEOPLE = (
+    "pedestrians",
+    "slowMovingPersons",
+    "wheelchairUsers",
+    "visualDisabilities",
+    "audioDisabilities",
+    "otherUnknownDisabilities",
+)
 USERS: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
-    "none": (), "equippedTransit": ("bus",), "equippedTaxis": ("taxi",), "equippedBicycle": ("bicycle",), **dict.fromkeys(PEOPLE, ("pedestrian",))}
+    "none": (),
+    "equippedTransit": ("bus",),
+    "equippedTaxis": ("taxi",),
+    "equippedBicycle": ("bicycle",),
+    **dict.fromkeys(PEOPLE, ("pedestrian",)),
+}
 IGNORED = NO_TRAFFIC | {
     "@msgIssueRevision": "counts the sender's messages",
     "@layerType": "the kind of message",
@@ -61,7 +73,9 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         record = accounts.json(plain_map(found.tree if found else {}), "MapData")
         rows = record.rows("intersections")
         if not rows:
-            raise refuse("MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry")
+            raise refuse(
+                "MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry"
+            )
         classes = _restrictions(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
         for k, row in enumerate(rows):
@@ -73,10 +87,22 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
             except CodeError as error:
                 errors.append(error)
             except MALFORMED as error:
-                errors.append(refuse("MAP", f"intersection {k}", "fields", f"{error!r}", "an intersection has id, refPoint and laneSet, each as the standard says", "correct the sender"))
+                errors.append(
+                    refuse(
+                        "MAP",
+                        f"intersection {k}",
+                        "fields",
+                        f"{error!r}",
+                        "an intersection has id, refPoint and laneSet, each as the standard says",
+                        "correct the sender",
+                    )
+                )
         if not codes:
             raise errors[0]
-        accounts.losses |= {Loss("dropped", error.findings[0].entity, f"the intersection is left out: {error.findings[0]}") for error in errors}
+        accounts.losses |= {
+            Loss("dropped", error.findings[0].entity, f"the intersection is left out: {error.findings[0]}")
+            for error in errors
+        }
         return accounts.imported(codes)
 
 
@@ -106,7 +132,12 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
                 elif one is not None:
                     user.unknown("basicType", one, "a code cannot tell who that is: they are kept out")
         if not users:
-            record.accounts.enter("differs", "restrictionList@users", "the class names nobody whom a code knows: its connections are closed to all", str(row))
+            record.accounts.enter(
+                "differs",
+                "restrictionList@users",
+                "the class names nobody whom a code knows: its connections are closed to all",
+                str(row),
+            )
         out[int(row.number("id"))] = tuple(users)
     return out
 
@@ -139,7 +170,13 @@ class _Intersection:
         self.limits = read_limits(row.rows("speedLimits"))
         self.width = round(row.number("laneWidth", 0)) or DEFAULT_WIDTH
         if self.limits.get(CAR, SLOW) < SLOW:
-            raw.losses.add(Loss("differs", raw.name, f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept"))
+            raw.losses.add(
+                Loss(
+                    "differs",
+                    raw.name,
+                    f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept",
+                )
+            )
         self._read_lines()
         for k, lane in enumerate(self.lanes):
             if k in self.lines:
@@ -179,7 +216,9 @@ class _Intersection:
             return
         way = attributes.child("directionalUse")
         if unread := way.values.get(UNREAD):
-            lane.leave_out(f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}")
+            lane.leave_out(
+                f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}"
+            )
             return
         ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
         width = self.width + line.wider_cm
@@ -196,7 +235,9 @@ class _Intersection:
             return
         use = read_use(kind, flags, attributes.child("sharedWith"))
         if ingress and egress:
-            self.raw.losses.add(Loss("differs", self.raw.name, f"lane {number} runs both ways: it stands as two lanes, one a direction"))
+            self.raw.losses.add(
+                Loss("differs", self.raw.name, f"lane {number} runs both ways: it stands as two lanes, one a direction")
+            )
         for leads_in in [way for way, on in ((True, ingress), (False, egress)) if on]:
             self._add(lane, number, line, use, width, leads_in)
 
@@ -205,9 +246,21 @@ class _Intersection:
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)
         approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
-        raw.lanes.append(RawLane(
-            key, line.xy[::-1].copy() if ingress else line.xy, "ingress" if ingress else "egress", approach, use.use, width,
-            car_speed(raw, key, spans), use.revocable, stop_of(lane, line) if ingress else inf, shared=use.shared, alias=(Alias("j2735", key),)))
+        raw.lanes.append(
+            RawLane(
+                key,
+                line.xy[::-1].copy() if ingress else line.xy,
+                "ingress" if ingress else "egress",
+                approach,
+                use.use,
+                width,
+                car_speed(raw, key, spans),
+                use.revocable,
+                stop_of(lane, line) if ingress else inf,
+                shared=use.shared,
+                alias=(Alias("j2735", key),),
+            )
+        )
         if use.kind:
             raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
         if use.use != "pedestrian":
@@ -259,13 +312,17 @@ class _Intersection:
                 if "userClass" in join:
                     self._restrict(join, round(join.number("userClass")), f"C{len(self.raw.moves)}")
 
-    def _connection(self, join: JsonRecord, start: str, own: int, lane_turns: list[str], trajectories: dict[int, Trajectory]) -> RawMove | None:
+    def _connection(
+        self, join: JsonRecord, start: str, own: int, lane_turns: list[str], trajectories: dict[int, Trajectory]
+    ) -> RawMove | None:
         """Return a movement; None for one that leads to no lane of this intersection."""
         connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
         number, turns = round(connecting.number("lane")), read_turns(connecting.child("maneuver")) or lane_turns
         ends = self.exits.get(number, [])
         if remote is not None and self._is_elsewhere(join.child("remoteIntersection"), own):
-            join.leave_out(f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a code holds the movements of its own intersection only")
+            join.leave_out(
+                f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a code holds the movements of its own intersection only"
+            )
             return None
         if not ends:
             join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
@@ -274,20 +331,36 @@ class _Intersection:
             connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
         path = trajectories.get(round(join.number("connectionID", -1)))
         if path is not None and not self._joins(path, start, ends[0]):
-            join.unknown("connectionID", join.get("connectionID"), f"its path is more than {MAX_GAP:.0f} m off its lanes: one is drawn")
+            join.unknown(
+                "connectionID",
+                join.get("connectionID"),
+                f"its path is more than {MAX_GAP:.0f} m off its lanes: one is drawn",
+            )
             path = None
-        return RawMove(start, ends[0], round(join.number("signalGroup", 0)), turns[0] if len(turns) == 1 else "", None if path is None else path.xy,
-                       alias=(Alias("j2735", f"{start}>{ends[0]}"),), speed=None if path is None else path.speed)
+        return RawMove(
+            start,
+            ends[0],
+            round(join.number("signalGroup", 0)),
+            turns[0] if len(turns) == 1 else "",
+            None if path is None else path.xy,
+            alias=(Alias("j2735", f"{start}>{ends[0]}"),),
+            speed=None if path is None else path.speed,
+        )
 
     def _is_elsewhere(self, remote: JsonRecord, own: int) -> bool:
         """Return whether a connection's remote intersection is another one: of another number, or of another region where both have one."""
         region = round(remote.number("region")) if "region" in remote else None
-        return round(remote.number("id")) != own or (region is not None and region != (self.region or 0) and not (self.region is None and region == 0))
+        return round(remote.number("id")) != own or (
+            region is not None and region != (self.region or 0) and not (self.region is None and region == 0)
+        )
 
     def _joins(self, path: Trajectory, start: str, end: str) -> bool:
         """Return whether a path leads from the end of one lane to the beginning of another."""
         lanes = {lane.key: lane.xy for lane in self.raw.lanes}
-        return all(float(np.hypot(*(place - node))) <= MAX_GAP for place, node in ((lanes[start][-1], path.xy[0]), (lanes[end][0], path.xy[-1])))
+        return all(
+            float(np.hypot(*(place - node))) <= MAX_GAP
+            for place, node in ((lanes[start][-1], path.xy[0]), (lanes[end][0], path.xy[-1]))
+        )
 
     def _restrict(self, join: JsonRecord, number: int, movement: str) -> None:
         """Ban a connection to everyone but the users of a restriction class."""
@@ -306,4 +379,6 @@ class _Intersection:
                 raw.losses.add(Loss("dropped", raw.name, f"approach {approach} leads nowhere: its lanes are left out"))
                 gone = {x.key for x in lanes}
                 raw.lanes = [x for x in raw.lanes if x.key not in gone]
-                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in gone]  # each has one target yet
+                raw.rules = [
+                    rule for rule in raw.rules if rule.targets[0].entity not in gone
+                ]  # each has one target yet

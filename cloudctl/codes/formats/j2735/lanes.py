@@ -70,7 +70,9 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
             wider = round(attributes.number("dWidth", 0))
         if _marks_stop(attributes):
             stops.append(k)
-        limits.append(read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")]))  # in one, so that doubles are found
+        limits.append(
+            read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")])
+        )  # in one, so that doubles are found
     return NodeLine(np.array(xy), wider, stops, limits)
 
 
@@ -168,11 +170,19 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
     for name in names:
         for span in _joined([span for span in spans if name in span.limits], name):
             value = span.limits[name]
-            place = Target(key, None if span.s_from <= 0 else round(span.s_from, 2), None if span.s_to >= end else round(span.s_to, 2))
+            place = Target(
+                key,
+                None if span.s_from <= 0 else round(span.s_from, 2),
+                None if span.s_to >= end else round(span.s_to, 2),
+            )
             if name == CAR:
                 if value < fastest:
                     yield Rule("", "speed_max", (place,), value)
-            elif "Min" in name or value != span.limits.get(CAR) or all(other.limits.get(name, value) == value for other in spans):
+            elif (
+                "Min" in name
+                or value != span.limits.get(CAR)
+                or all(other.limits.get(name, value) == value for other in spans)
+            ):
                 yield from limit_rule(raw, name, place, value)  # else it is how a part of a lane ends such a limit
 
 

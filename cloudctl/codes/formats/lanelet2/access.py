@@ -26,21 +26,72 @@ USERS = {  # subtype -> who may use it
 }
 # Words that other tools write in place of "road", most of them OpenStreetMap's.
 ROADS = frozenset(
-    ["main_road", "primary", "secondary", "tertiary", "trunk", "motorway", "residential", "service", "living_street", "unclassified", "link", "ramp", "on_ramp", "off_ramp", "street", "urban_road", "rural_road", "country_road", "one_way_road", "two_way_road", "driving_lane", "vehicle_lane", "turn_lane"]
+    [
+        "main_road",
+        "primary",
+        "secondary",
+        "tertiary",
+        "trunk",
+        "motorway",
+        "residential",
+        "service",
+        "living_street",
+        "unclassified",
+        "link",
+        "ramp",
+        "on_ramp",
+        "off_ramp",
+        "street",
+        "urban_road",
+        "rural_road",
+        "country_road",
+        "one_way_road",
+        "two_way_road",
+        "driving_lane",
+        "vehicle_lane",
+        "turn_lane",
+    ]
 )
-NO_LANES = frozenset(["walkway", "shared_walkway", "stairs", "crosswalk", "pedestrian_lane", "road_shoulder", "parking", "freespace", "vegetation", "keepout", "building", "traffic_island"])
+NO_LANES = frozenset(
+    [
+        "walkway",
+        "shared_walkway",
+        "stairs",
+        "crosswalk",
+        "pedestrian_lane",
+        "road_shoulder",
+        "parking",
+        "freespace",
+        "vegetation",
+        "keepout",
+        "building",
+        "traffic_island",
+    ]
+)
 PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of its own
     "vehicle": VEHICLES,
     "car": frozenset(("car",)),
     "combustion": frozenset(("combustion cars",)),
     "electric": frozenset(("electric cars",)),
-    **{name: frozenset((name,)) for name in ("bus", "truck", "motorcycle", "taxi", "emergency", "bicycle", "pedestrian", "coach", "tram")},
+    **{
+        name: frozenset((name,))
+        for name in ("bus", "truck", "motorcycle", "taxi", "emergency", "bicycle", "pedestrian", "coach", "tram")
+    },
     "bike": frozenset(("bicycle",)),
     "bicyclist": frozenset(("bicycle",)),
 }
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
-UNITS = {"": 3.6, "kmh": 3.6, "km/h": 3.6, "kmph": 3.6, "mph": 2.236936, "ms": 1.0, "m/s": 1.0, "mps": 1.0}  # of one m/s
+UNITS = {
+    "": 3.6,
+    "kmh": 3.6,
+    "km/h": 3.6,
+    "kmph": 3.6,
+    "mph": 2.236936,
+    "ms": 1.0,
+    "m/s": 1.0,
+    "mps": 1.0,
+}  # of one m/s
 MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
@@ -70,7 +121,11 @@ class Users(NamedTuple):
         """Return the permit of one direction."""
         users = self.against if backward else self.along
         refused = _joined(_parted(ROAD) - _parted(users))
-        text = "for " + ", ".join(sorted(users)) + " only" if len(users) <= len(refused) else "not for " + ", ".join(sorted(refused))
+        text = (
+            "for " + ", ".join(sorted(users)) + " only"
+            if len(users) <= len(refused)
+            else "not for " + ", ".join(sorted(refused))
+        )
         found = permit(users, text if self.stated else "", stated=self.stated)
         if "car" in found.users:  # a lane for vehicles: buses are some of them
             found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
@@ -86,11 +141,18 @@ def read_users(tags: Tags) -> Users | None:
         tags.unknown("subtype", subtype, "taken as road")
         base = ROAD
     elif base is None and subtype not in NO_LANES and not named:
-        tags.accounts.enter("dropped", "lanelet", f"subtype {subtype} is not of the format: left out, for who may use it is not known", f"lanelet {tags.id}")
+        tags.accounts.enter(
+            "dropped",
+            "lanelet",
+            f"subtype {subtype} is not of the format: left out, for who may use it is not known",
+            f"lanelet {tags.id}",
+        )
         return None
     users = _override(tags, named, base or frozenset())
     if users <= {"pedestrian"}:
-        tags.accounts.enter("dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}")
+        tags.accounts.enter(
+            "dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
+        )
         return None
     return Users(users, _against(tags, users), bool(named))
 
@@ -105,7 +167,11 @@ def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) ->
         known = value.lower() in (*YES, *NO)
         if who is None or not known:
             closes = value.lower() not in NO  # for somebody whom no class stands for: that opens it to nobody else
-            tags.unknown(f"participant:{name}", value, "no class of a code: it opens the lanelet to nobody" if closes else "left out")
+            tags.unknown(
+                f"participant:{name}",
+                value,
+                "no class of a code: it opens the lanelet to nobody" if closes else "left out",
+            )
             may, reserved = (may | {f"{name} ({value})"}, True) if closes else (may, reserved)
         elif value.lower() in YES:
             may, never, reserved = _parted(may) | _parted(who), never - _parted(who), True
@@ -161,7 +227,9 @@ def read_limits(tags: Tags) -> list[Limit]:
     for name, text in tags.with_prefix("speed_limit"):
         if name.startswith("_mandatory"):
             if text.lower() in NO:
-                tags.accounts.enter("differs", "lanelet", "limits that are only recommended are taken as binding", f"lanelet {tags.id}")
+                tags.accounts.enter(
+                    "differs", "lanelet", "limits that are only recommended are taken as binding", f"lanelet {tags.id}"
+                )
             elif text.lower() not in YES:
                 tags.unknown(f"speed_limit{name}", text, "taken as binding")
             continue
@@ -171,7 +239,11 @@ def read_limits(tags: Tags) -> list[Limit]:
             tags.unknown(f"speed_limit{name}", text, "left out")
         else:
             if speed in (MIN_LIMIT, MAX_LIMIT):
-                tags.unknown(f"speed_limit{name}", text, f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken")
+                tags.unknown(
+                    f"speed_limit{name}",
+                    text,
+                    f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
+                )
             out.append(Limit(speed, *_whom(who)))
     return out
 
@@ -184,4 +256,6 @@ def usual_speed(tags: Tags) -> tuple[float, str]:
     location = tags.choice("location", {"urban": "urban", "nonurban": "nonurban"}, "urban")
     table = USUAL.get(region, USUAL[""])
     kind = subtype if subtype in ("highway", "play_street") else location
-    return round(table[kind] / 3.6, 2), f"{table[kind]} km/h, as is usual for {kind} roads" + (f" of region {region}" if region in USUAL and region else "")
+    return round(table[kind] / 3.6, 2), f"{table[kind]} km/h, as is usual for {kind} roads" + (
+        f" of region {region}" if region in USUAL and region else ""
+    )

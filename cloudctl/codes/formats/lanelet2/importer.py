@@ -28,9 +28,15 @@ NEAR = 60.0  # m from the middle within which a crosswalk belongs to an intersec
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
 BOOKKEEPING = "who edited the map, and when"
 IGNORED = {
-    **dict.fromkeys(("@version", "@visible", "@timestamp", "@changeset", "@uid", "@user", "@action", "osm@generator", "osm@upload"), BOOKKEEPING),
+    **dict.fromkeys(
+        ("@version", "@visible", "@timestamp", "@changeset", "@uid", "@user", "@action", "osm@generator", "osm@upload"),
+        BOOKKEEPING,
+    ),
     **dict.fromkeys(("MetaInfo", "bounds"), "the version and the extent of the map"),
-    **dict.fromkeys(("way@name", "way@width", "way@height", "relation@name", "lanelet@road_name"), "names and sizes of things that are read by their points"),
+    **dict.fromkeys(
+        ("way@name", "way@width", "way@height", "relation@name", "lanelet@road_name"),
+        "names and sizes of things that are read by their points",
+    ),
     "way@color": "how a marking looks",
     "way@traffic_light_id": "which light the lamps are of: lanelets say for whom it is",
     "relation@fallback": "who yields counts only where no signal decides",
@@ -45,11 +51,19 @@ def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None
         whole = read_lanelet2(accounts.xml(data), zero)
         for lanelet in whole.lanelets:
             if not lanelet.before and not lanelet.after:
-                accounts.enter("dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}")
+                accounts.enter(
+                    "dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}"
+                )
         places = _places(whole)
         if not places:
-            raise refuse("Lanelet2", "map", "lanelets", len(whole.lanelets), "no two lanelets of different roads cross" + _left_out(accounts),
-                         "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out")
+            raise refuse(
+                "Lanelet2",
+                "map",
+                "lanelets",
+                len(whole.lanelets),
+                "no two lanelets of different roads cross" + _left_out(accounts),
+                "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out",
+            )
         raws = [_code(whole, found) for found in places]
         _report_unused(whole)
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
@@ -61,10 +75,20 @@ def _report_unused(whole: LaneletMap) -> None:
     """Report the lights, crosswalks and limits that no intersection has."""
     for light in whole.regulations.lights:
         if light.id not in whole.used:
-            whole.accounts.enter("dropped", "element traffic_light", "no lanelet of an intersection names it, and its stop line crosses no lane of one", f"element {light.id}")
+            whole.accounts.enter(
+                "dropped",
+                "element traffic_light",
+                "no lanelet of an intersection names it, and its stop line crosses no lane of one",
+                f"element {light.id}",
+            )
     for walk in whole.walks:
         if walk.id not in whole.used:
-            whole.accounts.enter("dropped", "crosswalk", f"more than {NEAR:.0f} m from the middle of each intersection", f"crosswalk {walk.id}")
+            whole.accounts.enter(
+                "dropped",
+                "crosswalk",
+                f"more than {NEAR:.0f} m from the middle of each intersection",
+                f"crosswalk {walk.id}",
+            )
     named = {ref for x in whole.lanelets for ref in x.rules}
     for ref in whole.regulations.speeds:
         if ref not in named:
@@ -73,7 +97,11 @@ def _report_unused(whole: LaneletMap) -> None:
 
 def _left_out(accounts: Accounts) -> str:
     """Return why lanelets were left out, in words, for a refusal that may rest on it."""
-    lines = [f"; left out: {loss.detail} ({loss.count})" for loss in accounts.report() if loss.what == "dropped" and loss.entity == "lanelet"]
+    lines = [
+        f"; left out: {loss.detail} ({loss.count})"
+        for loss in accounts.report()
+        if loss.what == "dropped" and loss.entity == "lanelet"
+    ]
     return "".join(lines[:MAX_CAUSES])
 
 
@@ -86,7 +114,11 @@ def _places(whole: LaneletMap) -> list[list[Lanelet]]:
     same: dict[str, int] = {}  # the two directions of one lanelet
     pairs: list[tuple[int, int]] = []
     for k, x in enumerate(inner):
-        beside = [y for b in x.before for y in b.after] + [y for a in x.after for y in a.before] + [whole.lanelets[j] for j in crossed[number[id(x)]]]
+        beside = (
+            [y for b in x.before for y in b.after]
+            + [y for a in x.after for y in a.before]
+            + [whole.lanelets[j] for j in crossed[number[id(x)]]]
+        )
         pairs += [(k, index[id(y)]) for y in beside if id(y) in index]
         pairs.append((k, same.setdefault(x.id, k)))
     found = [[inner[k] for k in rows] for rows in components(len(inner), pairs)]
@@ -113,7 +145,9 @@ def _branches(x: Lanelet) -> bool:
 
 def _apart(a: Lanelet, b: Lanelet) -> bool:
     """Return whether two lanelets neither begin nor end together."""
-    return not ({id(x) for x in a.before} & {id(x) for x in b.before} or {id(x) for x in a.after} & {id(x) for x in b.after})
+    return not (
+        {id(x) for x in a.before} & {id(x) for x in b.before} or {id(x) for x in a.after} & {id(x) for x in b.after}
+    )
 
 
 def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
@@ -128,7 +162,9 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
         for last in x.after:
             chains.setdefault(id(last), _chain(last, inner, True))
     ingress = {id(b) for x in found for b in x.before}
-    keys = {k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()}
+    keys = {
+        k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()
+    }
     _lanes(raw, whole, chains, ingress, keys, middle)
     raw.left_hand = drives_on_the_left(raw.lanes)
     if raw.left_hand:
@@ -140,13 +176,25 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
         for b in x.before:
             for a in x.after:
                 alias = (Alias("lanelet2", x.id),)
-                raw.moves.append(RawMove(keys[id(b)], keys[id(a)], lights.of(keys[id(b)], x), x.turn, x.middle - middle, speed=_own_speed(x), alias=alias))
+                raw.moves.append(
+                    RawMove(
+                        keys[id(b)],
+                        keys[id(a)],
+                        lights.of(keys[id(b)], x),
+                        x.turn,
+                        x.middle - middle,
+                        speed=_own_speed(x),
+                        alias=alias,
+                    )
+                )
                 entity = f"C{len(raw.moves)}"
                 raw.rules += [*_class_limits(Target(entity), x), *turn_bans(entity, [b.permit, a.permit], [x.permit])]
                 paths.append({y.id for y in chains[id(b)]} | {x.id})
     _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
     for walk in walks:
-        raw.walks.append((walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),)))
+        raw.walks.append(
+            (walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),))
+        )
     whole.used |= lights.made | {walk.id for walk in walks}
     if any(not walk[2] for walk in raw.walks):
         raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
@@ -179,20 +227,40 @@ def _chain(x: Lanelet, inner: set[int], forward: bool) -> list[Lanelet]:
         out.append(more[0])
 
 
-def _lanes(raw: RawCode, whole: LaneletMap, chains: dict[int, list[Lanelet]], ingress: set[int], keys: dict[int, str], middle: F8) -> None:
+def _lanes(
+    raw: RawCode,
+    whole: LaneletMap,
+    chains: dict[int, list[Lanelet]],
+    ingress: set[int],
+    keys: dict[int, str],
+    middle: F8,
+) -> None:
     ends = []
     for k, chain in chains.items():
         line = chain[-1].middle if k in ingress else chain[0].middle
-        ends.append((keys[k], line[-1], unit(line[-1] - line[-2])) if k in ingress else (keys[k], line[0], unit(line[1] - line[0])))
-    of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(end for end in ends if end[0].startswith("out "))
-    lines = [line for light in whole.regulations.lights if not light.walking for line in light.lines] + whole.regulations.stop_lines
+        ends.append(
+            (keys[k], line[-1], unit(line[-1] - line[-2]))
+            if k in ingress
+            else (keys[k], line[0], unit(line[1] - line[0]))
+        )
+    of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
+        end for end in ends if end[0].startswith("out ")
+    )
+    lines = [
+        line for light in whole.regulations.lights if not light.walking for line in light.lines
+    ] + whole.regulations.stop_lines
     ends_of = np.array([end for _, end, _ in ends])
     stops = [line for line in lines if np.hypot(*(ends_of - line.mean(axis=0)).T).min() < REACH_OF_LIGHTS]
     for k, chain in chains.items():
         xy = _line(chain)
         stop = _stop(xy, stops) if k in ingress else None
         if k in ingress and stop is None:
-            whole.accounts.enter("guessed", "lane", "no stop line crosses it: it is taken to stop at its end", f"lanelet {chain[-1].name}")
+            whole.accounts.enter(
+                "guessed",
+                "lane",
+                "no stop line crosses it: it is taken to stop at its end",
+                f"lanelet {chain[-1].name}",
+            )
         limits = _limits(raw, keys[k], chain, xy, _nearest(chain, k in ingress))
         raw.lanes.append(
             RawLane(
@@ -206,7 +274,8 @@ def _lanes(raw: RawCode, whole: LaneletMap, chains: dict[int, list[Lanelet]], in
                 speed=min(limit for _, _, limit in limits),
                 limits=tuple(limits) if len(limits) > 1 else (),
                 stop_s=stop,
-                alias=tuple(Alias("lanelet2", x.id) for x in chain) + tuple(Alias("name", x.name) for x in chain if x.name != x.id),
+                alias=tuple(Alias("lanelet2", x.id) for x in chain)
+                + tuple(Alias("name", x.name) for x in chain if x.name != x.id),
             )
         )
 
@@ -216,7 +285,9 @@ def _nearest(chain: list[Lanelet], ingress: bool) -> Lanelet:
     return chain[-1 if ingress else 0]
 
 
-def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lanelet) -> list[tuple[float, float, float]]:
+def _limits(
+    raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lanelet
+) -> list[tuple[float, float, float]]:
     """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where.
 
     `at_place` is its lanelet at the intersection, which gives the use of the lane.
@@ -236,13 +307,23 @@ def _limits(raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lane
             out.append((round(start, 2), round(end, 2), speed))
         raw.rules += [*_class_limits(target, x), *span_rules(target, x.permit, at_place.permit)]
         if at_place.permit.use != "vehicle" and "car" in x.permit.users and "car" not in at_place.permit.users:
-            raw.losses.add(Loss("differs", raw.name, f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too"))
+            raw.losses.add(
+                Loss(
+                    "differs",
+                    raw.name,
+                    f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too",
+                )
+            )
     return out
 
 
 def _class_limits(target: Target, x: Lanelet) -> list[Rule]:
     """Return the limits of a lanelet that hold for some vehicles only."""
-    return [Rule("", "speed_max", (target,), limit.speed, classes=limit.classes, fuels=limit.fuels) for limit in x.limits if limit.classes]
+    return [
+        Rule("", "speed_max", (target,), limit.speed, classes=limit.classes, fuels=limit.fuels)
+        for limit in x.limits
+        if limit.classes
+    ]
 
 
 def _own_speed(x: Lanelet) -> float | None:
@@ -258,8 +339,12 @@ def _line(chain: list[Lanelet]) -> F8:
 
 def _stop(xy: F8, lines: list[F8]) -> float | None:
     """Return m along a lane where the last of the stop lines crosses it."""
-    found = [float(row[0]) for line in lines for a, b in pairwise(line)
-             for row in crossings(xy, arc(xy), np.concatenate([a - unit(b - a) * REACH, b + unit(b - a) * REACH]))]
+    found = [
+        float(row[0])
+        for line in lines
+        for a, b in pairwise(line)
+        for row in crossings(xy, arc(xy), np.concatenate([a - unit(b - a) * REACH, b + unit(b - a) * REACH]))
+    ]
     return float(np.floor(max(found) * 100) / 100) if found else None
 
 
@@ -269,7 +354,9 @@ class _Lights:
     A lane has the lights that its lanelets name, else those whose stop line crosses it.
     """
 
-    def __init__(self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet], walks: list[Walk]) -> None:
+    def __init__(
+        self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet], walks: list[Walk]
+    ) -> None:
         self.raw = raw
         self.lanes: dict[str, str] = {}  # lane -> light
         self.served: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
@@ -281,7 +368,11 @@ class _Lights:
             named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
             elsewhere = any(light.id in x.rules for x in inner) or any(light.id in walk.rules for walk in walks)
             near = [line for line in light.lines if np.hypot(*(line.mean(axis=0) - middle)) < REACH_OF_LIGHTS]
-            crossed = [] if named or elsewhere or light.walking else [key for key in chains if _stop(lines[key], near) is not None]
+            crossed = (
+                []
+                if named or elsewhere or light.walking
+                else [key for key in chains if _stop(lines[key], near) is not None]
+            )
             if named or elsewhere or crossed:
                 here.append(light)
             for key in (named or crossed) if not light.walking else ():
@@ -295,7 +386,9 @@ class _Lights:
         """Return the group of a movement from a lane on a lanelet."""
         own = [ref for ref in x.rules if ref in self.numbers and ref not in self.walking]
         if len(own) > 1:
-            self.raw.losses.add(Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken"))
+            self.raw.losses.add(
+                Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken")
+            )
         if not own and lane in self.lanes:
             self.served.setdefault(lane, set()).add(x.key)
         return self._number(own[0] if own else self.lanes.get(lane, ""))
@@ -312,10 +405,25 @@ class _Lights:
     def describe(self) -> None:
         """Report what was made of lights, and which group is which: the numbers are not the map's."""
         if self.made:
-            rows = ", ".join(f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})" for name in sorted(self.made, key=self.numbers.__getitem__))
-            self.raw.losses.add(Loss("guessed", self.raw.name, f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}"))
+            rows = ", ".join(
+                f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})"
+                for name in sorted(self.made, key=self.numbers.__getitem__)
+            )
+            self.raw.losses.add(
+                Loss(
+                    "guessed",
+                    self.raw.name,
+                    f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}",
+                )
+            )
         if any(len(lanelets) > 1 for lanelets in self.served.values()):
-            self.raw.losses.add(Loss("guessed", self.raw.name, "all movements of a lane share the signal group of its light: the map does not part them"))
+            self.raw.losses.add(
+                Loss(
+                    "guessed",
+                    self.raw.name,
+                    "all movements of a lane share the signal group of its light: the map does not part them",
+                )
+            )
 
 
 def _numbered(lights: list[Lights]) -> dict[str, int]:
@@ -323,7 +431,9 @@ def _numbered(lights: list[Lights]) -> dict[str, int]:
     endings = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
     numbers = [int(found[1]) for found in endings if found]
     good = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
-    return {light.id: number for light, number in zip(lights, numbers if good else range(1, len(lights) + 1), strict=True)}
+    return {
+        light.id: number for light, number in zip(lights, numbers if good else range(1, len(lights) + 1), strict=True)
+    }
 
 
 def _priorities(raw: RawCode, whole: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]) -> None:

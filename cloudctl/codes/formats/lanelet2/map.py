@@ -87,7 +87,9 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
             if kind == "lanelet":
                 _lanelet(out, osm, tags)
             elif kind != "regulatory_element":
-                out.accounts.enter("dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}")
+                out.accounts.enter(
+                    "dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}"
+                )
         _ways(out, osm)
         _zebras(out, {name: osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "zebra"})
     finally:
@@ -105,7 +107,12 @@ def _ways(out: LaneletMap, osm: OsmMap) -> None:
             tags.ignore("subtype", "how an edge or a line looks: its points say where it is")
         subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
         if kind in MARKINGS:
-            out.accounts.enter("dropped", f"way {kind}", "lane markings: a code does not say where lanes may be changed", f"{subtype or kind} way {tags.id}")
+            out.accounts.enter(
+                "dropped",
+                f"way {kind}",
+                "lane markings: a code does not say where lanes may be changed",
+                f"{subtype or kind} way {tags.id}",
+            )
         elif kind not in (*EDGES, *READ_ELSEWHERE):
             out.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
 
@@ -139,21 +146,40 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     stated = [out.regulations.speeds[ref] for ref in rules if ref in out.regulations.speeds]
     if stated:
         if any(not limit.classes and abs(limit.speed - min(stated)) > 0.05 for limit in limits):
-            out.accounts.enter("differs", "lanelet", "a sign and the tag give different limits: that of the sign is taken, as the format has it", f"lanelet {name}")
+            out.accounts.enter(
+                "differs",
+                "lanelet",
+                "a sign and the tag give different limits: that of the sign is taken, as the format has it",
+                f"lanelet {name}",
+            )
         limits = [Limit(min(stated)), *(limit for limit in limits if limit.classes)]
     if users.along:
-        out.lanelets.append(Lanelet(tags.id, name, left, right, middle, width, users.permit(False), limits, usual, rules, turn))
+        out.lanelets.append(
+            Lanelet(tags.id, name, left, right, middle, width, users.permit(False), limits, usual, rules, turn)
+        )
     if users.against:
         permit = users.permit(True)
-        out.lanelets.append(Lanelet(tags.id, name, right[::-1], left[::-1], middle[::-1], width, permit, limits, usual, rules, backward=True))
-        out.accounts.enter("differs", "lanelet", "lanelets for both directions become a lane each way, on the same ground", f"lanelet {name}")
+        out.lanelets.append(
+            Lanelet(
+                tags.id, name, right[::-1], left[::-1], middle[::-1], width, permit, limits, usual, rules, backward=True
+            )
+        )
+        out.accounts.enter(
+            "differs",
+            "lanelet",
+            "lanelets for both directions become a lane each way, on the same ground",
+            f"lanelet {name}",
+        )
 
 
 def _whole(lines: list[F8]) -> F8:
     """Return lines that follow each other as one, turned so that they join."""
     out = lines[0]
     for line in lines[1:]:
-        ends = [np.hypot(*(p - q)) for p, q in ((out[-1], line[0]), (out[-1], line[-1]), (out[0], line[0]), (out[0], line[-1]))]
+        ends = [
+            np.hypot(*(p - q))
+            for p, q in ((out[-1], line[0]), (out[-1], line[-1]), (out[0], line[0]), (out[0], line[-1]))
+        ]
         k = int(np.argmin(ends))
         out = out[::-1] if k > 1 else out
         out = np.concatenate([out, (line[::-1] if k % 2 else line)[1:]])
@@ -180,7 +206,12 @@ def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
     if np.hypot(*(line[0] - middle[0])) > np.hypot(*(line[-1] - middle[0])):
         line = line[::-1]
     if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > OFF:
-        out.accounts.enter("dropped", "lanelet", "centre lines that do not end between the bounds: the middle is taken", f"lanelet {tags.id}")
+        out.accounts.enter(
+            "dropped",
+            "lanelet",
+            "centre lines that do not end between the bounds: the middle is taken",
+            f"lanelet {tags.id}",
+        )
         return middle
     return line
 
@@ -194,10 +225,14 @@ def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
             middle = corners.mean(axis=0)
             axis = np.linalg.svd(corners - middle)[2][0]
             along, across = (corners - middle) @ axis, (corners - middle) @ np.array([-axis[1], axis[0]])
-            out.walks.append(Walk(name, np.array([middle + axis * along.min(), middle + axis * along.max()]), float(np.ptp(across))))
+            out.walks.append(
+                Walk(name, np.array([middle + axis * along.min(), middle + axis * along.max()]), float(np.ptp(across)))
+            )
         else:
             edges.append((name, line[[0, -1]]))
-    pairs = sorted((far, a, b) for k, a in enumerate(edges) for b in edges[k + 1:] if (far := _between(a[1], b[1])) is not None)
+    pairs = sorted(
+        (far, a, b) for k, a in enumerate(edges) for b in edges[k + 1 :] if (far := _between(a[1], b[1])) is not None
+    )
     used: set[str] = set()
     for far, (a, one), (b, other) in pairs:
         if used & {a, b}:
@@ -229,7 +264,10 @@ def _turned(out: LaneletMap) -> None:
     alone = [x for x in out.lanelets if not x.before and not x.after and not x.backward]
     if not alone:
         return
-    begins, ends = _Ends((x, x.left[0], x.right[0]) for x in out.lanelets), _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets)
+    begins, ends = (
+        _Ends((x, x.left[0], x.right[0]) for x in out.lanelets),
+        _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets),
+    )
 
     def joins(x: Lanelet, first: tuple[F8, F8], last: tuple[F8, F8]) -> int:
         """Return at how many of its ends, each given by its left and right point, a lanelet joins others."""
@@ -250,7 +288,13 @@ def _turned(out: LaneletMap) -> None:
             begins.add(x, x.left[0], x.right[0])
             ends.add(x, x.left[-1], x.right[-1])
             turned = True
-            out.losses.add(Loss("repaired", f"lanelet {x.name}", "left and right bound were exchanged: it joins its neighbours the other way about"))
+            out.losses.add(
+                Loss(
+                    "repaired",
+                    f"lanelet {x.name}",
+                    "left and right bound were exchanged: it joins its neighbours the other way about",
+                )
+            )
     if turned:
         _join(out.lanelets)
 

@@ -145,7 +145,14 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
     for name, text in texts.items():
         lat, lon = degrees.get(name, (float("nan"), float("nan")))
         if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
-            raise refuse("Lanelet2", f"node {name}", "lat, lon", text, "must be degrees, within 88 of latitude and 180 of longitude", "correct the map, or give every node local_x and local_y")
+            raise refuse(
+                "Lanelet2",
+                f"node {name}",
+                "lat, lon",
+                text,
+                "must be degrees, within 88 of latitude and 180 of longitude",
+                "correct the map, or give every node local_x and local_y",
+            )
     return _by_degrees(root.accounts, degrees, zero)
 
 
@@ -167,17 +174,29 @@ def _agree(degrees: dict[str, tuple[float, float]], local: dict[str, tuple[float
     return bool((np.abs(far - known) <= ALIKE * far + SLACK).all())
 
 
-def _by_metres(accounts: Accounts, local: dict[str, tuple[float, float]], zero: Point | None) -> tuple[dict[str, F8], Origin]:
+def _by_metres(
+    accounts: Accounts, local: dict[str, tuple[float, float]], zero: Point | None
+) -> tuple[dict[str, F8], Origin]:
     """Return nodes by their local_x and local_y, of a map whose degrees are missing, or of another place."""
     table = np.array(list(local.values()))
     if zero is None:
-        accounts.losses.add(Loss("guessed", "map", f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at"))
+        accounts.losses.add(
+            Loss(
+                "guessed",
+                "map",
+                f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at",
+            )
+        )
         return dict(zip(local, table - np.round(table.mean(axis=0)), strict=True)), E_TOWN
-    accounts.losses.add(Loss("dropped", "map", "its degrees are not used: local_x, local_y, and --at, say where it lies"))
+    accounts.losses.add(
+        Loss("dropped", "map", "its degrees are not used: local_x, local_y, and --at, say where it lies")
+    )
     return dict(zip(local, table, strict=True)), Origin(zero[0] / 1e7, zero[1] / 1e7)
 
 
-def _by_degrees(accounts: Accounts, degrees: dict[str, tuple[float, float]], zero: Point | None) -> tuple[dict[str, F8], Origin]:
+def _by_degrees(
+    accounts: Accounts, degrees: dict[str, tuple[float, float]], zero: Point | None
+) -> tuple[dict[str, F8], Origin]:
     table = np.array(list(degrees.values()))
     origin = place = Origin(*(round(float(k), 7) for k in table.mean(axis=0)))
     if np.abs(table).max() > UNPLACED:
@@ -186,5 +205,11 @@ def _by_degrees(accounts: Accounts, degrees: dict[str, tuple[float, float]], zer
     else:
         origin, place = Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
         if zero is None:
-            accounts.losses.add(Loss("guessed", "map", f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"))
+            accounts.losses.add(
+                Loss(
+                    "guessed",
+                    "map",
+                    f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
+                )
+            )
     return dict(zip(degrees, np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1), strict=True)), place

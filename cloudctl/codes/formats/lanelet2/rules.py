@@ -12,12 +12,28 @@ GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
 PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
 # Sub-types of a head -> whether it is for pedestrians, who have no yellow.
-HEADS = {"red_green": True, **dict.fromkeys(("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"), False)}
+HEADS = {
+    "red_green": True,
+    **dict.fromkeys(
+        ("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"),
+        False,
+    ),
+}
 # A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs begin at 101.
 MAX_PLAIN = 100
 MILES = ("us", "uk", "gb")  # countries with limits in mph
-SIGNS_WITH_LIMIT = {"de274.1": 8.33, "274.1": 8.33, "de325": 1.94, "de325.1": 1.94, "325.1": 1.94, "de310": 13.89}  # m/s: 30 zone, play street, town
-STOP_SIGNS, YIELD_SIGNS = ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"), ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way")
+SIGNS_WITH_LIMIT = {
+    "de274.1": 8.33,
+    "274.1": 8.33,
+    "de325": 1.94,
+    "de325.1": 1.94,
+    "325.1": 1.94,
+    "de310": 13.89,
+}  # m/s: 30 zone, play street, town
+STOP_SIGNS, YIELD_SIGNS = (
+    ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"),
+    ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way"),
+)
 
 
 @dataclass
@@ -56,9 +72,16 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
     kind = element.get("subtype")
     lines = [osm.lines[ref] for ref in element.refs("ref_line") if ref in osm.lines]
     if element.flag("dynamic"):
-        element.accounts.enter("differs", f"element {kind}", "holds under a condition that the map does not say: taken as always in force", f"element {element.id}")
+        element.accounts.enter(
+            "differs",
+            f"element {kind}",
+            "holds under a condition that the map does not say: taken as always in force",
+            f"element {element.id}",
+        )
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
-        element.accounts.enter("differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}")
+        element.accounts.enter(
+            "differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
+        )
     if kind == "traffic_light":
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
@@ -73,7 +96,12 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
         out.all_stop.update(element.refs("yield"))
         out.stop_lines += lines
     else:
-        element.accounts.enter("dropped", "regulatory element", f"{kind or 'without subtype'}: elements of this kind are not read", f"element {element.id}")
+        element.accounts.enter(
+            "dropped",
+            "regulatory element",
+            f"{kind or 'without subtype'}: elements of this kind are not read",
+            f"element {element.id}",
+        )
         for name in list(element.values):
             element.get(name)  # the whole element is reported
     _roles(element, kind)
@@ -91,7 +119,13 @@ ROLES = {
 def _roles(element: Tags, kind: str) -> None:
     """Report members in roles that are not read."""
     for role in sorted({role for role, _, _ in element.members} - set(ROLES.get(kind, ()))) if kind in ROLES else ():
-        element.accounts.enter("dropped", f"element {kind}", f"members in the role {role} are not read" + (": it holds on the whole lanelet" if role in ("ref_line", "cancel_line") else ""), f"element {element.id}")
+        element.accounts.enter(
+            "dropped",
+            f"element {kind}",
+            f"members in the role {role} are not read"
+            + (": it holds on the whole lanelet" if role in ("ref_line", "cancel_line") else ""),
+            f"element {element.id}",
+        )
 
 
 def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
@@ -99,7 +133,9 @@ def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None
     own = element.get("sign_type")
     kinds = [own] if own else [_kind(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
     if not kinds:
-        element.accounts.enter("dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}")
+        element.accounts.enter(
+            "dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}"
+        )
     speeds = []
     for kind in kinds:
         speed = sign_speed(kind, plain=element.get("subtype") == "speed_limit")
@@ -132,7 +168,11 @@ def sign_speed(kind: str, plain: bool = True) -> float | None:
     text = kind.strip().lower()
     if text in SIGNS_WITH_LIMIT:
         return SIGNS_WITH_LIMIT[text]
-    for pattern, unit in ((GERMAN_LIMIT, "km/h"), (AMERICAN_LIMIT, "mph"), (PLAIN_LIMIT, "mph" if text[:2] in MILES else "km/h")):
+    for pattern, unit in (
+        (GERMAN_LIMIT, "km/h"),
+        (AMERICAN_LIMIT, "mph"),
+        (PLAIN_LIMIT, "mph" if text[:2] in MILES else "km/h"),
+    ):
         found = pattern.fullmatch(text)
         if found and pattern is PLAIN_LIMIT and not (plain and int(found[1]) <= MAX_PLAIN and int(found[1]) % 5 == 0):
             return None

@@ -14,7 +14,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 UNREAD = "bits"  # the key under which a value stands that is no bit string of its field
-OTHER_FLAGS = {"individualmotorizedvehicletraffic": "individualMotorizedVehicleTraffic", "bicycleuseallowed": "bicyleUseAllowed", "yieldalwaysrequired": "yieldAllwaysRequired"}
+OTHER_FLAGS = {
+    "individualmotorizedvehicletraffic": "individualMotorizedVehicleTraffic",
+    "bicycleuseallowed": "bicyleUseAllowed",
+    "yieldalwaysrequired": "yieldAllwaysRequired",
+}
 TRUTHS = {"true": True, "1": True, "": True, "false": False, "0": False}
 MAX_BITS = 64  # of a bit string with an extension; the standards' have 2 to 16
 MAX_DEPTH = 4  # of a bit string within lists and objects; converters nest it once
@@ -30,7 +34,9 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             if {"value"} <= set(map(squeezed, map(str, value))) <= {"value", "length", "size"}:
-                return read_flags(next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1)
+                return read_flags(
+                    next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
+                )
             return _named(value, names)
         if isinstance(value, list | tuple):
             return _listed(value, names, size, depth)

@@ -16,10 +16,21 @@ ON_DUTY = "emergency"  # may use a closed lane: no message closes one to emergen
 KINDS = tuple(name for name in CLASSES if name in VEHICLE_CLASSES and name != ON_DUTY)
 OFF_ROAD = ("bicycle", "pedestrian", "tram")  # that a lane for vehicles is for only where it is shared with them
 USED_BY: dict[str, tuple[str, ...]] = {
-    "vehicle": tuple(name for name in KINDS if name not in OFF_ROAD), "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
+    "vehicle": tuple(name for name in KINDS if name not in OFF_ROAD),
+    "bus": ("bus",),
+    "bike": ("bicycle",),
+    "tram": ("tram",),
+    "pedestrian": ("pedestrian",),
+}
 
 
-DECIDES = {"vehicle": "car", "bus": "bus", "bike": "bicycle", "tram": "tram", "pedestrian": "pedestrian"}  # of a use, the class that a lane is open or closed for
+DECIDES = {
+    "vehicle": "car",
+    "bus": "bus",
+    "bike": "bicycle",
+    "tram": "tram",
+    "pedestrian": "pedestrian",
+}  # of a use, the class that a lane is open or closed for
 
 
 def kept_out(code: IntersectionCode) -> dict[str, frozenset[str]]:
@@ -31,13 +42,17 @@ def kept_out(code: IntersectionCode) -> dict[str, frozenset[str]]:
         lane = lanes.get(path)
         uses = (lane.use, *lane.shared) if lane is not None else ("vehicle",)
         deciding = {DECIDES[use] for use in uses}
-        out[path] = frozenset(name for place in found if not deciding.isdisjoint(refused[place.rule]) for name in refused[place.rule])
+        out[path] = frozenset(
+            name for place in found if not deciding.isdisjoint(refused[place.rule]) for name in refused[place.rule]
+        )
     return out
 
 
 def refused_by(rule: Rule) -> tuple[str, ...]:
     """Return the classes that a rule keeps out while it holds (a tidal lane: while it does not)."""
-    if not rule.mandatory or not (rule.kind in REFUSING or rule.kind in RESERVING or (rule.kind == "tidal_lane" and _has_times(rule))):
+    if not rule.mandatory or not (
+        rule.kind in REFUSING or rule.kind in RESERVING or (rule.kind == "tidal_lane" and _has_times(rule))
+    ):
         return ()
     return tuple(name for name in KINDS if binds(rule, Vehicle(name)) is True)
 

@@ -1,13 +1,13 @@
 """Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code does.
 
-    message                                     code
-    vehicle                                     use vehicle
-    vehicle, restrictedToBusUse                 use bus, rule bus_lane
-    vehicle, restrictedToTaxiUse                rule lane_use for taxis (with buses: use bus, rule for both)
-    vehicle, hovLaneUseOnly                     rule closure that says for whom: a code cannot count occupants
-    vehicle, restrictedFromPublicUse            rule lane_use for emergency vehicles
-    bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those who share it)
-    sharedWith                                  further uses; on a reserved lane its rule names these, too
+message                                     code
+vehicle                                     use vehicle
+vehicle, restrictedToBusUse                 use bus, rule bus_lane
+vehicle, restrictedToTaxiUse                rule lane_use for taxis (with buses: use bus, rule for both)
+vehicle, hovLaneUseOnly                     rule closure that says for whom: a code cannot count occupants
+vehicle, restrictedFromPublicUse            rule lane_use for emergency vehicles
+bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those who share it)
+sharedWith                                  further uses; on a reserved lane its rule names these, too
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,19 +22,51 @@ from .kept_out import USED_BY, let_in, refused_by
 from .speed_limits import narrowed
 from .tree import LANE_TYPES, SHARING
 
-TRAVELLED = {"vehicle": "vehicle", "bikeLane": "bike", "sidewalk": "pedestrian", "trackedVehicle": "tram"}  # lane types to travel on, and their use
-REVOCABLE = {"vehicle": "isVehicleRevocableLane", "bikeLane": "bikeRevocableLane", "sidewalk": "sidewalk-RevocableLane", "trackedVehicle": "spec-RevocableLane"}
-SHARED_USES = {"individualMotorizedVehicleTraffic": "vehicle", "busVehicleTraffic": "bus", "cyclistVehicleTraffic": "bike", "trackedVehicleTraffic": "tram",
-               "pedestriansTraffic": "pedestrian", "pedestrianTraffic": "pedestrian"}
+TRAVELLED = {
+    "vehicle": "vehicle",
+    "bikeLane": "bike",
+    "sidewalk": "pedestrian",
+    "trackedVehicle": "tram",
+}  # lane types to travel on, and their use
+REVOCABLE = {
+    "vehicle": "isVehicleRevocableLane",
+    "bikeLane": "bikeRevocableLane",
+    "sidewalk": "sidewalk-RevocableLane",
+    "trackedVehicle": "spec-RevocableLane",
+}
+SHARED_USES = {
+    "individualMotorizedVehicleTraffic": "vehicle",
+    "busVehicleTraffic": "bus",
+    "cyclistVehicleTraffic": "bike",
+    "trackedVehicleTraffic": "tram",
+    "pedestriansTraffic": "pedestrian",
+    "pedestrianTraffic": "pedestrian",
+}
 TAXIS = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
-USE_CLASSES: dict[str, tuple[str, ...]] = {"vehicle": MOTOR, "bus": ("bus",), "bike": ("bicycle",), "tram": ("tram",), "pedestrian": ("pedestrian",)}
-RESTRICTED = {"restrictedToBusUse": "bus", "restrictedToTaxiUse": "taxi", "hovLaneUseOnly": "hov", "restrictedFromPublicUse": "emergency"}  # and for whom
+USE_CLASSES: dict[str, tuple[str, ...]] = {
+    "vehicle": MOTOR,
+    "bus": ("bus",),
+    "bike": ("bicycle",),
+    "tram": ("tram",),
+    "pedestrian": ("pedestrian",),
+}
+RESTRICTED = {
+    "restrictedToBusUse": "bus",
+    "restrictedToTaxiUse": "taxi",
+    "hovLaneUseOnly": "hov",
+    "restrictedFromPublicUse": "emergency",
+}  # and for whom
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
 NOT_UNDERSTOOD = "who may use the lane is not understood"
 RESERVED_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 
-TURN_FLAGS = {"maneuverStraightAllowed": "straight", "maneuverLeftAllowed": "left", "maneuverRightAllowed": "right", "maneuverUTurnAllowed": "u"}
+TURN_FLAGS = {
+    "maneuverStraightAllowed": "straight",
+    "maneuverLeftAllowed": "left",
+    "maneuverRightAllowed": "right",
+    "maneuverUTurnAllowed": "u",
+}
 
 
 class LaneUse(NamedTuple):
@@ -68,7 +100,11 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
     unread = unread_flags(flags.values, LANE_TYPES[kind][0])
     if unread:
         for name, value in unread.items():
-            flags.unknown(name, value, f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}")
+            flags.unknown(
+                name,
+                value,
+                f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}",
+            )
         return LaneUse(TRAVELLED[kind], (), "closure", (), NOT_UNDERSTOOD)
     for name, value in unread_flags(sharing.values, SHARING).items():
         sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING)}")
@@ -79,8 +115,12 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
         uses.append("bike")
     restricted = [name for name in RESTRICTED if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXIS) and "vehicle" not in uses:
-        sharing.unknown(TAXIS, True, f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out")
-    return _use(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXIS))._replace(revocable=flags.flag(REVOCABLE[kind]))
+        sharing.unknown(
+            TAXIS, True, f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out"
+        )
+    return _use(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXIS))._replace(
+        revocable=flags.flag(REVOCABLE[kind])
+    )
 
 
 def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: bool) -> LaneUse:
@@ -89,10 +129,18 @@ def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: boo
     also = {name for use in uses for name in USE_CLASSES[use]} | ({"taxi"} if taxis else set())
     if own == "tram":
         named = also | {"tram"}
-        return LaneUse(own, tuple(use for use in uses if use != own), "lane_use", tuple(name for name in CLASSES if name in named))
+        return LaneUse(
+            own, tuple(use for use in uses if use != own), "lane_use", tuple(name for name in CLASSES if name in named)
+        )
     if own != "vehicle" or not restricted:
         return LaneUse(own, tuple(use for use in uses if use != own))
-    text = HIGH_OCCUPANCY if "hovLaneUseOnly" in restricted else NOT_PUBLIC if restricted == ["restrictedFromPublicUse"] else ""
+    text = (
+        HIGH_OCCUPANCY
+        if "hovLaneUseOnly" in restricted
+        else NOT_PUBLIC
+        if restricted == ["restrictedFromPublicUse"]
+        else ""
+    )
     found = permit({RESTRICTED[name] for name in restricted} | also, text, stated=False)
     own = "bus" if "restrictedToBusUse" in restricted else "vehicle"
     kind_of_rule = "lane_use" if found.kind == "bus_lane" and own != "bus" else found.kind
@@ -124,7 +172,9 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
             if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
                 continue  # a lane that is closed to all is not one for those
             read = _use(kind, restricted, shared, taxis)
-            if (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}) and refused.isdisjoint(_opened(read)):
+            if (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}) and refused.isdisjoint(
+                _opened(read)
+            ):
                 return _written(lane, kind, restricted, shared, taxis, (rule.id,))
 
     for shared in (uses, fewer):
@@ -133,9 +183,15 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
     return _written(lane, "vehicle", ("restrictedFromPublicUse",), fewer if lane.use == "vehicle" else (), False)
 
 
-def _ways(kind: str, own: tuple[str, ...], shares: Sequence[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], bool]]:
+def _ways(
+    kind: str, own: tuple[str, ...], shares: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], bool]]:
     """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share it."""
-    for more in ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",)) if kind == "vehicle" else ((),):
+    for more in (
+        ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",))
+        if kind == "vehicle"
+        else ((),)
+    ):
         for shared in dict.fromkeys(shares):
             for taxis in (False, True):
                 yield tuple(sorted({*own, *more})), shared, taxis
@@ -147,7 +203,9 @@ def _opened(read: LaneUse) -> tuple[str, ...]:
     return let_in(read.use, read.shared, frozenset(refused_by(rule)) if read.kind else frozenset())
 
 
-def _written(lane: Lane, kind: str, restricted: Sequence[str], shared: Sequence[str], taxis: bool, carried: tuple[str, ...] = ()) -> WrittenUse:
+def _written(
+    lane: Lane, kind: str, restricted: Sequence[str], shared: Sequence[str], taxis: bool, carried: tuple[str, ...] = ()
+) -> WrittenUse:
     flags = ((REVOCABLE[kind],) if lane.revocable else ()) + tuple(restricted)
     sharing = tuple(name for name, use in SHARED_USES.items() if use in shared and name != "pedestrianTraffic")
     return WrittenUse(kind, flags, sharing + ((TAXIS,) if taxis else ()), carried)
@@ -161,11 +219,21 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
         lanes[lane.id] = []
         of_link.setdefault(lane.link, []).append(lane.id)
     for rule in code.rules:
-        if rule.kind not in RESERVED_KINDS or not always(rule) or (rule.kind == "closure" and (rule.classes or rule.except_classes)):
+        if (
+            rule.kind not in RESERVED_KINDS
+            or not always(rule)
+            or (rule.kind == "closure" and (rule.classes or rule.except_classes))
+        ):
             continue
         for target in rule.targets:
             if target.s_from is None and target.s_to is None:
-                for lane_id in [target.entity] if target.entity in lanes else list(lanes) if target.entity == "code" else of_link.get(target.entity, []):
+                for lane_id in (
+                    [target.entity]
+                    if target.entity in lanes
+                    else list(lanes)
+                    if target.entity == "code"
+                    else of_link.get(target.entity, [])
+                ):
                     lanes[lane_id].append(rule)
     return lanes
 

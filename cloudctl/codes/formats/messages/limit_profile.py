@@ -16,7 +16,9 @@ from ...rules import Place, places
 from .kept_out import USED_BY
 from .speed_limits import CAR, narrowed, written_kind
 
-SLOW_CLASSES = frozenset(("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian"))  # whose own limits bind nobody who reads a MAP
+SLOW_CLASSES = frozenset(
+    ("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian")
+)  # whose own limits bind nobody who reads a MAP
 SHORTEST = 0.02  # m; parts below are none
 SCHOOL, WORKS = "maxSpeedInSchoolZone", "maxSpeedInConstructionZone"
 
@@ -38,7 +40,18 @@ def limit_parts(code: IntersectionCode) -> dict[str, list[Part]]:
 
 def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[Place]) -> list[Part]:
     whole = length(lane.points)
-    cuts = sorted({0.0, whole, *(min(max(s, 0.0), whole) for place in found for s in (place.s_from, place.s_to) if code.rules[place.rule].value is not None)})
+    cuts = sorted(
+        {
+            0.0,
+            whole,
+            *(
+                min(max(s, 0.0), whole)
+                for place in found
+                for s in (place.s_from, place.s_to)
+                if code.rules[place.rule].value is not None
+            ),
+        }
+    )
     cuts = [0.0, *(s for s, after in pairwise(cuts[1:]) if after - s > SHORTEST and s > SHORTEST), whole]
     spans = list(pairwise(cuts))
     ruled = [[code.rules[p.rule] for p in found if p.s_from <= (begin + end) / 2 <= p.s_to] for begin, end in spans]
@@ -74,7 +87,11 @@ def _limits(plain: float, use: str, rules: list[Rule]) -> dict[str, float]:
 
 def is_plain_limit(rule: Rule) -> bool:
     """Return whether a rule is a limit for everyone at all times."""
-    return rule.kind == "speed_max" and rule.mandatory and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
+    return (
+        rule.kind == "speed_max"
+        and rule.mandatory
+        and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
+    )
 
 
 def _listed_as(rule: Rule, use: str) -> str:
@@ -96,7 +113,9 @@ def whole_lane_only(parts: list[Part]) -> list[Part]:
     """Return parts without lowest speeds that hold on some of them only: a message cannot end one."""
     names = {name for part in parts for name in part.limits if "MinSpeed" in name}
     gone = {name for name in names if any(part.limits.get(name) != parts[0].limits.get(name) for part in parts)}
-    return [part._replace(limits={name: value for name, value in part.limits.items() if name not in gone}) for part in parts]
+    return [
+        part._replace(limits={name: value for name, value in part.limits.items() if name not in gone}) for part in parts
+    ]
 
 
 def lowest(parts: list[Part]) -> dict[str, float]:

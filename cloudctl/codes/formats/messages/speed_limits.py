@@ -1,13 +1,13 @@
 """Speed limits by kind, as messages list them (SpeedLimitType of J2735 and YD/T 3709, steps of 0.02 m/s), and as a code does.
 
-    message                                     code
-    vehicleMaxSpeed                             the lane's speed
-    vehicleMinSpeed, truckMinSpeed              rule speed_min (for trucks)
-    truckMaxSpeed                               rule speed_max for trucks
-    vehicleNightMaxSpeed, truckNightMaxSpeed    rule speed_max at night, which the message does not bound: NIGHT
-    maxSpeedInSchoolZone (also with children)   rule school_zone
-    maxSpeedInConstructionZone                  rule construction
-    vehiclesWithTrailers..., unknown            a line of the report
+message                                     code
+vehicleMaxSpeed                             the lane's speed
+vehicleMinSpeed, truckMinSpeed              rule speed_min (for trucks)
+truckMaxSpeed                               rule speed_max for trucks
+vehicleNightMaxSpeed, truckNightMaxSpeed    rule speed_max at night, which the message does not bound: NIGHT
+maxSpeedInSchoolZone (also with children)   rule school_zone
+maxSpeedInConstructionZone                  rule construction
+vehiclesWithTrailers..., unknown            a line of the report
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,10 @@ from ..importing.accounting import JsonRecord
 STEP = 0.02  # m/s
 MAX_STEPS = 8190  # 163.8 m/s; 8191 is "not available"
 DEFAULT_SPEED = 13.89  # m/s, 50 km/h
-NIGHT = (1080, 420)  # 18:00 to 07:00: the longest night that a regulation is likely to mean, for no limit to be lifted too early
+NIGHT = (
+    1080,
+    420,
+)  # 18:00 to 07:00: the longest night that a regulation is likely to mean, for no limit to be lifted too early
 CAR = "vehicleMaxSpeed"
 CHILDREN = "maxSpeedInSchoolZoneWhenChildrenArePresent"
 
@@ -54,9 +57,24 @@ NO_KIND = {
     "vehiclesWithTrailersMaxSpeed": "a code has no class for vehicles with trailers",
     "vehiclesWithTrailersNightMaxSpeed": "a code has no class for vehicles with trailers",
 }
-TYPES = ("unknown", "maxSpeedInSchoolZone", CHILDREN, "maxSpeedInConstructionZone", "vehicleMinSpeed", CAR, "vehicleNightMaxSpeed", "truckMinSpeed", "truckMaxSpeed",
-         "truckNightMaxSpeed", "vehiclesWithTrailersMinSpeed", "vehiclesWithTrailersMaxSpeed", "vehiclesWithTrailersNightMaxSpeed")  # in the order of their numbers
-WRITTEN = frozenset(("id", "kind", "targets", "value", "classes", "except_classes", "calendar", "priority", "authority", "sign", "text"))  # fields of a rule
+TYPES = (
+    "unknown",
+    "maxSpeedInSchoolZone",
+    CHILDREN,
+    "maxSpeedInConstructionZone",
+    "vehicleMinSpeed",
+    CAR,
+    "vehicleNightMaxSpeed",
+    "truckMinSpeed",
+    "truckMaxSpeed",
+    "truckNightMaxSpeed",
+    "vehiclesWithTrailersMinSpeed",
+    "vehiclesWithTrailersMaxSpeed",
+    "vehiclesWithTrailersNightMaxSpeed",
+)  # in the order of their numbers
+WRITTEN = frozenset(
+    ("id", "kind", "targets", "value", "classes", "except_classes", "calendar", "priority", "authority", "sign", "text")
+)  # fields of a rule
 WORDS = {name: name for name in TYPES} | {str(k): name for k, name in enumerate(TYPES)}
 
 
@@ -93,13 +111,19 @@ def steps(speed: float) -> int:
 
 def narrowed(rule: Rule) -> tuple[str, ...]:
     """Return the fields by which a rule is narrowed beyond what a message has words for (plates, fuels, dates): all but `WRITTEN` that are set."""
-    return tuple(field.name for field in fields(rule) if field.name not in WRITTEN and getattr(rule, field.name) != field.default)
+    return tuple(
+        field.name for field in fields(rule) if field.name not in WRITTEN and getattr(rule, field.name) != field.default
+    )
 
 
 def written_kind(rule: Rule) -> str:
     """Return the type under which a message lists a rule that is no plain limit; "" where there is none. Times of day are lost."""
     for name, kind in KINDS.items():
-        if (rule.kind, rule.classes, rule.except_classes) == (kind.kind, kind.classes, ()) and rule.value is not None and not narrowed(rule):
+        if (
+            (rule.kind, rule.classes, rule.except_classes) == (kind.kind, kind.classes, ())
+            and rule.value is not None
+            and not narrowed(rule)
+        ):
             night = rule.calendar is not None and rule.calendar.minutes == (NIGHT,)
             if kind.night == night and (night or rule.calendar is None):
                 return name

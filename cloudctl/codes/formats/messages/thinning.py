@@ -6,7 +6,13 @@ import numpy as np
 
 from ...polylines import F8
 
-TOLERANCES = (0.002, 0.005, 0.01, 0.015, 0.02)  # m; the last is the bound: less than what a MAP rounds to and a survey knows
+TOLERANCES = (
+    0.002,
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+)  # m; the last is the bound: less than what a MAP rounds to and a survey knows
 
 
 def thinned(line: F8, most: int, keep: frozenset[int] = frozenset()) -> list[int]:
@@ -27,7 +33,7 @@ def _within(line: F8, tolerance: float, keep: frozenset[int]) -> list[int]:
         first, last = waiting.pop()
         if last - first < 2:
             continue
-        off = _distances(line[first + 1:last], line[first], line[last])
+        off = _distances(line[first + 1 : last], line[first], line[last])
         farthest = int(off.argmax())
         if off[farthest] > tolerance:
             middle = first + 1 + farthest

@@ -16,40 +16,221 @@ from typing import Any, NamedTuple
 from ...findings import refuse
 from .bit_strings import OTHER_FLAGS, read_flags, squeezed
 
-VEHICLE = ("isVehicleRevocableLane", "isVehicleFlyOverLane", "hovLaneUseOnly", "restrictedToBusUse", "restrictedToTaxiUse", "restrictedFromPublicUse",
-           "hasIRbeaconCoverage", "permissionOnRequest")
-CROSSWALK = ("crosswalkRevocableLane", "bicyleUseAllowed", "isXwalkFlyOverLane", "fixedCycleTime", "biDirectionalCycleTimes", "hasPushToWalkButton", "audioSupport",
-             "rfSignalRequestPresent", "unsignalizedSegmentsPresent")
-BIKE = ("bikeRevocableLane", "pedestrianUseAllowed", "isBikeFlyOverLane", "fixedCycleTime", "biDirectionalCycleTimes", "isolatedByBarrier", "unsignalizedSegmentsPresent")
+VEHICLE = (
+    "isVehicleRevocableLane",
+    "isVehicleFlyOverLane",
+    "hovLaneUseOnly",
+    "restrictedToBusUse",
+    "restrictedToTaxiUse",
+    "restrictedFromPublicUse",
+    "hasIRbeaconCoverage",
+    "permissionOnRequest",
+)
+CROSSWALK = (
+    "crosswalkRevocableLane",
+    "bicyleUseAllowed",
+    "isXwalkFlyOverLane",
+    "fixedCycleTime",
+    "biDirectionalCycleTimes",
+    "hasPushToWalkButton",
+    "audioSupport",
+    "rfSignalRequestPresent",
+    "unsignalizedSegmentsPresent",
+)
+BIKE = (
+    "bikeRevocableLane",
+    "pedestrianUseAllowed",
+    "isBikeFlyOverLane",
+    "fixedCycleTime",
+    "biDirectionalCycleTimes",
+    "isolatedByBarrier",
+    "unsignalizedSegmentsPresent",
+)
 SIDEWALK = ("sidewalk-RevocableLane", "bicyleUseAllowed", "isSidewalkFlyOverLane", "walkBikes")
-BARRIER = ("median-RevocableLane", "median", "whiteLineHashing", "stripedLines", "doubleStripedLines", "trafficCones", "constructionBarrier", "trafficChannels", "lowCurbs", "highCurbs")
-STRIPING = ("stripeToConnectingLanesRevocableLane", "stripeDrawOnLeft", "stripeDrawOnRight", "stripeToConnectingLanesLeft", "stripeToConnectingLanesRight", "stripeToConnectingLanesAhead")
-TRACK = ("spec-RevocableLane", "spec-commuterRailRoadTrack", "spec-lightRailRoadTrack", "spec-heavyRailRoadTrack", "spec-otherRailType")
-PARKING = ("parkingRevocableLane", "parallelParkingInUse", "headInParkingInUse", "doNotParkZone", "parkingForBusUse", "parkingForTaxiUse", "noPublicParkingUse")
-SHARING = ("overlappingLaneDescriptionProvided", "multipleLanesTreatedAsOneLane", "otherNonMotorizedTrafficTypes", "individualMotorizedVehicleTraffic", "busVehicleTraffic",
-           "taxiVehicleTraffic", "pedestriansTraffic", "cyclistVehicleTraffic", "trackedVehicleTraffic", "pedestrianTraffic")
-MANEUVERS = ("maneuverStraightAllowed", "maneuverLeftAllowed", "maneuverRightAllowed", "maneuverUTurnAllowed", "maneuverLeftTurnOnRedAllowed", "maneuverRightTurnOnRedAllowed",
-             "maneuverLaneChangeAllowed", "maneuverNoStoppingAllowed", "yieldAllwaysRequired", "goWithHalt", "caution", "reserved1")
+BARRIER = (
+    "median-RevocableLane",
+    "median",
+    "whiteLineHashing",
+    "stripedLines",
+    "doubleStripedLines",
+    "trafficCones",
+    "constructionBarrier",
+    "trafficChannels",
+    "lowCurbs",
+    "highCurbs",
+)
+STRIPING = (
+    "stripeToConnectingLanesRevocableLane",
+    "stripeDrawOnLeft",
+    "stripeDrawOnRight",
+    "stripeToConnectingLanesLeft",
+    "stripeToConnectingLanesRight",
+    "stripeToConnectingLanesAhead",
+)
+TRACK = (
+    "spec-RevocableLane",
+    "spec-commuterRailRoadTrack",
+    "spec-lightRailRoadTrack",
+    "spec-heavyRailRoadTrack",
+    "spec-otherRailType",
+)
+PARKING = (
+    "parkingRevocableLane",
+    "parallelParkingInUse",
+    "headInParkingInUse",
+    "doNotParkZone",
+    "parkingForBusUse",
+    "parkingForTaxiUse",
+    "noPublicParkingUse",
+)
+SHARING = (
+    "overlappingLaneDescriptionProvided",
+    "multipleLanesTreatedAsOneLane",
+    "otherNonMotorizedTrafficTypes",
+    "individualMotorizedVehicleTraffic",
+    "busVehicleTraffic",
+    "taxiVehicleTraffic",
+    "pedestriansTraffic",
+    "cyclistVehicleTraffic",
+    "trackedVehicleTraffic",
+    "pedestrianTraffic",
+)
+MANEUVERS = (
+    "maneuverStraightAllowed",
+    "maneuverLeftAllowed",
+    "maneuverRightAllowed",
+    "maneuverUTurnAllowed",
+    "maneuverLeftTurnOnRedAllowed",
+    "maneuverRightTurnOnRedAllowed",
+    "maneuverLaneChangeAllowed",
+    "maneuverNoStoppingAllowed",
+    "yieldAllwaysRequired",
+    "goWithHalt",
+    "caution",
+    "reserved1",
+)
 DIRECTIONS = ("ingressPath", "egressPath")
-LANE_TYPES = {"vehicle": (VEHICLE, 8), "crosswalk": (CROSSWALK, 16), "bikeLane": (BIKE, 16), "sidewalk": (SIDEWALK, 16), "median": (BARRIER, 16), "striping": (STRIPING, 16),
-              "trackedVehicle": (TRACK, 16), "parking": (PARKING, 16)}
-BITS = {"directionalUse": (DIRECTIONS, 2), "sharedWith": (SHARING, 10), "maneuvers": (MANEUVERS, 12), "maneuver": (MANEUVERS, 12)}
+LANE_TYPES = {
+    "vehicle": (VEHICLE, 8),
+    "crosswalk": (CROSSWALK, 16),
+    "bikeLane": (BIKE, 16),
+    "sidewalk": (SIDEWALK, 16),
+    "median": (BARRIER, 16),
+    "striping": (STRIPING, 16),
+    "trackedVehicle": (TRACK, 16),
+    "parking": (PARKING, 16),
+}
+BITS = {
+    "directionalUse": (DIRECTIONS, 2),
+    "sharedWith": (SHARING, 10),
+    "maneuvers": (MANEUVERS, 12),
+    "maneuver": (MANEUVERS, 12),
+}
 CHOICES = ("laneType", "nodeList", "delta", "offsetXaxis", "offsetYaxis", "offsetLL", "offsetV", "regExtValue")
 ITEM_CHOICES = ("data", "users")  # lists of choices
-LISTS = {"intersections": "IntersectionGeometry", "laneSet": "GenericLane", "connectsTo": "Connection", "speedLimits": "RegulatorySpeedLimit", "restrictionList": "RestrictionClassAssignment",
-         "users": "RestrictionUserType", "localNode": "NodeAttributeXY", "disabled": "SegmentAttributeXY", "enabled": "SegmentAttributeXY", "data": "LaneDataAttribute",
-         "overlays": "LaneID", "inLinks": "Link", "lanes": "Lane", "points": "RoadPoint", "movements": "Movement", "regional": "RegionalExtension",
-         "roadSegments": "RoadSegment", "preemptPriorityData": "SignalControlZone"}
+LISTS = {
+    "intersections": "IntersectionGeometry",
+    "laneSet": "GenericLane",
+    "connectsTo": "Connection",
+    "speedLimits": "RegulatorySpeedLimit",
+    "restrictionList": "RestrictionClassAssignment",
+    "users": "RestrictionUserType",
+    "localNode": "NodeAttributeXY",
+    "disabled": "SegmentAttributeXY",
+    "enabled": "SegmentAttributeXY",
+    "data": "LaneDataAttribute",
+    "overlays": "LaneID",
+    "inLinks": "Link",
+    "lanes": "Lane",
+    "points": "RoadPoint",
+    "movements": "Movement",
+    "regional": "RegionalExtension",
+    "roadSegments": "RoadSegment",
+    "preemptPriorityData": "SignalControlZone",
+}
 WORDS = ("type", "basicType")
 WORD_LISTS = ("localNode", "disabled", "enabled")
-OFFSETS = ("position-LL1", "position-LL2", "position-LL3", "position-LL4", "position-LL5", "position-LL6", "position-LatLon")
+OFFSETS = (
+    "position-LL1",
+    "position-LL2",
+    "position-LL3",
+    "position-LL4",
+    "position-LL5",
+    "position-LL6",
+    "position-LatLon",
+)
 DELTAS = ("node-XY1", "node-XY2", "node-XY3", "node-XY4", "node-XY5", "node-XY6", "node-LatLon")
-OTHER_NAMES = {"sharewith": "sharedWith", "latitude": "lat", "longitude": "long", "lon": "long", "laneid": "laneID", "connectionid": "connectionID", "referencelaneid": "referenceLaneId"} | OTHER_FLAGS
-FIELDS = ("id", "region", "name", "revision", "refPoint", "refPos", "elevation", "laneWidth", "linkWidth", "ingressApproach", "egressApproach", "laneAttributes", "nodes", "computed", "small", "large",
-          "rotateXY", "scaleXaxis", "scaleYaxis", "attributes", "dWidth", "dElevation", "connectingLane", "lane", "remoteIntersection", "signalGroup", "userClass", "speed", "x", "y", "lat", "long",
-          "upstreamNodeId", "posOffset", "phaseId", "timeStamp", "msgCnt", "msgIssueRevision", "layerType", "layerID", "dataParameters", "pathEndPointAngle", "laneCrownPointCenter",
-          "laneCrownPointLeft", "laneCrownPointRight", "laneAngle", "regionId", "ConnectionTrajectory-addGrpC")
-ENVELOPES = ("payload", "data", "value", "messageframe", "mapdata", "map", "mapem", "mapframe", "odemapdata", "odeasn1data")  # keys that a MAP may stand under
+OTHER_NAMES = {
+    "sharewith": "sharedWith",
+    "latitude": "lat",
+    "longitude": "long",
+    "lon": "long",
+    "laneid": "laneID",
+    "connectionid": "connectionID",
+    "referencelaneid": "referenceLaneId",
+} | OTHER_FLAGS
+FIELDS = (
+    "id",
+    "region",
+    "name",
+    "revision",
+    "refPoint",
+    "refPos",
+    "elevation",
+    "laneWidth",
+    "linkWidth",
+    "ingressApproach",
+    "egressApproach",
+    "laneAttributes",
+    "nodes",
+    "computed",
+    "small",
+    "large",
+    "rotateXY",
+    "scaleXaxis",
+    "scaleYaxis",
+    "attributes",
+    "dWidth",
+    "dElevation",
+    "connectingLane",
+    "lane",
+    "remoteIntersection",
+    "signalGroup",
+    "userClass",
+    "speed",
+    "x",
+    "y",
+    "lat",
+    "long",
+    "upstreamNodeId",
+    "posOffset",
+    "phaseId",
+    "timeStamp",
+    "msgCnt",
+    "msgIssueRevision",
+    "layerType",
+    "layerID",
+    "dataParameters",
+    "pathEndPointAngle",
+    "laneCrownPointCenter",
+    "laneCrownPointLeft",
+    "laneCrownPointRight",
+    "laneAngle",
+    "regionId",
+    "ConnectionTrajectory-addGrpC",
+)
+ENVELOPES = (
+    "payload",
+    "data",
+    "value",
+    "messageframe",
+    "mapdata",
+    "map",
+    "mapem",
+    "mapframe",
+    "odemapdata",
+    "odeasn1data",
+)  # keys that a MAP may stand under
 CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed over
     "metadata": "how the message was carried",
     "header": "how the message was carried",
@@ -66,13 +247,23 @@ NO_TRAFFIC = CARRIED | {  # of a MAP of either standard: what carries nothing ab
     "crosswalk@audioSupport": "equipment beside the road",
     "@rfSignalRequestPresent": "equipment beside the road",
 }
-MALFORMED = (KeyError, OverflowError, TypeError, ValueError, IndexError, AttributeError, StopIteration)  # what a tree of another shape raises
+MALFORMED = (
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    StopIteration,
+)  # what a tree of another shape raises
 MAX_NAME = 63  # characters of a DescriptiveName
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
 
 
-NAMES = {squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)} | OTHER_NAMES
+NAMES = {
+    squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)
+} | OTHER_NAMES
 
 
 def is_plain_name(text: str) -> bool:
@@ -137,10 +328,14 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
         name = _name(key)
         if name in out:  # written twice, in two ways
             name = str(key)
-        kind = LISTS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"  # of a YD/T 3709 MAP, or of a lane of J2735
+        kind = (
+            LISTS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
+        )  # of a YD/T 3709 MAP, or of a lane of J2735
         if kind:
             out[name], beside = _rows(name, item, kind, depth + 1)
-            out |= {f"{name} {other}": what for other, what in beside.items()}  # what stands in a list's own object beside its items
+            out |= {
+                f"{name} {other}": what for other, what in beside.items()
+            }  # what stands in a list's own object beside its items
         else:
             out[name] = _value(name, item, depth + 1)
     return _in_e7(out) if "lat" in out and "long" in out else out
@@ -149,7 +344,9 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
 def _value(field: str, value: Any, depth: int) -> Any:
     """Return the value of a field that is no list in one shape."""
     if depth > MAX_DEPTH:
-        raise refuse("MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender")
+        raise refuse(
+            "MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+        )
     if field in BITS:
         return read_flags(value, *BITS[field])
     if field in WORDS:
@@ -186,7 +383,11 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         elif field in WORD_LISTS:  # XER: an empty element a word
             value = list(value)
         elif field in ITEM_CHOICES:  # XER: an element a choice
-            value = [{key: one} for key, item in value.items() for one in (item if isinstance(item, list) and key in WORDS else [item])]
+            value = [
+                {key: one}
+                for key, item in value.items()
+                for one in (item if isinstance(item, list) and key in WORDS else [item])
+            ]
         else:
             value = [value] if value else []
     elif not isinstance(value, list | tuple):
@@ -208,12 +409,22 @@ def _choice(field: str, value: Any, depth: int) -> Any:
         return value
     if field != "laneType":
         return _object(value, depth)
-    return {_name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item for key, item in value.items() if item is not None}
+    return {
+        _name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item
+        for key, item in value.items()
+        if item is not None
+    }
 
 
 def _word(value: Any) -> Any:
     """Return the word of an enumeration; XER writes it as an empty element."""
-    return next(iter(value), "") if isinstance(value, dict) else value[0] if isinstance(value, list | tuple) and value else value
+    return (
+        next(iter(value), "")
+        if isinstance(value, dict)
+        else value[0]
+        if isinstance(value, list | tuple) and value
+        else value
+    )
 
 
 def xml_tree(data: bytes, where: str) -> Tree:
@@ -223,7 +434,9 @@ def xml_tree(data: bytes, where: str) -> Tree:
             raise ValueError("a message defines no document type and no entities")
         root = ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
-        raise refuse(where, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "send the message whole") from None
+        raise refuse(
+            where, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "send the message whole"
+        ) from None
     return {_tag(root): _element(root, 0)}
 
 
@@ -233,7 +446,9 @@ def _tag(node: ET.Element) -> str:
 
 def _element(node: ET.Element, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise refuse("MAP", "file", "XML", f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender")
+        raise refuse(
+            "MAP", "file", "XML", f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+        )
     out: Tree = {f"@{key.rpartition('}')[2]}": value for key, value in node.attrib.items()}
     for child in node:
         if not isinstance(child.tag, str):
@@ -257,7 +472,9 @@ def load_tree(data: bytes, where: str) -> Tree:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise refuse(where, "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON") from None
+        raise refuse(
+            where, "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+        ) from None
     if not isinstance(tree, dict):
         raise refuse(where, "file", "JSON", type(tree).__name__, "must be one object", "give one message")
     return tree

@@ -24,7 +24,14 @@ def _kind(name: str) -> Any:
         modules = import_module("pycrate_asn1dir.ITS_IS")
         return getattr(getattr(modules, f"{name}_PDU_Descriptions") if name in PDUS else modules.DSRC, name)
     except ImportError:
-        raise refuse("messages", "pycrate", "module", "missing", "UPER needs the pycrate package", "pip install 'cloudctl[messages]'") from None
+        raise refuse(
+            "messages",
+            "pycrate",
+            "module",
+            "missing",
+            "UPER needs the pycrate package",
+            "pip install 'cloudctl[messages]'",
+        ) from None
 
 
 def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
@@ -38,7 +45,9 @@ def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
         kind.from_uper(body)
         tree: dict[str, Any] = kind.get_val()
     except Exception as error:  # pycrate raises many kinds, none of one family
-        raise refuse(name, name, "bytes", f"{len(body)} bytes", f"is not a valid {name} ({error})", "correct the sender") from None
+        raise refuse(
+            name, name, "bytes", f"{len(body)} bytes", f"is not a valid {name} ({error})", "correct the sender"
+        ) from None
     finally:
         kind._SAFE_BND = True
     return tree
@@ -51,7 +60,9 @@ def encode(name: str, tree: dict[str, Any]) -> bytes:
         kind.set_val(tree)
         out: bytes = kind.to_uper()
     except Exception as error:  # as above
-        raise refuse(name, name, "value", "tree", f"does not fit {name} ({error})", "see the field named; nothing is cut to fit") from None
+        raise refuse(
+            name, name, "value", "tree", f"does not fit {name} ({error})", "see the field named; nothing is cut to fit"
+        ) from None
     return out
 
 
@@ -69,18 +80,34 @@ def read_pdu(name: str, data: bytes, *, bounded: bool = True) -> dict[str, Any]:
 def write_pdu(name: str, tree: dict[str, Any], station: int) -> bytes:
     """Return a MAPEM or SPATEM with its header. Raises CodeError."""
     number, field = PDUS[name]
-    return encode(name, {"header": {"protocolVersion": PROTOCOL, "messageID": number, "stationID": station}, field: tree})
+    return encode(
+        name, {"header": {"protocolVersion": PROTOCOL, "messageID": number, "stationID": station}, field: tree}
+    )
 
 
 def unframe(frame: bytes) -> tuple[str, bytes]:
     """Return (name, body) of a J2735 MessageFrame: 2 bytes of id, the length (1 or 2 bytes), the body. Raises CodeError."""
     number = int.from_bytes(frame[:2])
     if len(frame) < 4 or number not in MESSAGES:
-        raise refuse("frame", "frame", "messageId", number, f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}", "give MAP or SPAT frames")
+        raise refuse(
+            "frame",
+            "frame",
+            "messageId",
+            number,
+            f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}",
+            "give MAP or SPAT frames",
+        )
     length, at = (frame[2], 3) if frame[2] < 128 else ((frame[2] & 0x3F) << 8 | frame[3], 4)
     if len(frame) < at + length:
-        raise refuse("frame", "frame", "length", length, f"only {len(frame) - at} bytes follow", "the frame was cut off: send it whole")
-    return MESSAGES[number], frame[at:at + length]
+        raise refuse(
+            "frame",
+            "frame",
+            "length",
+            length,
+            f"only {len(frame) - at} bytes follow",
+            "the frame was cut off: send it whole",
+        )
+    return MESSAGES[number], frame[at : at + length]
 
 
 def framed(name: str, body: bytes) -> bytes:

@@ -11,7 +11,20 @@ EVERY_VEHICLE = frozenset((*MOTOR, "bicycle"))
 CROWDED = frozenset(("hov", "bus", "emergency"))
 USERS = {  # lane type -> who may use it, where no <access> says so
     **dict.fromkeys(
-        ("driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "slipLane", "bidirectional", "mwyEntry", "mwyExit", "shared"), EVERY_VEHICLE
+        (
+            "driving",
+            "entry",
+            "exit",
+            "onRamp",
+            "offRamp",
+            "connectingRamp",
+            "slipLane",
+            "bidirectional",
+            "mwyEntry",
+            "mwyExit",
+            "shared",
+        ),
+        EVERY_VEHICLE,
     ),
     "bus": frozenset(("bus", "emergency")),
     "taxi": frozenset(("taxi", "emergency")),
@@ -23,7 +36,10 @@ USERS = {  # lane type -> who may use it, where no <access> says so
 
 def is_driven(lane: RoadLane) -> bool:
     """Return whether a lane is one to drive on: by its type, or because it says whom it lets in."""
-    return lane.kind in USERS or (lane.kind in ("restricted", "special1", "special2", "special3") and any(access.only for _, access in lane.records.accesses))
+    return lane.kind in USERS or (
+        lane.kind in ("restricted", "special1", "special2", "special3")
+        and any(access.only for _, access in lane.records.accesses)
+    )
 
 
 def driven(chain: Chain, from_end: bool) -> Chain:

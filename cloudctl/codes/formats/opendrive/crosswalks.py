@@ -63,7 +63,10 @@ def _corners(road: Road, element: XmlRecord) -> F8:
     if local:
         h = road.heading(s) + turn
         u, v = np.array(local).T
-        return _open(road.place(np.array([s]), np.array([t])) + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1))
+        return _open(
+            road.place(np.array([s]), np.array([t]))
+            + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1)
+        )
     corners = [] if first is None else [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
     table = np.array(corners, float).reshape(-1, 2)
     return _open(road.place(table[:, 0], table[:, 1]))

@@ -14,7 +14,9 @@ from .junction import Junction, Move
 from .signals import Light, Signals
 
 MAX_GROUP = 255
-ACROSS = 0.7  # cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
+ACROSS = (
+    0.7  # cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
+)
 
 
 class Groups:
@@ -34,7 +36,13 @@ class Groups:
         names = list(dict.fromkeys(self._name(light) for light in lights))
         if len(names) > 1:
             move = self.junction.moves[k]
-            self.losses.add(Loss("guessed", self.junction.name, f"movements with several lights of different groups have that of the first: {move.start} {move.turn}"))
+            self.losses.add(
+                Loss(
+                    "guessed",
+                    self.junction.name,
+                    f"movements with several lights of different groups have that of the first: {move.start} {move.turn}",
+                )
+            )
         self.signals.used.update(light.id for light in lights)
         return self._number(names[0])
 
@@ -47,11 +55,17 @@ class Groups:
         """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow go before others."""
         before = self.junction.ends[move.start]
         use = "bike" if before.permit.use == "bike" else "vehicle"
-        nearest_first = [self.signals.on(piece.road, piece.lane, piece.last_s, piece.beyond) for piece in reversed(before.pieces)]
+        nearest_first = [
+            self.signals.on(piece.road, piece.lane, piece.last_s, piece.beyond) for piece in reversed(before.pieces)
+        ]
         for lights in (self.signals.on(move.road, move.lane), *nearest_first):
-            found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(move, lights)
+            found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(
+                move, lights
+            )
             # A bicycle lane without a light of its own follows the light for vehicles.
-            fits = [light for light in found if use in light.uses] or [light for light in found if "vehicle" in light.uses]
+            fits = [light for light in found if use in light.uses] or [
+                light for light in found if "vehicle" in light.uses
+            ]
             arrows = [light for light in fits if light.turns]
             if fits:
                 self.signals.used.update(light.id for light in fits)
@@ -63,7 +77,13 @@ class Groups:
         turns = {other.turn for other in self.junction.moves if other.start == move.start}
         free = [light for light in lights if not turns & set(light.turns)]
         if free:
-            self.losses.add(Loss("guessed", self.junction.name, f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}"))
+            self.losses.add(
+                Loss(
+                    "guessed",
+                    self.junction.name,
+                    f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}",
+                )
+            )
         return free
 
     def _cabinets(self) -> set[str]:
@@ -71,11 +91,24 @@ class Groups:
         lit = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
         found: set[str] = set()
         for (i, a), (j, b) in combinations(lit, 2):
-            shared = {self._controller(x) for x in self.lights[i]} & {self._controller(y) for y in self.lights[j]} - {""} - found
-            if shared and a.start != b.start and abs(self._entry(a) @ self._entry(b)) < ACROSS and crossing(a.line, b.line):
+            shared = {self._controller(x) for x in self.lights[i]} & {self._controller(y) for y in self.lights[j]} - {
+                ""
+            } - found
+            if (
+                shared
+                and a.start != b.start
+                and abs(self._entry(a) @ self._entry(b)) < ACROSS
+                and crossing(a.line, b.line)
+            ):
                 found |= shared
         for name in sorted(found):
-            self.losses.add(Loss("differs", self.junction.name, f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group"))
+            self.losses.add(
+                Loss(
+                    "differs",
+                    self.junction.name,
+                    f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group",
+                )
+            )
         return found
 
     def _entry(self, move: Move) -> F8:
@@ -91,9 +124,17 @@ class Groups:
         rows = self.signals.controllers.get(light.id, [])
         if rows and rows[0][0] not in self.cabinets:
             if len(rows) > 1:
-                self.losses.add(Loss("guessed", self.junction.name, f"light {light.id} has several controllers: the first is taken"))
+                self.losses.add(
+                    Loss("guessed", self.junction.name, f"light {light.id} has several controllers: the first is taken")
+                )
             return f"controller {rows[0][0]}"
-        self.losses.add(Loss("guessed", self.junction.name, "lights without a controller are a signal group each: the map does not say which always show the same"))
+        self.losses.add(
+            Loss(
+                "guessed",
+                self.junction.name,
+                "lights without a controller are a signal group each: the map does not say which always show the same",
+            )
+        )
         return f"light {light.id}"
 
     def _number(self, name: str) -> int:
@@ -102,12 +143,21 @@ class Groups:
             ending = re.search(r"(\d+)\s*$", name) if name.startswith("light") else None
             wanted = int(ending[1]) + 1 if ending and int(ending[1]) < MAX_GROUP else 0
             taken = set(self.numbers.values())
-            self.numbers[name] = wanted if wanted and wanted not in taken else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken)
+            self.numbers[name] = (
+                wanted
+                if wanted and wanted not in taken
+                else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken)
+            )
         return self.numbers[name]
 
     def describe(self) -> None:
         """Report which group is which controller or light: the numbers are not the map's."""
         titles = {f"controller {row[0]}": row[1] for found in self.signals.controllers.values() for row in found}
-        rows = ", ".join(f"{number} {name} {titles.get(name, '')}".strip() for name, number in sorted(self.numbers.items(), key=lambda row: row[1]))
+        rows = ", ".join(
+            f"{number} {name} {titles.get(name, '')}".strip()
+            for name, number in sorted(self.numbers.items(), key=lambda row: row[1])
+        )
         if rows:
-            self.losses.add(Loss("guessed", self.junction.name, f"the numbers of signal groups are not the map's: {rows}"))
+            self.losses.add(
+                Loss("guessed", self.junction.name, f"the numbers of signal groups are not the map's: {rows}")
+            )

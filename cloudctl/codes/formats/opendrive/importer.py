@@ -32,19 +32,95 @@ SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounde
 SAME_PLACE = 1.0  # m by which two drawings of one stop line may differ
 NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
 MAJOR = ("1", "")  # of the format's version
-HEIGHT, LOOKS, FREE, BOUNDS = "heights: a code is flat", "how things look", "free for the application that wrote it", "the extent of the map"
+HEIGHT, LOOKS, FREE, BOUNDS = (
+    "heights: a code is flat",
+    "how things look",
+    "free for the application that wrote it",
+    "the extent of the map",
+)
 IGNORED = {
-    **dict.fromkeys(("elevationProfile", "lateralProfile", "object@zOffset", "signal@zOffset", "object/repeat", "lane@level", "lane/height", "junction/elevationGrid", "header/offset@z"), HEIGHT),
-    **dict.fromkeys(("object@height", "signal@height", "signal@width", "signal@length", "object@radius", "signal@hOffset", "signal@pitch", "signal@roll", "object@pitch", "object@roll", "cornerLocal@z", "cornerRoad@dz",
-                     "cornerLocal@height", "cornerRoad@height", "cornerLocal@id", "cornerRoad@id", "outline@id", "outline@closed", "outline@fillType", "outline@outer", "outline@laneType", "object@zOffset", "object@perpToRoad", "object/markings",
-                     "object/borders", "object/material", "signalReference@t", "signal/positionInertial", "signal/positionRoad", "signal/boards"), LOOKS),
+    **dict.fromkeys(
+        (
+            "elevationProfile",
+            "lateralProfile",
+            "object@zOffset",
+            "signal@zOffset",
+            "object/repeat",
+            "lane@level",
+            "lane/height",
+            "junction/elevationGrid",
+            "header/offset@z",
+        ),
+        HEIGHT,
+    ),
+    **dict.fromkeys(
+        (
+            "object@height",
+            "signal@height",
+            "signal@width",
+            "signal@length",
+            "object@radius",
+            "signal@hOffset",
+            "signal@pitch",
+            "signal@roll",
+            "object@pitch",
+            "object@roll",
+            "cornerLocal@z",
+            "cornerRoad@dz",
+            "cornerLocal@height",
+            "cornerRoad@height",
+            "cornerLocal@id",
+            "cornerRoad@id",
+            "outline@id",
+            "outline@closed",
+            "outline@fillType",
+            "outline@outer",
+            "outline@laneType",
+            "object@zOffset",
+            "object@perpToRoad",
+            "object/markings",
+            "object/borders",
+            "object/material",
+            "signalReference@t",
+            "signal/positionInertial",
+            "signal/positionRoad",
+            "signal/boards",
+        ),
+        LOOKS,
+    ),
     **dict.fromkeys(("surface", "lane/material", "lane/visibility"), "the state of the surface, and what can be seen"),
     **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE),
     **{f"header@{name}": BOUNDS for name in ("north", "south", "east", "west")},
-    **dict.fromkeys(("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"), "who wrote the file, and when"),
-    **dict.fromkeys(("road@name", "signal@country", "signal@countryRevision", "junction/controller@type", "signal@text", "type@country", "signal@name", "object@name", "object@subtype", "object@dynamic", "object@orientation", "object/validity", "signalReference@s"), "names a thing that is read by other words"),
-    **dict.fromkeys(("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"), "order and kinds that the application chose: groups do not depend on them"),
-    **dict.fromkeys(("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"), "the outline of the junction: its paths say where it is"),
+    **dict.fromkeys(
+        ("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"),
+        "who wrote the file, and when",
+    ),
+    **dict.fromkeys(
+        (
+            "road@name",
+            "signal@country",
+            "signal@countryRevision",
+            "junction/controller@type",
+            "signal@text",
+            "type@country",
+            "signal@name",
+            "object@name",
+            "object@subtype",
+            "object@dynamic",
+            "object@orientation",
+            "object/validity",
+            "signalReference@s",
+        ),
+        "names a thing that is read by other words",
+    ),
+    **dict.fromkeys(
+        ("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"),
+        "order and kinds that the application chose: groups do not depend on them",
+    ),
+    **dict.fromkeys(
+        ("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"),
+        "the outline of the junction: its paths say where it is",
+    ),
     "junctionGroup": "which junctions belong together: each is a code of its own",
 }
 
@@ -66,9 +142,21 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
         signals.report_unused()
         for walk in walks:
             if walk.id not in used:
-                accounts.enter("dropped", "objects/object", f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made", f"object {walk.id}")
+                accounts.enter(
+                    "dropped",
+                    "objects/object",
+                    f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made",
+                    f"object {walk.id}",
+                )
         if not raws:
-            raise refuse("OpenDRIVE", "file", "junction", len(junctions), "has no junction whose movements cross, or have lights", "give a map with a junction; roads alone make no intersection. The loss report says what was left out")
+            raise refuse(
+                "OpenDRIVE",
+                "file",
+                "junction",
+                len(junctions),
+                "has no junction whose movements cross, or have lights",
+                "give a map with a junction; roads alone make no intersection. The loss report says what was left out",
+            )
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
@@ -82,7 +170,9 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
             road = read_road(element)
         except CodeError as error:
             finding = error.findings[0]
-            element.leave_out(f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}")
+            element.leave_out(
+                f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}"
+            )
             continue
         if road.id in roads:
             element.unknown("id", road.id, "another road has the same: the first is taken")
@@ -92,7 +182,12 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
     for road in roads.values():
         if stated == {True} and "rule" not in road.element:
             road.left_hand = True
-            root.accounts.enter("guessed", "road", "roads without a rule are taken as left-hand, as all that state one", f"road {road.id}")
+            root.accounts.enter(
+                "guessed",
+                "road",
+                "roads without a rule are taken as left-hand, as all that state one",
+                f"road {road.id}",
+            )
     return roads
 
 
@@ -108,9 +203,16 @@ class _Place:
         if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
             accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
-        crossed = any(crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end)
+        crossed = any(
+            crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end
+        )
         if not crossed and not any(Groups(self.junction, self.signals, set()).lights.values()):
-            accounts.enter("dropped", "junction", "no two movements cross, and none has a light: a fork or a merge, no intersection", f"junction {self.junction.name}")
+            accounts.enter(
+                "dropped",
+                "junction",
+                "no two movements cross, and none has a light: a fork or a merge, no intersection",
+                f"junction {self.junction.name}",
+            )
             return
         self.junction.join()
         moves = self.junction.moves
@@ -131,7 +233,9 @@ class _Place:
             raw.rules += self._own_rules(f"C{k + 1}", move)
             speed = self._own_speed(raw, move)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
-            raw.moves.append(RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias))
+            raw.moves.append(
+                RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias)
+            )
         self._walks(raw, groups, local, middle)
         groups.describe()
         self._priorities(raw)
@@ -142,7 +246,13 @@ class _Place:
         records = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
         signs = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
         if records and signs and abs(min(records) - min(signs)) > SAME_SPEED:
-            raw.losses.add(Loss("differs", raw.name, f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken"))
+            raw.losses.add(
+                Loss(
+                    "differs",
+                    raw.name,
+                    f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken",
+                )
+            )
         return min(records or signs, default=None)
 
     def _own_rules(self, key: str, move: Move) -> list[Rule]:
@@ -159,7 +269,11 @@ class _Place:
             for key, end in self.junction.ends.items():
                 line = lines[key]
                 if end.ingress is ingress:
-                    tips.append((key, line[-1], unit(line[-1] - line[-2])) if ingress else (key, line[0], unit(line[1] - line[0])))
+                    tips.append(
+                        (key, line[-1], unit(line[-1] - line[-2]))
+                        if ingress
+                        else (key, line[0], unit(line[1] - line[0]))
+                    )
             of |= approaches(tips)
         for key, end in self.junction.ends.items():
             raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
@@ -167,8 +281,18 @@ class _Place:
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
         rows = end.stretches()
         raw.rules += lane_rules(end.key, rows, end.permit)
-        if end.permit.use != "vehicle" and "car" not in end.permit.users and any("car" in lane_permit(row.state).users for row in rows):
-            raw.losses.add(Loss("differs", raw.name, f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too"))
+        if (
+            end.permit.use != "vehicle"
+            and "car" not in end.permit.users
+            and any("car" in lane_permit(row.state).users for row in rows)
+        ):
+            raw.losses.add(
+                Loss(
+                    "differs",
+                    raw.name,
+                    f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too",
+                )
+            )
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,
@@ -192,30 +316,69 @@ class _Place:
         for row in merged(end.stretches(), limit_only):
             limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
             if limit is None and shown:
-                raw.losses.add(Loss("guessed", raw.name, "lanes without a limit have the lowest of the speed signs on their road before, all along it"))
+                raw.losses.add(
+                    Loss(
+                        "guessed",
+                        raw.name,
+                        "lanes without a limit have the lowest of the speed signs on their road before, all along it",
+                    )
+                )
             elif limit is None:
-                self.junction.accounts.enter("guessed", "road/type/speed", f"roads without a speed limit: {usual * 3.6:.0f} km/h, as is usual for their type", f"road {end.road.id}")
+                self.junction.accounts.enter(
+                    "guessed",
+                    "road/type/speed",
+                    f"roads without a speed limit: {usual * 3.6:.0f} km/h, as is usual for their type",
+                    f"road {end.road.id}",
+                )
             for m, found in signs:
                 if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
-                    raw.losses.add(Loss("differs", raw.name, f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken"))
-            out.append((round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=usual)))
+                    raw.losses.add(
+                        Loss(
+                            "differs",
+                            raw.name,
+                            f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken",
+                        )
+                    )
+            out.append(
+                (round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=usual))
+            )
         return out
 
     def _signs(self, end: LaneEnd, kind: str) -> list[tuple[float, float | None]]:
         """Return m along a lane and limit of the signs of a kind that concern it."""
-        return [(piece.along(s), limit) for piece in end.pieces for s, limit in self.signals.signs_on(piece.road, piece.lane, kind)]
+        return [
+            (piece.along(s), limit)
+            for piece in end.pieces
+            for s, limit in self.signals.signs_on(piece.road, piece.lane, kind)
+        ]
 
     def _stop(self, end: LaneEnd) -> float | None:
         """Return m along a lane of its last stop line; None where it has none."""
-        near = min(float(arc(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start)  # on the last road, stop lines count wherever they are
-        places = [(piece.along(mark.s), mark.id) for piece in end.pieces for mark in self.signals.stops_on(piece.road, piece.lane)]
+        near = min(
+            float(arc(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start
+        )  # on the last road, stop lines count wherever they are
+        places = [
+            (piece.along(mark.s), mark.id)
+            for piece in end.pieces
+            for mark in self.signals.stops_on(piece.road, piece.lane)
+        ]
         for m, name in places:
             if m < near:
-                self.junction.accounts.enter("dropped", "signals, objects", f"stop lines on the roads before the last, more than {MAX_BEFORE:.0f} m before the junction", f"stop line {name} of {end.key}")
+                self.junction.accounts.enter(
+                    "dropped",
+                    "signals, objects",
+                    f"stop lines on the roads before the last, more than {MAX_BEFORE:.0f} m before the junction",
+                    f"stop line {name} of {end.key}",
+                )
         places = sorted((m, name) for m, name in places if m >= near)
         for m, name in places:
             if m < places[-1][0] - SAME_PLACE:
-                self.junction.accounts.enter("dropped", "signals, objects", "lanes with several stop lines: the last one is taken", f"stop line {name} of {end.key}, {places[-1][0] - m:.0f} m before it")
+                self.junction.accounts.enter(
+                    "dropped",
+                    "signals, objects",
+                    "lanes with several stop lines: the last one is taken",
+                    f"stop line {name} of {end.key}, {places[-1][0] - m:.0f} m before it",
+                )
         return float(np.floor(places[-1][0] * 100) / 100) if places else None
 
     def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
@@ -225,7 +388,9 @@ class _Place:
                 group = groups.for_light(walk.light) if walk.light is not None else 0
                 raw.walks.append((local(walk.axis), round(walk.width * 100), group, (Alias("opendrive", walk.id),)))
         if any(not walk[2] for walk in raw.walks):
-            raw.losses.add(Loss("guessed", raw.name, "crosswalks without a light for pedestrians beside them have no signal group"))
+            raw.losses.add(
+                Loss("guessed", raw.name, "crosswalks without a light for pedestrians beside them have no signal group")
+            )
 
     def _priorities(self, raw: RawCode) -> None:
         """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield signs."""
@@ -234,7 +399,10 @@ class _Place:
         for k, move in enumerate(moves):
             end = self.junction.ends[move.start]
             near = float(arc(end.line)[-1]) - MAX_BEFORE  # on the last road, signs count wherever they stand
-            stops, yields = (any(m >= min(near, end.pieces[-1].start) for m, _ in self._signs(end, kind)) for kind in (STOP_SIGN, YIELD_SIGN))
+            stops, yields = (
+                any(m >= min(near, end.pieces[-1].start) for m, _ in self._signs(end, kind))
+                for kind in (STOP_SIGN, YIELD_SIGN)
+            )
             all_stop = all_stop and stops
             if stops or yields:
                 signed.add(k)

@@ -18,7 +18,10 @@ from .lane import Stretch
 from .road import Chain, Road, number
 from .upstream import Piece, stretches, upstream
 
-MIN_GAP, MAX_GAP = 2.5, 30.0  # m between the ends of a path and of its lane: below nothing is done, above it is no movement
+MIN_GAP, MAX_GAP = (
+    2.5,
+    30.0,
+)  # m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
 ROADS = ("incomingRoad", "connectingRoad")
 STRAIGHT, BACK = 35.0, 150.0  # degrees: a path that bends less is straight, one that bends more turns back
@@ -76,7 +79,9 @@ class Junction:
         self.priorities = [self._priority(e) for e in element.children("priority")]
         kind = element.get("type", "default")
         if kind != "default":
-            element.unknown("type", kind, "read as any other junction, as far as it has connections by connecting roads")
+            element.unknown(
+                "type", kind, "read as any other junction, as far as it has connections by connecting roads"
+            )
         for connection in element.children("connection"):
             connection.choice("type", {"default": True}, True)
             for start, to in dict.fromkeys(self._links(connection)):
@@ -85,9 +90,17 @@ class Junction:
         known = {(move.road.id, move.lane) for move in self.moves}
         for move, where in self.back:
             if (move.road.id, move.lane) in known:
-                self._drop("lane links that begin on a lane leading away from the junction: the way back, which is a connection of its own, too", where)
+                self._drop(
+                    "lane links that begin on a lane leading away from the junction: the way back, which is a connection of its own, too",
+                    where,
+                )
             else:
-                self.accounts.enter("repaired", "junction/connection", "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven", f"{where}, junction {self.name}")
+                self.accounts.enter(
+                    "repaired",
+                    "junction/connection",
+                    "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven",
+                    f"{where}, junction {self.name}",
+                )
                 self.moves.append(move)
 
     def _once(self) -> None:
@@ -111,7 +124,12 @@ class Junction:
         if max(gaps) > MAX_GAP:
             self._drop("connecting roads that lie far from the lanes they are linked to", f"{max(gaps):.0f} m: {where}")
             return None
-        self.accounts.enter("repaired", "junction/connection", "connecting roads that begin or end off the lanes they are linked to are led there", f"{max(gaps):.1f} m: {where}")
+        self.accounts.enter(
+            "repaired",
+            "junction/connection",
+            "connecting roads that begin or end off the lanes they are linked to are led there",
+            f"{max(gaps):.1f} m: {where}",
+        )
         parts = [before[None]] * (gaps[0] > MIN_GAP) + [move.line] + [after[None]] * (gaps[1] > MIN_GAP)
         return move._replace(line=np.concatenate(parts))
 
@@ -128,15 +146,26 @@ class Junction:
 
     def _links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
         """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
-        rows = [(int(number(link, "from", None)), int(number(link, "to", None))) for link in connection.children("laneLink")]
+        rows = [
+            (int(number(link, "from", None)), int(number(link, "to", None))) for link in connection.children("laneLink")
+        ]
         through = self.roads.get(connection.get("connectingRoad"))
         if rows or through is None:
             yield from rows
             return
         at_start = connection.get("contactPoint", "start") == "start"
         section = through.sections[0 if at_start else -1]
-        found = [(lane.before if at_start else lane.after, lane.id) for lane in section.lanes.values() if through.forward(lane.id) == at_start]
-        self.accounts.enter("guessed", "junction/connection", "has no lane links: the links of the connecting road's lanes are taken", str(connection))
+        found = [
+            (lane.before if at_start else lane.after, lane.id)
+            for lane in section.lanes.values()
+            if through.forward(lane.id) == at_start
+        ]
+        self.accounts.enter(
+            "guessed",
+            "junction/connection",
+            "has no lane links: the links of the connecting road's lanes are taken",
+            str(connection),
+        )
         yield from ((start, to) for start, to in found if start is not None)
 
     def _move(self, connection: XmlRecord, start: int, to: int) -> None:
@@ -145,10 +174,17 @@ class Junction:
         if incoming is None or through is None:
             for key in ROADS:
                 if connection.get(key) not in self.roads:
-                    connection.unknown(key, connection.get(key), "a road that is not there, or was left out: so is the connection")
+                    connection.unknown(
+                        key, connection.get(key), "a road that is not there, or was left out: so is the connection"
+                    )
             return
         if through.junction != self.id:
-            self.accounts.enter("differs", "road", f"connecting roads that say they belong to junction {through.junction}: the connection is believed", f"road {through.id}, {where}")
+            self.accounts.enter(
+                "differs",
+                "road",
+                f"connecting roads that say they belong to junction {through.junction}: the connection is believed",
+                f"road {through.id}, {where}",
+            )
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = through.chain(to, not at_start)
         kind, there, contact = through.link("successor" if at_start else "predecessor")
@@ -156,47 +192,84 @@ class Junction:
             self._drop(f"its connecting road leads to no road ({kind or 'nothing'} {there}), or lacks the lane", where)
             return
         if any(not is_driven(lane) for _, lane in chain):
-            self._drop(f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on", where)
+            self._drop(
+                f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
+                where,
+            )
             return
         line = through.line(chain)
         if len(line) < 2:
             self._drop("its connecting road has no length", where)
             return
-        if all(abs(through.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH for section, lane in chain):
-            self.accounts.enter("guessed", "junction/connection", "the lanes of its connecting road have no width", f"road {through.id}, {where}")
+        if all(
+            abs(through.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH for section, lane in chain
+        ):
+            self.accounts.enter(
+                "guessed",
+                "junction/connection",
+                "the lanes of its connecting road have no width",
+                f"road {through.id}, {where}",
+            )
         entry, leaving = self._sides(through, at_start, incoming, contact)
         last = (chain[-1] if at_start else chain[0])[1]
         onto = last.after if at_start else last.before
         if onto is None:
-            self.accounts.enter("guessed", "junction/connection", "the connecting lane has no link to the next: the lane of the same number is taken", f"{where}, lane {to}")
+            self.accounts.enter(
+                "guessed",
+                "junction/connection",
+                "the connecting lane has no link to the next: the lane of the same number is taken",
+                f"{where}, lane {to}",
+            )
         target = self.roads[there]
         onto = to if onto is None else onto
         if incoming.forward(start) != entry:
-            self._way_back(Way(incoming, start, entry), Way(target, onto, leaving), through, chain, at_start, line, where)
+            self._way_back(
+                Way(incoming, start, entry), Way(target, onto, leaving), through, chain, at_start, line, where
+            )
             return
         if target.forward(onto) == leaving:
-            self._drop("its connecting road leads onto a lane that comes towards the junction", f"{where}, lane {onto} of road {there}")
+            self._drop(
+                "its connecting road leads onto a lane that comes towards the junction",
+                f"{where}, lane {onto} of road {there}",
+            )
             return
         begin, end = self._end(incoming, start, entry, True), self._end(target, onto, leaving, False)
         if begin is None or end is None:
-            side = f"lane {start} of road {incoming.id}, before it" if begin is None else f"lane {onto} of road {there}, after it"
-            self._drop("the lane before or after it is not there, has no width, or is no lane to drive on", f"{where}: {side}")
+            side = (
+                f"lane {start} of road {incoming.id}, before it"
+                if begin is None
+                else f"lane {onto} of road {there}, after it"
+            )
+            self._drop(
+                "the lane before or after it is not there, has no width, or is no lane to drive on", f"{where}: {side}"
+            )
             return
         if through.forward(to) != at_start:
             line = line[::-1].copy()
-            self.accounts.enter("repaired", "junction/connection", "connecting lanes whose number says the other direction are turned", f"{where}, lane {to}")
+            self.accounts.enter(
+                "repaired",
+                "junction/connection",
+                "connecting lanes whose number says the other direction are turned",
+                f"{where}, lane {to}",
+            )
         self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to, chain))
 
-    def _way_back(self, incoming: "Way", target: "Way", through: Road, chain: Chain, at_start: bool, line: F8, where: str) -> None:
+    def _way_back(
+        self, incoming: "Way", target: "Way", through: Road, chain: Chain, at_start: bool, line: F8, where: str
+    ) -> None:
         """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
         to = chain[0][1].id if at_start else chain[-1][1].id
         begins = target.road.forward(target.lane) == target.at_end and through.forward(to) != at_start
         start = self._end(*target, True) if begins else None
         end = self._end(*incoming, False) if begins else None
         if start is None or end is None:
-            self._drop("lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}")
+            self._drop(
+                "lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}"
+            )
             return
-        self.back.append((Move(start, end, line, self._turn(start, end), through, to, chain), f"{where}, lane {incoming.lane}"))
+        self.back.append(
+            (Move(start, end, line, self._turn(start, end), through, to, chain), f"{where}, lane {incoming.lane}")
+        )
 
     def _turn(self, start: str, end: str) -> str:
         """Return which way a movement turns, from the end of one lane to the beginning of the other."""
@@ -216,9 +289,17 @@ class Junction:
         first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, there, _ = through.link("successor" if at_start else "predecessor")
         entry = incoming.meets_at_end(stated if before == incoming.id else "", first)
-        for road, which, link in ((through, "the road before it", before), (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1])):
+        for road, which, link in (
+            (through, "the road before it", before),
+            (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1]),
+        ):
             if link not in (incoming.id, self.id):
-                self.accounts.enter("differs", "road/link", f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed", f"road {road.id}, junction {self.name}")
+                self.accounts.enter(
+                    "differs",
+                    "road/link",
+                    f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed",
+                    f"road {road.id}, junction {self.name}",
+                )
         return entry, self.roads[there].meets_at_end(contact, last)
 
     def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
@@ -230,7 +311,12 @@ class Junction:
                 return None
             section, found = chain[side]
             if found.direction == "both" or found.kind == "bidirectional":
-                self.accounts.enter("differs", "lane", "lanes for both directions are taken in the one their number says", f"lane {lane} of road {road.id}")
+                self.accounts.enter(
+                    "differs",
+                    "lane",
+                    "lanes for both directions are taken in the one their number says",
+                    f"lane {lane} of road {road.id}",
+                )
             width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)

@@ -80,10 +80,14 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
         if text not in (NO_STOPPING, CAR_POOL):
             element.unknown("value", text, "left out")
         notes[s] = notes.get(s, frozenset()) | {text}
-    return LaneRecords(sorted(speeds, key=lambda row: row[0]), sorted(accesses.items()), sorted(notes.items(), key=lambda row: row[0]))
+    return LaneRecords(
+        sorted(speeds, key=lambda row: row[0]), sorted(accesses.items()), sorted(notes.items(), key=lambda row: row[0])
+    )
 
 
-def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s", absent: tuple[str, ...] = ()) -> float | None:
+def speed_of(
+    element: XmlRecord | None, value: str = "max", unit: str = "m/s", absent: tuple[str, ...] = ()
+) -> float | None:
     """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not understood is reported.
 
     `absent` are values that stand for none besides the words of the format.
@@ -102,7 +106,9 @@ def speed_of(element: XmlRecord | None, value: str = "max", unit: str = "m/s", a
         return None
     taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
     if taken != limit:
-        element.unknown(value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken")
+        element.unknown(
+            value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken"
+        )
     return round(taken, 2)
 
 
@@ -128,7 +134,11 @@ def _access(before: Access, element: XmlRecord) -> Access:
         if found in CLASSES:
             classes.add(found)
         else:
-            record.unknown(name, text, "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out")
+            record.unknown(
+                name,
+                text,
+                "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out",
+            )
     if not named:
         return before
     if allow:
@@ -136,7 +146,9 @@ def _access(before: Access, element: XmlRecord) -> Access:
     return before._replace(never=before.never | classes)
 
 
-def stretches(kind: str, records: LaneRecords, road: list[tuple[float, float | None]], start: float, end: float) -> list[tuple[float, float, State]]:
+def stretches(
+    kind: str, records: LaneRecords, road: list[tuple[float, float | None]], start: float, end: float
+) -> list[tuple[float, float, State]]:
     """Return the states of a lane of a type between two s of its road; `road` has the limits of the road's types."""
     rows: list[tuple[float, float, State]] = []
     begins = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]

@@ -31,12 +31,18 @@ def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
             lon, lat = projection.transform(*(xy @ turn.T + shift).T)
             table = np.stack([lat, lon], axis=1)
             if not np.isfinite(table).all():
-                raise refuse("OpenDRIVE", "header", "geoReference", text, "puts points of the map nowhere on the globe", REMEDY)
+                raise refuse(
+                    "OpenDRIVE", "header", "geoReference", text, "puts points of the map nowhere on the globe", REMEDY
+                )
             return table
 
         return on_globe
     if zero is None:
-        losses.add(Loss("guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"))
+        losses.add(
+            Loss(
+                "guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"
+            )
+        )
     elif text:
         losses.add(Loss("dropped", "map", "its geoReference is not used: --at says where it lies"))
     origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
@@ -64,14 +70,29 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
     try:
         system = _horizontal(pyproj.CRS(flat))
         if system.is_geographic:
-            raise refuse("OpenDRIVE", "header", "geoReference", text, "counts in degrees, and the x, y of a map are metres", REMEDY)
+            raise refuse(
+                "OpenDRIVE",
+                "header",
+                "geoReference",
+                text,
+                "counts in degrees, and the x, y of a map are metres",
+                REMEDY,
+            )
         if GRID.search(flat):
-            losses.add(Loss("guessed", "map", "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres"))
+            losses.add(
+                Loss(
+                    "guessed",
+                    "map",
+                    "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
+                )
+            )
         return pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
     except CodeError:
         raise
     except (pyproj.exceptions.ProjError, ValueError, IndexError) as error:  # CRSError is a ProjError
-        raise refuse("OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY) from None
+        raise refuse(
+            "OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY
+        ) from None
 
 
 def _horizontal(system: pyproj.CRS) -> pyproj.CRS:

@@ -130,7 +130,9 @@ class Road:
 
     @cached_property
     def _reversed(self) -> frozenset[int]:
-        return frozenset(lane.id for section in self.sections for lane in section.lanes.values() if lane.direction == "reversed")
+        return frozenset(
+            lane.id for section in self.sections for lane in section.lanes.values() if lane.direction == "reversed"
+        )
 
     def forward(self, lane: int) -> bool:
         """Return whether a lane is driven along s."""
@@ -145,7 +147,11 @@ class Road:
                 break
             found = section.lanes[wanted]
             out.append((section, found))
-            wanted = (found.before if found.before is not None else wanted) if from_end else (found.after if found.after is not None else wanted)
+            wanted = (
+                (found.before if found.before is not None else wanted)
+                if from_end
+                else (found.after if found.after is not None else wanted)
+            )
         return out[::-1] if from_end else out
 
     def line(self, chain: list[tuple[Section, RoadLane]]) -> F8:
@@ -165,14 +171,22 @@ class Road:
         inner = outer = value(self.offsets, s)
         for k in sorted((k for k in section.lanes if 0 < side * k <= side * lane.id), key=abs):
             found, inner = section.lanes[k], outer
-            outer = value(found.borders, within) if found.borders and not found.widths else inner + side * value(found.widths, within)
+            outer = (
+                value(found.borders, within)
+                if found.borders and not found.widths
+                else inner + side * value(found.widths, within)
+            )
         return inner, outer
 
     def stretches(self, chain: list[tuple[Section, RoadLane]]) -> list[Stretch]:
         """Return where limits and permissions of a lane hold, m along its line in driving direction."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
         along = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
-        rows = [row for section, lane in chain for row in stretches(lane.kind, lane.records, self.speeds, section.start, section.end)]
+        rows = [
+            row
+            for section, lane in chain
+            for row in stretches(lane.kind, lane.records, self.speeds, section.start, section.end)
+        ]
 
         def measured(s: float) -> float:
             m = float(np.interp(s, stations, along))
@@ -211,7 +225,9 @@ def read_road(element: XmlRecord) -> Road:
     found = sorted(element.iterfind("lanes/laneSection"), key=lambda e: number(e, "s"))
     planview = sorted(element.iterfind("planView/geometry"), key=lambda g: number(g, "s"))
     if not planview or not found:
-        raise element.refuse("planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again")
+        raise element.refuse(
+            "planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again"
+        )
     starts = [number(e, "s") for e in found]
     sections = []
     for start, end, item in zip(starts, [*starts[1:], length], found, strict=True):
@@ -250,7 +266,10 @@ def _link(element: XmlRecord) -> tuple[str, str, str]:
 
 def _lane(element: XmlRecord, start: float) -> RoadLane:
     list(element.children("link"))  # it may be empty
-    links = {tag: (None if (link := element.find(f"link/{tag}")) is None else int(number(link, "id", None))) for tag in ("predecessor", "successor")}
+    links = {
+        tag: (None if (link := element.find(f"link/{tag}")) is None else int(number(link, "id", None)))
+        for tag in ("predecessor", "successor")
+    }
     widths, borders = ([Cubic.of(w, start, "sOffset") for w in element.children(tag)] for tag in ("width", "border"))
     return RoadLane(
         id=int(number(element, "id", None)),
@@ -269,7 +288,12 @@ def _piece(g: XmlRecord) -> tuple[F8, F8]:
     s0, x, y, h, length = (number(g, k) for k in ("s", "x", "y", "hdg", "length"))
     shape = next(g.children(*SHAPES), None)
     if shape is None or not 0 <= length <= LONGEST:
-        raise g.refuse("length, shape", f"{length} m, {'none' if shape is None else shape.tag}", f"must have a shape ({', '.join(SHAPES)}), and a length up to {LONGEST:.0f} m", "export the map again")
+        raise g.refuse(
+            "length, shape",
+            f"{length} m, {'none' if shape is None else shape.tag}",
+            f"must have a shape ({', '.join(SHAPES)}), and a length up to {LONGEST:.0f} m",
+            "export the map again",
+        )
     ds = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / STEP), 2) + 1)
     u, v, turn = _local(shape, ds, length)
     xyh = np.stack([x + u * np.cos(h) - v * np.sin(h), y + u * np.sin(h) + v * np.cos(h), h + turn], axis=1)
@@ -312,8 +336,12 @@ def thinned(line: F8) -> F8:
         if b - a < 2:
             continue
         d = line[b] - line[a]
-        inner = line[a + 1:b] - line[a]
-        off = np.abs(d[0] * inner[:, 1] - d[1] * inner[:, 0]) / max(float(np.hypot(*d)), 1e-9) if np.hypot(*d) > 1e-6 else np.hypot(*inner.T)
+        inner = line[a + 1 : b] - line[a]
+        off = (
+            np.abs(d[0] * inner[:, 1] - d[1] * inner[:, 0]) / max(float(np.hypot(*d)), 1e-9)
+            if np.hypot(*d) > 1e-6
+            else np.hypot(*inner.T)
+        )
         k = int(off.argmax())
         if off[k] > KEEP:
             keep[a + 1 + k] = True

@@ -18,10 +18,20 @@ from .lane import speed_of
 from .road import Road, number
 
 FIRST_LIGHT, LAST_LIGHT = 1_000_001, 1_000_999  # types of the OpenDRIVE catalogue that are lights
-LIGHTS_FOR = {"1000002": ("pedestrian",), "1000007": ("pedestrian", "bike"), "1000013": ("bike",)}  # the others are for vehicles
+LIGHTS_FOR = {
+    "1000002": ("pedestrian",),
+    "1000007": ("pedestrian", "bike"),
+    "1000013": ("bike",),
+}  # the others are for vehicles
 KNOWN_LIGHTS = {"1000001", "1000008", "1000009", "1000010", "1000011", "1000012", "1000020", *LIGHTS_FOR}
 WITH_ARROWS = {"1000008", "1000010", "1000011", "1000012"}
-ARROWS = {"10": ("left", "u"), "20": ("right",), "30": ("straight",), "40": ("straight", "left"), "50": ("straight", "right")}
+ARROWS = {
+    "10": ("left", "u"),
+    "20": ("right",),
+    "30": ("straight",),
+    "40": ("straight", "left"),
+    "50": ("straight", "right"),
+}
 STOP_LINE = "294"
 NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters write that there is none
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
@@ -117,10 +127,26 @@ class Signals:
                 element.choice("subtype", NO_SUBTYPE, True)
             self.signs.setdefault(road.id, []).append(Sign(name, kind, reach, s, limit))
         elif light:
-            self._light(road, element, kind, Light(name, element.get("name"), LIGHTS_FOR.get(kind, ("vehicle",)), _turns(kind, element), road.id, s, number(element, "t")))
+            self._light(
+                road,
+                element,
+                kind,
+                Light(
+                    name,
+                    element.get("name"),
+                    LIGHTS_FOR.get(kind, ("vehicle",)),
+                    _turns(kind, element),
+                    road.id,
+                    s,
+                    number(element, "t"),
+                ),
+            )
             self.reaches.setdefault(road.id, []).append((name, reach, s))
         else:
-            element.leave_out(f"signs of type {kind or 'none'} are not read" + (", though they change" if element.flag("dynamic") else ""))
+            element.leave_out(
+                f"signs of type {kind or 'none'} are not read"
+                + (", though they change" if element.flag("dynamic") else "")
+            )
 
     def _light(self, road: Road, element: XmlRecord, kind: str, light: Light) -> None:
         if kind not in KNOWN_LIGHTS:
@@ -158,16 +184,40 @@ class Signals:
         rows += [("sign", sign.id, road) for road, signs in self.signs.items() for sign in signs]
         for what, name, road in rows:
             if (what, name) not in self.placed:
-                self.accounts.enter("dropped", "signals, objects", f"{what}s on no lane that leads to or from a junction of which a code is made", f"{name} of road {road}")
+                self.accounts.enter(
+                    "dropped",
+                    "signals, objects",
+                    f"{what}s on no lane that leads to or from a junction of which a code is made",
+                    f"{name} of road {road}",
+                )
         for name, light in self.lights.items():
             if name not in self.used:
-                spans = [span for found in self.reaches.values() for other, reach, _ in found if other == name for span in reach.spans or ((-1, -1),)]
-                cause = "valid for lane 0 alone, and no reference says for which lanes" if all(span == (0, 0) for span in spans) else "on no lane that leads into a junction of which a code is made"
-                self.accounts.enter("dropped", "signals/signal", f"a light for {' and '.join(light.uses)} that no movement has: {cause}", f"signal {name} of road {light.road}")
+                spans = [
+                    span
+                    for found in self.reaches.values()
+                    for other, reach, _ in found
+                    if other == name
+                    for span in reach.spans or ((-1, -1),)
+                ]
+                cause = (
+                    "valid for lane 0 alone, and no reference says for which lanes"
+                    if all(span == (0, 0) for span in spans)
+                    else "on no lane that leads into a junction of which a code is made"
+                )
+                self.accounts.enter(
+                    "dropped",
+                    "signals/signal",
+                    f"a light for {' and '.join(light.uses)} that no movement has: {cause}",
+                    f"signal {name} of road {light.road}",
+                )
 
     def on(self, road: Road, lane: int, end: float | None = None, beyond: float = 0.0) -> list[Light]:
         """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a junction `beyond` m after that s."""
-        rows = [(name, reach) for name, reach, s in self.reaches.get(road.id, []) if end is None or abs(s - end) + beyond <= MAX_BEFORE]
+        rows = [
+            (name, reach)
+            for name, reach, s in self.reaches.get(road.id, [])
+            if end is None or abs(s - end) + beyond <= MAX_BEFORE
+        ]
         found = [name for name, reach in rows if reach.covers(road, lane)]
         if not found and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
@@ -210,13 +260,20 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     element.choice("value", NO_SUBTYPE, True)
     if kind in WITH_ARROWS:
         return element.choice("subtype", {**ARROWS, "-1": (), "": ()}, ())
-    element.choice("subtype", {**NO_SUBTYPE, "10": True, "20": True, "30": True, "40": True} if kind in KNOWN_LIGHTS else NO_SUBTYPE, True)
+    element.choice(
+        "subtype",
+        {**NO_SUBTYPE, "10": True, "20": True, "30": True, "40": True} if kind in KNOWN_LIGHTS else NO_SUBTYPE,
+        True,
+    )
     return ()
 
 
 def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = speed_of(element, "value", unit, tuple(NO_SUBTYPE)), speed_of(element, "subtype", unit, tuple(NO_SUBTYPE))
+    own, other = (
+        speed_of(element, "value", unit, tuple(NO_SUBTYPE)),
+        speed_of(element, "subtype", unit, tuple(NO_SUBTYPE)),
+    )
     return own if own is not None else other
 
 

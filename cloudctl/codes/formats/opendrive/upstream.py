@@ -14,7 +14,9 @@ from .lane import Stretch
 from .road import Chain, Road
 from .signals import MAX_BEFORE
 
-MAX_UPSTREAM = 300.0  # m of a lane on the roads before the last one: an approach, and far below what a code's points may reach
+MAX_UPSTREAM = (
+    300.0  # m of a lane on the roads before the last one: an approach, and far below what a code's points may reach
+)
 MAX_STEP = 2.5  # m between the ends of two pieces of one lane: above it, the link is no continuation
 
 

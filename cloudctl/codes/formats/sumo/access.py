@@ -34,7 +34,19 @@ USERS = {
     },
 }
 APART = frozenset(  # no part of ordinary road traffic: that they may not use a lane says nothing of it
-    ("wheelchair", "private", "authority", "army", "vip", "custom1", "custom2", "ship", "container", "aircraft", "drone")
+    (
+        "wheelchair",
+        "private",
+        "authority",
+        "army",
+        "vip",
+        "custom1",
+        "custom2",
+        "ship",
+        "container",
+        "aircraft",
+        "drone",
+    )
 )
 # On tracks and elsewhere only where a lane names them: a network that leaves a lane to all has no track on it for that.
 RAILS = frozenset(name for name, user in USERS.items() if user == "tram")
@@ -84,5 +96,7 @@ def described(may: frozenset[str]) -> str:
 def unclassed(may: frozenset[str]) -> tuple[str, ...]:
     """Return the vClasses whose permission only a rule's text can carry, because no class of ours stands for them."""
     if "passenger" in may:  # the lane is for cars, and these are cars to a code: what is lost is that they may not
-        return tuple(sorted(name for name in USERS if USERS[name] not in CLASSES and name not in may and name not in APART))
+        return tuple(
+            sorted(name for name in USERS if USERS[name] not in CLASSES and name not in may and name not in APART)
+        )
     return tuple(sorted(name for name in may if USERS[name] not in CLASSES))

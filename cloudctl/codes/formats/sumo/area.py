@@ -52,7 +52,9 @@ class Roads:
         self.signals: dict[str, set[str]] = {}  # tl -> junctions
         self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
         self._counted: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
-        self._paths: dict[int, tuple[F8, float, tuple[NetLane, ...]]] = {}  # id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
+        self._paths: dict[
+            int, tuple[F8, float, tuple[NetLane, ...]]
+        ] = {}  # id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
         self.others: set[str] = set()  # junctions without a signal that are intersections
         for c in net.connections:
             if c.from_edge.startswith(":"):
@@ -79,7 +81,9 @@ class Roads:
     def meets(self, junction: str) -> bool:
         """Return whether a junction without a signal is an intersection: three roads or more, and movements that cross or merge."""
         movements = self.leaving.get(junction, [])
-        arms = {self.net.edges[c.from_edge].start for c in movements} | {self.net.edges[c.to_edge].end for c in movements}
+        arms = {self.net.edges[c.from_edge].start for c in movements} | {
+            self.net.edges[c.to_edge].end for c in movements
+        }
         if len(arms) < MIN_ARMS:
             return False
         rows = self.net.requests.get(junction, {})
@@ -136,7 +140,11 @@ class Roads:
                 continue
             for c in before:
                 start = self.net.edges[c.from_edge]
-                if area.roles.get(c.from_edge) == "ingress" or start.end == start.start or start.start == self.net.edges[edge].end:
+                if (
+                    area.roles.get(c.from_edge) == "ingress"
+                    or start.end == start.start
+                    or start.start == self.net.edges[edge].end
+                ):
                     continue  # a loop, or the way back
                 area.movements.append(self._movement(c, False))
                 if c.from_edge not in reach:
@@ -190,10 +198,17 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
             met.append(name)
             roads.others.add(name)
         else:
-            net.accounts.enter("dropped", "junction", "no intersection: fewer than three roads, or no two movements cross or merge", name)
+            net.accounts.enter(
+                "dropped",
+                "junction",
+                "no intersection: fewer than three roads, or no two movements cross or merge",
+                name,
+            )
     if unsignalised is False or (unsignalised is None and own):
         for name in met:
-            net.accounts.enter("dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name)
+            net.accounts.enter(
+                "dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name
+            )
         met = []
     whole = len(own) + len(met)
     for signal in own:

@@ -46,7 +46,12 @@ def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: fl
         detail = "of movements without requests, conflicts are where paths cross, and nobody yields"
         net.accounts.enter("guessed", "junction", detail, pair)
     elif apart > MAX_APART:
-        net.accounts.enter("dropped", "request", f"foes whose paths stay more than {MAX_APART:g} m apart: they have no place in common", pair)
+        net.accounts.enter(
+            "dropped",
+            "request",
+            f"foes whose paths stay more than {MAX_APART:g} m apart: they have no place in common",
+            pair,
+        )
     elif apart > APART:
         net.accounts.enter("differs", "request", f"foes whose paths stay more than {APART:g} m apart", pair)
 

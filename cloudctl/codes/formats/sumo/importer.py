@@ -30,7 +30,9 @@ from .signals import crosswalks, groups, plans
 from .vocabulary import IGNORED
 
 E_TOWN_ADM = "110115403"
-MAX_LENGTH = 4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
+MAX_LENGTH = (
+    4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
+)
 
 
 def import_sumo(
@@ -60,7 +62,9 @@ def import_sumo(
                 codes.append(_code(net, area, adm, serials))
             except CodeError as error:  # one intersection that cannot be a code loses only itself
                 finding = error.findings[0]
-                accounts.enter("dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}")
+                accounts.enter(
+                    "dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}"
+                )
             if progress is not None:
                 progress(number, whole)
         if not codes and unsignalised is not False:
@@ -70,7 +74,14 @@ def import_sumo(
 
 def _nothing(net: Net, where: str) -> CodeError:
     rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
-    return refuse(where, "network", "junction", len(net.junctions), rule, "give a network with an intersection; the loss report says what was left out")
+    return refuse(
+        where,
+        "network",
+        "junction",
+        len(net.junctions),
+        rule,
+        "give a network with an intersection; the loss report says what was left out",
+    )
 
 
 def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
@@ -182,7 +193,12 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
         column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
         m.raw.points = m.raw.points or net.points(m.shape)
         if m.raw.passes and "1" in net.requests.get(m.junction, {}).get(m.index, {}).get("response", ""):
-            net.accounts.enter("differs", "connection@pass", "never yields, and the requests of its junction say that it does: these are taken", f"{m.from_lane}>{m.to_lane}")
+            net.accounts.enter(
+                "differs",
+                "connection@pass",
+                "never yields, and the requests of its junction say that it does: these are taken",
+                f"{m.from_lane}>{m.to_lane}",
+            )
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         connection = Connection(
             id=f"C{k}",
@@ -215,7 +231,12 @@ def _stop_lines(
 
 
 def _rules(
-    net: Net, links: tuple[Link, ...], lanes: tuple[Lane, ...], conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area
+    net: Net,
+    links: tuple[Link, ...],
+    lanes: tuple[Lane, ...],
+    conns: tuple[Connection, ...],
+    source: dict[str, NetLane],
+    area: Area,
 ) -> tuple[Rule, ...]:
     """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which lane."""
     at_speed: dict[float, list[str]] = {}
@@ -223,13 +244,22 @@ def _rules(
         driven = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
         speeds = sorted({lane.speed for lane in driven})
         for speed in speeds:
-            at_speed.setdefault(speed, []).extend([link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed])
-    rules = [Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed) for k, speed in enumerate(sorted(at_speed), 1)]
+            at_speed.setdefault(speed, []).extend(
+                [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
+            )
+    rules = [
+        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
+        for k, speed in enumerate(sorted(at_speed), 1)
+    ]
     rules += _class_limits(net, links, len(rules) + 1)
     for lane in lanes:
         found = source[lane.id]
         for name in unclassed(found.may):
-            where = "only the text of the rule says it" if lane_permit(found.may, found.stated).text else "the code does not say it"
+            where = (
+                "only the text of the rule says it"
+                if lane_permit(found.may, found.stated).text
+                else "the code does not say it"
+            )
             net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; {where}", found.id)
     permits = [(lane.id, lane_permit(source[lane.id].may, source[lane.id].stated)) for lane in lanes]
     rules += permit_rules(len(rules) + 1, permits)
@@ -245,13 +275,18 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
             if user in CLASSES:
                 targets.setdefault((round(speed, 2), user), []).append(Target(link.id))
             else:
-                net.accounts.enter("dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value)
+                net.accounts.enter(
+                    "dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value
+                )
     return [
-        Rule(f"R{k}", "speed_max", tuple(targets[speed, name]), speed, classes=(name,)) for k, (speed, name) in enumerate(sorted(targets), first)
+        Rule(f"R{k}", "speed_max", tuple(targets[speed, name]), speed, classes=(name,))
+        for k, (speed, name) in enumerate(sorted(targets), first)
     ]
 
 
-def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int) -> tuple[Rule, ...]:
+def _turn_bans(
+    net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int
+) -> tuple[Rule, ...]:
     """Return who may not take a connection although both its lanes are open to them."""
     rules: list[Rule] = []
     for c, m in zip(conns, area.movements, strict=True):
@@ -262,5 +297,10 @@ def _turn_bans(net: Net, conns: tuple[Connection, ...], source: dict[str, NetLan
         rules += bans
         names = {name for may in own for name in unclassed(may)} if bans else set()
         for name in sorted(frozenset.intersection(*joined) & names):
-            net.accounts.enter("differs", "connection", f"who may take it: no class of a code is {name}; only the text of a rule may say it", f"{m.from_lane}>{m.to_lane}")
+            net.accounts.enter(
+                "differs",
+                "connection",
+                f"who may take it: no class of a code is {name}; only the text of a rule may say it",
+                f"{m.from_lane}>{m.to_lane}",
+            )
     return numbered(first, rules)

@@ -28,7 +28,9 @@ class NetLane:
     may: frozenset[str]
     stated: bool
     stop_offset: float = 0.0  # m from its end to its stop line
-    points: tuple[Point, ...] = ()  # on the globe, once they are needed: a lane is in the codes of several intersections
+    points: tuple[
+        Point, ...
+    ] = ()  # on the globe, once they are needed: a lane is in the codes of several intersections
 
 
 @dataclass
@@ -106,11 +108,15 @@ class Net:
     accounts: Accounts
     edges: dict[str, NetEdge] = field(default_factory=dict)
     inner: dict[str, NetLane] = field(default_factory=dict)  # internal lanes and crossings, by lane id
-    crossings: dict[str, list[tuple[str, NetLane]]] = field(default_factory=dict)  # junction -> crossings: edge, and its lane
+    crossings: dict[str, list[tuple[str, NetLane]]] = field(
+        default_factory=dict
+    )  # junction -> crossings: edge, and its lane
     signalled: dict[str, list[NetConnection]] = field(default_factory=dict)  # tl -> connections with a column
     connections: list[NetConnection] = field(default_factory=list)
     junctions: dict[str, NetJunction] = field(default_factory=dict)
-    requests: dict[str, dict[int, dict[str, str]]] = field(default_factory=dict)  # junction -> index -> foes, response, cont
+    requests: dict[str, dict[int, dict[str, str]]] = field(
+        default_factory=dict
+    )  # junction -> index -> foes, response, cont
     programs: dict[str, list[NetProgram]] = field(default_factory=dict)  # by tl
     limits: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)  # road type -> limits of vClasses
     left_hand: bool = False

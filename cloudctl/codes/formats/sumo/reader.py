@@ -23,7 +23,9 @@ from .vocabulary import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, 
 UNPLACED = ("!", "-", "")  # projections of networks that lie nowhere
 BITS = re.compile("[01]*")
 MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
-MIN_PATH_SPEED = 0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
+MIN_PATH_SPEED = (
+    0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
+)
 DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
@@ -31,7 +33,9 @@ __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS = Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code")
 
 
-def read_net(path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None) -> Net:
+def read_net(
+    path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None
+) -> Net:
     """Read a .net.xml or .net.xml.gz, or its text where that is at hand (`data`), and signal programmes of additional files. Raises CodeError."""
     net = Net(accounts or Accounts("SUMO", IGNORED, REMEDY))
     for file in (path, *additional):
@@ -40,18 +44,31 @@ def read_net(path: Path, additional: Iterable[Path] = (), *, data: bytes | None 
                 _read(net, stream)
             net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
         except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
-            raise refuse(str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", REMEDY) from None
+            raise refuse(
+                str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", REMEDY
+            ) from None
     if not net.edges:
         raise refuse(str(path), "network", "edge", "none", "a network has edges", REMEDY)
     if not net.placed:
-        net.losses.add(Loss("guessed", "location", "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080"))
+        net.losses.add(
+            Loss(
+                "guessed",
+                "location",
+                "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
+            )
+        )
     _drop_loose_edges(net)
     net.connections = [c for c in net.connections if _sound(net, c)]
     for c in net.connections:
         if c.tl and c.column >= 0:
             net.signalled.setdefault(c.tl, []).append(c)
         if c.via and c.via not in net.inner:
-            net.accounts.enter("unknown", "connection@via", "no such inner lane: the path is a line", f"{c.via} of {c.from_edge}>{c.to_edge}")
+            net.accounts.enter(
+                "unknown",
+                "connection@via",
+                "no such inner lane: the path is a line",
+                f"{c.via} of {c.from_edge}>{c.to_edge}",
+            )
     lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
     for junction in net.junctions.values():
         for name in junction.incoming:
@@ -167,7 +184,12 @@ def _may(record: XmlRecord) -> tuple[frozenset[str], bool]:
     """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that are not known say nothing."""
     reserved = bool(record.get("allow").strip())
     if reserved and record.get("disallow").strip():
-        record.accounts.enter("differs", f"{record.tag}@disallow", "stands beside allow: allow is taken alone, as SUMO has it", str(record))
+        record.accounts.enter(
+            "differs",
+            f"{record.tag}@disallow",
+            "stands beside allow: allow is taken alone, as SUMO has it",
+            str(record),
+        )
     allow, disallow = record.words("allow", WORDS), record.words("disallow", WORDS)
     return allowed(allow, disallow, reserved), reserved or bool(allow or disallow)
 
@@ -177,7 +199,11 @@ def _limit(record: XmlRecord, default: float | None = None, lowest: float = MIN_
     speed = record.number("speed", default)
     taken = min(max(speed, lowest), MAX_LIMIT)
     if taken != speed:
-        record.unknown("speed", record.get("speed"), f"{'higher' if speed > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken")
+        record.unknown(
+            "speed",
+            record.get("speed"),
+            f"{'higher' if speed > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken",
+        )
     return taken
 
 
@@ -190,7 +216,9 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
         for lane in lanes:
             lane.stop_offset = record.number("value")
     if len(bound) < len(EVERYONE):
-        record.accounts.enter("differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record))
+        record.accounts.enter(
+            "differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
+        )
     record.ignore("value", "of others than cars it is reported above")
 
 
@@ -264,7 +292,9 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
         for key in ("x", "y", "name", "incLanes"):
             record.ignore(key, "where to wait inside: the inner lanes are cut there")
         return
-    net.junctions[name] = NetJunction(name, record.number("x"), record.number("y"), control, record.get("name"), tuple(record.get("incLanes").split()))
+    net.junctions[name] = NetJunction(
+        name, record.number("x"), record.number("y"), control, record.get("name"), tuple(record.get("incLanes").split())
+    )
     net.requests[name] = requests
 
 
@@ -319,7 +349,9 @@ def _drop_loose_edges(net: Net) -> None:
     for edge in list(net.edges.values()):
         missing = next((name for name in (edge.start, edge.end) if name not in net.junctions), None)
         if missing is not None:
-            net.accounts.enter("dropped", "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}")
+            net.accounts.enter(
+                "dropped", "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}"
+            )
             del net.edges[edge.id]
 
 
@@ -329,9 +361,19 @@ def _sound(net: Net, c: NetConnection) -> bool:
         if name.startswith(":"):
             continue
         if name not in net.edges:
-            net.accounts.enter("dropped", "connection", "connections of an edge that is not there", f"{name} of {c.from_edge}>{c.to_edge}")
+            net.accounts.enter(
+                "dropped",
+                "connection",
+                "connections of an edge that is not there",
+                f"{name} of {c.from_edge}>{c.to_edge}",
+            )
             return False
         if lane >= len(net.edges[name].lanes):
-            net.accounts.enter("dropped", "connection", "connections of a lane that is not there", f"{name}_{lane} of {c.from_edge}>{c.to_edge}")
+            net.accounts.enter(
+                "dropped",
+                "connection",
+                "connections of a lane that is not there",
+                f"{name}_{lane} of {c.from_edge}>{c.to_edge}",
+            )
             return False
     return True

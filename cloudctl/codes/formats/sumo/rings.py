@@ -74,9 +74,15 @@ def _ring(phases: list[NetPhase]) -> list[Interval]:
         longest = phase.longest if phase.longest is not None else phase.duration
         yellow, red = phase.yellow or YELLOW, phase.red or ALL_RED
         goes_on = [a in GREEN and b in GREEN for a, b in zip(phase.state, following, strict=False)]
-        fading = "".join(a if stays else "y" if a in GREEN else a for a, stays in zip(phase.state, goes_on, strict=False))
+        fading = "".join(
+            a if stays else "y" if a in GREEN else a for a, stays in zip(phase.state, goes_on, strict=False)
+        )
         cleared = "".join(a if stays else "r" for a, stays in zip(phase.state, goes_on, strict=False))
-        for length, state, shortest in ((longest, phase.state, phase.shortest or 0.0), (yellow, fading, 0.0), (red, cleared, 0.0)):
+        for length, state, shortest in (
+            (longest, phase.state, phase.shortest or 0.0),
+            (yellow, fading, 0.0),
+            (red, cleared, 0.0),
+        ):
             if length > 0:
                 shown.append(Interval(t, t + length, state, shortest))
                 t += length
@@ -104,7 +110,11 @@ def _side_by_side(rings: list[list[Interval]]) -> list[NetPhase]:
 def _stretched(ring: list[Interval], whole: float) -> list[Interval]:
     """Return a ring whose last green is longer, so that it reaches the barrier at `whole`."""
     spare = whole - ring[-1].end
-    last = max((k for k, i in enumerate(ring) if any(letter in GREEN for letter in i.state) and i.shortest), default=len(ring) - 1)
+    last = max(
+        (k for k, i in enumerate(ring) if any(letter in GREEN for letter in i.state) and i.shortest),
+        default=len(ring) - 1,
+    )
     return [
-        Interval(i.start + spare * (k > last), i.end + spare * (k >= last), i.state, i.shortest) for k, i in enumerate(ring)
+        Interval(i.start + spare * (k > last), i.end + spare * (k >= last), i.state, i.shortest)
+        for k, i in enumerate(ring)
     ]

@@ -14,7 +14,13 @@ from .rings import sequence
 from .vocabulary import SHOWS
 
 MAX_GROUPS = 255  # of an intersection: a group is one byte in MAP and SPaT
-KINDS = {"vehicle": "vehicle", "bus": "vehicle", "tram": "tram", "bike": "bike", "pedestrian": "pedestrian"}  # of a group, by the use of its lanes
+KINDS = {
+    "vehicle": "vehicle",
+    "bus": "vehicle",
+    "tram": "tram",
+    "bike": "bike",
+    "pedestrian": "pedestrian",
+}  # of a group, by the use of its lanes
 
 
 def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
@@ -29,11 +35,18 @@ def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int
     for column in sorted(kinds):
         shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
         if "-" in shown:
-            net.accounts.enter("unknown", "tlLogic/phase@state", "has no letter for a connection: taken as dark", f"column {column} of {area.signal}")
+            net.accounts.enter(
+                "unknown",
+                "tlLogic/phase@state",
+                "has no letter for a connection: taken as dark",
+                f"column {column} of {area.signal}",
+            )
         found.setdefault((kinds[column], shown), []).append(column)
     if len(found) > MAX_GROUPS:
         rule = f"an intersection has at most {MAX_GROUPS} signal groups"
-        raise refuse(area.signal, area.signal, "linkIndex", f"{len(found)} groups", rule, "split the signal in the network")
+        raise refuse(
+            area.signal, area.signal, "linkIndex", f"{len(found)} groups", rule, "split the signal in the network"
+        )
     made = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
     return made, {column: group.id for group in made for column in group.channels}
 
@@ -67,7 +80,9 @@ def plans(
     return tuple(named.values())
 
 
-def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]) -> Plan:
+def _plan(
+    net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]
+) -> Plan:
     phases = []
     for phase in _in_sequence(net, area, program):
         state = phase.state
@@ -77,7 +92,10 @@ def _plan(net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, .
                 shown[a] = "g"
                 detail = "a green of priority that must yield to another of its phase: permissive"
                 net.accounts.enter("repaired", "phase", detail, f"group {a} to group {b} of {area.signal}")
-        bounds = [round(value * 1000) if program.actuated and value is not None else None for value in (phase.shortest, phase.longest)]
+        bounds = [
+            round(value * 1000) if program.actuated and value is not None else None
+            for value in (phase.shortest, phase.longest)
+        ]
         phases.append(Phase(round(phase.duration * 1000), "".join(shown[g.id] for g in found), bounds[0], bounds[1]))
     return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
 
@@ -86,12 +104,16 @@ def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
     """Return the phases of a programme as they follow each other."""
     rings = sequence(program) if program.kind == "NEMA" else None
     if rings is not None:
-        detail = "a ring-barrier programme as its sequence when every phase lasts its longest: traffic may end each sooner"
+        detail = (
+            "a ring-barrier programme as its sequence when every phase lasts its longest: traffic may end each sooner"
+        )
         net.accounts.enter("guessed", "tlLogic", detail, f"programme {program.id} of {area.signal}")
         return rings
     if program.kind == "NEMA":
         detail = "rings and barriers that cannot be made out: phases are taken in the order of the file"
-        net.accounts.enter("guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}")
+        net.accounts.enter(
+            "guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}"
+        )
     count = len(program.phases)
     for k, phase in enumerate(program.phases):
         if phase.following and phase.following != ((k + 1) % count,):
@@ -100,9 +122,13 @@ def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
     return program.phases
 
 
-def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int], found: tuple[SignalGroup, ...]) -> Iterator[Crosswalk]:
+def crosswalks(
+    net: Net, area: Area, own: list[str], group_of: dict[int, int], found: tuple[SignalGroup, ...]
+) -> Iterator[Crosswalk]:
     """Yield the crossings of the intersection's junctions."""
-    entries = {c.to_edge: c for c in net.signalled.get(area.signal, ()) if c.from_edge.startswith(":")} if area.signal else {}
+    entries = (
+        {c.to_edge: c for c in net.signalled.get(area.signal, ()) if c.from_edge.startswith(":")} if area.signal else {}
+    )
     kinds = {group.id: group.kind for group in found}
     for number, (edge, lane) in enumerate([row for node in own for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _bent(lane.shape):
@@ -111,7 +137,9 @@ def crosswalks(net: Net, area: Area, own: list[str], group_of: dict[int, int], f
         if group and kinds[group] not in ("pedestrian", "bike"):
             net.accounts.enter("dropped", "crossing", "shares a signal group with vehicles: left without a group", edge)
             group = 0
-        yield Crosswalk(f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),))
+        yield Crosswalk(
+            f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),)
+        )
 
 
 def _bent(shape: np.ndarray) -> bool:

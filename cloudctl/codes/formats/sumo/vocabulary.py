@@ -2,7 +2,17 @@
 
 TURNS = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
 FUNCTIONS = {name: name for name in ("normal", "internal", "crossing", "walkingarea", "connector")}
-SHOWS = {"r": "R", "y": "Y", "Y": "Y", "G": "G", "g": "g", "s": "F", "u": "P", "o": "O", "O": "D"}  # letters of a phase's state
+SHOWS = {
+    "r": "R",
+    "y": "Y",
+    "Y": "Y",
+    "G": "G",
+    "g": "g",
+    "s": "F",
+    "u": "P",
+    "o": "O",
+    "O": "D",
+}  # letters of a phase's state
 PROGRAMS = {  # tlLogic type -> whether traffic decides how long its phases last
     "static": False,
     "actuated": True,

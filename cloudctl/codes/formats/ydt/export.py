@@ -25,8 +25,14 @@ from ..messages.thinning import thinned
 from ..messages.tree import LANE_TYPES, SHARING, is_plain_name
 from .importer import unique_key
 
-STEPS = ((1 << 11, "position-LL1"), (1 << 13, "position-LL2"), (1 << 15, "position-LL3"), (1 << 17, "position-LL4"),
-         (1 << 21, "position-LL5"), (1 << 23, "position-LL6"))  # 1e-7 degree
+STEPS = (
+    (1 << 11, "position-LL1"),
+    (1 << 13, "position-LL2"),
+    (1 << 15, "position-LL3"),
+    (1 << 17, "position-LL4"),
+    (1 << 21, "position-LL5"),
+    (1 << 23, "position-LL6"),
+)  # 1e-7 degree
 TURN_BITS = {"straight": 0, "left": 1, "right": 2, "u": 3}
 NODES, LINKS, LANES, JOINS, POINTS, TEST_IDS = 32, 32, 32, 8, 31, 255
 WALKING = 1.4  # m/s, the limit that the road of the crosswalks is given
@@ -45,8 +51,21 @@ class _Road(NamedTuple):
 def number_losses(code: IntersectionCode) -> list[Finding]:
     """Return a line about roads that lead to nodes without a number: test numbers stand for them."""
     unknown = [link.id for link in code.links if link.role == "egress" and _alias(code, link.downstream) is None]
-    return [Finding("code", "nodes.alias", ", ".join(unknown), "the nodes these roads lead to have no ydt3709 number: test numbers "
-                    f"(region 0, id up to {TEST_IDS}) stand for them", "warning", "give those nodes an alias, as ydt3709 10/12")] if unknown else []
+    return (
+        [
+            Finding(
+                "code",
+                "nodes.alias",
+                ", ".join(unknown),
+                "the nodes these roads lead to have no ydt3709 number: test numbers "
+                f"(region 0, id up to {TEST_IDS}) stand for them",
+                "warning",
+                "give those nodes an alias, as ydt3709 10/12",
+            )
+        ]
+        if unknown
+        else []
+    )
 
 
 def write_ydt_map(code: IntersectionCode, node: int, *, region: int = 0) -> bytes:
@@ -86,18 +105,31 @@ class YdtWriter:
     def _roads(self) -> tuple[list[_Road], list[_Road]]:
         """Return the roads that lead in, and those that lead out; one that leads out and in again, or back to an approach, is among both."""
         led = {c.to_lane for c in self.code.connections if c.inner}
-        lanes = {link.id: sorted((x for x in self.code.lanes if x.link == link.id), key=lambda x: x.number) for link in self.code.links}
+        lanes = {
+            link.id: sorted((x for x in self.code.lanes if x.link == link.id), key=lambda x: x.number)
+            for link in self.code.links
+        }
         inner = [_Road(link, lanes[link.id], self.own) for link in self.code.links if link.role == "ingress"]
-        out = [(link, lanes[link.id] if link.role == "egress" else [x for x in lanes[link.id] if x.id in led]) for link in self.code.links]
+        out = [
+            (link, lanes[link.id] if link.role == "egress" else [x for x in lanes[link.id] if x.id in led])
+            for link in self.code.links
+        ]
         outer = [(link, found) for link, found in out if found]
-        return inner, [_Road(link, found, number) for (link, found), number in zip(outer, self._numbers([link for link, _ in outer]), strict=True)]
+        return inner, [
+            _Road(link, found, number)
+            for (link, found), number in zip(outer, self._numbers([link for link, _ in outer]), strict=True)
+        ]
 
     def _numbers(self, links: list[Link]) -> list[Tree]:
         """Return the number of the node each outgoing road leads to; test numbers where the code has none, or it leads back here."""
         out: list[Tree] = []
         of_node: dict[str, Tree] = {}
         taken = {(0, self.own["id"])} if self.own["region"] == 0 else set()
-        taken |= {(known["region"], known["id"]) for node in self.code.nodes if (known := _alias(self.code, node.id)) is not None}
+        taken |= {
+            (known["region"], known["id"])
+            for node in self.code.nodes
+            if (known := _alias(self.code, node.id)) is not None
+        }
         free = (k for k in range(TEST_IDS + 1) if (0, k) not in taken)
         for link in links:
             known = _alias(self.code, link.downstream) if link.role == "egress" else None
@@ -108,7 +140,9 @@ class YdtWriter:
             if known is None:
                 number = next(free, None)
                 if number is None:
-                    raise _limit("nodes.alias", len(links), f"there are {TEST_IDS + 1} test numbers for nodes without one")
+                    raise _limit(
+                        "nodes.alias", len(links), f"there are {TEST_IDS + 1} test numbers for nodes without one"
+                    )
                 known = {"region": 0, "id": number}
             out.append(known)
             if link.role == "egress":
@@ -122,7 +156,9 @@ class YdtWriter:
         if code.crosswalks:
             inner.append(self._crosswalks())
         if not 1 <= len(inner) <= LINKS:
-            raise _limit("links", len(inner), f"a node has 1 .. {LINKS} roads that lead in (crosswalks are one of them)")
+            raise _limit(
+                "links", len(inner), f"a node has 1 .. {LINKS} roads that lead in (crosswalks are one of them)"
+            )
         ref = {"lat": code.ref_lat_e7, "long": code.ref_lon_e7}
         nodes = [_named(code.name) | {"id": self.own, "refPos": ref, "inLinks": inner}, *self._neighbours()]
         if len(nodes) > NODES:
@@ -134,12 +170,25 @@ class YdtWriter:
         link, lanes = road.link, road.lanes
         if not 1 <= len(lanes) <= LANES:
             raise _limit(f"{link.id}.lanes", len(lanes), f"a road has 1 .. {LANES} lanes")
-        common = {CAR: min([self.limits[lane.id][CAR] for lane in lanes if lane.use != "pedestrian"] or [self.limits[lanes[0].id][CAR]])}
+        common = {
+            CAR: min(
+                [self.limits[lane.id][CAR] for lane in lanes if lane.use != "pedestrian"]
+                or [self.limits[lanes[0].id][CAR]]
+            )
+        }
         upstream = (_alias(self.code, link.upstream) or {"region": 0, "id": 0}) if leads_in else self.own
-        return _named(link.id) | {"upstreamNodeId": upstream, "speedLimits": _limits(common), "linkWidth": sum(lane.width_cm for lane in lanes),
-                                  "lanes": [self._lane(lane, k, road.node, upstream, common, leads_in=leads_in) for k, lane in enumerate(lanes, 1)]}
+        return _named(link.id) | {
+            "upstreamNodeId": upstream,
+            "speedLimits": _limits(common),
+            "linkWidth": sum(lane.width_cm for lane in lanes),
+            "lanes": [
+                self._lane(lane, k, road.node, upstream, common, leads_in=leads_in) for k, lane in enumerate(lanes, 1)
+            ],
+        }
 
-    def _lane(self, lane: Lane, place: int, node: Tree, upstream: Tree, common: dict[str, float], *, leads_in: bool) -> Tree:
+    def _lane(
+        self, lane: Lane, place: int, node: Tree, upstream: Tree, common: dict[str, float], *, leads_in: bool
+    ) -> Tree:
         number = place if leads_in else self.lane_numbers[lane.id]
         key = unique_key(self.names, _text(upstream), _text(node), number)
         if leads_in or lane.id not in self.keys:
@@ -157,10 +206,19 @@ class YdtWriter:
             raise _limit(f"{lane.id}.connections", len(joins), f"a lane has {JOINS} connections at most")
         if joins:
             out["maneuvers"] = _turns({c.turn for c in joins})
-            out["connectsTo"] = [{"remoteIntersection": self._remote(c.to_lane),
-                                  "connectingLane": {"lane": self.lane_numbers[c.to_lane], "maneuver": _turns({c.turn})}}
-                                 | ({"phaseId": c.group} if c.group else {}) for c in joins]
-        limits = {name: speed for name, speed in self.limits[lane.id].items() if name not in common or steps(speed) != steps(common[name])}
+            out["connectsTo"] = [
+                {
+                    "remoteIntersection": self._remote(c.to_lane),
+                    "connectingLane": {"lane": self.lane_numbers[c.to_lane], "maneuver": _turns({c.turn})},
+                }
+                | ({"phaseId": c.group} if c.group else {})
+                for c in joins
+            ]
+        limits = {
+            name: speed
+            for name, speed in self.limits[lane.id].items()
+            if name not in common or steps(speed) != steps(common[name])
+        }
         if limits:
             out["speedLimits"] = _limits(limits)
         points = self._to_stop(lane) if leads_in else lane.points
@@ -183,7 +241,11 @@ class YdtWriter:
             (line,) = local_lines(self.origin, [points])
             points = tuple(points[k] for k in thinned(line, POINTS))
         if not 2 <= len(points) <= POINTS:
-            raise _limit(field, len(points), f"a line has 2 .. {POINTS} points, also without those within 2 cm of the line through the others")
+            raise _limit(
+                field,
+                len(points),
+                f"a line has 2 .. {POINTS} points, also without those within 2 cm of the line through the others",
+            )
         return [{"posOffset": {"offsetLL": self._offset(point)}} for point in points]
 
     def _offset(self, point: Point) -> Tree:
@@ -195,18 +257,32 @@ class YdtWriter:
         """Return the crosswalks as lanes of a road from the node to itself."""
         if len(self.code.crosswalks) > LANES:
             raise _limit("crosswalks", len(self.code.crosswalks), f"a road has {LANES} lanes at most")
-        lanes = [{"laneID": k, "laneWidth": walk.width_cm, "laneAttributes": {"laneType": {"crosswalk": "0" * 16}},
-                  "points": self._points(f"{walk.id}.axis", walk.axis)}
-                 | ({"connectsTo": [{"remoteIntersection": self.own, "phaseId": walk.group}]} if walk.group else {})
-                 for k, walk in enumerate(self.code.crosswalks, 1)]
-        return {"name": "crosswalks", "upstreamNodeId": self.own, "speedLimits": _limits({CAR: WALKING}), "linkWidth": max(w.width_cm for w in self.code.crosswalks), "lanes": lanes}
+        lanes = [
+            {
+                "laneID": k,
+                "laneWidth": walk.width_cm,
+                "laneAttributes": {"laneType": {"crosswalk": "0" * 16}},
+                "points": self._points(f"{walk.id}.axis", walk.axis),
+            }
+            | ({"connectsTo": [{"remoteIntersection": self.own, "phaseId": walk.group}]} if walk.group else {})
+            for k, walk in enumerate(self.code.crosswalks, 1)
+        ]
+        return {
+            "name": "crosswalks",
+            "upstreamNodeId": self.own,
+            "speedLimits": _limits({CAR: WALKING}),
+            "linkWidth": max(w.width_cm for w in self.code.crosswalks),
+            "lanes": lanes,
+        }
 
     def _neighbours(self) -> list[Tree]:
         """Return the nodes that roads lead to, each with the roads from here; they take this node's reference point."""
         ref = {"lat": self.code.ref_lat_e7, "long": self.code.ref_lon_e7}
         nodes: dict[tuple[int, int], Tree] = {}
         for road in self.outer:
-            node = nodes.setdefault((road.node["region"], road.node["id"]), {"id": road.node, "refPos": ref, "inLinks": []})
+            node = nodes.setdefault(
+                (road.node["region"], road.node["id"]), {"id": road.node, "refPos": ref, "inLinks": []}
+            )
             node["inLinks"].append(self._link(road, leads_in=False))
         return list(nodes.values())
 
@@ -245,4 +321,6 @@ def _named(text: str) -> Tree:
 
 
 def _limit(field: str, value: object, rule: str) -> CodeError:
-    return refuse("YD/T 3709 MAP", "code", field, value, rule, "split the intersection, or publish the digital code itself")
+    return refuse(
+        "YD/T 3709 MAP", "code", field, value, rule, "split the intersection, or publish the digital code itself"
+    )

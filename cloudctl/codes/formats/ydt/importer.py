@@ -46,9 +46,23 @@ def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
         except CodeError:
             raise
         except MALFORMED as error:
-            raise refuse("YD/T 3709 MAP", "MAP", "fields", f"{error!r}", "a MAP has nodes, each with id, refPos and inLinks with lanes", "correct the sender") from None
+            raise refuse(
+                "YD/T 3709 MAP",
+                "MAP",
+                "fields",
+                f"{error!r}",
+                "a MAP has nodes, each with id, refPos and inLinks with lanes",
+                "correct the sender",
+            ) from None
         if not raws:
-            raise refuse("YD/T 3709 MAP", "MAP", "nodes", len(message.nodes), "no lane has a connection (connectsTo)", "send the connections: without them there is no movement")
+            raise refuse(
+                "YD/T 3709 MAP",
+                "MAP",
+                "nodes",
+                len(message.nodes),
+                "no lane has a connection (connectsTo)",
+                "send the connections: without them there is no movement",
+            )
         return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
 
 
@@ -92,7 +106,9 @@ class _Link:
             there, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
             self.movements.setdefault(there, movement)
             if self.phases.setdefault(there, phase) != phase:
-                movement.unknown("phaseId", phase, f"the road's movement to node {there} keeps phase {self.phases[there]}")
+                movement.unknown(
+                    "phaseId", phase, f"the road's movement to node {there} keeps phase {self.phases[there]}"
+                )
 
     def points(self, row: JsonRecord) -> list[Point]:
         """Return the points of a lane, or of the road. Raises CodeError for an offset of no known kind."""
@@ -118,16 +134,28 @@ class _Message:
                 node.leave_out(f"left out: node {name} stands twice")
                 continue
             self.nodes[name] = node
-        self.links = {name: [_Link(row, name, _position(node.child("refPos"))) for row in node.rows("inLinks")] for name, node in self.nodes.items()}
+        self.links = {
+            name: [_Link(row, name, _position(node.child("refPos"))) for row in node.rows("inLinks")]
+            for name, node in self.nodes.items()
+        }
 
     def crossed(self) -> list[str]:
         """Return the nodes that lanes lead through."""
-        return [name for name, links in self.links.items() if any(lane.rows("connectsTo") for link in links for lane in link.lanes)]
+        return [
+            name
+            for name, links in self.links.items()
+            if any(lane.rows("connectsTo") for link in links for lane in link.lanes)
+        ]
 
     def code(self, name: str) -> RawCode:
         """Return the raw code of one node."""
         node = self.nodes[name]
-        raw = RawCode(str(node.get("name") or name), _position(node.child("refPos")), alias=(Alias("ydt3709", name),), losses=self.accounts.losses)
+        raw = RawCode(
+            str(node.get("name") or name),
+            _position(node.child("refPos")),
+            alias=(Alias("ydt3709", name),),
+            losses=self.accounts.losses,
+        )
         return _NodeCode(self, name, raw).read()
 
 
@@ -178,14 +206,24 @@ class _NodeCode:
             if len(points) < 2:
                 lane.leave_out("left out: neither it nor its road has points")
                 return
-            raw.losses.add(Loss("guessed", raw.name, f"road {link.name}, lane {number} has no points: its road's are taken"))
+            raw.losses.add(
+                Loss("guessed", raw.name, f"road {link.name}, lane {number} has no points: its road's are taken")
+            )
         table = np.array(points, float) / 1e7
         xy = np.stack(self.origin.to_local(table[:, 0], table[:, 1]), axis=1)
-        width = round(lane.number("laneWidth", 0)) or round((link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes))
+        width = round(lane.number("laneWidth", 0)) or round(
+            (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
+        )
         if "laneAttributes" in lane:
             attributes = lane.child("laneAttributes")
         else:  # which the standard leaves to the sender
-            raw.losses.add(Loss("guessed", raw.name, f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles"))
+            raw.losses.add(
+                Loss(
+                    "guessed",
+                    raw.name,
+                    f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
+                )
+            )
             attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
         kind, flags = read_lane_type(attributes)
         if kind == "crosswalk":
@@ -200,11 +238,30 @@ class _NodeCode:
         limits = link.limits | read_limits(lane.rows("speedLimits"))
         if CAR not in limits:
             raw.losses.add(Loss("guessed", raw.name, f"road {link.name} has no vehicleMaxSpeed: 50 km/h"))
-        raw.lanes.append(RawLane(key, xy, role, approach, use.use, width, limits.get(CAR, DEFAULT_SPEED), use.revocable, inf, use.shared, alias=(Alias("ydt3709", key),)))
+        raw.lanes.append(
+            RawLane(
+                key,
+                xy,
+                role,
+                approach,
+                use.use,
+                width,
+                limits.get(CAR, DEFAULT_SPEED),
+                use.revocable,
+                inf,
+                use.shared,
+                alias=(Alias("ydt3709", key),),
+            )
+        )
         if use.kind:
             raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
         if use.use != "pedestrian":
-            raw.rules += [rule for name, value in limits.items() if name != CAR for rule in limit_rule(raw, name, Target(key), value)]
+            raw.rules += [
+                rule
+                for name, value in limits.items()
+                if name != CAR
+                for rule in limit_rule(raw, name, Target(key), value)
+            ]
         if role == "ingress":
             self.entrances.append((link, lane, key))
             self.turns[key] = read_turns(lane.child("maneuvers"))
@@ -216,7 +273,9 @@ class _NodeCode:
         for join in lane.rows("connectsTo"):
             found = round(join.number("phaseId", 0))
             if "remoteIntersection" in join and _id(join.child("remoteIntersection")) != self.name:
-                join.unknown("remoteIntersection", _id(join.child("remoteIntersection")), "a crosswalk leads nowhere but across")
+                join.unknown(
+                    "remoteIntersection", _id(join.child("remoteIntersection")), "a crosswalk leads nowhere but across"
+                )
             if group and found not in (0, group):
                 join.unknown("phaseId", found, f"the crosswalk keeps phase {group}")
             group = group or found
@@ -227,16 +286,28 @@ class _NodeCode:
         there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
         number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
         if "lane" not in to:
-            raw.losses.add(Loss("guessed", raw.name, f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}"))
+            raw.losses.add(
+                Loss(
+                    "guessed",
+                    raw.name,
+                    f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}",
+                )
+            )
         ends = self.exits.get((there, number)) or self._beside(there, number)
         turns = read_turns(to.child("maneuver"))
         if turns and self.turns.get(start) and not {*turns} <= {*self.turns[start]}:
-            to.unknown("maneuver", " ".join(turns), f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept")
+            to.unknown(
+                "maneuver",
+                " ".join(turns),
+                f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
+            )
         turns = turns or self.turns.get(start, [])
         link.movements.pop(there, None)
         phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
         if phase and of_road and phase != of_road:
-            join.unknown("phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept")
+            join.unknown(
+                "phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept"
+            )
         if not ends:
             join.leave_out(f"left out: leads to node {there}, of which the message says nothing")
             return
@@ -256,7 +327,13 @@ class _NodeCode:
         if not lanes:
             return []
         first, key = lanes[0], unique_key(self.names, self.name, there, number)
-        self.raw.losses.add(Loss("guessed", self.raw.name, f"lanes to node {there} are drawn beside the road that comes from it: the message has none"))
+        self.raw.losses.add(
+            Loss(
+                "guessed",
+                self.raw.name,
+                f"lanes to node {there} are drawn beside the road that comes from it: the message has none",
+            )
+        )
         line = _shifted(first.xy, first.width_cm / 100 * number)[::-1].copy()
         self.raw.lanes.append(RawLane(key, line, "egress", f"out {there}", "vehicle", first.width_cm, first.speed))
         self.exits[there, number] = [key]
