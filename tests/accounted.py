@@ -1,6 +1,6 @@
 """A test of any importer: what it does not know, on each element that it reads, must show up in its report, its refusal, or its codes.
 
-Plug an importer in with one `Sample` in tests/test_codes_accounting.py; its file should have every element that the importer reads.
+Plug an importer in with one `Sample` in tests/codes/test_accounting.py; its file should have every element that the importer reads.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """Anything at all for the tracker's face. Each trial either works or raises TypeError or ValueError with a remedy; nothing ends the interpreter.
 
-By hand against a core with sanitizers: tests/test_face_sanitized.py has the commands.
+By hand against a core with sanitizers: tests/tracker/test_face_sanitized.py has the commands.
 """
 
 import pickle

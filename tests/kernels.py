@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PLACES = {4: (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 5: tuple(range(15))}
 AT = {
     4: [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from node_process import NodeProcess, until
+from paths import ROOT
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import build_parser
@@ -15,7 +16,6 @@ from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
