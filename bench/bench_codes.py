@@ -18,7 +18,7 @@ from cloudctl.codes.registry import Index
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.engine import Engine, Output
-from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+from cloudctl.schema import VERSION, Group, RawMessage, Signal, SignalState
 from cloudctl.settings import EngineConfig
 from cloudctl.signals.quality import SignalQuality
 from cloudctl.signals.spat import read_spat, write_spat
@@ -187,7 +187,7 @@ def _signals(code: IntersectionCode) -> str:
             (
                 t + 5 * MS,
                 [
-                    Datum("signal", "g", encode(Signal(VERSION, f"r{j}", c.id, 1, k, t, groups)))
+                    RawMessage("signal", "g", encode(Signal(VERSION, f"r{j}", c.id, 1, k, t, groups)))
                     for j, c in enumerate(towns)
                 ],
             )
@@ -199,7 +199,7 @@ def _signals(code: IntersectionCode) -> str:
         for t, batch in batches:
             out = Output()
             for timed in engine.ingest.receive(t, batch).timed:
-                engine._timed(t, timed, out)
+                engine._handle_timestamped(t, timed, out)
         took.append((cpu() - begin) / SECOND / steps / BATCH)
         return engine
 

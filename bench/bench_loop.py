@@ -29,7 +29,7 @@ from cloudctl.io import broker
 from cloudctl.io.zeromq import Dealer, KeyPair, new_keys
 from cloudctl.node import live
 from cloudctl.node.config import BrokerSection, GatewaySection, NodeConfig, NodeSection, PlanSection
-from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, Perception
+from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Hello, Inputs, Perception, RawMessage
 from cloudctl.topics import MqttTopics
 
 RATE = 1000  # frames a second
@@ -42,7 +42,7 @@ ROUNDS = 3
 class Floor(live.Node):
     """The node with no work in it: decode, and publish one ready advisory for each frame."""
 
-    def step(self, batch: list[Datum]) -> Output:
+    def step(self, batch: list[RawMessage]) -> Output:
         header = msgspec.msgpack.Decoder(Perception).decode
         for datum in batch:
             if datum.kind == "perception":

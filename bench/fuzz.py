@@ -13,7 +13,7 @@ from bench.crossing import Crossing
 from bench.mutations import JSON, MSGPACK, Mutator
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.schema import Datum
+from cloudctl.schema import RawMessage
 from cloudctl.topics import KIND_OF_CODE, TOPICS, gateway_kind
 
 HOSTILE = "F"  # the hostile gateway
@@ -67,12 +67,12 @@ class Hostile(NamedTuple):
     leaf: str
     body: bytes
 
-    def datum(self) -> Datum:
+    def datum(self) -> RawMessage:
         """Return what a node makes of it before any decoding."""
         if not self.frames:
-            return Datum(self.leaf, self.vehicle, self.body)
+            return RawMessage(self.leaf, self.vehicle, self.body)
         kind, body = (self.frames[0], self.frames[1]) if len(self.frames) == 2 else (b"", b"")
-        return Datum(gateway_kind(kind), HOSTILE, body)
+        return RawMessage(gateway_kind(kind), HOSTILE, body)
 
 
 class HostileTraffic:

@@ -21,7 +21,7 @@ from bench.scene import corridor
 from cloudctl.clock import MS, SECOND, stopwatch
 from cloudctl.engine import Engine, Output
 from cloudctl.planner.warm import warm
-from cloudctl.schema import Datum, Reject
+from cloudctl.schema import RawMessage, Reject
 from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
 
@@ -70,7 +70,7 @@ def scenes() -> tuple[Crossing, Crossing]:
     return Crossing(made[0], VALID_RSU, 20), Crossing(made[-1], RSUS[0], 12, seed=2)
 
 
-def is_valid_sender(datum: Datum) -> bool:
+def is_valid_sender(datum: RawMessage) -> bool:
     """Return whether a datum is not of the hostile senders."""
     if datum.kind in TOPICS and TOPICS[datum.kind].code:
         return datum.sender == VALID
@@ -96,7 +96,7 @@ class Twins:
     def __post_init__(self) -> None:
         self.full, self.quiet = self.make(), self.make()
 
-    def step(self, t: int, batch: Sequence[Datum]) -> Output:
+    def step(self, t: int, batch: Sequence[RawMessage]) -> Output:
         """Step both at `t` and compare what concerns the victim; return what the one with everything gave out."""
         out = self._step(t, batch)
         alone = self.quiet.step(t, [datum for datum in batch if is_valid_sender(datum)])
@@ -112,7 +112,7 @@ class Twins:
             self.first_difference.setdefault(kind, text)
         return out
 
-    def _step(self, t: int, batch: Sequence[Datum]) -> Output:
+    def _step(self, t: int, batch: Sequence[RawMessage]) -> Output:
         begin = stopwatch()
         try:
             out = self.full.step(t, batch)
@@ -122,7 +122,7 @@ class Twins:
         took = (stopwatch() - begin) / MS
         self.steps += 1
         if self.steps > SETTLED and took > self.slowest[0]:
-            longest = max(batch, key=lambda datum: len(datum.body), default=Datum("", "", b""))
+            longest = max(batch, key=lambda datum: len(datum.body), default=RawMessage("", "", b""))
             self.slowest = (
                 took,
                 f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes",
@@ -260,10 +260,10 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
     return result
 
 
-def valid_batch(crossing: Crossing, k: int, t: int) -> list[Datum]:
+def valid_batch(crossing: Crossing, k: int, t: int) -> list[RawMessage]:
     """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello first."""
     at = t - 5 * MS
-    batch = [Datum("hello", VALID, crossing.hello(VALID))] if k == 0 else []
-    batch.append(Datum("perception", VALID, crossing.perception(k, at)))
-    batch.append(Datum("signal", VALID, crossing.signal(k, at)))
-    return [*batch, Datum("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]
+    batch = [RawMessage("hello", VALID, crossing.hello(VALID))] if k == 0 else []
+    batch.append(RawMessage("perception", VALID, crossing.perception(k, at)))
+    batch.append(RawMessage("signal", VALID, crossing.signal(k, at)))
+    return [*batch, RawMessage("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]

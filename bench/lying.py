@@ -19,7 +19,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, encode
 from cloudctl.forecast.prediction import point
 from cloudctl.planner.candidate import stopping_distance
-from cloudctl.schema import VERSION, Advisory, Datum, Group, Signal, SignalState, VehicleState
+from cloudctl.schema import VERSION, Advisory, Group, RawMessage, Signal, SignalState, VehicleState
 from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
@@ -226,7 +226,7 @@ class Case:
         code = self.code
         engine = Engine([code.code], EngineConfig({"g": {"r": code.code.id}}))
         known: dict[int, SignalState] = {}
-        waiting: list[tuple[int, Datum]] = []
+        waiting: list[tuple[int, RawMessage]] = []
         for step in range(int(self.seconds * SECOND / STEP)):
             now, t = step * STEP / SECOND, T + step * STEP
             message = self._signal(now, t)
@@ -253,7 +253,7 @@ class Case:
                 break
         return [drive.violation for drive in self.drives if drive.violation]
 
-    def _signal(self, now: float, t: int) -> Datum | None:
+    def _signal(self, now: float, t: int) -> RawMessage | None:
         lies = self.faults
         if any(a <= now < b for a, b in lies.freezes) or self.random.random() < lies.loss:
             return None
@@ -265,9 +265,9 @@ class Case:
         )
         self.messages += 1
         body = Signal(VERSION, "r", self.code.code.id, self.code.code.revision, self.messages, stamp, groups)
-        return Datum("signal", "g", msgspec.msgpack.encode(body))
+        return RawMessage("signal", "g", msgspec.msgpack.encode(body))
 
-    def _report(self, drive: Drive, t: int) -> Datum:
+    def _report(self, drive: Drive, t: int) -> RawMessage:
         code, spot = self.code, np.empty(4)
         middle = drive.s - 2.4
         path, at = drive.lane, middle
@@ -279,4 +279,4 @@ class Case:
         state = VehicleState(
             t, lat, lon, drive.speed, float(np.arctan2(spot[3], spot[2])), accuracy=0.3, movements=movements
         )
-        return Datum("state", drive.name, msgspec.json.encode(state))
+        return RawMessage("state", drive.name, msgspec.json.encode(state))

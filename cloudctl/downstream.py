@@ -10,27 +10,27 @@ from typing import NamedTuple
 import numpy as np
 
 from .codes import CompiledCode
-from .forecast.stop_line import FAR, HEADWAY, passing
+from .forecast.stop_line import FAR, SATURATION_HEADWAY, passing
 from .fusion import TRACK
-from .intersection import Place
+from .intersection import IntersectionState
 from .matching import match
 from .signals.states import MAX_AGE
-from .world import Beyond, Report, declare
+from .world import NextSignal, Report, declare
 
 PROBES = (5.0, 0.5, 1.0)  # where an exit lane is looked at: m along it, then shares of its length
 SPEED = 10.0  # m/s; of a made-up vehicle there, so that its direction counts
 
 
-class Onward(NamedTuple):
+class DownstreamLink(NamedTuple):
     """Where an exit lane goes on: the place, and m from the lane's beginning to the stop line there."""
 
-    place: Place
+    place: IntersectionState
     distance: float
 
 
-def onward(place: Place, others: Iterable[Place]) -> dict[int, Onward]:
+def onward(place: IntersectionState, others: Iterable[IntersectionState]) -> dict[int, DownstreamLink]:
     """Return where the exit lanes of a place lead to another's stop line, by lane."""
-    code, out = place.code, dict[int, Onward]()
+    code, out = place.code, dict[int, DownstreamLink]()
     found = [k for k in range(code.n_lanes) if code.lane_role[k] == 2 and code.lane_use[k] == 0]
     for other in others:
         if other is place or not found:
@@ -38,7 +38,7 @@ def onward(place: Place, others: Iterable[Place]) -> dict[int, Onward]:
         for lane in found:
             distance = _distance(code, lane, other.code)
             if distance is not None and (lane not in out or distance < out[lane].distance):
-                out[lane] = Onward(other, distance)
+                out[lane] = DownstreamLink(other, distance)
     return out
 
 
@@ -60,7 +60,7 @@ def _distance(code: CompiledCode, lane: int, other: CompiledCode) -> float | Non
     return float(s[good[0]] + on.to_stop[good[0]]) if len(good) else None
 
 
-def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Beyond | None:
+def beyond(t: int, place: IntersectionState, report: Report, lanes: dict[int, DownstreamLink]) -> NextSignal | None:
     """Return when the signal after this one lets a vehicle through, for the movement it declared there; None where nobody knows."""
     code, connection, movements = place.code, report.connection, report.state.movements
     if connection < 0 or movements is None or len(movements) < 2:
@@ -85,10 +85,10 @@ def beyond(t: int, place: Place, report: Report, lanes: dict[int, Onward]) -> Be
     windows, since = known.windows, (t - snapshot.t) / 1e9
     from_lanes = {int(next_code.conn_from[p - next_code.n_lanes]) for p in declare(next_code, turn) if p >= 0}
     waiting = [int(np.sum((snapshot.to_stop > 0.0) & (snapshot.path == k))) for k in from_lanes]
-    queue = min(waiting, default=0) * HEADWAY
+    queue = min(waiting, default=0) * SATURATION_HEADWAY
     opens, lasts = float(windows.start[group]), float(windows.duration[group])
     distance = float(code.path_length[code.n_lanes + connection]) + there.distance
     left = float(windows.left[group]) if windows.green[group] else 0.0
     if opens >= FAR:
         return None
-    return Beyond(distance, left - since, opens - since + queue, opens - since + lasts)
+    return NextSignal(distance, left - since, opens - since + queue, opens - since + lasts)

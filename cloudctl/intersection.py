@@ -22,12 +22,12 @@ DOUBTS = {TIMES: Doubt.TIMES, STATE: Doubt.STATE}
 
 
 @dataclass(eq=False)
-class Place:
+class IntersectionState:
     """The whole state of one intersection."""
 
     code: CompiledCode
     fusion: Fusion
-    discipline: planner.Discipline
+    advisory_filter: planner.AdvisoryFilter
     signals: Signals
     gateways: tuple[str, ...]
     groups: dict[int, int]
@@ -39,14 +39,14 @@ class Place:
     sensing: Sensing = field(default_factory=Sensing)
     t_sensor: int = 0
     t_rx: int = 0
-    heard: int = 0
+    last_input: int = 0
     planned: int = 0
-    waiting: bool = False  # in the heap of plans to come
+    plan_scheduled: bool = False  # in the heap of plans to come
     in_force: bool = True  # whether a revision of the code is; else nothing is said
     until: int = NEVER  # when that changes: nothing said before is valid beyond
     latest: world.World | None = None
     traffic: TrafficState = field(default_factory=TrafficState)
-    priority: planner.Desk = field(default_factory=planner.Desk)
+    priority: planner.PriorityRequestServer = field(default_factory=planner.PriorityRequestServer)
     rules: RuleTable | None = None  # made when first asked for
     days: DayCalendar = NO_DAYS  # that they were made with
 
@@ -74,19 +74,19 @@ class Place:
             if group in self.groups
         }
 
-    def renew(self, fresh: "Place") -> None:
+    def renew(self, fresh: "IntersectionState") -> None:
         """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
         self.code, self.signals, self.groups, self.quality = fresh.code, fresh.signals, fresh.groups, fresh.quality
         self.said, self.named, self.rules = (None, 0), None, None
         self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
         self.sensing.renew()
-        self.discipline.forget()
+        self.advisory_filter.forget()
 
-    def restart(self, fresh: "Place") -> None:
+    def restart(self, fresh: "IntersectionState") -> None:
         """Begin anew on the same code, because time went back: keep nothing that carries a time."""
         self.renew(fresh)
         self.fusion = fresh.fusion
         self.reports.clear()
         self.hazards = Hazards()
-        self.t_sensor = self.t_rx = self.heard = self.planned = 0
-        self.waiting = False
+        self.t_sensor = self.t_rx = self.last_input = self.planned = 0
+        self.plan_scheduled = False

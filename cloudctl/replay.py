@@ -14,7 +14,7 @@ from .faults import Fault, Faults
 from .io.recording.reader import LogError, Recording
 from .metrics import Metrics
 from .payloads import encode_all
-from .schema import Datum
+from .schema import RawMessage
 from .settings import EngineConfig
 
 
@@ -79,7 +79,7 @@ def replay(
     return result
 
 
-def _step(engine: Engine, t: int, batch: tuple[Datum, ...], faults: Faults, result: Replay) -> list[bytes]:
+def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults, result: Replay) -> list[bytes]:
     """Take one step as the node did, and return the advisories it sent."""
     try:
         out = engine.step(t, batch)

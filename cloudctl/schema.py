@@ -66,7 +66,7 @@ class SignalState(IntEnum):
     YELLOW_FLASH = 10
 
 
-class Datum(NamedTuple):
+class RawMessage(NamedTuple):
     """One message on its way into a node: a kind of `TOPICS`, its proven sender, its undecoded body."""
 
     kind: str

@@ -17,7 +17,7 @@ from .events import Events
 from .fusion import Fusion, SourceConfig
 from .fusion_settings import MAX_PLACE
 from .geo import Origin
-from .ingest.rejections import Refused
+from .ingest.rejections import RejectedMessage
 from .ingest.sources import Source
 from .matching import match
 from .metrics import Metrics
@@ -95,7 +95,7 @@ class Sensing:
         """Take in a sensor that a hello declares, and tell the tracker of it."""
         state = self._states.setdefault(source.index, SensorState(rsu, sensor.id, source, t))
         state.since = state.begun = t
-        stand(source, fusion, origin)
+        register_sensor_pose(source, fusion, origin)
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
         """Take in that a sensor's frame of `sensed` was received at `t`; `sources`: where it is looked up when it is new."""
@@ -109,16 +109,18 @@ class Sensing:
         state.frames += 1
         state.ages += t - sensed
 
-    def usable(self, body: Health) -> tuple[Health, list[Refused]]:
+    def usable(self, body: Health) -> tuple[Health, list[RejectedMessage]]:
         """Return a health message with the sensors and figures that can be used, and why the others cannot."""
         known = {state.sensor for state in self._states.values() if state.rsu == body.rsu}
-        refused: list[Refused] = []
+        refused: list[RejectedMessage] = []
         used = []
         for k, sensor in enumerate(body.sensors):
             if sensor.id not in known:
                 names = ", ".join(sorted(known)) or "none"
                 remedy = "declare it in hello, or send its perception first"
-                refused.append(Refused(f"s[{k}].id", sensor.id, f"is no sensor of {body.rsu} (known: {names})", remedy))
+                refused.append(
+                    RejectedMessage(f"s[{k}].id", sensor.id, f"is no sensor of {body.rsu} (known: {names})", remedy)
+                )
                 continue
 
             left_out: dict[str, None] = {}
@@ -126,7 +128,7 @@ class Sensing:
                 value = getattr(sensor, name)
                 if value is not None and not (isfinite(value) and low <= value <= high):
                     rule = f"must be within {low:g} .. {high:g}; it is not used"
-                    refused.append(Refused(f"s[{k}].{name}", value, rule, "leave out what is not measured"))
+                    refused.append(RejectedMessage(f"s[{k}].{name}", value, rule, "leave out what is not measured"))
                     left_out[name] = None
             used.append(replace(sensor, **left_out) if left_out else sensor)
         return (replace(body, sensors=tuple(used)), refused) if refused else (body, [])
@@ -247,7 +249,7 @@ class Sensing:
                 state.misplaced = f"is misplaced: {share:.0%} of the vehicles it sees move lie on no lane{why}"
 
 
-def stand(source: Source, fusion: Fusion, origin: Origin) -> None:
+def register_sensor_pose(source: Source, fusion: Fusion, origin: Origin) -> None:
     """Tell a tracker what a sensor is and where it stands, as its hello says."""
     sensor = source.sensor
     kind = "tracks" if sensor is not None and sensor.type == "tracks" else "detections"

@@ -4,13 +4,13 @@ import msgspec
 
 from . import planner, world
 from .ingest.messages import Ingest
-from .intersection import Place
+from .intersection import IntersectionState
 from .metrics import Metrics
 from .schema import Priority, VehicleRequest
 
 
 def request(
-    t: int, place: Place | None, vehicle: str, body: VehicleRequest, declared: str | None, metrics: Metrics
+    t: int, place: IntersectionState | None, vehicle: str, body: VehicleRequest, declared: str | None, metrics: Metrics
 ) -> None:
     """Take a vehicle's request or cancellation; `declared` is the class it gives itself, None where the intersection does not know it."""
     metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
@@ -19,7 +19,7 @@ def request(
 
 
 def work(
-    snapshot: world.World, place: Place, ingest: Ingest, metrics: Metrics
+    snapshot: world.World, place: IntersectionState, ingest: Ingest, metrics: Metrics
 ) -> tuple[list[planner.Candidate], list[tuple[str, str, Priority]]]:
     """Return what the vehicles are advised of their requests, and what each gateway is asked: (gateway, kind, body)."""
     if not place.priority.busy:

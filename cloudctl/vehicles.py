@@ -10,8 +10,8 @@ from .clock import SECOND
 from .codes import CompiledCode
 from .codes.citycode import CityCodeError, make, parse_code
 from .fusion import TRACK
-from .ingest.rejections import Refused
-from .intersection import Place
+from .ingest.rejections import RejectedMessage
+from .intersection import IntersectionState
 from .matching import match
 from .metrics import Metrics
 from .rates import OncePer
@@ -36,7 +36,7 @@ CLASS_OF_KIND = {
 }
 
 
-class Roster:
+class VehicleRegistry:
     """Who is known, and where the intersections lie that he may be in."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
@@ -45,13 +45,15 @@ class Roster:
             str, tuple[int, int]
         ] = {}  # of vehicles, the longest silent first: the number, and ns of its last report
         self._numbered = 0
-        self._in: dict[str, tuple[Place, ...]] = {}  # the intersections each vehicle last reported from within
-        self._where: dict[tuple[int, int], list[Place]] = {}
+        self._in: dict[
+            str, tuple[IntersectionState, ...]
+        ] = {}  # the intersections each vehicle last reported from within
+        self._where: dict[tuple[int, int], list[IntersectionState]] = {}
         self._elsewhere = OncePer(ELSEWHERE_INTERVAL, MAX_ELSEWHERE)
-        self._ids: dict[str, Place] = {}  # by city code
+        self._ids: dict[str, IntersectionState] = {}  # by city code
         self._names: set[str] = set()  # of movements, of all intersections; asked, never walked
 
-    def index(self, places: Iterable[Place]) -> None:
+    def index(self, places: Iterable[IntersectionState]) -> None:
         """Take in where the intersections lie; call it again when one's code changes."""
         self._where.clear()
         self._names.clear()
@@ -61,11 +63,11 @@ class Roster:
             for cell in _cells(place.code):
                 self._where.setdefault(cell, []).append(place)
 
-    def around(self, place: Place) -> list[Place]:
+    def around(self, place: IntersectionState) -> list[IntersectionState]:
         """Return the intersections whose codes may overlap one's."""
         return list({id(other): other for cell in _cells(place.code) for other in self._where.get(cell, ())}.values())
 
-    def unused(self, t: int, vehicle: str, state: VehicleState) -> Refused | None:
+    def unused(self, t: int, vehicle: str, state: VehicleState) -> RejectedMessage | None:
         """Return why a report received at `t` ns, or a movement it declares, cannot be used, where the vehicle was not answered so before; None where it can."""
         row, column = floor(state.lat / CELL), floor(state.lon / CELL)
         if not any((row + i, column + j) in self._where for i in NEAR for j in NEAR):
@@ -73,13 +75,13 @@ class Roster:
             rule = f"lies in no intersection of this node, nor near one ({len(self._ids)} of them)"
             remedy = "check the order (lat, lon) and the datum (WGS-84 / CGCS2000), or ask for the node that serves this place"
             return (
-                Refused("lat, lon", f"{state.lat}, {state.lon}", rule, remedy)
+                RejectedMessage("lat, lon", f"{state.lat}, {state.lon}", rule, remedy)
                 if self._elsewhere.allow(vehicle, t)
                 else None
             )
         return self._unknown_movement(vehicle, state)
 
-    def _unknown_movement(self, vehicle: str, state: VehicleState) -> Refused | None:
+    def _unknown_movement(self, vehicle: str, state: VehicleState) -> RejectedMessage | None:
         for place in self._in.get(vehicle, ()):
             last = place.reports.get(self._number(vehicle))
             if last is not None and last.state.movements == state.movements:
@@ -88,10 +90,10 @@ class Roster:
             if not self._knows(movement):
                 rule = "is no movement of a digital code that this node has in force; the vehicle's way is taken as not known"
                 remedy = "send ids of the code's connections, next first, or whole city codes; null where the way is not known, [] where it leaves the road"
-                return Refused(f"movements[{k}]", movement, rule, remedy)
+                return RejectedMessage(f"movements[{k}]", movement, rule, remedy)
         return None
 
-    def reported(self, vehicle: str, state: VehicleState) -> list[tuple[Place, tuple[float, ...]]]:
+    def reported(self, vehicle: str, state: VehicleState) -> list[tuple[IntersectionState, tuple[float, ...]]]:
         """Return the detection (a row of DETECTION) that a report is to each intersection it lies in; those it has left let go of the vehicle."""
         out = []
         for place, x, y in self._places(state.lat, state.lon):
@@ -109,7 +111,7 @@ class Roster:
             del self._in[vehicle]
         return out
 
-    def declared_kind(self, vehicle: str, place: Place) -> str | None:
+    def declared_kind(self, vehicle: str, place: IntersectionState) -> str | None:
         """Return the class that a vehicle last gave itself in an intersection; None where it is not there."""
         report = place.reports.get(self._number(vehicle))
         return None if report is None else report.state.kind
@@ -133,7 +135,7 @@ class Roster:
         place = self._ids.get(make(*whole._replace(sub="")))
         return place is None or place.code.connection(movement) >= 0
 
-    def _places(self, lat: float, lon: float) -> list[tuple[Place, float, float]]:
+    def _places(self, lat: float, lon: float) -> list[tuple[IntersectionState, float, float]]:
         """Return the intersections that a position lies in, and where in their frames (m)."""
         out = []
         for place in self._where.get((floor(lat / CELL), floor(lon / CELL)), ()):
@@ -162,7 +164,11 @@ class Roster:
 
 
 def declared(
-    place: Place, name: str, handle: int, state: VehicleState, knows: Callable[[str], bool] = lambda _: False
+    place: IntersectionState,
+    name: str,
+    handle: int,
+    state: VehicleState,
+    knows: Callable[[str], bool] = lambda _: False,
 ) -> world.Report:
     """Return a vehicle's report as an intersection keeps it, with the movement it declared there; `knows`: whether a movement is one of any intersection's."""
     proven = place.priority.settings.listed(name) == state.kind

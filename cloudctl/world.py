@@ -39,7 +39,7 @@ class Report:
         object.__setattr__(self, "as_ruled", vehicle_of(self.state))
 
 
-class Beyond(NamedTuple):
+class NextSignal(NamedTuple):
     """The signal that a vehicle comes to after this one; times in s from now."""
 
     distance: float  # m from this stop line to that one
@@ -73,7 +73,7 @@ class World:
     signal_trouble: str | None  # why signal states are not to be trusted
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
-    beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
+    beyond: Mapping[int, NextSignal]  # by handle, of connected vehicles whose next signal is known
     reported: Ints  # ns; when each of `vehicles` last reported
     rules: RuleTable  # of the code, with the holidays that the node knows
     doubt_reason: str | None = (
@@ -99,7 +99,7 @@ def build(
     signal_trouble: str | None = None,
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
-    beyond: Mapping[int, Beyond] | None = None,
+    beyond: Mapping[int, NextSignal] | None = None,
     doubts: Mapping[int, Doubt] | None = None,
     doubt_reason: str | None = None,
     sensor_trouble: str | None = None,

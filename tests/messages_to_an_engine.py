@@ -5,7 +5,7 @@ import msgpack
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.schema import Datum, Reject
+from cloudctl.schema import RawMessage, Reject
 
 T = 1_767_225_600 * SECOND
 OTHER = "rsu-of-another"
@@ -40,4 +40,4 @@ def signal(code: CompiledCode, **changes: object) -> bytes:
 
 
 def feed(engine: Engine, kind: str, body: bytes, sender: str = "g", t: int = T) -> list[Reject]:
-    return [body for _, what, body in engine.step(t, [Datum(kind, sender, body)]).replies if what == "reject"]
+    return [body for _, what, body in engine.step(t, [RawMessage(kind, sender, body)]).replies if what == "reject"]

@@ -7,7 +7,16 @@ from math import erf, hypot, inf, sqrt
 import numpy as np
 
 from cloudctl.forecast import following, prediction
-from cloudctl.forecast.stop_line import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
+from cloudctl.forecast.stop_line import (
+    BRISK,
+    FAR,
+    GRACE,
+    IS_GREEN,
+    MARGIN,
+    SATURATION_HEADWAY,
+    STARTUP_LOST_TIME,
+    earliest,
+)
 from cloudctl.planner.kinds import collision, crossing, pedestrian
 from cloudctl.schema import ObjectClass, SignalState
 from cloudctl.signals.states import IS_RED, NEVER
@@ -100,7 +109,7 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
         for place, i in enumerate(sorted(rows, key=lambda i: world.to_stop[i])):
             limit = max(float(code.lane_speed[lane]), 1.0)
             alone = earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit)
-            arrive, soonest = max(alone, before + HEADWAY), max(alone, soonest + BRISK)
+            arrive, soonest = max(alone, before + SATURATION_HEADWAY), max(alone, soonest + BRISK)
             group = int(code.conn_group[world.connection[i]]) if world.connection[i] >= 0 else -1
             if world.connection[i] < 0:
                 mine = [
@@ -125,7 +134,7 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
                 now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
                 doubt = not now and green and soonest <= left + GRACE
                 if not now and not doubt:
-                    arrive = max(arrive, start + OPENS) if start < FAR else FAR
+                    arrive = max(arrive, start + STARTUP_LOST_TIME) if start < FAR else FAR
                     lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
                     if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
                         arrive = FAR

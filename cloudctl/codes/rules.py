@@ -118,7 +118,7 @@ class Effective(NamedTuple):
         return next((d.rule for d in self.decisions if d.kind == kind), "")
 
 
-class Place(NamedTuple):
+class IntersectionState(NamedTuple):
     """A rule at a place: how narrow it is (0 the whole intersection .. 4 a span) and from where to where, m."""
 
     rule: int
@@ -127,9 +127,9 @@ class Place(NamedTuple):
     s_to: float
 
 
-def places(code: IntersectionCode) -> dict[str, list[Place]]:
+def places(code: IntersectionCode) -> dict[str, list[IntersectionState]]:
     """Return the rules at each lane and connection, the one that decides first."""
-    out: dict[str, list[Place]] = {
+    out: dict[str, list[IntersectionState]] = {
         name: [] for name in (*(x.id for x in code.lanes), *(x.id for x in code.connections))
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
@@ -142,19 +142,21 @@ def places(code: IntersectionCode) -> dict[str, list[Place]]:
             span = target.s_from is not None or target.s_to is not None
             whole = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
             if target.entity in out:
-                out[target.entity].append(Place(index, 4 if span else 3, *whole))
+                out[target.entity].append(IntersectionState(index, 4 if span else 3, *whole))
             elif target.entity in zones:
                 for name, line in points.items():
-                    out[name] += [Place(index, 1, *part) for part in inside_spans(line, zones[target.entity])]
+                    out[name] += [
+                        IntersectionState(index, 1, *part) for part in inside_spans(line, zones[target.entity])
+                    ]
             else:
                 for name in members.get(target.entity, ()):
-                    out[name].append(Place(index, 0 if target.entity == "code" else 2, 0.0, inf))
+                    out[name].append(IntersectionState(index, 0 if target.entity == "code" else 2, 0.0, inf))
     for found in out.values():
         found.sort(key=lambda place: _rank(code.rules[place.rule], place))
     return out
 
 
-def _rank(rule: Rule, place: Place) -> tuple[object, ...]:
+def _rank(rule: Rule, place: IntersectionState) -> tuple[object, ...]:
     value = 0.0 if rule.value is None else rule.value
     loose = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
     return not rule.temporary, -rule.priority, -place.scope, -value if loose else value, place.rule, place.s_from
@@ -302,7 +304,7 @@ def effective(
     *,
     s: float | None = None,
     holidays: DayCalendar | Days | Collection[str] = (),
-    at: dict[str, list[Place]] | None = None,
+    at: dict[str, list[IntersectionState]] | None = None,
 ) -> Effective:
     """Return what holds for a vehicle on a lane or connection at `t` ns, at `s` m along it (None: anywhere on it).
 

@@ -75,7 +75,7 @@ def _pressed(leader: Any, gap: Any, speed: Any, free: Any, out: Any) -> None:
             out[at] = True
 
 
-def pressed(world: World, behind: Following, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def holding_up(world: World, behind: Following, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return who has somebody close behind him, or behind those behind him, that nothing but them holds up (`free`, bool[n]): bool[n]."""
     out = np.zeros(len(world.tracks), np.bool_)
     _pressed(behind.leader, behind.gap, world.speed, free, out)

@@ -17,12 +17,12 @@ from ..matching import Floats, Ints, tables
 from ..signals.states import GREEN, IS_RED, NEVER, YELLOW
 from ..world import World
 
-HEADWAY = 1.6  # s between vehicles of a discharging queue
+SATURATION_HEADWAY = 1.6  # s between vehicles of a discharging queue
 BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
 GRACE = (
     2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
 )
-OPENS = 1.0  # s after a green begins that its first vehicle passes: from a stand, or rolling up to the light at the pace it can still stop from
+STARTUP_LOST_TIME = 1.0  # s after a green begins that its first vehicle passes: from a stand, or rolling up to the light at the pace it can still stop from
 MARGIN = 0.5  # s kept from the end of green
 GAIN = 2.5  # m/s^2 at which drivers gain speed
 GAP = 15.0  # m between standing vehicles of one queue at the most
@@ -41,7 +41,7 @@ class Windows(NamedTuple):
     duration: Floats  # how long that is likely to last
 
 
-class Passing(NamedTuple):
+class StopLineForecast(NamedTuple):
     """One row a track: `time` s from now it will pass its stop line (inf unknown), vehicles `ahead` and `behind`, whether it meets green."""
 
     time: Floats
@@ -110,7 +110,7 @@ def _sweep(
             standing = False
         limit = max(lane_speed[lane[i]], 1.0)
         alone = earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit)
-        arrive, soonest = max(alone, last_time + HEADWAY), max(alone, soonest + BRISK)
+        arrive, soonest = max(alone, last_time + SATURATION_HEADWAY), max(alone, soonest + BRISK)
         lawful = max(arrive, to_stop[i] / limit)
         g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
         now[i] = g < 0 or (green[g] and lawful <= left[g] - MARGIN)
@@ -119,7 +119,7 @@ def _sweep(
             if start[g] >= FAR:
                 arrive = FAR
             else:
-                arrive = max(arrive, start[g] + OPENS)
+                arrive = max(arrive, start[g] + STARTUP_LOST_TIME)
                 if duration[g] < FAR and arrive > start[g] + duration[g] - MARGIN:
                     arrive = FAR
         time[i] = arrive
@@ -127,11 +127,11 @@ def _sweep(
 
 
 _NEWEST: dict[
-    str, tuple[ref[World], Passing]
+    str, tuple[ref[World], StopLineForecast]
 ] = {}  # by code: of the snapshot asked for last, which it does not keep alive
 
 
-def passing(world: World) -> Passing:
+def passing(world: World) -> StopLineForecast:
     """Sweep every ingress lane once; O(n log n) in the tracks. Reckoned once a snapshot, whoever asks."""
     known = _NEWEST.get(world.code.hash)
     if known is None or known[0]() is not world:
@@ -139,9 +139,9 @@ def passing(world: World) -> Passing:
     return known[1]
 
 
-def _passing(world: World) -> Passing:
+def _passing(world: World) -> StopLineForecast:
     code, n = world.code, len(world.tracks)
-    out = Passing(
+    out = StopLineForecast(
         np.full(n, np.inf),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..fusion import FrameFaults, decode_batch
 from ..metrics import Metrics
-from ..schema import Datum, Perception
-from .rejections import Refused
+from ..schema import Perception, RawMessage
+from .rejections import RejectedMessage
 from .sources import Source
 
 PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
@@ -19,7 +19,7 @@ class Pending(NamedTuple):
     """A frame whose header was accepted; `t` is its event time, ns."""
 
     t: int
-    datum: Datum
+    datum: RawMessage
     body: Perception
     source: Source
 
@@ -34,7 +34,7 @@ class Frames(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-Refuse = Callable[[Pending, Refused], None]
+Refuse = Callable[[Pending, RejectedMessage], None]
 Confine = Callable[[Pending, Exception], None]
 
 
@@ -113,4 +113,4 @@ def _refuse_rows(item: Pending, fault: FrameFaults, some: bool, metrics: Metrics
     for row, column, value, rule, remedy in fault.first:
         where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
         shown = "a name that is no class" if column == "class" and value == "nan" else value
-        refuse(item, Refused(where, shown, rule, remedy))
+        refuse(item, RejectedMessage(where, shown, rule, remedy))

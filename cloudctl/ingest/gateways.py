@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..clock import MS, SECOND
 from ..schema import VERSION
-from .rejections import Refused, wrong_version
+from .rejections import RejectedMessage, wrong_version
 
 SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
 SLOWEST_SYNC = 500 * MS  # round trip; one that took longer says nothing: the offset may be wrong by half of it
@@ -41,7 +41,7 @@ class Gateway:
         """Learn from the four times of an exchange (NTP's, ns); False where it took too long to say anything. Raises Refused where it cannot be."""
         round_trip = (t4 - t1) - (t3 - t2)
         if round_trip < 0:
-            raise Refused("t4", t4, "the round trip is negative", "take all four times of one exchange")
+            raise RejectedMessage("t4", t4, "the round trip is negative", "take all four times of one exchange")
         if round_trip > SLOWEST_SYNC:
             return False
         exchange = Exchange(round_trip, ((t1 - t2) + (t4 - t3)) // 2, t3)
@@ -80,7 +80,7 @@ class Gateways(dict[str, Gateway]):
         """Return a gateway; raises Refused where there is none."""
         gateway = self.get(name)
         if gateway is None:
-            raise Refused(
+            raise RejectedMessage(
                 "key",
                 name,
                 "this key belongs to no gateway of this node",
@@ -95,7 +95,7 @@ class Gateways(dict[str, Gateway]):
             raise wrong_version(version)
         for rsu in rsus:
             if rsu not in gateway.rsus:
-                raise Refused(
+                raise RejectedMessage(
                     "r",
                     rsu,
                     f"this key speaks for {', '.join(gateway.rsus)} only",

@@ -22,13 +22,13 @@ from ..schema import (
     MAX_SENSORS,
     VERSION,
     Ack,
-    Datum,
     Group,
     Hazard,
     Health,
     Hello,
     Int64,
     Perception,
+    RawMessage,
     Reject,
     SensorHealth,
     Signal,
@@ -40,8 +40,8 @@ from ..topics import TOPICS
 from .frames import Frames, Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .rejections import (
-    Refused,
-    Untimely,
+    RejectedMessage,
+    StaleMessage,
     check_hello,
     check_request,
     check_state,
@@ -54,7 +54,7 @@ from .rejections import (
     unprocessable,
     wrong_version,
 )
-from .signal_groups import Disordered, Groups, read_groups
+from .signal_groups import Groups, SignalTimingError, read_groups
 from .sources import Sources
 
 SIGNAL_AGE = TOPICS["signal"].max_age
@@ -65,7 +65,7 @@ MAX_REJECTED = 10_000  # vehicles, or parts of messages, that get rejects within
 PART_INTERVAL = 10 * SECOND  # between two rejects of the same part of a unit's messages, which are used without it
 
 
-Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[Refused]]]
+Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[RejectedMessage]]]
 
 
 class _Heads(
@@ -109,7 +109,7 @@ class Vehicle(NamedTuple):
     body: VehicleState | VehicleRequest | Ack
 
 
-class Timed(NamedTuple):
+class TimestampedMessage(NamedTuple):
     """A signal, hazard or health message with its event time and the offset that was taken off."""
 
     t: int
@@ -124,9 +124,9 @@ class Batch:
     """What `Ingest.receive` made of a batch."""
 
     frames: Frames | None = None
-    timed: list[Timed] = field(default_factory=list)
+    timed: list[TimestampedMessage] = field(default_factory=list)
     vehicles: list[Vehicle] = field(default_factory=list)
-    faults: list[tuple[str, Untimely | Disordered]] = field(
+    faults: list[tuple[str, StaleMessage | SignalTimingError]] = field(
         default_factory=list
     )  # (intersection, why its signal was refused)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
@@ -166,7 +166,7 @@ class Ingest:
         self._decode_sensor = msgspec.msgpack.Decoder(SensorHealth).decode
         self._groups: dict[str, tuple[bytes, Groups]] = {}  # RSU -> the newest groups, as bytes and as read
 
-    def confine(self, place: str, t_rx: int, datum: Datum, error: Exception, batch: Batch) -> None:
+    def confine(self, place: str, t_rx: int, datum: RawMessage, error: Exception, batch: Batch) -> None:
         """Note a fault of the node's own with one message, and refuse that message."""
         self._faults.note(place, datum.kind if datum.kind in TOPICS else "unknown", error)
         self._refuse(t_rx, datum, None, unprocessable(), batch)
@@ -177,7 +177,7 @@ class Ingest:
         for rsu in self.sources.rebind(gateways):
             self._groups.pop(rsu, None)
 
-    def receive(self, t_rx: int, data: Sequence[Datum]) -> Batch:
+    def receive(self, t_rx: int, data: Sequence[RawMessage]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
         batch = Batch()
         pending: list[Pending] = []
@@ -189,7 +189,7 @@ class Ingest:
                     self._signal(t_rx, datum, batch)
                 else:
                     self._other(t_rx, datum, batch)
-            except Refused as why:
+            except RejectedMessage as why:
                 self._refuse(t_rx, datum, None, why, batch)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._refuse(t_rx, datum, None, undecodable(error), batch)
@@ -204,7 +204,9 @@ class Ingest:
             )
         return batch
 
-    def reject(self, t_rx: int, vehicle: str, kind: str, why: Refused, part: bool = False) -> list[tuple[str, Reject]]:
+    def reject(
+        self, t_rx: int, vehicle: str, kind: str, why: RejectedMessage, part: bool = False
+    ) -> list[tuple[str, Reject]]:
         """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return what it is answered, which is at most
         one reject in REJECT_INTERVAL."""
         self.metrics.count(f"reject.{kind}_part" if part else f"reject.{kind}", vehicle)
@@ -215,7 +217,7 @@ class Ingest:
 
     # --- perception ---
 
-    def _perception(self, t_rx: int, datum: Datum) -> Pending:
+    def _perception(self, t_rx: int, datum: RawMessage) -> Pending:
         body: Perception = self._body(datum)
         gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
         source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], datum.sender)
@@ -227,9 +229,9 @@ class Ingest:
 
     # --- everything else ---
 
-    def _other(self, t_rx: int, datum: Datum, batch: Batch) -> None:
+    def _other(self, t_rx: int, datum: RawMessage, batch: Batch) -> None:
         if datum.kind not in self._decode:
-            raise Refused("kind", repr(datum.kind), "no such kind of message", "use one of docs/wire.md")
+            raise RejectedMessage("kind", repr(datum.kind), "no such kind of message", "use one of docs/wire.md")
         body = self._body(datum)
         if isinstance(body, VehicleState | VehicleRequest | Ack):
             self._vehicle(t_rx, datum, body, batch)
@@ -238,7 +240,7 @@ class Ingest:
         elif isinstance(body, Hello):
             self._hello(datum, body, batch)
         else:
-            parts: list[Refused] = []
+            parts: list[RejectedMessage] = []
             if isinstance(body, _HealthHeads):
                 body = Health(
                     body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts))
@@ -250,15 +252,15 @@ class Ingest:
                 parts += unused
             if parts:
                 self._refuse_parts(t_rx, datum.sender, datum.kind, body.rsu, None, parts, batch)
-            batch.timed.append(Timed(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
+            batch.timed.append(TimestampedMessage(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
         self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
 
-    def _signal(self, t_rx: int, datum: Datum, batch: Batch) -> None:
+    def _signal(self, t_rx: int, datum: RawMessage, batch: Batch) -> None:
         heads: _Heads = self._body(datum)
         gateway = self.gateways.speaking(datum.sender, heads.version, heads.rsu)
         intersection = gateway.rsus[heads.rsu]
         if heads.intersection != intersection:
-            raise Refused(
+            raise RejectedMessage(
                 "i",
                 heads.intersection,
                 f"RSU {heads.rsu} speaks for {intersection}",
@@ -271,13 +273,13 @@ class Ingest:
                 source.seq = heads.seq
             else:
                 self.sources.check_seq(source, heads.seq, f"{heads.rsu}/signal")
-        except Untimely as why:
+        except StaleMessage as why:
             batch.faults.append((intersection, why))
             raise
         groups = self._same_groups(t_rx, datum.sender, heads, batch)
         batch.faults += [(intersection, why) for why in self._groups[heads.rsu][1].disordered]
         body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
-        batch.timed.append(Timed(t, gateway.offset, body, intersection, datum.sender))
+        batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, datum.sender))
         self.metrics.count("accept.signal", datum.sender)
 
     def _same_groups(self, t_rx: int, gateway: str, heads: _Heads, batch: Batch) -> tuple[Group, ...]:
@@ -298,7 +300,7 @@ class Ingest:
         self._groups[heads.rsu] = (data, read)
         return read.groups
 
-    def _hello(self, datum: Datum, body: Hello, batch: Batch) -> None:
+    def _hello(self, datum: RawMessage, body: Hello, batch: Batch) -> None:
         gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
         check_hello(body)
         self.sources.restart(body.rsus)
@@ -311,7 +313,7 @@ class Ingest:
                 self.sources.of(rsu, sensor.id, gateway.rsus[rsu], datum.sender).sensor = sensor
         batch.hellos.append((datum.sender, body))
 
-    def _sync(self, t_rx: int, datum: Datum, body: Sync, batch: Batch) -> None:
+    def _sync(self, t_rx: int, datum: RawMessage, body: Sync, batch: Batch) -> None:
         gateway = self.gateways.known(datum.sender)
         if body.version != VERSION:
             raise wrong_version(body.version)
@@ -324,7 +326,7 @@ class Ingest:
             elif gateway.steps > steps:
                 self.metrics.count("sync.step", datum.sender)
 
-    def _vehicle(self, t_rx: int, datum: Datum, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
+    def _vehicle(self, t_rx: int, datum: RawMessage, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
         check_vehicle(datum.sender, body.version)
         check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
         if isinstance(body, VehicleRequest):
@@ -351,9 +353,9 @@ class Ingest:
 
     # --- shared checks ---
 
-    def _body(self, datum: Datum) -> Any:
+    def _body(self, datum: RawMessage) -> Any:
         if len(datum.body) > MAX_BODY:
-            raise Refused(
+            raise RejectedMessage(
                 "body",
                 f"{len(datum.body)} bytes",
                 f"a message has at most {MAX_BODY} bytes",
@@ -361,7 +363,7 @@ class Ingest:
             )
         return self._decode[datum.kind](datum.body)
 
-    def _refuse(self, t_rx: int, datum: Datum, seq: int | None, why: Refused, batch: Batch) -> None:
+    def _refuse(self, t_rx: int, datum: RawMessage, seq: int | None, why: RejectedMessage, batch: Batch) -> None:
         if datum.kind in FROM_VEHICLES:
             batch.rejects += self.reject(t_rx, datum.sender, datum.kind, why)
             return
@@ -369,7 +371,14 @@ class Ingest:
         self._answer(datum.sender, datum.kind, seq, why, batch)
 
     def _refuse_parts(
-        self, t_rx: int, gateway: str, kind: str, rsu: str, seq: int | None, parts: Sequence[Refused], batch: Batch
+        self,
+        t_rx: int,
+        gateway: str,
+        kind: str,
+        rsu: str,
+        seq: int | None,
+        parts: Sequence[RejectedMessage],
+        batch: Batch,
     ) -> None:
         """Count what is refused of a message that is used without it; each is answered once in PART_INTERVAL."""
         if parts:
@@ -378,11 +387,11 @@ class Ingest:
             if self._part_answers.allow(f"{rsu} {kind} {why.field}", t_rx):
                 self._answer(gateway, kind, seq, why, batch)
 
-    def _answer(self, gateway: str, kind: str, seq: int | None, why: Refused, batch: Batch) -> None:
+    def _answer(self, gateway: str, kind: str, seq: int | None, why: RejectedMessage, batch: Batch) -> None:
         if batch.answered[gateway] < MAX_REPLIES:
             batch.answered[gateway] += 1
             batch.replies.append((gateway, "reject", _reject(kind, seq, why)))
 
 
-def _reject(kind: str, seq: int | None, why: Refused) -> Reject:
+def _reject(kind: str, seq: int | None, why: RejectedMessage) -> Reject:
     return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)

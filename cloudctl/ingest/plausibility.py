@@ -13,7 +13,7 @@ from ..datums import MISTAKEN, undone
 from ..events import Events
 from ..metrics import Metrics
 from ..schema import VehicleState
-from .rejections import Refused
+from .rejections import RejectedMessage
 
 REMEMBERED = 20 * SECOND  # after its last report
 MAX_VEHICLES = 20_000  # that are watched; beyond it the longest silent is forgotten
@@ -75,12 +75,12 @@ class Plausibility:
             watched.looked = state.t
             self._position(t, vehicle, watched, state)
         if watched.contradictions >= MAX_CONTRADICTIONS:
-            raise Refused(
+            raise RejectedMessage(
                 "heading", state.heading, f"contradicted the way the vehicle drove {watched.contradictions} times in a row",
                 "send radians counter-clockwise from east: (90 - degrees clockwise from north) x pi / 180",
             )  # fmt: skip
         if watched.datum and watched.off_lane >= MAX_OFF_LANE:
-            raise Refused(
+            raise RejectedMessage(
                 "lat, lon", f"{state.lat}, {state.lon}", f"lies on no lane, and would by the offset of {watched.datum}",
                 f"send WGS-84 / CGCS2000, not {watched.datum}",
             )  # fmt: skip

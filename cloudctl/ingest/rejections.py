@@ -19,7 +19,7 @@ CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock doe
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
 
-class Refused(Exception):
+class RejectedMessage(Exception):
     """A message broke a rule. Carries what its sender needs to know."""
 
     def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
@@ -27,7 +27,7 @@ class Refused(Exception):
         self.field, self.value, self.rule, self.remedy = field, str(value)[:80], rule, remedy
 
 
-class Untimely(Refused):
+class StaleMessage(RejectedMessage):
     """A message is too old, or in the future; `age` in ns."""
 
     age = 0
@@ -44,11 +44,11 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
         cause = f", by a clock taken to be {offset / 1e9:+.3f} s ahead of the node's: it is set wrong, or has stepped since it was compared"
     if age > max_age:
         rule = f"is {age / 1e9:.3f} s old; at most {max_age / 1e9:.1f} s is accepted{cause}"
-        why = Untimely(
+        why = StaleMessage(
             "t", t, rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known"
         )
     else:
-        why = Untimely(
+        why = StaleMessage(
             "t",
             t,
             f"is {-age / 1e9:.3f} s in the future{cause}",
@@ -58,21 +58,23 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     raise why
 
 
-def wrong_version(version: int) -> Refused:
+def wrong_version(version: int) -> RejectedMessage:
     """Return the refusal of a message of another protocol version."""
-    return Refused("v", version, f"this node speaks version {VERSION}", "use the client of that version")
+    return RejectedMessage("v", version, f"this node speaks version {VERSION}", "use the client of that version")
 
 
-def undecodable(error: Exception) -> Refused:
+def undecodable(error: Exception) -> RejectedMessage:
     """Return the refusal of a body that is not of its kind, naming the field."""
     text, _, path = str(error).partition(" - at `$")
     where = path.rstrip("`").lstrip(".") or "body"
-    return Refused(
+    return RejectedMessage(
         where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types"
     )
 
 
-def each_alone(decode: Callable[[bytes], T], field: str, parts: Iterable[bytes], refused: list[Refused]) -> list[T]:
+def each_alone(
+    decode: Callable[[bytes], T], field: str, parts: Iterable[bytes], refused: list[RejectedMessage]
+) -> list[T]:
     """Return the parts of a message that decode; `refused` takes in why the others do not."""
     good = []
     for k, part in enumerate(parts):
@@ -81,13 +83,13 @@ def each_alone(decode: Callable[[bytes], T], field: str, parts: Iterable[bytes],
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             why = undecodable(error)
             inner = "" if why.field == "body" else f".{why.field}"
-            refused.append(Refused(f"{field}[{k}]{inner}", why.value, why.rule, why.remedy))
+            refused.append(RejectedMessage(f"{field}[{k}]{inner}", why.value, why.rule, why.remedy))
     return good
 
 
-def unprocessable() -> Refused:
+def unprocessable() -> RejectedMessage:
     """Return the refusal of a message that the node itself failed on."""
-    return Refused(
+    return RejectedMessage(
         "body",
         "",
         "the node could not process it: a fault of the node",
@@ -98,18 +100,22 @@ def unprocessable() -> Refused:
 def check_vehicle(vehicle: str, version: int) -> None:
     """Raise Refused for a vehicle's message under a name that is none, or of another protocol version."""
     if not 0 < len(vehicle) <= MAX_NAME:
-        raise Refused("vehicle", vehicle, f"an id has 1 to {MAX_NAME} characters", "give the vehicle another id")
+        raise RejectedMessage(
+            "vehicle", vehicle, f"an id has 1 to {MAX_NAME} characters", "give the vehicle another id"
+        )
     if version != VERSION:
-        raise Refused("version", version, f"this node speaks version {VERSION}", "use the client of that version")
+        raise RejectedMessage(
+            "version", version, f"this node speaks version {VERSION}", "use the client of that version"
+        )
 
 
 def check_state(body: VehicleState) -> None:
     """Raise Refused for a vehicle state whose numbers cannot be."""
     numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
     if not all(map(isfinite, numbers)):
-        raise Refused("state", numbers, "every number must be finite", "leave out what is not known")
+        raise RejectedMessage("state", numbers, "every number must be finite", "leave out what is not known")
     if abs(body.heading) > MAX_TURN:
-        raise Refused(
+        raise RejectedMessage(
             "heading", body.heading, f"must be radians, within {-MAX_TURN:.2f} .. {MAX_TURN:.2f}",
             "send radians counter-clockwise from east: (90 - degrees clockwise from north) x pi / 180",
         )  # fmt: skip
@@ -134,7 +140,7 @@ def check_state(body: VehicleState) -> None:
         ("width", body.width, 0.1, 10, "send m, or leave it out"),
     ):
         if not low <= value <= high:
-            raise Refused(
+            raise RejectedMessage(
                 name, value, f"must be within {low} .. {high}", f"{remedy}; docs/advisories.md, vehicle state"
             )
 
@@ -147,22 +153,22 @@ DECLARED = {
 NOTHING = (None,) * 6
 
 
-def undeclared(body: VehicleState) -> dict[str, Refused]:
+def undeclared(body: VehicleState) -> dict[str, RejectedMessage]:
     """Return why what a vehicle declares for rules cannot be used, by field. It is taken as not declared: the rest of its state is of use."""
-    faults: dict[str, Refused] = {}
+    faults: dict[str, RejectedMessage] = {}
     if (body.height, body.mass, body.axle_load, body.plate_digit, body.emission_stage, body.fuel) == NOTHING:
         return faults
     for name, (low, high) in DECLARED.items():
         value = getattr(body, name)
         if value is not None and not low <= value <= high:
-            faults[name] = Refused(
+            faults[name] = RejectedMessage(
                 name,
                 value,
                 f"must be within {low} .. {high}: taken as not declared",
                 "send m, t and whole digits, or leave it out; docs/advisories.md, vehicle state",
             )
     if body.fuel is not None and body.fuel not in FUELS:
-        faults["fuel"] = Refused(
+        faults["fuel"] = RejectedMessage(
             "fuel",
             body.fuel,
             f"must be one of {', '.join(FUELS)}: taken as not declared",
@@ -186,7 +192,7 @@ def mended(body: VehicleState) -> VehicleState:
 def check_request(t_rx: int, body: VehicleRequest) -> None:
     """Raise Refused for a priority request further ahead than anybody can know."""
     if body.eta > t_rx + MAX_ETA:
-        raise Refused(
+        raise RejectedMessage(
             "eta",
             body.eta,
             f"is more than {MAX_ETA // SECOND} s ahead",
@@ -199,11 +205,11 @@ def check_hello(body: Hello) -> None:
     names = [sensor.id for sensor in body.sensors]
     for k, sensor in enumerate(body.sensors):
         if names.index(sensor.id) != k:
-            raise Refused(f"s[{k}].id", sensor.id, "stands twice", "give each sensor a name of its own")
+            raise RejectedMessage(f"s[{k}].id", sensor.id, "stands twice", "give each sensor a name of its own")
         for name, value, low, high in _figures(sensor):
             if not (isfinite(value) and low <= value <= high):
                 remedy = "send degrees, radians counter-clockwise from east, m and Hz; leave out what is not known"
-                raise Refused(f"s[{k}].{name}", value, f"must be within {low:g} .. {high:g}", remedy)
+                raise RejectedMessage(f"s[{k}].{name}", value, f"must be within {low:g} .. {high:g}", remedy)
 
 
 def _figures(sensor: Sensor) -> list[tuple[str, float, float, float]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..schema import Group
-from .rejections import Refused, each_alone
+from .rejections import RejectedMessage, each_alone
 
 END_UNKNOWN = (
     2**63 - 1,
@@ -35,7 +35,7 @@ _decode_raw = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...]).decode
 _decode_one = msgspec.msgpack.Decoder(Group).decode
 
 
-class Disordered(Refused):
+class SignalTimingError(RejectedMessage):
     """The end times of a signal group are out of order."""
 
     group = 0
@@ -46,16 +46,16 @@ class Groups(NamedTuple):
 
     groups: tuple[Group, ...]
     unknown: int  # end times that stand for "not known"
-    refused: tuple[Refused, ...]  # what was left out, and why
+    refused: tuple[RejectedMessage, ...]  # what was left out, and why
 
     @property
-    def disordered(self) -> list[Disordered]:
-        return [why for why in self.refused if isinstance(why, Disordered)]
+    def disordered(self) -> list[SignalTimingError]:
+        return [why for why in self.refused if isinstance(why, SignalTimingError)]
 
 
 def read_groups(data: bytes) -> Groups:
     """Return the groups of a message. Raises msgspec.DecodeError where `data` is no array."""
-    refused: list[Refused] = []
+    refused: list[RejectedMessage] = []
     try:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
@@ -71,7 +71,7 @@ def read_groups(data: bytes) -> Groups:
     return Groups(tuple(groups), unknown, tuple(refused))
 
 
-def _plausible(k: int, group: Group, refused: list[Refused]) -> tuple[Group, int]:
+def _plausible(k: int, group: Group, refused: list[RejectedMessage]) -> tuple[Group, int]:
     """Return a group without the times that cannot be used, and how many of those stand for "not known"."""
     left_out: dict[str, None] = {}
     unknown = 0
@@ -83,7 +83,7 @@ def _plausible(k: int, group: Group, refused: list[Refused]) -> tuple[Group, int
         elif value is not None and not low <= value <= high:
             left_out[name] = None
             rule = f"of group {group.group} must be within {low} .. {high} {unit}; it is not used"
-            refused.append(Refused(f"g[{k}].{key}", value, rule, remedy))
+            refused.append(RejectedMessage(f"g[{k}].{key}", value, rule, remedy))
     if left_out:
         group = msgspec.structs.replace(group, **left_out)
 
@@ -91,7 +91,7 @@ def _plausible(k: int, group: Group, refused: list[Refused]) -> tuple[Group, int
     known = [end for end in ends if end is not None]
     if known != sorted(known):
         rule = f"min_end <= likely_end <= max_end must hold; the end times of group {group.group} are not used"
-        why = Disordered(
+        why = SignalTimingError(
             f"g[{k}].mn, lk, mx", ", ".join(map(str, ends)), rule, "check the end times that the controller gives"
         )
         why.group = group.group

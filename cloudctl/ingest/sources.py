@@ -8,7 +8,7 @@ from math import isfinite
 from ..geo import Origin
 from ..metrics import Metrics
 from ..schema import MAX_SENSORS, Sensor
-from .rejections import Refused
+from .rejections import RejectedMessage
 
 MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
 RESERVED_SENSORS = 4  # of an intersection's, kept free for each of its other gateways
@@ -50,7 +50,7 @@ class Sources(dict[tuple[str, str], Source]):
         reserve = min(RESERVED_SENSORS, MAX_SENSORS // (len(others) + 1))
         if sum(used.values()) + sum(max(reserve - used[name], 0) for name in others) >= MAX_SENSORS:
             rule = f"an intersection has at most {MAX_SENSORS} perception sources, {reserve} of them kept for each other gateway"
-            raise Refused("s", sensor, rule, "use fewer sensor names")
+            raise RejectedMessage("s", sensor, rule, "use fewer sensor names")
         source = self[rsu, sensor] = Source(sum(used.values()), intersection, gateway)
         used[gateway] += 1
         return source
@@ -80,7 +80,7 @@ class Sources(dict[tuple[str, str], Source]):
         if seq <= source.seq:
             rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
             self._metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
-            raise Refused(
+            raise RejectedMessage(
                 "q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first"
             )
         if source.seq >= 0 and seq > source.seq + 1:
@@ -90,12 +90,12 @@ class Sources(dict[tuple[str, str], Source]):
     def locate(self, source: Source, lat: float, lon: float) -> None:
         """Take the origin (degrees) of a source's objects. Raises Refused where it is none, or too far from the intersection."""
         if not (isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180):
-            raise Refused(
+            raise RejectedMessage(
                 "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
             )
         east, north = self._origins[source.intersection].to_local(lat, lon)
         if max(abs(east), abs(north)) > MAX_OFFSET_M:
-            raise Refused(
+            raise RejectedMessage(
                 "lat, lon",
                 f"{lat}, {lon}",
                 f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",

@@ -48,7 +48,7 @@ class Egress:
     """The node's connection to a broker. `hear(kind, vehicle, body)` gets what vehicles send, on the event loop."""
 
     def __init__(self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear) -> None:
-        self._section, self._clock, self._metrics, self._hear = section, clock, metrics, hear
+        self._section, self._clock, self._metrics, self._on_vehicle_message = section, clock, metrics, hear
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
@@ -223,7 +223,7 @@ class Egress:
             return
         self._returned(vehicle, leaf == HELLO)
         if leaf != HELLO:
-            self._hear(leaf, vehicle, payload)
+            self._on_vehicle_message(leaf, vehicle, payload)
 
     def _returned(self, vehicle: str, hello: bool) -> None:
         """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""

@@ -11,7 +11,7 @@ import msgspec
 
 from ..clock import SECOND, SteadyClock
 from ..metrics import Metrics
-from ..schema import Datum
+from ..schema import RawMessage
 from ..topics import TOPICS
 
 DELIBERATION = 2 * SECOND  # how long votes are gathered after a step; advice that is withheld longer is missed
@@ -37,7 +37,7 @@ class Timekeeper:
         self._machine = msgspec.json.Decoder(_Sent).decode, msgspec.msgpack.Decoder(_Sent).decode
         self.trouble: str | None = None  # why the node's time is not the machine's, for the operator
 
-    def observe(self, t: int, batch: Sequence[Datum]) -> None:
+    def observe(self, t: int, batch: Sequence[RawMessage]) -> None:
         """Take in what senders say the time is, while the machine's clock and the node's time `t` (ns) differ."""
         stepped = self._clock.stepped
         if stepped == 0:

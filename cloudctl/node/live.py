@@ -26,7 +26,7 @@ from ..metrics import Metrics
 from ..payloads import encode_all
 from ..planner.warm import warm
 from ..rates import Repeats
-from ..schema import Advisory, Datum, Traffic
+from ..schema import Advisory, RawMessage, Traffic
 from ..topics import KIND_OF_CODE, OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
 from .calendars import node_days
 from .clock_steps import Timekeeper
@@ -82,7 +82,7 @@ class Node:
             section = msgspec.structs.replace(
                 section, host=reachable(self.broker.host), port=self.broker.port, version=self.broker.version
             )
-        self.egress = Egress(section, self.clock, self.metrics, self._hear)
+        self.egress = Egress(section, self.clock, self.metrics, self._on_vehicle_message)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
@@ -98,7 +98,7 @@ class Node:
             else None
         )
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
-        self._inbox: list[Datum] = []
+        self._inbox: list[RawMessage] = []
         self._waiting: Counter[str] = Counter()  # in the inbox, by vehicle
         self._peers: dict[str, bytes] = {}
         self._encode = msgspec.msgpack.Encoder().encode
@@ -224,7 +224,7 @@ class Node:
 
     # --- the operator's inputs ---
 
-    def _submit(self, batch: list[Datum]) -> list[Answer]:
+    def _submit(self, batch: list[RawMessage]) -> list[Answer]:
         return self.step(batch).answers
 
     def _on_hangup(self) -> None:
@@ -243,7 +243,11 @@ class Node:
             self._say(f"configuration not taken over, what runs stays: {error}")
             return
         answers = self._submit(
-            [Datum("config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days)))]
+            [
+                RawMessage(
+                    "config", OPERATOR, msgspec.json.encode(msgspec.structs.replace(wanted.engine, days=days.days))
+                )
+            ]
         )
         refusal = answers[0].refusal if answers else "the step that it was given to failed"
         if refusal is not None:
@@ -267,7 +271,7 @@ class Node:
 
     # --- the loop ---
 
-    def _hear(self, leaf: str, vehicle: str, body: bytes) -> None:
+    def _on_vehicle_message(self, leaf: str, vehicle: str, body: bytes) -> None:
         self._waiting[vehicle] += 1
         if self._waiting[vehicle] > MAX_OF_VEHICLE:
             self.metrics.count("drop.inbox", vehicle)
@@ -275,7 +279,7 @@ class Node:
         if len(self._inbox) >= MAX_INBOX:
             self._inbox.pop(0)
             self.metrics.count("drop.inbox", "vehicles")
-        self._inbox.append(Datum(vehicle_kind(leaf), vehicle, body))
+        self._inbox.append(RawMessage(vehicle_kind(leaf), vehicle, body))
         self._wake()
 
     def _wake(self) -> None:
@@ -308,20 +312,20 @@ class Node:
         if due is not None:
             self._timer = asyncio.get_running_loop().call_later(max(due - self.clock.now(), 0) / SECOND, self._wake)
 
-    def _datum(self, message: Received) -> Datum:
+    def _datum(self, message: Received) -> RawMessage:
         name = self._allowed.get(message.key, "")
         if not self.config.node.curve:
             name = self._in_clear(message)
         if name and self._peers.get(name) != message.peer and (name in self._peers or len(self._peers) < MAX_PEERS):
             self._peers[name] = message.peer
-        return Datum(gateway_kind(message.kind), name, message.body)
+        return RawMessage(gateway_kind(message.kind), name, message.body)
 
     def _in_clear(self, message: Received) -> str:
         """Return the gateway behind a connection without CURVE: what its hello or sync says it is."""
         known = next((name for name, peer in self._peers.items() if peer == message.peer), "")
         return known or _claimed(message)
 
-    def step(self, batch: list[Datum]) -> Output:
+    def step(self, batch: list[RawMessage]) -> Output:
         """Take one step of the engine now and say what it says."""
         t = self.clock.now()
         if self.timekeeper:
@@ -371,7 +375,7 @@ class Node:
         if peer is None or not self.server.send(peer, TOPICS[kind].code, self._encode(body)):
             self.metrics.count(f"drop.reply.{kind}", gateway)
 
-    def _record(self, t: int, batch: list[Datum], payloads: list[bytes], answers: list[Answer]) -> None:
+    def _record(self, t: int, batch: list[RawMessage], payloads: list[bytes], answers: list[Answer]) -> None:
         assert self.recorder is not None
         self.recorder.step(t, batch, payloads)
         for answer in answers:

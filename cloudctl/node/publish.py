@@ -13,13 +13,13 @@ from ..codes.days import NO_DAYS, dump_days
 from ..engine import Answer, Engine
 from ..faults import Faults
 from ..io.egress import Egress
-from ..schema import Datum
+from ..schema import RawMessage
 from ..topics import OPERATOR, MqttTopics
 from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .config import ConfigError, NodeConfig, code_files
 
 MINUTE = 60 * SECOND
-Submit = Callable[[list[Datum]], list[Answer]]
+Submit = Callable[[list[RawMessage]], list[Answer]]
 
 
 class Publisher:
@@ -164,14 +164,14 @@ class Publisher:
 
     def _given(self, path: Path, t: int) -> Answer:
         try:
-            datum = Datum("code", OPERATOR, codes.dump(codes.load(path)))
+            datum = RawMessage("code", OPERATOR, codes.dump(codes.load(path)))
         except (codes.CodeError, OSError) as error:
-            return Answer(Datum("code", OPERATOR, b""), "", str(error))
+            return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
         return self._give(datum.kind, datum.body, t)
 
     def _give(self, kind: str, body: bytes, t: int) -> Answer:
         """Give the engine an operator's input in a step."""
-        datum = Datum(kind, OPERATOR, body)
+        datum = RawMessage(kind, OPERATOR, body)
         answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
         return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
 

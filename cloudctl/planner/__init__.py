@@ -13,7 +13,7 @@ from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind
 from ..world import World
 from .candidate import Candidate
-from .filter import Discipline
+from .filter import AdvisoryFilter
 from .kinds import (
     ahead,
     blind_spot,
@@ -33,7 +33,7 @@ from .kinds import (
     wrong_way,
 )
 from .policy import policy_of
-from .priority import Desk
+from .priority import PriorityRequestServer
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
@@ -107,21 +107,23 @@ def plan(world: World) -> list[Candidate]:
 
 def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
     """Drop what a vehicle's policy does not want told, and what needs a lane where its position is too poor to tell which."""
-    tracks, deaf, poor, unheard = world.tracks, {}, {}, set()
+    tracks, suppressed_kinds, poor, unheard = world.tracks, {}, {}, set()
     deviation = np.sqrt(np.maximum(tracks["var_x"][world.rows], tracks["var_y"][world.rows])).tolist()
     for vehicle, sigma in zip(world.vehicles, deviation, strict=True):
         policy = policy_of(vehicle.state)
-        if policy.deaf:
-            deaf[f"vehicle:{vehicle.id}"] = policy.deaf
+        if policy.suppressed_kinds:
+            suppressed_kinds[f"vehicle:{vehicle.id}"] = policy.suppressed_kinds
         if sigma > policy.position:
             why = f"your position is known to {sigma:.1f} m only; advice that needs your lane is withheld beyond {policy.position:.1f} m"
             poor[f"vehicle:{vehicle.id}"] = why
             if world.t - vehicle.t > SILENT:
                 unheard.add(f"vehicle:{vehicle.id}")  # gone, most likely
-    if not deaf and not poor:
+    if not suppressed_kinds and not poor:
         return candidates
     kept = [
-        c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)
+        c
+        for c in candidates
+        if c.kind not in suppressed_kinds.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)
     ]
     return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
 

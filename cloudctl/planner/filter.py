@@ -74,7 +74,7 @@ class Sent:
     changed: int | None = None
 
 
-class Discipline:
+class AdvisoryFilter:
     """The memory of what one intersection has said. `refresh` = 0 sends every proposal of every tick (for benches)."""
 
     def __init__(self, refresh: float = REFRESH) -> None:

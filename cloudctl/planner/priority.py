@@ -16,7 +16,15 @@ import numpy as np
 
 from ..clock import SECOND
 from ..codes import CompiledCode
-from ..forecast.stop_line import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
+from ..forecast.stop_line import (
+    FAR,
+    IS_GREEN,
+    IS_YELLOW,
+    SATURATION_HEADWAY,
+    STARTUP_LOST_TIME,
+    StopLineForecast,
+    earliest,
+)
 from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
 from ..settings import PrioritySettings
 from ..world import World
@@ -57,11 +65,11 @@ class Request:
     asked: Priority | None = None  # what the controller was last told
     level: int = 0  # of its class, as last known
 
-    def turn(self, status: str, why: str) -> None:
+    def set_status(self, status: str, why: str) -> None:
         self.status, self.why = status, why
 
     def end(self, t: int, status: str, why: str) -> None:
-        self.turn(status, why)
+        self.set_status(status, why)
         self.ended = t
 
 
@@ -75,7 +83,7 @@ class Need:
 
 
 @dataclass
-class Desk:
+class PriorityRequestServer:
     """The requests of one intersection. `take` what vehicles send, `work` every snapshot."""
 
     requests: dict[tuple[str, str], Request] = field(default_factory=dict)
@@ -156,7 +164,9 @@ class Desk:
             request.end(t, "rejected", why)
             self._turned_away[request.vehicle] = request
 
-    def work(self, world: World, passing: Passing, trouble: str | None) -> tuple[list[Candidate], list[Priority]]:
+    def work(
+        self, world: World, passing: StopLineForecast, trouble: str | None
+    ) -> tuple[list[Candidate], list[Priority]]:
         """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
         self._watch(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
@@ -202,13 +212,13 @@ class Desk:
                 self._since[group] = (shown, world.t)
 
     def _advance(
-        self, world: World, passing: Passing, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
+        self, world: World, passing: StopLineForecast, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
     ) -> None:  # fmt: skip
         t = world.t
         if t > request.eta + PRESENCE:
             return request.end(t, "maxPresence", "you did not come by the time you said")
         if row < 0:
-            return request.turn("processing", "your position is not known here yet: send your state")
+            return request.set_status("processing", "your position is not known here yet: send your state")
         believed = self.proven(request.vehicle, kind)
         if believed is None and LEVEL.get(kind or "", 0):
             why = f"nobody vouches that you are of class {kind}: have the node's operator list you under [priority] vehicles"
@@ -222,37 +232,39 @@ class Desk:
             seen = contradicted(world, row, believed or "", self.settings.listed(request.vehicle) is not None)
             why = f"sensors see a {seen} where you say you are of class {believed}"
             long = t - self._doubted[request.vehicle] >= DISBELIEF
-            return request.end(t, "rejected", why) if long else request.turn("processing", why)
+            return request.end(t, "rejected", why) if long else request.set_status("processing", why)
         distance = float(world.to_stop[row])
         if not distance > 0.0:
             inside = world.path[row] >= world.code.n_lanes
             if inside or request.status == "granted":
                 self.served = t if request.asked is not None else self.served
                 return request.end(t, "served", "you are through")
-            return request.turn("processing", "you are on no approach of this intersection")
+            return request.set_status("processing", "you are on no approach of this intersection")
         if trouble is not None:
-            return request.turn("processing", trouble)
+            return request.set_status("processing", trouble)
         rest = 0 if self.served is None else RESERVICE - (t - self.served)
         if level < LEVEL["emergency"] and rest > 0 and request.status != "granted":
-            return request.turn(
+            return request.set_status(
                 "reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn"
             )
         if holder is not None:
-            return request.turn("processing", "another vehicle is served first")
+            return request.set_status("processing", "another vehicle is served first")
         limit = (
             max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
         )
-        eta = max(earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * HEADWAY)
+        eta = max(
+            earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * SATURATION_HEADWAY
+        )
         if eta > HORIZON:
-            return request.turn(
+            return request.set_status(
                 "processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead"
             )
         need = self.need(world, passing, request.connection, eta, int(passing.ahead[row]), EXTENSION[level])
         if need.action == "impossible":
-            return request.turn("processing", need.why)
+            return request.set_status("processing", need.why)
         action = need.action
         group = int(world.code.group_ids[world.code.conn_group[request.connection]])
-        request.turn("granted", need.why)
+        request.set_status("granted", need.why)
         if action != "none":
             at = t + int(need.at * SECOND)
             last = request.asked
@@ -260,7 +272,9 @@ class Desk:
                 request.asked = Priority(VERSION, world.code.code.id, t, request.id, believed or "", group, action, at)
         return None
 
-    def need(self, world: World, passing: Passing, connection: int, eta: float, ahead: int, extension: float) -> Need:
+    def need(
+        self, world: World, passing: StopLineForecast, connection: int, eta: float, ahead: int, extension: float
+    ) -> Need:
         """Return what helps who arrives in `eta` s with `ahead` vehicles before it; an extension is at most `extension` s."""
         code, windows = world.code, passing.windows
         group = int(code.conn_group[connection])
@@ -271,7 +285,7 @@ class Desk:
             if left < FAR and eta + MARGIN - left <= extension:
                 return Need("extend", eta + MARGIN, f"your green is asked to last until you pass, in {eta:.0f} s")
         opens = float(windows.start[group])
-        wanted = max(eta - OPENS - ahead * HEADWAY, 0.0)  # those before it leave first
+        wanted = max(eta - STARTUP_LOST_TIME - ahead * SATURATION_HEADWAY, 0.0)  # those before it leave first
         if windows.green[group] or opens <= wanted:
             if opens >= FAR:
                 return Need("impossible", 0.0, "nobody says when your next green begins")

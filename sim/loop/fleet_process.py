@@ -22,7 +22,7 @@ class _Fleet:
         self.pipe, self.host, self.port, self.version = pipe, host, port, version
         self.clock = WallClock()
         self.clients: dict[str, tuple[Vehicle, asyncio.Task[None]]] = {}
-        self.seen: dict[str, int] = {}
+        self.last_seen: dict[str, int] = {}
         self.arrivals: list[tuple[Any, ...]] = []
         self.expired = self.unsent = 0
         self.pending: set[asyncio.Task[Any]] = set()
@@ -47,7 +47,7 @@ class _Fleet:
             for name, state in states.items():
                 self._task(self._report(name, state))
             now = self.clock.now()
-            for name in [name for name, t in self.seen.items() if now - t > GONE]:
+            for name in [name for name, t in self.last_seen.items() if now - t > GONE]:
                 self._task(self._leave(name))
 
     def _task(self, work: Any) -> None:
@@ -56,7 +56,7 @@ class _Fleet:
         task.add_done_callback(self.pending.discard)
 
     async def _report(self, name: str, state: VehicleState) -> None:
-        self.seen[name] = self.clock.now()
+        self.last_seen[name] = self.clock.now()
         if name not in self.clients:
             vehicle = Vehicle(name, self.host, self.port, version=self.version)
             self.clients[name] = (vehicle, asyncio.get_running_loop().create_task(self._listen(name, vehicle)))
@@ -82,7 +82,7 @@ class _Fleet:
                 await vehicle.acknowledge(advisory, "applied")
 
     async def _leave(self, name: str) -> None:
-        self.seen.pop(name, None)
+        self.last_seen.pop(name, None)
         vehicle, task = self.clients.pop(name, (None, None))
         if vehicle is not None and task is not None:
             self.expired += vehicle.expired

@@ -16,7 +16,7 @@ from ...clock import MS, SECOND, stopwatch
 from ...engine import Engine, encode
 from ...io.recording.reader import Recorder
 from ...metrics import Metrics
-from ...schema import VERSION, Advisory, Datum, Hello, Perception, Signal, Sync
+from ...schema import VERSION, Advisory, Hello, Perception, RawMessage, Signal, Sync
 from ...settings import EngineConfig, PrioritySettings
 from ..scenario.scenario import Junction, Scenario
 from .controllers import Controller
@@ -84,7 +84,7 @@ class Loop:
         self.advised: Counter[str] = Counter()
         self.late = 0
         self.controllers: dict[str, Controller] = {}  # of the signals that take requests
-        self._queue: list[tuple[int, int, Datum]] = []
+        self._queue: list[tuple[int, int, RawMessage]] = []
         self._advice: list[tuple[int, int, Advisory]] = []
         self._count = 0
         self._seq: Counter[str] = Counter()
@@ -134,13 +134,13 @@ class Loop:
         if setup.priority:
             self.controllers = {j.id: Controller(j, traffic.programs[j.id]) for j in self.scenario.junctions}
         if setup.advice:
-            self._greet(traffic.t)
+            self._register_sensors(traffic.t)
         begun = traffic.t
         steps = 0
-        while not self.over(traffic, (traffic.t - begun) / SECOND, total):
+        while not self.is_over(traffic, (traffic.t - begun) / SECOND, total):
             traffic.step()
             steps += 1
-            self.stepped(traffic)
+            self.on_step(traffic)
             for controller in self.controllers.values():
                 controller.step()
             if setup.advice:
@@ -154,17 +154,17 @@ class Loop:
             "times_real": (traffic.t - begun) / SECOND / max(took, 1e-9),
         }
 
-    def over(self, traffic: Traffic, done: float, total: float) -> bool:
+    def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
         """Return whether to end, `done` of `total` simulated seconds in; here: when the time is up or the roads are empty."""
         return done >= total or traffic.done
 
-    def stepped(self, traffic: Traffic) -> None:
+    def on_step(self, traffic: Traffic) -> None:
         """Called after each step of SUMO, before it is observed."""
 
-    def seen(self, truth: Truth) -> None:
+    def on_truth(self, truth: Truth) -> None:
         """Called ten times a second with everyone as they are."""
 
-    def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
+    def on_advisory(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
         """Called when an advisory arrives at a vehicle, in time; here: the vehicle acts on it."""
         fleet.follow(advisory.target[8:], advisory)
 
@@ -180,11 +180,11 @@ class Loop:
                 self._sense(junction, truth, traffic)
             states = fleet.states(truth)
             for name, state in states.items():
-                self._push(t + REPORT_DELAY, Datum("state", name, self._json(state)))
+                self._push(t + REPORT_DELAY, RawMessage("state", name, self._json(state)))
             if self.setup.priority:
                 for name, request in fleet.requests(truth.t, states).items():
-                    self._push(t + REPORT_DELAY, Datum("requests", name, self._json(request)))
-            self.seen(truth)
+                    self._push(t + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
+            self.on_truth(truth)
             if self.scored:
                 self.watch.note(truth, self.engine)
             if self.truth_file:
@@ -202,7 +202,7 @@ class Loop:
                     VERSION, rsu.id, "fused", self._next(rsu.id), stamp + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
                 )
                 due = model.leaves(stamp) + int(self.setup.extra_delay_ms * MS)
-                self._push(due, Datum("perception", gateway, self._encode(body)))
+                self._push(due, RawMessage("perception", gateway, self._encode(body)))
         groups = tuple(shifted(group, offset) for group in traffic.groups(junction))
         signal = Signal(
             VERSION,
@@ -213,22 +213,25 @@ class Loop:
             t + offset,
             groups,
         )
-        self._push(t + SIGNAL_DELAY, Datum("signal", gateway, self._encode(signal)))
+        self._push(t + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
 
-    def _greet(self, t: int) -> None:
+    def _register_sensors(self, t: int) -> None:
         for gateway, rsus in self.scenario.gateways.items():
             units = [rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus]
             for rsu in units:
                 self._push(
-                    t, Datum("hello", gateway, self._encode(Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim")))
+                    t,
+                    RawMessage(
+                        "hello", gateway, self._encode(Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim"))
+                    ),
                 )
-            self._push(t, Datum("sync", gateway, self._encode(exchange(gateway, t, self.offset[gateway]))))
+            self._push(t, RawMessage("sync", gateway, self._encode(exchange(gateway, t, self.offset[gateway]))))
 
     def _next(self, stream: str) -> int:
         self._seq[stream] += 1
         return self._seq[stream]
 
-    def _push(self, at: int, datum: Datum) -> None:
+    def _push(self, at: int, datum: RawMessage) -> None:
         self._count += 1
         heapq.heappush(self._queue, (-(-at // SLOT) * SLOT, self._count, datum))
 
@@ -249,9 +252,9 @@ class Loop:
             if arrives >= advisory.valid_until:
                 self.late += 1
             elif advisory.target.startswith("vehicle:"):
-                self.said(advisory, arrives, fleet)
+                self.on_advisory(advisory, arrives, fleet)
 
-    def _step(self, t: int, batch: list[Datum]) -> None:
+    def _step(self, t: int, batch: list[RawMessage]) -> None:
         self._lap = stopwatch()
         out = self.engine.step(t, batch, self._time)
         for gateway, kind, body in out.replies:

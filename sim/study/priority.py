@@ -30,8 +30,8 @@ class PriorityLoop(StudyLoop):
         super().__init__(scenario, setup, outputs)
         self.buses: set[str] = set()
 
-    def stepped(self, traffic: Traffic) -> None:
-        super().stepped(traffic)
+    def on_step(self, traffic: Traffic) -> None:
+        super().on_step(traffic)
         api = libsumo.vehicle
         self.buses |= {name for name in libsumo.simulation.getDepartedIDList() if api.getVehicleClass(name) == "bus"}
 

@@ -179,7 +179,7 @@ class StudyLoop(Loop):
         self.trace = Trace(scenario)
         self._cohort: set[str] | None = None
 
-    def over(self, traffic: Traffic, done: float, total: float) -> bool:
+    def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
         """Return whether all who were to depart within the span have arrived, or were waited for DRAIN s."""
         if traffic.done or done >= total + DRAIN:
             return True
@@ -190,7 +190,7 @@ class StudyLoop(Loop):
             self._cohort = there if self._cohort is None else self._cohort & there
         return not self._cohort
 
-    def stepped(self, traffic: Traffic) -> None:
+    def on_step(self, traffic: Traffic) -> None:
         self.trace.note(traffic.seconds)
 
 

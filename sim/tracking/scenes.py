@@ -136,7 +136,7 @@ class Traffic:
             self.wish[k] = low
 
 
-class Passing(Traffic):
+class StopLineForecast(Traffic):
     """Road users that enter anywhere along the edge, at once and at full speed, and vanish as abruptly wherever they get to it."""
 
     SHARE = (0.8, 0.1, 0.1)
@@ -313,19 +313,21 @@ def lagged(seed: int, n: int = 60, frames: int = 500) -> Case:
 def passing(seed: int, n: int = 60, frames: int = 500, features: bool = False) -> Case:
     """One sensor as in `one_sensor`; road users enter and vanish abruptly, anywhere at the edge."""
     rng = np.random.default_rng(seed)
-    return play("one sensor, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features)
+    return play(
+        "one sensor, abrupt exits", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features
+    )
 
 
 def passing_three(seed: int, n: int = 60, frames: int = 500) -> Case:
     """The three units, late and out of order; road users enter and vanish abruptly, anywhere at the edge."""
     rng = np.random.default_rng(seed)
-    return play("three units, abrupt exits", Passing(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng)
+    return play("three units, abrupt exits", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng)
 
 
 def _unsteady(name: str, how: Unsteady) -> Callable[[int], Case]:
     def make(seed: int, n: int = 60, frames: int = 500) -> Case:
         rng = np.random.default_rng(seed)
-        return play(name, Passing(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(unsteady=how),), frames, rng)
+        return play(name, StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(unsteady=how),), frames, rng)
 
     return make
 
@@ -341,7 +343,9 @@ def driving(seed: int, n: int = 60, frames: int = 500) -> Case:
     """A lidar's detector at 2 Hz: every column, 0.4 m, 15 % missed, a third as many false detections as road users, of lower confidence."""
     rng = np.random.default_rng(seed)
     unit = Unit(sigma=0.4, miss=0.15, clutter=0.33, rate=5)
-    return play("detector at 2 Hz, every column", Passing(n, 120.0 * (n / 60) ** 0.5, rng), (unit,), frames, rng, True)
+    return play(
+        "detector at 2 Hz, every column", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (unit,), frames, rng, True
+    )
 
 
 CASES: dict[str, Callable[[int], Case]] = {

@@ -69,7 +69,7 @@ class WarningLoop(Loop):
         self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
         self._moment = 0
 
-    def said(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
+    def on_advisory(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
         """Keep what a vehicle is told; it does not react."""
         arrived, until = self._seconds(arrives), self._seconds(advisory.valid_until)
         self.warnings.append(
@@ -79,7 +79,7 @@ class WarningLoop(Loop):
     def _seconds(self, t: int) -> float:
         return (t - EPOCH) / SECOND + self.scenario.begin + self.setup.warm_up
 
-    def stepped(self, traffic: Traffic) -> None:
+    def on_step(self, traffic: Traffic) -> None:
         """Turn the newly departed into the drivers they are to be, and see who runs a red."""
         api = libsumo.vehicle
         for name in libsumo.simulation.getDepartedIDList():
@@ -122,7 +122,7 @@ class WarningLoop(Loop):
             self.events[k] = replace(self.events[k], worst=event.worst, ttc=event.ttc)
         known[event.a] = k, event.crossed
 
-    def seen(self, truth: Truth) -> None:
+    def on_truth(self, truth: Truth) -> None:
         """Keep who is near an intersection, and who closes up to a standing queue."""
         now = self._seconds(truth.t)
         rows = self.trails.note(truth, now)

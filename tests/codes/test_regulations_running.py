@@ -25,7 +25,7 @@ from cloudctl.node.config import load
 from cloudctl.node.live import Node
 from cloudctl.payloads import encode
 from cloudctl.replay import replay
-from cloudctl.schema import AdvisoryKind, Datum, VehicleState
+from cloudctl.schema import AdvisoryKind, RawMessage, VehicleState
 from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR
 
@@ -209,12 +209,12 @@ class Run:
         self.recorder.meta("config", msgspec.json.encode(config))
         self.recorder.meta("code", codes.dump(CODE))
 
-    def drive(self, begin: int, seconds: float, *orders: Datum, **more: object) -> dict[int, set[str]]:
+    def drive(self, begin: int, seconds: float, *orders: RawMessage, **more: object) -> dict[int, set[str]]:
         """Return the rules that advisories named, by the second they were sent in, counted from `begin`."""
         named: dict[int, set[str]] = {}
         for k in range(int(seconds * 10)):
             t = begin + k * 100 * MS
-            batch = [*(orders if k == 0 else ()), Datum("state", "car-1", msgspec.json.encode(state(t, **more)))]
+            batch = [*(orders if k == 0 else ()), RawMessage("state", "car-1", msgspec.json.encode(state(t, **more)))]
             out = self.engine.step(t, batch)
             self.recorder.step(t, batch, [encode(a) for a in out.advisories])
             assert [a.refusal for a in out.answers] == [None] * len(out.answers)
@@ -239,11 +239,11 @@ def test_a_calendar_that_changes_while_it_runs_replays_byte_identical(tmp_path: 
     config = EngineConfig({"g": {"r": CODE.id}}, refresh=0.0)
     run, begin = Run(tmp_path, config), ns("2026-10-01T08:00:00")
     assert run.drive(begin, 2.0)[1] == {"R10"}, "without a calendar no day is a holiday"
-    given = Datum("config", OPERATOR, msgspec.json.encode(replace(config, days=DAYS)))
+    given = RawMessage("config", OPERATOR, msgspec.json.encode(replace(config, days=DAYS)))
     assert run.drive(begin + 2 * SECOND, 2.0, given) == {0: set(), 1: set()}
     faulty = replace(DAYS, first="2026-13-01")
     out = run.engine.step(
-        begin + 4 * SECOND, [Datum("config", OPERATOR, msgspec.json.encode(replace(config, days=faulty)))]
+        begin + 4 * SECOND, [RawMessage("config", OPERATOR, msgspec.json.encode(replace(config, days=faulty)))]
     )
     assert "no day" in out.answers[0].refusal
     run.recorder.close()
@@ -256,13 +256,13 @@ def test_what_a_vehicle_declares_wrongly_is_answered_and_taken_as_not_declared()
     engine = Engine([CODE], EngineConfig({"g": {"r": CODE.id}}, refresh=0.0, days=DAYS))
     t = ns("2026-06-15T12:00:00")
     wrong = {"plate_digit": 12, "fuel": "plasma", "mass": -3.0, "emission_stage": 9, "height": 450.0}
-    out = engine.step(t, [Datum("state", "car-1", msgspec.json.encode(state(t, path="L2", **wrong)))])
+    out = engine.step(t, [RawMessage("state", "car-1", msgspec.json.encode(state(t, path="L2", **wrong)))])
     ((vehicle, reject),) = out.rejects
     assert (vehicle, reject.field) == ("car-1", "height")
     assert [engine.metrics.total(f"vehicle.{name}_unusable") for name in wrong] == [1] * 5
     advisories = []
     for k in range(1, 10):
-        batch = [Datum("state", "car-1", msgspec.json.encode(state(t + k * 100 * MS, path="L2", **wrong)))]
+        batch = [RawMessage("state", "car-1", msgspec.json.encode(state(t + k * 100 * MS, path="L2", **wrong)))]
         advisories += [a for a in engine.step(t + k * 100 * MS, batch).advisories if a.kind is AdvisoryKind.RULE]
     assert {a.reason.split(":")[0] for a in advisories} == {"rule R16 (no entry) may keep a car out here"}
     assert "your state does not declare plate_digit or fuel" in advisories[0].reason

@@ -11,7 +11,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.ingest.gateways import MAX_SYNC_AGE, SLOWEST_SYNC, TIMESTAMPING, Gateway
 from cloudctl.metrics import Metrics
 from cloudctl.node.clock_steps import Timekeeper
-from cloudctl.schema import Datum
+from cloudctl.schema import RawMessage
 
 T = 1_800_000_000 * SECOND
 delays = st.integers(0, SLOWEST_SYNC // 2 - 1)
@@ -77,14 +77,16 @@ def test_the_node_follows_a_step_unless_most_of_those_it_serves_disagree(
     keeper = Timekeeper(clock, Metrics())  # type: ignore[arg-type]
     assert keeper.decide(T) is None
     batch = [
-        Datum(
+        RawMessage(
             "state",
             f"v{k}",
             msgspec.json.encode({"t": T + jitter + {"node": 0, "machine": step, "neither": 10 * step}[agrees]}),
         )
         for k, (agrees, jitter) in enumerate(senders)
     ]
-    keeper.observe(T, [*batch, Datum("state", "x", b"{"), Datum("perception", "y", b"\xff"), Datum("?", "z", b"")])
+    keeper.observe(
+        T, [*batch, RawMessage("state", "x", b"{"), RawMessage("perception", "y", b"\xff"), RawMessage("?", "z", b"")]
+    )
     moved = keeper.decide(T + 3 * SECOND)
     kept = sum(agrees == "node" for agrees, _ in senders)
     follows = sum(agrees == "machine" for agrees, _ in senders)
@@ -101,9 +103,9 @@ def test_no_two_runs_give_an_id_twice_whatever_the_clock_did_between_them(code: 
     snapshot = stage.world()
     ids: list[str] = []
     for ms in begun:
-        discipline = planner.Discipline(0)
-        discipline.begin(ms * MS)
+        advisory_filter = planner.AdvisoryFilter(0)
+        advisory_filter.begin(ms * MS)
         for _ in range(3):
-            ids += [advisory.id for advisory in discipline.choose(snapshot, planner.plan(snapshot))]
+            ids += [advisory.id for advisory in advisory_filter.choose(snapshot, planner.plan(snapshot))]
     assert len(ids) >= 3 * len(begun)
     assert len(set(ids)) == len(ids)

@@ -15,7 +15,7 @@ from cloudctl.engine import Engine, encode
 from cloudctl.io.recording.reader import LogError, Recorder, Recording
 from cloudctl.matching import tables
 from cloudctl.replay import replay
-from cloudctl.schema import AdvisoryKind, Datum, VehicleState
+from cloudctl.schema import AdvisoryKind, RawMessage, VehicleState
 from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
@@ -64,7 +64,7 @@ def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
         state = VehicleState(t, lat, lon, 0.0, float(np.arctan2(y1 - y, x1 - x)), movements=movements)
         said |= {
             a.kind
-            for a in engine.step(t, [*rest, Datum("state", "c", msgspec.json.encode(state))]).advisories
+            for a in engine.step(t, [*rest, RawMessage("state", "c", msgspec.json.encode(state))]).advisories
             if a.target == "vehicle:c"
         }
     assert (AdvisoryKind.GLOSA in said) == advised
@@ -150,7 +150,7 @@ def test_a_file_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_plans_are_due_without_data_and_then_rest(code: CompiledCode, scene: Scene) -> None:
     engine = Engine([code.code], config(code))
-    engine.step(T, [Datum("perception", "g", scene.perception("r0", 0, T))])
+    engine.step(T, [RawMessage("perception", "g", scene.perception("r0", 0, T))])
     plans, t = 0, T
     while (due := engine.next_plan()) is not None and plans < 100:
         t = due
@@ -165,7 +165,7 @@ def test_planned_on_every_frame_nothing_else_asks_for_a_plan(code: CompiledCode,
     engine, plans = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}, period_ms=0, refresh=0.0)), 0
     for k in range(100):
         t = T + 10 * k * MS
-        engine.step(t, [Datum("perception", "g", scene.perception("r0", k, t))])
+        engine.step(t, [RawMessage("perception", "g", scene.perception("r0", k, t))])
         assert engine.places[code.code.id].planned == t
         while (due := engine.next_plan()) is not None and due < t + 10 * MS:
             engine.step(due, [])

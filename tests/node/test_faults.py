@@ -29,7 +29,7 @@ from cloudctl.node.live import Node
 from cloudctl.payloads import encode_all
 from cloudctl.planner.kinds import glosa
 from cloudctl.replay import replay
-from cloudctl.schema import AdvisoryKind, Datum, Group, Hello, Sensor, SignalState
+from cloudctl.schema import AdvisoryKind, Group, Hello, RawMessage, Sensor, SignalState
 from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR, TOPICS
 
@@ -70,12 +70,12 @@ def drive(
     return outs
 
 
-def _elsewhere(datum: Datum) -> Datum:
+def _elsewhere(datum: RawMessage) -> RawMessage:
     if datum.kind == "state":
         return datum._replace(sender="van")
     body = msgspec.msgpack.decode(datum.body)
     body["r"] = body["r"].replace("r", "s")
-    return Datum(datum.kind, "h", msgspec.msgpack.encode(body))
+    return RawMessage(datum.kind, "h", msgspec.msgpack.encode(body))
 
 
 def advised(outs: list[Output], intersection: str) -> set[str]:
@@ -121,7 +121,7 @@ PLACES = {
     "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
-    "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.Discipline.choose", fails), "degraded", ""),
+    "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
         lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)),
         "decode",
@@ -143,7 +143,7 @@ def test_a_fault_in_one_place_is_counted_and_the_step_goes_on(name: str, monkeyp
     first, second, engine = two_places()
     inject(monkeypatch)
     sensor = Sensor("fused", lat=first.lat, lon=first.lon)
-    hello = Datum("hello", "g", msgspec.msgpack.encode(Hello(1, "g", ("r0",), (sensor,))))
+    hello = RawMessage("hello", "g", msgspec.msgpack.encode(Hello(1, "g", ("r0",), (sensor,))))
     outs = [engine.step(T - MS, [hello]), *drive((first, second), engine, 2.0)]
     assert engine.metrics.total(f"fault.{place}") > 0
     if kind:
@@ -171,14 +171,14 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
         "cloudctl.ingest.frames.decode_batch",
         lambda payloads, shifts=None: fails() if block in payloads else decode_batch(payloads, shifts),
     )
-    good = [Datum("perception", "g", first.perception(f"r{k}", 0, T)) for k in (1, 2)]
+    good = [RawMessage("perception", "g", first.perception(f"r{k}", 0, T)) for k in (1, 2)]
     out = engine.step(
         T,
         [
             good[0],
-            Datum("perception", "g", bad),
+            RawMessage("perception", "g", bad),
             good[1],
-            _elsewhere(Datum("perception", "h", second.perception("r0", 0, T))),
+            _elsewhere(RawMessage("perception", "h", second.perception("r0", 0, T))),
         ],
     )
     assert engine.metrics.total("accept.perception") == 3
@@ -349,17 +349,17 @@ def test_no_body_of_any_kind_is_a_fault_of_the_node_and_all_replay(
                     data = encode(mutate(good, where, value))
                 except (OverflowError, UnicodeEncodeError):
                     continue
-                wrong.append(Datum(name, "g" if TOPICS[name].code else "car", data))
+                wrong.append(RawMessage(name, "g" if TOPICS[name].code else "car", data))
             wrong += [
-                Datum(name, "g", msgspec.msgpack.encode(bodies(scene, t, 9000)[name])[:cut])
+                RawMessage(name, "g", msgspec.msgpack.encode(bodies(scene, t, 9000)[name])[:cut])
                 for cut in cuts
                 for name in ("signal", "hello")
             ]
             wrong += [
-                Datum(kind, "g", b"x"),
-                Datum("", "", b""),
-                Datum("code", "g", b"{}"),
-                Datum("config", "car", b"{}"),
+                RawMessage(kind, "g", b"x"),
+                RawMessage("", "", b""),
+                RawMessage("code", "g", b"{}"),
+                RawMessage("config", "car", b"{}"),
             ]
         out = engine.step(t, [*batch, *wrong])
         recorder.step(t, [*batch, *wrong], [payload for _, payload in encode_all(out.advisories, engine.faults)])
@@ -383,7 +383,7 @@ def test_an_end_that_is_the_greatest_number_is_not_known(scene: Scene, code: Com
     body = msgspec.msgpack.decode(scene.signal("r0", 0, T))
     for group in body["g"]:
         group |= {"mx": end, "lk": end, "ng": end, "nd": end}
-    out = engine.step(T, [Datum("signal", "g", msgspec.msgpack.encode(body))])
+    out = engine.step(T, [RawMessage("signal", "g", msgspec.msgpack.encode(body))])
     assert not [sort for _, sort, _ in out.replies if sort == "reject"]
     (signals,) = out.signals
     assert all(
@@ -400,7 +400,7 @@ def test_an_end_that_no_clock_can_show_is_refused_with_its_range(
     engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}), debug=True)
     body = msgspec.msgpack.decode(scene.signal("r0", 0, T))
     body["g"][1][field] = value
-    out = engine.step(T, [Datum("signal", "g", msgspec.msgpack.encode(body))])
+    out = engine.step(T, [RawMessage("signal", "g", msgspec.msgpack.encode(body))])
     (reject,) = [reject for _, sort, reject in out.replies if sort == "reject"]
     assert (reject.field, reject.value) == (f"g[1].{field}", str(value))
     assert "64 bits" in reject.rule
@@ -411,7 +411,7 @@ def test_an_end_that_no_clock_can_show_is_refused_with_its_range(
 def test_a_number_beyond_64_bits_is_refused_by_its_name(scene: Scene, code: CompiledCode, field: str) -> None:
     engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}), debug=True)
     body = {**msgspec.msgpack.decode(scene.signal("r0", 0, T)), field: 2**64 - 1}
-    out = engine.step(T, [Datum("signal", "g", msgspec.msgpack.encode(body))])
+    out = engine.step(T, [RawMessage("signal", "g", msgspec.msgpack.encode(body))])
     (reject,) = [reject for _, sort, reject in out.replies if sort == "reject"]
     assert reject.field == field
     assert str(2**63 - 1) in reject.value
@@ -576,12 +576,12 @@ def test_a_vehicle_cannot_give_an_operators_orders(tmp_path: Path, code: Compile
     engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}), debug=True)
     later = codes.dump(msgspec.structs.replace(code.code, revision=2, valid_from=T + 60 * SECOND))
     for sender in ("g", "car", ""):
-        out = engine.step(T, [Datum("code", sender, later), Datum("config", sender, b'{"gateways":{}}')])
+        out = engine.step(T, [RawMessage("code", sender, later), RawMessage("config", sender, b'{"gateways":{}}')])
         assert out.answers == []
         assert (
             engine.metrics.counters["reject.code", sender] + engine.metrics.counters["reject.unknown", sender] == 2
             or [body.rule for _, _, body in out.replies] == ["no such kind of message"] * 2
         )
     assert engine.versions.announced(code.code.id, T) is None
-    assert engine.step(T, [Datum("code", OPERATOR, later)]).answers[0].refusal is None
+    assert engine.step(T, [RawMessage("code", OPERATOR, later)]).answers[0].refusal is None
     assert engine.versions.announced(code.code.id, T) is not None

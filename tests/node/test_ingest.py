@@ -10,7 +10,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.fusion import FusionConfig
-from cloudctl.schema import MAX_BODY, Datum, Hello, Reject, Sync
+from cloudctl.schema import MAX_BODY, Hello, RawMessage, Reject, Sync
 from cloudctl.topics import TOPICS
 
 
@@ -143,7 +143,7 @@ def test_a_clock_comparison_that_waited_says_nothing(engine: Engine, code: Compi
 
 
 def test_a_flood_of_one_source_keeps_the_newest(engine: Engine, scene: Scene) -> None:
-    batch = [Datum("perception", "g", scene.perception("r0", k, T + k * MS)) for k in range(40)]
+    batch = [RawMessage("perception", "g", scene.perception("r0", k, T + k * MS)) for k in range(40)]
     engine.step(T + 50 * MS, batch)
     assert engine.metrics.total("drop.queue") == 32
     assert engine.places[scene.code.code.id].t_sensor == T + 39 * MS
@@ -152,9 +152,9 @@ def test_a_flood_of_one_source_keeps_the_newest(engine: Engine, scene: Scene) ->
 def test_bad_vehicle_states(engine: Engine) -> None:
     good = {"t": T, "lat": 39.7955, "lon": 116.508, "speed": 3.0, "heading": 0.0}
     for changes in ({"speed": 400}, {"lat": 1e300}, {"t": T - 9 * SECOND}, {"speed": "fast"}, {"accuracy": 0}):
-        engine.step(T, [Datum("state", "car", msgspec.json.encode({**good, **changes}))])
+        engine.step(T, [RawMessage("state", "car", msgspec.json.encode({**good, **changes}))])
     assert engine.metrics.total("reject.state") == 5
-    engine.step(T, [Datum("state", "car", msgspec.json.encode(good))])
+    engine.step(T, [RawMessage("state", "car", msgspec.json.encode(good))])
     assert engine.metrics.total("accept.state") == 1
 
 
@@ -170,8 +170,8 @@ def test_bad_vehicle_states(engine: Engine) -> None:
 def test_nesting_without_end_is_refused_and_the_node_runs_on(
     code: CompiledCode, engine: Engine, kind: str, sender: str, body: bytes
 ) -> None:
-    out = engine.step(T, [Datum(kind, sender, body)])
+    out = engine.step(T, [RawMessage(kind, sender, body)])
     answers = [body for _, body in out.rejects] if kind == "state" else [body for _, _, body in out.replies]
     assert isinstance(answers[0], Reject)
-    replies = engine.step(T, [Datum("perception", "g", perception(code))]).replies
+    replies = engine.step(T, [RawMessage("perception", "g", perception(code))]).replies
     assert not any(isinstance(body, Reject) for _, _, body in replies)

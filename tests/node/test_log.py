@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloudctl.io.recording.reader import LogError, Recorder, Recording
-from cloudctl.schema import Datum
+from cloudctl.schema import RawMessage
 
 
 def write(path: Path, steps: int = 3000) -> Path:
@@ -13,7 +13,7 @@ def write(path: Path, steps: int = 3000) -> Path:
     recorder.meta("config", b"{}")
     for k in range(steps):
         recorder.step(
-            1000 + k, [Datum("perception", "g", bytes([k % 251]) * 700)], [b'{"n":%d}' % k] if k % 3 == 0 else []
+            1000 + k, [RawMessage("perception", "g", bytes([k % 251]) * 700)], [b'{"n":%d}' % k] if k % 3 == 0 else []
         )
     recorder.close()
     return path
@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert recording.meta == [("config", b"{}")]
     assert recording.fault is None
     assert [step.t for step in steps] == list(range(1000, 4000))
-    assert steps[4].batch == (Datum("perception", "g", bytes([4]) * 700),)
+    assert steps[4].batch == (RawMessage("perception", "g", bytes([4]) * 700),)
     assert steps[3].advisories == (b'{"n":3}',)
 
 
@@ -67,7 +67,7 @@ def test_a_full_disk_ends_the_recording_and_says_so() -> None:
         pytest.skip("this system has no /dev/full to stand for a full disk")
     recorder = Recorder(full)
     for k in range(2000):
-        recorder.step(k, [Datum("perception", "g", b"x" * 700)], [])
+        recorder.step(k, [RawMessage("perception", "g", b"x" * 700)], [])
     recorder.close()
     assert recorder.failure is not None
     assert "No space left" in recorder.failure

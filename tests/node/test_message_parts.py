@@ -13,7 +13,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, sub_code
 from cloudctl.engine import Engine, Output
 from cloudctl.rates import Repeats
-from cloudctl.schema import Datum, Health, Hello, Reject, Sensor, SensorHealth, SignalState, VehicleState
+from cloudctl.schema import Health, Hello, RawMessage, Reject, Sensor, SensorHealth, SignalState, VehicleState
 from cloudctl.settings import EngineConfig
 from cloudctl.world import ELSEWHERE, UNKNOWN
 
@@ -43,9 +43,9 @@ def groups_of(code: CompiledCode, t: int) -> list[dict[str, Any]]:
     ]
 
 
-def signal(code: CompiledCode, groups: object, seq: int, t: int) -> Datum:
+def signal(code: CompiledCode, groups: object, seq: int, t: int) -> RawMessage:
     body = {"v": 1, "r": "r0", "i": code.code.id, "rev": code.code.revision, "q": seq, "t": t, "g": groups}
-    return Datum("signal", "g", encode(body))
+    return RawMessage("signal", "g", encode(body))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -109,12 +109,12 @@ def test_a_fault_stands_as_long_as_messages_repeat_it(code: CompiledCode, same: 
 )
 def test_a_bad_sensor_of_a_health_message_loses_only_itself(code: CompiledCode, field: str, value: object) -> None:
     engine = running(code)
-    engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("a"), Sensor("b")), "1")))])
+    engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("a"), Sensor("b")), "1")))])
     sensors = [
         msgspec.to_builtins(SensorHealth("a", False)),
         {**msgspec.to_builtins(SensorHealth("b", True)), field: value},
     ]
-    out = engine.step(T, [Datum("health", "g", encode({**msgspec.to_builtins(Health(1, "r0", T)), "s": sensors}))])
+    out = engine.step(T, [RawMessage("health", "g", encode({**msgspec.to_builtins(Health(1, "r0", T)), "s": sensors}))])
     assert any(why.field.startswith("s[1]") for why in rejects(out))
     table = engine.places[code.code.id].sensing.table()
     assert table["r0/a"]["alive"] is False
@@ -122,20 +122,24 @@ def test_a_bad_sensor_of_a_health_message_loses_only_itself(code: CompiledCode, 
 
 def test_a_gateway_that_is_back_without_its_sensors_has_none_that_are_slow(code: CompiledCode, scene: Scene) -> None:
     engine = running(code)
-    engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("old", hz=10.0),), "1")))])
-    engine.step(T + MS, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (), "2")))])
+    engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("old", hz=10.0),), "1")))])
+    engine.step(T + MS, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (), "2")))])
     events = []
     for k in range(150):
         t = T + (k + 1) * 100 * MS
         events += engine.step(
-            t, [Datum("perception", "g", scene.perception("r0", k, t)), Datum("signal", "g", scene.signal("r0", k, t))]
+            t,
+            [
+                RawMessage("perception", "g", scene.perception("r0", k, t)),
+                RawMessage("signal", "g", scene.signal("r0", k, t)),
+            ],
         ).events
     assert not [event for event in events if "old" in event]
 
 
-def report(code: CompiledCode, movements: tuple[str, ...] | None, t: int) -> Datum:
+def report(code: CompiledCode, movements: tuple[str, ...] | None, t: int) -> RawMessage:
     lat, lon = (float(v) for v in code.origin.to_geodetic(*code.path_xy[code.path_start[0]]))
-    return Datum("state", "c", msgspec.json.encode(VehicleState(t, lat, lon, 5.0, 0.0, movements=movements)))
+    return RawMessage("state", "c", msgspec.json.encode(VehicleState(t, lat, lon, 5.0, 0.0, movements=movements)))
 
 
 FAR = make("110000", "IX", "N50J572077A237", 9)  # of another node
@@ -176,7 +180,7 @@ def test_a_vehicle_near_no_intersection_is_answered_once_a_minute(code: Compiled
     for k in range(150):
         t = T + k * SECOND
         state = VehicleState(t, 31.2, 121.4, 5.0, 0.0)
-        answers += engine.step(t, [Datum("state", "c", msgspec.json.encode(state))]).rejects
+        answers += engine.step(t, [RawMessage("state", "c", msgspec.json.encode(state))]).rejects
     assert [why.field for _, why in answers] == ["lat, lon"] * 3
 
 

@@ -19,15 +19,15 @@ from cloudctl.io.zeromq import new_keys
 from cloudctl.node.config import ConfigError, load
 from cloudctl.payloads import encode
 from cloudctl.replay import replay
-from cloudctl.schema import Datum
+from cloudctl.schema import RawMessage
 from cloudctl.settings import EngineConfig
 from cloudctl.topics import OPERATOR
 
 T = 1_767_225_600 * SECOND
 
 
-def config_input(config: EngineConfig) -> Datum:
-    return Datum("config", OPERATOR, msgspec.json.encode(config))
+def config_input(config: EngineConfig) -> RawMessage:
+    return RawMessage("config", OPERATOR, msgspec.json.encode(config))
 
 
 def test_a_run_with_an_announcement_a_change_and_a_reload_replays_byte_identical(scene: Scene, tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ def test_a_run_with_an_announcement_a_change_and_a_reload_replays_byte_identical
     changed = False
     for k, (t, batch) in enumerate(scene.run(9.0)):
         orders = {
-            9: [Datum("code", OPERATOR, codes.dump(later))],
-            10: [Datum("code", OPERATOR, b"{")],
+            9: [RawMessage("code", OPERATOR, codes.dump(later))],
+            10: [RawMessage("code", OPERATOR, b"{")],
             60: [config_input(fewer)],
             61: [config_input(EngineConfig({"g": {"r0": "nowhere"}}))],
         }

@@ -15,7 +15,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.datums import to_bd09, to_gcj02
 from cloudctl.engine import Engine, Output
 from cloudctl.ingest.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES
-from cloudctl.schema import Datum, Reject, VehicleState
+from cloudctl.schema import RawMessage, Reject, VehicleState
 from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
@@ -52,7 +52,7 @@ def drive(engine: Engine, code: CompiledCode, way: Way, seconds: float, change: 
         x, y, speed, heading = way(k * 0.2)
         lat, lon = (float(v) for v in code.origin.to_geodetic(x, y))
         body = change(VehicleState(t, lat, lon, speed, heading))
-        outs.append(engine.step(t, [Datum("state", name, msgspec.json.encode(body))]))
+        outs.append(engine.step(t, [RawMessage("state", name, msgspec.json.encode(body))]))
     return outs
 
 
@@ -82,13 +82,13 @@ def test_a_speed_that_means_not_available_is_refused(code: CompiledCode, speed: 
         b'"speed":1.0', f'"speed":{speed}'.encode()
     )
     engine = engine_of(code)
-    ((_, reject),) = rejects([engine.step(T, [Datum("state", "car", body)])])
+    ((_, reject),) = rejects([engine.step(T, [RawMessage("state", "car", body)])])
     assert reject.remedy
     assert engine.metrics.by_source("reject.state") == {"reject.state": {"car": 1}}
 
 
 def test_a_gateways_reject_never_goes_to_the_vehicle_of_its_name(code: CompiledCode) -> None:
-    out = engine_of(code).step(T, [Datum("perception", "car", b"\xc1")])
+    out = engine_of(code).step(T, [RawMessage("perception", "car", b"\xc1")])
     assert [(name, kind) for name, kind, _ in out.replies] == [("car", "reject")]
     assert out.rejects == []
 
@@ -214,5 +214,5 @@ def test_a_vehicle_that_comes_back_after_a_long_silence_is_watched_anew(code: Co
     for after in (0, 19, 45, 200):
         t = T + after * SECOND
         state = VehicleState(t, code.origin.lat, code.origin.lon, 5.0, 0.0)
-        engine.step(t, [Datum("state", "c", msgspec.json.encode(state))])
+        engine.step(t, [RawMessage("state", "c", msgspec.json.encode(state))])
     assert len(engine.plausibility) == 1

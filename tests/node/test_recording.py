@@ -29,7 +29,7 @@ from cloudctl.io.recording.container import ChunkBuilder, McapFile
 from cloudctl.io.recording.parts import head
 from cloudctl.io.recording.reader import LogError, Recorder, Recording
 from cloudctl.replay import replay
-from cloudctl.schema import MAX_BODY, Datum
+from cloudctl.schema import MAX_BODY, RawMessage
 from cloudctl.settings import EngineConfig, RecordingLimits
 from cloudctl.topics import OPERATOR
 
@@ -39,7 +39,7 @@ DAY = 86_400 * SECOND
 def fill(recorder: Recorder, first: int, steps: int, size: int = 700) -> None:
     """Record steps of bytes that do not compress."""
     for k in range(first, first + steps):
-        recorder.step(1000 + k, [Datum("perception", "g", os.urandom(size))], [b'{"n":%d}' % k])
+        recorder.step(1000 + k, [RawMessage("perception", "g", os.urandom(size))], [b'{"n":%d}' % k])
 
 
 def times(path: Path) -> list[int]:
@@ -352,10 +352,10 @@ def test_a_body_that_is_refused_for_its_length_is_recorded_in_part_and_refused_a
     recorder.meta("config", msgspec.json.encode(config))
     recorder.meta("code", codes.dump(code.code))
     batch = [
-        Datum("perception", "g", os.urandom(2 * MAX_BODY)),
-        Datum("never heard of", "g", os.urandom(MAX_BODY + 1)),
-        Datum("", "", b""),
-        Datum("code", OPERATOR, b"{" + b" " * MAX_BODY),
+        RawMessage("perception", "g", os.urandom(2 * MAX_BODY)),
+        RawMessage("never heard of", "g", os.urandom(MAX_BODY + 1)),
+        RawMessage("", "", b""),
+        RawMessage("code", OPERATOR, b"{" + b" " * MAX_BODY),
     ]
     out = engine.step(SECOND, batch)
     recorder.step(SECOND, batch, [])

@@ -10,7 +10,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.datums import to_bd09, to_gcj02, undone
 from cloudctl.engine import Engine, Output
 from cloudctl.geo import Origin
-from cloudctl.schema import Datum, Health, Hello, Reject, Sensor, SensorHealth
+from cloudctl.schema import Health, Hello, RawMessage, Reject, Sensor, SensorHealth
 from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
@@ -25,7 +25,7 @@ class Road:
         self.scene, self.name, self.t, self.seq = Scene(code, n), code.code.id, T, 0
         sensors = (Sensor("fused", "camera", hz=hz),) if hz is not None else (Sensor("fused"),)
         self.outs: list[Output] = [
-            self.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0", "r1"), sensors, "7.1")))])
+            self.engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0", "r1"), sensors, "7.1")))])
         ]
 
     def drive(self, seconds: float, units: tuple[str, ...] = ("r0", "r1"), every: int = 1) -> list[Output]:
@@ -36,15 +36,15 @@ class Road:
             batch = []
             for unit in units:
                 if unit == "r0" or self.seq % every == 0:
-                    batch.append(Datum("perception", "g", self.scene.perception(unit, self.seq, self.t)))
-            batch.append(Datum("signal", "g", self.scene.signal("r0", self.seq, self.t)))
+                    batch.append(RawMessage("perception", "g", self.scene.perception(unit, self.seq, self.t)))
+            batch.append(RawMessage("signal", "g", self.scene.signal("r0", self.seq, self.t)))
             self.seq += 1
             outs.append(self.engine.step(self.t, batch))
         self.outs += outs
         return outs
 
     def health(self, rsu: str, *sensors: SensorHealth) -> list[Reject]:
-        out = self.engine.step(self.t, [Datum("health", "g", encode(Health(1, rsu, self.t, sensors)))])
+        out = self.engine.step(self.t, [RawMessage("health", "g", encode(Health(1, rsu, self.t, sensors)))])
         self.outs.append(out)
         return [body for _, kind, body in out.replies if kind == "reject"]
 
@@ -148,7 +148,7 @@ def test_what_a_dead_sensor_does_not_see_proves_nothing(code: CompiledCode, heal
                 "lon": road.scene.lon,
                 "o": [],
             }
-            road.engine.step(road.t + 50 * MS, [Datum("perception", "g", msgpack.packb(body))])
+            road.engine.step(road.t + 50 * MS, [RawMessage("perception", "g", msgpack.packb(body))])
         kept[known] = fusion.stats()["sources"][1]["p_detect"] - seen
     assert kept[False] < -0.2, "it learns that the source sees nobody"
     assert kept[True] == 0.0
@@ -163,7 +163,7 @@ def test_a_sensor_whose_frames_come_late_is_named_and_misses_nothing(code: Compi
     for k in range(140):
         outs += road.drive(0.1, ("r0",))
         body = road.scene.perception("r1", 10_000 + k, road.t - 500 * MS) if k % 2 else _empty(road, 10_000 + k)
-        outs.append(road.engine.step(road.t, [Datum("perception", "g", body)]))
+        outs.append(road.engine.step(road.t, [RawMessage("perception", "g", body)]))
     assert any("r1/fused is late: what it sends is 0.5" in why for why in road.degraded(outs))
     assert road.engine.places[code.code.id].fusion.stats()["sources"][1]["p_detect"] >= seen - 0.01
 
@@ -201,14 +201,14 @@ def test_health_of_sensors_that_there_are_not_is_refused(code: CompiledCode) -> 
 )  # fmt: skip
 def test_a_hello_whose_sensor_cannot_be_is_refused(code: CompiledCode, sensor: Sensor, field: str) -> None:
     road = Road(code)
-    out = road.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (sensor,))))])
+    out = road.engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (sensor,))))])
     (reject,) = [body for _, kind, body in out.replies if kind == "reject"]
     assert reject.field == f"s[0].{field}"
 
 
 def test_a_sensor_of_tracks_is_fused_as_one(code: CompiledCode) -> None:
     road = Road(code)
-    road.engine.step(T, [Datum("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("fused", "tracks"),))))])
+    road.engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("fused", "tracks"),))))])
     road.drive(1.0, ("r0",))
     fusion = road.engine.places[code.code.id].fusion
     assert fusion.stats()["sources"][0]["kind"] == "tracks"

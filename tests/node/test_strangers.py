@@ -18,7 +18,7 @@ from cloudctl.codes.rules import Vehicle
 from cloudctl.engine import Engine
 from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
 from cloudctl.rates import OncePer
-from cloudctl.schema import MAX_NAME, Datum, Hello, VehicleState
+from cloudctl.schema import MAX_NAME, Hello, RawMessage, VehicleState
 from cloudctl.settings import EngineConfig
 from cloudctl.vehicles import MAX_REPORTS, MOST
 
@@ -39,7 +39,7 @@ def with_kind(scene: Scene, kind: str, seconds: float) -> tuple[Engine, list[str
         for datum in batch:
             if datum.kind == "state":
                 body = msgspec.structs.replace(msgspec.json.decode(datum.body, type=VehicleState), kind=kind)
-                datum = Datum("state", "car", msgspec.json.encode(body))
+                datum = RawMessage("state", "car", msgspec.json.encode(body))
             changed.append(datum)
         kinds += [a.kind for a in engine.step(t, changed).advisories if a.target == "vehicle:car"]
     return engine, kinds
@@ -88,7 +88,7 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
     engine, ids = engine_of(code), 300_000
     lat, lon = code.origin.lat, code.origin.lon
 
-    def batch(first: int, t: int) -> list[Datum]:
+    def batch(first: int, t: int) -> list[RawMessage]:
         out = []
         for k in range(first, first + 500):
             name = f"invented-{k}"
@@ -101,7 +101,7 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
                 "heading": 0.1,
                 "kind": name,
             }
-            out.append(Datum("state", name, msgspec.json.encode(state)))
+            out.append(RawMessage("state", name, msgspec.json.encode(state)))
             if k % 5 == 0:
                 request = {
                     "t": t,
@@ -110,8 +110,10 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
                     "movement": name,
                     "eta": t,
                 }
-                out.append(Datum("requests", name, msgspec.json.encode(request)))
-                out.append(Datum("acks", name, msgspec.json.encode({"t": t, "advisory": name, "outcome": "applied"})))
+                out.append(RawMessage("requests", name, msgspec.json.encode(request)))
+                out.append(
+                    RawMessage("acks", name, msgspec.json.encode({"t": t, "advisory": name, "outcome": "applied"}))
+                )
         return out
 
     resident = []
@@ -138,15 +140,15 @@ def test_reports_under_invented_names_leave_room_for_what_sensors_see(code: Comp
     for k in range(30):
         t = T + k * 100 * MS
         states = [
-            Datum("state", f"x{j}", msgspec.json.encode(VehicleState(t, code.origin.lat + (j % 40 - 20) * 1e-4, code.origin.lon + (j // 40 - 20) * 1e-4, 0.0, 0.0)))
+            RawMessage("state", f"x{j}", msgspec.json.encode(VehicleState(t, code.origin.lat + (j % 40 - 20) * 1e-4, code.origin.lon + (j // 40 - 20) * 1e-4, 0.0, 0.0)))
             for j in range(900)
         ]  # fmt: skip
         engine.step(
             t,
             [
                 *states,
-                Datum("perception", "g", scene.perception("r0", k, t)),
-                Datum("perception", "g", scene.perception("r1", k, t)),
+                RawMessage("perception", "g", scene.perception("r0", k, t)),
+                RawMessage("perception", "g", scene.perception("r1", k, t)),
             ],
         )
     tracks = engine.places[code.code.id].fusion.tracks(T + 29 * 100 * MS)
@@ -172,11 +174,11 @@ def test_names_without_end_are_refused(code: CompiledCode) -> None:
     engine = engine_of(code)
     state = msgspec.json.encode(VehicleState(T, code.origin.lat, code.origin.lon, 1.0, 0.0))
     for name in ("", "x" * (MAX_NAME + 1)):
-        ((_, reject),) = engine.step(T, [Datum("state", name, state)]).rejects
+        ((_, reject),) = engine.step(T, [RawMessage("state", name, state)]).rejects
         assert reject.field == "vehicle"
     for changes in ({"movements": ["C1"] * 33}, {"movements": ["x" * 65]}):
         body = msgspec.json.encode({**msgspec.json.decode(state), **changes})
-        assert engine.step(T + SECOND, [Datum("state", f"car-{len(str(changes))}", body)]).rejects
+        assert engine.step(T + SECOND, [RawMessage("state", f"car-{len(str(changes))}", body)]).rejects
 
 
 def test_a_gateway_that_invents_sensors_leaves_room_for_the_others(code: CompiledCode) -> None:
@@ -185,37 +187,37 @@ def test_a_gateway_that_invents_sensors_leaves_room_for_the_others(code: Compile
     for k in range(60):
         body = msgspec.msgpack.decode(scene.perception("r0", 0, T))
         replies += engine.step(
-            T, [Datum("perception", "g", msgspec.msgpack.encode({**body, "s": f"invented-{k}"}))]
+            T, [RawMessage("perception", "g", msgspec.msgpack.encode({**body, "s": f"invented-{k}"}))]
         ).replies
     assert any("at most 31 perception sources" in body.rule for _, kind, body in replies if kind == "reject")
     for k in range(4):
         body = msgspec.msgpack.decode(scene.perception("other", 0, T))
-        out = engine.step(T, [Datum("perception", "h", msgspec.msgpack.encode({**body, "s": f"cam-{k}"}))])
+        out = engine.step(T, [RawMessage("perception", "h", msgspec.msgpack.encode({**body, "s": f"cam-{k}"}))])
         assert not [body for _, kind, body in out.replies if kind == "reject"]
 
 
 def test_a_sensor_called_signal_is_a_sensor(code: CompiledCode) -> None:
     engine, scene = engine_of(code), Scene(code, 5)
-    engine.step(T, [Datum("signal", "g", scene.signal("r0", 0, T))])
+    engine.step(T, [RawMessage("signal", "g", scene.signal("r0", 0, T))])
     body = msgspec.msgpack.decode(scene.perception("r0", 0, T))
-    engine.step(T, [Datum("perception", "g", msgspec.msgpack.encode({**body, "s": "signal"}))])
+    engine.step(T, [RawMessage("perception", "g", msgspec.msgpack.encode({**body, "s": "signal"}))])
     assert engine.places[code.code.id].fusion.stats()["sources"][0]["detections"] == 5
 
 
 def test_messages_of_another_version_are_refused(code: CompiledCode) -> None:
     engine = engine_of(code)
     state = msgspec.json.decode(msgspec.json.encode(VehicleState(T, code.origin.lat, code.origin.lon, 1.0, 0.0)))
-    ((_, reject),) = engine.step(T, [Datum("state", "car", msgspec.json.encode({**state, "version": 2}))]).rejects
+    ((_, reject),) = engine.step(T, [RawMessage("state", "car", msgspec.json.encode({**state, "version": 2}))]).rejects
     assert reject.field == "version"
     ((_, kind, reject),) = engine.step(
-        T, [Datum("sync", "g", msgspec.msgpack.encode({"v": 9, "g": "g", "t1": T}))]
+        T, [RawMessage("sync", "g", msgspec.msgpack.encode({"v": 9, "g": "g", "t1": T}))]
     ).replies
     assert (kind, reject.field) == ("reject", "v")
 
 
 def test_a_hello_says_what_speaks(code: CompiledCode) -> None:
     engine = engine_of(code)
-    engine.step(T, [Datum("hello", "g", msgspec.msgpack.encode(Hello(1, "north", ("r0",), software="acme 3.2")))])
+    engine.step(T, [RawMessage("hello", "g", msgspec.msgpack.encode(Hello(1, "north", ("r0",), software="acme 3.2")))])
     assert engine.metrics.newest["gateways"]["g"]["software"] == "acme 3.2"
     assert engine.metrics.newest["gateways"]["g"]["calls_itself"] == "north"
 
@@ -227,7 +229,9 @@ def test_an_acknowledgement_is_counted_by_kind_and_only_from_whom_it_was_sent_to
     ]
     t = T + 3 * SECOND
     for name, advisory in (("car", advisories[0].id), ("thief", advisories[0].id), ("car", "never-sent")):
-        engine.step(t, [Datum("acks", name, msgspec.json.encode({"t": t, "advisory": advisory, "outcome": "applied"}))])
+        engine.step(
+            t, [RawMessage("acks", name, msgspec.json.encode({"t": t, "advisory": advisory, "outcome": "applied"}))]
+        )
     assert engine.metrics.by_source("ack.") == {
         "ack.applied": {advisories[0].kind: 1},
         "ack.unknown": {"car": 1, "thief": 1},

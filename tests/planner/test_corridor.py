@@ -13,23 +13,23 @@ from bench.scene import corridor as codes_of_corridor
 from cloudctl import downstream, planner, world
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.intersection import Place
+from cloudctl.intersection import IntersectionState
 from cloudctl.planner.kinds.glosa import MOST, PACE, later
 from cloudctl.schema import AdvisoryKind
 from cloudctl.settings import EngineConfig
-from cloudctl.world import Beyond
+from cloudctl.world import NextSignal
 
 BLOCK = 375.0  # m between the stop lines of the shipped corridor's intersections, the intersection left out
 
 
 @pytest.fixture(scope="module")
-def places() -> list[Place]:
+def places() -> list[IntersectionState]:
     codes = codes_of_corridor()
     engine = Engine([c.code for c in codes], EngineConfig({"g": {f"r{k}": c.code.id for k, c in enumerate(codes)}}))
     return list(engine.places.values())
 
 
-def pair(places: list[Place]) -> tuple[Place, Place, int]:
+def pair(places: list[IntersectionState]) -> tuple[IntersectionState, IntersectionState, int]:
     """Return two neighbours and an exit lane of the first that leads to the second."""
     for place in places:
         for lane, there in downstream.onward(place, places).items():
@@ -37,14 +37,14 @@ def pair(places: list[Place]) -> tuple[Place, Place, int]:
     raise AssertionError("the corridor's intersections are joined")
 
 
-def test_an_exit_lane_leads_to_the_next_stop_line(places: list[Place]) -> None:
+def test_an_exit_lane_leads_to_the_next_stop_line(places: list[IntersectionState]) -> None:
     found = [there for place in places for there in downstream.onward(place, places).values()]
     assert len(found) == 8 * 3, "four roads between five intersections, both ways, three lanes each"
     assert all(there.distance == pytest.approx(BLOCK, abs=2.0) for there in found)
     assert downstream.onward(places[0], [places[0]]) == {}
 
 
-def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places: list[Place]) -> None:
+def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places: list[IntersectionState]) -> None:
     first, second, lane = pair(places)
     code, there = first.code, second.code
     own = next(k for k in range(code.n_conns) if code.conn_to[k] == lane and code.conn_group[k] >= 0)
@@ -71,7 +71,7 @@ def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places
     second.latest = None
 
 
-def leads(code: CompiledCode, connection: int, before: Place) -> bool:
+def leads(code: CompiledCode, connection: int, before: IntersectionState) -> bool:
     """Return whether a movement leaves the road that comes from another intersection."""
     lane = int(code.conn_from[connection])
     a = int(code.path_start[lane])
@@ -84,8 +84,8 @@ def test_speed_advice_in_green_looks_through_to_the_next_signal(stage: Stage) ->
     stage.state, stage.left = GREEN, 30.0
     stage.put(stage.ingress[0], 100.0, 13.0)
     snapshot = stage.world()
-    held = dataclasses.replace(snapshot, beyond={1: Beyond(120.0, 0.0, 40.0, 60.0)})
-    free = dataclasses.replace(snapshot, beyond={1: Beyond(120.0, 0.0, 12.0, 50.0)})
+    held = dataclasses.replace(snapshot, beyond={1: NextSignal(120.0, 0.0, 40.0, 60.0)})
+    free = dataclasses.replace(snapshot, beyond={1: NextSignal(120.0, 0.0, 12.0, 50.0)})
     said = {name: glosa(w) for name, w in (("alone", snapshot), ("held", held), ("free", free))}
     assert said["alone"].behaviour == said["free"].behaviour == "keep"
     assert said["held"].behaviour == "slow_down"
@@ -105,7 +105,7 @@ def glosa(snapshot: world.World) -> planner.Candidate:
 def test_nobody_is_held_beyond_his_own_green_or_for_long(
     time: float, limit: float, lasts: float, beyond: tuple[float, float, float]
 ) -> None:
-    after = Beyond(beyond[0], beyond[1], beyond[2], beyond[2] + 20.0)
+    after = NextSignal(beyond[0], beyond[1], beyond[2], beyond[2] + 20.0)
     further = later(time, limit, time + lasts, after)
     assert time <= further <= time + MOST
     assert further <= time + 0.5 * lasts + 1e-9

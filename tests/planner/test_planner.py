@@ -14,7 +14,7 @@ from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.planner.candidate import Candidate, late, required_deceleration
-from cloudctl.planner.filter import Discipline, brakes
+from cloudctl.planner.filter import AdvisoryFilter, brakes
 from cloudctl.planner.kinds import rules
 from cloudctl.planner.kinds.glosa import RAMP, V_MIN, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
@@ -157,10 +157,10 @@ def proposal(
 
 def sent(stage: Stage, proposals: list[Candidate | None]) -> list[tuple[int, str | None]]:
     """Return (tick, behaviour) of what is sent when a proposal (None: nothing) is made every 100 ms."""
-    discipline, snapshot, out = Discipline(), stage.world(), []
+    advisory_filter, snapshot, out = AdvisoryFilter(), stage.world(), []
     for k, one in enumerate(proposals):
         now = dataclasses.replace(snapshot, t=T + k * SECOND // 10)
-        out += [(k, a.behaviour) for a in discipline.choose(now, [one] if one else [])]
+        out += [(k, a.behaviour) for a in advisory_filter.choose(now, [one] if one else [])]
     return out
 
 
@@ -234,7 +234,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
         stage.on(path, data.draw(st.floats(0.0, 40.0)), data.draw(st.sampled_from([0.0, 2.0, 10.0])), **{"class": kind})
     stage.stopped = tuple(data.draw(st.sets(st.integers(1, len(stage.rows)), max_size=2)))
     snapshot = stage.world()
-    said = Discipline().choose(snapshot, planner.plan(snapshot))
+    said = AdvisoryFilter().choose(snapshot, planner.plan(snapshot))
     here = np.append(np.append(code.lane_speed, code.conn_speed), np.inf)[
         snapshot.path[snapshot.rows]
     ]  # of the path each is on, last: on none

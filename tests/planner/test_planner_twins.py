@@ -72,7 +72,7 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             assert (int(behind.leader[row]) >= 0) == (ahead >= 0)
     elif kernel == "pressed":
         free = np.random.default_rng(seed).random(len(world.tracks)) < 0.3
-        got = following.pressed(world, following.follow(world, found), free)
+        got = following.holding_up(world, following.follow(world, found), free)
         assert set(np.flatnonzero(got).tolist()) == held_up(world, following.REACH, set(np.flatnonzero(free).tolist()))
     elif kernel == "passing":
         got = passing(world)

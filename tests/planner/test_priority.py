@@ -23,11 +23,11 @@ from cloudctl.planner.priority import (
     PRESENCE,
     RESERVICE,
     WALK,
-    Desk,
+    PriorityRequestServer,
     _crossing,
     _length,
 )
-from cloudctl.schema import Datum, SignalState, VehicleRequest
+from cloudctl.schema import RawMessage, SignalState, VehicleRequest
 from cloudctl.settings import EngineConfig, PrioritySettings
 from cloudctl.world import World
 
@@ -47,12 +47,12 @@ def straight(stage: Stage) -> tuple[int, int]:
     return int(code.conn_from[k]), k
 
 
-def work(desk: Desk, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
+def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
     told, asked = desk.work(world, passing(world), trouble)
     return {c.target: f"{c.status}: {words(c)}" for c in told}, asked
 
 
-def seen_for(stage: Stage, desk: Desk, seconds: float, shown: dict[int, int] | None = None) -> None:
+def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: dict[int, int] | None = None) -> None:
     """Let the desk see what is shown for so long before T."""
     stage.shown = shown or {}
     snapshot = stage.world()
@@ -63,7 +63,7 @@ def test_a_green_that_would_end_is_asked_to_last_until_the_bus_is_through(stage:
     lane, k = straight(stage)
     stage.state, stage.left = GREEN, 4.0
     stage.put(lane, 80.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     told, (asked,) = work(desk, stage.world())
     assert told["vehicle:v1"].startswith("granted")
@@ -77,7 +77,7 @@ def test_a_green_that_comes_in_time_asks_for_nothing(stage: Stage) -> None:
     lane, k = straight(stage)
     stage.state, stage.left = GREEN, 20.0
     stage.put(lane, 80.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     told, asked = work(desk, stage.world())
     assert told["vehicle:v1"].startswith("granted")
@@ -91,7 +91,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     own = int(stage.code.conn_group[k])
     others = {g: GREEN for g, _ in _crossing(stage.code, k)}
     assert own not in others
-    desk = Desk()
+    desk = PriorityRequestServer()
     stage.put(lane, 60.0, 12.0, "bus", k)
     seen_for(stage, desk, 2.0, others)
     desk.take(T, "v1", request(stage, k), stage.code)
@@ -113,7 +113,7 @@ def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObje
     shown = {g: data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED)])) for g, _ in crossing}
     for_s = data.draw(st.floats(0.0, 30.0))
     stage.put(lane, data.draw(st.floats(1.0, 200.0)), data.draw(st.floats(0.0, 15.0)), kind, k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     seen_for(stage, desk, for_s, shown)
     desk.take(T, "v1", request(stage, k), code)
     _, asked = work(desk, stage.world())
@@ -134,7 +134,7 @@ def test_who_has_no_priority_or_names_no_movement_hears_why(stage: Stage) -> Non
     lane, k = straight(stage)
     stage.put(lane, 80.0, 12.0, "car", k)
     stage.put(lane, 120.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     desk.take(T, "v2", msgspec.structs.replace(request(stage, k), movement="C99"), stage.code)
     told, asked = work(desk, stage.world())
@@ -149,7 +149,7 @@ def test_one_is_served_at_a_time_emergency_first_and_the_next_waits_its_turn(sta
     stage.state, stage.left = GREEN, 3.0
     stage.put(lane, 70.0, 12.0, "bus", k)
     stage.put(other, 70.0, 12.0, "emergency")
-    desk = Desk()
+    desk = PriorityRequestServer()
     second = int(np.flatnonzero(stage.code.conn_inner & (stage.code.conn_from == other))[0])
     desk.take(T, "v1", request(stage, k), stage.code)
     desk.take(T, "v2", request(stage, second), stage.code)
@@ -171,14 +171,14 @@ def test_who_takes_it_back_or_does_not_come_is_let_go(stage: Stage) -> None:
     lane, k = straight(stage)
     stage.state, stage.left = GREEN, 4.0
     stage.put(lane, 80.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     work(desk, stage.world())
     desk.take(T, "v1", request(stage, k, action="cancel"), stage.code)
     told, asked = work(desk, stage.world())
     assert told["vehicle:v1"].startswith("cancelled")
     assert [a.action for a in asked] == ["release"]
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k, eta=5.0), stage.code)
     told, _ = work(desk, stage.world(T + 6 * SECOND + PRESENCE))
     assert told["vehicle:v1"].startswith("maxPresence")
@@ -187,7 +187,7 @@ def test_who_takes_it_back_or_does_not_come_is_let_go(stage: Stage) -> None:
 def test_stale_signals_grant_nothing(stage: Stage) -> None:
     lane, k = straight(stage)
     stage.put(lane, 80.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     told, asked = work(desk, stage.world(), "signal states are 0.9 s old")
     assert told["vehicle:v1"].startswith("processing")
@@ -207,10 +207,10 @@ def test_an_engine_answers_the_vehicle_and_asks_the_gateway(scene: Scene) -> Non
         if states:
             state = msgspec.json.decode(states[0].body)
             state["kind"] = "bus"
-            batch = [d if d.kind != "state" else Datum("state", "car", msgspec.json.encode(state)) for d in batch]
+            batch = [d if d.kind != "state" else RawMessage("state", "car", msgspec.json.encode(state)) for d in batch]
         if k == 20:
             body = VehicleRequest(t, "q1", code.id, scene.movement, t + 10 * SECOND)
-            batch = [*batch, Datum("requests", "car", msgspec.json.encode(body))]
+            batch = [*batch, RawMessage("requests", "car", msgspec.json.encode(body))]
         out = engine.step(t, batch)
         advisories += [a for a in out.advisories if a.kind == "priority"]
         asked += [body for _, kind, body in out.replies if kind == "priority"]
@@ -226,6 +226,6 @@ def test_every_class_with_priority_can_be_granted(stage: Stage, kind: str) -> No
     lane, k = straight(stage)
     stage.state, stage.left = GREEN, 4.0
     stage.put(lane, 40.0, 12.0, kind, k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     assert work(desk, stage.world())[0]["vehicle:v1"].startswith("granted")

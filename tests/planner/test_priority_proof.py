@@ -13,14 +13,14 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.node.config import ConfigError, load
 from cloudctl.planner.class_evidence import contradicted
-from cloudctl.planner.priority import LEVEL, MAX_OPEN, MAX_REQUESTS, Desk
+from cloudctl.planner.priority import LEVEL, MAX_OPEN, MAX_REQUESTS, PriorityRequestServer
 from cloudctl.schema import AdvisoryKind, ObjectClass
 from cloudctl.settings import EngineConfig, PrioritySettings
 
 SEEN = {"sources": 0b11, "class_p": 0.97}
 
 
-def asking(stage: Stage, kind: str, desk: Desk, **track: float) -> tuple[dict[str, str], list]:
+def asking(stage: Stage, kind: str, desk: PriorityRequestServer, **track: float) -> tuple[dict[str, str], list]:
     lane, k = straight(stage)
     stage.state, stage.left = GREEN, 4.0
     stage.put(lane, 60.0, 12.0, kind, k, **track)
@@ -29,7 +29,7 @@ def asking(stage: Stage, kind: str, desk: Desk, **track: float) -> tuple[dict[st
 
 
 def test_a_class_nobody_vouches_for_is_rejected_before_a_controller_is_asked(stage: Stage) -> None:
-    told, asked = asking(stage, "emergency", Desk(settings=PrioritySettings()))
+    told, asked = asking(stage, "emergency", PriorityRequestServer(settings=PrioritySettings()))
     assert told["vehicle:v1"].startswith("rejected")
     assert "[priority] vehicles" in told["vehicle:v1"]
     assert not asked
@@ -38,14 +38,14 @@ def test_a_class_nobody_vouches_for_is_rejected_before_a_controller_is_asked(sta
 
 @pytest.mark.parametrize("vehicles", [{"v1": "bus"}, {"v*": "bus"}, {"x*": "truck", "v?": "truck", "v*": "bus"}])
 def test_a_listed_vehicle_has_the_class_it_is_listed_with(stage: Stage, vehicles: dict[str, str]) -> None:
-    told, (asked,) = asking(stage, "car", Desk(settings=PrioritySettings(vehicles)))
+    told, (asked,) = asking(stage, "car", PriorityRequestServer(settings=PrioritySettings(vehicles)))
     assert told["vehicle:v1"].startswith("granted")
     assert asked.kind == "bus"
 
 
 def test_a_declared_class_that_sensors_contradict_is_refused_and_counted_once(stage: Stage) -> None:
     counted: list[tuple[str, str]] = []
-    desk = Desk(count=lambda what, who: counted.append((what, who)))
+    desk = PriorityRequestServer(count=lambda what, who: counted.append((what, who)))
     told, asked = asking(stage, "emergency", desk, **SEEN)
     assert told["vehicle:v1"].startswith("processing")
     assert "sensors see a car" in told["vehicle:v1"]
@@ -86,7 +86,7 @@ def test_who_is_seen_to_be_a_car_makes_nobody_give_way_unless_the_operator_vouch
 def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -> None:
     lane, k = straight(stage)
     stage.put(lane, 60.0, 12.0, "bus", k)
-    desk = Desk()
+    desk = PriorityRequestServer()
     for n in range(200):
         desk.take(T, "v1", request(stage, k, f"q{n}"), stage.code, "bus")
     assert len(desk.requests) == MAX_OPEN
@@ -104,7 +104,7 @@ def _passing(stage: Stage):
 
 
 def test_requests_without_number_do_not_push_out_a_granted_ambulance(stage: Stage) -> None:
-    desk = Desk()
+    desk = PriorityRequestServer()
     told, _ = asking(stage, "emergency", desk)
     assert told["vehicle:v1"].startswith("granted")
     _, k = straight(stage)
@@ -117,7 +117,7 @@ def test_requests_without_number_do_not_push_out_a_granted_ambulance(stage: Stag
 
 
 def test_who_is_put_out_for_a_higher_class_hears_so_and_its_controller_is_released(stage: Stage) -> None:
-    desk = Desk()
+    desk = PriorityRequestServer()
     told, (asked,) = asking(stage, "bus", desk)
     assert told["vehicle:v1"].startswith("granted")
     _, k = straight(stage)
@@ -139,7 +139,7 @@ def test_who_is_put_out_for_a_higher_class_hears_so_and_its_controller_is_releas
 def test_whoever_asks_the_table_is_bounded_and_no_lower_class_stands_where_a_higher_one_was_put_out(
     code: CompiledCode, asked: list
 ) -> None:
-    stage, desk = Stage(code), Desk()
+    stage, desk = Stage(code), PriorityRequestServer()
     _, k = straight(stage)
     for n, (vehicle, number, kind, back) in enumerate(asked):
         before = {key: r.level for key, r in desk.requests.items() if r.ended is None}

@@ -13,7 +13,7 @@ from paths import OUTSIDE
 from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.engine import Engine, Output
-from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+from cloudctl.schema import VERSION, Group, RawMessage, Signal, SignalState
 from cloudctl.settings import EngineConfig
 from cloudctl.signals.quality import CHECKS, SignalQuality
 from cloudctl.signals.quality import STATE as DISPLAY
@@ -33,7 +33,7 @@ def node(code: codes.IntersectionCode) -> Engine:
 
 def send(engine: Engine, t_rx: int, t: int, groups: tuple[Group, ...], *, seq: int, revision: int) -> Output:
     (name,) = engine.places
-    return engine.step(t_rx, [Datum("signal", "g", encode(Signal(VERSION, "r", name, revision, seq, t, groups)))])
+    return engine.step(t_rx, [RawMessage("signal", "g", encode(Signal(VERSION, "r", name, revision, seq, t, groups)))])
 
 
 def run(code: codes.IntersectionCode, messages: Iterator[tuple[int, int, tuple[Group, ...], int]]) -> list[str]:

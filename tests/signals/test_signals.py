@@ -14,7 +14,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.forecast.prediction import point
-from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Group, Signal, SignalState, VehicleState
+from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Group, RawMessage, Signal, SignalState, VehicleState
 from cloudctl.settings import EngineConfig
 from cloudctl.signals.states import NEVER, Doubt, Signals, believed, signals_from
 
@@ -48,7 +48,7 @@ class Approach:
             now, t = step / 10.0, T + step * 100 * MS
             groups = shown(now, t)
             signal = Signal(VERSION, "r", code.code.id, code.code.revision, step + 1, t, groups)
-            batch = [self._report(now, t), Datum("signal", "g", msgspec.msgpack.encode(signal))]
+            batch = [self._report(now, t), RawMessage("signal", "g", msgspec.msgpack.encode(signal))]
             out = engine.step(t, batch)
             self.faults += [fault.check for fault in out.faults]
             advised += [(now, advisory) for advisory in out.advisories if advisory.target == "vehicle:v"]
@@ -58,7 +58,7 @@ class Approach:
         """Return a message in which its own group shows `state` with these ends, and the others are red."""
         return (Group(self.group, state, **ends), *(Group(g, RED) for g in self.others))
 
-    def _report(self, now: float, t: int) -> Datum:
+    def _report(self, now: float, t: int) -> RawMessage:
         code, spot = self.code, np.empty(4)
         line = float(code.lane_stop_s[self.lane])
         front = line - self.left - (self.at - now) * self.speed
@@ -73,7 +73,7 @@ class Approach:
             accuracy=0.3,
             movements=(code.conn_ids[self.connection],),
         )
-        return Datum("state", "v", msgspec.json.encode(state))
+        return RawMessage("state", "v", msgspec.json.encode(state))
 
 
 def kinds(advised: list[tuple[float, Advisory]], since: float) -> set[AdvisoryKind]:

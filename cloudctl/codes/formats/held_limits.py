@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..model import IntersectionCode
 from ..rule import Rule
-from ..rules import CAPS, Place, Vehicle, binds
+from ..rules import CAPS, IntersectionState, Vehicle, binds
 
 
 class Held(NamedTuple):
@@ -16,7 +16,7 @@ class Held(NamedTuple):
     greatest: float
 
 
-def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s: float) -> Held:
+def held(code: IntersectionCode, found: list[IntersectionState], speed: float, kind: str, s: float) -> Held:
     """Return the limit for a class at `s` m; `found` are the lane's rules in the order in which they decide, `speed` is the lane's own."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
@@ -39,7 +39,7 @@ def held(code: IntersectionCode, found: list[Place], speed: float, kind: str, s:
     return Held(min(plain, capped), min(plain, capped, lowest), min(max([plain, *at_times]), capped))
 
 
-def highest(code: IntersectionCode, found: list[Place], speed: float) -> float:
+def highest(code: IntersectionCode, found: list[IntersectionState], speed: float) -> float:
     """Return the highest limit for everyone at all times that a lane has on any part, its own speed among them."""
     rules = [code.rules[place.rule] for place in found]
     return max(

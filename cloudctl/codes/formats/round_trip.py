@@ -18,7 +18,7 @@ from ..findings import CodeError, Finding
 from ..model import Alias, Connection, IntersectionCode, Lane, Point
 from ..polylines import F8, arc, at
 from ..rule import Rule
-from ..rules import CAPS, Place, Vehicle, binds, places
+from ..rules import CAPS, IntersectionState, Vehicle, binds, places
 from .held_limits import held, highest
 from .importing.permits import MOTOR
 from .messages.kept_out import USED_BY, kept_out, lanes_let_in
@@ -475,8 +475,8 @@ def _shown(rule: Rule) -> str:
 def _caps(
     field: str,
     entity: str,
-    before: tuple[IntersectionCode, list[Place], float],
-    after: tuple[IntersectionCode, list[Place], float],
+    before: tuple[IntersectionCode, list[IntersectionState], float],
+    after: tuple[IntersectionCode, list[IntersectionState], float],
     s: float | None,
 ) -> Iterator[Difference]:
     """Yield how the lowest cap of a place changed, once for the classes for which it did alike."""
@@ -486,7 +486,7 @@ def _caps(
         yield from _speed(field, entity if len(named) == len(caps) else f"{entity} for {', '.join(named)}", low, high)
 
 
-def _lowest(code: IntersectionCode, found: list[Place], speed: float, kind: str, s: float | None) -> float:
+def _lowest(code: IntersectionCode, found: list[IntersectionState], speed: float, kind: str, s: float | None) -> float:
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]

@@ -9,7 +9,7 @@ from mcap.exceptions import EndOfFile
 from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
-from ...schema import Datum
+from ...schema import RawMessage
 from .parts import UNREADABLE, LogError, Part, parts_of
 from .writer import Recorder
 
@@ -20,7 +20,7 @@ class Step(NamedTuple):
     """One call of the engine as it was recorded: when, what it was given, what it said."""
 
     t: int
-    batch: tuple[Datum, ...]
+    batch: tuple[RawMessage, ...]
     advisories: tuple[bytes, ...]
 
 
@@ -52,9 +52,9 @@ class Recording:
 
     def _read_part(self, reader: "PartReader", first: bool, last: bool) -> Iterator[Step]:
         t: int | None = None
-        batch: list[Datum] = []
+        batch: list[RawMessage] = []
         sent: list[bytes] = []
-        waiting: list[Datum] = []
+        waiting: list[RawMessage] = []
         for topic, message in reader.messages():
             if topic == "meta":
                 self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
@@ -111,9 +111,9 @@ class PartReader:
                 )
 
 
-def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> Datum:
+def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> RawMessage:
     """Return what was received, from what was recorded of it: a body that was cut for its length is as long again, of zeros."""
-    return Datum(kind if unknown is None else unknown, sender, body.ljust(size, b"\0"))
+    return RawMessage(kind if unknown is None else unknown, sender, body.ljust(size, b"\0"))
 
 
 def truths(path: Path) -> Iterator[tuple[int, bytes]]:

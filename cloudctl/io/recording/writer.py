@@ -18,7 +18,7 @@ import msgspec
 
 from ...clock import SECOND, Clock, WallClock, stopwatch
 from ...metrics import Metrics
-from ...schema import MAX_BODY, Datum
+from ...schema import MAX_BODY, RawMessage
 from ...settings import MiB, RecordingLimits
 from ...topics import OPERATOR, TOPICS
 from .container import Chunk, ChunkBuilder, McapFile
@@ -90,7 +90,7 @@ class Recorder:
             self._head = [item for item in self._head if item[0] != "config"]
         self._head.append((name, data))
 
-    def step(self, t: int, batch: tuple[Datum, ...] | list[Datum], advisories: list[bytes]) -> None:
+    def step(self, t: int, batch: tuple[RawMessage, ...] | list[RawMessage], advisories: list[bytes]) -> None:
         """Record one step, all of it or nothing: its data, the tick that closes it, what was sent."""
         rows = [row for datum in batch if (row := self._row(datum)) is not None]
         rows.append(("tick", b""))
@@ -108,7 +108,7 @@ class Recorder:
             self._seal()
             self._write()
 
-    def _row(self, datum: Datum) -> tuple[str, bytes] | None:
+    def _row(self, datum: RawMessage) -> tuple[str, bytes] | None:
         body = datum.body
         if len(body) > MAX_BODY and datum.sender != OPERATOR:
             body = body[:MAX_BODY]  # it was refused for its length, by which it is refused again

@@ -19,7 +19,7 @@ from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
 from ...schema import AdvisoryKind, ObjectClass, SignalState
 from ...world import World
-from ..candidate import LATE, SHARE, Candidate, late, severity_of
+from ..candidate import LATE, SHARE, Candidate, brakes_too_late, severity_of
 
 TTC = 5.0  # s (ETSI TS 101 539-1)
 SOON = 4.5  # s
@@ -200,15 +200,15 @@ def _told(
         if other_at > -IN_THE_WAY and waits(goes, other_at - CLEAR, speed, accel, leader, gap):
             continue
         heeds[yields] = True
-        pressed = late(speed[yields], far, -accel[yields], LATE, SHARE)
+        holding_up = brakes_too_late(speed[yields], far, -accel[yields], LATE, SHARE)
         soon = pair["ttc"] < SOON and motor[tracks[yields]["class"]] and motor[tracks[goes]["class"]]
-        if not pressed and not (
-            soon and late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)
+        if not holding_up and not (
+            soon and brakes_too_late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)
         ):
             continue
         out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = yields, goes, k, True
         n += 1
-        if pressed:
+        if holding_up:
             out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = goes, yields, k, False
             n += 1
     return n

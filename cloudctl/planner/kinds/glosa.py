@@ -17,12 +17,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...forecast.following import Following, pressed
+from ...forecast.following import Following, holding_up
 from ...forecast.prediction import ways
-from ...forecast.stop_line import FAR, HEADWAY, Passing, earliest
+from ...forecast.stop_line import FAR, SATURATION_HEADWAY, StopLineForecast, earliest
 from ...schema import AdvisoryKind
 from ...signals.states import NEVER
-from ...world import ELSEWHERE, Beyond, World
+from ...world import ELSEWHERE, NextSignal, World
 from ..candidate import Candidate, stopping_distance
 from ..policy import policy_of
 from .rules import InForce
@@ -128,7 +128,7 @@ def slowing(
     return STOP, 0.0
 
 
-def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
+def later(time: float, limit: float, closes: float, beyond: NextSignal) -> float:
     """Return when (s) to pass this line, no sooner than `time`, so as to come to the signal after it at PACE or faster when that lets the vehicle through;
     within the first half of what is left of this green, which `closes` for the last one behind: others may come yet. `time` where the signal after it
     lets it through anyway, or nobody knows when it does."""
@@ -138,12 +138,12 @@ def later(time: float, limit: float, closes: float, beyond: Beyond) -> float:
     return max(min(beyond.opens - beyond.distance / PACE, time + 0.5 * (closes - time), time + MOST), time)
 
 
-def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> list[Candidate]:
+def plan(world: World, passing: StopLineForecast, rules: InForce, behind: Following) -> list[Candidate]:
     """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice helps."""
     out = []
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
-    holds_up = pressed(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
+    holds_up = holding_up(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
     ids, certain, names = (
         world.tracks["id"][world.rows].tolist(),
         world.signals.confidence.tolist(),
@@ -160,7 +160,7 @@ def plan(world: World, passing: Passing, rules: InForce, behind: Following) -> l
         after, further = world.beyond.get(vehicle.handle), time
         if after is not None and time < FAR:
             closes = ends[group] if now else starts[group] + lasts[group]
-            further = later(time, limit, closes - after_it * HEADWAY, after) if closes < FAR else time
+            further = later(time, limit, closes - after_it * SATURATION_HEADWAY, after) if closes < FAR else time
         held = further > time + HELD
         facts: dict[str, object] = {"group": names[group], "distance": distance, "ahead": ahead, "time": further}
         if now and not held:
@@ -251,7 +251,7 @@ def _approaching(
     return n
 
 
-def approaching(world: World, passing: Passing, rules: InForce) -> NDArray[Any]:
+def approaching(world: World, passing: StopLineForecast, rules: InForce) -> NDArray[Any]:
     """Return who comes to a signal that is known well enough: APPROACH[n]."""
     code, signals, out = world.code, world.signals, np.zeros(len(world.rows), APPROACH)
     if not len(out) or not code.n_conns or not len(signals.state):

@@ -18,7 +18,7 @@ from ...forecast.prediction import SIGMA_A, arrival, point, spread
 from ...schema import AdvisoryKind, ObjectClass
 from ...signals.states import IS_RED
 from ...world import World
-from ..candidate import NAMES, Candidate, late, severity_of
+from ..candidate import NAMES, Candidate, brakes_too_late, severity_of
 
 TTC = 2.5  # s until the later of the two is there
 PET = 2.0  # s
@@ -154,7 +154,7 @@ def plan(world: World) -> list[Candidate]:
     for k, walker, ttc, pet, chance, far in sorted(meetings(world).tolist(), key=itemgetter(2)):
         row, vehicle = int(world.rows[k]), world.vehicles[k]
         target = f"vehicle:{vehicle.id}"
-        if target in out or not late(float(world.speed[row]), far, -float(world.accel[row]), EASE, 1.0):
+        if target in out or not brakes_too_late(float(world.speed[row]), far, -float(world.accel[row]), EASE, 1.0):
             continue
         out[target] = Candidate(
             AdvisoryKind.PEDESTRIAN,

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ...forecast.stop_line import Passing
+from ...forecast.stop_line import StopLineForecast
 from ...schema import AdvisoryKind
 from ...world import World
-from ..candidate import SHARE, Candidate, late, severity_of
+from ..candidate import SHARE, Candidate, brakes_too_late, severity_of
 
 YIELDING = 2.0  # m/s^2; drivers who have seen a queue have begun to brake before it takes more
 SLOWEST = 4.0  # m/s; a slower vehicle is part of the queue
@@ -37,13 +37,13 @@ def _hurried(
         if speed[i] < SLOWEST or not 0 <= lane < n_lanes or tail[lane] <= 0.0 or not to_stop[i] > tail[lane]:
             continue
         gap = to_stop[i] - tail[lane]
-        if late(speed[i], gap, -accel[i], YIELDING, SHARE):
+        if brakes_too_late(speed[i], gap, -accel[i], YIELDING, SHARE):
             found[n], gaps[n] = k, gap
             n += 1
     return n
 
 
-def plan(world: World, passing: Passing) -> list[Candidate]:
+def plan(world: World, passing: StopLineForecast) -> list[Candidate]:
     """Return a candidate for each connected vehicle that comes too fast upon its lane's queue."""
     out = []
     found, gaps = np.empty(len(world.rows), np.int64), np.empty(len(world.rows))

@@ -13,12 +13,12 @@ from numba import njit
 from ...clock import MS
 from ...forecast.following import Following
 from ...forecast.prediction import Prediction
-from ...forecast.stop_line import IS_YELLOW, Passing
+from ...forecast.stop_line import IS_YELLOW, StopLineForecast
 from ...fusion import SEEN_LATELY
 from ...schema import AdvisoryKind, ObjectClass, SignalState
 from ...signals.states import NEVER
 from ...world import World
-from ..candidate import LATE, SHARE, Candidate, late, required_deceleration
+from ..candidate import LATE, SHARE, Candidate, brakes_too_late, required_deceleration
 from ..policy import PRIVATE, policy_of
 from . import crossing
 
@@ -57,8 +57,8 @@ def _violators(
             continue
         group = conn_group[connection[i]]
         before = to_stop[i] + PAST_LINE
-        too_late = late(speed[i], before, -accel[i], FASTER if accel[i] > GAINING else LATE, SHARE)
-        overruns = to_stop[i] < OVERRUN_RANGE and late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
+        too_late = brakes_too_late(speed[i], before, -accel[i], FASTER if accel[i] > GAINING else LATE, SHARE)
+        overruns = to_stop[i] < OVERRUN_RANGE and brakes_too_late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
         if group < 0 or not (sets_off or too_late or overruns):
             continue
         arrives = to_stop[i] / speed[i]
@@ -70,7 +70,7 @@ def _violators(
     return n
 
 
-def plan(world: World, passing: Passing, ahead: Prediction, behind: Following) -> list[Candidate]:
+def plan(world: World, passing: StopLineForecast, ahead: Prediction, behind: Following) -> list[Candidate]:
     """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
     code = world.code
     out: list[Candidate] = []

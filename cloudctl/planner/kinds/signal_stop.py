@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from ...forecast.prediction import ways
-from ...forecast.stop_line import FAR, IS_YELLOW, Passing
+from ...forecast.stop_line import FAR, IS_YELLOW, StopLineForecast
 from ...schema import AdvisoryKind, SignalState
 from ...signals.states import IS_RED
 from ...world import World
@@ -93,7 +93,7 @@ def _must_stop(
     return n
 
 
-def plan(world: World, passing: Passing, slowed: set[str]) -> list[Candidate]:
+def plan(world: World, passing: StopLineForecast, slowed: set[str]) -> list[Candidate]:
     """Return advice to stop to each connected vehicle that needs it. `slowed`: ids of those that GLOSA advises to slow down or stop."""
     code, signals, n = world.code, world.signals, len(world.vehicles)
     if not n or not code.n_conns or not len(signals.state) or signals.seen is None:

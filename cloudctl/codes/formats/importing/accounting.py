@@ -49,7 +49,7 @@ class Accounts:
         self.ignored = {**EVERYWHERE, **ignored}
         self.losses: set[Loss] = set()
         self._groups: dict[tuple[str, str, str], list[Any]] = {}  # (what, entity, detail) -> [count, first example]
-        self._beyond = 0
+        self._next_signals = 0
         self._open: list[Record] = []
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class Accounts:
         elif len(self._groups) < MAX_GROUPS:
             self._groups[what, entity, detail] = [1, example]
         else:
-            self._beyond += 1
+            self._next_signals += 1
 
     def report(self) -> tuple[Loss, ...]:
         """Settle what is still open, and return the whole loss report, in order."""
@@ -137,8 +137,10 @@ class Accounts:
             Loss(what, entity, detail, count, example)
             for (what, entity, detail), (count, example) in self._groups.items()
         }
-        if self._beyond:
-            lines.add(Loss("dropped", "file", f"further things, after {MAX_GROUPS} different kinds", self._beyond))
+        if self._next_signals:
+            lines.add(
+                Loss("dropped", "file", f"further things, after {MAX_GROUPS} different kinds", self._next_signals)
+            )
         return tuple(sorted(self.losses | lines))
 
     def imported(self, codes: Iterable[IntersectionCode], source: str = "") -> Imported:

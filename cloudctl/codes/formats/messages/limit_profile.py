@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...model import Connection, IntersectionCode, Lane
 from ...polylines import length
 from ...rule import Rule
-from ...rules import Place, places
+from ...rules import IntersectionState, places
 from .kept_out import USED_BY
 from .speed_limits import CAR, narrowed, written_kind
 
@@ -38,7 +38,7 @@ def limit_parts(code: IntersectionCode) -> dict[str, list[Part]]:
     return {path.id: _parts(code, path, found[path.id]) for path in paths}
 
 
-def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[Place]) -> list[Part]:
+def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[IntersectionState]) -> list[Part]:
     whole = length(lane.points)
     cuts = sorted(
         {
