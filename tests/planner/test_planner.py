@@ -13,7 +13,7 @@ from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
-from cloudctl.planner.candidate import Candidate, late, required_deceleration
+from cloudctl.planner.candidate import Candidate, required_deceleration
 from cloudctl.planner.filter import AdvisoryFilter, brakes
 from cloudctl.planner.kinds import rules
 from cloudctl.planner.kinds.glosa import RAMP, V_MIN, advised_speed, travel
@@ -191,9 +191,9 @@ def test_speed_up_is_said_only_where_it_makes_the_green(stage: Stage) -> None:
 
 
 def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
-    assert not late(13.9, 25.0, 0.0)  # 3.9 m/s2 will do
-    assert late(13.9, 20.0, 0.0)  # 4.8 m/s2 and no brake
-    assert not late(13.9, 20.0, 2.0)  # he brakes
+    assert not brakes_too_late(13.9, 25.0, 0.0)  # 3.9 m/s2 will do
+    assert brakes_too_late(13.9, 20.0, 0.0)  # 4.8 m/s2 and no brake
+    assert not brakes_too_late(13.9, 20.0, 2.0)  # he brakes
     assert required_deceleration(10.0, 5.0) == float("inf")
 
 
