@@ -298,7 +298,7 @@ class Engine:
     def _examine(
         self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health
     ) -> tuple[Hazard | Health, list[RejectedMessage]]:
-        """Return what can be used of a hazard or health message, and why the rest cannot. Raises Refused where nothing can."""
+        """Return what can be used of a hazard or health message, and why the rest cannot. Raises RejectedMessage where nothing can."""
         place = self.places[intersection]
         if isinstance(body, Health):
             return place.sensing.usable(body)

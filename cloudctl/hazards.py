@@ -29,7 +29,7 @@ class Hazards:
         return len(self._known)
 
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
-        """Raise Refused for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
+        """Raise RejectedMessage for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
         if hazard.end <= hazard.start:
             raise RejectedMessage(
                 "end",

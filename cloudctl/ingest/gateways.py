@@ -38,7 +38,7 @@ class Gateway:
     steps: int = 0  # of its clock against ours, that exchanges showed
 
     def exchanged(self, t1: int, t2: int, t3: int, t4: int) -> bool:
-        """Learn from the four times of an exchange (NTP's, ns); False where it took too long to say anything. Raises Refused where it cannot be."""
+        """Learn from the four times of an exchange (NTP's, ns); False where it took too long to say anything. Raises RejectedMessage where it cannot be."""
         round_trip = (t4 - t1) - (t3 - t2)
         if round_trip < 0:
             raise RejectedMessage("t4", t4, "the round trip is negative", "take all four times of one exchange")

@@ -56,7 +56,7 @@ class Plausibility:
         return len(self._vehicles)
 
     def check(self, t: int, vehicle: str, state: VehicleState) -> None:
-        """Take in a report received at `t` ns. Raises Refused for one that goes on contradicting what is known."""
+        """Take in a report received at `t` ns. Raises RejectedMessage for one that goes on contradicting what is known."""
         while self._vehicles and next(iter(self._vehicles.values())).seen < t - REMEMBERED:
             self._vehicles.popitem(last=False)
         watched = self._vehicles.get(vehicle)

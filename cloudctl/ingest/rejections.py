@@ -34,7 +34,7 @@ class StaleMessage(RejectedMessage):
 
 
 def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
-    """Return the event time of `t` (ns, by a clock `offset` ahead). Raises Untimely when it is out of bounds at `t_rx`."""
+    """Return the event time of `t` (ns, by a clock `offset` ahead). Raises StaleMessage when it is out of bounds at `t_rx`."""
     event = t - offset
     age = t_rx - event
     if -FUTURE <= age <= max_age:
@@ -98,7 +98,7 @@ def unprocessable() -> RejectedMessage:
 
 
 def check_vehicle(vehicle: str, version: int) -> None:
-    """Raise Refused for a vehicle's message under a name that is none, or of another protocol version."""
+    """Raise RejectedMessage for a vehicle's message under a name that is none, or of another protocol version."""
     if not 0 < len(vehicle) <= MAX_NAME:
         raise RejectedMessage(
             "vehicle", vehicle, f"an id has 1 to {MAX_NAME} characters", "give the vehicle another id"
@@ -110,7 +110,7 @@ def check_vehicle(vehicle: str, version: int) -> None:
 
 
 def check_state(body: VehicleState) -> None:
-    """Raise Refused for a vehicle state whose numbers cannot be."""
+    """Raise RejectedMessage for a vehicle state whose numbers cannot be."""
     numbers = (body.lat, body.lon, body.speed, body.heading, body.length, body.width, body.accuracy)
     if not all(map(isfinite, numbers)):
         raise RejectedMessage("state", numbers, "every number must be finite", "leave out what is not known")
@@ -190,7 +190,7 @@ def mended(body: VehicleState) -> VehicleState:
 
 
 def check_request(t_rx: int, body: VehicleRequest) -> None:
-    """Raise Refused for a priority request further ahead than anybody can know."""
+    """Raise RejectedMessage for a priority request further ahead than anybody can know."""
     if body.eta > t_rx + MAX_ETA:
         raise RejectedMessage(
             "eta",
@@ -201,7 +201,7 @@ def check_request(t_rx: int, body: VehicleRequest) -> None:
 
 
 def check_hello(body: Hello) -> None:
-    """Raise Refused for a sensor whose figures cannot be."""
+    """Raise RejectedMessage for a sensor whose figures cannot be."""
     names = [sensor.id for sensor in body.sensors]
     for k, sensor in enumerate(body.sensors):
         if names.index(sensor.id) != k:

@@ -41,7 +41,7 @@ class Sources(dict[tuple[str, str], Source]):
         self._used: dict[str, Counter[str]] = {place: Counter() for place in origins}  # sensors, by gateway
 
     def of(self, rsu: str, sensor: str, intersection: str, gateway: str) -> Source:
-        """Return a sensor, a new one where it was never named. Raises Refused where the intersection has no room for one more of this gateway."""
+        """Return a sensor, a new one where it was never named. Raises RejectedMessage where the intersection has no room for one more of this gateway."""
         source = self.get((rsu, sensor))
         if source is not None:
             return source
@@ -76,7 +76,7 @@ class Sources(dict[tuple[str, str], Source]):
                 source.seq = -1
 
     def check_seq(self, source: Source, seq: int, name: str) -> None:
-        """Take the next sequence number, counting what is missing before it. Raises Refused for one that was seen, or runs backwards."""
+        """Take the next sequence number, counting what is missing before it. Raises RejectedMessage for one that was seen, or runs backwards."""
         if seq <= source.seq:
             rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
             self._metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
@@ -88,7 +88,7 @@ class Sources(dict[tuple[str, str], Source]):
         source.seq = seq
 
     def locate(self, source: Source, lat: float, lon: float) -> None:
-        """Take the origin (degrees) of a source's objects. Raises Refused where it is none, or too far from the intersection."""
+        """Take the origin (degrees) of a source's objects. Raises RejectedMessage where it is none, or too far from the intersection."""
         if not (isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180):
             raise RejectedMessage(
                 "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"

@@ -13,7 +13,7 @@ from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
-from cloudctl.planner.candidate import Candidate, required_deceleration
+from cloudctl.planner.candidate import Candidate, brakes_too_late, required_deceleration
 from cloudctl.planner.filter import AdvisoryFilter, brakes
 from cloudctl.planner.kinds import rules
 from cloudctl.planner.kinds.glosa import RAMP, V_MIN, advised_speed, travel
