@@ -16,7 +16,7 @@ from bench.node_under_test import tracebacks
 from bench.soak_parts import SERVICE, Delivery
 from bench.soak_system import Cause, System
 from cloudctl.clock import SECOND
-from cloudctl.io.recording.reader import LogError, Recording
+from cloudctl.io.recording.reader import Recording, RecordingError
 from cloudctl.replay import replay
 
 matplotlib.use("agg")
@@ -189,7 +189,7 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
             try:
                 covered |= set(Recording(file).parts)
                 result = replay(file)
-            except LogError as error:
+            except RecordingError as error:
                 failures.append(f"replay of {folder.name}/{file.name}: {error}")
                 continue
             except Exception as error:

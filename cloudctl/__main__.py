@@ -360,11 +360,11 @@ def _serve(args: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _traced(debug: bool) -> Iterator[None]:
     """In debugging, end the program at an exception with its traceback, exit status 2."""
-    from .io.recording.parts import LogError
+    from .io.recording.parts import RecordingError
 
     try:
         yield
-    except LogError:
+    except RecordingError:
         raise
     except Exception:
         if not debug:

@@ -12,18 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        (
-            "__init__",
-            "_core",
-            "clock",
-            "datums",
-            "geo",
-            "maps",
-            "metrics",
-            "rates",
-            "rule_fields",
-        ),  # depend on nothing of ours
-        ("schema", "events", "faults"),
+        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
             "detections",

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from ..errors import CloudctlError
+
 
 class Finding(Struct, frozen=True):
     """One fault: which entity, which field, its value, the rule it breaks, how bad (error, warning), what to do."""
@@ -36,7 +38,7 @@ class Loss(Struct, frozen=True, order=True, omit_defaults=True):
         return line if self.count == 1 else f"{line} ({self.count} times)"
 
 
-class CodeError(ValueError):
+class CodeError(CloudctlError, ValueError):
     """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
 
     `losses` is the loss report of the import that was refused: what it had left out until then, which often is the cause.

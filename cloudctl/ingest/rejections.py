@@ -8,6 +8,7 @@ import msgspec
 
 from ..clock import MS, SECOND
 from ..codes.rule import FUELS, STAGES, known_class
+from ..errors import CloudctlError
 from ..schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Hello, Sensor, VehicleRequest, VehicleState
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ CLOCK_WRONG = 10_000 * MS  # an age beyond that no network explains: a clock doe
 FUTURE = 100 * MS  # how far ahead of the node's clock an event may be, after its gateway's offset is taken off
 
 
-class RejectedMessage(Exception):
+class RejectedMessage(CloudctlError):
     """A message broke a rule. Carries what its sender needs to know."""
 
     def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
+from ..errors import CloudctlError
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
 CHECK_INTERVAL = 0.1  # s between two looks at whether the broker still runs
@@ -46,7 +47,7 @@ pattern write cloudctl/v1/vehicles/%u/hello
 AMQTT_NOTE = "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
 
 
-class BrokerError(RuntimeError):
+class BrokerError(CloudctlError, RuntimeError):
     """No broker could be started; the text says what to do."""
 
 

@@ -16,12 +16,13 @@ from ..codes import IntersectionCode, compact, content_hash, dump
 from ..codes.days import NO_DAYS, DayCalendar, dump_days
 from ..codes.formats.geojson import write_geojson
 from ..codes.versions import Versions, json_schema
+from ..errors import CloudctlError
 
 FORMS = {"json": "application/json", "compact": "application/octet-stream", "geojson": "application/geo+json"}
 MAX_KEPT = 4096  # bodies kept ready
 
 
-class WebError(RuntimeError):
+class HttpServerError(CloudctlError, RuntimeError):
     """The server cannot be started; the text says what to do."""
 
 
@@ -47,7 +48,7 @@ class Web:
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
-            raise WebError("[http] needs a web server: pip install 'cloudctl[http]'") from None
+            raise HttpServerError("[http] needs a web server: pip install 'cloudctl[http]'") from None
         self._web, self._versions, self._clock = web, versions, clock
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
@@ -72,12 +73,12 @@ class Web:
         self.address = ""
 
     async def start(self) -> None:
-        """Listen. Raises WebError when the port cannot be had."""
+        """Listen. Raises HttpServerError when the port cannot be had."""
         await self._runner.setup()
         try:
             await self._web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
-            raise WebError(
+            raise HttpServerError(
                 f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind"
             ) from None
         host, port = self._runner.addresses[0][:2]

@@ -15,6 +15,7 @@ from typing import Any
 
 import gmqtt  # noqa: TID251
 
+from ..errors import CloudctlError
 from ..settings import BrokerSection
 
 CONNECT_TIMEOUT = 2.0  # s for TCP, TLS and CONNACK: a second SYN goes out after 1 s
@@ -29,7 +30,7 @@ logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what goes wrong is rais
 OnMessage = Callable[[str, bytes], None]
 
 
-class MqttError(OSError):
+class MqttError(CloudctlError, OSError):
     """The broker refused, hung or left; the text says which."""
 
 

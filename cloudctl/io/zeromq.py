@@ -17,6 +17,7 @@ import zmq  # noqa: TID251
 from zmq.auth.thread import ThreadAuthenticator  # noqa: TID251
 from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 
+from ..errors import CloudctlError
 from ..schema import MAX_BODY
 
 ZAP_DOMAIN = b"cloudctl"
@@ -33,7 +34,7 @@ RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; Ze
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
-class WireError(RuntimeError):
+class ZeroMqError(CloudctlError, RuntimeError):
     """A socket, key or address that cannot be used; the text says what to do."""
 
 
@@ -55,7 +56,7 @@ def write_keys(path: Path) -> KeyPair:
     secret_file, public_file = path.with_suffix(".key"), path.with_suffix(".pub")
     for file in (secret_file, public_file):
         if file.exists():
-            raise WireError(f"{file} exists; keys are never overwritten. Choose another name, or remove it first")
+            raise ZeroMqError(f"{file} exists; keys are never overwritten. Choose another name, or remove it first")
     keys = new_keys()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -71,11 +72,11 @@ def read_keys(path: Path) -> KeyPair:
         table = tomllib.loads(path.read_text("utf-8-sig"))
         keys = KeyPair(table["public"], table.get("secret", ""))
     except FileNotFoundError:
-        raise WireError(
+        raise ZeroMqError(
             f"key file {path} does not exist. Make one with: cloudctl keys new {path.with_suffix('')}"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
-        raise WireError(
+        raise ZeroMqError(
             f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
         ) from None
     check_key(keys.public, str(path))
@@ -83,14 +84,14 @@ def read_keys(path: Path) -> KeyPair:
 
 
 def check_key(key: str, where: str) -> None:
-    """Raise WireError unless `key` is 40 characters of Z85."""
+    """Raise ZeroMqError unless `key` is 40 characters of Z85."""
     try:
         zmq.utils.z85.decode(key.encode())
         good = len(key) == 40
     except (ValueError, KeyError, OverflowError):
         good = False
     if not good:
-        raise WireError(
+        raise ZeroMqError(
             f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl keys new NAME"
         )
 
@@ -134,7 +135,7 @@ class Server:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
             self.close()
-            raise WireError(
+            raise ZeroMqError(
                 f"cannot listen on {bind}: {error}. Is another node running there? "
                 "Choose another port under [node] bind, or stop it"
             ) from None
@@ -267,7 +268,9 @@ class Dealer:
             self._socket.connect(connect)
         except zmq.ZMQError as error:
             self.close()
-            raise WireError(f"cannot connect to {connect!r}: {error}. An address looks like tcp://host:7788") from None
+            raise ZeroMqError(
+                f"cannot connect to {connect!r}: {error}. An address looks like tcp://host:7788"
+            ) from None
 
     def send(self, kind: bytes, body: bytes) -> bool:
         """Queue a message without blocking; False when the queue is full (the message is not sent)."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct, field
 
+from ..errors import CloudctlError
 from ..fusion import MAX_TRACKS
 from ..io.zeromq import KeyPair, check_key, read_keys
 from ..planner.priority import LEVEL
@@ -24,7 +25,7 @@ from ..settings import (
 )
 
 
-class ConfigError(ValueError):
+class ConfigError(CloudctlError, ValueError):
     """A configuration that cannot be used; the text says what to do."""
 
 

@@ -19,7 +19,7 @@ from ..faults import FaultReport, Faults
 from ..io.broker import Broker, Tls, reachable
 from ..io.broker import start as start_broker
 from ..io.egress import Egress
-from ..io.http import Web, WebError
+from ..io.http import HttpServerError, Web
 from ..io.recording.reader import Recorder
 from ..io.zeromq import Received, Server
 from ..metrics import Metrics
@@ -137,7 +137,7 @@ class Node:
         if self.web:
             try:
                 await self.web.start()
-            except WebError:
+            except HttpServerError:
                 self.close()
                 raise
         self.egress.start()

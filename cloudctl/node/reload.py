@@ -24,7 +24,7 @@ CHANGEABLE = {
 def reread(running: NodeConfig, keys: KeyPair | None, file: Path) -> tuple[NodeConfig, list[str]]:
     """Return the configuration that a node which runs with `running` and `keys` takes over from its file, and a line for each key that waits for a restart.
 
-    Raises ConfigError or WireError for a file that cannot be used: nothing of it is taken over then.
+    Raises ConfigError or ZeroMqError for a file that cannot be used: nothing of it is taken over then.
     """
     wanted = load(file)
     wanted_keys = wanted.keys()

@@ -14,6 +14,7 @@ import numpy as np
 
 from ... import codes
 from ...clock import MS, SECOND, WallClock, sleep_until
+from ...errors import CloudctlError
 from ...io import broker
 from ...io.recording.parts import unused
 from ...io.zeromq import KeyPair, new_keys
@@ -29,7 +30,7 @@ from .vehicles import Fleet
 START = 30  # s a process may take to be ready
 
 
-class LoopError(RuntimeError):
+class LoopError(CloudctlError, RuntimeError):
     """A part of the loop did not start or died; the text says which and why."""
 
 

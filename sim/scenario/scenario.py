@@ -12,6 +12,7 @@ import numpy as np
 
 from ... import codes, maps
 from ...codes import CompiledCode, compile_code
+from ...errors import CloudctlError
 from ...schema import Sensor
 
 RSUS = 3  # roadside units an intersection
@@ -19,7 +20,7 @@ POLE_M = 16.0  # of a roadside unit's pole from the middle of the intersection
 RANGE_M = 120.0
 
 
-class ScenarioError(ValueError):
+class ScenarioError(CloudctlError, ValueError):
     """A scenario that cannot be run; the text says what to do."""
 
 

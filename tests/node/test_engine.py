@@ -12,7 +12,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, sub_code
 from cloudctl.engine import Engine, encode
-from cloudctl.io.recording.reader import LogError, Recorder, Recording
+from cloudctl.io.recording.reader import Recorder, Recording, RecordingError
 from cloudctl.matching import tables
 from cloudctl.replay import replay
 from cloudctl.schema import AdvisoryKind, RawMessage, VehicleState
@@ -144,7 +144,7 @@ def test_a_cut_off_recording_replays_what_is_whole(tmp_path: Path) -> None:
 
 def test_a_file_without_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.mcap").write_bytes(b"nothing")
-    with pytest.raises(LogError, match="holds no run"):
+    with pytest.raises(RecordingError, match="holds no run"):
         replay(tmp_path / "no.mcap")
 
 

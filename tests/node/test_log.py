@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudctl.io.recording.reader import LogError, Recorder, Recording
+from cloudctl.io.recording.reader import Recorder, Recording, RecordingError
 from cloudctl.schema import RawMessage
 
 
@@ -75,10 +75,10 @@ def test_a_full_disk_ends_the_recording_and_says_so() -> None:
 
 def test_a_folder_that_cannot_be_written_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LogError, match="Choose another path"):
+    with pytest.raises(RecordingError, match="Choose another path"):
         Recorder(tmp_path / "file" / "run.mcap")
 
 
 def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="--record"):
+    with pytest.raises(RecordingError, match="--record"):
         Recording(tmp_path / "absent.mcap")

@@ -15,7 +15,7 @@ from cloudctl.codes.canon import from_compact
 from cloudctl.codes.versions import Versions
 from cloudctl.engine import Engine
 from cloudctl.io.egress import Egress
-from cloudctl.io.http import Web, WebError, time_of
+from cloudctl.io.http import HttpServerError, Web, time_of
 from cloudctl.node.config import ConfigError, code_files, load
 from cloudctl.node.live import Node
 from cloudctl.node.publish import Publisher
@@ -251,7 +251,7 @@ def test_a_port_in_use_is_named(scene: Scene) -> None:
         await first.start()
         second = Web(first.address.removeprefix("http://"), Versions(), WallClock())
         try:
-            with pytest.raises(WebError, match="bind"):
+            with pytest.raises(HttpServerError, match="bind"):
                 await second.start()
         finally:
             await first.stop()

@@ -27,7 +27,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, encode
 from cloudctl.io.recording.container import ChunkBuilder, McapFile
 from cloudctl.io.recording.parts import head
-from cloudctl.io.recording.reader import LogError, Recorder, Recording
+from cloudctl.io.recording.reader import Recorder, Recording, RecordingError
 from cloudctl.replay import replay
 from cloudctl.schema import MAX_BODY, RawMessage
 from cloudctl.settings import EngineConfig, RecordingLimits
@@ -93,7 +93,7 @@ def test_a_run_in_parts_is_read_whole_from_any_of_them_or_the_folder(tmp_path: P
     fill(other, 0, 3)
     other.close()
     assert times(files[-1]) == list(range(1000, 4000))
-    with pytest.raises(LogError, match="2 recorded runs"):
+    with pytest.raises(RecordingError, match="2 recorded runs"):
         Recording(tmp_path)
 
 

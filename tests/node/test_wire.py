@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloudctl.clock import MS, WallClock, sleep_until
-from cloudctl.io.zeromq import Dealer, KeyPair, Server, WireError, new_keys, read_keys, write_keys
+from cloudctl.io.zeromq import Dealer, KeyPair, Server, ZeroMqError, new_keys, read_keys, write_keys
 
 KNOWN, STRANGER, NODE = new_keys(), new_keys(), new_keys()
 
@@ -69,7 +69,7 @@ def test_replies_reach_their_sender(server: Server) -> None:
 
 
 def test_a_taken_port_names_the_remedy(server: Server) -> None:
-    with pytest.raises(WireError, match="Choose another port"):
+    with pytest.raises(ZeroMqError, match="Choose another port"):
         Server(server.address, None, {})
 
 
@@ -84,10 +84,10 @@ def test_key_files(tmp_path) -> None:
     assert read_keys(tmp_path / "node.key") == keys
     assert read_keys(tmp_path / "node.pub") == KeyPair(keys.public, "")
     assert (tmp_path / "node.key").stat().st_mode & 0o077 == 0
-    with pytest.raises(WireError, match="never overwritten"):
+    with pytest.raises(ZeroMqError, match="never overwritten"):
         write_keys(tmp_path / "node")
-    with pytest.raises(WireError, match="cloudctl keys new"):
+    with pytest.raises(ZeroMqError, match="cloudctl keys new"):
         read_keys(tmp_path / "absent.key")
     (tmp_path / "bad.pub").write_text('public = "short"')
-    with pytest.raises(WireError, match="not a CURVE key"):
+    with pytest.raises(ZeroMqError, match="not a CURVE key"):
         read_keys(tmp_path / "bad.pub")

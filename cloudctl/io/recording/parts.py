@@ -21,6 +21,7 @@ from mcap.stream_reader import StreamReader
 from msgspec import Struct
 
 from ...clock import SECOND
+from ...errors import CloudctlError
 from ...settings import MiB, RecordingLimits
 
 UNREADABLE = (
@@ -36,7 +37,7 @@ UNREADABLE = (
 )
 
 
-class LogError(RuntimeError):
+class RecordingError(CloudctlError, RuntimeError):
     """A recording that cannot be written or read; the text says what to do."""
 
 
@@ -127,12 +128,12 @@ def head(path: Path) -> Part | None:
 def parts_of(path: Path) -> tuple[list[Path], str | None]:
     """Return the files of the run that a file is of, in order, and what of the run is missing. A folder stands for the one run in it.
 
-    Raises LogError where there is no such file, or a folder holds no run or several.
+    Raises RecordingError where there is no such file, or a folder holds no run or several.
     """
     if path.is_dir():
         return _only_run(path)
     if not path.is_file():
-        raise LogError(
+        raise RecordingError(
             f"{path} does not exist. A run is recorded with [record] path = ..., or by: cloudctl sim run --record FILE"
         )
     own = head(path)
@@ -149,7 +150,9 @@ def _only_run(folder: Path) -> tuple[list[Path], str | None]:
     if len(runs) != 1:
         firsts = [min(found, key=lambda item: item[0].part)[1].name for found in runs.values()]
         listed = ", ".join(sorted(firsts)[:20]) or "none"
-        raise LogError(f"{folder} holds {len(runs)} recorded runs ({listed}). Name one file of the run that you mean")
+        raise RecordingError(
+            f"{folder} holds {len(runs)} recorded runs ({listed}). Name one file of the run that you mean"
+        )
     return _in_order(next(iter(runs.values())))
 
 

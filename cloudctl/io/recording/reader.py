@@ -10,10 +10,10 @@ from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
 from ...schema import RawMessage
-from .parts import UNREADABLE, LogError, Part, parts_of
+from .parts import UNREADABLE, Part, RecordingError, parts_of
 from .writer import Recorder
 
-__all__ = ["LogError", "Recorder", "Recording", "Step", "truths"]
+__all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
 
 
 class Step(NamedTuple):
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 class Recording:
     """Reads one run, in the order it was written, given any file of it or its folder.
 
-    After the end, `fault` says what was wrong with a file, if anything, and `notes` what of the run is missing. Raises LogError.
+    After the end, `fault` says what was wrong with a file, if anything, and `notes` what of the run is missing. Raises RecordingError.
     """
 
     def __init__(self, path: Path) -> None:

@@ -22,7 +22,7 @@ from ...schema import MAX_BODY, RawMessage
 from ...settings import MiB, RecordingLimits
 from ...topics import OPERATOR, TOPICS
 from .container import Chunk, ChunkBuilder, McapFile
-from .parts import Folder, LogError, Lost, Part, create
+from .parts import Folder, Lost, Part, RecordingError, create
 
 CHUNK = 256 * 1024  # bytes, uncompressed
 MAX_WAITING = 16 * MiB  # compressed, for a disk that is full or gone
@@ -34,7 +34,7 @@ TIDY = 10 * SECOND  # between two looks at the folder
 class Recorder:
     """Records at a path. `failure` says what is wrong at the moment, for the operator; `notices()` what happened.
 
-    Raises LogError where nothing can be written at that path; a disk that is full is no such reason.
+    Raises RecordingError where nothing can be written at that path; a disk that is full is no such reason.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Recorder:
             self._open()
         except OSError as error:
             if error.errno not in FOR_NOW:
-                raise LogError(
+                raise RecordingError(
                     f"cannot record to {path}: {error.strerror}. Choose another path under [record], "
                     "or give the node's user the right to write there"
                 ) from None
