@@ -72,7 +72,7 @@ class Output:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
     events: list[str] = field(default_factory=list)  # what somebody should put right, in words: once, when it begins
     advisories: list[Advisory] = field(default_factory=list)
-    states: list[Signals] = field(default_factory=list)
+    signals: list[Signals] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
     faults: list[SignalFault] = field(default_factory=list)  # of signal states, that begin with this step
     changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
