@@ -91,11 +91,12 @@ def scenario_of(source: str, folder: Path) -> Scenario:
 
 
 @cache
-def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study_run",)) -> str:
-    """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of this package that
+def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study/seed_run",)) -> str:
+    """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of the simulation that
     measure, and for our advice our own code."""
-    here = Path(__file__).parent
-    names = ("traffic", "scenario", "demand", "run", "sensors", "vehicles")[: 6 if ours else 3]
+    here = Path(__file__).parent.parent
+    demand = ("loop/traffic", "scenario/scenario", "scenario/demand")
+    names = (*demand, "loop/run", "loop/sensors", "loop/vehicles") if ours else demand
     files = [here / f"{name}.py" for name in (*names, *modules)]
     files += [] if source == "corridor" else inputs(Path(source))
     if ours:

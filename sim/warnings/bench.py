@@ -26,7 +26,10 @@ from .score import MATCHES, Run
 from .seed_run import Heard
 from .ssm import Conflict
 
-MEASURES = ("warning_run", "city", "dangers", "ssm", "encounters", "trails", "net", "bounds", "programs")
+MEASURES = (
+    *("warnings/seed_run", "warnings/dangers", "warnings/ssm", "warnings/encounters", "warnings/trails"),
+    *("scenario/city", "scenario/programs", "common/net", "loop/bounds"),
+)
 HEADER = (
     *(
         "kind of warning",
