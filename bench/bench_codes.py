@@ -18,6 +18,7 @@ from cloudctl.codes.registry import Index
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.engine import Engine, Output
+from cloudctl.handlers.gateway import GatewayHandler
 from cloudctl.schema import VERSION, Group, RawMessage, Signal, SignalState
 from cloudctl.settings import EngineConfig
 from cloudctl.signals.quality import SignalQuality
@@ -195,11 +196,16 @@ def _signals(code: IntersectionCode) -> str:
 
     def states() -> Engine:
         engine = Engine(towns, EngineConfig({"g": {f"r{j}": c.id for j, c in enumerate(towns)}}))
+        handler = GatewayHandler(
+            intersections=engine.intersections,
+            ingest=engine.ingest,
+            scheduler=engine.scheduler,
+            metrics=engine.metrics,
+            faults=engine.faults,
+        )
         begin = cpu()
         for t, batch in batches:
-            out = Output()
-            for timed in engine.ingest.receive(t, batch).timed:
-                engine._handle_timestamped(t, timed, out)
+            handler.handle(t, engine.ingest.receive(t, batch), Output())
         took.append((cpu() - begin) / SECOND / steps / BATCH)
         return engine
 

@@ -350,7 +350,7 @@ def _serve(args: argparse.Namespace) -> None:
     from .node import config, live
 
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
-    places, address = len(node.engine.places), node.server.address
+    places, address = len(node.engine.intersections), node.server.address
     with _traced(args.debug):
         asyncio.run(
             node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))

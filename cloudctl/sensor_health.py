@@ -164,7 +164,7 @@ class Sensing:
             "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "") if wrong else None
         )
         for name, row in self.table().items():
-            metrics.tell("sensors", name, row)
+            metrics.put_newest("sensors", name, row)
 
     def table(self) -> dict[str, dict[str, object]]:
         """Return what is known of each sensor, as plain values for the node's status."""

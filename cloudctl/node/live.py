@@ -74,7 +74,7 @@ class Node:
                 self.recorder.meta("code", codes.dump(code))
         self._allowed = config.allowed()
         self._keys = config.keys()
-        for place in list(self.engine.places.values())[:1]:
+        for place in list(self.engine.intersections.values())[:1]:
             warm(place.code)  # before anybody can connect: what would wait meanwhile would be refused for its age
         self.server = Server(config.node.bind, self._keys, self._allowed)
         section = config.broker
@@ -367,7 +367,7 @@ class Node:
             self._trace.write(f"{advisory.id} {self.clock.now()}\n")
 
     def _publish_traffic(self, report: Traffic) -> None:
-        self.metrics.tell("traffic", report.intersection, report)
+        self.metrics.put_newest("traffic", report.intersection, report)
         self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)
 
     def _reply(self, gateway: str, kind: str, body: msgspec.Struct) -> None:

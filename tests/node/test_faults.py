@@ -92,7 +92,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
     )
     recorder = Recorder(tmp_path / "run.mcap")
     recorder.meta("config", msgspec.json.encode(engine.config))
-    for place in engine.places.values():
+    for place in engine.intersections.values():
         recorder.meta("code", codes.dump(place.code.code))
     outs = drive((first, second), engine, recorder=recorder)
     recorder.close()
@@ -118,8 +118,16 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 PLACES = {
     "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
-    "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
-    "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
+    "a signal": (
+        lambda m: m.setattr("cloudctl.handlers.gateway.GatewayHandler.handle_signal", fails),
+        "handle",
+        "signal",
+    ),
+    "a report": (
+        lambda m: m.setattr("cloudctl.handlers.vehicle.VehicleHandler._handle_state", fails),
+        "report",
+        "state",
+    ),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
@@ -156,7 +164,7 @@ def test_a_fault_in_one_place_is_counted_and_the_step_goes_on(name: str, monkeyp
             body.field == "body" and "the node could not process it" in body.rule and body.remedy for body in rejects
         )
     if place not in ("decode", "plan", "degraded"):
-        assert engine.places[second.code.code.id].planned > T
+        assert engine.intersections[second.code.code.id].planned > T
     if place == "plan":
         assert advised(outs, first.code.code.id) == {AdvisoryKind.DEGRADED}
 
@@ -523,7 +531,7 @@ async def until_async(holds: Callable[[], bool], seconds: float = 50.0) -> None:
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
     written(tmp_path, code, broker.free_port())
     (tmp_path / "broken.py").write_text(
-        "import sys\nfrom cloudctl import live\nfrom cloudctl.__main__ import main\n"
+        "import sys\nfrom cloudctl.node import live\nfrom cloudctl.__main__ import main\n"
         "def fails(*_):\n    raise KeyError('made to fail')\n"
         "live.Node._report = fails\nsys.exit(main(sys.argv[1:]))\n"
     )

@@ -69,7 +69,7 @@ def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_th
     assert out.answers[0].refusal is None
     assert list(engine.ingest.gateways) == ["g"]
     assert engine.ingest.gateways["g"].offset == 7
-    assert [place.gateways for place in engine.places.values()] == [("g",), ("g",)]
+    assert [place.gateways for place in engine.intersections.values()] == [("g",), ("g",)]
     assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
     assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []

@@ -72,7 +72,7 @@ def test_tracks_outlive_a_change_and_a_moved_origin(scene: Scene) -> None:
     for moved in (0, 1500):
         engine = engine_of(scene, before, replace(after, ref_lat_e7=after.ref_lat_e7 + moved))
         drive(engine, scene, CHANGE, 8.0)
-        tracks = engine.places[before.id].fusion.tracks(engine.places[before.id].t_sensor)
+        tracks = engine.intersections[before.id].fusion.tracks(engine.intersections[before.id].t_sensor)
         assert (tracks["status"] == 1).sum() >= 25
 
 
@@ -84,7 +84,7 @@ def test_a_change_is_due_without_data(scene: Scene) -> None:
     assert engine.next_plan() == CHANGE
     assert engine.step(CHANGE - 1, []).changed == []
     assert engine.step(CHANGE, []).changed == [before.id]
-    assert engine.places[before.id].code.code == after
+    assert engine.intersections[before.id].code.code == after
     assert engine.step(CHANGE + 1, []).changed == []
 
 
