@@ -12,7 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        (
+            "_core",
+            "clock",
+            "datums",
+            "errors",
+            "geo",
+            "maps",
+            "metrics",
+            "rates",
+            "rule_fields",
+            "validation",
+        ),  # depend on nothing
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from ..validation import UNDECODABLE, join, violation_of
 from .findings import CodeError, Finding
 
 T = TypeVar("T", bound=Struct)
@@ -38,7 +39,6 @@ ABSENT = 0.2  # by which a key that is missing from an object may be less like w
 NO_NUMBER = re.compile(
     rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b"
 )  # as Python and JavaScript write what is no number
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_json(
@@ -56,7 +56,7 @@ def read_json(
         ) - left_out(value):
             return value
         tree = msgspec.json.decode(data)
-    except UNREADABLE:
+    except UNDECODABLE:
         tree = _tree(data, where)
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
         repeated = list(islice(_repeated(data), MAX_FINDINGS))
@@ -68,7 +68,7 @@ def read_json(
 def _tree(data: bytes, where: str) -> Any:
     try:
         return msgspec.json.decode(data)
-    except UNREADABLE as error:
+    except UNDECODABLE as error:
         remedy = "correct it; JSON has no comments, and no comma at an end"
         if (word := NO_NUMBER.search(data)) is not None:
             remedy = f"{word[1].decode()} is no number of JSON: give a number, or leave the field out"
@@ -100,15 +100,15 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         faults = list(islice(_walk(tree, kind, "", "code"), MAX_FINDINGS))
-        raise CodeError(where, faults or [_typed(str(error))]) from None
+        raise CodeError(where, faults or [_typed(error)]) from None
 
 
-def _typed(text: str) -> Finding:
-    message, _, path = text.partition(" - at `$")
+def _typed(error: Exception) -> Finding:
+    violation = violation_of(error)
     return Finding(
         "code",
-        path.rstrip("`").lstrip(".") or "file",
-        message,
+        violation.field or "file",
+        violation.rule,
         "must be of the type docs/codes.md gives",
         "error",
         "correct it, or import the code anew",
@@ -200,8 +200,9 @@ def _leaf(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
     try:
         msgspec.convert(node, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        message, _, inner = str(error).partition(" - at `$")
-        yield _wrong(node, message[:1].lower() + message[1:], path + inner.rstrip("`"), entity)
+        violation = violation_of(error)
+        rule = violation.rule[:1].lower() + violation.rule[1:]
+        yield _wrong(node, rule, join(path, violation.field), entity)
 
 
 def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:

@@ -37,6 +37,7 @@ from ..schema import (
     VehicleState,
 )
 from ..topics import TOPICS
+from ..validation import UNDECODABLE
 from .frames import Frames, Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .rejections import (
@@ -191,7 +192,7 @@ class Ingest:
                     self._other(t_rx, datum, batch)
             except RejectedMessage as why:
                 self._refuse(t_rx, datum, None, why, batch)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except UNDECODABLE as error:
                 self._refuse(t_rx, datum, None, undecodable(error), batch)
             except Exception as error:
                 self.confine("ingest", t_rx, datum, error, batch)
@@ -291,9 +292,8 @@ class Ingest:
             return known[1].groups
         try:
             read = read_groups(data)
-        except msgspec.DecodeError as error:
-            text, _, path = str(error).partition(" - at `$")
-            raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
+        except UNDECODABLE as error:
+            raise undecodable(error, prefix="g") from None
         if read.unknown:
             self.metrics.count("signal.end_unknown", heads.rsu, read.unknown)
         self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, read.refused, batch)

@@ -10,6 +10,7 @@ from ..clock import MS, SECOND
 from ..codes.rule import FUELS, STAGES, known_class
 from ..errors import CloudctlError
 from ..schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Hello, Sensor, VehicleRequest, VehicleState
+from ..validation import UNDECODABLE, join, violation_of
 
 T = TypeVar("T")
 MAX_TURN = 2 * pi + 1e-3  # rad of a heading; more is no radians
@@ -64,12 +65,14 @@ def wrong_version(version: int) -> RejectedMessage:
     return RejectedMessage("v", version, f"this node speaks version {VERSION}", "use the client of that version")
 
 
-def undecodable(error: Exception) -> RejectedMessage:
-    """Return the refusal of a body that is not of its kind, naming the field."""
-    text, _, path = str(error).partition(" - at `$")
-    where = path.rstrip("`").lstrip(".") or "body"
+def undecodable(error: Exception, prefix: str = "") -> RejectedMessage:
+    """Return the refusal of a body that is not of its kind, naming the field below `prefix`, or the whole body."""
+    violation = violation_of(error)
     return RejectedMessage(
-        where, text, "does not decode as this kind of message", "see docs/wire.md for the fields and their types"
+        field=join(prefix, violation.field) or "body",
+        value=violation.rule,
+        rule="does not decode as this kind of message",
+        remedy="see docs/wire.md for the fields and their types",
     )
 
 
@@ -81,10 +84,8 @@ def each_alone(
     for k, part in enumerate(parts):
         try:
             good.append(decode(part))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            why = undecodable(error)
-            inner = "" if why.field == "body" else f".{why.field}"
-            refused.append(RejectedMessage(f"{field}[{k}]{inner}", why.value, why.rule, why.remedy))
+        except UNDECODABLE as error:
+            refused.append(undecodable(error, prefix=f"{field}[{k}]"))
     return good
 
 

@@ -23,6 +23,7 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
+from ..validation import Violation, violation_of
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -81,7 +82,7 @@ def load(path: Path) -> NodeConfig:
     try:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+        raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
     _check(config, path)
     return _located(config, path.resolve().parent)
 
@@ -225,15 +226,14 @@ SECTIONS = {
 }
 
 
-def _explain(text: str) -> str:
-    """Turn msgspec's sentence into one that names the key and the nearest right one."""
-    message, _, where = text.partition(" - at `$")
-    where = where.rstrip("`").lstrip(".")
+def _explain(violation: Violation) -> str:
+    """Return a sentence that names the key at fault, and for an unknown key the nearest known one."""
+    where = violation.field
     section = SECTIONS.get(where.split("[")[0].split(".")[0])
-    if "unknown field" in message:
-        wrong = message.split("`")[1]
+    wrong = violation.unknown_key
+    if wrong is not None:
         known = section.__struct_fields__ if section else tuple(SECTIONS)
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
         return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
-    return f"[{where}]: {message}"
+    return f"[{where}]: {violation.rule}"
