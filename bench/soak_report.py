@@ -200,8 +200,8 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
                 f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time"
             )
             lines += [f"  {note}" for note in (result.fault, *result.notes) if note]
-            if result.difference is not None:
-                failures.append(f"replay of {name} is not byte-identical: {result.difference[:300]}")
+            if not result.identical:
+                failures.append(f"replay of {name} is not byte-identical: {str(result.difference)[:300]}")
             if result.fault:
                 failures.append(f"recording {name}: {result.fault}")
     return lines, failures

@@ -391,14 +391,14 @@ def _replay(args: argparse.Namespace) -> int:
     if args.compare:
         print(
             f"first difference: {result.difference}"
-            if result.difference
+            if not result.identical
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
     for (place, cause), count in result.faults.items():
         print(
             f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
         )
-    return int(bool(result.faults) or bool(args.compare and result.difference))
+    return int(bool(result.faults) or bool(args.compare and not result.identical))
 
 
 def _keys_new(args: argparse.Namespace) -> None:
