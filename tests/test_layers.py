@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "rule_fields",
             "validation",
         ),  # depend on nothing
+        ("one_tree",),
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
