@@ -19,7 +19,8 @@ from .handlers.gateway import GatewayHandler, examine
 from .handlers.operator import OperatorHandler, split_operator_inputs
 from .handlers.perception import PerceptionHandler
 from .handlers.vehicle import VehicleHandler
-from .ingest.messages import Batch, Ingest
+from .ingest.batch import Batch
+from .ingest.messages import Ingest
 from .ingest.plausibility import Plausibility
 from .intersection import NEVER, IntersectionState
 from .intersection_factory import gateways_of, make_intersection

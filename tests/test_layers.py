@@ -73,8 +73,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),
     "cloudctl.ingest": (
         ("__init__", "rejections"),
-        ("gateways", "plausibility", "signal_groups", "sources"),
+        ("checks", "gateways", "plausibility", "signal_groups", "sources"),
         ("frames",),
+        ("batch",),
+        ("replies",),
         ("messages",),
     ),
     "cloudctl.io": (("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),

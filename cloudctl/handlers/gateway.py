@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from ..faults import Faults
-from ..ingest.messages import Batch, Ingest, TimestampedMessage
+from ..ingest.batch import Batch, TimestampedMessage
+from ..ingest.messages import Ingest
 from ..ingest.rejections import RejectedMessage, StaleMessage
 from ..ingest.signal_groups import SignalTimingError
 from ..intersection import IntersectionState

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from .. import signal_priority
 from ..acknowledgements import Acknowledgements
 from ..fusion import VEHICLE_SOURCE
-from ..ingest.messages import Batch, Ingest, Vehicle
+from ..ingest.batch import Batch, Vehicle
+from ..ingest.messages import Ingest
 from ..intersection import IntersectionState
 from ..metrics import Metrics
 from ..scans import Scans
