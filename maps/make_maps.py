@@ -48,6 +48,7 @@ def nodes(signals: int) -> str:
             _node(f"N{k}", x, SIDE),
             _node(f"S{k}", x, -SIDE),
         ]
+
     return "<nodes>" + "".join(out) + "</nodes>"
 
 
@@ -75,6 +76,7 @@ def edges(signals: int) -> str:
         out.append(
             f'<edge id="{start}{end}" from="{start}" to="{end}" numLanes="{FIRST + lanes}" speed="{speed}">{inner}</edge>'
         )
+
     return "<edges>" + "".join(out) + "</edges>"
 
 
@@ -88,6 +90,7 @@ def connections(signals: int) -> str:
             into = f"{leg}J{k}"
             left, ahead, right = (f"J{k}{ring[(n + turn) % 4]}" for turn in (1, 2, 3))
             last = FIRST + lanes[into] - 1
+
             pairs = [
                 (into, left, last, FIRST + lanes[left] - 1),
                 (into, right, FIRST, FIRST),
@@ -97,6 +100,7 @@ def connections(signals: int) -> str:
             pairs += [(into, ahead, index, index) for index in range(FIRST, last)]
             out += [f'<connection from="{a}" to="{b}" fromLane="{i}" toLane="{j}"/>' for a, b, i, j in pairs]
             out.append(f'<crossing node="J{k}" edges="J{k}{leg} {into}" width="4"/>')
+
     return "<connections>" + "".join(out) + "</connections>"
 
 
@@ -108,6 +112,7 @@ def programme(columns: dict[int, tuple[str, str]], signal: str, offset: int) -> 
         walked = "".join("r" if columns[k][1] == "walk" else c for k, c in enumerate(shown))
         yellow = walked.replace("G", "y").replace("g", "y")
         phases += [(green - CLEAR, shown), (CLEAR, walked), (YELLOW, yellow), (ALL_RED, "r" * len(shown))]
+
     body = "".join(f'<phase duration="{s}" state="{state}"/>' for s, state in phases)
     return f'<tlLogic id="{signal}" type="static" programID="0" offset="{offset}">{body}</tlLogic>'
 
@@ -128,9 +133,11 @@ def build(folder: Path, signals: int, out: Path) -> None:
     plain = {"-n": nodes(signals), "-e": edges(signals), "-x": connections(signals)}
     rough = folder / "rough.net.xml"
     arguments = ["--proj", PROJECTION]
+
     for option, text in plain.items():
         (folder / f"plain{option}.xml").write_text(text)
         arguments += [option, str(folder / f"plain{option}.xml")]
+
     subprocess.run([*base, *arguments, "-o", str(rough)], check=True, capture_output=True)
     programmes = "".join(programme(columns(rough, f"J{k}"), f"J{k}", WAVE * k % 90) for k in range(signals))
     (folder / "signals.xml").write_text(f"<tlLogics>{programmes}</tlLogics>")
@@ -149,12 +156,14 @@ def columns(net: Path, signal: str) -> dict[int, tuple[str, str]]:
         edge.attrib["id"]: edge.attrib["crossingEdges"] for edge in root.iter("edge") if "crossingEdges" in edge.attrib
     }
     out: dict[int, tuple[str, str]] = {}
+
     for c in root.iter("connection"):
         if c.get("tl") == signal:
             walk = c.attrib["to"] in crossed
             edge = crossed[c.attrib["to"]].split()[0] if walk else c.attrib["from"]
             road = "side" if "N" in edge or "S" in edge else "main"
             out[int(c.attrib["linkIndex"])] = (road, "walk" if walk else {"s": "s", "l": "l"}.get(c.attrib["dir"], "r"))
+
     return out
 
 

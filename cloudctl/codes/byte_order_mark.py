@@ -25,6 +25,7 @@ def without_mark(data: bytes) -> bytes:
             return data[len(mark) :] if TEXT.fullmatch(data, len(mark), len(mark) + 4096) else data
         text = data[len(mark) :].decode(encoding)
         return ENCODING.sub(r"\1", text).encode()  # it is no longer in the encoding that it declares
+
     return data
 
 

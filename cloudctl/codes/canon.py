@@ -92,10 +92,12 @@ def from_compact(data: bytes) -> IntersectionCode:
     try:
         if data[:2] != b"C1":
             raise ValueError("does not begin with C1")
+
         whole = zlib.decompressobj()
         raw = whole.decompress(data[2:], MAX_COMPACT)
         if not whole.eof:
             raise ValueError("is cut off, or grows too large")
+
         tree, lat, lon = msgspec.msgpack.decode(raw)
         steps = iter(zip(lat, lon, strict=True))
         ref = [tree["ref_lat_e7"], tree["ref_lon_e7"]]
@@ -111,8 +113,14 @@ def from_compact(data: bytes) -> IntersectionCode:
         whole_tree = _walk(tree, give)
     except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError, StopIteration, RuntimeError) as error:
         raise refuse(
-            "compact code", "code", "bytes", f"{len(data)} bytes", f"is not a compact code ({error})", "fetch it anew"
+            where="compact code",
+            entity="code",
+            field="bytes",
+            value=f"{len(data)} bytes",
+            rule=f"is not a compact code ({error})",
+            remedy="fetch it anew",
         ) from None
+
     return convert(whole_tree, IntersectionCode, "compact code", FORMATS)
 
 

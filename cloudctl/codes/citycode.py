@@ -65,14 +65,17 @@ def make(adm: str, kind: str, grid: str, serial: int, sub: str = "") -> str:
         raise CityCodeError(f"administrative code {adm!r} must be 6 or 9 digits (GB/T 2260)")
     if kind not in TYPES:
         raise CityCodeError(f"type {kind!r} must be one of {', '.join(TYPES)}")
+
     try:
         grid_decode(grid)
     except GridError as error:
         raise CityCodeError(str(error)) from None
+
     if not 0 <= serial <= MAX_SERIAL:
         raise CityCodeError(f"serial {serial} must be 0 .. {MAX_SERIAL}")
     if sub and not (sub.isascii() and sub.isalnum() and sub.upper() == sub and len(sub) <= 12):
         raise CityCodeError(f"part {sub!r} must be up to 12 capital letters and digits")
+
     text = f"UST1.{adm}.{kind}.{grid}.{serial:04d}" + (f".{sub}" if sub else "")
     return text + check_character(text)
 
@@ -84,13 +87,16 @@ def parse_code(code: str) -> CityCode:
         raise CityCodeError(
             f"{code!r} is not a city code: UST1.<adm>.<type>.<grid>.<serial>[.<part>] and a check character"
         )
+
     bare = [*parts[:-1], parts[-1][:-1]]
     if not (len(bare[4]) == 4 and bare[4].isdecimal()):
         raise CityCodeError(f"{code!r}: the serial must be 4 digits")
-    out = CityCode(bare[1], bare[2], bare[3], int(bare[4]), bare[5] if len(bare) == 6 else "")
+
+    out = CityCode(adm=bare[1], kind=bare[2], grid=bare[3], serial=int(bare[4]), sub=bare[5] if len(bare) == 6 else "")
     right = make(*out)
     if right != code:
         raise CityCodeError(f"{code!r}: the check character must be {right[-1]}: the code was mistyped")
+
     return out
 
 

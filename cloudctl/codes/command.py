@@ -37,10 +37,12 @@ def import_(args: Namespace) -> int:
     except CodeError as error:
         _refused(error, args.out)
         raise
+
     args.out.mkdir(parents=True, exist_ok=True)
     wrong = 0
     outcome = bring_in(found, args.file, args.out, args.source, args.valid_from)
     found = outcome.report(found)
+
     for file, code, state, lines in outcome.taken:
         print(
             f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
@@ -48,13 +50,17 @@ def import_(args: Namespace) -> int:
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
         wrong += bool(errors)
+
         for line in (*lines, *errors):
             print(f"  {line}")
+
     for line in outcome.removed:
         print(line)
+
     (args.out / "losses.jsonl").write_bytes(found.report())
     for loss in found.losses:
         print(f"  {loss}")
+
     print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
     return int(bool(wrong) or not found)  # an import of nothing is no success
 
@@ -62,6 +68,7 @@ def import_(args: Namespace) -> int:
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
         return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+
     return read_any(
         args.file.read_bytes(),
         str(args.file),
@@ -76,10 +83,12 @@ def _refused(error: CodeError, folder: Path) -> None:
     """Print and write the loss report of a refused import: what was left out is often why."""
     if not error.losses:
         return
+
     report = folder / "losses.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
     report.write_bytes(Imported((), error.where, error.losses).report())
     print(f"refused; until then {len(error.losses)} loss(es): {report}")
+
     for loss in error.losses:
         print(f"  {loss}")
 
@@ -93,10 +102,19 @@ def _progress(done: int, whole: int) -> None:
 def _point(text: str | None) -> Point | None:
     if text is None:
         return None
+
     try:
         lat, lon = (round(float(part) * 1e7) for part in text.split(","))
     except ValueError:
-        raise refuse("--at", "map", "at", text, "must be LAT,LON in degrees", "write it as 39.79,116.50") from None
+        raise refuse(
+            where="--at",
+            entity="map",
+            field="at",
+            value=text,
+            rule="must be LAT,LON in degrees",
+            remedy="write it as 39.79,116.50",
+        ) from None
+
     return lat, lon
 
 
@@ -109,8 +127,10 @@ def export(args: Namespace) -> int:
     )
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(exported.data)
+
     for loss in exported.losses:
         print(f"  {loss}")
+
     print(f"wrote {out}, {len(exported.data)} bytes; read back: {len(exported.losses)} loss(es)")
     return int(args.strict and bool(exported.losses))
 
@@ -142,12 +162,15 @@ def check(args: Namespace) -> int:
         except CodeError as error:
             findings = error.findings
             wrong += 1
+
         print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
         for finding in findings:
             print(f"  {finding}")
+
     for finding in together(sound):
         print(finding)
         wrong += finding.severity == "error"
+
     return int(bool(wrong))
 
 
@@ -157,18 +180,20 @@ def calendar(args: Namespace) -> None:
     from .holidays import from_library
 
     days = from_library(args.place, args.years)
+
     try:
         with args.out.open("xb") as file:
             file.write(dump_days(days))
     except FileExistsError:
         raise refuse(
-            str(args.out),
-            "file",
-            "out",
-            args.out,
-            "is there already, perhaps edited by hand",
-            "remove it, or give another --out",
+            where=str(args.out),
+            entity="file",
+            field="out",
+            value=args.out,
+            rule="is there already, perhaps edited by hand",
+            remedy="remove it, or give another --out",
         ) from None
+
     print(
         f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}"
     )
@@ -189,4 +214,5 @@ def show(args: Namespace) -> None:
         out.write_text(show_page(code))
     else:
         out.write_text(show_svg(code))
+
     print(f"wrote {out}")

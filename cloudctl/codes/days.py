@@ -81,13 +81,14 @@ def read_days(path: Path) -> DayCalendar:
         data = path.read_bytes()
     except OSError as error:
         raise refuse(
-            str(path),
-            "file",
-            "path",
-            path,
-            error.strerror or "cannot be read",
-            "make one with: cloudctl codes calendar CN 2026 --out calendar.json",
+            where=str(path),
+            entity="file",
+            field="path",
+            value=path,
+            rule=error.strerror or "cannot be read",
+            remedy="make one with: cloudctl codes calendar CN 2026 --out calendar.json",
         ) from None
+
     return parse_days(data, str(path))
 
 
@@ -113,6 +114,7 @@ def dump_days(calendar: DayCalendar) -> bytes:
     for key in ("holidays", "make_up_days"):
         rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
         lines.append(f" {_json(key)}: [" + ",".join(f"\n  {row}" for row in rows) + ("\n ]" if rows else "]"))
+
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
@@ -136,10 +138,12 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
             yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
             return
         rows += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
+
     rows += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
     malformed = [(field, day) for field, day in rows if not is_day(day)]
     for field, day in malformed:
         yield _fault(field, day, "is no day: YYYY-MM-DD, from 1990 to 2199", "write it as 2026-10-01")
+
     if not malformed:
         yield from _contradictions(calendar)
 
@@ -152,6 +156,7 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
             f"is before the first day, {calendar.first}",
             "correct the days that the calendar covers",
         )
+
     seen: dict[str, str] = {}
     tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
         ("holidays", calendar.holidays),
@@ -173,7 +178,9 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
                     f"is not within {calendar.first} .. {calendar.last}",
                     "correct the day, or what the calendar covers",
                 )
+
             seen[day.date] = f"{name}[{k}]"
+
     yield from _make_up_days(calendar)
     yield from _empty_years(calendar)
 
@@ -191,6 +198,7 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
                 f"is a {worked:%A}, a working day anyway",
                 "name the Saturday or Sunday that is worked",
             )
+
         if off.isoweekday() > 5:
             yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
         elif covers(calendar, day.replaces) and day.replaces not in holidays:
@@ -214,6 +222,7 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
                 f"is worked for on {worked_for[day.replaces]} already",
                 "a day off is worked for once",
             )
+
         worked_for[day.replaces] = day.date
 
 
@@ -221,8 +230,10 @@ def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
     """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was entered for it."""
     if not (is_day(calendar.first) and is_day(calendar.last)):
         return  # covers no day, as where there is no calendar, or is found as a fault of its own
+
     years = {day.date[:4] for day in calendar.holidays}
     covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))
+
     empty = [
         year
         for year in covered
@@ -243,10 +254,11 @@ def is_day(text: str) -> bool:
         day = date.fromisoformat(text)
     except ValueError:
         return False
+
     return (
         day.isoformat() == text and 1990 <= day.year <= 2199
     )  # days are compared as texts: a week date, 2026-W10-1, is none
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding("calendar", field, str(value), rule, "error", remedy)
+    return Finding(entity="calendar", field=field, value=str(value), rule=rule, severity="error", remedy=remedy)

@@ -14,6 +14,7 @@ def distinct(codes: Iterable[IntersectionCode]) -> Iterator[IntersectionCode]:
     listed = list(codes)
     taken = {code.id for code in listed}
     seen: set[str] = set()
+
     for code in listed:
         if code.id in seen:
             code = replace(code, id=_free(code.id, taken))
@@ -28,11 +29,12 @@ def _free(name: str, taken: set[str]) -> str:
         other = make(parts.adm, parts.kind, parts.grid, serial, parts.sub)
         if other not in taken:
             return other
+
     raise refuse(
-        name,
-        "code",
-        "id",
-        name,
-        "the serials of its cell are used up",
-        "give an administrative code of its own with --adm",
+        where=name,
+        entity="code",
+        field="id",
+        value=name,
+        rule="the serials of its cell are used up",
+        remedy="give an administrative code of its own with --adm",
     )

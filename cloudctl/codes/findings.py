@@ -54,4 +54,6 @@ class CodeError(CloudctlError, ValueError):
 
 def refuse(where: str, entity: str, field: str, value: object, rule: str, remedy: str) -> CodeError:
     """Return an error of one fault, to be raised."""
-    return CodeError(where, [Finding(entity, field, str(value), rule, "error", remedy)])
+    return CodeError(
+        where, [Finding(entity=entity, field=field, value=str(value), rule=rule, severity="error", remedy=remedy)]
+    )

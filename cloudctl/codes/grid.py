@@ -44,10 +44,12 @@ def _encode(y: int, x: int, north: bool, east: bool, level: int) -> str:
     column, x = divmod(x, WIDTHS[0])
     row, y = divmod(y, HEIGHTS[0])
     code = f"{'N' if north else 'S'}{31 + column if east else 30 - column:02d}{chr(ord('A') + row)}"
+
     for depth, (_, _, digits) in enumerate(SPLITS[: level - 1], 1):
         column, x = divmod(x, WIDTHS[depth])
         row, y = divmod(y, HEIGHTS[depth])
         code += DIGITS[column] + DIGITS[row] if digits == 2 else str(2 * row + column)
+
     return code
 
 
@@ -63,17 +65,22 @@ def _decode(code: str) -> tuple[int, int, bool, bool, int]:
         raise GridError(
             f"{code!r} is not a BeiDou grid code: N or S, zone 01 to 60, letter A to V, then the parts of its level"
         )
+
     zone, east = int(code[1:3]), int(code[1:3]) >= 31
     x, y, place = (zone - 31 if east else 30 - zone) * WIDTHS[0], (ord(code[3]) - ord("A")) * HEIGHTS[0], 4
     level = LENGTHS.index(len(code)) + 1
+
     for depth, (columns, rows, digits) in enumerate(SPLITS[: level - 1], 1):
         part = code[place : place + digits]
         place += digits
         found = [DIGITS.find(c) for c in part]
         column, row = found if digits == 2 else (found[0] % 2, found[0] // 2)
+
         if min(found) < 0 or column >= columns or row >= rows:
             raise GridError(f"{code!r}: {part!r} is not a part of level {depth + 1}")
+
         x, y = x + column * WIDTHS[depth], y + row * HEIGHTS[depth]
+
     return y, x, code[0] == "N", east, level
 
 
@@ -98,12 +105,14 @@ def neighbours(code: str) -> list[str]:
     south, west, _, _ = grid_decode(code)
     height, width = Fraction(HEIGHTS[level - 1], UNIT), Fraction(WIDTHS[level - 1], UNIT)
     out = []
+
     for row in (-1, 0, 1):
         for column in (-1, 0, 1):
             lat = south + height * row + height / 2
             lon = (west + width * column + width / 2 + 180) % 360 - 180
             if (row or column) and abs(lat) < 88:
                 out.append(encode_exact(lat, lon, level))
+
     return out
 
 
@@ -115,11 +124,15 @@ def cover(polygon: Sequence[tuple[int, int]], level: int) -> list[str]:
         range(floor(min(ys) / height), ceil((max(ys) + 1) / height)),
         range(floor(min(xs) / width), ceil((max(xs) + 1) / width)),
     )
+
     if len(rows) * len(columns) > MAX_COVER:
         raise GridError(
             f"level {level} cuts the polygon's surroundings into {len(rows) * len(columns)} cells: take a coarser level"
         )
-    return list(_touched(polygon, level, rows, columns, float(height), float(width)))
+
+    return list(
+        _touched(polygon=polygon, level=level, rows=rows, columns=columns, height=float(height), width=float(width))
+    )
 
 
 def _touched(
@@ -136,10 +149,11 @@ def _touches(polygon: Sequence[tuple[int, int]], south: float, west: float, nort
     inside = False
     for k, (y1, x1) in enumerate(polygon):
         y0, x0 = polygon[k - 1]
-        if _clips(y0, x0, y1, x1, south, west, north, east):
+        if _clips(y0=y0, x0=x0, y1=y1, x1=x1, south=south, west=west, north=north, east=east):
             return True
         if (y0 > south) != (y1 > south) and west < x0 + (south - y0) * (x1 - x0) / (y1 - y0):
             inside = not inside
+
     return inside
 
 
@@ -153,4 +167,5 @@ def _clips(y0: float, x0: float, y1: float, x1: float, south: float, west: float
             continue
         near, far = sorted(((least - start) / step, (most - start) / step))
         low, high = max(low, near), min(high, far)
+
     return low <= high

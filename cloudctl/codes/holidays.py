@@ -55,22 +55,30 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
     country, _, region = place.partition("-")
     if not wanted or wanted[0] < 1990 or wanted[-1] > 2199:
         raise refuse(
-            "calendar", "calendar", "years", wanted, "years are 1990 .. 2199", "give one or several, such as 2026 2027"
+            where="calendar",
+            entity="calendar",
+            field="years",
+            value=wanted,
+            rule="years are 1990 .. 2199",
+            remedy="give one or several, such as 2026 2027",
         )
+
     around = range(wanted[0] - 1, wanted[-1] + 2)  # a day of December may be worked for one of January
     try:
         found = library.country_holidays(country, subdiv=region or None, years=around, expand=False)
     except NotImplementedError as error:
         raise refuse(
-            "calendar",
-            "calendar",
-            "place",
-            place,
-            f"is not known to the library ({error})",
-            "give an ISO 3166 code as CN, DE or DE-BY, or write the calendar by hand (docs/codes.md)",
+            where="calendar",
+            entity="calendar",
+            field="place",
+            value=place,
+            rule=f"is not known to the library ({error})",
+            remedy="give an ISO 3166 code as CN, DE or DE-BY, or write the calendar by hand (docs/codes.md)",
         ) from None
+
     worked = set(getattr(found, "weekend_workdays", ())) - set(found)
     free = dict(found) | (_weekends_within(found, worked) if country == "CN" else {})
+
     return DayCalendar(
         first=f"{wanted[0]}-01-01",
         last=f"{wanted[-1]}-12-31",
@@ -94,6 +102,7 @@ def _weekends_within(found: Any, worked: set[date]) -> dict[date, str]:
             while beside.isoweekday() > 5 and beside not in found and beside not in worked:
                 added.setdefault(beside, found[day])
                 beside += step
+
     return added
 
 
@@ -111,11 +120,12 @@ def _library() -> Any:
         import holidays
     except ImportError:
         raise refuse(
-            "calendar",
-            "calendar",
-            "source",
-            "holidays",
-            "the library of public holidays is not installed",
-            "pip install 'cloudctl[calendar]', or write the calendar by hand (docs/codes.md)",
+            where="calendar",
+            entity="calendar",
+            field="source",
+            value="holidays",
+            rule="the library of public holidays is not installed",
+            remedy="pip install 'cloudctl[calendar]', or write the calendar by hand (docs/codes.md)",
         ) from None
+
     return holidays

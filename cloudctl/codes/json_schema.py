@@ -38,4 +38,5 @@ def json_schema() -> dict[str, Any]:
     for (struct, field), words in WORDS.items():
         of = schema["$defs"][struct]["properties"][field]
         (of["items"] if of["type"] == "array" else of)["enum"] = list(words)
+
     return schema

@@ -31,10 +31,12 @@ def arcs(lines: list[F8]) -> list[F8]:
     """Return `arc` of each of many lines, at once."""
     if not lines:
         return []
+
     xy, bounds = np.concatenate(lines), np.cumsum([len(line) for line in lines])
     step = np.concatenate([[0.0], np.hypot(*np.diff(xy, axis=0).T)])
     step[bounds[:-1]] = 0.0
     parts = np.split(np.cumsum(step), bounds[:-1])
+
     return [part - part[0] for part in parts]
 
 
@@ -48,12 +50,14 @@ def crossings(line: F8, along: F8, axis: F8) -> F8:
     a, d = line[:-1], np.diff(line, axis=0)
     p, e = axis[:2], axis[2:] - axis[:2]
     det = d[:, 1] * e[0] - d[:, 0] * e[1]
+
     with np.errstate(divide="ignore", invalid="ignore"):
         w = p - a
         u = (w[:, 1] * e[0] - w[:, 0] * e[1]) / det
         v = (d[:, 0] * w[:, 1] - d[:, 1] * w[:, 0]) / det
         hits = np.flatnonzero((u >= 0) & (u < 1) & (v >= 0) & (v <= 1))
         sine = np.abs(det) / (np.hypot(d[:, 0], d[:, 1]) * np.hypot(*e))
+
     return np.stack([along[hits] + u[hits] * (along[hits + 1] - along[hits]), sine[hits]], axis=1)
 
 
@@ -82,8 +86,10 @@ def _first_crossing(a: F8, b: F8) -> tuple[float, float] | None:
         u = (w[..., 1] * e[..., 0] - w[..., 0] * e[..., 1]) / det
         v = (d[..., 0] * w[..., 1] - d[..., 1] * w[..., 0]) / det
         j, i = np.nonzero(((u >= 0) & (u < 1) & (v >= 0) & (v <= 1)).T)
+
     if not len(i):
         return None
+
     along_a, along_b = arc(a), arc(b)
     s = float(along_a[i[0]] + u[i[0], j[0]] * (along_a[i[0] + 1] - along_a[i[0]]))
     return s, float(along_b[j[0]] + np.hypot(*(at(a, along_a, s) - b[j[0]])))
@@ -101,9 +107,11 @@ def meeting(a: F8, b: F8, merge: bool, near: float = 2.5) -> tuple[str, float, f
         i = min(int(apart[-1]) + 1, len(s_a) - 1) if len(apart) else 0
         j = int(far[i].argmin())
         return "merge", float(s_a[i]), float(s_b[j]), float(far[i, j])
+
     hit = _first_crossing(a, b)
     if hit is not None:
         return "cross", *hit, 0.0
+
     s_a, s_b, far = _near(a, b, 0.5)
     i, j = divmod(int(far.argmin()), far.shape[1])
     return "cross", float(s_a[i]), float(s_b[j]), float(far[i, j])

@@ -52,7 +52,7 @@ class Registry:
         place = (adm, kind, grid_encode(lat_e7, lon_e7, LEVELS.get(kind, 7)))
         code = make(*place, self._serial.get(place, 0) + 1)
         self._serial[place] = self._serial.get(place, 0) + 1
-        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+        self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
         return code
 
     def adopt(self, code: str, lat_e7: int, lon_e7: int, t: int, note: str = "") -> None:
@@ -62,7 +62,7 @@ class Registry:
             raise CityCodeError(f"{code} was issued already")
         place = (parts.adm, parts.kind, parts.grid)
         self._serial[place] = max(self._serial.get(place, 0), parts.serial)
-        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+        self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
 
     def retire(self, code: str, t: int) -> None:
         """Mark a code as no longer in use; it stays issued. Raises KeyError for one that was not issued."""
@@ -107,6 +107,7 @@ class Registry:
         out = cls()
         lines = path.read_bytes().splitlines()
         number = 0
+
         try:
             for line in lines:
                 number += 1
@@ -114,6 +115,7 @@ class Registry:
                 if "region" in row:
                     out._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
                     continue
+
                 item = msgspec.convert(row, Issued)
                 out.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
                 out._issued[item.code] = item
@@ -125,6 +127,7 @@ class Registry:
             raise CityCodeError(
                 f"{path}, line {number}, is no line of a registry ({error}): restore it from the last copy"
             ) from None
+
         return out
 
 
@@ -156,12 +159,14 @@ class Index:
         self.entities: list[Entity] = []
         self.names: list[str] = []  # city code of each entity
         keys: list[NDArray[np.int64]] = []
+
         for code in codes:
             self._enter(code.id, Entity(code.id, "code", code), [(code.ref_lat_e7, code.ref_lon_e7)], keys)
             for field, kind in TABLES.items():
                 for item in getattr(code, field):
                     name = sub_code(code.id, f"G{item.id}" if kind == "signal_group" else item.id)
                     self._enter(name, Entity(code.id, kind, item), _points(item), keys)
+
         self._by_code = dict(zip(self.names, range(len(self.names)), strict=True))
         pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
         cells = pairs >> 24
@@ -197,10 +202,12 @@ def _along(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     """Return the points of a line and enough between them to meet every cell it runs through (but for clipped corners)."""
     if len(points) < 2:
         return points[:, 0], points[:, 1]
+
     out = []
     for a, b in itertools.pairwise(points):
         steps = int(np.abs(b - a).max() // (CELL_E7 // 8)) + 1
         out.append(a + (b - a) * np.arange(steps)[:, None] // steps)
+
     line = np.concatenate([*out, points[-1:]])
     return line[:, 0], line[:, 1]
 

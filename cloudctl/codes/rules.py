@@ -86,9 +86,11 @@ class Vehicle(Struct, frozen=True):
             if not self.motorised or self.fuel in WITHOUT_EXHAUST:
                 return inf, inf
             return (self.stage, self.stage) if self.stage else STAGES
+
         size: float = getattr(self, SIZES[kind])
         if size == size:
             return size, size
+
         return 0.0, MAX_SIZES.get(known_class(self.kind), LARGE)[tuple(SIZES).index(kind)]
 
 
@@ -134,8 +136,10 @@ def places(code: IntersectionCode) -> dict[str, list[IntersectionState]]:
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
     members: dict[str, list[str]] = {"code": list(out)}
+
     for lane in code.lanes:
         members.setdefault(lane.link, []).append(lane.id)
+
     points = {lane.id: lane.points for lane in code.lanes} | {c.id: c.points for c in code.connections}
     for index, rule in enumerate(code.rules):
         for target in rule.targets:
@@ -151,8 +155,10 @@ def places(code: IntersectionCode) -> dict[str, list[IntersectionState]]:
             else:
                 for name in members.get(target.entity, ()):
                     out[name].append(IntersectionState(index, 0 if target.entity == "code" else 2, 0.0, inf))
+
     for found in out.values():
         found.sort(key=lambda place: _rank(code.rules[place.rule], place))
+
     return out
 
 
@@ -166,11 +172,13 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
     if len(line) < 2 or len(polygon) < 3:
         return  # a fault of its own
+
     if any(
         max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon)
         for k in (0, 1)
     ):
         return
+
     s, start = 0.0, None
     for a, b in itertools.pairwise(line):
         part = length((a, b))
@@ -182,7 +190,9 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
                 if start is not None:
                     yield start, here
                 start = here if start is None else None
+
         s += part
+
     if start is not None:
         yield start, inf
 
@@ -201,16 +211,20 @@ def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Coll
     """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to its first day."""
     if calendar is None:
         return True
+
     days = days_of(holidays)
     local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(ZoneInfo(calendar.tz))
     minute, day = local.hour * 60 + local.minute, local.date()
+
     if not calendar.minutes:
         return day_holds(calendar, day, days)
+
     for start, end in calendar.minutes:
         if start <= minute and (minute < end or end < start) and day_holds(calendar, day, days):
             return True
         if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
             return True
+
     return False
 
 
@@ -233,9 +247,11 @@ def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
         return False
     if calendar.holidays != "as_weekday" and text in days.holidays:
         return calendar.holidays != "never"
+
     weekday = day.isoweekday()
     if calendar.make_up == "as_workday":
         weekday = days.worked.get(text, weekday)
+
     return calendar.holidays != "only" and weekday in calendar.weekdays
 
 
@@ -262,8 +278,10 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
         if not vehicle.may_be_one_of(named):
             return False
         sure = False
+
     if vehicle.is_one_of(rule.except_classes):
         return False
+
     sure = sure and not vehicle.may_be_one_of(rule.except_classes)
     asked: tuple[tuple[object, bool, Collection[object]], ...] = (
         (vehicle.plate, vehicle.plate >= 0, rule.plates), (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
@@ -272,10 +290,12 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
         if wanted and (not vehicle.motorised or (known and own not in wanted)):
             return False
         sure = sure and (known or not wanted)
+
     if rule.except_fuels and vehicle.motorised:
         if vehicle.fuel in rule.except_fuels:
             return False
         sure = sure and vehicle.fuel in FUELS
+
     return True if sure else None
 
 
@@ -288,6 +308,7 @@ def missing(rule: Rule, vehicle: Vehicle) -> tuple[str, ...]:
         "fuel": bool(rule.fuels or rule.except_fuels) and vehicle.fuel not in FUELS,
         "emission_stage": rule.kind == "emission_zone" and vehicle.between(rule.kind) == STAGES,
     }
+
     names = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
     wanted |= {
         names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size)
@@ -314,6 +335,7 @@ def effective(
     open_: dict[str, Rule] = {}  # by kind, the first rule that binds the vehicle or not, by what it does not declare
     waits: list[Rule] = []  # rules that open a place, and are not in force
     days = days_of(holidays)
+
     for place in (at if at is not None else places(code))[path]:
         rule = code.rules[place.rule]
         bound = binds(rule, vehicle)
@@ -321,6 +343,7 @@ def effective(
             continue
         if not (rule.valid_from is None or rule.valid_from <= t) or not (rule.valid_to is None or t < rule.valid_to):
             continue
+
         if holds(rule.calendar, t, days):
             if bound:
                 active.setdefault(rule.kind, []).append(rule)
@@ -328,6 +351,7 @@ def effective(
                 open_.setdefault(rule.kind, rule)
         elif rule.kind == "tidal_lane" and bound:
             waits.append(rule)
+
     decisions = {
         kind: Decision(
             kind, found[0].id, found[0].value, tuple(dict.fromkeys(r.id for r in found[1:] if r.id != found[0].id))
@@ -338,13 +362,14 @@ def effective(
     top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
     low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
     undecided = "" if refused is not None else next(_undecided(vehicle, decisions, open_, top), "")
+
     return Effective(
-        top,
-        min(low, top),
-        refused is None,
-        refused or "",
-        tuple(decisions[kind] for kind in sorted(decisions)),
-        undecided,
+        speed_max=top,
+        speed_min=min(low, top),
+        allowed=refused is None,
+        refused_by=refused or "",
+        decisions=tuple(decisions[kind] for kind in sorted(decisions)),
+        undecided_by=undecided,
     )
 
 
@@ -355,13 +380,17 @@ def _refusals(
     for kind in (*REFUSING, *RESERVING):
         if kind in decisions:
             yield decisions[kind].rule
+
     for kind in SIZES:
         if kind in decisions and vehicle.between(kind)[0] > (decisions[kind].value or 0.0):
             yield decisions[kind].rule
+
     if "emission_zone" in decisions and vehicle.between("emission_zone")[1] < (decisions["emission_zone"].value or 0.0):
         yield decisions["emission_zone"].rule
+
     if waits and "tidal_lane" not in decisions:
         yield waits[0].id
+
     if vehicle.automated and "av_operating_area" not in decisions:
         yield from (rule.id for rule in code.rules if rule.kind == "av_operating_area")
 
@@ -371,12 +400,14 @@ def _undecided(vehicle: Vehicle, decisions: dict[str, Decision], open_: dict[str
     for kind in (*REFUSING, *RESERVING):
         if kind in open_:
             yield open_[kind].id
+
     for kind in (*SIZES, "emission_zone"):
         least, greatest = vehicle.between(kind)
         if kind in open_ and _bars(kind, open_[kind].value, least, greatest):
             yield open_[kind].id
         if kind in decisions and _bars(kind, decisions[kind].value, least, greatest):
             yield decisions[kind].rule
+
     for kind in CAPS:
         if kind in open_ and (open_[kind].value or inf) < top:
             yield open_[kind].id

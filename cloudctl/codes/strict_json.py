@@ -58,10 +58,12 @@ def read_json(
         tree = msgspec.json.decode(data)
     except UNREADABLE:
         tree = _tree(data, where)
+
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
         repeated = list(islice(_repeated(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
+
     return convert(tree, kind, where, formats)
 
 
@@ -72,7 +74,20 @@ def _tree(data: bytes, where: str) -> Any:
         remedy = "correct it; JSON has no comments, and no comma at an end"
         if (word := NO_NUMBER.search(data)) is not None:
             remedy = f"{word[1].decode()} is no number of JSON: give a number, or leave the field out"
-        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", remedy)]) from None
+
+        raise CodeError(
+            where,
+            [
+                Finding(
+                    entity="file",
+                    field="content",
+                    value=str(error),
+                    rule="must be JSON",
+                    severity="error",
+                    remedy=remedy,
+                )
+            ],
+        ) from None
 
 
 def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
@@ -87,15 +102,16 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
             where,
             [
                 Finding(
-                    "code",
-                    "format",
-                    str(tree["format"]),
-                    f"this reader knows format {known}",
-                    "error",
-                    "update the reader, or export it anew",
+                    entity="code",
+                    field="format",
+                    value=str(tree["format"]),
+                    rule=f"this reader knows format {known}",
+                    severity="error",
+                    remedy="update the reader, or export it anew",
                 )
             ],
         )
+
     try:
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
@@ -106,12 +122,12 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
 def _typed(text: str) -> Finding:
     message, _, path = text.partition(" - at `$")
     return Finding(
-        "code",
-        path.rstrip("`").lstrip(".") or "file",
-        message,
-        "must be of the type docs/codes.md gives",
-        "error",
-        "correct it, or import the code anew",
+        entity="code",
+        field=path.rstrip("`").lstrip(".") or "file",
+        value=message,
+        rule="must be of the type docs/codes.md gives",
+        severity="error",
+        remedy="correct it, or import the code anew",
     )
 
 
@@ -146,37 +162,39 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                 None,
             ):
                 yield Finding(
-                    entity,
-                    _at(path, str(key)),
-                    str(key),
-                    f"belongs into `{owner}`",
-                    "error",
-                    f'write it as "{owner}": {{"{key}": ...}}',
+                    entity=entity,
+                    field=_at(path, str(key)),
+                    value=str(key),
+                    rule=f"belongs into `{owner}`",
+                    severity="error",
+                    remedy=f'write it as "{owner}": {{"{key}": ...}}',
                 )
                 continue
+
             yield _unknown(str(key), absent, list(fields), _at(path, str(key)), entity)
+
     for name, field in fields.items():
         if name in node:
             yield from _walk(node[name], hints[field.name], _at(path, name), entity)
         elif field.required:
             yield Finding(
-                entity,
-                _at(path, name),
-                "missing",
-                "is required",
-                "error",
-                "add it; docs/codes.md explains a whole code",
+                entity=entity,
+                field=_at(path, name),
+                value="missing",
+                rule="is required",
+                severity="error",
+                remedy="add it; docs/codes.md explains a whole code",
             )
 
 
 def _unknown(key: str, absent: list[str], known: list[str], path: str, entity: str) -> Finding:
     return Finding(
-        entity,
-        path,
-        key,
-        "is no key that is known here",
-        "error",
-        f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}",
+        entity=entity,
+        field=path,
+        value=key,
+        rule="is no key that is known here",
+        severity="error",
+        remedy=f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}",
     )
 
 
@@ -206,12 +224,12 @@ def _leaf(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
 
 def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:
     return Finding(
-        entity,
-        path,
-        repr(node)[:60],
-        rule,
-        "error",
-        "must be of the type docs/codes.md gives: correct it, or import the code anew",
+        entity=entity,
+        field=path,
+        value=repr(node)[:60],
+        rule=rule,
+        severity="error",
+        remedy="must be of the type docs/codes.md gives: correct it, or import the code anew",
     )
 
 
@@ -223,11 +241,13 @@ def _struct_of(kind: Any) -> type[Struct] | None:
     """Return the struct that a type is, is a list of, or may be; None for plain values and lists of them."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return kind
+
     args = get_args(kind)
     if get_origin(kind) is tuple and args[-1] is not Ellipsis:
         return None
     if get_origin(kind) is tuple or isinstance(kind, UnionType):
         return next((inner for arg in args if (inner := _struct_of(arg)) is not None), None)
+
     return None
 
 
@@ -247,10 +267,10 @@ def _repeated(data: bytes) -> Iterator[Finding]:
     json.loads(data, object_pairs_hook=watch)
     for entity, key in found:
         yield Finding(
-            entity,
-            key,
-            key,
-            "stands twice in one object, and only the last one would count",
-            "error",
-            "keep one of them",
+            entity=entity,
+            field=key,
+            value=key,
+            rule="stands twice in one object, and only the last one would count",
+            severity="error",
+            remedy="keep one of them",
         )

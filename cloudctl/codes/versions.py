@@ -38,7 +38,12 @@ def diff(a: IntersectionCode, b: IntersectionCode) -> list[Change]:
         if isinstance(before[field], list | tuple):
             out += _table(field, before[field], after[field])
         elif before[field] != after[field]:
-            out.append(Change("changed", "code", field, _text(before[field]), _text(after[field])))
+            out.append(
+                Change(
+                    what="changed", entity="code", field=field, before=_text(before[field]), after=_text(after[field])
+                )
+            )
+
     return out
 
 
@@ -46,14 +51,18 @@ def _table(field: str, before: Any, after: Any) -> Iterator[Change]:
     old, new = {_name(field, row): row for row in before}, {_name(field, row): row for row in after}
     for name, row in old.items():
         if name not in new:
-            yield Change("removed", name, "", _text(row), "")
+            yield Change(what="removed", entity=name, field="", before=_text(row), after="")
+
     for name, row in new.items():
         if name not in old:
-            yield Change("added", name, "", "", _text(row))
+            yield Change(what="added", entity=name, field="", before="", after=_text(row))
             continue
+
         for key, value in row.items():
             if old[name].get(key) != value:
-                yield Change("changed", name, key, _text(old[name].get(key)), _text(value))
+                yield Change(
+                    what="changed", entity=name, field=key, before=_text(old[name].get(key)), after=_text(value)
+                )
 
 
 def _name(field: str, row: dict[str, Any]) -> str:
@@ -65,6 +74,7 @@ def _name(field: str, row: dict[str, Any]) -> str:
         return f"stop line {row['lane']}"
     if field == "alias":
         return f"alias {row['kind']} {row['value']}"
+
     return (
         f"group {row['id']}"
         if field == "signal_groups"
@@ -101,24 +111,27 @@ class Versions:
             if other.revision == code.revision:
                 if content_hash(other) != content_hash(code):
                     raise refuse(
-                        code.id,
-                        "code",
-                        "revision",
-                        code.revision,
-                        "stands for another content already",
-                        "give a changed code a new revision",
+                        where=code.id,
+                        entity="code",
+                        field="revision",
+                        value=code.revision,
+                        rule="stands for another content already",
+                        remedy="give a changed code a new revision",
                     )
+
                 return
+
             if (other.revision < code.revision) != (_start(other) < _start(code)):
                 raise refuse(
-                    code.id,
-                    "code",
-                    "valid_from",
-                    code.valid_from,
-                    f"revision {code.revision} must begin after every lower revision, and before "
+                    where=code.id,
+                    entity="code",
+                    field="valid_from",
+                    value=code.valid_from,
+                    rule=f"revision {code.revision} must begin after every lower revision, and before "
                     f"every higher (revision {other.revision} begins at {other.valid_from})",
-                    "correct valid_from or revision",
+                    remedy="correct valid_from or revision",
                 )
+
         self._of[code.id] = sorted([*known, code], key=lambda item: item.revision)
 
     def knows(self, code: IntersectionCode) -> bool:

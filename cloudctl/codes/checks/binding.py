@@ -20,6 +20,7 @@ def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     elif any(getattr(rule, field) for field in NARROWING) and not _binds_someone(rule):
         severity = "warning" if rule.kind in RESERVING else "error"
         named = ", ".join(field for field in NARROWING if getattr(rule, field))
+
         yield _fault(
             rule,
             named,
@@ -28,12 +29,13 @@ def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
             "correct whom it names, or drop the rule",
             severity,
         )
+
     if rule.kind in DRIVEN:
         yield from _driven(code, rule)
 
 
 def _fault(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(rule.id, field, str(value), broken, severity, remedy)
+    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
 def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
@@ -47,6 +49,7 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
                 "a tidal lane runs one way for everybody",
                 "drop it; who may use the lane is a rule of its own, lane_use or no_entry",
             )
+
     lanes, uses = (
         {lane.id for lane in code.lanes},
         {link.id: [lane.use for lane in code.lanes if lane.link == link.id] for link in code.links},
@@ -60,8 +63,10 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
                 "a tidal lane turns its direction as a whole",
                 "drop the span; split the lane where only a part of it turns",
             )
+
         if target.entity in lanes:
             continue
+
         if target.entity not in uses:
             yield _fault(
                 rule, "targets", target.entity, "tidal_lane holds on lanes, or all lanes of a link", "name the lanes"

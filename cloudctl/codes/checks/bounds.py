@@ -32,6 +32,7 @@ def bounds(code: IntersectionCode) -> Iterator[Finding]:
     """Yield numbers and texts that are beyond what their field can be, and ids that are none."""
     if _is_suspect(code):
         yield from _fields(code, "code", "")
+
     for table in NAMED:
         for row in getattr(code, table):
             if not (ID.fullmatch(row.id) and len(row.id) <= MAX_ID):
@@ -45,6 +46,7 @@ def _is_suspect(code: IntersectionCode) -> bool:
         data = msgspec.json.encode(code)
     except (UnicodeEncodeError, OverflowError):
         return True
+
     bounded = [
         ("revision", code.revision),
         *(("priority", rule.priority) for rule in code.rules),
@@ -57,7 +59,7 @@ def _is_suspect(code: IntersectionCode) -> bool:
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(entity, field, shown(value), rule, "error", remedy)
+    return Finding(entity=entity, field=field, value=shown(value), rule=rule, severity="error", remedy=remedy)
 
 
 def shown(value: object) -> str:

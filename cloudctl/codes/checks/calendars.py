@@ -26,6 +26,7 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     calendar = rule.calendar
     if calendar is None:
         return
+
     faults = [*_days(rule, calendar), *_minutes(rule, calendar), *_zone(code, rule, calendar)]
     yield from faults
     if not any(fault.severity == "error" for fault in faults) and not _ever(rule, calendar):
@@ -40,7 +41,7 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
 
 
 def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(rule.id, field, str(value), broken, severity, remedy)
+    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
 def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
@@ -52,6 +53,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
             "weekdays are 1 (Monday) .. 7 (Sunday), one at least",
             "correct them: Sunday is 7, not 0",
         )
+
     if not set(calendar.month_days) <= set(range(1, 32)):
         yield _error(
             rule,
@@ -60,6 +62,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
             "days of the month are 1 .. 31",
             "correct them; leave them out for all",
         )
+
     for field, words in (("holidays", ON_HOLIDAYS), ("make_up", ON_MAKE_UP_DAYS)):
         if getattr(calendar, field) not in words:
             yield _error(
@@ -69,6 +72,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
                 f"must be one of {', '.join(words)}",
                 "take one of these words",
             )
+
     ranges = [("dates", calendar.dates)] if calendar.dates is not None else []
     ranges += [(f"date_ranges[{k}]", days) for k, days in enumerate(calendar.date_ranges)]
     for field, (first, last) in ranges:
@@ -118,10 +122,12 @@ def _as_clock(start: int, end: int) -> str:
         # minutes of whole hours are multiples of 60; those that are not, and read well as HHMM, are rather meant so
         peaks = written and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
         return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}" if peaks and end // 100 < 24 else ""
+
     if max(start, end) <= 24 and end - start != 1:
         return f"{start}:00 to {end}:00"
     if written:
         return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
+
     return ""
 
 
@@ -137,9 +143,11 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield _error(rule, "calendar.tz", calendar.tz, "is not a time zone", "give a name such as Asia/Shanghai")
         return
+
     shifts = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone).utcoffset() or timedelta() for month in (1, 7)]
     solar = code.ref_lon_e7 / 1.5e8
     apart = min(abs((shift.total_seconds() / 3600 - solar + 12) % 24 - 12) for shift in shifts)
+
     if apart > MAX_ZONE_SHIFT:
         yield _error(
             rule,
@@ -156,11 +164,13 @@ def _ever(rule: Rule, calendar: Calendar) -> bool:
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
     if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
         return True  # said of the time itself
+
     start, end = (
         None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to)
     )
     if not ranges and start is None and end is None:
         ranges = (("2024-01-01", "2024-02-01"),) if not calendar.month_days else (("2024-01-01", "2028-12-31"),)
+
     windows = [
         (max(date.fromisoformat(first), start or date.min), min(date.fromisoformat(last), end or date.max))
         for first, last in ranges
@@ -168,10 +178,12 @@ def _ever(rule: Rule, calendar: Calendar) -> bool:
     ]
     if len(windows) < len(ranges) or not ranges:  # every year, or without dates: what its validity leaves
         windows.append((start or YEARLY[0], end or max(start or YEARLY[0], YEARLY[0]) + (YEARLY[1] - YEARLY[0])))
+
     for first, last in windows:
         for k in range(min((last - first).days + 1, MAX_LOOKED)):
             if _may_hold(calendar, first + timedelta(k), ranges):
                 return True
+
     return not windows
 
 
@@ -187,6 +199,7 @@ def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
         ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
         if ranges and all(len(last) == 10 for _, last in ranges):
             ends.append(max(date.fromisoformat(last) for _, last in ranges))
+
         if ends and min(ends) < today - timedelta(1):  # a day of UTC may still run elsewhere
             yield _error(
                 rule,
@@ -204,6 +217,7 @@ def _may_hold(calendar: Calendar, day: date, ranges: tuple[tuple[str, str], ...]
         return False
     if calendar.month_days and day.day not in calendar.month_days:
         return False
+
     return (
         day.isoweekday() in calendar.weekdays
         or calendar.holidays in ("only", "also")

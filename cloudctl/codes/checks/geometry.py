@@ -27,15 +27,19 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     short = [item for item in items if len(item.points) < 2]
+
     for item in short:
         yield _error(
             item.id, "points", f"{len(item.points)} points", "a line has two points at least", "survey it anew"
         )
+
     flat = [walk for walk in code.crosswalks if len(walk.axis) < 2]
     for walk in flat:
         yield _error(walk.id, "axis", f"{len(walk.axis)} points", "an axis has two points at least", "survey it anew")
+
     if short or flat:
         return
+
     lines = dict(zip((item.id for item in items), local_lines(origin, [item.points for item in items]), strict=True))
     along = dict(zip(lines, arcs(list(lines.values())), strict=True))
     yield from _lines(lines, along)
@@ -47,7 +51,7 @@ def geometry(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _error(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity, field, str(value), rule, severity, remedy)
+    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
 
 
 def _lines(lines: dict[str, F8], arcs: dict[str, F8]) -> Iterator[Finding]:
@@ -72,6 +76,7 @@ def _folded(name: str, line: F8) -> Iterator[Finding]:
     ahead = np.diff(line, axis=0)
     long = np.hypot(ahead[:, 0], ahead[:, 1])
     ahead = ahead[long > 1.0] / long[long > 1.0, None]
+
     if len(ahead) > 1 and float((ahead[1:] * ahead[:-1]).sum(axis=1).min()) < -FOLD:
         yield _error(
             name,
@@ -110,6 +115,7 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) ->
     by_link: dict[str, list[Lane]] = {}
     for lane in code.lanes:
         by_link.setdefault(lane.link, []).append(lane)
+
     for lanes in by_link.values():
         lanes = sorted((lane for lane in lanes if arcs[lane.id][-1] > MIN_DIRECTED), key=lambda lane: lane.number)
         for a, b in pairwise(lanes):
@@ -155,6 +161,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]
                     f"must lie on the path of {path}, 0 .. {whole:.1f} m",
                     "compute conflict points anew",
                 )
+
         apart = hypot(*(places[2 * k] - places[2 * k + 1]).tolist())
         if apart > MAX_APART:
             yield _error(
@@ -170,11 +177,13 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arcs: dict[str, F8]) -
     """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them at once."""
     if not code.conflicts:
         return np.empty((0, 2))
+
     base = dict(
         zip(arcs, np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arcs.values())]).tolist(), strict=False)
     )
     whole = np.concatenate([along + base[name] for name, along in arcs.items()])
     xy = np.concatenate(list(lines.values()))
+
     wanted = [
         base[path] + min(max(s, 0.0), float(arcs[path][-1]))
         for c in code.conflicts
@@ -191,6 +200,7 @@ def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:
             yield _error(
                 name, "axis", f"{arc(line)[-1]:.1f} m long", "a crosswalk is 0.5 .. 100 m long", "survey it anew"
             )
+
     areas: list[Crosswalk | Zone] = [*(w for w in code.crosswalks if w.polygon), *code.zones]
     for item in areas:
         if len(item.polygon) < 3:

@@ -41,7 +41,7 @@ def identity(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _error(entity: object, field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(str(entity), field, str(value), rule, "error", remedy)
+    return Finding(entity=str(entity), field=field, value=str(value), rule=rule, severity="error", remedy=remedy)
 
 
 def _head(code: IntersectionCode) -> Iterator[Finding]:
@@ -49,6 +49,7 @@ def _head(code: IntersectionCode) -> Iterator[Finding]:
         check(code.id)
     except CityCodeError as error:
         yield _error("code", "id", code.id, str(error), "take the code from the registry, or import anew")
+
     if not _on_globe(code.ref_lat_e7, code.ref_lon_e7):
         yield _error(
             "code",
@@ -57,10 +58,13 @@ def _head(code: IntersectionCode) -> Iterator[Finding]:
             "must be 1e-7 degree, latitude within 88",
             "check order and unit",
         )
+
     if not 1 <= code.revision < 2**32:
         yield _error("code", "revision", code.revision, "must be 1 .. 4294967295", "count revisions from 1")
+
     if code.valid_from is not None and code.valid_to is not None and code.valid_to <= code.valid_from:
         yield _error("code", "valid_to", code.valid_to, "must be after valid_from", "correct the interval")
+
     if not 1 <= code.accuracy_cm <= 1000:
         yield _error("code", "accuracy_cm", code.accuracy_cm, "must be 1 .. 1000 cm", "give the survey's accuracy")
 
@@ -83,6 +87,7 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
     rows += [
         (rule.id, "classes", name, CLASSES) for rule in code.rules for name in (*rule.classes, *rule.except_classes)
     ]
+
     named: list[IntersectionCode | Node | Link | Lane | Connection] = [
         code,
         *code.nodes,
@@ -108,17 +113,21 @@ def _numbers(code: IntersectionCode) -> Iterator[Finding]:
             yield _error(
                 lane.id, "width_cm", lane.width_cm, f"a lane is {WIDTHS[0]} .. {WIDTHS[1]} cm wide", "give cm, not m"
             )
+
         if not (isfinite(lane.speed) and 0.0 < lane.speed <= MAX_SPEED):
             yield _error(
                 lane.id, "speed", lane.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h"
             )
+
         if lane.number < 1:
             yield _error(
                 lane.id, "number", lane.number, "lanes are numbered from 1 at the left", "number the link's lanes anew"
             )
+
     for c in code.connections:
         if not (isfinite(c.speed) and 0.0 < c.speed <= MAX_SPEED):
             yield _error(c.id, "speed", c.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h")
+
     for walk in code.crosswalks:
         if not CROSSING_WIDTHS[0] <= walk.width_cm <= CROSSING_WIDTHS[1]:
             yield _error(
@@ -128,9 +137,11 @@ def _numbers(code: IntersectionCode) -> Iterator[Finding]:
                 f"a crosswalk is {CROSSING_WIDTHS[0]} .. {CROSSING_WIDTHS[1]} cm wide",
                 "give cm, not m",
             )
+
     for group in code.signal_groups:
         if not 1 <= group.id <= 255:
             yield _error(f"group {group.id}", "id", group.id, "must be 1 .. 255", "number groups from 1")
+
     places: list[Node | Device] = [*code.nodes, *code.devices]
     for place in places:
         if not _on_globe(place.lat_e7, place.lon_e7):
@@ -157,6 +168,7 @@ def _phases(code: IntersectionCode) -> Iterator[Finding]:
                 )
             elif set(phase.shows) - set(SHOWN):
                 yield _error(name, "shows", phase.shows, f"letters are of {SHOWN}", "correct it")
+
             low, high = (
                 phase.min_ms if phase.min_ms is not None else phase.ms,
                 phase.max_ms if phase.max_ms is not None else phase.ms,

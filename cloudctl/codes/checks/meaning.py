@@ -44,6 +44,7 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
     yield from _cell(code)
     for entity, field, points, reach in _located(code):
         yield from _far(code, entity, field, points, reach)
+
     for device in code.devices:
         if device.heading_deg is not None and not 0.0 <= device.heading_deg <= 360.0:
             yield _fault(
@@ -53,6 +54,7 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
                 "must be 0 .. 360 degrees clockwise from north",
                 "give degrees, not radians, and none below 0",
             )
+
         if not -5_000 <= device.height_cm <= 20_000:
             yield _fault(
                 device.id,
@@ -75,9 +77,11 @@ def plausibility(code: IntersectionCode) -> Iterator[Finding]:
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
         yield from _round_speed(item.id, "speed", item.speed)
+
     for rule in code.rules:
         if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
             yield from _round_speed(rule.id, "value", rule.value)
+
     for plan in code.plans:
         for number, phase in enumerate(plan.phases):
             if not SHORT_PHASE <= phase.ms <= LONG_PHASE:
@@ -89,6 +93,7 @@ def plausibility(code: IntersectionCode) -> Iterator[Finding]:
                     "give milliseconds, not seconds",
                     "warning",
                 )
+
     yield from _zones(code)
     yield from _misplaced(code)
 
@@ -106,6 +111,7 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
                 "measure s from the beginning of the lane, in driving direction",
                 "warning",
             )
+
     for walk in code.crosswalks:
         if (across := length(walk.axis)) > MAX_CROSSING:
             yield _fault(
@@ -116,6 +122,7 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
                 "draw it from kerb to kerb",
                 "warning",
             )
+
     for device in code.devices:
         if device.height_cm < 0:
             yield _fault(
@@ -129,7 +136,7 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity, field, str(value), rule, severity, remedy)
+    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
 
 
 def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
@@ -151,6 +158,7 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
         south, west, north, east = grid_decode(parse_code(code.id).grid)
     except (CityCodeError, ValueError):
         return  # said of the id itself
+
     ref, at = (code.ref_lat_e7, code.ref_lon_e7), (round((south + north) * 5_000_000), round((west + east) * 5_000_000))
     apart = distance(ref, at)
     if apart > MAX_MOVED:
@@ -160,6 +168,7 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
             if swapped
             else "check order, unit and datum, or take a city code of this place"
         )
+
         yield _fault(
             "code",
             "ref_lat_e7, ref_lon_e7",
@@ -174,13 +183,17 @@ def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point]
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
         yield item.id, "points", item.points[:1], NEAR  # the rest of a line is measured with its geometry
+
     for walk in code.crosswalks:
         yield walk.id, "axis", walk.axis, NEAR
         yield walk.id, "polygon", walk.polygon, NEAR
+
     for zone in code.zones:
         yield zone.id, "polygon", zone.polygon, CITY
+
     for device in code.devices:
         yield device.id, "lat_e7, lon_e7", ((device.lat_e7, device.lon_e7),), NEAR
+
     for node in code.nodes:
         yield node.id, "lat_e7, lon_e7", ((node.lat_e7, node.lon_e7),), AROUND
 
@@ -192,15 +205,18 @@ def _far(code: IntersectionCode, entity: str, field: str, points: Iterable[Point
     for point in points:
         if abs(point[0] - ref[0]) < span / 2 and abs(point[1] - ref[1]) < span / 2:
             continue  # near enough, whatever the latitude
+
         apart = distance(ref, point)
         if apart <= reach:
             continue
+
         swapped = distance(ref, (point[1], point[0])) <= reach
         remedy = (
             "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
             if swapped
             else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
         )
+
         rule = (
             "is no place: latitude is within 90 degrees"
             if abs(point[0]) > 900_000_000
@@ -228,6 +244,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
     for zone in code.zones:
         if len(zone.polygon) < 3:
             continue  # said of its outline
+
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
             yield _fault(
@@ -246,6 +263,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
                 "an outline encloses an area",
                 "draw it around the area, corner by corner",
             )
+
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = "error" if zone.id in ruled else "warning"
             remedy = (
@@ -253,6 +271,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
                 if severity == "error"
                 else "correct its outline, or drop it"
             )
+
             yield _fault(
                 zone.id,
                 "polygon",

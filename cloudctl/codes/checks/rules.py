@@ -41,17 +41,20 @@ def rules(code: IntersectionCode) -> Iterator[Finding]:
         ]
         yield from faults
         has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(fault.severity == "error" for fault in faults)
+
         if rule.valid_from is not None and rule.valid_to is not None and rule.valid_to <= rule.valid_from:
             yield _error(rule, "valid_to", rule.valid_to, "must be after valid_from", "correct the interval")
+
     yield from _nowhere(code)
     yield from _format(code)
     yield from _contradictions(code)
+
     if has_sound_tidal_rules:
         yield from tidal_faults(code)
 
 
 def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(rule.id, field, str(value), broken, severity, remedy)
+    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
 def _value(rule: Rule) -> Iterator[Finding]:
@@ -63,10 +66,12 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "a rule holds somewhere",
             "name its links, lanes, connections or zones, or `code` for all",
         )
+
     if rule.kind not in VALUED:
         if rule.value is not None:
             yield _error(rule, "value", rule.value, f"{rule.kind} has no value", "drop it", "warning")
         return
+
     low, high = LIMITS[rule.kind]
     if rule.value is None and rule.kind in ("school_zone", "construction"):
         yield _error(
@@ -78,6 +83,7 @@ def _value(rule: Rule) -> Iterator[Finding]:
             "warning",
         )
         return
+
     if rule.value is None or not (isfinite(rule.value) and low <= rule.value <= high):
         yield _error(
             rule,
@@ -105,6 +111,7 @@ def _whom(rule: Rule) -> Iterator[Finding]:
             "lane_use names who may use the lane: without classes it is closed to everybody",
             "name the classes, or make it a closure",
         )
+
     if rule.classes and set(rule.classes) <= set(rule.except_classes):
         yield _error(
             rule,
@@ -113,6 +120,7 @@ def _whom(rule: Rule) -> Iterator[Finding]:
             "excepts everybody whom the rule names: it binds nobody",
             "correct classes or except_classes",
         )
+
     for digit in rule.plates:
         if not 0 <= digit <= 9:
             yield _error(
@@ -122,10 +130,12 @@ def _whom(rule: Rule) -> Iterator[Finding]:
                 "plates are the last digits of number plates, 0 .. 9",
                 "give single digits, as [1, 6]",
             )
+
     for field, names in (("fuels", rule.fuels), ("except_fuels", rule.except_fuels)):
         for name in names:
             if name not in FUELS:
                 yield _error(rule, field, name, f"must be one of {', '.join(FUELS)}", "take one of these words")
+
     if rule.fuels and set(rule.fuels) <= set(rule.except_fuels):
         yield _error(
             rule,
@@ -134,6 +144,7 @@ def _whom(rule: Rule) -> Iterator[Finding]:
             "excepts every fuel that the rule names: it binds nobody",
             "correct fuels or except_fuels",
         )
+
     for field in ("classes", "except_classes", "plates", "fuels", "except_fuels"):
         if len(set(getattr(rule, field))) < len(getattr(rule, field)):
             yield _error(rule, field, getattr(rule, field), "names something twice", "name each once", "warning")
@@ -154,6 +165,7 @@ def _nowhere(code: IntersectionCode) -> Iterator[Finding]:
                     "has no lanes: the rule holds nowhere there",
                     "name the lanes, links or zones where it holds",
                 )
+
         if len(set(rule.targets)) < len(names):
             yield _error(rule, "targets", ", ".join(names), "names a place twice", "name each once", "warning")
 
@@ -162,6 +174,7 @@ def _format(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it, and ban everybody."""
     if code.format >= 2:
         return
+
     for rule in code.rules:
         for part, of in (("", rule), ("calendar.", rule.calendar)):
             used = [
@@ -183,6 +196,7 @@ def _spans(rule: Rule, whole: dict[str, float]) -> Iterator[Finding]:
     for target in rule.targets:
         if target.s_from is None and target.s_to is None:
             continue
+
         if target.entity not in whole:
             yield _error(
                 rule,
@@ -192,6 +206,7 @@ def _spans(rule: Rule, whole: dict[str, float]) -> Iterator[Finding]:
                 "drop the span, or name the lane",
             )
             continue
+
         end = whole[target.entity]
         low, high = target.s_from or 0.0, end if target.s_to is None else target.s_to
         if not 0.0 <= low < high <= end * 1.01 + 0.5:
@@ -210,6 +225,7 @@ def _contradictions(code: IntersectionCode) -> Iterator[Finding]:
     low = [r for r in code.rules if r.kind == "speed_min" and r.value is not None]
     high = [r for r in code.rules if r.kind == "speed_max" and r.value is not None]
     pairs = [(a, b) for a in low for b in high if (a.value or 0) > (b.value or 0)]
+
     pairs += [
         (a, b)
         for a, b in combinations(code.rules, 2)

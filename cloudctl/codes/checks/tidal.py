@@ -33,7 +33,7 @@ SHOWN_FROM = date(2026, 1, 1).toordinal()  # an example from then on is named ra
 ORDINARY, HOLIDAY = 0, -1  # kinds of day; 1 .. 5: a weekend day that is worked for a Monday .. Friday
 KINDS = (ORDINARY, HOLIDAY, 1, 2, 3, 4, 5)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-ALWAYS_OPEN = Rule("", "tidal_lane", ())  # of a lane without rules
+ALWAYS_OPEN = Rule(id="", kind="tidal_lane", targets=())  # of a lane without rules
 ROAD_USES = ("vehicle", "bus", "tram")
 
 
@@ -44,15 +44,17 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
         stated = [*rules_of[lane.id], *rules_of[other.id]]
         if not stated and (lane.revocable or other.revocable):
             continue  # the signals say which way it runs
+
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
         when = next((when for a, b in product(*opening) if (when := common_time(a, b))), "")
         if not when:
             continue
+
         severity = "error" if stated else "warning"
         entity = stated[0].id if stated else lane.id
-        yield Finding(entity, "targets" if stated else "points", lane.id,
-                      f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {when}", severity,
-                      "give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
+        yield Finding(entity=entity, field="targets" if stated else "points", value=lane.id,
+                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {when}", severity=severity,
+                      remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
 
 
 def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:
@@ -69,10 +71,12 @@ def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
     lanes = [lane for lane in code.lanes if lane.use in ROAD_USES and len(lane.points) >= 2]
     if not lanes:
         return
+
     lines = local_lines(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7), [lane.points for lane in lanes])
     low = np.array([line.min(axis=0) for line in lines]) - SAME_ROAD
     high = np.array([line.max(axis=0) for line in lines]) + SAME_ROAD
     seen: set[tuple[int, int]] = set()
+
     for k, line in enumerate(lines):
         middle = _middle(line)
         for j in np.flatnonzero(((low <= middle) & (middle <= high)).all(axis=1)).tolist():
@@ -100,6 +104,7 @@ def lies_against(line: F8, other: F8) -> bool:
     gaps = np.hypot(*(other[:-1] + parts * share[:, None] - middle).T)
     k = int(np.argmin(gaps))
     cosine = float(parts[k] @ ahead) / (float(lengths[k]) * max(float(np.hypot(*ahead)), 1e-9))
+
     return bool(gaps[k] < SAME_ROAD and cosine < OPPOSITE)
 
 
@@ -132,17 +137,21 @@ def common_time(a: Rule, b: Rule) -> str:
         and (a.valid_from, a.valid_to, b.valid_from, b.valid_to) == (None,) * 4
     ):
         return "always"
+
     zones = [rule.calendar.tz for rule in (a, b) if rule.calendar is not None]
     if len(zones) == 2 and shifts_of((zones[0],)).rows.tolist() != shifts_of((zones[1],)).rows.tolist():
         return f"at times that cannot be compared: one calendar is of {zones[0]}, the other of {zones[1]}"
+
     zone = ZoneInfo(zones[0] if zones else "UTC")
     pair = [_Local(rule, zone) for rule in (a, b)]
     kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (a, b)) else (ORDINARY,)
+
     for today, yesterday in product(kinds, kinds if any(local.is_past_midnight for local in pair) else (ORDINARY,)):
         for minute in sorted({0}.union(*(local.starts for local in pair))):
             open_days = pair[0].days_at(minute, 0, today, yesterday) & pair[1].days_at(minute, 0, today, yesterday)
             if open_days.any():
                 return _worded(open_days, minute, today, yesterday)
+
         for day, second in [begin for local in pair for begin in local.begins]:
             open_days = pair[0].days_at(second // 60, second % 60, today, yesterday) & pair[1].days_at(
                 second // 60, second % 60, today, yesterday
@@ -151,6 +160,7 @@ def common_time(a: Rule, b: Rule) -> str:
                 only = np.zeros_like(open_days)
                 only[day - FIRST_DAY] = True
                 return _worded(only, second // 60, today, yesterday)
+
     return ""
 
 
@@ -187,15 +197,20 @@ class _Local:
         out = np.zeros(len(almanac().ordinal), np.bool_)
         if any(start <= minute and (minute < end or end < start) for start, end in spans):
             out |= self._on(today)
+
         if any(end < start and minute < end for start, end in spans):
             out[1:] |= self._on(yesterday)[:-1]
+
         local = almanac().ordinal * 86_400 + minute * 60 + second
         out &= _possible(today)
         out[1:] &= _possible(yesterday)[:-1]
+
         if self.first is not None:
             out &= local >= self.first
+
         if self.last is not None:
             out &= local < self.last
+
         return out
 
     def _on(self, kind: int) -> Mask:
@@ -221,16 +236,20 @@ def _days_of(calendar: Calendar, kind: int) -> Mask:
     days = almanac()
     out = np.ones(len(days.ordinal), np.bool_)
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
+
     if ranges:
         out = np.logical_or.reduce([_in_range(days, first, last) for first, last in ranges])
+
     if calendar.month_days:
         out = out & np.isin(days.of_month, calendar.month_days)
+
     if kind == HOLIDAY and calendar.holidays != "as_weekday":
         return out if calendar.holidays != "never" else np.zeros_like(out)
     if calendar.holidays == "only":
         return np.zeros_like(out)
     if kind >= 1 and calendar.make_up == "as_workday":
         return out if kind in calendar.weekdays else np.zeros_like(out)
+
     return out & np.isin(days.weekday, calendar.weekdays)
 
 

@@ -23,9 +23,11 @@ def validate(code: IntersectionCode) -> list[Finding]:
     beyond = list(bounds(code))
     if any(finding.severity == "error" for finding in beyond):
         return beyond  # no other check counts with numbers of any size
+
     first = [*beyond, *identity(code), *meaning(code), *references(code)]
     if any(finding.severity == "error" for finding in first):
         return first
+
     found = [*first, *geometry(code), *topology(code), *signals(code), *rules(code), *plausibility(code)]
     return sorted(found, key=lambda finding: finding.severity)
 
@@ -44,13 +46,14 @@ def load(path: Path | str) -> IntersectionCode:
         data = Path(path).read_bytes()
     except OSError as error:
         raise refuse(
-            str(path),
-            "file",
-            "path",
-            path,
-            error.strerror or "cannot be read",
-            "make one with: cloudctl codes import NETWORK",
+            where=str(path),
+            entity="file",
+            field="path",
+            value=path,
+            rule=error.strerror or "cannot be read",
+            remedy="make one with: cloudctl codes import NETWORK",
         ) from None
+
     return check_code(parse(data, str(path)), str(path))
 
 

@@ -48,12 +48,13 @@ def tabulate(calendars: list[Calendar | None]) -> Calendars:
             [_range(*days) for days in (*((calendar.dates,) if calendar.dates else ()), *calendar.date_ranges)]
         )
         spans.append(calendar.minutes)
+
     return Calendars(
-        np.array(rows, np.int64).reshape(-1, 4),
-        np.cumsum([0, *map(len, ranges)]).astype(np.int64),
-        np.array([row for found in ranges for row in found], np.int64).reshape(-1, 3),
-        np.cumsum([0, *map(len, spans)]).astype(np.int64),
-        np.array([row for found in spans for row in found], np.int64).reshape(-1, 2),
+        rows=np.array(rows, np.int64).reshape(-1, 4),
+        range_start=np.cumsum([0, *map(len, ranges)]).astype(np.int64),
+        ranges=np.array([row for found in ranges for row in found], np.int64).reshape(-1, 3),
+        span_start=np.cumsum([0, *map(len, spans)]).astype(np.int64),
+        spans=np.array([row for found in spans for row in found], np.int64).reshape(-1, 2),
     )
 
 
@@ -79,6 +80,7 @@ def shifts_of(zones: tuple[str, ...]) -> Shifts:
         zone = ZoneInfo(name)
         before = _offset(zone, ends[0])
         rows.append((ALWAYS[0], before))
+
         for low in range(ends[0], ends[1], 7 * DAY):
             high = low + 7 * DAY
             if _offset(zone, high) != before:
@@ -88,7 +90,9 @@ def shifts_of(zones: tuple[str, ...]) -> Shifts:
                     a, b = (middle, b) if _offset(zone, middle) == before else (a, middle)
                 before = _offset(zone, high)
                 rows.append((b, before))
+
         counts.append(len(rows))
+
     return Shifts(np.array(counts, np.int64), np.array(rows, np.int64).reshape(-1, 2))
 
 
@@ -112,11 +116,13 @@ def _month_day(day: int) -> tuple[int, int]:
 def _in_ranges(day: int, of_year: int, first: int, last: int, ranges: Any) -> bool:
     if first == last:
         return True
+
     for k in range(first, last):
         low, high = ranges[k, 0], ranges[k, 1]
         at = of_year if ranges[k, 2] else day
         if (low <= at <= high) if low <= high else (ranges[k, 2] == 1 and (at >= low or at <= high)):
             return True
+
     return False
 
 
@@ -129,21 +135,26 @@ def _day_holds(r: int, day: int, calendar: Any, holidays: Any, worked: Any) -> b
         calendar.rows[r, 2],
         calendar.rows[r, 3],
     )
+
     if not _in_ranges(
         day, month * 100 + of_month, calendar.range_start[r], calendar.range_start[r + 1], calendar.ranges
     ):
         return False
+
     if (month_days >> of_month) & 1 == 0:
         return False
+
     if mode != 0:
         at = np.searchsorted(holidays, day)
         if at < len(holidays) and holidays[at] == day:
             return bool(mode != 1)
+
     weekday = (day + 3) % 7
     if made_up:
         at = np.searchsorted(worked[:, 0], day)
         if at < len(worked) and worked[at, 0] == day:
             weekday = worked[at, 1] - 1
+
     return bool(mode != 2 and (weekdays >> weekday) & 1 == 1)
 
 
@@ -151,19 +162,23 @@ def _day_holds(r: int, day: int, calendar: Any, holidays: Any, worked: Any) -> b
 def holds_at(r: int, second: int, zone: Any, calendar: Any, shifts: Any, holidays: Any, worked: Any) -> bool:
     if zone[r] < 0:
         return True
+
     offset = 0
     for k in range(shifts.start[zone[r]], shifts.start[zone[r] + 1]):
         if shifts.rows[k, 0] > second:
             break
         offset = shifts.rows[k, 1]
+
     local = second + offset
     day, minute = local // 86_400, local % 86_400 // 60
     if calendar.span_start[r] == calendar.span_start[r + 1]:
         return _day_holds(r, day, calendar, holidays, worked)
+
     for k in range(calendar.span_start[r], calendar.span_start[r + 1]):
         start, end = calendar.spans[k, 0], calendar.spans[k, 1]
         if start <= minute and (minute < end or end < start) and _day_holds(r, day, calendar, holidays, worked):
             return True
         if end < start and minute < end and _day_holds(r, day - 1, calendar, holidays, worked):
             return True
+
     return False

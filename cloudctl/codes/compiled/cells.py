@@ -40,7 +40,8 @@ def grid(xy: F8, path_start: NDArray[np.int32]) -> Grid:
     pairs = _distinct(((cy * nx + cx) * paths + owner[:, None]).ravel(), nx * ny * paths)
     counts = np.bincount(pairs // paths, minlength=nx * ny)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return Grid((x0, y0, x1, y1), cell, nx, ny, start, (pairs % paths).astype(np.int32))
+
+    return Grid(bounds=(x0, y0, x1, y1), cell_m=cell, nx=nx, ny=ny, start=start, path=(pairs % paths).astype(np.int32))
 
 
 def _distinct(numbers: NDArray[np.int64], bound: int) -> NDArray[np.int64]:
@@ -61,4 +62,5 @@ def _sampled(xy: F8, path_start: NDArray[np.int32], step: float) -> tuple[F8, ND
     segment = np.repeat(np.arange(len(inside)), many)
     nth = np.arange(len(segment)) - np.repeat(np.cumsum(many) - many, many)
     share = nth / np.maximum(many - 1, 1)[segment]
+
     return xy[inside][segment] + share[:, None] * ahead[segment], owner[inside][segment]

@@ -102,8 +102,10 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     groups = {group.id: k for k, group in enumerate(code.signal_groups)}
     roles = {link.id: ROLES.index(link.role) for link in code.links}
     stop = np.full(n, np.nan)
+
     for line in code.stop_lines:
         stop[lanes[line.lane]] = line.s
+
     role = np.array([roles[lane.link] for lane in code.lanes], np.uint8)
     link = np.array([links[lane.link] for lane in code.lanes], np.int32)
     conn_from = np.array([lanes[c.from_lane] for c in code.connections], np.int32)
@@ -113,6 +115,7 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     cross_start, cross_xy, axis = _crosswalks(origin, code.crosswalks)
     width = np.array([c.width_cm / 100 for c in code.crosswalks])
     cells = grid(xy, start)
+
     return CompiledCode(
         code,
         origin,
@@ -150,7 +153,9 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         cross_xy,
         axis,
         width,
-        *_walked(lines, arcs, n, conn_from, conn_to, inner, axis, width),
+        *_walked(
+            lines=lines, arcs=arcs, n_lanes=n, conn_from=conn_from, conn_to=conn_to, inner=inner, axis=axis, width=width
+        ),
         cells.bounds,
         cells.cell_m,
         cells.nx,
@@ -192,16 +197,19 @@ def _leads(role: U1, link: I4, conn_from: I4, conn_to: I4, inner: Flags, length:
     before: dict[int, list[int]] = {}
     for k in np.flatnonzero(~inner).tolist():
         before.setdefault(int(conn_to[k]), []).append(k)
+
     queue = [(0.0, int(lane), int(link[lane])) for lane in np.flatnonzero(role == 0)]
     while queue:
         far, lane, target = heappop(queue)
         if ingress[lane] >= 0:
             continue
+
         to_stop[lane], ingress[lane] = far, target
         end = length[lane] if np.isnan(stop[lane]) else stop[lane]
         for k in before.get(lane, ()):
             if role[conn_from[k]] == 1:
                 heappush(queue, (far + float(end + length[len(role) + k]), int(conn_from[k]), target))
+
     return to_stop, ingress
 
 
@@ -211,6 +219,7 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
     rows.sort(key=lambda row: row[:2])
     table = np.array(rows, float).reshape(-1, 6)
     counts = np.bincount(table[:, 0].astype(np.int64), minlength=len(code.connections))
+
     return (
         csr(counts.tolist()),
         table[:, 1].astype(np.int32),
@@ -253,12 +262,15 @@ def _walked(
             along = arc(whole) - arc(before[-12:])[-1] - np.hypot(*(path[0] - before[-1]))
             low, high = whole.min(axis=0), whole.max(axis=0)
             ends = axis.reshape(-1, 2, 2)
+
             for c in np.flatnonzero(((ends.max(axis=1) >= low) & (ends.min(axis=1) <= high)).all(axis=1)).tolist():
                 for s, sine in crossings(whole, along, axis[c]):
                     if -BESIDE < s < arcs[n_lanes + k][-1] + BESIDE:
                         half = width[c] / 2 / max(sine, 0.5)
                         rows.append((c, s - half, s + half))
+
         counts.append(len(rows))
         found += sorted(rows, key=lambda row: row[1])
+
     table = np.array(found, float).reshape(-1, 3)
     return csr(counts), table[:, 0].astype(np.int32), table[:, 1].copy(), table[:, 2].copy()

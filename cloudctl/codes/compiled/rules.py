@@ -60,6 +60,7 @@ class RuleTable:
         self._kind = np.array([KIND[r.kind] for r in rules], np.int64)
         self._value = np.array([np.nan if r.value is None else r.value for r in rules], float)
         self._mask = np.array([(*_whom(r), r.kind in RESERVING, r.mandatory) for r in rules], np.int64).reshape(-1, 6)
+
         self._valid = np.array(
             [
                 (ALWAYS[0] if r.valid_from is None else r.valid_from, ALWAYS[1] if r.valid_to is None else r.valid_to)
@@ -76,6 +77,7 @@ class RuleTable:
             sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64
         ).reshape(-1, 2)
         self._area = next((k for k, r in enumerate(rules) if r.kind == "av_operating_area"), -1)
+
         tidal = [
             (
                 k,
@@ -94,12 +96,14 @@ class RuleTable:
         """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
         if not self._tidal:
             return None  # movements stay open: who began one in time ends it
+
         second = t // SECOND
         if self._closed is None or self._closed[0] != second:
             closed = np.zeros(len(self.paths), np.bool_)
             for lane, opening in self._tidal:
                 closed[lane] = not any(in_force(rule, t, self.days) for rule in opening)
             self._closed = (second, closed)
+
         return self._closed[1]
 
     def effective(
@@ -114,6 +118,7 @@ class RuleTable:
         """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None anywhere)."""
         n = len(path)
         bits, sizes = _fleet(tuple(fleet))
+
         out = Answer(
             np.empty(n),
             np.empty(n),
@@ -145,6 +150,7 @@ class RuleTable:
             self._area,
             *out,
         )
+
         return out
 
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
@@ -182,20 +188,25 @@ def _who(vehicle: Vehicle) -> tuple[int, int]:
     sure, maybe = BIT[kind], 0
     if vehicle.automated:
         sure |= AUTOMATED
+
     if vehicle.dangerous_goods:
         sure |= BIT["dangerous_goods"]
     elif vehicle.dangerous_goods is None and kind in CARRIERS:
         maybe |= BIT["dangerous_goods"]
+
     if not vehicle.motorised:
         return sure, maybe
+
     if vehicle.plate >= 0:
         sure |= 1 << (PLATE_BIT + vehicle.plate)
     else:
         maybe |= ALL_PLATES
+
     if vehicle.fuel in FUELS:
         sure |= FUEL_BIT[vehicle.fuel]
     else:
         maybe |= ALL_FUELS
+
     return sure, maybe
 
 
@@ -223,15 +234,19 @@ def _binds(r: int, sure: int, maybe: int, mask: Any) -> int:
         if named & maybe == 0:
             return NO
         bound = OPEN
+
     if excepted & sure != 0:
         return NO
+
     if excepted & maybe != 0:
         bound = OPEN
+
     for k in (2, 3):
         if mask[r, k] != 0 and mask[r, k] & sure == 0:
             if mask[r, k] & maybe == 0:
                 return NO
             bound = OPEN
+
     return bound
 
 
@@ -240,15 +255,18 @@ def _refusal(win: Any, value: Any, sizes: Any, automated: bool, waits: int, area
     for kind in (CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE):
         if win[kind] >= 0:
             return int(win[kind])
+
     for k in range(4):
         r = win[SIZE_KINDS[k]]
         if r >= 0 and sizes[k, 0] > value[r]:
             return int(r)
+
     r = win[EMISSION]
     if r >= 0 and sizes[4, 1] < value[r]:
         return int(r)
     if waits >= 0 and win[TIDAL] < 0:
         return waits
+
     return area if automated and win[AV_AREA] < 0 else -1
 
 
@@ -257,16 +275,20 @@ def _undecided(win: Any, open_: Any, value: Any, sizes: Any, top: float) -> int:
     for kind in (CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE):
         if open_[kind] >= 0:
             return int(open_[kind])
+
     for k in range(4):
         for r in (open_[SIZE_KINDS[k]], win[SIZE_KINDS[k]]):
             if r >= 0 and sizes[k, 1] > value[r]:
                 return int(r)
+
     for r in (open_[EMISSION], win[EMISSION]):
         if r >= 0 and sizes[4, 0] < value[r]:
             return int(r)
+
     for kind in (SPEED_MAX, SCHOOL, WORKS):
         if open_[kind] >= 0 and value[open_[kind]] < top:
             return int(open_[kind])
+
     return -1
 
 
@@ -307,9 +329,11 @@ def _answer(
             r = rule[e]
             if win[kind[r]] >= 0 or mask[r, 5] == 0 or (s[i] == s[i] and not span[e, 0] <= s[i] <= span[e, 1]):
                 continue
+
             bound = _binds(r, sure, maybe, mask)
             if bound == NO or t[i] < valid[r, 0] or t[i] >= valid[r, 1]:
                 continue
+
             if holds_at(r, t[i] // 1_000_000_000, zone, calendar, shifts, holidays, worked):
                 if bound == YES:
                     win[kind[r]] = r
@@ -317,10 +341,12 @@ def _answer(
                     open_[kind[r]] = r
             elif kind[r] == TIDAL and bound == YES and waits < 0:
                 waits = r
+
         top, by = inf, -1
         for k in (SPEED_MAX, SCHOOL, WORKS):
             if win[k] >= 0 and value[win[k]] < top:
                 top, by = value[win[k]], win[k]
+
         low = value[win[SPEED_MIN]] if win[SPEED_MIN] >= 0 else 0.0
         speed_max[i], speed_min[i], cap[i] = top, min(low, top), by
         refused_by[i] = _refusal(win, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area)

@@ -44,6 +44,7 @@ def show_svg(code: IntersectionCode) -> str:
     view = View(compiled)
     size = f"{SIZE + LEGEND:.0f} {SIZE:.0f}"
     width, height = size.split()
+
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{width}" height="{height}" font-family="system-ui,sans-serif" font-size="13">',
@@ -82,6 +83,7 @@ def _roads(code: CompiledCode, view: View) -> list[str]:
         out.append(
             f'<polyline points="{view.line(_path(code, code.n_lanes + k))}" fill="none" stroke="{colour}" stroke-width="{width:.1f}" stroke-linejoin="round"/>'
         )
+
     return out
 
 
@@ -90,11 +92,13 @@ def _lanes(code: CompiledCode, view: View) -> list[str]:
     for k in range(code.n_lanes):
         points, width = view.line(_path(code, k)), code.lane_width[k] * view.scale
         out.append(f'<polyline points="{points}" fill="none" stroke="{EDGE}" stroke-width="{width:.1f}"/>')
+
         out.append(
             f'<polyline points="{points}" fill="none" stroke="{LANE[int(code.lane_use[k])]}" stroke-width="{max(width - 1.6, 0.5):.1f}">'
             f"<title>{escape(code.lane_ids[k])}: {code.code.lanes[k].use}, {code.lane_width[k]:.2f} m, {code.lane_speed[k] * 3.6:.0f} km/h"
             f"</title></polyline>"
         )
+
     return out
 
 
@@ -112,6 +116,7 @@ def _crosswalks(code: CompiledCode, view: View) -> list[str]:
             f'<polyline points="{view.line(axis)}" stroke="#fff" stroke-width="{code.cross_width[k] * view.scale * 0.86:.1f}" '
             f'stroke-dasharray="{0.45 * view.scale:.1f} {0.6 * view.scale:.1f}" pointer-events="none"/>'
         )
+
     return out
 
 
@@ -124,6 +129,7 @@ def _zones(code: CompiledCode, view: View) -> list[str]:
             f'<polygon points="{view.line(points)}" fill="#f2b705" fill-opacity=".12" stroke="#c08a00" stroke-dasharray="6 4">'
             f"<title>{escape(zone.id)}: {escape(zone.kind)}</title></polygon>"
         )
+
     return out
 
 
@@ -143,6 +149,7 @@ def _movements(code: CompiledCode, view: View) -> list[str]:
         out.append(
             f'<path d="M2 0L-9 -4.5L-9 4.5Z" fill="{colour}" transform="translate({x:.1f} {y:.1f}) rotate({turn:.0f})"/>'
         )
+
     return out
 
 
@@ -153,6 +160,7 @@ def _conflicts(code: CompiledCode, view: View) -> list[str]:
         for e in range(code.conf_start[k], code.conf_start[k + 1]):
             if code.conf_other[e] < k:
                 continue
+
             point = at(code.path_xy[rows], code.path_s[rows], float(code.conf_s[e]))
             ((x, y),) = view.xy(point[None])
             tip = f"{code.conn_ids[k]} and {code.conn_ids[code.conf_other[e]]}"
@@ -160,6 +168,7 @@ def _conflicts(code: CompiledCode, view: View) -> list[str]:
             out.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.7" fill="{fill}" stroke="{INK}"><title>{escape(tip)}</title></circle>'
             )
+
     return out
 
 
@@ -183,6 +192,7 @@ def _stops(code: CompiledCode, view: View) -> list[str]:
             f'<text text-anchor="middle" dominant-baseline="central" fill="{INK}" font-size="{font:.1f}" '
             f'transform="translate({x:.1f} {y:.1f}) rotate({turn:.0f})">{escape(code.lane_ids[k])}</text>'
         )
+
     return out
 
 
@@ -193,20 +203,24 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
         lanes = np.flatnonzero((code.lane_link == link) & (code.lane_use != 2))
         if not len(lanes):
             continue
+
         driven = lanes[code.lane_use[lanes] == 0]
         line = _path(code, int(driven[-1] if len(driven) else lanes[-1]))
         along = arc(line)
         spots = view.xy(at(line, along, np.linspace(along[-1], max(along[-1] - 40, 0.0), 41)))
         inside = spots[((spots > 24) & (spots < SIZE - 24)).all(axis=1)]
+
         if len(inside):
             x, y = inside[-1]
             if along[-1] < 20:  # a short lane: beside its name there is no room
                 back = spots[-1] - spots[0]
                 x, y = spots[-1] + back / max(float(np.hypot(*back)), 1e-9) * 20
+
             out.append(
                 f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="#fff" stroke="#c22" stroke-width="4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
                 f'dominant-baseline="central" font-weight="700">{code.lane_speed[lanes].max() * 3.6:.0f}</text>'
             )
+
     return out
 
 
@@ -219,6 +233,7 @@ def _devices(code: CompiledCode, view: View) -> list[str]:
             f'<rect x="{px - 5:.1f}" y="{py - 5:.1f}" width="10" height="10" rx="2" fill="#fff" stroke="{INK}" stroke-width="2">'
             f"<title>{escape(device.id)}: {escape(device.kind)}</title></rect>"
         )
+
     return out
 
 

@@ -37,6 +37,7 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
     ]
     out = [f'<text x="{x}" y="28" font-size="13" font-weight="700">{escape(code.id)}</text>']
     out += [f'<text x="{x}" y="{50 + 20 * k}">{escape(text)}</text>' for k, text in enumerate(head)]
+
     out += [
         f'<circle cx="{x + 8}" cy="118" r="3.5" fill="#fff" stroke="#1d2733"/><text x="{x + 26}" y="122">paths cross</text>',
         f'<circle cx="{x + 138}" cy="118" r="3.5" fill="#1d2733"/><text x="{x + 152}" y="122">paths merge</text>',
@@ -46,12 +47,14 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
     title = "signal groups" + (f", programme {plan.id}: {sum(p.ms for p in plan.phases) / 1000:g} s" if plan else "")
     out.append(f'<text x="{x}" y="178" font-weight="700">{escape(title)}</text>')
     step = min(24.0, (1080.0 - 215.0) / max(len(code.signal_groups), 1))
+
     for k, group in enumerate(code.signal_groups):
         y = 200 + step * k
         out.append(
             f'<path d="M{x} {y - 4:.0f}h18" {stroke(k)} stroke-width="4"/><text x="{x + 24}" y="{y:.0f}">{group.id} {escape(group.kind)}</text>'
         )
         out += _bar(plan, k, x + 124, y - 12) if plan else []
+
     return out
 
 
@@ -64,4 +67,5 @@ def _bar(plan: Plan, group: int, x: float, y: float) -> list[str]:
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="12" fill="{SHOWN.get(phase.shows[group], "#c9ced4")}"/>'
         )
         x += width
+
     return out

@@ -41,6 +41,7 @@ def show_page(code: IntersectionCode) -> str:
     findings = validate(code)
     alias = ", ".join(f"{a.kind} {a.value}" for a in code.alias) or "none"
     said = "".join(f'<li class="{f.severity}">{escape(str(f))}</li>' for f in findings)
+
     return "\n".join(
         [
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',

@@ -53,6 +53,7 @@ def plates(code: CompiledCode, view: Places) -> list[str]:
     for rule in code.code.rules:
         if rule.kind == "speed_max":
             continue
+
         for target in rule.targets:
             for spot in _spots(code, target):
                 ((px, py),) = view.xy(spot[None])
@@ -62,15 +63,18 @@ def plates(code: CompiledCode, view: Places) -> list[str]:
                 y += 16 * taken.get(cell, 0)  # several rules of one place stand one below the other
                 taken[cell] = taken.get(cell, 0) + 1
                 sign = _sign(rule)
+
                 if is_beyond:  # the drawing: it stands at its edge, with how far away it is
                     sign += f" at {float(np.hypot(*spot)):.0f} m"
                     y = max(y - MARGIN / 2, MARGIN)  # beside the limit that stands there
+
                 x = min(max(x, 3.3 * len(sign) + 6), SIDE - 3.3 * len(sign) - 6)
                 width = 8 + 6.5 * len(sign)
                 out.append(
                     f'<g><title>{escape(f"{rule.id}: {said(rule)}")}</title><rect x="{x - width / 2:.0f}" y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
                     f'stroke-width="1.4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" dominant-baseline="central" font-size="10" font-weight="600">{escape(sign)}</text></g>'
                 )
+
     return out
 
 
@@ -80,16 +84,19 @@ def listing(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
     room = int((1060 - y) / STEP) - 1
     if not rules or room < 1:
         return []
+
     out = [f'<text x="{x}" y="{y:.0f}" font-weight="700">rules</text>']
     shown = rules if len(rules) <= room else rules[: room - 1]
     lines = [f"{rule.id} {said(rule)}" for rule in shown] + (
         [f"and {len(rules) - len(shown)} more"] if len(shown) < len(rules) else []
     )
+
     for k, line in enumerate(lines, 1):
         short = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
         out.append(
             f'<text x="{x}" y="{y + STEP * k:.0f}" font-size="12"><title>{escape(line)}</title>{escape(short)}</text>'
         )
+
     return out
 
 
@@ -103,6 +110,7 @@ def said(rule: Rule) -> str:
         f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else ""
     )
     when = "" if rule.calendar is None else _when(rule.calendar)
+
     when += "".join(
         f" {word} {datetime.fromtimestamp(t // SECOND, UTC):%Y-%m-%d %H:%M} UTC"
         for word, t in (("from", rule.valid_from), ("until", rule.valid_to))
@@ -136,6 +144,7 @@ def _when(calendar: Calendar) -> str:
     minutes = "".join(f" {a // 60:02d}:{a % 60:02d}-{b // 60:02d}:{b % 60:02d}" for a, b in calendar.minutes)
     ranges = (*((calendar.dates,) if calendar.dates else ()), *calendar.date_ranges)
     dates = f", {' and '.join(f'{first} to {last}' for first, last in ranges)}" if ranges else ""
+
     if calendar.month_days:
         odd_even = {tuple(range(1, 32, 2)): "odd", tuple(range(2, 32, 2)): "even"}.get(
             tuple(sorted(calendar.month_days))
@@ -145,6 +154,7 @@ def _when(calendar: Calendar) -> str:
             if odd_even
             else f", on days {' '.join(map(str, calendar.month_days))} of the month"
         )
+
     return f"{days}{minutes}{dates}{HOLIDAYS.get(calendar.holidays, '')}{', and on make-up days' if calendar.make_up == 'as_workday' else ''}"
 
 
@@ -157,6 +167,7 @@ def _sign(rule: Rule) -> str:
             else []
         )
         return " ".join([sign, *narrowed])
+
     return f"{sign} {rule.value * 3.6:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
 
 
@@ -165,6 +176,7 @@ def _spots(code: CompiledCode, target: Target) -> list[F8]:
     name = target.entity
     if name == "code":
         return [WHOLE]
+
     lanes = {lane.id: k for k, lane in enumerate(code.code.lanes)}
     conns = {c.id: code.n_lanes + k for k, c in enumerate(code.code.connections)}
     if name in lanes or name in conns:
@@ -172,17 +184,22 @@ def _spots(code: CompiledCode, target: Target) -> list[F8]:
         line = code.path_xy[code.path_start[k] : code.path_start[k + 1]]
         along = arc(line)
         whole = float(along[-1])
+
         if target.s_from is not None or target.s_to is not None:
             s = ((target.s_from or 0.0) + min(target.s_to if target.s_to is not None else whole, whole)) / 2
         else:
             s = whole / 2 if name in conns else BEFORE if code.lane_role[k] == 2 else whole - BEFORE
+
         return [at(line, along, min(max(s, 0.0), whole))]
+
     links = {link.id: k for k, link in enumerate(code.code.links)}
     if name in links:
         of = np.flatnonzero(code.lane_link == links[name])
         return _spots(code, Target(code.lane_ids[int(of[len(of) // 2])], target.s_from, target.s_to)) if len(of) else []
+
     zone = next((z for z in code.code.zones if z.id == name), None)
     if zone is not None:
         table = np.array(zone.polygon, float) / 1e7
         return [np.stack(code.origin.to_local(table[:, 0], table[:, 1]), axis=1).mean(axis=0)]
+
     return []

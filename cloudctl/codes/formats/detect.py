@@ -40,6 +40,7 @@ def read_any(
             data = gzip.decompress(data)
         except (OSError, EOFError) as error:
             raise _unknown(name, data, f"is broken gzip ({error})", "copy the file again") from None
+
     try:
         data = without_mark(data)
     except UnicodeDecodeError as error:
@@ -49,13 +50,15 @@ def read_any(
             f"begins with the byte order mark of another encoding than its text has ({error})",
             "save it as UTF-8",
         ) from None
+
     head = data.lstrip()[:4096]
     if head[:1] == b"<":
-        return _xml(data, name, adm, zero, unsignalised, progress)
+        return _xml(data=data, name=name, adm=adm, zero=zero, unsignalised=unsignalised, progress=progress)
     if head[:1] == b"{":
         return _json(data, name, adm or NO_ADM)
     if data[:2] == b"C1":
         return Imported([check_code(from_compact(data), name)], name, ())
+
     return _message(data, name, adm or NO_ADM)
 
 
@@ -68,6 +71,7 @@ def _xml(
 
     found = ROOT.search(COMMENT.sub(b"", data[:65536]))
     root = found[1].decode() if found else ""
+
     if root == "net":
         return import_sumo(name, data=data, adm=adm, unsignalised=unsignalised, progress=progress)
     if root == "osm":
@@ -76,9 +80,11 @@ def _xml(
         return import_opendrive(data, adm=adm or NO_ADM, zero=zero)
     if root:
         raise _unknown(name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with")
+
     message = _map_tree(xml_tree(data, name), adm or NO_ADM)
     if message is None:
         raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
+
     return message
 
 
@@ -89,19 +95,23 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
         raise _unknown(
             name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments"
         ) from None
+
     inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if len(CODE_KEYS & tree.keys()) >= MIN_CODE_KEYS:
         return Imported([check_code(parse(data, name), name)], name, ())
+
     if tree.get("type") == "FeatureCollection":
         from .geojson import read_geojson
 
         return Imported([check_code(read_geojson(data), name)], name, ())
+
     found = _map_tree(tree, adm)
     if found is None:
         inner = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
         raise _unknown(
             name, data, _what_json(tree, inner), "give one MAP of the intersection by itself, or its digital code"
         )
+
     return found
 
 
@@ -110,10 +120,12 @@ def _map_tree(tree: dict[str, Any], adm: str) -> Imported | None:
     found = opened(tree)
     if found is None or not found.standard:
         return None
+
     if found.standard == "YD/T 3709":
         from .ydt.importer import import_ydt
 
         return import_ydt(tree, adm=adm)
+
     from .j2735.importer import import_map
 
     return import_map(tree, adm=adm)
@@ -126,21 +138,26 @@ def _what_text(data: bytes) -> tuple[str, str]:
             "is a page with JSON in it, not the JSON itself",
             "give what stands between ```json and ```, without comments",
         )
+
     if data.lstrip()[:1] == b"[":
         return "is a JSON list: records, not a map", f"give one of: {FORMATS}"
+
     first = data.split(b"\n", 1)[0]
     if first[:4].lower() == b"cd10" and HEX.fullmatch(first):
         return (
             "is NTCIP 1202 signal states of a controller (TSCBM), not a place",
             "give the MAP or the map of the intersection it controls",
         )
+
     if b'{"' in first:
         return (
             "is a table with a JSON message in each line, not one message",
             "give the JSON of one MAP line, from its first { on",
         )
+
     if first.count(b",") > 1:
         return "is a table (CSV): records, not a map", f"give one of: {FORMATS}"
+
     return f"is text of none of the known formats: {FORMATS}", "give one of these, or convert to one"
 
 
@@ -150,10 +167,12 @@ def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
         or tree.get("messageType") == "SPAT"
     ):
         return "is a SPAT: states of signals, not a place"
+
     if '"hex"' in str(tree)[:4000].replace("'", '"'):
         return "is a list of UPER frames as text, not one message"
     if "coreData" in inner or "bsmFrame" in tree:
         return "is a BSM: the state of a vehicle, not a place"
+
     return f"is JSON without a map; known: {FORMATS}"
 
 
@@ -162,12 +181,15 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
     from .messages.uper import FRAMES, frame_id
 
     number = frame_id(data)
+
     if number is not None and number != 18:
         raise _unknown(
             name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection"
         )
+
     if number is None and (data[:4].lower() == b"cd10" or not HEX.fullmatch(data)) and b"\0" not in data[:4096]:
         raise _unknown(name, data, *_what_text(data))
+
     try:
         return import_map(data, adm=adm)
     except CodeError as error:
@@ -179,4 +201,11 @@ def _message(data: bytes, name: str, adm: str) -> Imported:
 
 
 def _unknown(name: str, data: bytes, rule: str, remedy: str) -> CodeError:
-    return refuse(name, "file", "content", f"{len(data)} bytes, beginning {data[:24]!r}", rule, remedy)
+    return refuse(
+        where=name,
+        entity="file",
+        field="content",
+        value=f"{len(data)} bytes, beginning {data[:24]!r}",
+        rule=rule,
+        remedy=remedy,
+    )

@@ -171,6 +171,7 @@ def export_code(
         return _exact(code, to)
     if to == "ydt3709":
         return _ydt(code, number or own_number(code, "ydt3709"), modules)
+
     return _map(code, to, number or own_number(code, "j2735"), station)
 
 
@@ -179,23 +180,25 @@ def own_number(code: IntersectionCode, kind: str) -> Number:
     alias = next((a.value for a in code.alias if a.kind == kind), None)
     if alias is None:
         raise refuse(
-            code.id,
-            "code",
-            "alias",
-            "none",
-            f"has no {kind} number of its own",
-            "give --id, and --region, as the registry allots them",
+            where=code.id,
+            entity="code",
+            field="alias",
+            value="none",
+            rule=f"has no {kind} number of its own",
+            remedy="give --id, and --region, as the registry allots them",
         )
+
     region, _, own = alias.rpartition("/")
     if not own.isdecimal() or not (region or "0").isdecimal():
         raise refuse(
-            code.id,
-            "code",
-            "alias",
-            alias,
-            f"a {kind} number is region/id",
-            "correct the alias, or give --id, and --region",
+            where=code.id,
+            entity="code",
+            field="alias",
+            value=alias,
+            rule=f"a {kind} number is region/id",
+            remedy="correct the alias, or give --id, and --region",
         )
+
     return Number(int(own), int(region or 0) or None)
 
 
@@ -204,8 +207,14 @@ def _exact(code: IntersectionCode, to: str) -> Exported:
     back = read_geojson(data) if to == "geojson" else from_compact(data)
     if back != code:
         raise refuse(
-            f"export to {to}", "code", "content", to, "does not come back as it was", "report this, with the code"
+            where=f"export to {to}",
+            entity="code",
+            field="content",
+            value=to,
+            rule="does not come back as it was",
+            remedy="report this, with the code",
         )
+
     return Exported(data, [], [])
 
 
@@ -223,7 +232,8 @@ def _map(code: IntersectionCode, to: str, number: Number, station: int) -> Expor
         {name: of_alias[str(n)] for name, n in numbers.items() if str(n) in of_alias}
         for numbers in (writer.numbers, writer.exits)
     )
-    return _proved(code, back, Pairing(lanes, exits), MAP_MAY, "a MAP", data)
+
+    return _proved(code=code, back=back, pairing=Pairing(lanes, exits), table=MAP_MAY, where="a MAP", data=data)
 
 
 def _ydt(code: IntersectionCode, number: Number, modules: Modules | None) -> Exported:
@@ -237,7 +247,10 @@ def _ydt(code: IntersectionCode, number: Number, modules: Modules | None) -> Exp
     lanes, exits = (
         {name: of_alias[key] for name, key in keys.items() if key in of_alias} for keys in (writer.keys, writer.exits)
     )
-    proved = _proved(code, back, Pairing(lanes, exits), YDT_MAY, "a MAP of YD/T 3709", data)
+    proved = _proved(
+        code=code, back=back, pairing=Pairing(lanes, exits), table=YDT_MAY, where="a MAP of YD/T 3709", data=data
+    )
+
     return proved._replace(losses=[*proved.losses, *number_losses(code)])
 
 
@@ -247,13 +260,14 @@ def _read_back(where: str, read: Any) -> IntersectionCode:
     except (CodeError, ValueError) as error:
         reason = str(error.findings[0]) if isinstance(error, CodeError) else str(error)
         raise refuse(
-            f"export to {where}",
-            "code",
-            "content",
-            where,
-            f"our own reader does not read it back ({reason})",
-            "correct the code, or publish the digital code itself",
+            where=f"export to {where}",
+            entity="code",
+            field="content",
+            value=where,
+            rule=f"our own reader does not read it back ({reason})",
+            remedy="correct the code, or publish the digital code itself",
         ) from None
+
     found: IntersectionCode = back
     return found
 

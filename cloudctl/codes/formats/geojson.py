@@ -44,6 +44,7 @@ def _feature(whole: str, table: str, shape: str, row: dict[str, Any]) -> dict[st
         line = [_place(point) for point in row[shape]]
         ring = shape == "polygon"
         geometry = {"type": "Polygon" if ring else "LineString", "coordinates": [[*line, line[0]]] if ring else line}
+
     return {
         "type": "Feature",
         "id": sub_code(whole, row["id"]),
@@ -67,6 +68,7 @@ def read_geojson(data: bytes) -> IntersectionCode:
         code = dict(tree["code"])
         for table in TABLES:
             code[table] = []
+
         for feature in tree["features"]:
             row = dict(feature["properties"])
             table = row.pop("entity")
@@ -74,13 +76,14 @@ def read_geojson(data: bytes) -> IntersectionCode:
             code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
     except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
         raise refuse(
-            "GeoJSON",
-            "collection",
-            "features",
-            f"{error!r}",
-            "must be a collection that cloudctl wrote",
-            "other GeoJSON has no lanes to read: import the source instead",
+            where="GeoJSON",
+            entity="collection",
+            field="features",
+            value=f"{error!r}",
+            rule="must be a collection that cloudctl wrote",
+            remedy="other GeoJSON has no lanes to read: import the source instead",
         ) from None
+
     return convert(code, IntersectionCode, "GeoJSON", FORMATS)
 
 

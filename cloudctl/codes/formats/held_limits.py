@@ -21,10 +21,12 @@ def held(code: IntersectionCode, found: list[IntersectionState], speed: float, k
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
     lowest, at_times = inf, list[float]()
+
     for place in found:
         rule = code.rules[place.rule]
         if rule.kind not in CAPS or rule.value is None or not rule.mandatory or not place.s_from <= s <= place.s_to:
             continue
+
         bound = binds(rule, vehicle)
         if bound and _is_timeless(rule):
             usual.setdefault(rule.kind, rule.value)
@@ -34,6 +36,7 @@ def held(code: IntersectionCode, found: list[IntersectionState], speed: float, k
                 rule.kind == "speed_max" and rule.kind not in usual
             ):  # it decides while it holds, also where it allows more
                 at_times.append(rule.value)
+
     plain = usual.get("speed_max", speed)
     capped = min((value for name, value in usual.items() if name != "speed_max"), default=inf)
     return Held(min(plain, capped), min(plain, capped, lowest), min(max([plain, *at_times]), capped))

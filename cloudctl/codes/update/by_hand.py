@@ -33,16 +33,20 @@ def bring_forward(folder: CodeFolder) -> list[Loss]:
     for name, filed in list(folder.files.items()):
         if len(filed) < 2:
             continue
+
         *earlier, last = filed
         announced = with_later_edits(earlier, [folder.kept(item) for item in earlier], last)
         losses += announced.losses
+
         if announced.code is not last.code:
             code = replace(announced.code, revision=last.code.revision + 1)
             folder.shelve(last)
             folder.put(last.path.with_name(f"{last.path.stem.partition('-r')[0]}-r{code.revision}.json"), code)
             folder.registry[name].revision = code.revision
+
         for item in earlier:
             folder.keep_revision(item)
+
     return losses
 
 
@@ -55,15 +59,19 @@ def with_later_edits(earlier: Sequence[Filed], kept: Sequence[IntersectionCode |
     for item, before in zip(earlier, kept, strict=True):
         if before is None or dump(before) == dump(item.code):
             continue
+
         notes = Notes()
         for table in PARTS:
             code = _with_added(table, item, before, code, notes)
+
         since = f"since revision {last.code.revision} was announced ({last.path.name})"
         for what in _other_edits(before, item.code):
             notes.kept(
                 what, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
             )
+
         losses += [replace(loss, entity=f"{item.path.name} {loss.entity}") for loss in notes]
+
     return Announced(code, losses)
 
 
@@ -76,16 +84,20 @@ def _with_added(
     for row in getattr(item.code, table):
         if row.id in was or there.get(row.id) == row:
             continue
+
         name = f"{table[:-1]} {row.id}"
         if row.id in there:
             notes.kept(
                 name, f"was written by hand, and the announced revision has another {name}: give one of them another id"
             )
             continue
+
         rows = relocated(notes, row, Relocation.between(item.code, code)) if table == "rules" else [row]
         if rows:
             notes.kept(name, "was written by hand into the code in force: carried over to the announced revision")
+
         added += rows
+
     return replace(code, **{table: (*getattr(code, table), *added)}) if added else code
 
 
@@ -95,15 +107,18 @@ def _other_edits(before: IntersectionCode, after: IntersectionCode) -> Iterator[
         was, now = getattr(before, field), getattr(after, field)
         if was == now:
             continue
+
         if not (isinstance(was, tuple) and all(hasattr(row, "id") for row in (*was, *now))):
             yield f"code.{field}"
             continue
+
         old, new = {row.id: row for row in was}, {row.id: row for row in now}
         changed = [
             name
             for name in {**old, **new}
             if old.get(name) != new.get(name) and not (name not in old and field in PARTS)
         ]
+
         yield from (f"{field.rstrip('s').replace('_', ' ')} {name}" for name in changed)
 
 
@@ -116,9 +131,10 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
                 base is None and (table == "plans" or (table == "rules" and repeats_lanes(code, row)))
             ):
                 continue
+
             text = written(row) if table == "rules" else msgspec.json.encode(row).decode()
             yield Loss(
-                "dropped",
-                f"{table[:-1]} {row.id}",
-                f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer in the map; it was {text}",
+                what="dropped",
+                entity=f"{table[:-1]} {row.id}",
+                detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer in the map; it was {text}",
             )

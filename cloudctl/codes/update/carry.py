@@ -33,16 +33,20 @@ def carry(
     """
     standing = prev
     prev, doubled = unique(prev)
-    losses = [Loss("dropped", name, "stood twice in the code: the first one stays") for name in doubled]
+    losses = [
+        Loss(what="dropped", entity=name, detail="stood twice in the code: the first one stays") for name in doubled
+    ]
+
     if base is None:
         base = assumed_base(prev, new)
         losses.append(
             Loss(
-                "guessed",
-                prev.id,
-                "what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known",
+                what="guessed",
+                entity=prev.id,
+                detail="what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known",
             )
         )
+
     numbering = Numbering(highest)
     numbering.note((prev, base))
     fixed = given(new)
@@ -53,9 +57,11 @@ def carry(
     code, notes = merged(Three(base, prev, fresh), lambda: numbering.next(LETTERS["rules"]))
     code = replace(code, revision=prev.revision)
     changed = dump(code) != dump(standing) or (counted(new) and wire_revision(new) != wire_revision(base))
+
     if changed:
         code = replace(code, revision=next_revision(prev, new))
-    return Carried(code, fresh, numbering, losses + notes, changed)
+
+    return Carried(code=code, base=fresh, numbering=numbering, losses=losses + notes, changed=changed)
 
 
 def next_revision(prev: IntersectionCode, new: IntersectionCode) -> int:

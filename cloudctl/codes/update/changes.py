@@ -51,13 +51,16 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
     """Return a line for each change, what weighs most first; an empty list where the codes are the same."""
     if dump(before) == dump(after):
         return []
+
     two = Compared(before, after)
     parts = (_whole, roads, geometry, limits, movements, stops, conflicts, signals, rules, _others, _fields)
     lines = [line for part in parts for line in part(two)]
+
     if two.renumbered:
         lines.append(
             f"ids given otherwise: {listed(two.renumbered)} (an import into the folder of the earlier code keeps them)"
         )
+
     return lines or ["only the order of entries differs"]
 
 
@@ -67,15 +70,18 @@ def _whole(two: Compared) -> Iterator[str]:
         was, now = getattr(two.a, field), getattr(two.b, field)
         if was != now:
             yield f"code.{field}: {text(was)} -> {text(now)}"
+
     if two.shift:
         north, east = (
             two.shift[0] * M_PER_E7,
             two.shift[1] * M_PER_E7 * float(np.cos(np.radians(two.a.ref_lat_e7 / 1e7))),
         )
         yield f"everything moved {metres(float(np.hypot(north, east)))} to the {direction(np.array([east, north]))}"
+
     was, now = ((code.ref_lat_e7, code.ref_lon_e7) for code in (two.unshifted, two.b))
     if was != now:
         yield f"reference point moved {metres(distance(was, now))}"
+
     yield from _aliases(two, "the intersection", {"": (two.a, two.b)})
 
 
@@ -88,9 +94,11 @@ def _others(two: Compared) -> Iterator[str]:
             if x is None or y is None:
                 yield f"{called} {'removed' if y is None else 'added'}"
                 continue
+
             old, here = _places(stayed[name]), _places(y)
             if here == old or (two.shift and _within(_farthest(_places(x), here), SAME_SHIFT)):
                 continue
+
             far = _farthest(old, here)
             yield f"{called}: its outline changed" if far is None else f"{called} moved {metres(far)}"
 
@@ -102,12 +110,15 @@ def _fields(two: Compared) -> Iterator[str]:
         for name, (x, y) in two.rows[table].items():
             if not (x and y):
                 continue
+
             for field in x.__struct_fields__:
                 was, now = getattr(x, field), getattr(y, field)
                 if was == now or field in WORDED or (field == "number" and y.link in two.recounted):
                     continue
                 found.setdefault((WORDS[table], field, text(was), text(now)), []).append(name)
+
         yield from _aliases(two, WORDS[table], two.rows[table])
+
     for (word, field, was, now), names in found.items():
         yield f"{word} {listed(names)}: {field} {was} -> {now}"
 
@@ -119,6 +130,7 @@ def _aliases(two: Compared, word: str, rows: dict[str, tuple[Any, Any]]) -> Iter
             was = [f"{alias.kind} {alias.value}" for alias in x.alias if alias not in y.alias]
             now = [f"{alias.kind} {alias.value}" for alias in y.alias if alias not in x.alias]
             found.append(f"{name + ' ' if name else ''}{', '.join(was) or 'none'} -> {', '.join(now) or 'none'}")
+
     if found:
         yield f"called otherwise: {word} {listed(found, MAX_PAIRS)}"
 

@@ -43,6 +43,7 @@ class Compared:
         found = [name for name, (x, y) in self.rows[table].items() if x and y and x.points != y.points]
         if not self.shift:
             return found
+
         return [
             name
             for name in found
@@ -69,6 +70,7 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
             item.id: known.get(item.id) or (item.id + NEW if item.id in used else item.id)
             for item in getattr(after, table)
         }
+
     used_groups = {group.id for group in before.signal_groups}
     groups = {
         group.id: matches.groups.get(group.id) or (group.id + 1000 if group.id in used_groups else group.id)
@@ -81,6 +83,7 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
     numbering.note((before, after))
     rest = tuple(rule for rule in after.rules if rule not in same)
     renamed = named_rules(tuple(rule for rule in before.rules if rule.id not in kept), rest, numbering, own=True)
+
     return replace(after, rules=(*same, *renamed))
 
 
@@ -105,9 +108,12 @@ def _whole_shift(a: IntersectionCode, b: IntersectionCode) -> tuple[int, int] | 
     ]
     if len(steps) < MIN_POINTS:
         return None
+
     table = np.array(steps, float)
     middle = np.median(table, axis=0)
     near = np.abs(table - middle).max(axis=1) * M_PER_E7 <= SAME_SHIFT / 2
+
     if near.mean() < MIN_ALIKE or float(np.hypot(*middle)) * M_PER_E7 < SAME_SHIFT:
         return None
+
     return round(float(middle[0])), round(float(middle[1]))

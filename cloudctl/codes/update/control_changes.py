@@ -20,6 +20,7 @@ def signals(two: Compared) -> Iterator[str]:
         for name, (a, b) in two.rows[table].items():
             if a and b and a.group != b.group:
                 obeyed.setdefault((a.group, b.group), []).append(name)
+
     for (was, now), users in obeyed.items():
         yield f"signal group {was or 'none'} -> {now or 'none'} for {listed(users)}"
 
@@ -42,10 +43,13 @@ def _groups(two: Compared) -> Iterator[str]:
             kind = (x or new[number]).kind
             yield f"signal group {number} ({kind}) {'removed' if y is None else 'added'}"
             continue
+
         if x.kind != y.kind:
             yield f"signal group {number}: {x.kind} -> {y.kind}"
+
         if x.channels != y.channels:
             wired.append(f"{number}: {text(x.channels)} -> {text(y.channels)}")
+
     if wired:
         yield f"channels of signal groups: {listed(wired)}"
 
@@ -58,14 +62,18 @@ def _plans(two: Compared) -> Iterator[str]:
         if x is None or y is None:
             yield f"plan {name} {'removed' if y is None else 'added'}"
             continue
+
         if x.offset_ms != y.offset_ms:
             yield f"plan {name}: offset {x.offset_ms / 1000:g} -> {y.offset_ms / 1000:g} s"
+
         if x.actuated != y.actuated:
             yield f"plan {name}: {'actuated' if y.actuated else 'fixed-time'} now"
+
         cycles = [sum(phase.ms for phase in plan.phases) / 1000 for plan in (x, y)]
         times = [[(phase.ms, phase.min_ms, phase.max_ms) for phase in plan.phases] for plan in (x, y)]
         if times[0] != times[1]:
             yield f"plan {name}: {len(x.phases)} phases of {cycles[0]:g} s -> {len(y.phases)} of {cycles[1]:g} s{_phase_times(times)}"
+
         if _shown(two.a, x, both) != _shown(two.b, y, both):
             yield f"plan {name}: shows other colours for signal groups {listed(_recoloured(two.a, x, two.b, y, both))}"
 
@@ -76,10 +84,12 @@ def rules(two: Compared) -> Iterator[str]:
     new = {rule.id: rule for rule in two.b.rules}
     follow = []
     entities = _entities(two.b)
+
     for name in {**old, **new}:
         x, y = old.get(name), new.get(name)
         if x == y:
             continue
+
         if (x is None or repeats_lanes(two.a, x)) and (y is None or repeats_lanes(two.b, y)):
             follow.append(name)
         elif x is None and y is not None:
@@ -91,9 +101,11 @@ def rules(two: Compared) -> Iterator[str]:
                 if lost
                 else f"removed: it was {_terms(x)}"
             )
+
             yield f"{_rule(x)} {why}"
         elif x is not None and y is not None:
             yield from _rule_changes(x, y, entities)
+
     if follow:
         yield f"rules that repeat the lanes' limits and uses follow: {listed(follow)}"
 
@@ -101,6 +113,7 @@ def rules(two: Compared) -> Iterator[str]:
 def _phase_times(times: list[list[Any]]) -> str:
     if len(times[0]) != len(times[1]):
         return ""
+
     different = [
         f"phase {k} {a[0] / 1000:g} -> {b[0] / 1000:g} s" if a[0] != b[0] else f"phase {k} bounds"
         for k, (a, b) in enumerate(zip(*times, strict=True), 1)
@@ -150,10 +163,13 @@ def _terms(rule: Rule) -> str:
     words = [f"on {_targets(rule.targets)}"]
     if rule.value is not None:
         words.insert(0, f"{value(rule.value)} {VALUED.get(rule.kind, '')}".strip())
+
     if rule.classes:
         words.append("for " + ", ".join(rule.classes))
+
     if rule.calendar is not None:
         words.append("at times")
+
     return ", ".join(words) + (f' "{rule.text}"' if rule.text else "")
 
 
@@ -162,17 +178,21 @@ def _rule_changes(x: Rule, y: Rule, entities: set[str]) -> Iterator[str]:
         was, now = getattr(x, field), getattr(y, field)
         if was == now:
             continue
+
         if field == "targets":
             gone = [target for target in was if target not in now]
             lost = [target for target in gone if target.entity not in entities]
             left = [target for target in gone if target not in lost]
             fresh = [target for target in now if target not in was]
+
             if lost:
                 yield f"{_rule(y)} holds no longer on {_targets(tuple(lost))}, which {'is' if len(lost) == 1 else 'are'} gone"
+
             if left or fresh:
                 words = [f"no longer on {_targets(tuple(left))}"] if left else []
                 words += [f"also on {_targets(tuple(fresh))}"] if fresh else []
                 yield f"{_rule(y)} holds {', '.join(words)}"
+
             if not gone and not fresh:
                 yield f"{_rule(y)}: its places stand in another order"
         elif field == "calendar":
@@ -193,8 +213,10 @@ def _calendar_changes(name: str, was: Calendar | None, now: Calendar | None) -> 
             for field in said.__struct_fields__
             if getattr(said, field) != getattr(Calendar(), field)
         )
+
         yield f"{name} holds {'always' if now is None else 'by a calendar'} now: {'it was' if now is None else 'it is'} {fields or 'every day'}"
         return
+
     for field in now.__struct_fields__:
         if getattr(was, field) != getattr(now, field):
             yield f"{name}: calendar {field} {text(getattr(was, field))} -> {text(getattr(now, field))}"

@@ -60,11 +60,14 @@ class CodeFolder:
             if _is_code(data, path):
                 code = parse(data, str(path))
                 out.setdefault(code.id, []).append(Filed(path, code))
+
         errors = [finding for filed in out.values() for finding in clashes(filed)]
         if errors:
             raise CodeError(str(self.path), errors)
+
         for filed in out.values():
             filed.sort(key=lambda item: item.code.revision)
+
         return out
 
     def _registry(self) -> Registry:
@@ -80,13 +83,14 @@ class CodeFolder:
                     registry.adopt(name, code.ref_lat_e7, code.ref_lon_e7, 0, code.name)
         except CityCodeError as error:
             raise refuse(
-                str(self.path),
-                "registry",
-                "city code",
-                REGISTRY,
-                str(error),
-                "correct it, or restore the file from the last copy",
+                where=str(self.path),
+                entity="registry",
+                field="city code",
+                value=REGISTRY,
+                rule=str(error),
+                remedy="correct it, or restore the file from the last copy",
             ) from None
+
         return registry
 
     def save(self) -> None:
@@ -133,10 +137,12 @@ class CodeFolder:
         target = self.keep_revision(filed)
         filed.path.unlink()
         left = [item for item in self.files[filed.code.id] if item.path != filed.path]
+
         if left:
             self.files[filed.code.id] = left
         else:
             del self.files[filed.code.id]
+
         return target
 
     def kept(self, filed: Filed) -> IntersectionCode | None:
@@ -172,24 +178,26 @@ def clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
         for other in first.setdefault(code.id, []):
             if not same_intersection(other.code, code):
                 yield Finding(
-                    code.id,
-                    "id",
-                    f"{path} ({code.name})",
-                    f"the city code stands for another intersection in {other.path} ({other.code.name})",
-                    "error",
-                    f"move it out of the folder, then: cloudctl codes import {path.name} --out {other.path.parent} gives it a code of its own",
+                    entity=code.id,
+                    field="id",
+                    value=f"{path} ({code.name})",
+                    rule=f"the city code stands for another intersection in {other.path} ({other.code.name})",
+                    severity="error",
+                    remedy=f"move it out of the folder, then: cloudctl codes import {path.name} --out {other.path.parent} gives it a code of its own",
                 )
                 break
+
             if other.code.revision == code.revision and dump(other.code) != dump(code):
                 yield Finding(
-                    code.id,
-                    "revision",
-                    f"{code.revision} in {path}",
-                    f"the revision stands for another content in {other.path}",
-                    "error",
-                    "give the changed code a higher revision, or take one of the files away; cloudctl codes diff shows how they differ",
+                    entity=code.id,
+                    field="revision",
+                    value=f"{code.revision} in {path}",
+                    rule=f"the revision stands for another content in {other.path}",
+                    severity="error",
+                    remedy="give the changed code a higher revision, or take one of the files away; cloudctl codes diff shows how they differ",
                 )
                 break
+
         first[code.id].append(item)
 
 
@@ -208,13 +216,14 @@ def _is_code(data: bytes, path: Path) -> bool:
         tree: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refuse(
-            str(path),
-            "file",
-            "JSON",
-            f"{len(data)} bytes",
-            f"cannot be read ({error})",
-            "correct it, or move it out of the folder: what was written by hand in it would be lost",
+            where=str(path),
+            entity="file",
+            field="JSON",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="correct it, or move it out of the folder: what was written by hand in it would be lost",
         ) from None
+
     return isinstance(tree, dict) and "ref_lat_e7" in tree and "lanes" in tree
 
 

@@ -31,6 +31,7 @@ def mouths(code: IntersectionCode) -> F8:
         for lane in code.lanes
         if role.get(lane.link) in ("ingress", "egress") and lane.points
     ]
+
     return np.array(rows, float).reshape(-1, 3)
 
 
@@ -38,10 +39,12 @@ def likeness(a: F8, b: F8) -> float:
     """Return the share of lanes' ends (`mouths`) of the intersection with fewer that the other has too."""
     if not len(a) or not len(b):
         return 0.0
+
     few, many = (a, b) if len(a) <= len(b) else (b, a)
     gap = few[:, None, :2] - many[None, :, :2]
     gap = gap * [M_PER_E7, M_PER_E7 * np.cos(np.radians(few[0, 0] / 1e7))]
     near = (np.hypot(gap[..., 0], gap[..., 1]) <= MOUTH) & (few[:, None, 2] == many[None, :, 2])
+
     return float(near.any(axis=1).mean())
 
 
@@ -59,10 +62,12 @@ def pair_up(
     """
     if not before or not after:
         return {}
+
     old, new = [mouths(code) for code in before], [mouths(code) for code in after]
     called_old, called_new = [names(code) for code in before], [names(code) for code in after]
     apart = _apart(before, after)
     cost = np.full((len(before), len(after)), BARRED)
+
     for i, j in _candidates(apart, called_old, called_new):
         named = bool(called_old[i] & called_new[j])
         like = likeness(old[i], new[j])
@@ -70,6 +75,7 @@ def pair_up(
         needed = NEEDED[certain, named]
         if like >= needed or (named and certain and apart[i, j] <= NEAR):
             cost[i, j] = -like - 0.5 * named
+
     return {j: i for i, j in assign(cost)}
 
 
@@ -83,6 +89,7 @@ def same_intersection(a: IntersectionCode, b: IntersectionCode) -> bool:
         return True
     if {alias.kind for alias in called} & {alias.kind for alias in other}:
         return False
+
     return a.name == b.name and distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7)) <= NEAR
 
 
@@ -100,6 +107,7 @@ def _candidates(apart: F8, old: Sequence[set[Alias]], new: Sequence[set[Alias]])
     for i, called in enumerate(old):
         for alias in called:
             where.setdefault(alias, []).append(i)
+
     found |= {(i, j) for j, called in enumerate(new) for alias in called for i in where.get(alias, ())}
     return sorted(found)
 
@@ -115,13 +123,17 @@ def common_shift(before: Sequence[IntersectionCode], after: Sequence[Intersectio
         if alias in known and len(known[alias].points) == len(lane.points)
         for old, new in zip(known[alias].points, lane.points, strict=True)
     ]
+
     if not steps:
         return None
+
     table = np.array(steps, float)
     middle = np.median(table, axis=0)
     alike = np.abs(table - middle).max(axis=1) * M_PER_E7 <= SAME_SHIFT
+
     if alike.mean() < 0.5 or np.abs(middle).max() * M_PER_E7 < SAME_SHIFT:
         return None
+
     return round(float(middle[0])), round(float(middle[1]))
 
 
@@ -134,6 +146,7 @@ def shifted(code: IntersectionCode, by: Point) -> IntersectionCode:
     changes: dict[str, object] = {"ref_lat_e7": code.ref_lat_e7 + by[0], "ref_lon_e7": code.ref_lon_e7 + by[1]}
     for table in ("lanes", "connections"):
         changes[table] = tuple(replace(row, points=line(row.points)) for row in getattr(code, table))
+
     changes["crosswalks"] = tuple(
         replace(walk, axis=line(walk.axis), polygon=line(walk.polygon)) for walk in code.crosswalks
     )
@@ -142,4 +155,5 @@ def shifted(code: IntersectionCode, by: Point) -> IntersectionCode:
         changes[table] = tuple(
             replace(row, lat_e7=row.lat_e7 + by[0], lon_e7=row.lon_e7 + by[1]) for row in getattr(code, table)
         )
+
     return replace(code, **changes)

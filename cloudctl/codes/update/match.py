@@ -61,11 +61,13 @@ def match(
     walks = _items(
         before.crosswalks, after.crosswalks, lambda a, b: _apart_either_way(a.axis, b.axis), WALK_REACH, id_cost
     )
+
     if groups_fixed:
         known = {group.id for group in before.signal_groups}
         groups = {group.id: group.id for group in after.signal_groups if group.id in known}
     else:
         groups = _groups(before, after, connections, walks)
+
     return Matches(
         nodes=_nodes(before, after, id_cost),
         links=links,
@@ -104,19 +106,23 @@ def _lanes(before: IntersectionCode, after: IntersectionCode, origin: Origin, id
     turns_old, turns_new = _turns(before), _turns(after)
     roles_old, roles_new = _roles(before), _roles(after)
     cost = np.full((len(old), len(new)), BARRED)
+
     for i, a in enumerate(before.lanes):
         for j, b in enumerate(after.lanes):
             named = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
             if not (close[i, j] or named):
                 continue
+
             met = compare(old[i], new[j])
             reach = MAX_MOVED if named else MAX_OFFSET
             if met.distance > reach or met.overlap < MIN_OVERLAP * min(old[i].size, new[j].size):
                 continue
+
             cost[i, j] = met.distance + _lane_penalty(a, b) + id_cost * (a.id != b.id)
             cost[i, j] += ROLE_COST * (roles_old[a.id] != roles_new[b.id])
             cost[i, j] += TURN_COST * _unlike(turns_old.get(a.id, set()), turns_new.get(b.id, set()))
             cost[i, j] += PART_COST * (1.0 - met.overlap / max(old[i].size, new[j].size, 1e-9))
+
     return {after.lanes[j].id: before.lanes[i].id for i, j in assign(cost)}
 
 
@@ -148,15 +154,18 @@ def _links(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, s
     votes = Counter((link_of[lanes[lane.id]], lane.link) for lane in after.lanes if lane.id in lanes)
     old, new = {link.id: k for k, link in enumerate(before.links)}, {link.id: k for k, link in enumerate(after.links)}
     cost = np.full((len(old), len(new)), BARRED)
+
     for (a, b), count in votes.items():
         if a in old and b in new:
             cost[old[a], new[b]] = -float(count)
+
     for link, i in zip(before.links, old.values(), strict=True):
         for other, j in zip(after.links, new.values(), strict=True):
             if set(link.alias) & set(other.alias) and link.role == other.role:
                 cost[i, j] = min(cost[i, j], 0.0) - 0.5
             elif cost[i, j] < BARRED and link.role == other.role:
                 cost[i, j] -= 0.25
+
     return {after.links[j].id: before.links[i].id for i, j in assign(cost)}
 
 
@@ -165,11 +174,13 @@ def _connections(before: IntersectionCode, after: IntersectionCode, lanes: dict[
     known: dict[tuple[str, str], list[str]] = {}
     for c in before.connections:
         known.setdefault((c.from_lane, c.to_lane), []).append(c.id)
+
     out = {}
     for c in after.connections:
         pair = (lanes.get(c.from_lane, ""), lanes.get(c.to_lane, ""))
         if known.get(pair):
             out[c.id] = known[pair].pop(0)
+
     return out
 
 
@@ -183,9 +194,11 @@ def _groups(
     was = connections | walks
     votes: Counter[tuple[int, int]] = Counter()
     users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
+
     for item in users:
         if item.group and item.id in was and had[was[item.id]]:
             votes[had[was[item.id]], item.group] += 1
+
     old, new = (
         {g.id: k for k, g in enumerate(before.signal_groups)},
         {g.id: k for k, g in enumerate(after.signal_groups)},
@@ -194,6 +207,7 @@ def _groups(
     for (a, b), count in votes.items():
         if a in old and b in new:
             cost[old[a], new[b]] = -float(count) - 0.1 * (a == b)
+
     return {after.signal_groups[j].id: before.signal_groups[i].id for i, j in assign(cost)}
 
 
@@ -203,6 +217,7 @@ def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) ->
     out = {own_new: own_old} if own_old and own_new else {}
     old = [node for node in before.nodes if node.id != own_old or not out]
     new = [node for node in after.nodes if node.id != own_new or not out]
+
     return out | _items(
         old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), NODE_REACH, id_cost
     )
@@ -223,6 +238,7 @@ def _items(
             far = apart(a, b)
             if far <= (max(MAX_MOVED, reach) if named else reach):
                 cost[i, j] = far + alias_cost(a.alias, b.alias) + id_cost * (a.id != b.id)
+
     return {new[j].id: old[i].id for i, j in assign(cost)}
 
 

@@ -28,11 +28,11 @@ class Notes(list[Loss]):
 
     def lost(self, name: str, detail: str) -> None:
         """Say that something written by hand is no longer in the code."""
-        self.append(Loss("dropped", name, detail))
+        self.append(Loss(what="dropped", entity=name, detail=detail))
 
     def kept(self, name: str, detail: str) -> None:
         """Say that something written by hand stays although the source says otherwise."""
-        self.append(Loss("differs", name, detail))
+        self.append(Loss(what="differs", entity=name, detail=detail))
 
 
 class Three(NamedTuple):
@@ -48,15 +48,18 @@ def merged(three: Three, name_rule: Callable[[], str]) -> tuple[IntersectionCode
     notes = Notes()
     by_id = _id_of
     tables: dict[str, Any] = {}
+
     for field in three.prev.__struct_fields__:
         values = [getattr(code, field) for code in three]
         if field in OWN_WAY:
             continue
+
         rows = [row for value in values if isinstance(value, tuple) for row in value]
         if rows and all(hasattr(row, "id") for row in rows):
             tables[field] = _table(notes, three, field, by_id, field.rstrip("s").replace("_", " "))
         else:
             tables[field] = _field(notes, "code", field, *values)
+
     tables["stop_lines"] = _table(
         notes, _along_lanes(three, tables["lanes"]), "stop_lines", lambda row: row.lane, "stop line"
     )
@@ -66,8 +69,17 @@ def merged(three: Three, name_rule: Callable[[], str]) -> tuple[IntersectionCode
     code = replace(three.prev, **tables, alias=_aliases(*(code.alias for code in three)))
     code = _whole(notes, code)
     relocation = Relocation.between(three.prev, code)
+
     code = replace(
-        code, rules=merged_rules(notes, three.base.rules, three.prev.rules, three.new.rules, relocation, name_rule)
+        code,
+        rules=merged_rules(
+            notes=notes,
+            base=three.base.rules,
+            prev=three.prev.rules,
+            new=three.new.rules,
+            places=relocation,
+            name_rule=name_rule,
+        ),
     )
     _empty_zones(notes, three.prev, code)
     return _without_empty_zones(notes, code), notes
@@ -90,6 +102,7 @@ def _table(notes: Notes, three: Three, table: str, key: Callable[[Any], Key], ki
         elif base[name] != row and kind != "conflict":
             fields = ", ".join(f for f in row.__struct_fields__ if getattr(row, f) != getattr(base[name], f))
             notes.lost(said, f"is no longer in the source; what was written by hand goes with it: {fields}")
+
     for name, row in new.items():
         if name not in prev and name in base:
             if base[name] != row:
@@ -98,6 +111,7 @@ def _table(notes: Notes, three: Three, table: str, key: Callable[[Any], Key], ki
                 )
         elif name not in prev:
             out.append(row)
+
     return tuple(out)
 
 
@@ -110,20 +124,29 @@ def _row(notes: Notes, name: str, base: Any, prev: Any, new: Any) -> Any:
         if prev != new:
             notes.kept(name, "was written by hand; the source has it now too, otherwise: the hand's stays")
         return prev
+
     if base == new or prev == new:
         return prev
+
     changes = {}
     for field in prev.__struct_fields__:
         before, mine, theirs = getattr(base, field), getattr(prev, field), getattr(new, field)
-        value = _aliases(before, mine, theirs) if field == "alias" else _field(notes, name, field, before, mine, theirs)
+        value = (
+            _aliases(before, mine, theirs)
+            if field == "alias"
+            else _field(notes=notes, name=name, field=field, base=before, prev=mine, new=theirs)
+        )
+
         if value != mine:
             changes[field] = value
+
     return replace(prev, **changes) if changes else prev
 
 
 def _field(notes: Notes, name: str, field: str, base: Any, prev: Any, new: Any) -> Any:
     if new == base or prev == new:
         return prev
+
     if prev != base and field not in SILENT:
         drawn = field in ("points", "axis", "polygon", "phases")
         values = "" if drawn else f": {prev} stays, the source had {base} and has {new} now"
@@ -131,6 +154,7 @@ def _field(notes: Notes, name: str, field: str, base: Any, prev: Any, new: Any) 
             f"{name}.{field}", f"was changed by hand and in the source{values or ': as written by hand it stays'}"
         )
         return prev
+
     return new
 
 
@@ -149,15 +173,18 @@ def _along_lanes(three: Three, lanes: tuple[Any, ...]) -> Three:
     base, new = ({line.lane: line for line in code.stop_lines} for code in (three.base, three.new))
     rows = []
     moved = []
+
     for line in three.prev.stop_lines:
         old = base.get(line.lane)
         s = relocation.along(line.lane, line.s)
         if old is None or old == line or s is None:
             rows.append(line if old is not None or s is None else replace(line, s=s))
             continue
+
         rows.append(replace(line, s=s))
         if line.lane in new:
             moved.append(line.lane)
+
     # where the hand placed it, the source's own word does not count as a change: the place on the road does
     settled = tuple(base[line.lane] if line.lane in moved else line for line in three.new.stop_lines)
     return three._replace(prev=replace(three.prev, stop_lines=tuple(rows)), new=replace(three.new, stop_lines=settled))
@@ -180,6 +207,7 @@ def _lettered(notes: Notes, three: Three, groups: tuple[SignalGroup, ...]) -> Th
     base = _spread(three.base, order, new)
     old = {plan.id: plan for plan in base}
     prev = []
+
     for plan in _spread(three.prev, order, new):
         added = sorted(set(order) - {group.id for group in three.prev.signal_groups})
         if added and plan.id not in new and plan.id not in old:
@@ -188,7 +216,9 @@ def _lettered(notes: Notes, three: Three, groups: tuple[SignalGroup, ...]) -> Th
                 f"plan {plan.id}",
                 f"was written by hand and says nothing of the new signal group(s) {groups_named}: red throughout until it is edited",
             )
+
         prev.append(plan)
+
     return Three(
         replace(three.base, plans=base),
         replace(three.prev, plans=tuple(prev)),
@@ -214,7 +244,9 @@ def _spread(code: IntersectionCode, order: list[int], like: dict[str, Plan]) -> 
                 for k, g in enumerate(order)
             )
             phases.append(replace(phase, shows=shows))
+
         out.append(replace(plan, phases=tuple(phases)))
+
     return tuple(out)
 
 
@@ -226,6 +258,7 @@ def _whole(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     connections = _kept(notes, "connection", code.connections, lambda c: [c.from_lane, c.to_lane], known)
     moves = _ids(connections)
     groups = {group.id for group in code.signal_groups} | {0}
+
     return replace(
         code,
         links=tuple(
@@ -262,6 +295,7 @@ def _kept(
             )
         else:
             out.append(row)
+
     return tuple(out)
 
 
@@ -286,6 +320,7 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
         points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points
     ]
     ruled = {target.entity for rule in code.rules for target in rule.targets}
+
     empty = {
         zone.id
         for zone in code.zones
@@ -296,6 +331,7 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
         targets = tuple(target for target in rule.targets if target.entity not in empty)
         if targets:
             rules.append(replace(rule, targets=targets))
+
         if len(targets) < len(rule.targets):
             gone = ", ".join(sorted(empty & {target.entity for target in rule.targets}))
             notes.lost(
@@ -303,6 +339,7 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
                 f"({rule.kind}) lost its place: {gone} covers no lane any more; "
                 + (f"it stays on the rest; it was {written(rule)}" if targets else f"it was {written(rule)}"),
             )
+
     return replace(code, rules=tuple(rules)) if empty else code
 
 
@@ -319,8 +356,10 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
         for row in getattr(new, table)
         for alias in row.alias
     }
+
     named = {plan.id for plan in new.plans}
     zones, devices = _ids(new.zones), _ids(new.devices)
+
     return replace(
         prev,
         alias=tuple(alias for alias in prev.alias if alias.kind in kinds),
@@ -337,12 +376,14 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
 
 def repeats_lanes(code: IntersectionCode, rule: Rule) -> bool:
     """Return whether a rule says no more than the lanes it names: their limit, or that they are bus lanes."""
-    if rule != Rule(rule.id, rule.kind, rule.targets, rule.value) or any(
+    if rule != Rule(id=rule.id, kind=rule.kind, targets=rule.targets, value=rule.value) or any(
         t.s_from is not None or t.s_to is not None for t in rule.targets
     ):
         return False
+
     names = {target.entity for target in rule.targets}
     lanes = [lane for lane in code.lanes if (lane.id in names or lane.link in names) and lane.use != "pedestrian"]
     if rule.kind == "speed_max":
         return bool(lanes) and all(lane.speed == rule.value for lane in lanes)
+
     return rule.kind == "bus_lane" and bool(lanes) and all(lane.use == "bus" for lane in lanes)

@@ -48,6 +48,7 @@ def unique(code: IntersectionCode) -> tuple[IntersectionCode, list[str]]:
             count = Counter(row.id for row in rows)
             doubled += [str(name) for name, times in count.items() if times > 1]
             changes[field] = tuple(first[name] for name in count)
+
     return (replace(code, **changes) if doubled else code), doubled
 
 
@@ -65,6 +66,7 @@ class Numbering:
                     found = NUMBERED.fullmatch(item.id)
                     if found:
                         self._raise(found[1], int(found[2]))
+
             for group in code.signal_groups:
                 self._raise(GROUPS, group.id)
 
@@ -83,14 +85,16 @@ class Numbering:
             free = [k for k in range(1, MAX_GROUP + 1) if k not in taken]
             if not free:
                 raise refuse(
-                    where,
-                    where,
-                    "signal_groups",
-                    len(taken) + 1,
-                    f"an intersection has at most {MAX_GROUP} signal groups",
-                    "split the signal in the source",
+                    where=where,
+                    entity=where,
+                    field="signal_groups",
+                    value=len(taken) + 1,
+                    rule=f"an intersection has at most {MAX_GROUP} signal groups",
+                    remedy="split the signal in the source",
                 )
+
             return free[0]
+
         self._raise(GROUPS, number)
         return number
 
@@ -103,6 +107,7 @@ def renamed(
     for table in TABLES:
         known: dict[str, str] = getattr(matches, table)
         names[table] = {item.id: known.get(item.id) or numbering.next(LETTERS[table]) for item in getattr(code, table)}
+
     groups = _group_numbers(code, matches.groups, numbering, groups_fixed)
     return applied(code, names, groups)
 
@@ -110,11 +115,13 @@ def renamed(
 def _group_numbers(code: IntersectionCode, known: dict[int, int], numbering: Numbering, fixed: bool) -> dict[int, int]:
     if fixed:
         return {group.id: group.id for group in code.signal_groups}
+
     out: dict[int, int] = {}
     taken = set(known.values())
     for group in code.signal_groups:
         out[group.id] = known.get(group.id) or numbering.next_group(taken, code.id)
         taken.add(out[group.id])
+
     return out
 
 
@@ -131,6 +138,7 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
         g.channels == (g.id,) for g in code.signal_groups
     )  # the source knows no columns: the channel is the group's number
     entity = {old: new for table in TABLES for old, new in names[table].items()}
+
     return replace(
         code,
         nodes=tuple(replace(n, id=name("nodes", n.id)) for n in code.nodes),
@@ -197,6 +205,7 @@ def named_rules(
             if name in left and k not in out:
                 out[k] = name
                 del left[name]
+
     used = {rule.id for rule in before}
     own_ids = {k: rule.id for k, rule in enumerate(after) if own and rule.id not in used}
     terms = {rule.id: rule for rule in before}
@@ -204,6 +213,7 @@ def named_rules(
         replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"]))
         for k, rule in enumerate(after)
     ]
+
     return tuple(
         replace(rule, targets=_in_order(terms[rule.id].targets, rule.targets)) if rule.id in terms else rule
         for rule in rows

@@ -16,6 +16,7 @@ def roads(two: Compared) -> Iterator[str]:
     """Yield links and lanes that came and went, and how the lanes beside them are numbered now."""
     yield from _came_and_went(two, two.names_a, "removed", 0)
     yield from _came_and_went(two, two.names_b, "added", 1)
+
     numbered = [
         f"{name} {x.number} -> {y.number}"
         for name, (x, y) in two.rows["lanes"].items()
@@ -31,6 +32,7 @@ def _came_and_went(two: Compared, names: Names, word: str, side: int) -> Iterato
     for link in links:
         lanes = [row[side].id for row in two.rows["lanes"].values() if row[side] and row[side].link == link]
         yield f"{names.links[link]} {word}: link {link}, lanes {listed(lanes) or 'none'}"
+
     for lane in gone(two.rows["lanes"], side):
         if two.rows["lanes"][lane][side].link not in links:
             yield f"{names.lanes[lane]} {word}{_with(two, lane, side)}"
@@ -55,6 +57,7 @@ def geometry(two: Compared) -> Iterator[str]:
             yield f"{two.names_b.lanes[name]} {moved}"
         else:
             drawn.append(name)
+
     if drawn:
         yield f"drawn anew within {metres(DRAWN)}: lanes {listed(drawn)}"
 
@@ -64,13 +67,16 @@ def geometry(two: Compared) -> Iterator[str]:
         if {x.from_lane, x.to_lane} & set(two.bent):
             follow.append(name)
             continue
+
         moved = motion(*(shape(xy) for xy in local_lines(two.origin, [x.points, y.points])))
         if moved:
             yield f"path of {two.names_b.moves[name]} {moved}"
         else:
             drawn.append(name)
+
     if follow:
         yield f"paths of movements {listed(follow)} follow their lanes"
+
     if drawn:
         yield f"drawn anew within {metres(DRAWN)}: paths of movements {listed(drawn)}"
 
@@ -82,6 +88,7 @@ def limits(two: Compared) -> Iterator[str]:
         for name, (x, y) in two.rows[table].items():
             if x and y and x.speed != y.speed:
                 speeds.setdefault((x.speed, y.speed), ([], []))[k].append(name)
+
     for (was, now), (lanes, moves) in sorted(speeds.items()):
         where = [f"{what} {listed(names)}" for what, names in (("lanes", lanes), ("movements", moves)) if names]
         yield f"limit {value(was)} -> {value(now)} m/s on {' and '.join(where)}"
@@ -99,6 +106,7 @@ def movements(two: Compared) -> Iterator[str]:
                 yield f"{names.moves[name]} {word}: {row.from_lane} -> {row.to_lane}"
             elif all(two.rows["lanes"][lane][side].link in links for lane in ends):
                 with_roads.append(name)
+
         if with_roads:
             yield f"movements {word} with these roads: {listed(with_roads)}"
 
@@ -108,6 +116,7 @@ def stops(two: Compared) -> Iterator[str]:
     old, new = ({line.lane: line for line in code.stop_lines} for code in (two.a, two.b))
     lanes_gone, lanes_new = gone(two.rows["lanes"]), gone(two.rows["lanes"], 1)
     follow = []
+
     for lane in {**old, **new}:
         x, y = old.get(lane), new.get(lane)
         if x and y and x.s != y.s:
@@ -119,6 +128,7 @@ def stops(two: Compared) -> Iterator[str]:
             yield f"stop line on {two.names_a.lanes.get(lane, lane)} removed"
         elif y and not x and lane not in lanes_new:
             yield f"stop line on {two.names_b.lanes.get(lane, lane)} added, {value(y.s)} m along it"
+
     if follow:
         yield f"stop lines at the end of lanes {listed(follow)} follow them"
 
@@ -133,6 +143,7 @@ def conflicts(two: Compared) -> Iterator[str]:
     come_or_gone = {*gone(two.rows["connections"]), *gone(two.rows["connections"], 1)}
     moved, far = 0, 0.0
     yielding: dict[str, list[tuple[str, bool]]] = {}  # by who yields: to whom, and whether it does now
+
     for key in {**old, **new}:
         x, y = old.get(key), new.get(key)
         if x is None or y is None:
@@ -140,18 +151,23 @@ def conflicts(two: Compared) -> Iterator[str]:
             if not set(key) & come_or_gone:
                 yield f"conflict {key[0]}/{key[1]} ({kind}) {'removed' if y is None else 'added'}"
             continue
+
         y = oriented(y, x)
         if (x.s_a, x.s_b) != (y.s_a, y.s_b):
             if set(key) & set(two.paths):
                 moved, far = moved + 1, max(far, abs(x.s_a - y.s_a), abs(x.s_b - y.s_b))
             else:
                 yield f"conflict {x.a}/{x.b}: point moved from {value(x.s_a)} / {value(x.s_b)} to {value(y.s_a)} / {value(y.s_b)} m along"
+
         if x.kind != y.kind:
             yield f"conflict {x.a}/{x.b}: {x.kind} -> {y.kind}"
+
         for who, line in _yielding(x, y):
             yielding.setdefault(who, []).append(line)
+
     if moved:
         yield f"{moved} conflict point(s) move with these paths, up to {metres(far)}"
+
     yield from _summed_up(yielding)
 
 

@@ -70,6 +70,7 @@ class Relocation:
             return self._on_lane(target)
         if name in self.links_old:
             return self._on_link(target)
+
         return []
 
     def _on_path(self, target: Target) -> list[Target]:
@@ -85,6 +86,7 @@ class Relocation:
             return [piece for other in self.new for piece in self._piece(old, first, last, other)]
         if _unchanged(old, self.new[name]):
             return [target]
+
         kept = (
             self._stretched(target)
             if target.s_from is None and target.s_to is None
@@ -99,12 +101,15 @@ class Relocation:
         old, new = self.old[target.entity], self.new[target.entity]
         gone = [self.old[name] for name in self.old if name not in self.new]
         ends = project(old.xy[[0, -1]], new)
+
         if float(ends.distance.max()) > NEAR:
             return target
+
         first, last = (float(s) for s in ends.s)
         head, tail = (at(new.xy, new.along, np.array([s])) for s in (first / 2, (last + new.size) / 2))
         s_from = first if first > MIN_STRETCH and _on_any(head, gone) else None
         s_to = last if new.size - last > MIN_STRETCH and _on_any(tail, gone) else None
+
         return replace(target, s_from=_rounded(s_from), s_to=_rounded(s_to))
 
     def _piece(self, old: Shape, first: float, last: float, other: str) -> list[Target]:
@@ -112,16 +117,21 @@ class Relocation:
         line = self.new[other]
         laid = project(line.samples, old)
         within = (laid.distance <= BESIDE) & (laid.s >= first - SAME) & (laid.s <= last + SAME)
+
         if laid.s[-1] - laid.s[0] > MIN_STRETCH and within.all():
             return [Target(other)]
+
         stretch = at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4)))
         on = project(stretch, line)
         near = on.distance <= BESIDE
+
         if not near.any():
             return []
+
         s = on.s[near]
         if float(s[-1] - s[0]) < MIN_STRETCH:
             return []
+
         s_from, s_to = float(s[0]), float(s[-1])
         return [
             Target(
@@ -135,16 +145,19 @@ class Relocation:
         out = [target] if target.entity in self.links_new else []
         lanes = [lane.id for lane in self.before.lanes if lane.link == target.entity]
         link_of = {lane.id: lane.link for lane in self.after.lanes}
+
         for name in lanes:
             whole = self._on_lane(Target(name))
             for piece in whole:
                 link = link_of[piece.entity]
                 if link == target.entity or Target(link) in out:
                     continue
+
                 if link not in self.links_old and piece.s_from is None and piece.s_to is None:
                     out.append(Target(link))
                 elif piece.entity in self.added or target.entity not in self.links_new:
                     out.append(piece)
+
         return list(dict.fromkeys(out))
 
     @staticmethod
@@ -152,11 +165,13 @@ class Relocation:
         """Return the zones in which a lane or a path lies."""
         if not code.zones:
             return set()
+
         origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         lines = [*_shapes(origin, code.lanes).values(), *_shapes(origin, code.connections).values()]
         points = np.concatenate([_dense(line) for line in lines]) if lines else np.empty((0, 2))
         rings = local_lines(origin, [zone.polygon for zone in code.zones if zone.polygon])
         zones = [zone.id for zone in code.zones if zone.polygon]
+
         return {name for name, ring in zip(zones, rings, strict=True) if bool(_inside(points, ring).any())}
 
 
@@ -181,11 +196,14 @@ def _span(old: Shape, new: Shape, target: Target) -> Target | None:
     """Return a stretch of a line on the line as it is now; None where nothing of it is left."""
     if _unchanged(old, new) or (target.s_from is None and target.s_to is None):
         return target
+
     first, last = target.s_from or 0.0, old.size if target.s_to is None else target.s_to
     stretch = project(at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4))), new)
     s = stretch.s[stretch.distance <= NEAR]
+
     if not len(s) or float(s[-1] - s[0]) < min(MIN_STRETCH, (last - first) / 2):
         return None
+
     return Target(
         target.entity,
         None if target.s_from is None else _rounded(float(s[0])),
@@ -209,6 +227,7 @@ def _inside(points: F8, ring: F8) -> Any:
             continue
         crosses = (y0 > points[:, 1]) != (y1 > points[:, 1])
         inside ^= crosses & (points[:, 0] < (x1 - x0) * (points[:, 1] - y0) / (y1 - y0) + x0)
+
     return inside
 
 
@@ -235,6 +254,7 @@ def merged_rules(
                     f"rule {rule.id}", "was changed by hand, and the source no longer gives it: it stays as it is"
                 )
             out += kept
+
     present = {rule.id for rule in prev}
     for rule in new:
         if rule.id not in present and rule.id in was:
@@ -243,6 +263,7 @@ def merged_rules(
                 out.append(replace(rule, id=name_rule(), targets=fresh))
         elif rule.id not in present:
             out.append(rule)
+
     return tuple(rule for rule in out if rule.targets)
 
 
@@ -259,16 +280,19 @@ def relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
         targets += here
         if not here:
             gone.append(_place(target))
+
     if not targets:
         notes.lost(
             f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written(rule)}"
         )
         return []
+
     if gone:
         notes.lost(
             f"rule {rule.id}",
             f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest",
         )
+
     return [replace(rule, targets=tuple(dict.fromkeys(targets)))]
 
 
@@ -276,7 +300,7 @@ def written(rule: Rule) -> str:
     """Return a rule as JSON, to be written into the code again, without what says nothing."""
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
-    plain = msgspec.to_builtins(Rule(rule.id, rule.kind, ()))
+    plain = msgspec.to_builtins(Rule(id=rule.id, kind=rule.kind, targets=()))
     return msgspec.json.encode(
         {key: value for key, value in tree.items() if key not in plain or value != plain[key] or key in ("id", "kind")}
     ).decode()
@@ -292,19 +316,23 @@ def _three_way(notes: Says, base: Rule, prev: Rule, new: Rule, places: Relocatio
     """Return a rule of the source with what was changed by hand: places added and taken out, and other fields."""
     if prev == base:
         return [new]
+
     added = [target for target in prev.targets if target not in base.targets]
     removed = [target for target in base.targets if target not in prev.targets]
     targets = [target for target in new.targets if target not in removed]
+
     for target in added:
         here = places.of(target)
         if not here:
             notes.lost(f"rule {prev.id}", f"({prev.kind}) holds no longer on {_place(target)}, which is gone")
         targets += [place for place in here if place not in targets]
+
     changes: dict[str, Any] = {"targets": tuple(targets)}
     for field in prev.__struct_fields__:
         mine, before, theirs = getattr(prev, field), getattr(base, field), getattr(new, field)
         if field in ("id", "targets") or theirs in (before, mine):
             continue
+
         if mine != before:
             notes.kept(
                 f"rule {prev.id}.{field}",
@@ -312,4 +340,5 @@ def _three_way(notes: Says, base: Rule, prev: Rule, new: Rule, places: Relocatio
             )
         else:
             changes[field] = theirs
+
     return [replace(prev, **changes)]

@@ -34,20 +34,24 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
             _line(origin, known[item.id], item, line) if item.id in known else item for item in getattr(new, table)
         )
         new = replace(new, **{table: rows})
+
     for table in ("nodes", "devices"):
         known = {item.id: item for item in getattr(base, table)}
         rows = tuple(_place(known[item.id], item, LINE) if item.id in known else item for item in getattr(new, table))
         new = replace(new, **{table: rows})
+
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices"):
         known = {item.id: item for item in getattr(base, table)}
         rows = tuple(_in_order(known[item.id], item) if item.id in known else item for item in getattr(new, table))
         new = replace(new, **{table: rows})
+
     new = _in_order(base, new)
     stops = {line.lane: line for line in base.stop_lines}
     lines = tuple(
         stops[line.lane] if line.lane in stops and abs(stops[line.lane].s - line.s) <= STOP else line
         for line in new.stop_lines
     )
+
     return replace(new, stop_lines=lines, conflicts=_conflicts(base, new))
 
 
@@ -61,6 +65,7 @@ def _reference(base: IntersectionCode, new: IntersectionCode) -> IntersectionCod
     old, ref = (base.ref_lat_e7, base.ref_lon_e7), (new.ref_lat_e7, new.ref_lon_e7)
     if old == ref or distance(old, ref) > (LINE if given(new) else REFERENCE):
         return new
+
     places = {node.id: node for node in base.nodes}
     nodes = tuple(
         replace(node, lat_e7=places[node.id].lat_e7, lon_e7=places[node.id].lon_e7)
@@ -68,6 +73,7 @@ def _reference(base: IntersectionCode, new: IntersectionCode) -> IntersectionCod
         else node
         for node in new.nodes
     )
+
     return replace(new, ref_lat_e7=old[0], ref_lon_e7=old[1], nodes=nodes)
 
 
@@ -111,6 +117,7 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
     paths = {c.id: c.points for c in base.connections}
     steps = {c.id: _step(paths[c.id], c.points) for c in new.connections if c.id in paths}
     out = []
+
     for c in new.conflicts:
         old = known.get(pair(c))
         if old is not None:
@@ -118,10 +125,13 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
             if _alike(steps.get(c.a), steps.get(c.b)):
                 # of two paths that cross twice, the one that stands first decides which crossing is given
                 reach = MEETING if c.a == old.a else inf
+
             c = oriented(c, old)
             if c.kind == old.kind and max(abs(c.s_a - old.s_a), abs(c.s_b - old.s_b)) <= reach:
                 c = replace(c, s_a=old.s_a, s_b=old.s_b)
+
         out.append(c)
+
     return tuple(out)
 
 
@@ -148,4 +158,4 @@ def oriented(c: Conflict, like: Conflict) -> Conflict:
     """Return a conflict with the same movement first as in `like`."""
     if c.a == like.a:
         return c
-    return Conflict(c.b, c.a, c.kind, c.s_b, c.s_a, c.b_yields, c.a_yields)
+    return Conflict(a=c.b, b=c.a, kind=c.kind, s_a=c.s_b, s_b=c.s_a, a_yields=c.b_yields, b_yields=c.a_yields)

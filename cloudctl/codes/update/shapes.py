@@ -60,6 +60,7 @@ def project(points: F8, line: Shape) -> Projection:
     ahead, off = step[nearest], gap[rows, nearest]
     left = ahead[:, 0] * off[:, 1] - ahead[:, 1] * off[:, 0]
     near = distance[rows, nearest]
+
     return Projection(line.along[nearest] + share[rows, nearest] * size[nearest], near, np.copysign(near, left))
 
 

@@ -83,19 +83,22 @@ def time_of(text: str | None) -> int | None:
     """Return ns of a time given in ISO 8601 with its zone, or as ns since 1970; None for None. Raises CodeError."""
     if text is None or text.isdecimal():
         return int(text) if text else None
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = datetime.min
+
     if moment.tzinfo is None:
         raise refuse(
-            "--valid-from",
-            "code",
-            "valid_from",
-            text,
-            "must be a time with its zone, or ns since 1970",
-            "write it as 2026-12-01T04:00:00+08:00",
+            where="--valid-from",
+            entity="code",
+            field="valid_from",
+            value=text,
+            rule="must be a time with its zone, or ns since 1970",
+            remedy="write it as 2026-12-01T04:00:00+08:00",
         )
+
     return int(moment.timestamp()) * SECOND
 
 
@@ -116,15 +119,19 @@ def take(
             plan.carried = carry(prev, folder.last_import(prev.id), plan.new, row.highest)
             _check_beginning(prev, plan.carried, valid_from)
             plan.left = _unsound(plan)
+
     asked, source = source, _source(folder, plans, source, certain)
-    stale = _stale(folder, plans, asked, source, certain, out)
+    stale = _stale(folder=folder, plans=plans, asked=asked, source=source, certain=certain, out=out)
     issued = [_issue(folder, plan, t) for plan in plans]
     folder.save()
     names_taken: set[Path] = set()
+
     for plan, code in zip(plans, issued, strict=True):
         out.taken.append(_write(folder, plan, code, source, valid_from, names_taken, out))
+
     for filed in stale:
         _retire(folder, filed, t, out)
+
     _clear(folder, [plan.filed.code.id for plan in plans if plan.filed], t, out)
     folder.save()
     return out
@@ -135,22 +142,28 @@ def _paired(folder: CodeFolder, found: Imported, source: str, out: Outcome) -> l
     plans = [_Plan(code, content_hash(replace(code, id=""))) for code in found]
     current = folder.latest()
     unread = {folder.registry[item.code.id].digest: item for item in current}
+
     for plan in plans:
         plan.filed = unread.pop(plan.digest, None)
         plan.unchanged = plan.filed is not None
+
     used = {plan.filed.code.id for plan in plans if plan.filed}
     left = [item for item in current if item.code.id not in used]
     waiting = [plan for plan in plans if plan.filed is None]
+
     if not waiting:
         return plans
+
     earlier = [item.code for item in left] + folder.gone()
     _registered(folder, waiting, earlier, found, out)
     same = [_is_name(folder.registry[code.id].source, source) for code in earlier]
+
     for j, i in pair_up(earlier, [plan.new for plan in waiting], same).items():
         if i < len(left):
             waiting[j].filed = left[i]
         else:
             waiting[j].gone = earlier[i]
+
     return plans
 
 
@@ -165,8 +178,10 @@ def _source(folder: CodeFolder, plans: list[_Plan], source: str, certain: bool) 
     prevs = [plan.filed.code if plan.filed else plan.gone for plan in plans]
     met = Counter(folder.registry[code.id].source for code in prevs if code is not None)
     best = max(sorted(known), key=lambda name: met[name], default=source)
+
     if certain or not known or met[best]:
         return best
+
     return f"{source}{MARK}{len(known) + 1}"
 
 
@@ -176,17 +191,20 @@ def _registered(
     """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost road."""
     if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in found.losses):
         return
+
     by = common_shift([folder.last_import(code.id) or code for code in earlier], [plan.new for plan in waiting])
     if by is None:
         return
+
     for plan in waiting:
         plan.new = shifted(plan.new, (-by[0], -by[1]))
+
     metres = distance((0, 0), by)
     out.losses.append(
         Loss(
-            "guessed",
-            "location",
-            f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where this one would",
+            what="guessed",
+            entity="location",
+            detail=f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where this one would",
         )
     )
 
@@ -194,12 +212,12 @@ def _registered(
 def _check_beginning(prev: IntersectionCode, carried: Carried, valid_from: int | None) -> None:
     if carried.changed and valid_from is not None and prev.valid_from is not None and valid_from <= prev.valid_from:
         raise refuse(
-            prev.id,
-            "code",
-            "valid_from",
-            valid_from,
-            f"must be after the beginning of revision {prev.revision} ({prev.valid_from})",
-            "give a later --valid-from, or none to replace that revision",
+            where=prev.id,
+            entity="code",
+            field="valid_from",
+            value=valid_from,
+            rule=f"must be after the beginning of revision {prev.revision} ({prev.valid_from})",
+            remedy="give a later --valid-from, or none to replace that revision",
         )
 
 
@@ -207,6 +225,7 @@ def _unsound(plan: _Plan) -> list[Finding]:
     """Return for what a node would refuse the next revision of a code that it takes as it stands, though the import alone is sound."""
     if plan.filed is None or plan.carried is None or not plan.carried.changed:
         return []
+
     wrong = _errors(plan.carried.code)
     return (
         wrong
@@ -229,13 +248,16 @@ def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, cert
     of = {item.code.id: folder.registry[item.code.id].source for item in latest}
     had, met = Counter(of.values()), Counter(of[name] for name in used)
     same = {name for name, count in met.items() if 2 * count >= had[name] or name == source}
+
     if certain:
         same.add(source)
+
     stale = []
     for item in latest:
         other = of[item.code.id]
         if item.code.id in used:
             continue
+
         if other in same and other:
             stale.append(item)
         elif not other and met[other]:
@@ -246,6 +268,7 @@ def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, cert
             out.removed.append(
                 f"{item.path}: {item.code.id} is of {other}, and not in this file: it stays. If the file takes the place of {other}, say so with --source {other}"
             )
+
     return stale
 
 
@@ -253,19 +276,28 @@ def _issue(folder: CodeFolder, plan: _Plan, t: int) -> IntersectionCode:
     """Return the code to write, its city code given for ever."""
     if (plan.unchanged or plan.left) and plan.filed is not None:
         return plan.filed.code
+
     if plan.carried is not None:
         folder.registry[plan.carried.code.id].highest = plan.carried.numbering.highest
         return plan.carried.code
+
     parts, new = parse_code(plan.new.id), plan.new
     try:
         name = folder.registry.allocate(parts.adm, parts.kind, new.ref_lat_e7, new.ref_lon_e7, t, new.name)
     except CityCodeError as error:
         raise refuse(
-            new.name, "code", "id", new.id, str(error), "give an administrative code of its own with --adm"
+            where=new.name,
+            entity="code",
+            field="id",
+            value=new.id,
+            rule=str(error),
+            remedy="give an administrative code of its own with --adm",
         ) from None
+
     numbering = Numbering()
     numbering.note([new])
     folder.registry[name].highest = numbering.highest
+
     return replace(new, id=name)
 
 
@@ -283,17 +315,20 @@ def _write(
     if plan.unchanged and plan.filed is not None:
         row.source = source
         return Taken(plan.filed.path, code, "unchanged")
+
     if plan.left and plan.filed is not None:
         remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
         out.losses += [
             Loss(
-                "differs",
-                f"{plan.filed.path.name} {fault.entity}.{fault.field}",
-                f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}",
+                what="differs",
+                entity=f"{plan.filed.path.name} {fault.entity}.{fault.field}",
+                detail=f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}",
             )
             for fault in plan.left
         ]
+
         return Taken(plan.filed.path, code, "left as it was: a node would refuse the next revision")
+
     if plan.filed is None:
         path = folder.free_file(taken)
         taken.add(path)
@@ -304,11 +339,14 @@ def _write(
         result = Taken(path, code, f"revision {code.revision}", changes(plan.filed.code, code))
     else:
         path, result = plan.filed.path, Taken(plan.filed.path, plan.filed.code, "unchanged")
+
     if result.state != "unchanged":
         folder.put(path, code)
+
     folder.keep_import(plan.carried.base if plan.carried is not None else code)
     if plan.carried is not None:
         out.losses += [replace(loss, entity=f"{path.name} {loss.entity}") for loss in plan.carried.losses]
+
     row.source, row.digest, row.revision, row.retired = source, plan.digest, result.code.revision, None
     return result
 
@@ -321,9 +359,11 @@ def _next_file(
     if valid_from is not None:
         folder.keep_revision(filed)  # to tell what is written by hand into the one in force until then
         return filed.path.with_name(f"{stem}-r{code.revision}.json"), replace(code, valid_from=valid_from)
+
     if "-r" not in filed.path.stem:
         folder.keep_revision(filed)
         return filed.path, code
+
     folder.shelve(filed)
     return filed.path.with_name(f"{stem}-r{code.revision}.json"), code
 
@@ -337,6 +377,7 @@ def _retire(folder: CodeFolder, filed: Filed, t: int, out: Outcome) -> None:
     for item in list(folder.files[name]):
         kept = folder.shelve(item)
         out.removed.append(f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept}")
+
     folder.registry[name].revision = filed.code.revision
     folder.registry.retire(name, t)
 
@@ -361,6 +402,7 @@ def take_whole(folder: CodeFolder, found: Imported, t: int) -> Outcome:
     plans = [(code, *_place_of(folder, code, t, out)) for code in found]
     folder.save()
     taken: set[Path] = set()
+
     for given, code, filed in plans:
         row = folder.registry[code.id]
         row.revision, row.retired = code.revision, None
@@ -374,7 +416,9 @@ def take_whole(folder: CodeFolder, found: Imported, t: int) -> Outcome:
         else:
             path, code = _next_file(folder, filed, code, code.valid_from)
             out.taken.append(Taken(path, code, f"revision {code.revision}", changes(filed.code, code)))
+
         folder.put(path, code)
+
     folder.save()
     return out
 
@@ -388,19 +432,22 @@ def _place_of(
         last = standing[-1]
         if code.revision <= last.code.revision and dump(code) != dump(last.code):
             raise refuse(
-                code.id,
-                "code",
-                "revision",
-                code.revision,
-                f"{last.path} is revision {last.code.revision} with another content",
-                f"give the changed code revision {last.code.revision + 1}",
+                where=code.id,
+                entity="code",
+                field="revision",
+                value=code.revision,
+                rule=f"{last.path} is revision {last.code.revision} with another content",
+                remedy=f"give the changed code revision {last.code.revision + 1}",
             )
+
         return code, last
+
     row = folder.registry.get(code.id)
     here = (code.ref_lat_e7, code.ref_lon_e7)
     if not standing and row is None:
         folder.registry.adopt(code.id, *here, t, code.name)
         return code, None
+
     if (
         not standing
         and row is not None
@@ -408,7 +455,15 @@ def _place_of(
         and row.note in ("", code.name)
     ):
         return code, None
+
     parts = parse_code(code.id)
     name = folder.registry.allocate(parts.adm, parts.kind, *here, t, code.name)
-    out.losses.append(Loss("differs", code.id, f"stands for another intersection in {folder.path}: here it is {name}"))
+
+    out.losses.append(
+        Loss(
+            what="differs",
+            entity=code.id,
+            detail=f"stands for another intersection in {folder.path}: here it is {name}",
+        )
+    )
     return replace(code, id=name), None

@@ -27,18 +27,19 @@ def _places(filed: Sequence[Filed]) -> Iterable[Finding]:
         row, column = item.code.ref_lat_e7 // CELL, item.code.ref_lon_e7 // CELL
         around = [j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())]
         cells.setdefault((row, column), []).append(k)
+
         for j in around:
             other = filed[j]
             if other.code.id != item.code.id and (
                 likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)
             ):
                 yield Finding(
-                    item.code.id,
-                    "id",
-                    f"{item.path} ({item.code.name})",
-                    f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a node would serve it twice",
-                    "warning",
-                    "take one of the files away; import later maps of the place with the --source of the one that stays",
+                    entity=item.code.id,
+                    field="id",
+                    value=f"{item.path} ({item.code.name})",
+                    rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a node would serve it twice",
+                    severity="warning",
+                    remedy="take one of the files away; import later maps of the place with the --source of the one that stays",
                 )
                 break
 
@@ -66,10 +67,10 @@ def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
             other = first.setdefault(f"{alias.kind} {alias.value}", item) if alias.kind in OFFICIAL else item
             if other.code.id != item.code.id:
                 yield Finding(
-                    item.code.id,
-                    "alias",
-                    f"{alias.kind} {alias.value} in {item.path}",
-                    f"the number stands for another intersection in {other.path} ({other.code.name})",
-                    "warning",
-                    "give each intersection of a region a number of its own",
+                    entity=item.code.id,
+                    field="alias",
+                    value=f"{alias.kind} {alias.value} in {item.path}",
+                    rule=f"the number stands for another intersection in {other.path} ({other.code.name})",
+                    severity="warning",
+                    remedy="give each intersection of a region a number of its own",
                 )

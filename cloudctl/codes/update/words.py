@@ -53,9 +53,11 @@ class Names:
         word = ROADS.get(link.role, link.role)
         if not lines or link.role == "upstream":
             return word
+
         line = lines[0]
         s = max(line.size - AHEAD, 0.0) if link.role == "ingress" else min(AHEAD, line.size)
         x, y = at(line.xy, line.along, s) - self._middle
+
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
 
 
@@ -87,35 +89,44 @@ def motion(old: Shape, new: Shape) -> str:
     whole = _as_a_whole(old, new)
     if whole:
         return whole
+
     laid, back = project(new.samples, old), project(old.samples, new)
     between = (laid.s > END) & (laid.s < old.size - END)
     parts = []
     side = float(laid.distance[between].max()) if between.any() else float(laid.distance.max())
+
     if side >= DRAWN:
         left = float(laid.left[between].mean()) if between.any() else float(laid.left.mean())
         even = bool(between.any()) and side - float(laid.distance[between].min()) < 0.1
         parts.append(f"moved {'' if even else 'up to '}{metres(side)} to the {'left' if left > 0 else 'right'}")
+
     start = float(laid.s[0]) if laid.s[0] > END else -float(back.s[0])
     end = old.size - float(laid.s[-1]) if old.size - laid.s[-1] > END else -(new.size - float(back.s[-1]))
     if abs(start) > END:
         parts.append(f"begins {metres(abs(start))} {'later' if start > 0 else 'earlier'}")
+
     if abs(end) > END:
         parts.append(f"ends {metres(abs(end))} {'earlier' if end > 0 else 'later'}")
+
     return ", ".join(parts)
 
 
 def _as_a_whole(old: Shape, new: Shape) -> str:
     if old.xy.shape != new.xy.shape:
         return ""
+
     step = new.xy - old.xy
     middle = step.mean(axis=0)
     size = float(np.hypot(*middle))
+
     if size < DRAWN or float(np.abs(step - middle).max()) > UNIFORM:
         return ""
+
     ahead = old.xy[-1] - old.xy[0]
     across = float(ahead[0] * middle[1] - ahead[1] * middle[0]) / max(float(np.hypot(*ahead)), 1e-9)
     if abs(across) >= SIDEWAYS * size:
         return f"moved {metres(size)} to the {'left' if across > 0 else 'right'}"
+
     return f"moved {metres(size)} to the {direction(middle)}"
 
 

@@ -45,6 +45,7 @@ class Accounts:
         missing = [key for key, reason in ignored.items() if not reason.strip()]
         if missing:
             raise ValueError(f"why is {missing[0]} ignored? give the reason")
+
         self.source, self.remedy = source, remedy
         self.ignored = {**EVERYWHERE, **ignored}
         self.losses: set[Loss] = set()
@@ -67,9 +68,15 @@ class Accounts:
             root = ET.fromstring(data)
         except (ET.ParseError, ValueError, LookupError) as error:
             raise refuse(
-                self.source, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", self.remedy
+                where=self.source,
+                entity="file",
+                field="XML",
+                value=f"{len(data)} bytes",
+                rule=f"cannot be read ({error})",
+                remedy=self.remedy,
             ) from None
-        record = XmlRecord(self, root, None)
+
+        record = XmlRecord(accounts=self, node=root, parent=None)
         self._open.append(record)
         return record
 
@@ -81,20 +88,20 @@ class Accounts:
             if event == "start":
                 depth += 1
                 if root is None:
-                    top, root = node, XmlRecord(self, node, None, whole=False)
+                    top, root = node, XmlRecord(accounts=self, node=node, parent=None, whole=False)
                     self._open.append(root)
                     yield root
             else:
                 depth -= 1
                 if depth == 1:
-                    record = XmlRecord(self, node, root)
+                    record = XmlRecord(accounts=self, node=node, parent=root)
                     yield record
                     self.settle(record)
                     top.clear()
 
     def json(self, tree: Mapping[str, Any], tag: str = "message") -> JsonRecord:
         """Return the record of decoded JSON (or ASN.1). Raises CodeError for one nested deeper than any map."""
-        record = JsonRecord(self, tag, tree, None)
+        record = JsonRecord(accounts=self, tag=tag, tree=tree, parent=None)
         self._open.append(record)
         return record
 
@@ -105,9 +112,11 @@ class Accounts:
             record = waiting.pop()
             if record.left_out:
                 continue
+
             if not record.met:
                 self._enter_element(record)
                 continue
+
             waiting += reversed(record.unsettled())  # in the order of the file: the first example is the first
 
     def unused(self, record: Record, kind: str, name: str, value: object) -> None:
@@ -132,15 +141,22 @@ class Accounts:
         """Settle what is still open, and return the whole loss report, in order."""
         for record in self._open:
             self.settle(record)
+
         self._open.clear()
         lines = {
-            Loss(what, entity, detail, count, example)
+            Loss(what=what, entity=entity, detail=detail, count=count, example=example)
             for (what, entity, detail), (count, example) in self._groups.items()
         }
         if self._next_signals:
             lines.add(
-                Loss("dropped", "file", f"further things, after {MAX_GROUPS} different kinds", self._next_signals)
+                Loss(
+                    what="dropped",
+                    entity="file",
+                    detail=f"further things, after {MAX_GROUPS} different kinds",
+                    count=self._next_signals,
+                )
             )
+
         return tuple(sorted(self.losses | lines))
 
     def imported(self, codes: Iterable[IntersectionCode], source: str = "") -> Imported:
@@ -171,13 +187,22 @@ def load_json(data: bytes, source: str) -> dict[str, Any]:
         tree = json.loads(data, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise refuse(
-            source,
-            "file",
-            "JSON",
-            f"{len(data)} bytes",
-            f"cannot be read ({error})",
-            "correct it; JSON has no comments",
+            where=source,
+            entity="file",
+            field="JSON",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="correct it; JSON has no comments",
         ) from None
+
     if not isinstance(tree, dict):
-        raise refuse(source, "file", "JSON", shown(tree), "must be one object", "give one message")
+        raise refuse(
+            where=source,
+            entity="file",
+            field="JSON",
+            value=shown(tree),
+            rule="must be one object",
+            remedy="give one message",
+        )
+
     return tree

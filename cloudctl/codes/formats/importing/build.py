@@ -112,8 +112,15 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     _paths(raw)
     ordered = sorted(raw.lanes, key=lambda lane: (lane.approach, lane.role))
     keys = sorted({(lane.approach, lane.role) for lane in ordered})
+
     links = tuple(
-        Link(f"K{k}", role, "" if role == "ingress" else "N0", "N0" if role == "ingress" else "", ())
+        Link(
+            id=f"K{k}",
+            role=role,
+            upstream="" if role == "ingress" else "N0",
+            downstream="N0" if role == "ingress" else "",
+            alias=(),
+        )
         for k, (_, role) in enumerate(keys, 1)
     )
     lanes, ids, stops = list[Lane](), dict[str, str](), list[StopLine]()
@@ -134,6 +141,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
                     lane.alias,
                 )
             )
+
             if lane.role == "ingress" and lane.use != "pedestrian":
                 whole = float(np.floor(arc(lane.xy)[-1] * 100) / 100)
                 stops.append(
@@ -142,6 +150,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
                         _before_walks(raw, lane, whole) if lane.stop_s is None else min(lane.stop_s, whole),
                     )
                 )
+
     by_key = {lane.key: lane for lane in raw.lanes}
     conns = tuple(
         Connection(
@@ -158,8 +167,9 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
         )
         for k, m in enumerate(raw.moves, 1)
     )
+
     walks = tuple(
-        Crosswalk(f"X{k}", globe(origin, axis), width, group, (), alias)
+        Crosswalk(id=f"X{k}", axis=globe(origin, axis), width_cm=width, group=group, polygon=(), alias=alias)
         for k, (axis, width, group, alias) in enumerate(raw.walks, 1)
     )
     kinds = {m.group: "bike" if by_key[m.start].use == "bike" else "vehicle" for m in raw.moves if m.group}
@@ -167,6 +177,7 @@ def build(raw: RawCode, adm: str = NO_ADM, serial: int = 1) -> IntersectionCode:
     groups = tuple(SignalGroup(g, kinds[g], (g,)) for g in sorted(kinds))
     walks = tuple(_unbound(raw, walk, kinds) for walk in walks)
     rules = _rules(raw, ids)
+
     return IntersectionCode(
         make(adm, "IX", grid_encode(*raw.ref), serial),
         raw.name,
@@ -191,22 +202,24 @@ def _check(raw: RawCode) -> None:
     """Refuse what no code can be made of, before anything is computed from it."""
     if not raw.moves:
         raise refuse(
-            raw.name,
-            raw.name,
-            "movements",
-            "none",
-            "an intersection has movements from lane to lane",
-            "give a source whose lanes are connected",
+            where=raw.name,
+            entity=raw.name,
+            field="movements",
+            value="none",
+            rule="an intersection has movements from lane to lane",
+            remedy="give a source whose lanes are connected",
         )
+
     if not (abs(raw.ref[0]) < 88 * 10**7 and abs(raw.ref[1]) <= 180 * 10**7):
         raise refuse(
-            raw.name,
-            raw.name,
-            "reference point",
-            f"{raw.ref[0] / 1e7}, {raw.ref[1] / 1e7}",
-            "must lie within 88 degrees of latitude and 180 of longitude",
-            "correct it",
+            where=raw.name,
+            entity=raw.name,
+            field="reference point",
+            value=f"{raw.ref[0] / 1e7}, {raw.ref[1] / 1e7}",
+            rule="must lie within 88 degrees of latitude and 180 of longitude",
+            remedy="correct it",
         )
+
     lines = [(f"lane {lane.key}", lane.xy) for lane in raw.lanes] + [
         (f"crosswalk {k}", walk[0]) for k, walk in enumerate(raw.walks, 1)
     ]
@@ -214,24 +227,33 @@ def _check(raw: RawCode) -> None:
     for name, line in lines:
         if len(line) < 2 or not np.isfinite(line).all():
             raise refuse(
-                raw.name,
-                name,
-                "points",
-                f"{len(line)} points",
-                "a line has two points at least, all of them numbers",
-                "correct the source",
+                where=raw.name,
+                entity=name,
+                field="points",
+                value=f"{len(line)} points",
+                rule="a line has two points at least, all of them numbers",
+                remedy="correct the source",
             )
+
         if float(np.abs(line).max()) > MAX_REACH:
             raise refuse(
-                raw.name,
-                name,
-                "points",
-                f"{float(np.abs(line).max()):.0f} m away",
-                f"must lie within {MAX_REACH:.0f} m of the reference point",
-                "check the order of coordinates, and the datum",
+                where=raw.name,
+                entity=name,
+                field="points",
+                value=f"{float(np.abs(line).max()):.0f} m away",
+                rule=f"must lie within {MAX_REACH:.0f} m of the reference point",
+                remedy="check the order of coordinates, and the datum",
             )
+
         if float(np.hypot(*(line - line[0]).T).max()) < 0.01:
-            raise refuse(raw.name, name, "points", "all at one place", "a line has a length", "correct the source")
+            raise refuse(
+                where=raw.name,
+                entity=name,
+                field="points",
+                value="all at one place",
+                rule="a line has a length",
+                remedy="correct the source",
+            )
 
 
 def _before_walks(raw: RawCode, lane: RawLane, end: float) -> float:
@@ -239,22 +261,38 @@ def _before_walks(raw: RawCode, lane: RawLane, end: float) -> float:
     ahead = lane.xy[-1] - lane.xy[-2]
     longer = np.concatenate([lane.xy, [lane.xy[-1] + ahead / max(float(np.hypot(*ahead)), 1e-9) * REACH]])
     stop = end
+
     for axis, width, _, _ in raw.walks:
         for s, sine in crossings(longer, arc(longer), np.concatenate([axis[0], axis[-1]])):
             begins = float(s) - width / 200 / max(float(sine), 0.5)
             if end - NEAR < begins < end and begins - CLEAR > 1:
                 stop = min(stop, float(np.floor((begins - CLEAR) * 100) / 100))
+
     if stop < end:
-        raw.losses.add(Loss("repaired", raw.name, "lanes that end on a crosswalk get their stop line 1 m before it"))
+        raw.losses.add(
+            Loss(
+                what="repaired",
+                entity=raw.name,
+                detail="lanes that end on a crosswalk get their stop line 1 m before it",
+            )
+        )
+
     return stop
 
 
 def _unbound(raw: RawCode, walk: Crosswalk, kinds: dict[int, str]) -> Crosswalk:
     if walk.group and kinds[walk.group] not in ("pedestrian", "bike"):
         raw.losses.add(
-            Loss("dropped", walk.id, f"crosswalk shares signal group {walk.group} with vehicles: left without a group")
+            Loss(
+                what="dropped",
+                entity=walk.id,
+                detail=f"crosswalk shares signal group {walk.group} with vehicles: left without a group",
+            )
         )
-        return Crosswalk(walk.id, walk.axis, walk.width_cm, 0, walk.polygon, walk.alias)
+        return Crosswalk(
+            id=walk.id, axis=walk.axis, width_cm=walk.width_cm, group=0, polygon=walk.polygon, alias=walk.alias
+        )
+
     return walk
 
 
@@ -293,15 +331,16 @@ def _paths(raw: RawCode) -> None:
         if move.xy is None:
             raw.losses.add(
                 Loss(
-                    "guessed",
-                    raw.name,
-                    "paths through the intersection are curves from lane to lane: the source has none",
+                    what="guessed",
+                    entity=raw.name,
+                    detail="paths through the intersection are curves from lane to lane: the source has none",
                 )
             )
             reach = 0.4 * float(np.hypot(*(b[0] - a[-1])))
             t = np.linspace(0, 1, 9)[:, None]
             p0, p1, p2, p3 = a[-1], a[-1] + out * reach, b[0] - into * reach, b[0]
             move.xy = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
+
         angle = float(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into))
         move.turn = move.turn or (
             "straight" if abs(angle) < STRAIGHT else "u" if abs(angle) > BACK else "left" if angle > 0 else "right"
@@ -313,22 +352,26 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
     if raw.yields is None and len(raw.moves) > 1:
         raw.losses.add(
             Loss(
-                "guessed",
-                raw.name,
-                f"who yields follows the turns: straight before {'left before right' if raw.left_hand else 'right before left'} before turning back",
+                what="guessed",
+                entity=raw.name,
+                detail=f"who yields follows the turns: straight before {'left before right' if raw.left_hand else 'right before left'} before turning back",
             )
         )
+
     rank = RANK_LEFT_HAND if raw.left_hand else RANK
     for (i, a), (j, b) in combinations(enumerate(raw.moves), 2):
         if a.start == b.start:
             continue
+
         kind, s_a, s_b, apart = meeting(_line(a), _line(b), a.end == b.end)
         if apart > 0.1 and kind == "cross":
             continue
+
         lower = rank[a.turn] > rank[b.turn], rank[b.turn] > rank[a.turn]
         yields = lower if raw.yields is None else (raw.yields.get((i, j), False), raw.yields.get((j, i), False))
         if (i, j) in raw.stated or (j, i) in raw.stated:
             yields = raw.stated.get((i, j), False), raw.stated.get((j, i), False)
+
         yield Conflict(f"C{i + 1}", f"C{j + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
 
 
@@ -341,7 +384,8 @@ def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
             of.setdefault(speed, []).append(Target(ids[key], start, end))
         if lane.use != "pedestrian" and not lane.limits:
             of.setdefault(lane.speed, []).append(Target(ids[key]))
-    rules = [Rule("", "speed_max", tuple(of[speed]), speed) for speed in sorted(of)]
+
+    rules = [Rule(id="", kind="speed_max", targets=tuple(of[speed]), value=speed) for speed in sorted(of)]
     alike: dict[bytes, Rule] = {}
     for rule in raw.rules:
         kind = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
@@ -351,4 +395,5 @@ def _rules(raw: RawCode, ids: dict[str, str]) -> tuple[Rule, ...]:
         alike[kind] = msgspec.structs.replace(
             rule, targets=(*alike[kind].targets, *targets) if kind in alike else targets
         )
+
     return tuple(msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *alike.values()], 1))

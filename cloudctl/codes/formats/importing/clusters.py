@@ -34,9 +34,11 @@ def components(
         a, b = find(i), find(j)
         if a != b and joins(i, j):
             root[max(a, b)] = min(a, b)
+
     out: dict[int, list[int]] = {}
     for k in range(n):
         out.setdefault(find(k), []).append(k)
+
     return list(out.values())
 
 
@@ -46,9 +48,11 @@ def crossing(a: F8, b: F8) -> bool:
     d, e = np.diff(a, axis=0)[:, None], np.diff(b, axis=0)[None]
     det = d[..., 0] * e[..., 1] - d[..., 1] * e[..., 0]
     w = q - p
+
     with np.errstate(divide="ignore", invalid="ignore"):
         u = (w[..., 0] * e[..., 1] - w[..., 1] * e[..., 0]) / det
         v = (w[..., 0] * d[..., 1] - w[..., 1] * d[..., 0]) / det
+
     return bool(((u > 1e-6) & (u < 1 - 1e-6) & (v > 1e-6) & (v < 1 - 1e-6)).any())
 
 

@@ -64,6 +64,7 @@ def permit(users: Collection[str], text: str, *, stated: bool = True) -> Permit:
     parts = [name for name in CARS if name in users and "car" not in users]
     whole = frozenset(users) | ({"car"} if parts else frozenset())
     found = _permit(whole, text, stated)._replace(users=whole)
+
     return found._replace(cars=parts[0], text=text) if len(parts) == 1 else found
 
 
@@ -77,29 +78,39 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
     }
     uses = [use for use, may in kinds.items() if may]
     motor = tuple(name for name in MOTOR if name in users)
+
     if not users:
-        return Permit("vehicle", (), "closure", (), text)
+        return Permit(use="vehicle", shared=(), kind="closure", classes=(), text=text)
+
     if not ("car" in users or "bus" in users or "tram" in users) and (motor or not uses):
         uses.insert(0, "vehicle")  # a lane for some motor vehicles only
+
     use, shared = uses[0], tuple(uses[1:]) if stated else ()
 
     if "car" in users:
         missing = tuple(name for name in MOTOR if name not in users)
-        return Permit(use, shared, "no_entry", missing, text) if missing else Permit(use, shared)
+        return (
+            Permit(use=use, shared=shared, kind="no_entry", classes=missing, text=text)
+            if missing
+            else Permit(use, shared)
+        )
+
     named = tuple(name for name in CLASSES if name in users)
     if use == "bus":
         return Permit(
-            use,
-            shared,
-            "bus_lane",
-            () if BUS_LANE.issuperset(named) else named,
-            "" if BUS_LANE.issuperset(users) else text,
+            use=use,
+            shared=shared,
+            kind="bus_lane",
+            classes=() if BUS_LANE.issuperset(named) else named,
+            text="" if BUS_LANE.issuperset(users) else text,
         )
+
     if use in ("bike", "pedestrian"):
         return Permit(use, shared)  # the use says it: these are no motor vehicles
     if not named:  # for those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
-        return Permit(use, shared, "closure", (), text)
-    return Permit(use, shared, "lane_use", named, text)
+        return Permit(use=use, shared=shared, kind="closure", classes=(), text=text)
+
+    return Permit(use=use, shared=shared, kind="lane_use", classes=named, text=text)
 
 
 def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rule, ...]:
@@ -110,8 +121,16 @@ def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rul
             targets.setdefault((found.kind, found.classes, found.text, ()), []).append(Target(entity))
         if found.cars:
             targets.setdefault(("no_entry", ("car",), found.text, OTHER_CARS[found.cars]), []).append(Target(entity))
+
     return tuple(
-        Rule(f"R{k}", kind, tuple(targets[kind, classes, text, fuels]), classes=classes, text=text, fuels=fuels)
+        Rule(
+            id=f"R{k}",
+            kind=kind,
+            targets=tuple(targets[kind, classes, text, fuels]),
+            classes=classes,
+            text=text,
+            fuels=fuels,
+        )
         for k, (kind, classes, text, fuels) in enumerate(sorted(targets), first)
     )
 
@@ -119,13 +138,14 @@ def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rul
 def span_rules(target: Target, own: Permit, whole: Permit) -> list[Rule]:
     """Return the rules of a part of a lane, which is for others than the lane at the intersection (`whole`): that gives the lane's use."""
     rules = [
-        Rule("", rule.kind, (target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
+        Rule(id="", kind=rule.kind, targets=(target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
         for rule in permit_rules(1, [("", own)])
     ]
     if not own.kind and own.use in ("bike", "pedestrian") and own.use != whole.use:
-        rules.append(Rule("", "lane_use", (target,), classes=_in_order(own.users), text=own.text))
+        rules.append(Rule(id="", kind="lane_use", targets=(target,), classes=_in_order(own.users), text=own.text))
     elif own.kind in ("", "no_entry") and "bicycle" in whole.users - own.users - own.refused:
-        rules.append(Rule("", "no_entry", (target,), classes=("bicycle",), text=own.text))
+        rules.append(Rule(id="", kind="no_entry", targets=(target,), classes=("bicycle",), text=own.text))
+
     return rules
 
 
@@ -140,18 +160,36 @@ def turn_bans(entity: str, before: Iterable[Permit], own: Iterable[Permit]) -> l
     refused = frozenset[str]().union(*(found.refused for found in joined))
     cars = {found.cars for found in joined}
     rules: list[Rule] = []
+
     for found in dict.fromkeys(own):
         banned = (users - found.users - frozenset(CARS)) | (found.refused - refused)
         if len(found.users.intersection(MOTOR)) * 2 < len(MOTOR) and banned:
             rules.append(
-                Rule("", "turn_ban", (Target(entity),), except_classes=_in_order(found.users), text=found.text)
+                Rule(
+                    id="",
+                    kind="turn_ban",
+                    targets=(Target(entity),),
+                    except_classes=_in_order(found.users),
+                    text=found.text,
+                )
             )
         elif _in_order(banned):
-            rules.append(Rule("", "turn_ban", (Target(entity),), classes=_in_order(banned), text=found.text))
+            rules.append(
+                Rule(id="", kind="turn_ban", targets=(Target(entity),), classes=_in_order(banned), text=found.text)
+            )
+
         if found.cars and found.cars not in cars:
             rules.append(
-                Rule("", "turn_ban", (Target(entity),), classes=("car",), fuels=OTHER_CARS[found.cars], text=found.text)
+                Rule(
+                    id="",
+                    kind="turn_ban",
+                    targets=(Target(entity),),
+                    classes=("car",),
+                    fuels=OTHER_CARS[found.cars],
+                    text=found.text,
+                )
             )
+
     return rules
 
 

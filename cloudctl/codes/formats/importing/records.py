@@ -80,12 +80,15 @@ class Record:
         value = self.values.get(name, default)
         if value is None:
             raise self.refuse(name, "none", "must be given")
+
         try:
             found = float("nan") if isinstance(value, bool) or "_" in str(value) else float(value)
         except (TypeError, ValueError, OverflowError):
             found = float("nan")
+
         if not isfinite(found):
             raise self.refuse(name, shown(value), "must be a finite number")
+
         return found
 
     def choice(self, name: str, table: Mapping[str, T], default: T) -> T:
@@ -96,6 +99,7 @@ class Record:
             return default
         if isinstance(value, str | int) and str(value) in table:
             return table[str(value)]
+
         self.unknown(name, value, f"taken as {default}" if isinstance(default, str) and default else "left out")
         return default
 
@@ -114,9 +118,11 @@ class Record:
         value = self.values.get(name, default)
         if isinstance(value, bool):
             return value
+
         found = FLAGS.get(str(value).strip().lower())
         if found is None:
             self.unknown(name, value, f"taken as {str(default).lower()}")
+
         return default if found is None else found
 
     def unknown(self, name: str, value: object, result: str) -> None:
@@ -137,7 +143,14 @@ class Record:
 
     def refuse(self, name: str, value: object, rule: str, remedy: str = "") -> CodeError:
         """Return an error about one value, to be raised; without a remedy of its own it has the import's."""
-        return refuse(self.accounts.source, str(self), name, value, rule, remedy or self.accounts.remedy)
+        return refuse(
+            where=self.accounts.source,
+            entity=str(self),
+            field=name,
+            value=value,
+            rule=rule,
+            remedy=remedy or self.accounts.remedy,
+        )
 
     def unsettled(self) -> list["Record"]:
         """Enter the values that nothing read; return the records below."""
@@ -155,21 +168,28 @@ class XmlRecord(Record):
     ) -> None:
         if depth > MAX_DEPTH:
             raise refuse(
-                accounts.source,
-                "file",
-                "elements",
-                f"{depth} within each other",
-                f"must be {MAX_DEPTH} at most",
-                accounts.remedy,
+                where=accounts.source,
+                entity="file",
+                field="elements",
+                value=f"{depth} within each other",
+                rule=f"must be {MAX_DEPTH} at most",
+                remedy=accounts.remedy,
             )
+
         attributes = node.attrib
         if any("}" in name for name in attributes):
             attributes = {name.rpartition("}")[2]: value for name, value in attributes.items()}
+
         super().__init__(accounts, node.tag.rpartition("}")[2], dict(attributes), parent)
         self._text = (node.text or "").strip() if whole else ""
         self._text_used = False
+
         self._records = (
-            [XmlRecord(accounts, child, self, depth + 1) for child in node if isinstance(child.tag, str)]
+            [
+                XmlRecord(accounts=accounts, node=child, parent=self, depth=depth + 1)
+                for child in node
+                if isinstance(child.tag, str)
+            ]
             if whole
             else []
         )
@@ -238,8 +258,10 @@ class XmlRecord(Record):
             for name, value in self.values.items():
                 if name not in self._used:
                     self.accounts.unused(self, "attribute", name, value)
+
         if self._text and not self._text_used:
             self.accounts.unused(self, "text", "text", self._text)
+
         return list(self._records)
 
 
@@ -254,13 +276,14 @@ class JsonRecord(Record):
     ) -> None:
         if depth > MAX_DEPTH:
             raise refuse(
-                accounts.source,
-                "file",
-                "objects",
-                f"{depth} within each other",
-                f"must be {MAX_DEPTH} at most",
-                accounts.remedy,
+                where=accounts.source,
+                entity="file",
+                field="objects",
+                value=f"{depth} within each other",
+                rule=f"must be {MAX_DEPTH} at most",
+                remedy=accounts.remedy,
             )
+
         super().__init__(accounts, tag, {}, parent)
         self.met = True  # whether it is used stands with the key that it is found under
         self.values = {
@@ -269,7 +292,7 @@ class JsonRecord(Record):
 
     def _wrapped(self, key: str, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
-            return JsonRecord(self.accounts, key, value, self, depth + 1)
+            return JsonRecord(accounts=self.accounts, tag=key, tree=value, parent=self, depth=depth + 1)
         if isinstance(value, list):
             return [self._wrapped(key, item, depth + 1) for item in value]
         if isinstance(value, tuple):  # a choice of ASN.1: (name, value)
@@ -299,7 +322,7 @@ class JsonRecord(Record):
         """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no object."""
         found = self.get(name)
         if found is None:
-            return JsonRecord(self.accounts, name, {}, self)
+            return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
         if not isinstance(found, JsonRecord):
             raise self.refuse(name, shown(found), "must be an object")
         return found
@@ -310,10 +333,12 @@ class JsonRecord(Record):
         if isinstance(found, JsonRecord):
             inner = next((key for key in types if key in found), None)
             found = found.get(inner) if inner is not None else found if found.values else None
+
         found = [] if found is None else found if isinstance(found, list) else [found]
         for item in found:
             if not isinstance(item, JsonRecord):
                 raise self.refuse(name, shown(item), "must be a list of objects")
+
         return found
 
     def flags(self, name: str, known: Collection[str]) -> tuple[str, ...]:
@@ -333,6 +358,7 @@ class JsonRecord(Record):
                     self.accounts.unused(self, "key", name, value)
                 elif not (name in self.accounts.ignored or f"{self.tag}/{name}" in self.accounts.ignored):
                     self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(inner))
+
         return below
 
 

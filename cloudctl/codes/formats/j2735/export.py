@@ -123,6 +123,7 @@ class MapWriter:
         rows = len(self.lanes) + len(self.doubled) + len(code.crosswalks)
         if rows > LANES:
             raise _limit("lanes", rows, f"a MAP holds {LANES} lanes and crosswalks")
+
         self.common_width = _common(
             [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
         )
@@ -131,6 +132,7 @@ class MapWriter:
             default=DEFAULT_SPEED,
         )
         number = {"id": intersection} if region is None else {"region": region, "id": intersection}
+
         row = {
             "id": number,
             "revision": wire_revision(code),
@@ -141,6 +143,7 @@ class MapWriter:
         }
         if is_plain_name(code.name):
             row["name"] = code.name
+
         tree = {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [row]}
         classes = dict.fromkeys(allowed for _, allowed in self.bans.values())
         if classes:
@@ -148,6 +151,7 @@ class MapWriter:
                 {"id": k, "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")]}
                 for k, allowed in enumerate(classes, 1)
             ]
+
         return tree
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -159,11 +163,13 @@ class MapWriter:
         ]
         rows += [self._lane(lane, self.exits[lane.id], False, approaches, lines[lane.id]) for lane in self.doubled]
         axes = local_lines(self.origin, [walk.axis for walk in self.code.crosswalks])
+
         for k, (walk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(rows) + 1):
             nodes = _Nodes(_stretched(axis[thinned(axis, NODES)]), np.empty(0), None)
             rows.append(
                 _crosswalk(k, walk.group, self._node_list(walk.id, nodes, walk.width_cm - self.common_width, {}))
             )
+
         return rows
 
     def _approaches(self) -> dict[tuple[bool, str], int]:
@@ -181,7 +187,9 @@ class MapWriter:
                     len(found),
                     f"a MAP has {APPROACHES} approaches at most ({'ingress' if ingress else 'egress'})",
                 )
+
             out |= {key: k for k, key in enumerate(found, 1)}
+
         return out
 
     def _lane(
@@ -190,6 +198,7 @@ class MapWriter:
         use = write_use(lane, self.reserved[lane.id], self.refused[lane.id])
         flags, size = LANE_TYPES[use.kind]
         nodes = self._nodes(lane, line, ingress)
+
         out: dict[str, Any] = {
             "laneID": number,
             "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
@@ -205,10 +214,12 @@ class MapWriter:
         joins = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if ingress else []
         if len(joins) > JOINS:
             raise _limit(f"{lane.id}.connections", len(joins), f"a MAP holds {JOINS} connections a lane")
+
         if joins:
             ids = self._trajectories(out, lane, joins)
             classes = list(dict.fromkeys(allowed for _, allowed in self.bans.values()))
             out["maneuvers"] = (sum({TURN_BITS[c.turn] for c in joins}), 12)
+
             out["connectsTo"] = [
                 {
                     "connectingLane": {
@@ -221,6 +232,7 @@ class MapWriter:
                 | ({"connectionID": ids[c.id]} if c.id in ids else {})
                 for c in joins
             ]
+
         return out
 
     def _trajectories(self, row: dict[str, Any], lane: Lane, joins: list[Connection]) -> dict[str, int]:
@@ -233,6 +245,7 @@ class MapWriter:
             number = next(self.ids, None)
             if number is None:
                 break
+
             (line,) = local_lines(self.origin, [c.points])
             nodes = _Nodes(_stretched(line[thinned(line, NODES)]), np.empty(0), None)
             limits = {0: {CAR: self._limit(c)}} if steps(self._limit(c)) != steps(self._limit(lane)) else {}
@@ -241,6 +254,7 @@ class MapWriter:
                 {"regionId": ADD_GRP_C, "regExtValue": (TRAJECTORY, {"nodes": rows, "connectionID": number})}
             )
             ids[c.id] = number
+
         return ids
 
     def _limit(self, path: Lane | Connection) -> float:
@@ -253,9 +267,11 @@ class MapWriter:
         wanted = [part.s_to for part in self.parts[lane.id][:-1]] + (
             [stop] if stop is not None and stop < end - END else []
         )
+
         for place in wanted:
             if float(np.abs(along - place).min()) > APART and 0 < place < end:
                 along = np.sort(np.append(along, place))
+
         line = at(line, arc(line), along)
         kept = frozenset(int(np.abs(along - place).argmin()) for place in wanted)
         chosen = thinned(line, NODES, kept)
@@ -263,8 +279,10 @@ class MapWriter:
             _stretched(line[chosen]),
             _stretched(np.stack([along[chosen], along[chosen]], axis=1), line[chosen])[:, 0],
         )
+
         if ingress:
             xy, s = xy[::-1], s[::-1]
+
         at_stop = int(np.abs(s - stop).argmin()) if stop is not None and stop < end - END else None
         return _Nodes(xy, s, at_stop)
 
@@ -279,6 +297,7 @@ class MapWriter:
                 for name, speed in part.limits.items()
                 if running.get(name) is None or steps(running[name]) != steps(speed)
             }
+
             changed |= {
                 name: part.limits[CAR]
                 for name in running
@@ -287,6 +306,7 @@ class MapWriter:
             if changed:
                 out[k] = changed
                 running |= changed
+
         return out
 
     def _node_list(
@@ -299,23 +319,30 @@ class MapWriter:
                 len(nodes.xy),
                 f"a MAP holds 2 .. {NODES} nodes a lane, also without those within 2 cm of the line through the others",
             )
+
         if not WIDER[0] <= wider <= WIDER[1]:
             raise _limit(f"{name}.width_cm", wider, "a MAP holds widths within 5.11 m of the common one")
+
         first, base = self._first(nodes.xy[0])
         deltas = [
             first,
             *(_delta(*step) for step in np.diff(np.rint((nodes.xy - base) * 100).astype(np.int64), axis=0).tolist()),
         ]
         out = []
+
         for k, delta in enumerate(deltas):
             attributes: dict[str, Any] = {}
             if k == nodes.stop:
                 attributes["localNode"] = ["stopLine"]
+
             if k in limits:
                 attributes["data"] = [("speedLimits", _limit_list(limits[k]))]
+
             if k == 0 and wider:
                 attributes["dWidth"] = wider
+
             out.append({"delta": delta} | ({"attributes": attributes} if attributes else {}))
+
         return "nodes", out
 
     def _first(self, xy: F8) -> tuple[tuple[str, dict[str, int]], F8]:
@@ -323,6 +350,7 @@ class MapWriter:
         if float(np.abs(xy).max()) < FARTHEST:
             x, y = np.rint(xy * 100).astype(np.int64).tolist()
             return _delta(x, y), np.zeros(2)
+
         ((lat, lon),) = globe(self.origin, xy[None])
         return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
             [float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)]
@@ -341,12 +369,20 @@ class MapWriter:
                 for target in rule.targets:
                     if target.s_from is None and target.s_to is None:
                         out.setdefault(target.entity, (rule, tuple(sorted(rule.except_classes))))
+
         inner = {c.id for c in self.code.connections if c.inner}
         return {name: ban for name, ban in out.items() if name in inner}
 
 
 def _limit(field: str, value: object, rule: str) -> CodeError:
-    return refuse("MAP", "code", field, value, rule, "split the intersection, or publish the digital code itself")
+    return refuse(
+        where="MAP",
+        entity="code",
+        field=field,
+        value=value,
+        rule=rule,
+        remedy="split the intersection, or publish the digital code itself",
+    )
 
 
 def _common(widths: list[int]) -> int:

@@ -70,12 +70,19 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
         found = opened(data if isinstance(data, dict) else _read(data))
         for beside in found.beside if found else ():
             accounts.json(beside, "envelope")
+
         record = accounts.json(plain_map(found.tree if found else {}), "MapData")
         rows = record.rows("intersections")
         if not rows:
             raise refuse(
-                "MAP", "MAP", "intersections", "none", "holds no intersection", "give a MAP with intersection geometry"
+                where="MAP",
+                entity="MAP",
+                field="intersections",
+                value="none",
+                rule="holds no intersection",
+                remedy="give a MAP with intersection geometry",
             )
+
         classes = _restrictions(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
         for k, row in enumerate(rows):
@@ -89,18 +96,24 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
             except MALFORMED as error:
                 errors.append(
                     refuse(
-                        "MAP",
-                        f"intersection {k}",
-                        "fields",
-                        f"{error!r}",
-                        "an intersection has id, refPoint and laneSet, each as the standard says",
-                        "correct the sender",
+                        where="MAP",
+                        entity=f"intersection {k}",
+                        field="fields",
+                        value=f"{error!r}",
+                        rule="an intersection has id, refPoint and laneSet, each as the standard says",
+                        remedy="correct the sender",
                     )
                 )
+
         if not codes:
             raise errors[0]
+
         accounts.losses |= {
-            Loss("dropped", error.findings[0].entity, f"the intersection is left out: {error.findings[0]}")
+            Loss(
+                what="dropped",
+                entity=error.findings[0].entity,
+                detail=f"the intersection is left out: {error.findings[0]}",
+            )
             for error in errors
         }
         return accounts.imported(codes)
@@ -123,6 +136,7 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
         if "id" not in row:
             row.leave_out("left out: it has no id")
             continue
+
         users: dict[str, None] = {}
         for user in row.rows("users"):
             word = user.get("basicType")
@@ -131,6 +145,7 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
                     users |= dict.fromkeys(USERS[str(one)])
                 elif one is not None:
                     user.unknown("basicType", one, "a code cannot tell who that is: they are kept out")
+
         if not users:
             record.accounts.enter(
                 "differs",
@@ -138,7 +153,9 @@ def _restrictions(record: JsonRecord) -> dict[int, tuple[str, ...]]:
                 "the class names nobody whom a code knows: its connections are closed to all",
                 str(row),
             )
+
         out[int(row.number("id"))] = tuple(users)
+
     return out
 
 
@@ -169,20 +186,24 @@ class _Intersection:
         raw.revision = round(row.number("revision", 0)) + 1
         self.limits = read_limits(row.rows("speedLimits"))
         self.width = round(row.number("laneWidth", 0)) or DEFAULT_WIDTH
+
         if self.limits.get(CAR, SLOW) < SLOW:
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept",
                 )
             )
+
         self._read_lines()
         for k, lane in enumerate(self.lanes):
             if k in self.lines:
                 self._lane(lane, self.lines[k])
+
         for lane, key in self.entrances:
             self._connections(lane, key, own)
+
         self._leave_out_blind_approaches()
         return raw
 
@@ -198,6 +219,7 @@ class _Intersection:
                     of_number.setdefault(round(lane.number("laneID")), line)
             except CodeError as error:
                 lane.leave_out(f"left out: {error.findings[0]}")
+
         for k, lane in enumerate(self.lanes):
             if k not in self.lines and not lane.left_out:
                 line = computed_line(lane, of_number)
@@ -214,12 +236,14 @@ class _Intersection:
         except CodeError as error:
             lane.leave_out(f"left out: {error.findings[0]}")
             return
+
         way = attributes.child("directionalUse")
         if unread := way.values.get(UNREAD):
             lane.leave_out(
                 f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}"
             )
             return
+
         ingress, egress = way.flag("ingressPath"), way.flag("egressPath")
         width = self.width + line.wider_cm
         if kind == "crosswalk":
@@ -227,17 +251,25 @@ class _Intersection:
                 lane.ignore(name, "a crosswalk belongs to no road")
             self.raw.walks.append((line.xy, width, self._crosswalk_group(lane), (Alias("j2735", str(number)),)))
             return
+
         if kind not in TRAVELLED:
             lane.leave_out(f"left out: {kind} is no lane to travel on")
             return
+
         if not (ingress or egress):
             lane.leave_out("left out: it leads neither in nor out (ingressPath, egressPath): closed")
             return
+
         use = read_use(kind, flags, attributes.child("sharedWith"))
         if ingress and egress:
             self.raw.losses.add(
-                Loss("differs", self.raw.name, f"lane {number} runs both ways: it stands as two lanes, one a direction")
+                Loss(
+                    what="differs",
+                    entity=self.raw.name,
+                    detail=f"lane {number} runs both ways: it stands as two lanes, one a direction",
+                )
             )
+
         for leads_in in [way for way, on in ((True, ingress), (False, egress)) if on]:
             self._add(lane, number, line, use, width, leads_in)
 
@@ -246,25 +278,28 @@ class _Intersection:
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)
         approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
+
         raw.lanes.append(
             RawLane(
-                key,
-                line.xy[::-1].copy() if ingress else line.xy,
-                "ingress" if ingress else "egress",
-                approach,
-                use.use,
-                width,
-                car_speed(raw, key, spans),
-                use.revocable,
-                stop_of(lane, line) if ingress else inf,
+                key=key,
+                xy=line.xy[::-1].copy() if ingress else line.xy,
+                role="ingress" if ingress else "egress",
+                approach=approach,
+                use=use.use,
+                width_cm=width,
+                speed=car_speed(raw, key, spans),
+                revocable=use.revocable,
+                stop_s=stop_of(lane, line) if ingress else inf,
                 shared=use.shared,
                 alias=(Alias("j2735", key),),
             )
         )
         if use.kind:
-            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
+            raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
+
         if use.use != "pedestrian":
             raw.rules += limit_rules(raw, key, spans)
+
         if ingress:
             self.entrances.append((lane, key))
         else:
@@ -296,6 +331,7 @@ class _Intersection:
             if group and found not in (0, group):
                 join.unknown("signalGroup", found, f"the crosswalk keeps group {group}")
             group = group or found
+
         return group
 
     def _connections(self, lane: JsonRecord, start: str, own: int) -> None:
@@ -307,6 +343,7 @@ class _Intersection:
             except CodeError as error:
                 join.leave_out(f"left out: {error.findings[0]}")
                 continue
+
             if move is not None:
                 self.raw.moves.append(move)
                 if "userClass" in join:
@@ -319,16 +356,20 @@ class _Intersection:
         connecting, remote = join.child("connectingLane"), join.get("remoteIntersection")
         number, turns = round(connecting.number("lane")), read_turns(connecting.child("maneuver")) or lane_turns
         ends = self.exits.get(number, [])
+
         if remote is not None and self._is_elsewhere(join.child("remoteIntersection"), own):
             join.leave_out(
                 f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a code holds the movements of its own intersection only"
             )
             return None
+
         if not ends:
             join.leave_out(f"left out: it leads to lane {number}, which is no outgoing lane of this intersection")
             return None
+
         if len(ends) > 1:
             connecting.unknown("lane", number, f"{len(ends)} outgoing lanes have this number: the first is taken")
+
         path = trajectories.get(round(join.number("connectionID", -1)))
         if path is not None and not self._joins(path, start, ends[0]):
             join.unknown(
@@ -337,12 +378,13 @@ class _Intersection:
                 f"its path is more than {MAX_GAP:.0f} m off its lanes: one is drawn",
             )
             path = None
+
         return RawMove(
-            start,
-            ends[0],
-            round(join.number("signalGroup", 0)),
-            turns[0] if len(turns) == 1 else "",
-            None if path is None else path.xy,
+            start=start,
+            end=ends[0],
+            group=round(join.number("signalGroup", 0)),
+            turn=turns[0] if len(turns) == 1 else "",
+            xy=None if path is None else path.xy,
             alias=(Alias("j2735", f"{start}>{ends[0]}"),),
             speed=None if path is None else path.speed,
         )
@@ -367,7 +409,7 @@ class _Intersection:
         if number not in self.classes:
             join.unknown("userClass", number, "there is no such restriction class: the connection is closed to all")
         allowed = self.classes.get(number, ())
-        self.raw.rules.append(Rule("", "turn_ban", (Target(movement),), except_classes=allowed))
+        self.raw.rules.append(Rule(id="", kind="turn_ban", targets=(Target(movement),), except_classes=allowed))
 
     def _leave_out_blind_approaches(self) -> None:
         """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold them."""
@@ -376,7 +418,13 @@ class _Intersection:
         for approach in sorted({x.approach for x in raw.lanes if x.role == "ingress" and x.use != "pedestrian"}):
             lanes = [x for x in raw.lanes if x.approach == approach and x.role == "ingress"]
             if not any(x.key in led for x in lanes):
-                raw.losses.add(Loss("dropped", raw.name, f"approach {approach} leads nowhere: its lanes are left out"))
+                raw.losses.add(
+                    Loss(
+                        what="dropped",
+                        entity=raw.name,
+                        detail=f"approach {approach} leads nowhere: its lanes are left out",
+                    )
+                )
                 gone = {x.key for x in lanes}
                 raw.lanes = [x for x in raw.lanes if x.key not in gone]
                 raw.rules = [

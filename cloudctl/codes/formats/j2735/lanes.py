@@ -54,25 +54,31 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
     """Return a line from its nodes: the first from the reference point, each further one from the one before. Raises CodeError."""
     if len(nodes) < 2:
         raise owner.refuse("nodes", f"{len(nodes)} nodes", "a line has two nodes at least", "correct the sender")
+
     here, xy, stops, limits = np.zeros(2), list[F8](), list[int](), list[Limits]()
     wider = 0
     for k, node in enumerate(nodes):
         name, delta = node.child("delta").one()
         if name not in DELTAS or not isinstance(delta, JsonRecord):
             raise node.refuse("delta", name, f"must be one of {', '.join(DELTAS)}", "correct the sender")
+
         if name == "node-LatLon":
             here = np.array([float(v) for v in origin.to_local(delta.number("lat") / 1e7, delta.number("long") / 1e7)])
         else:
             here = here + np.array([delta.number("x"), delta.number("y")]) / 100
+
         xy.append(here)
         attributes = node.child("attributes")
         if k == 0:
             wider = round(attributes.number("dWidth", 0))
+
         if _marks_stop(attributes):
             stops.append(k)
+
         limits.append(
             read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")])
         )  # in one, so that doubles are found
+
     return NodeLine(np.array(xy), wider, stops, limits)
 
 
@@ -90,6 +96,7 @@ def read_trajectories(lane: JsonRecord, origin: Origin) -> dict[int, Trajectory]
         value = extension.values.get("regExtValue")
         if not isinstance(value, JsonRecord) or TRAJECTORY not in value:
             continue
+
         extension.get("regExtValue")
         found = value.child(TRAJECTORY)
         try:
@@ -98,6 +105,7 @@ def read_trajectories(lane: JsonRecord, origin: Origin) -> dict[int, Trajectory]
             out[round(found.number("connectionID"))] = Trajectory(line.xy, min(speeds, default=None))
         except CodeError as error:
             found.leave_out(f"left out: {error.findings[0]}")
+
     return out
 
 
@@ -131,15 +139,18 @@ def spans_of(line: NodeLine, ingress: bool, whole: Limits) -> list[Span]:
     along = arc(line.xy)
     out: list[Span] = []
     running = whole
+
     for k in range(len(along) - 1):
         running = running | line.limits[k]
         begin, end = float(along[k]), float(along[k + 1])
         if ingress:
             begin, end = float(along[-1]) - end, float(along[-1]) - begin
+
         if out and out[-1].limits == running:
             out[-1] = Span(min(out[-1].s_from, begin), max(out[-1].s_to, end), running)
         else:
             out.append(Span(begin, end, running))
+
     return sorted(out, key=lambda span: span.s_from)
 
 
@@ -157,7 +168,7 @@ def car_speed(raw: RawCode, name: str, spans: list[Span]) -> float:
     """Return the limit of a lane: the highest along it, where parts have lower ones of their own."""
     speeds = [span.limits[CAR] for span in spans if CAR in span.limits]
     if len(speeds) < len(spans):
-        raw.losses.add(Loss("guessed", raw.name, "no speed limit in the MAP: 50 km/h"))
+        raw.losses.add(Loss(what="guessed", entity=raw.name, detail="no speed limit in the MAP: 50 km/h"))
         speeds.append(DEFAULT_SPEED)
     return max(speeds)
 
@@ -167,6 +178,7 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
     names = dict.fromkeys(name for span in spans for name in span.limits)
     fastest = max((span.limits.get(CAR, DEFAULT_SPEED) for span in spans), default=0.0)
     end = spans[-1].s_to
+
     for name in names:
         for span in _joined([span for span in spans if name in span.limits], name):
             value = span.limits[name]
@@ -175,9 +187,10 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
                 None if span.s_from <= 0 else round(span.s_from, 2),
                 None if span.s_to >= end else round(span.s_to, 2),
             )
+
             if name == CAR:
                 if value < fastest:
-                    yield Rule("", "speed_max", (place,), value)
+                    yield Rule(id="", kind="speed_max", targets=(place,), value=value)
             elif (
                 "Min" in name
                 or value != span.limits.get(CAR)
@@ -194,4 +207,5 @@ def _joined(spans: list[Span], name: str) -> list[Span]:
             out[-1] = Span(out[-1].s_from, span.s_to, span.limits)
         else:
             out.append(span)
+
     return out

@@ -121,6 +121,7 @@ class Users(NamedTuple):
         """Return the permit of one direction."""
         users = self.against if backward else self.along
         refused = _joined(_parted(ROAD) - _parted(users))
+
         text = (
             "for " + ", ".join(sorted(users)) + " only"
             if len(users) <= len(refused)
@@ -129,6 +130,7 @@ class Users(NamedTuple):
         found = permit(users, text if self.stated else "", stated=self.stated)
         if "car" in found.users:  # a lane for vehicles: buses are some of them
             found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
+
         return found
 
 
@@ -137,6 +139,7 @@ def read_users(tags: Tags) -> Users | None:
     subtype = tags.get("subtype")
     base = USERS.get(subtype)
     named = list(tags.with_prefix("participant:"))
+
     if base is None and subtype in ROADS:
         tags.unknown("subtype", subtype, "taken as road")
         base = ROAD
@@ -148,12 +151,14 @@ def read_users(tags: Tags) -> Users | None:
             f"lanelet {tags.id}",
         )
         return None
+
     users = _override(tags, named, base or frozenset())
     if users <= {"pedestrian"}:
         tags.accounts.enter(
             "dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
         )
         return None
+
     return Users(users, _against(tags, users), bool(named))
 
 
@@ -162,6 +167,7 @@ def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) ->
     may: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
     reserved = False
+
     for name, value in sorted(named, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
         who = PARTICIPANTS.get(name.rpartition(":")[2])
         known = value.lower() in (*YES, *NO)
@@ -172,11 +178,13 @@ def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) ->
                 value,
                 "no class of a code: it opens the lanelet to nobody" if closes else "left out",
             )
+
             may, reserved = (may | {f"{name} ({value})"}, True) if closes else (may, reserved)
         elif value.lower() in YES:
             may, never, reserved = _parted(may) | _parted(who), never - _parted(who), True
         else:
             may, never = _parted(may) - _parted(who), never | _parted(who)
+
     return _joined(may if reserved else _parted(base) - never)
 
 
@@ -201,6 +209,7 @@ def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
             both |= _parted(who) & _parted(users)
         else:
             both = _parted(both) - _parted(who)
+
     return _joined(_parted(both)) - {"pedestrian"}
 
 
@@ -232,7 +241,9 @@ def read_limits(tags: Tags) -> list[Limit]:
                 )
             elif text.lower() not in YES:
                 tags.unknown(f"speed_limit{name}", text, "taken as binding")
+
             continue
+
         who = PARTICIPANTS.get(name.rpartition(":")[2], frozenset()) if name else VEHICLES
         speed = speed_of(text)
         if speed is None or not who or (name and not name.startswith(":")):
@@ -244,7 +255,9 @@ def read_limits(tags: Tags) -> list[Limit]:
                     text,
                     f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
                 )
+
             out.append(Limit(speed, *_whom(who)))
+
     return out
 
 
@@ -253,9 +266,11 @@ def usual_speed(tags: Tags) -> tuple[float, str]:
     region, subtype = tags.get("region").lower()[:2], tags.get("subtype")
     if region not in USUAL:
         tags.unknown("region", tags.get("region"), "usual limits are those of China")
+
     location = tags.choice("location", {"urban": "urban", "nonurban": "nonurban"}, "urban")
     table = USUAL.get(region, USUAL[""])
     kind = subtype if subtype in ("highway", "play_street") else location
+
     return round(table[kind] / 3.6, 2), f"{table[kind]} km/h, as is usual for {kind} roads" + (
         f" of region {region}" if region in USUAL and region else ""
     )

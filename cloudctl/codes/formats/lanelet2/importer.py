@@ -54,20 +54,23 @@ def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None
                 accounts.enter(
                     "dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}"
                 )
+
         places = _places(whole)
         if not places:
             raise refuse(
-                "Lanelet2",
-                "map",
-                "lanelets",
-                len(whole.lanelets),
-                "no two lanelets of different roads cross" + _left_out(accounts),
-                "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out",
+                where="Lanelet2",
+                entity="map",
+                field="lanelets",
+                value=len(whole.lanelets),
+                rule="no two lanelets of different roads cross" + _left_out(accounts),
+                remedy="give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out",
             )
+
         raws = [_code(whole, found) for found in places]
         _report_unused(whole)
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
+
         return accounts.imported(codes)
 
 
@@ -81,6 +84,7 @@ def _report_unused(whole: LaneletMap) -> None:
                 "no lanelet of an intersection names it, and its stop line crosses no lane of one",
                 f"element {light.id}",
             )
+
     for walk in whole.walks:
         if walk.id not in whole.used:
             whole.accounts.enter(
@@ -89,6 +93,7 @@ def _report_unused(whole: LaneletMap) -> None:
                 f"more than {NEAR:.0f} m from the middle of each intersection",
                 f"crosswalk {walk.id}",
             )
+
     named = {ref for x in whole.lanelets for ref in x.rules}
     for ref in whole.regulations.speeds:
         if ref not in named:
@@ -113,6 +118,7 @@ def _places(whole: LaneletMap) -> list[list[Lanelet]]:
     number = {id(x): k for k, x in enumerate(whole.lanelets)}
     same: dict[str, int] = {}  # the two directions of one lanelet
     pairs: list[tuple[int, int]] = []
+
     for k, x in enumerate(inner):
         beside = (
             [y for b in x.before for y in b.after]
@@ -121,6 +127,7 @@ def _places(whole: LaneletMap) -> list[list[Lanelet]]:
         )
         pairs += [(k, index[id(y)]) for y in beside if id(y) in index]
         pairs.append((k, same.setdefault(x.id, k)))
+
     found = [[inner[k] for k in rows] for rows in components(len(inner), pairs)]
     return [group for group in found if any(crossed[number[id(x)]] for x in group)]
 
@@ -136,6 +143,7 @@ def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
             if x.id != y.id and _apart(x, y) and crossing(x.middle, y.middle):
                 out[k].append(j)
                 out[j].append(k)
+
     return out
 
 
@@ -156,48 +164,63 @@ def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
     (ref,) = globe(whole.origin, middle[None])
     raw = RawCode("Lanelet2 " + found[0].id, ref, alias=(Alias("lanelet2", found[0].id),))
     chains: dict[int, list[Lanelet]] = {}
+
     for x in found:
         for first in x.before:
             chains.setdefault(id(first), _chain(first, inner, False))
         for last in x.after:
             chains.setdefault(id(last), _chain(last, inner, True))
+
     ingress = {id(b) for x in found for b in x.before}
     keys = {
         k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()
     }
     _lanes(raw, whole, chains, ingress, keys, middle)
     raw.left_hand = drives_on_the_left(raw.lanes)
+
     if raw.left_hand:
-        raw.losses.add(Loss("guessed", raw.name, "left-hand traffic: lanes out lie to the right of lanes in"))
+        raw.losses.add(
+            Loss(what="guessed", entity=raw.name, detail="left-hand traffic: lanes out lie to the right of lanes in")
+        )
+
     walks = [walk for walk in whole.walks if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR]
-    lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found, walks)
+    lights = _Lights(
+        raw=raw, whole=whole, chains={keys[k]: chains[k] for k in chains if k in ingress}, inner=found, walks=walks
+    )
     paths: list[set[str]] = []  # the lanelets that each movement runs on
+
     for x in found:
         for b in x.before:
             for a in x.after:
                 alias = (Alias("lanelet2", x.id),)
                 raw.moves.append(
                     RawMove(
-                        keys[id(b)],
-                        keys[id(a)],
-                        lights.of(keys[id(b)], x),
-                        x.turn,
-                        x.middle - middle,
+                        start=keys[id(b)],
+                        end=keys[id(a)],
+                        group=lights.of(keys[id(b)], x),
+                        turn=x.turn,
+                        xy=x.middle - middle,
                         speed=_own_speed(x),
                         alias=alias,
                     )
                 )
+
                 entity = f"C{len(raw.moves)}"
                 raw.rules += [*_class_limits(Target(entity), x), *turn_bans(entity, [b.permit, a.permit], [x.permit])]
                 paths.append({y.id for y in chains[id(b)]} | {x.id})
+
     _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
     for walk in walks:
         raw.walks.append(
             (walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),))
         )
+
     whole.used |= lights.made | {walk.id for walk in walks}
     if any(not walk[2] for walk in raw.walks):
-        raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
+        raw.losses.add(
+            Loss(what="guessed", entity=raw.name, detail="crosswalks that name no light have no signal group")
+        )
+
     lights.describe()
     return raw
 
@@ -213,6 +236,7 @@ def drives_on_the_left(lanes: list[RawLane]) -> bool:
             across = float(ahead[0] * between[1] - ahead[1] * between[0])
             if ahead @ back < -0.9 and abs(float(ahead @ between)) < BESIDE and MIN_APART < abs(across) < BESIDE:
                 votes += 1 if across < 0 else -1
+
     return votes > 0
 
 
@@ -243,6 +267,7 @@ def _lanes(
             if k in ingress
             else (keys[k], line[0], unit(line[1] - line[0]))
         )
+
     of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
         end for end in ends if end[0].startswith("out ")
     )
@@ -251,6 +276,7 @@ def _lanes(
     ] + whole.regulations.stop_lines
     ends_of = np.array([end for _, end, _ in ends])
     stops = [line for line in lines if np.hypot(*(ends_of - line.mean(axis=0)).T).min() < REACH_OF_LIGHTS]
+
     for k, chain in chains.items():
         xy = _line(chain)
         stop = _stop(xy, stops) if k in ingress else None
@@ -261,6 +287,7 @@ def _lanes(
                 "no stop line crosses it: it is taken to stop at its end",
                 f"lanelet {chain[-1].name}",
             )
+
         limits = _limits(raw, keys[k], chain, xy, _nearest(chain, k in ingress))
         raw.lanes.append(
             RawLane(
@@ -295,32 +322,38 @@ def _limits(
     cuts = np.cumsum([0.0, *(float(arc(x.middle)[-1]) for x in chain)])
     cuts *= float(arc(xy)[-1]) / max(float(cuts[-1]), 1e-9)
     out: list[tuple[float, float, float]] = []
+
     for x, start, end in zip(chain, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         target = Target(key) if len(chain) == 1 else Target(key, round(start, 2), round(end, 2))
         own = _own_speed(x)
         if own is None:
-            raw.losses.add(Loss("guessed", raw.name, f"lanelets without a speed limit: {x.usual[1]}"))
+            raw.losses.add(
+                Loss(what="guessed", entity=raw.name, detail=f"lanelets without a speed limit: {x.usual[1]}")
+            )
+
         speed = x.usual[0] if own is None else own
         if out and out[-1][2] == speed:
             out[-1] = (out[-1][0], round(end, 2), speed)
         else:
             out.append((round(start, 2), round(end, 2), speed))
+
         raw.rules += [*_class_limits(target, x), *span_rules(target, x.permit, at_place.permit)]
         if at_place.permit.use != "vehicle" and "car" in x.permit.users and "car" not in at_place.permit.users:
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too",
                 )
             )
+
     return out
 
 
 def _class_limits(target: Target, x: Lanelet) -> list[Rule]:
     """Return the limits of a lanelet that hold for some vehicles only."""
     return [
-        Rule("", "speed_max", (target,), limit.speed, classes=limit.classes, fuels=limit.fuels)
+        Rule(id="", kind="speed_max", targets=(target,), value=limit.speed, classes=limit.classes, fuels=limit.fuels)
         for limit in x.limits
         if limit.classes
     ]
@@ -364,10 +397,12 @@ class _Lights:
         lines = {key: _line(chain) for key, chain in chains.items()}
         middle = np.mean([x.middle.mean(axis=0) for x in inner], axis=0)
         here: list[Lights] = []
+
         for light in whole.regulations.lights:
             named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
             elsewhere = any(light.id in x.rules for x in inner) or any(light.id in walk.rules for walk in walks)
             near = [line for line in light.lines if np.hypot(*(line.mean(axis=0) - middle)) < REACH_OF_LIGHTS]
+
             crossed = (
                 []
                 if named or elsewhere or light.walking
@@ -375,9 +410,15 @@ class _Lights:
             )
             if named or elsewhere or crossed:
                 here.append(light)
+
             for key in (named or crossed) if not light.walking else ():
                 if self.lanes.setdefault(key, light.id) != light.id:
-                    raw.losses.add(Loss("guessed", raw.name, f"lane {key} has several lights: the first is taken"))
+                    raw.losses.add(
+                        Loss(
+                            what="guessed", entity=raw.name, detail=f"lane {key} has several lights: the first is taken"
+                        )
+                    )
+
         self.numbers = _numbered(here)
         self.heads = {light.id: light.names for light in here}
         self.walking = {light.id for light in here if light.walking}
@@ -387,10 +428,16 @@ class _Lights:
         own = [ref for ref in x.rules if ref in self.numbers and ref not in self.walking]
         if len(own) > 1:
             self.raw.losses.add(
-                Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken")
+                Loss(
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail=f"lanelet {x.name} names several lights: the first is taken",
+                )
             )
+
         if not own and lane in self.lanes:
             self.served.setdefault(lane, set()).add(x.key)
+
         return self._number(own[0] if own else self.lanes.get(lane, ""))
 
     def _number(self, name: str) -> int:
@@ -411,17 +458,18 @@ class _Lights:
             )
             self.raw.losses.add(
                 Loss(
-                    "guessed",
-                    self.raw.name,
-                    f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}",
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail=f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}",
                 )
             )
+
         if any(len(lanelets) > 1 for lanelets in self.served.values()):
             self.raw.losses.add(
                 Loss(
-                    "guessed",
-                    self.raw.name,
-                    "all movements of a lane share the signal group of its light: the map does not part them",
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail="all movements of a lane share the signal group of its light: the map does not part them",
                 )
             )
 
@@ -445,6 +493,7 @@ def _priorities(raw: RawCode, whole: LaneletMap, paths: list[set[str]], chains: 
             ruled = any(paths[i] & low and paths[j] & high and not paths[i] & high for low, high in said.yields)
             if ruled or (a.start in signed and b.start not in signed):
                 raw.stated[i, j] = True
+
     every = {key for key, chain in chains.items() if said.all_stop & {x.id for x in chain}}
     if chains and len(every) == len(chains):
         raw.control = "stop"

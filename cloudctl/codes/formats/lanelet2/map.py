@@ -79,7 +79,15 @@ class LaneletMap:
 def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
     """Return a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     osm = read_osm(root, zero)
-    out = LaneletMap(osm.place, [], [], Regulations(), root.accounts.losses, root.accounts)
+    out = LaneletMap(
+        origin=osm.place,
+        lanelets=[],
+        walks=[],
+        regulations=Regulations(),
+        losses=root.accounts.losses,
+        accounts=root.accounts,
+    )
+
     try:
         out.regulations = read_regulations(osm)
         for tags in osm.relations:
@@ -90,10 +98,12 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
                 out.accounts.enter(
                     "dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}"
                 )
+
         _ways(out, osm)
         _zebras(out, {name: osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "zebra"})
     finally:
         osm.settle(out.accounts)
+
     _join(out.lanelets)
     _turned(out)
     return out
@@ -105,6 +115,7 @@ def _ways(out: LaneletMap, osm: OsmMap) -> None:
         kind = tags.get("type")
         if kind in EDGES or kind in PLAIN:
             tags.ignore("subtype", "how an edge or a line looks: its points say where it is")
+
         subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
         if kind in MARKINGS:
             out.accounts.enter(
@@ -122,15 +133,18 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
     for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
         out.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
+
     if not all(bounds):
         out.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
         return
+
     left, right = _along(_whole(bounds[0]), _whole(bounds[1]))
     n = max(len(left), len(right), 12)
     a, b = (at(line, arc(line), np.linspace(0, arc(line)[-1], n)) for line in (left, right))
     middle, width = (a + b) / 2, float(np.median(np.hypot(*(a - b).T)))
     middle = _drawn(out, osm, tags, middle)
     rules = tags.refs("regulatory_element")
+
     if tags.get("subtype") == "crosswalk":
         for key in ("one_way", "location", "region", "speed_limit"):
             tags.ignore(key, "people on foot walk both ways, and have no limit")
@@ -138,11 +152,14 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
             pass
         out.walks.append(Walk(name, middle[[0, -1]], width, rules))
         return
+
     limits, usual = read_limits(tags), usual_speed(tags)
     turn = tags.choice("turn_direction", {word: word for word in TURNS}, "")
     users = read_users(tags)
+
     if users is None:
         return
+
     stated = [out.regulations.speeds[ref] for ref in rules if ref in out.regulations.speeds]
     if stated:
         if any(not limit.classes and abs(limit.speed - min(stated)) > 0.05 for limit in limits):
@@ -152,18 +169,44 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
                 "a sign and the tag give different limits: that of the sign is taken, as the format has it",
                 f"lanelet {name}",
             )
+
         limits = [Limit(min(stated)), *(limit for limit in limits if limit.classes)]
+
     if users.along:
         out.lanelets.append(
-            Lanelet(tags.id, name, left, right, middle, width, users.permit(False), limits, usual, rules, turn)
+            Lanelet(
+                id=tags.id,
+                name=name,
+                left=left,
+                right=right,
+                middle=middle,
+                width_m=width,
+                permit=users.permit(False),
+                limits=limits,
+                usual=usual,
+                rules=rules,
+                turn=turn,
+            )
         )
+
     if users.against:
         permit = users.permit(True)
         out.lanelets.append(
             Lanelet(
-                tags.id, name, right[::-1], left[::-1], middle[::-1], width, permit, limits, usual, rules, backward=True
+                id=tags.id,
+                name=name,
+                left=right[::-1],
+                right=left[::-1],
+                middle=middle[::-1],
+                width_m=width,
+                permit=permit,
+                limits=limits,
+                usual=usual,
+                rules=rules,
+                backward=True,
             )
         )
+
         out.accounts.enter(
             "differs",
             "lanelet",
@@ -183,6 +226,7 @@ def _whole(lines: list[F8]) -> F8:
         k = int(np.argmin(ends))
         out = out[::-1] if k > 1 else out
         out = np.concatenate([out, (line[::-1] if k % 2 else line)[1:]])
+
     return out
 
 
@@ -191,9 +235,11 @@ def _along(left: F8, right: F8) -> tuple[F8, F8]:
     same = np.hypot(*(left[0] - right[0])) + np.hypot(*(left[-1] - right[-1]))
     if np.hypot(*(left[0] - right[-1])) + np.hypot(*(left[-1] - right[0])) < same:
         right = right[::-1]
+
     ring = np.concatenate([right, left[::-1]])  # anticlockwise when the left bound is on the left
     x, y = ring.T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
     return (left, right) if area > 0 else (left[::-1], right[::-1])
 
 
@@ -202,9 +248,11 @@ def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
     lines = [osm.lines[ref] for ref in tags.refs("centerline") if ref in osm.lines]
     if not lines:
         return middle
+
     line = _whole(lines)
     if np.hypot(*(line[0] - middle[0])) > np.hypot(*(line[-1] - middle[0])):
         line = line[::-1]
+
     if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > OFF:
         out.accounts.enter(
             "dropped",
@@ -213,6 +261,7 @@ def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
             f"lanelet {tags.id}",
         )
         return middle
+
     return line
 
 
@@ -230,6 +279,7 @@ def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
             )
         else:
             edges.append((name, line[[0, -1]]))
+
     pairs = sorted(
         (far, a, b) for k, a in enumerate(edges) for b in edges[k + 1 :] if (far := _between(a[1], b[1])) is not None
     )
@@ -237,14 +287,19 @@ def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
     for far, (a, one), (b, other) in pairs:
         if used & {a, b}:
             continue
+
         used |= {a, b}
         if np.hypot(*(one[0] - other[0])) > np.hypot(*(one[0] - other[1])):
             other = other[::-1]
+
         out.walks.append(Walk(f"{a} {b}", (one + other) / 2, far))
-        out.losses.add(Loss("guessed", f"zebra {a}", f"is one edge of a crosswalk: its other edge is {b}"))
+        out.losses.add(
+            Loss(what="guessed", entity=f"zebra {a}", detail=f"is one edge of a crosswalk: its other edge is {b}")
+        )
+
     for name, _ in edges:
         if name not in used:
-            out.losses.add(Loss("dropped", f"zebra {name}", "is an edge without another beside it"))
+            out.losses.add(Loss(what="dropped", entity=f"zebra {name}", detail="is an edge without another beside it"))
 
 
 def _between(a: F8, b: F8) -> float | None:
@@ -264,6 +319,7 @@ def _turned(out: LaneletMap) -> None:
     alone = [x for x in out.lanelets if not x.before and not x.after and not x.backward]
     if not alone:
         return
+
     begins, ends = (
         _Ends((x, x.left[0], x.right[0]) for x in out.lanelets),
         _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets),
@@ -282,19 +338,22 @@ def _turned(out: LaneletMap) -> None:
         for x in [x for number, x in waiting if number == both]:
             if joins(x, (x.left[0], x.right[0]), (x.left[-1], x.right[-1])) or not joins_turned(x):
                 continue
+
             begins.drop(x, x.left[0])
             ends.drop(x, x.left[-1])
             x.left, x.right, x.middle = x.right[::-1], x.left[::-1], x.middle[::-1]
             begins.add(x, x.left[0], x.right[0])
             ends.add(x, x.left[-1], x.right[-1])
             turned = True
+
             out.losses.add(
                 Loss(
-                    "repaired",
-                    f"lanelet {x.name}",
-                    "left and right bound were exchanged: it joins its neighbours the other way about",
+                    what="repaired",
+                    entity=f"lanelet {x.name}",
+                    detail="left and right bound were exchanged: it joins its neighbours the other way about",
                 )
             )
+
     if turned:
         _join(out.lanelets)
 
@@ -333,6 +392,7 @@ def _join(lanelets: list[Lanelet]) -> None:
     begins = _Ends((x, x.left[0], x.right[0]) for x in lanelets)
     for x in lanelets:
         x.before, x.after = [], []
+
     for a in lanelets:
         a.after = sorted((b for b in begins.at(a.left[-1], a.right[-1]) if b is not a), key=lambda b: order[id(b)])
         for b in a.after:

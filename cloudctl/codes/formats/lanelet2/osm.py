@@ -87,6 +87,7 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
     accounts = root.accounts
     xy, place = _points(root, zero)
     out = OsmMap(place, {}, {}, [])
+
     for element in _present(root, "way"):
         points = []
         for nd in element.children("nd"):
@@ -94,11 +95,13 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
                 points.append(xy[nd.get("ref")])
             else:
                 nd.unknown("ref", nd.get("ref"), "no point of the file: left out of its line")
+
         tags = Tags(accounts, "way", element, [])
         if len(points) > 1:
             out.ways[tags.id], out.lines[tags.id] = tags, np.array(points)
         else:
             element.leave_out("lines of fewer than two points")
+
     relations = list(_present(root, "relation"))
     there = {"node": xy, "way": out.lines, "relation": {element.get("id") for element in relations}}
     for element in relations:
@@ -108,7 +111,9 @@ def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
             if member.get("ref") not in there[kind]:
                 member.unknown("ref", member.get("ref"), f"no {kind} of the file, or one that was left out")
             members.append((member.get("role"), kind, member.get("ref")))
+
         out.relations.append(Tags(accounts, "relation", element, members))
+
     return out
 
 
@@ -126,33 +131,48 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
     degrees: dict[str, tuple[float, float]] = {}
     local: dict[str, tuple[float, float]] = {}
     texts: dict[str, str] = {}  # lat and lon as they stand
+
     for node in _present(root, "node"):
         name, tags = node.get("id"), {tag.get("k"): tag.get("v") for tag in node.children("tag")}
         texts[name] = f"{node.get('lat')}, {node.get('lon')}"
         pair = _pair(node.get("lat"), node.get("lon"))
+
         if pair is not None:
             degrees[name] = pair
+
         metres = _pair(tags.get("local_x", ""), tags.get("local_y", ""))
         if metres is not None:
             local[name] = metres
+
         for key, value in tags.items():
             if key not in NODE_TAGS:
                 root.accounts.enter("dropped", "node", f"tag {key} is not read", f"{key}={value[:60]} of node {name}")
+
     if not texts:
-        raise refuse("Lanelet2", "file", "nodes", 0, "holds no node", "export the map with its points")
+        raise refuse(
+            where="Lanelet2",
+            entity="file",
+            field="nodes",
+            value=0,
+            rule="holds no node",
+            remedy="export the map with its points",
+        )
+
     if len(local) == len(texts) and (len(degrees) < len(local) or not _agree(degrees, local)):
         return _by_metres(root.accounts, local, zero)
+
     for name, text in texts.items():
         lat, lon = degrees.get(name, (float("nan"), float("nan")))
         if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
             raise refuse(
-                "Lanelet2",
-                f"node {name}",
-                "lat, lon",
-                text,
-                "must be degrees, within 88 of latitude and 180 of longitude",
-                "correct the map, or give every node local_x and local_y",
+                where="Lanelet2",
+                entity=f"node {name}",
+                field="lat, lon",
+                value=text,
+                rule="must be degrees, within 88 of latitude and 180 of longitude",
+                remedy="correct the map, or give every node local_x and local_y",
             )
+
     return _by_degrees(root.accounts, degrees, zero)
 
 
@@ -182,14 +202,19 @@ def _by_metres(
     if zero is None:
         accounts.losses.add(
             Loss(
-                "guessed",
-                "map",
-                f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at",
+                what="guessed",
+                entity="map",
+                detail=f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at",
             )
         )
         return dict(zip(local, table - np.round(table.mean(axis=0)), strict=True)), E_TOWN
+
     accounts.losses.add(
-        Loss("dropped", "map", "its degrees are not used: local_x, local_y, and --at, say where it lies")
+        Loss(
+            what="dropped",
+            entity="map",
+            detail="its degrees are not used: local_x, local_y, and --at, say where it lies",
+        )
     )
     return dict(zip(local, table, strict=True)), Origin(zero[0] / 1e7, zero[1] / 1e7)
 
@@ -201,15 +226,18 @@ def _by_degrees(
     origin = place = Origin(*(round(float(k), 7) for k in table.mean(axis=0)))
     if np.abs(table).max() > UNPLACED:
         if zero is not None:
-            accounts.losses.add(Loss("differs", "map", "--at is not used: the map's own degrees say where it lies"))
+            accounts.losses.add(
+                Loss(what="differs", entity="map", detail="--at is not used: the map's own degrees say where it lies")
+            )
     else:
         origin, place = Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
         if zero is None:
             accounts.losses.add(
                 Loss(
-                    "guessed",
-                    "map",
-                    f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
+                    what="guessed",
+                    entity="map",
+                    detail=f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
                 )
             )
+
     return dict(zip(degrees, np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1), strict=True)), place

@@ -78,10 +78,12 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
             "holds under a condition that the map does not say: taken as always in force",
             f"element {element.id}",
         )
+
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
         element.accounts.enter(
             "differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
         )
+
     if kind == "traffic_light":
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
@@ -104,6 +106,7 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
         )
         for name in list(element.values):
             element.get(name)  # the whole element is reported
+
     _roles(element, kind)
 
 
@@ -136,6 +139,7 @@ def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None
         element.accounts.enter(
             "dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}"
         )
+
     speeds = []
     for kind in kinds:
         speed = sign_speed(kind, plain=element.get("subtype") == "speed_limit")
@@ -146,6 +150,7 @@ def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None
             out.stop_lines += lines
         else:
             element.unknown("sign_type", kind, "the sign is left out")
+
     if speeds:
         out.speeds[element.id] = min(speeds)
 
@@ -168,6 +173,7 @@ def sign_speed(kind: str, plain: bool = True) -> float | None:
     text = kind.strip().lower()
     if text in SIGNS_WITH_LIMIT:
         return SIGNS_WITH_LIMIT[text]
+
     for pattern, unit in (
         (GERMAN_LIMIT, "km/h"),
         (AMERICAN_LIMIT, "mph"),
@@ -178,4 +184,5 @@ def sign_speed(kind: str, plain: bool = True) -> float | None:
             return None
         if found:
             return speed_of(f"{found[1]} {unit}")
+
     return None if text.isdecimal() else speed_of(text)

@@ -38,11 +38,14 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
                     next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
                 )
             return _named(value, names)
+
         if isinstance(value, list | tuple):
             return _listed(value, names, size, depth)
+
     words = str(value).replace(",", " ").replace("|", " ").split() if isinstance(value, str) else []
     if words and all(_known(word, names) in names for word in words):
         return dict.fromkeys((_known(word, names) for word in words), True)
+
     try:
         return _set(_bits(value, size), names)
     except (TypeError, ValueError, OverflowError):
@@ -69,6 +72,7 @@ def _listed(value: Sequence[Any], names: tuple[str, ...], size: int, depth: int)
         return {}
     if _is_sized(value, size):
         return _set(f"{value[0]:0{value[1]}b}", names)
+
     truths = [_truth(item) if item != "" else item for item in value]
     if len(value) == size and all(isinstance(item, bool) for item in truths):
         return _set("".join("1" if item else "0" for item in truths), names)
@@ -78,6 +82,7 @@ def _listed(value: Sequence[Any], names: tuple[str, ...], size: int, depth: int)
         return {name: item for row in value for name, item in read_flags(row, names, size, depth + 1).items()}
     if len(value) == 1 and isinstance(value[0], str | list | tuple):
         return read_flags(value[0], names, size, depth + 1)
+
     return {UNREAD: str(list(value))}
 
 
@@ -119,10 +124,12 @@ def _bits(value: Any, size: int) -> str:
         return "0" * size
     if isinstance(value, bool | float):
         raise ValueError("is no bit string")
+
     if isinstance(value, int):
         if not 0 <= value < 1 << size:
             raise ValueError("has more bits")
         return f"{value:0{size}b}"
+
     text = "".join(str(value).split()).lower()
     notation = ""
     if text[:1] == "'" and text[-2:] in ("'b", "'h"):  # as ASN.1 writes values
@@ -131,11 +138,14 @@ def _bits(value: Any, size: int) -> str:
         notation, text = {"x": "h", "b": "b"}[text[1]], text[2:]
     elif text[:1] == "b" and len(text) == size + 1:
         notation, text = "b", text[1:]
+
     if notation != "h" and len(text) == size and set(text) <= {"0", "1"}:
         return text
     if notation == "b" or set(text) - set("0123456789abcdef"):
         raise ValueError(f"is not of {size} bits")
+
     whole = f"{int(text, 16):0{len(text) * 4}b}"
     if len(whole) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in whole[size:]:  # whole bytes, or half ones
         raise ValueError(f"is not of {size} bits")
+
     return whole[:size]

@@ -38,6 +38,7 @@ def kept_out(code: IntersectionCode) -> dict[str, frozenset[str]]:
     refused = [refused_by(rule) if rule.calendar is None else () for rule in code.rules]
     lanes = {lane.id: lane for lane in code.lanes}
     out = {}
+
     for path, found in places(code).items():
         lane = lanes.get(path)
         uses = (lane.use, *lane.shared) if lane is not None else ("vehicle",)
@@ -45,6 +46,7 @@ def kept_out(code: IntersectionCode) -> dict[str, frozenset[str]]:
         out[path] = frozenset(
             name for place in found if not deciding.isdisjoint(refused[place.rule]) for name in refused[place.rule]
         )
+
     return out
 
 

@@ -105,19 +105,25 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
                 value,
                 f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}",
             )
-        return LaneUse(TRAVELLED[kind], (), "closure", (), NOT_UNDERSTOOD)
+
+        return LaneUse(use=TRAVELLED[kind], shared=(), kind="closure", classes=(), text=NOT_UNDERSTOOD)
+
     for name, value in unread_flags(sharing.values, SHARING).items():
         sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING)}")
+
     uses = [use for name, use in SHARED_USES.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
         uses.append("pedestrian")
+
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
         uses.append("bike")
+
     restricted = [name for name in RESTRICTED if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXIS) and "vehicle" not in uses:
         sharing.unknown(
             TAXIS, True, f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out"
         )
+
     return _use(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXIS))._replace(
         revocable=flags.flag(REVOCABLE[kind])
     )
@@ -130,10 +136,15 @@ def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: boo
     if own == "tram":
         named = also | {"tram"}
         return LaneUse(
-            own, tuple(use for use in uses if use != own), "lane_use", tuple(name for name in CLASSES if name in named)
+            use=own,
+            shared=tuple(use for use in uses if use != own),
+            kind="lane_use",
+            classes=tuple(name for name in CLASSES if name in named),
         )
+
     if own != "vehicle" or not restricted:
         return LaneUse(own, tuple(use for use in uses if use != own))
+
     text = (
         HIGH_OCCUPANCY
         if "hovLaneUseOnly" in restricted
@@ -144,7 +155,14 @@ def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: boo
     found = permit({RESTRICTED[name] for name in restricted} | also, text, stated=False)
     own = "bus" if "restrictedToBusUse" in restricted else "vehicle"
     kind_of_rule = "lane_use" if found.kind == "bus_lane" and own != "bus" else found.kind
-    return LaneUse(own, tuple(use for use in uses if use != own), kind_of_rule, found.classes, found.text)
+
+    return LaneUse(
+        use=own,
+        shared=tuple(use for use in uses if use != own),
+        kind=kind_of_rule,
+        classes=found.classes,
+        text=found.text,
+    )
 
 
 class WrittenUse(NamedTuple):
@@ -171,15 +189,19 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
         for restricted, shared, taxis in _ways(kind, own, (uses, fewer)):
             if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
                 continue  # a lane that is closed to all is not one for those
+
             read = _use(kind, restricted, shared, taxis)
             if (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}) and refused.isdisjoint(
                 _opened(read)
             ):
-                return _written(lane, kind, restricted, shared, taxis, (rule.id,))
+                return _written(
+                    lane=lane, kind=kind, restricted=restricted, shared=shared, taxis=taxis, carried=(rule.id,)
+                )
 
     for shared in (uses, fewer):
         if refused.isdisjoint(_opened(_use(kind, own, shared, False))):
             return _written(lane, kind, own, shared, False)
+
     return _written(lane, "vehicle", ("restrictedFromPublicUse",), fewer if lane.use == "vehicle" else (), False)
 
 
@@ -199,7 +221,7 @@ def _ways(
 
 def _opened(read: LaneUse) -> tuple[str, ...]:
     """Return the classes that a lane lets in when it is read."""
-    rule = Rule("", read.kind, (), classes=read.classes)
+    rule = Rule(id="", kind=read.kind, targets=(), classes=read.classes)
     return let_in(read.use, read.shared, frozenset(refused_by(rule)) if read.kind else frozenset())
 
 
@@ -218,6 +240,7 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
     for lane in code.lanes:
         lanes[lane.id] = []
         of_link.setdefault(lane.link, []).append(lane.id)
+
     for rule in code.rules:
         if (
             rule.kind not in RESERVED_KINDS
@@ -225,6 +248,7 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
             or (rule.kind == "closure" and (rule.classes or rule.except_classes))
         ):
             continue
+
         for target in rule.targets:
             if target.s_from is None and target.s_to is None:
                 for lane_id in (
@@ -235,6 +259,7 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
                     else of_link.get(target.entity, [])
                 ):
                     lanes[lane_id].append(rule)
+
     return lanes
 
 

@@ -52,6 +52,7 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[Inte
             ),
         }
     )
+
     cuts = [0.0, *(s for s, after in pairwise(cuts[1:]) if after - s > SHORTEST and s > SHORTEST), whole]
     spans = list(pairwise(cuts))
     ruled = [[code.rules[p.rule] for p in found if p.s_from <= (begin + end) / 2 <= p.s_to] for begin, end in spans]
@@ -59,12 +60,14 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, found: Sequence[Inte
     top = lane.speed if lane.speed < min(plain) else inf
 
     out: list[Part] = []
+
     for (begin, end), rules, value in zip(spans, ruled, plain, strict=True):
         limits = _limits(min(value, top), lane.use if isinstance(lane, Lane) else "vehicle", rules)
         if out and out[-1].limits == limits:
             out[-1] = Part(out[-1].s_from, end, limits)
         else:
             out.append(Part(begin, end, limits))
+
     return out
 
 
@@ -82,6 +85,7 @@ def _limits(plain: float, use: str, rules: list[Rule]) -> dict[str, float]:
             continue
         lower = max if "Min" in name else min
         limits[name] = lower(limits.get(name, rule.value), rule.value)
+
     return limits
 
 
@@ -103,9 +107,11 @@ def _listed_as(rule: Rule, use: str) -> str:
         return SCHOOL
     if rule.kind == "construction":
         return WORKS
+
     slow = SLOW_CLASSES.difference(USED_BY[use])  # on a lane of their own their limit is the lane's
     if rule.kind != "speed_max" or (rule.classes and slow.issuperset(rule.classes)):
         return ""
+
     return "truckMaxSpeed" if rule.classes == ("truck",) and not rule.except_classes else CAR
 
 

@@ -85,13 +85,16 @@ def read_limits(rows: Iterable[JsonRecord]) -> dict[str, float]:
         kind, steps = row.choice("type", WORDS, ""), row.number("speed")
         if not kind:
             continue
+
         if not 0 < steps <= MAX_STEPS:
             row.unknown("speed", f"{steps:g}", f"{kind} left out, which must be 1 .. {MAX_STEPS} steps of 0.02 m/s")
             continue
+
         speed = round(steps * STEP, 2)
         if out.setdefault(kind, speed) != speed:
             row.unknown("speed", f"{steps:g}", f"{kind} is listed twice: the lower limit is taken")
             out[kind] = max(out[kind], speed) if "Min" in kind else min(out[kind], speed)
+
     return out
 
 
@@ -127,4 +130,5 @@ def written_kind(rule: Rule) -> str:
             night = rule.calendar is not None and rule.calendar.minutes == (NIGHT,)
             if kind.night == night and (night or rule.calendar is None):
                 return name
+
     return ""

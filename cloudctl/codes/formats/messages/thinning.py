@@ -33,12 +33,14 @@ def _within(line: F8, tolerance: float, keep: frozenset[int]) -> list[int]:
         first, last = waiting.pop()
         if last - first < 2:
             continue
+
         off = _distances(line[first + 1 : last], line[first], line[last])
         farthest = int(off.argmax())
         if off[farthest] > tolerance:
             middle = first + 1 + farthest
             kept.append(middle)
             waiting += [(first, middle), (middle, last)]
+
     return sorted(kept)
 
 

@@ -285,16 +285,20 @@ def opened(tree: Any) -> Opened | None:
     for _ in range(MAX_DEPTH):
         if not isinstance(tree, dict):
             return None
+
         names = {squeezed(str(key)): key for key in tree}
         if "nodes" in names:
             return Opened(tree, beside, "YD/T 3709")
         if "intersections" in names:
             return Opened(tree, beside, "J2735" if _has_lanes(tree[names["intersections"]]) else "")
+
         inner = next((names[name] for name in ENVELOPES if name in names and isinstance(tree[names[name]], dict)), None)
         if inner is None:
             return None
+
         beside.append({str(key): value for key, value in tree.items() if key != inner})
         tree = tree[inner]
+
     return None
 
 
@@ -303,11 +307,14 @@ def _has_lanes(value: Any) -> bool:
     for _ in range(4):
         if isinstance(value, list):
             value = value[0] if value else None
+
         if not isinstance(value, dict):
             return False
         if any(squeezed(str(key)) == "laneset" for key in value):
             return True
+
         value = next(iter(value.values()), None)
+
     return False
 
 
@@ -325,9 +332,11 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
     for key, item in value.items():
         if item is None:
             continue
+
         name = _name(key)
         if name in out:  # written twice, in two ways
             name = str(key)
+
         kind = (
             LISTS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
         )  # of a YD/T 3709 MAP, or of a lane of J2735
@@ -338,6 +347,7 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
             }  # what stands in a list's own object beside its items
         else:
             out[name] = _value(name, item, depth + 1)
+
     return _in_e7(out) if "lat" in out and "long" in out else out
 
 
@@ -345,8 +355,14 @@ def _value(field: str, value: Any, depth: int) -> Any:
     """Return the value of a field that is no list in one shape."""
     if depth > MAX_DEPTH:
         raise refuse(
-            "MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+            where="MAP",
+            entity="MAP",
+            field=field,
+            value=f"{depth} levels",
+            rule=f"is nested deeper than {MAX_DEPTH} levels",
+            remedy="correct the sender",
         )
+
     if field in BITS:
         return read_flags(value, *BITS[field])
     if field in WORDS:
@@ -355,6 +371,7 @@ def _value(field: str, value: Any, depth: int) -> Any:
         return _choice(field, value, depth)
     if isinstance(value, dict):
         return _object(value, depth)
+
     return [_value("", item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -365,8 +382,10 @@ def _in_e7(place: Tree) -> Tree:
         north, east = float(lat), float(long)
     except (TypeError, ValueError):
         return place
+
     if abs(north) <= 90 and abs(east) <= 180 and any("." in str(v) for v in (lat, long)):
         return place | {"lat": round(north * 1e7), "long": round(east * 1e7)}
+
     return place
 
 
@@ -392,10 +411,12 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
             value = [value] if value else []
     elif not isinstance(value, list | tuple):
         value = [] if value in (None, "") else [value]
+
     if field in WORD_LISTS:
         return [_word(item) for item in value], beside
     if field in ITEM_CHOICES:
         return [_choice(field, item, depth + 1) for item in value], beside
+
     return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value], beside
 
 
@@ -403,12 +424,15 @@ def _choice(field: str, value: Any, depth: int) -> Any:
     """Return a choice as an object of one key; more than one where the writer made more than one."""
     if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
         value = {value[0]: value[1]}
+
     if field == "nodeList" and isinstance(value, list):  # of XER converters that drop the choice's name
         value = {"nodes": value}
+
     if not isinstance(value, dict):
         return value
     if field != "laneType":
         return _object(value, depth)
+
     return {
         _name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item
         for key, item in value.items()
@@ -435,8 +459,14 @@ def xml_tree(data: bytes, where: str) -> Tree:
         root = ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
         raise refuse(
-            where, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "send the message whole"
+            where=where,
+            entity="file",
+            field="XML",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="send the message whole",
         ) from None
+
     return {_tag(root): _element(root, 0)}
 
 
@@ -447,20 +477,29 @@ def _tag(node: ET.Element) -> str:
 def _element(node: ET.Element, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise refuse(
-            "MAP", "file", "XML", f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+            where="MAP",
+            entity="file",
+            field="XML",
+            value=f"{depth} levels",
+            rule=f"is nested deeper than {MAX_DEPTH} levels",
+            remedy="correct the sender",
         )
+
     out: Tree = {f"@{key.rpartition('}')[2]}": value for key, value in node.attrib.items()}
     for child in node:
         if not isinstance(child.tag, str):
             continue
+
         name, value = _tag(child), _element(child, depth + 1)
         if name in out:
             out[name] = [*(out[name] if isinstance(out[name], list) else [out[name]]), value]
         else:
             out[name] = value
+
     text = (node.text or "").strip()
     if not out:
         return text
+
     return out | {"text": text} if text else out
 
 
@@ -469,12 +508,27 @@ def load_tree(data: bytes, where: str) -> Tree:
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     if text[:1] == b"<":
         return xml_tree(text, where)
+
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise refuse(
-            where, "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+            where=where,
+            entity="file",
+            field="JSON",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="give whole JSON",
         ) from None
+
     if not isinstance(tree, dict):
-        raise refuse(where, "file", "JSON", type(tree).__name__, "must be one object", "give one message")
+        raise refuse(
+            where=where,
+            entity="file",
+            field="JSON",
+            value=type(tree).__name__,
+            rule="must be one object",
+            remedy="give one message",
+        )
+
     return tree

@@ -25,12 +25,12 @@ def _kind(name: str) -> Any:
         return getattr(getattr(modules, f"{name}_PDU_Descriptions") if name in PDUS else modules.DSRC, name)
     except ImportError:
         raise refuse(
-            "messages",
-            "pycrate",
-            "module",
-            "missing",
-            "UPER needs the pycrate package",
-            "pip install 'cloudctl[messages]'",
+            where="messages",
+            entity="pycrate",
+            field="module",
+            value="missing",
+            rule="UPER needs the pycrate package",
+            remedy="pip install 'cloudctl[messages]'",
         ) from None
 
 
@@ -46,10 +46,16 @@ def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
         tree: dict[str, Any] = kind.get_val()
     except Exception as error:  # pycrate raises many kinds, none of one family
         raise refuse(
-            name, name, "bytes", f"{len(body)} bytes", f"is not a valid {name} ({error})", "correct the sender"
+            where=name,
+            entity=name,
+            field="bytes",
+            value=f"{len(body)} bytes",
+            rule=f"is not a valid {name} ({error})",
+            remedy="correct the sender",
         ) from None
     finally:
         kind._SAFE_BND = True
+
     return tree
 
 
@@ -61,8 +67,14 @@ def encode(name: str, tree: dict[str, Any]) -> bytes:
         out: bytes = kind.to_uper()
     except Exception as error:  # as above
         raise refuse(
-            name, name, "value", "tree", f"does not fit {name} ({error})", "see the field named; nothing is cut to fit"
+            where=name,
+            entity=name,
+            field="value",
+            value="tree",
+            rule=f"does not fit {name} ({error})",
+            remedy="see the field named; nothing is cut to fit",
         ) from None
+
     return out
 
 
@@ -90,30 +102,40 @@ def unframe(frame: bytes) -> tuple[str, bytes]:
     number = int.from_bytes(frame[:2])
     if len(frame) < 4 or number not in MESSAGES:
         raise refuse(
-            "frame",
-            "frame",
-            "messageId",
-            number,
-            f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}",
-            "give MAP or SPAT frames",
+            where="frame",
+            entity="frame",
+            field="messageId",
+            value=number,
+            rule=f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}",
+            remedy="give MAP or SPAT frames",
         )
+
     length, at = (frame[2], 3) if frame[2] < 128 else ((frame[2] & 0x3F) << 8 | frame[3], 4)
     if len(frame) < at + length:
         raise refuse(
-            "frame",
-            "frame",
-            "length",
-            length,
-            f"only {len(frame) - at} bytes follow",
-            "the frame was cut off: send it whole",
+            where="frame",
+            entity="frame",
+            field="length",
+            value=length,
+            rule=f"only {len(frame) - at} bytes follow",
+            remedy="the frame was cut off: send it whole",
         )
+
     return MESSAGES[number], frame[at : at + length]
 
 
 def framed(name: str, body: bytes) -> bytes:
     """Return the J2735 MessageFrame of a message's bytes. Raises CodeError beyond 16,383 bytes."""
     if len(body) > 16_383:
-        raise refuse(name, name, "length", len(body), "a frame holds 16383 bytes", "split the intersection")
+        raise refuse(
+            where=name,
+            entity=name,
+            field="length",
+            value=len(body),
+            rule="a frame holds 16383 bytes",
+            remedy="split the intersection",
+        )
+
     length = bytes([len(body)]) if len(body) < 128 else (0x8000 | len(body)).to_bytes(2)
     return IDS[name].to_bytes(2) + length + body
 

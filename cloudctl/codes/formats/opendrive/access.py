@@ -57,8 +57,10 @@ def lane_permit(state: State) -> Permit:
     text = "for vehicles with several occupants" if base == CROWDED and only is None else ""
     found = permit(users, text, stated=only is not None)
     also = tuple(name for name in ("bicycle", "automated") if name in never and found.kind in ("", "no_entry"))
+
     if also:
         found = found._replace(kind="no_entry", classes=(*found.classes, *also))
+
     return found
 
 
@@ -73,7 +75,8 @@ def lane_rules(key: str, rows: list[Stretch], whole: Permit) -> list[Rule]:
         target = Target(key) if len(rows) == 1 else Target(key, round(row.s_from, 2), round(row.s_to, 2))
         rules += span_rules(target, lane_permit(row.state), whole)
         if NO_STOPPING in row.state.notes:
-            rules.append(Rule("", "no_stopping", (target,)))
+            rules.append(Rule(id="", kind="no_stopping", targets=(target,)))
+
     return rules
 
 
@@ -84,7 +87,8 @@ def connection_rules(key: str, rows: list[Stretch], joined: list[Permit], stoppi
     """
     rules = turn_bans(key, joined, [lane_permit(row.state) for row in rows])
     if stopping and any(NO_STOPPING in row.state.notes for row in rows):
-        rules.append(Rule("", "no_stopping", (Target(key),)))
+        rules.append(Rule(id="", kind="no_stopping", targets=(Target(key),)))
+
     return rules
 
 

@@ -38,6 +38,7 @@ def read_walks(roads: dict[str, Road], signals: Signals) -> list[Walk]:
                     walks.append(_walk(element.get("id"), corners, road.heading(number(element, "s"))))
             elif not is_stop_line(element):
                 element.leave_out(f"objects of type {kind} are not read")
+
     return _with_lights(walks, roads, signals)
 
 
@@ -46,8 +47,10 @@ def _walk(name: str, corners: F8, heading: float) -> Walk:
     centre = corners.mean(axis=0)
     sides = np.roll(corners, -1, axis=0) - corners
     axis = unit(sides[int(np.hypot(*sides.T).argmax())])
+
     if abs(float(axis @ [np.cos(heading), np.sin(heading)])) > ALONG:
         axis = np.array([-axis[1], axis[0]])
+
     along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
     return Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)), None)
 
@@ -58,8 +61,10 @@ def _corners(road: Road, element: XmlRecord) -> F8:
     first = next((found for path in ("outlines/outline", "outline") for found in element.iterfind(path)), None)
     local = [] if first is None else [(number(c, "u"), number(c, "v")) for c in first.children("cornerLocal")]
     length, width = number(element, "length"), number(element, "width")
+
     if first is None and length > 0 and width > 0:
         local = [(length / 2, width / 2), (-length / 2, width / 2), (-length / 2, -width / 2), (length / 2, -width / 2)]
+
     if local:
         h = road.heading(s) + turn
         u, v = np.array(local).T
@@ -67,6 +72,7 @@ def _corners(road: Road, element: XmlRecord) -> F8:
             road.place(np.array([s]), np.array([t]))
             + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1)
         )
+
     corners = [] if first is None else [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
     table = np.array(corners, float).reshape(-1, 2)
     return _open(road.place(table[:, 0], table[:, 1]))
@@ -83,13 +89,16 @@ def _with_lights(walks: list[Walk], roads: dict[str, Road], signals: Signals) ->
     for light in signals.lights.values():
         if "pedestrian" not in light.uses or not walks:
             continue
+
         (xy,) = roads[light.road].place(np.array([light.s]), np.array([light.t]))
         far = [_distance(xy, walk.axis) - walk.width / 2 for walk in walks]
         k = int(np.argmin(far))
+
         if far[k] < NEAR_WALK and out[k].light is None:
             out[k] = out[k]._replace(light=light)
         elif far[k] < NEAR_WALK:
             signals.used.add(light.id)  # the same crosswalk's other end
+
     return out
 
 

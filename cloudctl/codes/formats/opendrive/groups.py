@@ -33,16 +33,18 @@ class Groups:
         lights = self.lights[k]
         if not lights:
             return 0
+
         names = list(dict.fromkeys(self._name(light) for light in lights))
         if len(names) > 1:
             move = self.junction.moves[k]
             self.losses.add(
                 Loss(
-                    "guessed",
-                    self.junction.name,
-                    f"movements with several lights of different groups have that of the first: {move.start} {move.turn}",
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail=f"movements with several lights of different groups have that of the first: {move.start} {move.turn}",
                 )
             )
+
         self.signals.used.update(light.id for light in lights)
         return self._number(names[0])
 
@@ -58,6 +60,7 @@ class Groups:
         nearest_first = [
             self.signals.on(piece.road, piece.lane, piece.last_s, piece.beyond) for piece in reversed(before.pieces)
         ]
+
         for lights in (self.signals.on(move.road, move.lane), *nearest_first):
             found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(
                 move, lights
@@ -67,9 +70,11 @@ class Groups:
                 light for light in found if "vehicle" in light.uses
             ]
             arrows = [light for light in fits if light.turns]
+
             if fits:
                 self.signals.used.update(light.id for light in fits)
                 return arrows or fits
+
         return []
 
     def _unclaimed(self, move: Move, lights: list[Light]) -> list[Light]:
@@ -79,11 +84,12 @@ class Groups:
         if free:
             self.losses.add(
                 Loss(
-                    "guessed",
-                    self.junction.name,
-                    f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}",
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail=f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}",
                 )
             )
+
         return free
 
     def _cabinets(self) -> set[str]:
@@ -101,14 +107,16 @@ class Groups:
                 and crossing(a.line, b.line)
             ):
                 found |= shared
+
         for name in sorted(found):
             self.losses.add(
                 Loss(
-                    "differs",
-                    self.junction.name,
-                    f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group",
+                    what="differs",
+                    entity=self.junction.name,
+                    detail=f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group",
                 )
             )
+
         return found
 
     def _entry(self, move: Move) -> F8:
@@ -125,14 +133,20 @@ class Groups:
         if rows and rows[0][0] not in self.cabinets:
             if len(rows) > 1:
                 self.losses.add(
-                    Loss("guessed", self.junction.name, f"light {light.id} has several controllers: the first is taken")
+                    Loss(
+                        what="guessed",
+                        entity=self.junction.name,
+                        detail=f"light {light.id} has several controllers: the first is taken",
+                    )
                 )
+
             return f"controller {rows[0][0]}"
+
         self.losses.add(
             Loss(
-                "guessed",
-                self.junction.name,
-                "lights without a controller are a signal group each: the map does not say which always show the same",
+                what="guessed",
+                entity=self.junction.name,
+                detail="lights without a controller are a signal group each: the map does not say which always show the same",
             )
         )
         return f"light {light.id}"
@@ -143,11 +157,13 @@ class Groups:
             ending = re.search(r"(\d+)\s*$", name) if name.startswith("light") else None
             wanted = int(ending[1]) + 1 if ending and int(ending[1]) < MAX_GROUP else 0
             taken = set(self.numbers.values())
+
             self.numbers[name] = (
                 wanted
                 if wanted and wanted not in taken
                 else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken)
             )
+
         return self.numbers[name]
 
     def describe(self) -> None:
@@ -159,5 +175,9 @@ class Groups:
         )
         if rows:
             self.losses.add(
-                Loss("guessed", self.junction.name, f"the numbers of signal groups are not the map's: {rows}")
+                Loss(
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail=f"the numbers of signal groups are not the map's: {rows}",
+                )
             )

@@ -132,13 +132,19 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
         header = root.find("header")
         if header is not None and header.get("revMajor") not in MAJOR:
             header.unknown("revMajor", header.get("revMajor"), "read as version 1")
+
         place = globe_of(root, zero, accounts.losses)
         roads = _roads(root)
         signals = Signals(root, roads)
         walks = read_walks(roads, signals)
         junctions = [Junction(element, roads) for element in root.children("junction")]
         used: set[str] = set()  # crosswalks of some code
-        raws = [raw for junction in junctions for raw in _Place(junction, signals, walks, used, place).code()]
+
+        raws = [
+            raw
+            for junction in junctions
+            for raw in _Place(junction=junction, signals=signals, walks=walks, used=used, place=place).code()
+        ]
         signals.report_unused()
         for walk in walks:
             if walk.id not in used:
@@ -148,15 +154,17 @@ def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = Non
                     f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made",
                     f"object {walk.id}",
                 )
+
         if not raws:
             raise refuse(
-                "OpenDRIVE",
-                "file",
-                "junction",
-                len(junctions),
-                "has no junction whose movements cross, or have lights",
-                "give a map with a junction; roads alone make no intersection. The loss report says what was left out",
+                where="OpenDRIVE",
+                entity="file",
+                field="junction",
+                value=len(junctions),
+                rule="has no junction whose movements cross, or have lights",
+                remedy="give a map with a junction; roads alone make no intersection. The loss report says what was left out",
             )
+
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
@@ -174,10 +182,13 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
                 f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}"
             )
             continue
+
         if road.id in roads:
             element.unknown("id", road.id, "another road has the same: the first is taken")
             continue
+
         roads[road.id] = road
+
     stated = {road.left_hand for road in roads.values() if "rule" in road.element}
     for road in roads.values():
         if stated == {True} and "rule" not in road.element:
@@ -188,6 +199,7 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
                 "roads without a rule are taken as left-hand, as all that state one",
                 f"road {road.id}",
             )
+
     return roads
 
 
@@ -203,6 +215,7 @@ class _Place:
         if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
             accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
+
         crossed = any(
             crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end
         )
@@ -214,6 +227,7 @@ class _Place:
                 f"junction {self.junction.name}",
             )
             return
+
         self.junction.join()
         moves = self.junction.moves
         middle = np.mean([move.line.mean(axis=0) for move in moves], axis=0)
@@ -229,13 +243,24 @@ class _Place:
         raw.left_hand = sum(self.junction.ends[move.start].road.left_hand for move in moves) * 2 > len(moves)
         self._lanes(raw, local)
         groups = Groups(self.junction, self.signals, raw.losses)
+
         for k, move in enumerate(moves):
             raw.rules += self._own_rules(f"C{k + 1}", move)
             speed = self._own_speed(raw, move)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
+
             raw.moves.append(
-                RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias)
+                RawMove(
+                    start=move.start,
+                    end=move.end,
+                    group=groups.of(k),
+                    turn=move.turn,
+                    xy=local(move.line),
+                    speed=speed,
+                    alias=alias,
+                )
             )
+
         self._walks(raw, groups, local, middle)
         groups.describe()
         self._priorities(raw)
@@ -248,11 +273,12 @@ class _Place:
         if records and signs and abs(min(records) - min(signs)) > SAME_SPEED:
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken",
                 )
             )
+
         return min(records or signs, default=None)
 
     def _own_rules(self, key: str, move: Move) -> list[Rule]:
@@ -274,7 +300,9 @@ class _Place:
                         if ingress
                         else (key, line[0], unit(line[1] - line[0]))
                     )
+
             of |= approaches(tips)
+
         for key, end in self.junction.ends.items():
             raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
 
@@ -288,11 +316,12 @@ class _Place:
         ):
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too",
                 )
             )
+
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,
@@ -313,14 +342,15 @@ class _Place:
         signs = sorted((m, limit) for m, limit in self._signs(end, SPEED_SIGN) if limit is not None)
         usual = min(piece.road.usual for piece in end.pieces)
         out = []
+
         for row in merged(end.stretches(), limit_only):
             limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
             if limit is None and shown:
                 raw.losses.add(
                     Loss(
-                        "guessed",
-                        raw.name,
-                        "lanes without a limit have the lowest of the speed signs on their road before, all along it",
+                        what="guessed",
+                        entity=raw.name,
+                        detail="lanes without a limit have the lowest of the speed signs on their road before, all along it",
                     )
                 )
             elif limit is None:
@@ -330,18 +360,21 @@ class _Place:
                     f"roads without a speed limit: {usual * 3.6:.0f} km/h, as is usual for their type",
                     f"road {end.road.id}",
                 )
+
             for m, found in signs:
                 if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
                     raw.losses.add(
                         Loss(
-                            "differs",
-                            raw.name,
-                            f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken",
+                            what="differs",
+                            entity=raw.name,
+                            detail=f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken",
                         )
                     )
+
             out.append(
                 (round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=usual))
             )
+
         return out
 
     def _signs(self, end: LaneEnd, kind: str) -> list[tuple[float, float | None]]:
@@ -362,6 +395,7 @@ class _Place:
             for piece in end.pieces
             for mark in self.signals.stops_on(piece.road, piece.lane)
         ]
+
         for m, name in places:
             if m < near:
                 self.junction.accounts.enter(
@@ -370,6 +404,7 @@ class _Place:
                     f"stop lines on the roads before the last, more than {MAX_BEFORE:.0f} m before the junction",
                     f"stop line {name} of {end.key}",
                 )
+
         places = sorted((m, name) for m, name in places if m >= near)
         for m, name in places:
             if m < places[-1][0] - SAME_PLACE:
@@ -379,6 +414,7 @@ class _Place:
                     "lanes with several stop lines: the last one is taken",
                     f"stop line {name} of {end.key}, {places[-1][0] - m:.0f} m before it",
                 )
+
         return float(np.floor(places[-1][0] * 100) / 100) if places else None
 
     def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
@@ -387,9 +423,14 @@ class _Place:
                 self.used.add(walk.id)
                 group = groups.for_light(walk.light) if walk.light is not None else 0
                 raw.walks.append((local(walk.axis), round(walk.width * 100), group, (Alias("opendrive", walk.id),)))
+
         if any(not walk[2] for walk in raw.walks):
             raw.losses.add(
-                Loss("guessed", raw.name, "crosswalks without a light for pedestrians beside them have no signal group")
+                Loss(
+                    what="guessed",
+                    entity=raw.name,
+                    detail="crosswalks without a light for pedestrians beside them have no signal group",
+                )
             )
 
     def _priorities(self, raw: RawCode) -> None:
@@ -404,10 +445,13 @@ class _Place:
                 for kind in (STOP_SIGN, YIELD_SIGN)
             )
             all_stop = all_stop and stops
+
             if stops or yields:
                 signed.add(k)
+
         for i, a in enumerate(moves):
             for j, b in enumerate(moves):
                 if (b.road.id, a.road.id) in self.junction.priorities or (i in signed and j not in signed):
                     raw.stated[i, j] = True
+
         raw.control = "stop" if all_stop else "priority" if raw.stated else ""

@@ -78,14 +78,17 @@ class Junction:
         self.back: list[tuple[Move, str]] = []  # ways back that are listed with a connection, and where
         self.priorities = [self._priority(e) for e in element.children("priority")]
         kind = element.get("type", "default")
+
         if kind != "default":
             element.unknown(
                 "type", kind, "read as any other junction, as far as it has connections by connecting roads"
             )
+
         for connection in element.children("connection"):
             connection.choice("type", {"default": True}, True)
             for start, to in dict.fromkeys(self._links(connection)):
                 self._move(connection, start, to)
+
         self._once()
         known = {(move.road.id, move.lane) for move in self.moves}
         for move, where in self.back:
@@ -120,10 +123,12 @@ class Junction:
         gaps = float(np.hypot(*(move.line[0] - before))), float(np.hypot(*(move.line[-1] - after)))
         if max(gaps) <= MIN_GAP:
             return move
+
         where = f"road {move.road.id}, lane {move.lane}, junction {self.name}"
         if max(gaps) > MAX_GAP:
             self._drop("connecting roads that lie far from the lanes they are linked to", f"{max(gaps):.0f} m: {where}")
             return None
+
         self.accounts.enter(
             "repaired",
             "junction/connection",
@@ -153,8 +158,10 @@ class Junction:
         if rows or through is None:
             yield from rows
             return
+
         at_start = connection.get("contactPoint", "start") == "start"
         section = through.sections[0 if at_start else -1]
+
         found = [
             (lane.before if at_start else lane.after, lane.id)
             for lane in section.lanes.values()
@@ -166,6 +173,7 @@ class Junction:
             "has no lane links: the links of the connecting road's lanes are taken",
             str(connection),
         )
+
         yield from ((start, to) for start, to in found if start is not None)
 
     def _move(self, connection: XmlRecord, start: int, to: int) -> None:
@@ -178,6 +186,7 @@ class Junction:
                         key, connection.get(key), "a road that is not there, or was left out: so is the connection"
                     )
             return
+
         if through.junction != self.id:
             self.accounts.enter(
                 "differs",
@@ -185,22 +194,27 @@ class Junction:
                 f"connecting roads that say they belong to junction {through.junction}: the connection is believed",
                 f"road {through.id}, {where}",
             )
+
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = through.chain(to, not at_start)
         kind, there, contact = through.link("successor" if at_start else "predecessor")
+
         if not chain or kind != "road" or there not in self.roads:
             self._drop(f"its connecting road leads to no road ({kind or 'nothing'} {there}), or lacks the lane", where)
             return
+
         if any(not is_driven(lane) for _, lane in chain):
             self._drop(
                 f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
                 where,
             )
             return
+
         line = through.line(chain)
         if len(line) < 2:
             self._drop("its connecting road has no length", where)
             return
+
         if all(
             abs(through.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH for section, lane in chain
         ):
@@ -210,9 +224,11 @@ class Junction:
                 "the lanes of its connecting road have no width",
                 f"road {through.id}, {where}",
             )
+
         entry, leaving = self._sides(through, at_start, incoming, contact)
         last = (chain[-1] if at_start else chain[0])[1]
         onto = last.after if at_start else last.before
+
         if onto is None:
             self.accounts.enter(
                 "guessed",
@@ -220,6 +236,7 @@ class Junction:
                 "the connecting lane has no link to the next: the lane of the same number is taken",
                 f"{where}, lane {to}",
             )
+
         target = self.roads[there]
         onto = to if onto is None else onto
         if incoming.forward(start) != entry:
@@ -227,12 +244,14 @@ class Junction:
                 Way(incoming, start, entry), Way(target, onto, leaving), through, chain, at_start, line, where
             )
             return
+
         if target.forward(onto) == leaving:
             self._drop(
                 "its connecting road leads onto a lane that comes towards the junction",
                 f"{where}, lane {onto} of road {there}",
             )
             return
+
         begin, end = self._end(incoming, start, entry, True), self._end(target, onto, leaving, False)
         if begin is None or end is None:
             side = (
@@ -244,6 +263,7 @@ class Junction:
                 "the lane before or after it is not there, has no width, or is no lane to drive on", f"{where}: {side}"
             )
             return
+
         if through.forward(to) != at_start:
             line = line[::-1].copy()
             self.accounts.enter(
@@ -252,7 +272,10 @@ class Junction:
                 "connecting lanes whose number says the other direction are turned",
                 f"{where}, lane {to}",
             )
-        self.moves.append(Move(begin, end, line, self._turn(begin, end), through, to, chain))
+
+        self.moves.append(
+            Move(start=begin, end=end, line=line, turn=self._turn(begin, end), road=through, lane=to, chain=chain)
+        )
 
     def _way_back(
         self, incoming: "Way", target: "Way", through: Road, chain: Chain, at_start: bool, line: F8, where: str
@@ -262,13 +285,18 @@ class Junction:
         begins = target.road.forward(target.lane) == target.at_end and through.forward(to) != at_start
         start = self._end(*target, True) if begins else None
         end = self._end(*incoming, False) if begins else None
+
         if start is None or end is None:
             self._drop(
                 "lane links that begin on a lane leading away from the junction", f"{where}, lane {incoming.lane}"
             )
             return
+
         self.back.append(
-            (Move(start, end, line, self._turn(start, end), through, to, chain), f"{where}, lane {incoming.lane}")
+            (
+                Move(start=start, end=end, line=line, turn=self._turn(start, end), road=through, lane=to, chain=chain),
+                f"{where}, lane {incoming.lane}",
+            )
         )
 
     def _turn(self, start: str, end: str) -> str:
@@ -276,10 +304,12 @@ class Junction:
         before, after = self.ends[start].line, self.ends[end].line
         out, into = unit(before[-1] - before[-2]), unit(after[1] - after[0])
         angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
+
         if abs(angle) < STRAIGHT:
             return "straight"
         if abs(angle) > BACK:
             return "u"
+
         return "left" if angle > 0 else "right"
 
     def _sides(self, through: Road, at_start: bool, incoming: Road, contact: str) -> tuple[bool, bool]:
@@ -289,6 +319,7 @@ class Junction:
         first, last = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, there, _ = through.link("successor" if at_start else "predecessor")
         entry = incoming.meets_at_end(stated if before == incoming.id else "", first)
+
         for road, which, link in (
             (through, "the road before it", before),
             (incoming, "what comes after it", incoming.link("successor" if entry else "predecessor")[1]),
@@ -300,6 +331,7 @@ class Junction:
                     f"{which} is {link or 'not given'}, by its own link, and not by the connection, which is believed",
                     f"road {road.id}, junction {self.name}",
                 )
+
         return entry, self.roads[there].meets_at_end(contact, last)
 
     def _end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
@@ -309,6 +341,7 @@ class Junction:
             chain, side = driven(road.chain(lane, at_end), at_end), -1 if at_end else 0
             if not chain:
                 return None
+
             section, found = chain[side]
             if found.direction == "both" or found.kind == "bidirectional":
                 self.accounts.enter(
@@ -317,13 +350,28 @@ class Junction:
                     "lanes for both directions are taken in the one their number says",
                     f"lane {lane} of road {road.id}",
                 )
+
             width = road.width(section, found, section.end - 1e-6 if at_end else section.start)
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)
+
             if width < MIN_WIDTH or len(line) < 2 or permit.use == "pedestrian":
                 return None
-            pieces: tuple[Piece, ...] = (Piece(road, lane, chain, 0.0, 0.0),)
+
+            pieces: tuple[Piece, ...] = (Piece(road=road, lane=lane, chain=chain, start=0.0, beyond=0.0),)
             if ingress:
                 pieces, line = upstream(self.roads, road, lane, chain)
-            self.ends[key] = LaneEnd(key, road, lane, chain, line, width, permit, ingress, pieces)
+
+            self.ends[key] = LaneEnd(
+                key=key,
+                road=road,
+                lane=lane,
+                chain=chain,
+                line=line,
+                width=width,
+                permit=permit,
+                ingress=ingress,
+                pieces=pieces,
+            )
+
         return key

@@ -74,12 +74,14 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
     for element in lane.children("access"):
         s = start + element.number("sOffset", 0.0)
         accesses[s] = _access(accesses.get(s, Access()), element)
+
     notes: dict[float, frozenset[str]] = {}
     for element in lane.children("rule"):
         s, text = start + element.number("sOffset", 0.0), element.get("value")
         if text not in (NO_STOPPING, CAR_POOL):
             element.unknown("value", text, "left out")
         notes[s] = notes.get(s, frozenset()) | {text}
+
     return LaneRecords(
         sorted(speeds, key=lambda row: row[0]), sorted(accesses.items()), sorted(notes.items(), key=lambda row: row[0])
     )
@@ -94,21 +96,26 @@ def speed_of(
     """
     if element is None:
         return None
+
     text, unit = element.get(value).strip(), element.get("unit").strip() or unit
     if text.lower() in (*NO_LIMIT, *absent):
         return None
+
     if unit.lower() not in UNITS:
         element.unknown("unit", unit, f"the limit {text} is left out")
         return None
+
     limit = _number(text) / UNITS[unit.lower()]
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
+
     taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
     if taken != limit:
         element.unknown(
             value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken"
         )
+
     return round(taken, 2)
 
 
@@ -129,6 +136,7 @@ def _access(before: Access, element: XmlRecord) -> Access:
         text = record.get(name)
         if text.lower() in EVERYONE or text.lower() == NO_TRAFFIC:
             continue
+
         named = True
         found = PARTICIPANTS.get(text.lower(), "")
         if found in CLASSES:
@@ -139,10 +147,12 @@ def _access(before: Access, element: XmlRecord) -> Access:
                 text,
                 "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out",
             )
+
     if not named:
         return before
     if allow:
         return before._replace(only=(before.only or frozenset()) | classes)
+
     return before._replace(never=before.never | classes)
 
 
@@ -155,6 +165,7 @@ def stretches(
     for a, b in pairwise([start, *sorted({s for s in begins if start < s < end}), end]):
         middle = (a + b) / 2
         own = _last(records.speeds, middle, None)
+
         state = State(
             speed=own if own is not None else _last(road, middle, None),
             access=_last(records.accesses, middle, Access()),
@@ -165,6 +176,7 @@ def stretches(
             rows[-1] = (rows[-1][0], b, state)
         else:
             rows.append((a, b, state))
+
     return rows
 
 
@@ -187,6 +199,7 @@ def merged(rows: list[Stretch], alike: Callable[[State], State]) -> list[Stretch
             out[-1] = Stretch(out[-1].s_from, row.s_to, state)
         else:
             out.append(Stretch(row.s_from, row.s_to, state))
+
     return out
 
 

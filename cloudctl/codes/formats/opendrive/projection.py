@@ -32,19 +32,29 @@ def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
             table = np.stack([lat, lon], axis=1)
             if not np.isfinite(table).all():
                 raise refuse(
-                    "OpenDRIVE", "header", "geoReference", text, "puts points of the map nowhere on the globe", REMEDY
+                    where="OpenDRIVE",
+                    entity="header",
+                    field="geoReference",
+                    value=text,
+                    rule="puts points of the map nowhere on the globe",
+                    remedy=REMEDY,
                 )
+
             return table
 
         return on_globe
+
     if zero is None:
         losses.add(
             Loss(
-                "guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"
+                what="guessed",
+                entity="map",
+                detail=f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
             )
         )
     elif text:
-        losses.add(Loss("dropped", "map", "its geoReference is not used: --at says where it lies"))
+        losses.add(Loss(what="dropped", entity="map", detail="its geoReference is not used: --at says where it lies"))
+
     origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
 
     def about_origin(xy: F8) -> F8:
@@ -66,32 +76,46 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
     """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a geoid is needed."""
     flat = " ".join(VERTICAL.sub(" ", text).split()) if text.startswith("+") else text
     if flat != " ".join(text.split()):
-        losses.add(Loss("dropped", "map", "what its geoReference says of heights (geoid) is left out: a code has none"))
+        losses.add(
+            Loss(
+                what="dropped",
+                entity="map",
+                detail="what its geoReference says of heights (geoid) is left out: a code has none",
+            )
+        )
+
     try:
         system = _horizontal(pyproj.CRS(flat))
         if system.is_geographic:
             raise refuse(
-                "OpenDRIVE",
-                "header",
-                "geoReference",
-                text,
-                "counts in degrees, and the x, y of a map are metres",
-                REMEDY,
+                where="OpenDRIVE",
+                entity="header",
+                field="geoReference",
+                value=text,
+                rule="counts in degrees, and the x, y of a map are metres",
+                remedy=REMEDY,
             )
+
         if GRID.search(flat):
             losses.add(
                 Loss(
-                    "guessed",
-                    "map",
-                    "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
+                    what="guessed",
+                    entity="map",
+                    detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
                 )
             )
+
         return pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
     except CodeError:
         raise
     except (pyproj.exceptions.ProjError, ValueError, IndexError) as error:  # CRSError is a ProjError
         raise refuse(
-            "OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY
+            where="OpenDRIVE",
+            entity="header",
+            field="geoReference",
+            value=text,
+            rule=f"is no projection that can be used ({error})",
+            remedy=REMEDY,
         ) from None
 
 

@@ -145,13 +145,16 @@ class Road:
         for section in reversed(self.sections) if from_end else self.sections:
             if wanted is None or wanted not in section.lanes:
                 break
+
             found = section.lanes[wanted]
             out.append((section, found))
+
             wanted = (
                 (found.before if found.before is not None else wanted)
                 if from_end
                 else (found.after if found.after is not None else wanted)
             )
+
         return out[::-1] if from_end else out
 
     def line(self, chain: list[tuple[Section, RoadLane]]) -> F8:
@@ -169,6 +172,7 @@ class Road:
         side = -1 if lane.id < 0 else 1
         within = np.minimum(s, section.end - 1e-6)
         inner = outer = value(self.offsets, s)
+
         for k in sorted((k for k in section.lanes if 0 < side * k <= side * lane.id), key=abs):
             found, inner = section.lanes[k], outer
             outer = (
@@ -176,12 +180,14 @@ class Road:
                 if found.borders and not found.widths
                 else inner + side * value(found.widths, within)
             )
+
         return inner, outer
 
     def stretches(self, chain: list[tuple[Section, RoadLane]]) -> list[Stretch]:
         """Return where limits and permissions of a lane hold, m along its line in driving direction."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
         along = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
+
         rows = [
             row
             for section, lane in chain
@@ -221,27 +227,34 @@ def read_road(element: XmlRecord) -> Road:
     length = number(element, "length", None)
     if not 0 <= length <= LONGEST:
         raise element.refuse("length", length, f"must be 0 .. {LONGEST:.0f} m", "correct the map, or export it again")
+
     types = sorted(element.children("type"), key=lambda e: number(e, "s"))
     found = sorted(element.iterfind("lanes/laneSection"), key=lambda e: number(e, "s"))
     planview = sorted(element.iterfind("planView/geometry"), key=lambda g: number(g, "s"))
+
     if not planview or not found:
         raise element.refuse(
             "planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again"
         )
+
     starts = [number(e, "s") for e in found]
     sections = []
     for start, end, item in zip(starts, [*starts[1:], length], found, strict=True):
         section = Section(start, end)
         list(item.children("left", "center", "right"))
         item.flag("singleSide")
+
         for centre in item.iterfind("center/lane"):  # it has no width: nobody drives on it
             list(centre.children("link"))
             centre.choice("type", TYPES, "none")
             number(centre, "id", None)
+
         for lane in (*item.iterfind("left/lane"), *item.iterfind("right/lane")):
             read = _lane(lane, start)
             section.lanes[read.id] = read
+
         sections.append(section)
+
     road = Road(
         id=element.get("id"),
         length=length,
@@ -271,6 +284,7 @@ def _lane(element: XmlRecord, start: float) -> RoadLane:
         for tag in ("predecessor", "successor")
     }
     widths, borders = ([Cubic.of(w, start, "sOffset") for w in element.children(tag)] for tag in ("width", "border"))
+
     return RoadLane(
         id=int(number(element, "id", None)),
         kind=element.choice("type", TYPES, "none"),
@@ -294,9 +308,11 @@ def _piece(g: XmlRecord) -> tuple[F8, F8]:
             f"must have a shape ({', '.join(SHAPES)}), and a length up to {LONGEST:.0f} m",
             "export the map again",
         )
+
     ds = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / STEP), 2) + 1)
     u, v, turn = _local(shape, ds, length)
     xyh = np.stack([x + u * np.cos(h) - v * np.sin(h), y + u * np.sin(h) + v * np.cos(h), h + turn], axis=1)
+
     return s0 + ds, xyh
 
 
@@ -304,6 +320,7 @@ def _local(shape: XmlRecord, ds: F8, length: float) -> tuple[F8, F8, F8]:
     """Return u, v and the change of heading along a geometry that begins at 0, 0 eastwards."""
     if shape.tag == "line":
         return ds, np.zeros_like(ds), np.zeros_like(ds)
+
     if shape.tag in ("arc", "spiral"):
         first = number(shape, "curvature") if shape.tag == "arc" else number(shape, "curvStart")
         last = first if shape.tag == "arc" else number(shape, "curvEnd")
@@ -311,14 +328,18 @@ def _local(shape: XmlRecord, ds: F8, length: float) -> tuple[F8, F8, F8]:
         turn = first * fine + (last - first) / max(length, 1e-9) * fine**2 / 2
         middle = (turn[:-1] + turn[1:]) / 2
         u, v = (np.concatenate([[0.0], np.cumsum(f(middle) * np.diff(fine))]) for f in (np.cos, np.sin))
+
         return np.interp(ds, fine, u), np.interp(ds, fine, v), np.interp(ds, fine, turn)
+
     if shape.tag == "poly3":
         cubic = np.array([number(shape, k) for k in "dcba"])
         return ds, _cubic(cubic, ds), np.arctan(_cubic(np.polyder(cubic), ds))
+
     if shape.tag == "paramPoly3":
         p = ds if shape.choice("pRange", {"arcLength": True, "normalized": False}, False) else ds / max(length, 1e-9)
         cu, cv = (np.array([number(shape, k + side) for k in "dcba"]) for side in "UV")
         return _cubic(cu, p), _cubic(cv, p), np.arctan2(_cubic(np.polyder(cv), p), _cubic(np.polyder(cu), p))
+
     raise shape.refuse("shape", shape.tag, f"must be one of {', '.join(SHAPES)}", "export the map again")
 
 
@@ -331,12 +352,15 @@ def thinned(line: F8) -> F8:
     keep = np.zeros(len(line), bool)
     keep[[0, -1]] = True
     spans = [(0, len(line) - 1)]
+
     while spans:
         a, b = spans.pop()
         if b - a < 2:
             continue
+
         d = line[b] - line[a]
         inner = line[a + 1 : b] - line[a]
+
         off = (
             np.abs(d[0] * inner[:, 1] - d[1] * inner[:, 0]) / max(float(np.hypot(*d)), 1e-9)
             if np.hypot(*d) > 1e-6
@@ -346,4 +370,5 @@ def thinned(line: F8) -> F8:
         if off[k] > KEEP:
             keep[a + 1 + k] = True
             spans += [(a, a + 1 + k), (a + 1 + k, b)]
+
     return line[keep]

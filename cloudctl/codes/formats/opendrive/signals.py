@@ -100,15 +100,18 @@ class Signals:
         self.stops: dict[str, list[StopMark]] = {}
         self.signs: dict[str, list[Sign]] = {}
         self.controllers: dict[str, list[tuple[str, str]]] = {}  # light -> id and name of its controllers
+
         for road in roads.values():
             for element in road.element.iterfind("signals/signal"):
                 self._signal(road, element)
+
         for road in roads.values():
             for element in road.element.iterfind("signals/signalReference"):
                 self._reference(road, element)
             for element in road.element.iterfind("objects/object"):
                 if is_stop_line(element):
                     self.stops.setdefault(road.id, []).append(_drawn(road, element))
+
         for element in root.children("controller"):
             self._controller(element)
 
@@ -117,28 +120,29 @@ class Signals:
         reach, s = _reach(element), number(element, "s")
         light = _is_light(kind, element)
         number(element, "t")
+
         if kind == STOP_LINE:
             element.choice("subtype", NO_SUBTYPE, True)
-            self.stops.setdefault(road.id, []).append(StopMark(name, s, reach, 0.0, 0.0))
+            self.stops.setdefault(road.id, []).append(StopMark(id=name, s=s, reach=reach, t_from=0.0, t_to=0.0))
         elif AMERICAN.get(kind, kind) in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
             unit, kind = "mph" if kind in AMERICAN else "km/h", AMERICAN.get(kind, kind)
             limit = _limit(element, unit) if kind == SPEED_SIGN else None
             if kind != SPEED_SIGN:
                 element.choice("subtype", NO_SUBTYPE, True)
-            self.signs.setdefault(road.id, []).append(Sign(name, kind, reach, s, limit))
+            self.signs.setdefault(road.id, []).append(Sign(id=name, kind=kind, reach=reach, s=s, limit=limit))
         elif light:
             self._light(
                 road,
                 element,
                 kind,
                 Light(
-                    name,
-                    element.get("name"),
-                    LIGHTS_FOR.get(kind, ("vehicle",)),
-                    _turns(kind, element),
-                    road.id,
-                    s,
-                    number(element, "t"),
+                    id=name,
+                    name=element.get("name"),
+                    uses=LIGHTS_FOR.get(kind, ("vehicle",)),
+                    turns=_turns(kind, element),
+                    road=road.id,
+                    s=s,
+                    t=number(element, "t"),
                 ),
             )
             self.reaches.setdefault(road.id, []).append((name, reach, s))
@@ -159,10 +163,13 @@ class Signals:
         name, reach = element.get("id"), _reach(element)
         marks = [mark for found in self.stops.values() for mark in found if mark.id == name]
         signs = [sign for found in self.signs.values() for sign in found if sign.id == name]
+
         if name in self.lights:
             self.reaches.setdefault(road.id, []).append((name, reach, number(element, "s")))
         elif marks:
-            self.stops.setdefault(road.id, []).append(StopMark(name, number(element, "s"), reach, 0.0, 0.0))
+            self.stops.setdefault(road.id, []).append(
+                StopMark(id=name, s=number(element, "s"), reach=reach, t_from=0.0, t_to=0.0)
+            )
         elif signs:
             self.signs.setdefault(road.id, []).append(signs[0]._replace(reach=reach, s=number(element, "s")))
         else:
@@ -190,6 +197,7 @@ class Signals:
                     f"{what}s on no lane that leads to or from a junction of which a code is made",
                     f"{name} of road {road}",
                 )
+
         for name, light in self.lights.items():
             if name not in self.used:
                 spans = [
@@ -204,6 +212,7 @@ class Signals:
                     if all(span == (0, 0) for span in spans)
                     else "on no lane that leads into a junction of which a code is made"
                 )
+
                 self.accounts.enter(
                     "dropped",
                     "signals/signal",
@@ -222,6 +231,7 @@ class Signals:
         if not found and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
             found = [name for name, reach in rows if reach.spans is None]
+
         return [self.lights[name] for name in dict.fromkeys(found)]
 
     def stops_on(self, road: Road, lane: int) -> Iterator[StopMark]:
@@ -260,6 +270,7 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     element.choice("value", NO_SUBTYPE, True)
     if kind in WITH_ARROWS:
         return element.choice("subtype", {**ARROWS, "-1": (), "": ()}, ())
+
     element.choice(
         "subtype",
         {**NO_SUBTYPE, "10": True, "20": True, "30": True, "40": True} if kind in KNOWN_LIGHTS else NO_SUBTYPE,
@@ -288,13 +299,15 @@ def _drawn(road: Road, element: XmlRecord) -> StopMark:
     s, t, reach = number(element, "s"), number(element, "t"), _reach(element)
     number(element, "hdg")  # of its corners; without them it lies across the road
     corners = outline(element)
+
     if len(corners):
         s = float(corners[:, 0].mean())
         low, high = float(corners[:, 1].min()), float(corners[:, 1].max())
     else:
         half = max(number(element, "length"), number(element, "width"), LEAST_STOP) / 2
         low, high = t - half, t + half
-    return StopMark(element.get("id"), s, reach if reach.spans else None, low, high)
+
+    return StopMark(id=element.get("id"), s=s, reach=reach if reach.spans else None, t_from=low, t_to=high)
 
 
 def outline(element: XmlRecord) -> F8:
@@ -302,11 +315,13 @@ def outline(element: XmlRecord) -> F8:
     first = next((found for path in ("outlines/outline", "outline") for found in element.iterfind(path)), None)
     if first is None:
         return np.empty((0, 2))
+
     s, t, turn = number(element, "s"), number(element, "t"), number(element, "hdg")
     corners = [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
     for c in first.children("cornerLocal"):
         u, v = number(c, "u"), number(c, "v")
         corners.append((s + u * np.cos(turn) - v * np.sin(turn), t + u * np.sin(turn) + v * np.cos(turn)))
+
     return np.array(corners, float).reshape(-1, 2)
 
 

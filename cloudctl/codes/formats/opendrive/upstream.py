@@ -44,13 +44,16 @@ def upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chain) -> tup
     rows = [(last, lane, chain)]
     whole = last.line(chain)
     sizes = [float(arc(whole)[-1])]  # of each piece, with the step to the next one
+
     while sum(sizes) < MAX_BEFORE:
         found = _before(roads, *rows[0])
         if found is None or any(found[0] is road for road, _, _ in rows):
             break
+
         line = found[0].line(found[2])
         if len(line) < 2 or np.hypot(*(line[-1] - whole[0])) > MAX_STEP:
             break
+
         joined = np.concatenate([line if np.hypot(*(line[-1] - whole[0])) > 0.01 else line[:-1], whole])
         sizes.insert(0, float(arc(joined)[-1]) - sum(sizes))
         rows.insert(0, found)
@@ -60,6 +63,7 @@ def upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chain) -> tup
     if cut:
         along = arc(whole)
         whole = np.concatenate([at(whole, along, cut)[None], whole[along > cut + 0.01]])
+
     starts = np.cumsum([-cut, *sizes])
     pieces = tuple(Piece(*row, float(starts[k]), float(starts[-1] - starts[k + 1])) for k, row in enumerate(rows))
     return pieces, whole
@@ -71,14 +75,18 @@ def _before(roads: dict[str, Road], road: Road, lane: int, chain: Chain) -> tupl
     section, found = chain[0] if forward else chain[-1]
     if section is not (road.sections[0] if forward else road.sections[-1]):
         return None  # the lane begins on this road
+
     kind, name, contact = road.link("predecessor" if forward else "successor")
     number = found.before if forward else found.after
     before = roads.get(name)
+
     if kind != "road" or before is None or before.junction not in ("", "-1") or number is None:
         return None
+
     at_end = before.meets_at_end(contact, road.place(np.array([0.0 if forward else road.length]), np.zeros(1))[0])
     if before.forward(number) != at_end:
         return None
+
     upper = driven(before.chain(number, at_end), at_end)
     return (before, number, upper) if upper else None
 
@@ -94,4 +102,5 @@ def stretches(pieces: tuple[Piece, ...]) -> list[Stretch]:
             if out:  # no gap where two roads are not drawn quite to each other
                 out[-1] = out[-1]._replace(s_to=begin)
             out.append(Stretch(begin, end, row.state))
+
     return out

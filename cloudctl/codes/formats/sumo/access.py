@@ -73,6 +73,7 @@ def allowed(allow: tuple[str, ...], disallow: tuple[str, ...], reserved: bool = 
     refused = frozenset(OLD_NAMES.get(word, word) for word in disallow)
     if named or reserved:
         return EVERYONE if "all" in named else named & frozenset(USERS)
+
     return frozenset() if "all" in refused else EVERYONE - refused
 
 

@@ -56,6 +56,7 @@ class Roads:
             int, tuple[F8, float, tuple[NetLane, ...]]
         ] = {}  # id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
         self.others: set[str] = set()  # junctions without a signal that are intersections
+
         for c in net.connections:
             if c.from_edge.startswith(":"):
                 self._chains[c.from_edge, c.from_lane] = c
@@ -65,15 +66,18 @@ class Roads:
                 self.entering.setdefault(c.to_edge, []).append(c)
                 if c.tl:
                     self.signals.setdefault(c.tl, set()).add(junction)
+
         self._length = {edge.id: _length(edge) for edge in net.edges.values()}
 
     def area(self, signal: str, name: str, control: str, junctions: list[str], radius_m: float) -> Area:
         """Return an intersection with its approaches up to `radius_m` along the road."""
-        area = Area(signal, name, control)
+        area = Area(signal=signal, name=name, control=control)
         inner = [c for n in junctions for c in self.leaving.get(n, ())]
         area.roles = dict.fromkeys((c.from_edge for c in inner), "ingress")
+
         for c in inner:
             area.roles.setdefault(c.to_edge, "egress")
+
         area.movements = [self._movement(c, True) for c in inner]
         self._upstream(area, radius_m)
         return area
@@ -86,12 +90,14 @@ class Roads:
         }
         if len(arms) < MIN_ARMS:
             return False
+
         rows = self.net.requests.get(junction, {})
         index = {self.row(c): c for c in movements}
         for row, c in index.items():
             foes = rows.get(row, {}).get("foes", "")[::-1]
             if any(bit == "1" and k in index and index[k].from_edge != c.from_edge for k, bit in enumerate(foes)):
                 return True
+
         return not rows and any(self._crosses(a, b) for a, b in combinations(movements, 2))
 
     def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
@@ -116,9 +122,11 @@ class Roads:
         number = edge.rpartition("_")[2]
         if number.isdecimal() and lane.isdecimal():
             return int(number) + int(lane)
+
         junction = self.net.edges[c.from_edge].end
         if id(c) not in self._counted:
             self._count(junction)
+
         return self._counted[id(c)] if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction]) else -1
 
     def _count(self, junction: str) -> None:
@@ -138,6 +146,7 @@ class Roads:
                 continue
             if not area.signal and self.net.edges[edge].start in self.others:
                 continue
+
             for c in before:
                 start = self.net.edges[c.from_edge]
                 if (
@@ -146,6 +155,7 @@ class Roads:
                     or start.start == self.net.edges[edge].end
                 ):
                     continue  # a loop, or the way back
+
                 area.movements.append(self._movement(c, False))
                 if c.from_edge not in reach:
                     area.roles[c.from_edge] = "upstream"
@@ -165,6 +175,7 @@ class Roads:
         net, via = self.net, c.via
         pieces, speed = [start.shape[-1:]], min(start.speed, c.speed)
         over: dict[str, NetLane] = {}
+
         while via in net.inner and via not in over:
             over[via] = net.inner[via]
             pieces.append(net.inner[via].shape)
@@ -172,8 +183,16 @@ class Roads:
             edge, _, lane = via.rpartition("_")
             following = self._chains.get((edge, int(lane) if lane.isdecimal() else -1))
             via = "" if following is None else following.via
+
         if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > POINT:
-            net.losses.add(Loss("guessed", "network", "has no inner lanes: paths are straight lines from lane to lane"))
+            net.losses.add(
+                Loss(
+                    what="guessed",
+                    entity="network",
+                    detail="has no inner lanes: paths are straight lines from lane to lane",
+                )
+            )
+
         pieces.append(end.shape[:1])
         return joined(np.concatenate(pieces), start.shape), speed, tuple(over.values())
 
@@ -183,15 +202,18 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
     roads = Roads(net)
     signalled = {junction for junctions in roads.signals.values() for junction in junctions}
     own = []
+
     for signal in sorted(roads.signals):
         if roads.of_rails_only(roads.signals[signal]):
             net.accounts.enter("dropped", "tlLogic", "a signal of railway tracks only: no road intersection", signal)
         else:
             own.append(signal)
+
     met = []
     for name in sorted(roads.leaving):
         if name in signalled or net.junctions[name].control == "end":
             continue
+
         if roads.of_rails_only({name}):
             net.accounts.enter("dropped", "junction", "a junction of railway tracks only: no road intersection", name)
         elif roads.meets(name):
@@ -204,15 +226,18 @@ def areas(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tupl
                 "no intersection: fewer than three roads, or no two movements cross or merge",
                 name,
             )
+
     if unsignalised is False or (unsignalised is None and own):
         for name in met:
             net.accounts.enter(
                 "dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name
             )
         met = []
+
     whole = len(own) + len(met)
     for signal in own:
         yield whole, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
+
     for name in met:
         yield whole, roads.area("", name, net.junctions[name].control, [name], radius_m)
 
@@ -225,13 +250,16 @@ def joined(path: F8, before: F8) -> F8:
     keep = np.concatenate([[True], np.hypot(*np.diff(path, axis=0).T) > POINT])
     keep[-1] = True
     path = path[keep]
+
     if len(path) > 2 and np.hypot(*(path[-1] - path[-2])) <= POINT:
         path = np.delete(path, -2, axis=0)
+
     if len(path) == 2 and np.hypot(*(path[1] - path[0])) < POINT:
         steps = np.diff(before, axis=0)
         long = np.hypot(*steps.T) > 1e-6
         ahead = steps[long][-1] / np.hypot(*steps[long][-1]) if long.any() else np.array([1.0, 0.0])
         path = np.array([path[0], path[0] + ahead * POINT])
+
     return np.asarray(path)
 
 

@@ -18,25 +18,29 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
         for b, b_id in inner[n + 1 :]:
             if a.junction != b.junction:
                 continue
+
             known = _known(net, a) and _known(net, b)
             if known and not (_bit(net, a, "foes", b.index) or _bit(net, b, "foes", a.index)):
                 continue
             if not known and a.from_lane == b.from_lane:
                 continue
+
             kind, s_a, s_b, apart = meeting(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
             if not known and apart > 0.1:
                 continue
+
             _note(net, area, a, b, known, apart)
             if apart > MAX_APART:
                 continue
+
             yield Conflict(
-                a_id,
-                b_id,
-                kind,
-                round(s_a, 2),
-                round(s_b, 2),
-                known and _bit(net, a, "response", b.index),
-                known and _bit(net, b, "response", a.index),
+                a=a_id,
+                b=b_id,
+                kind=kind,
+                s_a=round(s_a, 2),
+                s_b=round(s_b, 2),
+                a_yields=known and _bit(net, a, "response", b.index),
+                b_yields=known and _bit(net, b, "response", a.index),
             )
 
 

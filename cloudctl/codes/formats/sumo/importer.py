@@ -57,6 +57,7 @@ def import_sumo(
         net = read_net(Path(path), additional, data=data, accounts=accounts)
         adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
         codes, serials = list[IntersectionCode](), dict[str, int]()
+
         for number, (whole, area) in enumerate(areas(net, radius_m, unsignalised), 1):
             try:
                 codes.append(_code(net, area, adm, serials))
@@ -65,22 +66,25 @@ def import_sumo(
                 accounts.enter(
                     "dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}"
                 )
+
             if progress is not None:
                 progress(number, whole)
+
         if not codes and unsignalised is not False:
             raise _nothing(net, str(path))
+
         return accounts.imported(codes, str(path))
 
 
 def _nothing(net: Net, where: str) -> CodeError:
     rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
     return refuse(
-        where,
-        "network",
-        "junction",
-        len(net.junctions),
-        rule,
-        "give a network with an intersection; the loss report says what was left out",
+        where=where,
+        entity="network",
+        field="junction",
+        value=len(net.junctions),
+        rule=rule,
+        remedy="give a network with an intersection; the loss report says what was left out",
     )
 
 
@@ -100,6 +104,7 @@ def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> Intersecti
     met = tuple(conflicts(net, area, conns, local))
     serials[grid] = serials.get(grid, 0) + 1
     signal = (Alias("sumo_tl", area.signal),) if area.signal else ()
+
     return IntersectionCode(
         id=make(adm, "IX", grid, serials[grid]),
         name=_name(net, area, own),
@@ -132,11 +137,14 @@ def _nodes(net: Net, area: Area, own: list[str]) -> tuple[tuple[Node, ...], dict
         junction = net.junctions[name]
         (point,) = net.points(np.array([[junction.x, junction.y]]))
         control = "signal" if junction.control == "signal" else "priority"
+
         if k == 0 and area.control != "signal":
             control = area.control
+
         members = own if k == 0 else [name]
         nodes.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", n) for n in members)))
         node_of.setdefault(name, f"N{k}")
+
     return tuple(nodes), node_of
 
 
@@ -145,7 +153,17 @@ def _links(net: Net, area: Area, node_of: dict[str, str]) -> tuple[Link, ...]:
     for k, name in enumerate(sorted(area.roles), 1):
         edge = net.edges[name]
         alias = (Alias("sumo", name), *((Alias("name", edge.name),) if edge.name else ()))
-        links.append(Link(f"K{k}", area.roles[name], node_of[edge.start], node_of[edge.end], alias))
+
+        links.append(
+            Link(
+                id=f"K{k}",
+                role=area.roles[name],
+                upstream=node_of[edge.start],
+                downstream=node_of[edge.end],
+                alias=alias,
+            )
+        )
+
     return tuple(links)
 
 
@@ -167,8 +185,10 @@ def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[st
                 shared=allowed.shared,
                 alias=(Alias("sumo", lane.id),),
             )
+
             lanes.append(made)
             source[made.id] = lane
+
     return tuple(lanes), source
 
 
@@ -176,14 +196,17 @@ def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
     """Return the line of a lane, cut at its far end where it is longer than a code reaches."""
     if lane.points:
         return lane.points
+
     line = joined(lane.shape, lane.shape)
     along = arc(line)
     if along[-1] <= MAX_LENGTH:
         lane.points = net.points(line)
         return lane.points
+
     net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LENGTH:.0f} m", lane.id)
     first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
     inside = line[(along > first) & (along < last)]
+
     return net.points(np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]]))
 
 
@@ -199,6 +222,7 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
                 "never yields, and the requests of its junction say that it does: these are taken",
                 f"{m.from_lane}>{m.to_lane}",
             )
+
         waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
         connection = Connection(
             id=f"C{k}",
@@ -212,7 +236,9 @@ def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[i
             waits=waits,
             alias=(Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
         )
+
         conns.append(connection)
+
     return tuple(conns)
 
 
@@ -224,9 +250,11 @@ def _stop_lines(
     stopping = [lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading)]
     lines = local_lines(origin, [lane.points for lane in stopping])
     stops = []
+
     for lane, line in zip(stopping, lines, strict=True):
         end = float(arc(line)[-1])
         stops.append(StopLine(lane.id, float(np.floor(max(end - source[lane.id].stop_offset, 0.0) * 100) / 100)))
+
     return tuple(stops)
 
 
@@ -247,8 +275,9 @@ def _rules(
             at_speed.setdefault(speed, []).extend(
                 [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
             )
+
     rules = [
-        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
+        Rule(id=f"R{k}", kind="speed_max", targets=tuple(map(Target, at_speed[speed])), value=speed)
         for k, speed in enumerate(sorted(at_speed), 1)
     ]
     rules += _class_limits(net, links, len(rules) + 1)
@@ -261,6 +290,7 @@ def _rules(
                 else "the code does not say it"
             )
             net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; {where}", found.id)
+
     permits = [(lane.id, lane_permit(source[lane.id].may, source[lane.id].stated)) for lane in lanes]
     rules += permit_rules(len(rules) + 1, permits)
     return (*rules, *_turn_bans(net, conns, source, area, len(rules) + 1))
@@ -278,8 +308,9 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
                 net.accounts.enter(
                     "dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value
                 )
+
     return [
-        Rule(f"R{k}", "speed_max", tuple(targets[speed, name]), speed, classes=(name,))
+        Rule(id=f"R{k}", kind="speed_max", targets=tuple(targets[speed, name]), value=speed, classes=(name,))
         for k, (speed, name) in enumerate(sorted(targets), first)
     ]
 
@@ -296,6 +327,7 @@ def _turn_bans(
         bans = turn_bans(c.id, [lane_permit(may, True) for may in joined], [lane_permit(may, True) for may in own])
         rules += bans
         names = {name for may in own for name in unclassed(may)} if bans else set()
+
         for name in sorted(frozenset.intersection(*joined) & names):
             net.accounts.enter(
                 "differs",
@@ -303,4 +335,5 @@ def _turn_bans(
                 f"who may take it: no class of a code is {name}; only the text of a rule may say it",
                 f"{m.from_lane}>{m.to_lane}",
             )
+
     return numbered(first, rules)

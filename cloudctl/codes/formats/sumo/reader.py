@@ -30,7 +30,9 @@ DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
-HEIGHTS = Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code")
+HEIGHTS = Loss(
+    what="dropped", entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
+)
 
 
 def read_net(
@@ -45,23 +47,34 @@ def read_net(
             net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
         except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
             raise refuse(
-                str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", REMEDY
+                where=str(file),
+                entity="network",
+                field="file",
+                value=file,
+                rule=f"cannot be read as a SUMO network ({error!r})",
+                remedy=REMEDY,
             ) from None
+
     if not net.edges:
-        raise refuse(str(path), "network", "edge", "none", "a network has edges", REMEDY)
+        raise refuse(
+            where=str(path), entity="network", field="edge", value="none", rule="a network has edges", remedy=REMEDY
+        )
+
     if not net.placed:
         net.losses.add(
             Loss(
-                "guessed",
-                "location",
-                "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
+                what="guessed",
+                entity="location",
+                detail="the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
             )
         )
+
     _drop_loose_edges(net)
     net.connections = [c for c in net.connections if _sound(net, c)]
     for c in net.connections:
         if c.tl and c.column >= 0:
             net.signalled.setdefault(c.tl, []).append(c)
+
         if c.via and c.via not in net.inner:
             net.accounts.enter(
                 "unknown",
@@ -69,16 +82,20 @@ def read_net(
                 "no such inner lane: the path is a line",
                 f"{c.via} of {c.from_edge}>{c.to_edge}",
             )
+
     lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
     for junction in net.junctions.values():
         for name in junction.incoming:
             if name not in lanes and not name.startswith(":"):
                 net.accounts.enter("unknown", "junction@incLanes", "no such lane", f"{name} of junction {junction.id}")
+
     for name in net.programs:
         if name not in net.signalled:
             net.accounts.enter("dropped", "tlLogic", "a programme of a signal that no connection has", name)
+
     for rows in net.crossings.values():
         rows.sort(key=lambda row: row[1].id)
+
     return net
 
 
@@ -142,22 +159,35 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
     kind = record.choice("function", FUNCTIONS, "normal")
     inner = kind in ("internal", "crossing", "walkingarea")
     lanes = [_lane(net, lane) for lane in record.children("lane")]
+
     if inner:
         net.inner.update((lane.id, lane) for lane in lanes)
         name = record.need("id")
         if kind == "crossing":
             net.crossings.setdefault(name[1:].rpartition("_c")[0], []).extend((name, lane) for lane in lanes)
         return
+
     kind = record.get("type")
     if kind and net.limits and kind not in net.limits:  # without any types in the file, the name is a label
         record.unknown("type", kind, "no such type: without limits of its own")
+
     limits = net.limits.get(kind, ())
-    edge = NetEdge(record.need("id"), record.need("from"), record.need("to"), lanes, record.get("name"), limits)
+    edge = NetEdge(
+        id=record.need("id"),
+        start=record.need("from"),
+        end=record.need("to"),
+        lanes=lanes,
+        name=record.get("name"),
+        limits=limits,
+    )
+
     if not lanes:
         record.leave_out("an edge without lanes")
         return
+
     for offset in record.children("stopOffset"):
         _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
+
     net.edges[edge.id] = edge
 
 
@@ -166,6 +196,7 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
     shape = _shape(record)
     if shape.shape[1] > 2 and np.ptp(shape[:, 2]) > 0.01:
         net.losses.add(HEIGHTS)
+
     may, stated = _may(record)
     lane = NetLane(
         id=record.need("id"),
@@ -175,8 +206,10 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
         may=may,
         stated=stated,
     )
+
     for offset in record.children("stopOffset"):
         _stop_offset(offset, [lane])
+
     return lane
 
 
@@ -190,6 +223,7 @@ def _may(record: XmlRecord) -> tuple[frozenset[str], bool]:
             "stands beside allow: allow is taken alone, as SUMO has it",
             str(record),
         )
+
     allow, disallow = record.words("allow", WORDS), record.words("disallow", WORDS)
     return allowed(allow, disallow, reserved), reserved or bool(allow or disallow)
 
@@ -204,6 +238,7 @@ def _limit(record: XmlRecord, default: float | None = None, lowest: float = MIN_
             record.get("speed"),
             f"{'higher' if speed > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken",
         )
+
     return taken
 
 
@@ -212,13 +247,16 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     vehicles = record.words("vClasses", WORDS) or record.words("vclasses", WORDS)
     excepted = record.words("exceptions", WORDS)
     bound = allowed(vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip()))
+
     if "passenger" in bound:
         for lane in lanes:
             lane.stop_offset = record.number("value")
+
     if len(bound) < len(EVERYONE):
         record.accounts.enter(
             "differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
         )
+
     record.ignore("value", "of others than cars it is reported above")
 
 
@@ -238,8 +276,10 @@ def _shape(record: XmlRecord) -> NDArray[np.float64]:
         shape = np.array([row[: min(map(len, rows))] for row in rows])
     except ValueError:
         shape = np.empty((0, 0))
+
     if len(shape) < 2 or shape.shape[1] < 2 or not np.isfinite(shape).all():
         raise record.refuse("shape", text[:60], "must be two points or more, as x,y or x,y,z")
+
     return shape
 
 
@@ -247,11 +287,14 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
     _parameters(record)
     start, end, via, tl = (record.get(name) for name in CONNECTION)
     inner = start.startswith(":")
+
     if inner:
         record.ignore("dir", "of the inner lane: the connection that it belongs to has the turn")
+
     may = None
     if "allow" in record or "disallow" in record:
         may, _ = _may(record)
+
     column = record.number("linkIndex", -1)
     connection = NetConnection(
         from_edge=start,
@@ -266,6 +309,7 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         speed=_limit(record, lowest=MIN_PATH_SPEED) if "speed" in record else inf,
         passes=record.flag("pass"),
     )
+
     net.connections.append(connection)
 
 
@@ -280,6 +324,7 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
     _parameters(record)
     name = record.need("id")
     requests: dict[int, dict[str, str]] = {}
+
     for row in record.children("request"):
         found = {key: row.get(key) for key in ("foes", "response")}
         for key, text in found.items():
@@ -287,13 +332,20 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
                 row.unknown(key, text, "left out")
                 found[key] = ""
         requests[_whole(row, "index")] = {**found, "cont": "1" if row.flag("cont") else "0"}
+
     control = record.choice("type", CONTROL, "uncontrolled")
     if control == "inner":
         for key in ("x", "y", "name", "incLanes"):
             record.ignore(key, "where to wait inside: the inner lanes are cut there")
         return
+
     net.junctions[name] = NetJunction(
-        name, record.number("x"), record.number("y"), control, record.get("name"), tuple(record.get("incLanes").split())
+        id=name,
+        x=record.number("x"),
+        y=record.number("y"),
+        control=control,
+        name=record.get("name"),
+        incoming=tuple(record.get("incLanes").split()),
     )
     net.requests[name] = requests
 
@@ -302,19 +354,24 @@ def _take_program(net: Net, record: XmlRecord) -> None:
     kind = record.get("type", "static")
     actuated = record.choice("type", PROGRAMS, True)
     keys = {}
+
     for row in record.children("param"):
         key, value = row.get("key"), row.get("value")
         if key in RING_KEYS:
             keys[key] = value
         elif key not in CONTROLLER_KEYS:
             row.unknown("key", key, "left out")
+
     phases = [_phase(row) for row in record.children("phase")]
     if record.get("offset") == "begin":  # where the simulation begins, not the day
         record.unknown("offset", "begin", "taken as 0")
         offset = 0.0
     else:
         offset = record.number("offset", 0)
-    program = NetProgram(record.get("programID", "0"), kind, offset, phases, actuated, keys)
+
+    program = NetProgram(
+        id=record.get("programID", "0"), kind=kind, offset=offset, phases=phases, actuated=actuated, keys=keys
+    )
     if phases:
         net.programs.setdefault(record.need("id"), []).append(program)
     elif kind not in ("off", "rail_signal", "rail_crossing"):
@@ -325,6 +382,7 @@ def _phase(record: XmlRecord) -> NetPhase:
     state = record.need("state")
     for letter in sorted(set(state) - set(SHOWS)):
         record.unknown("state", f"{letter} in {state}", "taken as dark")
+
     shortest, longest = (record.number(name) if name in record else None for name in ("minDur", "maxDur"))
     following: tuple[int, ...] = ()
     if "next" in record:
@@ -332,6 +390,7 @@ def _phase(record: XmlRecord) -> NetPhase:
         following = tuple(int(word) for word in words if word.isdecimal())
         if len(following) < len(words):
             record.unknown("next", record.get("next"), "left out")
+
     return NetPhase(
         state=state,
         duration=record.number("duration"),
@@ -360,6 +419,7 @@ def _sound(net: Net, c: NetConnection) -> bool:
     for name, lane in ((c.from_edge, c.from_lane), (c.to_edge, c.to_lane)):
         if name.startswith(":"):
             continue
+
         if name not in net.edges:
             net.accounts.enter(
                 "dropped",
@@ -368,6 +428,7 @@ def _sound(net: Net, c: NetConnection) -> bool:
                 f"{name} of {c.from_edge}>{c.to_edge}",
             )
             return False
+
         if lane >= len(net.edges[name].lanes):
             net.accounts.enter(
                 "dropped",
@@ -376,4 +437,5 @@ def _sound(net: Net, c: NetConnection) -> bool:
                 f"{name}_{lane} of {c.from_edge}>{c.to_edge}",
             )
             return False
+
     return True

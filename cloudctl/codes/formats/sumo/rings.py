@@ -35,15 +35,19 @@ def sequence(program: NetProgram) -> list[NetPhase] | None:
     rings = [[name for name in ring if name != "0"] for ring in rings]
     second = program.keys.get("barrier2Phases") or program.keys.get("coordinatePhases", "")  # as SUMO takes them
     ends = [_names(text) for text in (program.keys.get("barrierPhases", ""), second)]
+
     if not any(rings) or any(name not in by_name for ring in rings for name in ring):
         return None
+
     parts = [_between_barriers(ring, {name for row in ends for name in row}) for ring in rings]
     stages = max(map(len, parts))
     if any(part and len(part) != stages for part in parts):
         return None
+
     phases: list[NetPhase] = []
     for k in range(stages):
         phases += _side_by_side([_ring([by_name[name] for name in part[k]]) for part in parts if part])
+
     return phases
 
 
@@ -58,10 +62,12 @@ def _between_barriers(ring: list[str], ends: set[str]) -> list[list[str]]:
         parts[-1].append(name)
         if name in ends:
             parts.append([])
+
     if not parts[-1]:
         parts.pop()
     elif len(parts) > 1:  # a ring that is written from the middle: what follows the last barrier comes before the first
         parts[0] = parts.pop() + parts[0]
+
     return parts
 
 
@@ -78,6 +84,7 @@ def _ring(phases: list[NetPhase]) -> list[Interval]:
             a if stays else "y" if a in GREEN else a for a, stays in zip(phase.state, goes_on, strict=False)
         )
         cleared = "".join(a if stays else "r" for a, stays in zip(phase.state, goes_on, strict=False))
+
         for length, state, shortest in (
             (longest, phase.state, phase.shortest or 0.0),
             (yellow, fading, 0.0),
@@ -86,6 +93,7 @@ def _ring(phases: list[NetPhase]) -> list[Interval]:
             if length > 0:
                 shown.append(Interval(t, t + length, state, shortest))
                 t += length
+
     return shown
 
 
@@ -95,15 +103,18 @@ def _side_by_side(rings: list[list[Interval]]) -> list[NetPhase]:
     rings = [_stretched(ring, whole) for ring in rings]
     times = sorted({0.0, whole, *(interval.end for ring in rings for interval in ring)})
     phases = []
+
     for start, end in pairwise(times):
         if end - start < 1e-6:
             continue
+
         active = [next(i for i in ring if i.start <= start < i.end) for ring in rings]
         state = "".join(max(letters, key="rsuyYgG".find) for letters in zip(*(i.state for i in active), strict=False))
         greens = [i for i in active if i.shortest]
         shortest = min((max(i.shortest - (start - i.start), 0.0) for i in greens), default=None)
         bounds = (None, None) if shortest is None else (min(shortest, end - start), end - start)
         phases.append(NetPhase(state, end - start, *bounds))
+
     return phases
 
 

@@ -28,9 +28,11 @@ def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int
     kinds = _kinds(net, area)
     if not kinds:
         return (), {}
+
     states = [phase.state for program in net.programs.get(area.signal, []) for phase in program.phases]
     if not states:
         net.accounts.enter("guessed", "tlLogic", "no signal programme: every column is a group of its own", area.signal)
+
     found: dict[tuple[str, str], list[int]] = {}
     for column in sorted(kinds):
         shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
@@ -41,12 +43,20 @@ def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int
                 "has no letter for a connection: taken as dark",
                 f"column {column} of {area.signal}",
             )
+
         found.setdefault((kinds[column], shown), []).append(column)
+
     if len(found) > MAX_GROUPS:
         rule = f"an intersection has at most {MAX_GROUPS} signal groups"
         raise refuse(
-            area.signal, area.signal, "linkIndex", f"{len(found)} groups", rule, "split the signal in the network"
+            where=area.signal,
+            entity=area.signal,
+            field="linkIndex",
+            value=f"{len(found)} groups",
+            rule=rule,
+            remedy="split the signal in the network",
         )
+
     made = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
     return made, {column: group.id for group in made for column in group.channels}
 
@@ -62,7 +72,9 @@ def _kinds(net: Net, area: Area) -> dict[int, str]:
         else:
             lane = start.lanes[c.from_lane]
             kind = KINDS[lane_permit(lane.may, lane.stated).use]
+
         kinds[c.column] = min(kind, kinds.get(c.column, kind), key=order.index)
+
     return kinds
 
 
@@ -75,8 +87,10 @@ def plans(
         (group_of[c.b], group_of[c.a]) for c in met if c.b_yields
     }
     named: dict[str, Plan] = {}
+
     for program in net.programs.get(area.signal, []) if area.signal and found else ():
         named[program.id] = _plan(net, area, program, found, yields)
+
     return tuple(named.values())
 
 
@@ -92,11 +106,13 @@ def _plan(
                 shown[a] = "g"
                 detail = "a green of priority that must yield to another of its phase: permissive"
                 net.accounts.enter("repaired", "phase", detail, f"group {a} to group {b} of {area.signal}")
+
         bounds = [
             round(value * 1000) if program.actuated and value is not None else None
             for value in (phase.shortest, phase.longest)
         ]
         phases.append(Phase(round(phase.duration * 1000), "".join(shown[g.id] for g in found), bounds[0], bounds[1]))
+
     return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
 
 
@@ -109,16 +125,19 @@ def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
         )
         net.accounts.enter("guessed", "tlLogic", detail, f"programme {program.id} of {area.signal}")
         return rings
+
     if program.kind == "NEMA":
         detail = "rings and barriers that cannot be made out: phases are taken in the order of the file"
         net.accounts.enter(
             "guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}"
         )
+
     count = len(program.phases)
     for k, phase in enumerate(program.phases):
         if phase.following and phase.following != ((k + 1) % count,):
             detail = "phases that need not be followed by the next in order (next): a plan has one order"
             net.accounts.enter("dropped", "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
+
     return program.phases
 
 
@@ -133,12 +152,18 @@ def crosswalks(
     for number, (edge, lane) in enumerate([row for node in own for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _bent(lane.shape):
             net.accounts.enter("dropped", "crossing", "bends: the axis of the crosswalk is taken straight", edge)
+
         group = group_of.get(entries[edge].column, 0) if edge in entries else 0
         if group and kinds[group] not in ("pedestrian", "bike"):
             net.accounts.enter("dropped", "crossing", "shares a signal group with vehicles: left without a group", edge)
             group = 0
+
         yield Crosswalk(
-            f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),)
+            id=f"X{number}",
+            axis=net.points(lane.shape[[0, -1]]),
+            width_cm=round(lane.width * 100),
+            group=group,
+            alias=(Alias("sumo", edge),),
         )
 
 

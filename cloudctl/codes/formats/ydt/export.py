@@ -54,13 +54,13 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
     return (
         [
             Finding(
-                "code",
-                "nodes.alias",
-                ", ".join(unknown),
-                "the nodes these roads lead to have no ydt3709 number: test numbers "
+                entity="code",
+                field="nodes.alias",
+                value=", ".join(unknown),
+                rule="the nodes these roads lead to have no ydt3709 number: test numbers "
                 f"(region 0, id up to {TEST_IDS}) stand for them",
-                "warning",
-                "give those nodes an alias, as ydt3709 10/12",
+                severity="warning",
+                remedy="give those nodes an alias, as ydt3709 10/12",
             )
         ]
         if unknown
@@ -85,6 +85,7 @@ class YdtWriter:
         for field, number in (("id", node), ("region", region)):
             if not 0 <= number <= 65_535:
                 raise _limit(f"alias.{field}", number, "is 16 bits wide: 0 .. 65535")
+
         self.code, self.own = code, {"region": region, "id": node}
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         self.stops = {line.lane: line.s for line in code.stop_lines}
@@ -97,6 +98,7 @@ class YdtWriter:
         self.inner, self.outer = self._roads()
         self.lane_numbers: dict[str, int] = {}  # of lanes that connections end on
         used: dict[tuple[int, int], int] = {}
+
         for road in self.outer:
             key = (road.node["region"], road.node["id"])
             for lane in road.lanes:
@@ -115,6 +117,7 @@ class YdtWriter:
             for link in self.code.links
         ]
         outer = [(link, found) for link, found in out if found]
+
         return inner, [
             _Road(link, found, number)
             for (link, found), number in zip(outer, self._numbers([link for link, _ in outer]), strict=True)
@@ -125,6 +128,7 @@ class YdtWriter:
         out: list[Tree] = []
         of_node: dict[str, Tree] = {}
         taken = {(0, self.own["id"])} if self.own["region"] == 0 else set()
+
         taken |= {
             (known["region"], known["id"])
             for node in self.code.nodes
@@ -135,8 +139,10 @@ class YdtWriter:
             known = _alias(self.code, link.downstream) if link.role == "egress" else None
             if known == self.own:
                 known = None
+
             if known is None and link.downstream and link.role == "egress":
                 known = of_node.get(link.downstream)
+
             if known is None:
                 number = next(free, None)
                 if number is None:
@@ -144,9 +150,11 @@ class YdtWriter:
                         "nodes.alias", len(links), f"there are {TEST_IDS + 1} test numbers for nodes without one"
                     )
                 known = {"region": 0, "id": number}
+
             out.append(known)
             if link.role == "egress":
                 of_node[link.downstream] = known
+
         return out
 
     def tree(self) -> Tree:
@@ -155,14 +163,17 @@ class YdtWriter:
         inner = [self._link(road, leads_in=True) for road in self.inner]
         if code.crosswalks:
             inner.append(self._crosswalks())
+
         if not 1 <= len(inner) <= LINKS:
             raise _limit(
                 "links", len(inner), f"a node has 1 .. {LINKS} roads that lead in (crosswalks are one of them)"
             )
+
         ref = {"lat": code.ref_lat_e7, "long": code.ref_lon_e7}
         nodes = [_named(code.name) | {"id": self.own, "refPos": ref, "inLinks": inner}, *self._neighbours()]
         if len(nodes) > NODES:
             raise _limit("nodes", len(nodes), f"a MAP holds {NODES} nodes")
+
         return {"msgCnt": (code.revision - 1) % 128, "nodes": nodes}
 
     def _link(self, road: _Road, *, leads_in: bool) -> Tree:
@@ -170,6 +181,7 @@ class YdtWriter:
         link, lanes = road.link, road.lanes
         if not 1 <= len(lanes) <= LANES:
             raise _limit(f"{link.id}.lanes", len(lanes), f"a road has 1 .. {LANES} lanes")
+
         common = {
             CAR: min(
                 [self.limits[lane.id][CAR] for lane in lanes if lane.use != "pedestrian"]
@@ -177,6 +189,7 @@ class YdtWriter:
             )
         }
         upstream = (_alias(self.code, link.upstream) or {"region": 0, "id": 0}) if leads_in else self.own
+
         return _named(link.id) | {
             "upstreamNodeId": upstream,
             "speedLimits": _limits(common),
@@ -195,15 +208,19 @@ class YdtWriter:
             self.keys[lane.id] = key
         else:
             self.exits[lane.id] = key
+
         use = write_use(lane, self.reserved[lane.id], self.refused[lane.id])
         flags, size = LANE_TYPES[use.kind]
         attributes: Tree = {"laneType": {use.kind: _bit_text(use.flags, flags, size)}}
+
         if use.sharing:
             attributes["shareWith"] = _bit_text(use.sharing, SHARING, 10)
+
         out: Tree = {"laneID": number, "laneWidth": lane.width_cm, "laneAttributes": attributes}
         joins = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if leads_in else []
         if len(joins) > JOINS:
             raise _limit(f"{lane.id}.connections", len(joins), f"a lane has {JOINS} connections at most")
+
         if joins:
             out["maneuvers"] = _turns({c.turn for c in joins})
             out["connectsTo"] = [
@@ -214,6 +231,7 @@ class YdtWriter:
                 | ({"phaseId": c.group} if c.group else {})
                 for c in joins
             ]
+
         limits = {
             name: speed
             for name, speed in self.limits[lane.id].items()
@@ -221,6 +239,7 @@ class YdtWriter:
         }
         if limits:
             out["speedLimits"] = _limits(limits)
+
         points = self._to_stop(lane) if leads_in else lane.points
         return out | {"points": self._points(f"{lane.id}.points", points)}
 
@@ -240,12 +259,14 @@ class YdtWriter:
         if len(points) > POINTS:
             (line,) = local_lines(self.origin, [points])
             points = tuple(points[k] for k in thinned(line, POINTS))
+
         if not 2 <= len(points) <= POINTS:
             raise _limit(
                 field,
                 len(points),
                 f"a line has 2 .. {POINTS} points, also without those within 2 cm of the line through the others",
             )
+
         return [{"posOffset": {"offsetLL": self._offset(point)}} for point in points]
 
     def _offset(self, point: Point) -> Tree:
@@ -257,6 +278,7 @@ class YdtWriter:
         """Return the crosswalks as lanes of a road from the node to itself."""
         if len(self.code.crosswalks) > LANES:
             raise _limit("crosswalks", len(self.code.crosswalks), f"a road has {LANES} lanes at most")
+
         lanes = [
             {
                 "laneID": k,
@@ -284,6 +306,7 @@ class YdtWriter:
                 (road.node["region"], road.node["id"]), {"id": road.node, "refPos": ref, "inLinks": []}
             )
             node["inLinks"].append(self._link(road, leads_in=False))
+
         return list(nodes.values())
 
 
@@ -322,5 +345,10 @@ def _named(text: str) -> Tree:
 
 def _limit(field: str, value: object, rule: str) -> CodeError:
     return refuse(
-        "YD/T 3709 MAP", "code", field, value, rule, "split the intersection, or publish the digital code itself"
+        where="YD/T 3709 MAP",
+        entity="code",
+        field=field,
+        value=value,
+        rule=rule,
+        remedy="split the intersection, or publish the digital code itself",
     )

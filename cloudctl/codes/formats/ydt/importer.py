@@ -39,6 +39,7 @@ def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
         found = opened(tree)
         for beside in found.beside if found else ():
             accounts.json(beside, "envelope")
+
         record = accounts.json(plain_map(found.tree if found else {}), "MAP")
         try:
             message = _Message(record, accounts)
@@ -47,22 +48,24 @@ def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
             raise
         except MALFORMED as error:
             raise refuse(
-                "YD/T 3709 MAP",
-                "MAP",
-                "fields",
-                f"{error!r}",
-                "a MAP has nodes, each with id, refPos and inLinks with lanes",
-                "correct the sender",
+                where="YD/T 3709 MAP",
+                entity="MAP",
+                field="fields",
+                value=f"{error!r}",
+                rule="a MAP has nodes, each with id, refPos and inLinks with lanes",
+                remedy="correct the sender",
             ) from None
+
         if not raws:
             raise refuse(
-                "YD/T 3709 MAP",
-                "MAP",
-                "nodes",
-                len(message.nodes),
-                "no lane has a connection (connectsTo)",
-                "send the connections: without them there is no movement",
+                where="YD/T 3709 MAP",
+                entity="MAP",
+                field="nodes",
+                value=len(message.nodes),
+                rule="no lane has a connection (connectsTo)",
+                remedy="send the connections: without them there is no movement",
             )
+
         return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
 
 
@@ -102,6 +105,7 @@ class _Link:
         self.width = round(row.number("linkWidth", 0))
         self.phases: dict[str, int] = {}
         self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
+
         for movement in row.rows("movements"):
             there, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
             self.movements.setdefault(there, movement)
@@ -119,6 +123,7 @@ class _Link:
                 raise point.refuse("offsetLL", name, f"must be one of {', '.join(OFFSETS)}", "correct the sender")
             lat, lon = _position(value)
             out.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
+
         return out
 
 
@@ -134,6 +139,7 @@ class _Message:
                 node.leave_out(f"left out: node {name} stands twice")
                 continue
             self.nodes[name] = node
+
         self.links = {
             name: [_Link(row, name, _position(node.child("refPos"))) for row in node.rows("inLinks")]
             for name, node in self.nodes.items()
@@ -156,6 +162,7 @@ class _Message:
             alias=(Alias("ydt3709", name),),
             losses=self.accounts.losses,
         )
+
         return _NodeCode(self, name, raw).read()
 
 
@@ -174,19 +181,23 @@ class _NodeCode:
         """Return the raw code, all its tables filled."""
         for k, link in enumerate(self.message.links[self.name]):
             self._link(link, f"in {k}", "ingress")
+
         for other, links in self.message.links.items():
             for k, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
                     self._link(link, f"out {other} {k}", "egress")
+
         for link, lane, key in self.entrances:
             for join in lane.rows("connectsTo"):
                 try:
                     self._connection(link, round(lane.number("laneID")), join, key)
                 except CodeError as error:
                     join.leave_out(f"left out: {error.findings[0]}")
+
         for link in self.message.links[self.name]:
             for movement in link.movements.values():
                 movement.leave_out("left out: no lane of the road has a connection that leads there")
+
         return self.raw
 
     def _link(self, link: _Link, approach: str, role: str) -> None:
@@ -206,55 +217,70 @@ class _NodeCode:
             if len(points) < 2:
                 lane.leave_out("left out: neither it nor its road has points")
                 return
+
             raw.losses.add(
-                Loss("guessed", raw.name, f"road {link.name}, lane {number} has no points: its road's are taken")
+                Loss(
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"road {link.name}, lane {number} has no points: its road's are taken",
+                )
             )
+
         table = np.array(points, float) / 1e7
         xy = np.stack(self.origin.to_local(table[:, 0], table[:, 1]), axis=1)
         width = round(lane.number("laneWidth", 0)) or round(
             (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
         )
+
         if "laneAttributes" in lane:
             attributes = lane.child("laneAttributes")
         else:  # which the standard leaves to the sender
             raw.losses.add(
                 Loss(
-                    "guessed",
-                    raw.name,
-                    f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
                 )
             )
             attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
+
         kind, flags = read_lane_type(attributes)
         if kind == "crosswalk":
             if role == "ingress":
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
+
         if kind not in TRAVELLED:
             lane.leave_out(f"left out: {kind} is no lane to travel on")
             return
+
         use = read_use(kind, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
         limits = link.limits | read_limits(lane.rows("speedLimits"))
+
         if CAR not in limits:
-            raw.losses.add(Loss("guessed", raw.name, f"road {link.name} has no vehicleMaxSpeed: 50 km/h"))
+            raw.losses.add(
+                Loss(what="guessed", entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
+            )
+
         raw.lanes.append(
             RawLane(
-                key,
-                xy,
-                role,
-                approach,
-                use.use,
-                width,
-                limits.get(CAR, DEFAULT_SPEED),
-                use.revocable,
-                inf,
-                use.shared,
+                key=key,
+                xy=xy,
+                role=role,
+                approach=approach,
+                use=use.use,
+                width_cm=width,
+                speed=limits.get(CAR, DEFAULT_SPEED),
+                revocable=use.revocable,
+                stop_s=inf,
+                shared=use.shared,
                 alias=(Alias("ydt3709", key),),
             )
         )
         if use.kind:
-            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
+            raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
+
         if use.use != "pedestrian":
             raw.rules += [
                 rule
@@ -262,6 +288,7 @@ class _NodeCode:
                 if name != CAR
                 for rule in limit_rule(raw, name, Target(key), value)
             ]
+
         if role == "ingress":
             self.entrances.append((link, lane, key))
             self.turns[key] = read_turns(lane.child("maneuvers"))
@@ -276,23 +303,28 @@ class _NodeCode:
                 join.unknown(
                     "remoteIntersection", _id(join.child("remoteIntersection")), "a crosswalk leads nowhere but across"
                 )
+
             if group and found not in (0, group):
                 join.unknown("phaseId", found, f"the crosswalk keeps phase {group}")
+
             group = group or found
+
         return group
 
     def _connection(self, link: _Link, own_number: int, join: JsonRecord, start: str) -> None:
         raw = self.raw
         there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
         number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
+
         if "lane" not in to:
             raw.losses.add(
                 Loss(
-                    "guessed",
-                    raw.name,
-                    f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}",
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}",
                 )
             )
+
         ends = self.exits.get((there, number)) or self._beside(there, number)
         turns = read_turns(to.child("maneuver"))
         if turns and self.turns.get(start) and not {*turns} <= {*self.turns[start]}:
@@ -301,19 +333,26 @@ class _NodeCode:
                 " ".join(turns),
                 f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
             )
+
         turns = turns or self.turns.get(start, [])
         link.movements.pop(there, None)
         phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
+
         if phase and of_road and phase != of_road:
             join.unknown(
                 "phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept"
             )
+
         if not ends:
             join.leave_out(f"left out: leads to node {there}, of which the message says nothing")
             return
+
         if len(ends) > 1:
             to.unknown("lane", number, f"{len(ends)} lanes to node {there} have this number: the first is taken")
-        raw.moves.append(RawMove(start, ends[0], phase or of_road, turns[0] if len(turns) == 1 else ""))
+
+        raw.moves.append(
+            RawMove(start=start, end=ends[0], group=phase or of_road, turn=turns[0] if len(turns) == 1 else "")
+        )
 
     def _fitting(self, there: str, own_number: int) -> int:
         """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
@@ -326,16 +365,29 @@ class _NodeCode:
         lanes = [lane for lane in self.raw.lanes if lane.approach in found and lane.role == "ingress"]
         if not lanes:
             return []
+
         first, key = lanes[0], unique_key(self.names, self.name, there, number)
         self.raw.losses.add(
             Loss(
-                "guessed",
-                self.raw.name,
-                f"lanes to node {there} are drawn beside the road that comes from it: the message has none",
+                what="guessed",
+                entity=self.raw.name,
+                detail=f"lanes to node {there} are drawn beside the road that comes from it: the message has none",
             )
         )
+
         line = _shifted(first.xy, first.width_cm / 100 * number)[::-1].copy()
-        self.raw.lanes.append(RawLane(key, line, "egress", f"out {there}", "vehicle", first.width_cm, first.speed))
+        self.raw.lanes.append(
+            RawLane(
+                key=key,
+                xy=line,
+                role="egress",
+                approach=f"out {there}",
+                use="vehicle",
+                width_cm=first.width_cm,
+                speed=first.speed,
+            )
+        )
+
         self.exits[there, number] = [key]
         return [key]
 

@@ -28,32 +28,34 @@ class Modules:
             import asn1tools
         except ImportError:
             raise refuse(
-                "messages",
-                "asn1tools",
-                "module",
-                "missing",
-                "UPER of YD/T 3709 needs the asn1tools package",
-                "pip install 'cloudctl[messages]'",
+                where="messages",
+                entity="asn1tools",
+                field="module",
+                value="missing",
+                rule="UPER of YD/T 3709 needs the asn1tools package",
+                remedy="pip install 'cloudctl[messages]'",
             ) from None
+
         try:
             self._known: Any = asn1tools.compile_string(text, "uper")
         except Exception as error:  # asn1tools and its parser raise many kinds
             raise refuse(
-                "ASN.1",
-                "modules",
-                "text",
-                f"{len(text)} characters",
-                f"does not compile ({str(error)[:300]})",
-                "correct the modules",
+                where="ASN.1",
+                entity="modules",
+                field="text",
+                value=f"{len(text)} characters",
+                rule=f"does not compile ({str(error)[:300]})",
+                remedy="correct the modules",
             ) from None
+
         if MAP not in self._known.types:
             raise refuse(
-                "ASN.1",
-                "modules",
-                "types",
-                ", ".join(sorted(self._known.types)[:8]),
-                f"must define {MAP}",
-                "give the modules of YD/T 3709 or T/CSAE 53, all in one file",
+                where="ASN.1",
+                entity="modules",
+                field="types",
+                value=", ".join(sorted(self._known.types)[:8]),
+                rule=f"must define {MAP}",
+                remedy="give the modules of YD/T 3709 or T/CSAE 53, all in one file",
             )
 
     def read(self, name: str, data: bytes) -> Tree:
@@ -62,22 +64,25 @@ class Modules:
         for kind in (FRAME, name):
             if kind not in self._known.types:
                 continue
+
             try:
                 found = _plain(self._known.decode(kind, data))
             except Exception as error:  # as above
                 errors.append(str(error))
                 continue
+
             if kind == name:
                 return dict(found)
             if FRAMES[name] in found:
                 return dict(found[FRAMES[name]])
+
         raise refuse(
-            "YD/T 3709",
-            name,
-            "bytes",
-            f"{len(data)} bytes",
-            f"is no {name} of these modules ({'; '.join(errors)[:300]})",
-            "give the message whole, and the modules of its edition",
+            where="YD/T 3709",
+            entity=name,
+            field="bytes",
+            value=f"{len(data)} bytes",
+            rule=f"is no {name} of these modules ({'; '.join(errors)[:300]})",
+            remedy="give the message whole, and the modules of its edition",
         )
 
     def write(self, name: str, tree: Tree, *, frame: bool = False) -> bytes:
@@ -91,17 +96,18 @@ class Modules:
             )
         except Exception as error:  # as above
             raise self._unfit(name, error) from None
+
         return out
 
     @staticmethod
     def _unfit(name: str, error: Exception) -> CodeError:
         return refuse(
-            "YD/T 3709",
-            name,
-            "value",
-            "tree",
-            f"does not fit these modules ({str(error)[:300]})",
-            "see the field named; nothing is cut to fit",
+            where="YD/T 3709",
+            entity=name,
+            field="value",
+            value="tree",
+            rule=f"does not fit these modules ({str(error)[:300]})",
+            remedy="see the field named; nothing is cut to fit",
         )
 
 
@@ -112,8 +118,10 @@ def _plain(value: Any) -> Any:
         if isinstance(first, bytes):
             return "".join(f"{byte:08b}" for byte in first)[:second]
         return {first: _plain(second)}
+
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
@@ -121,11 +129,14 @@ def _coded(field: str, value: Any) -> Any:
     """Return a tree as asn1tools wants it."""
     if field in BITS and isinstance(value, str):
         return _bits(value)
+
     if field in CHOICES and isinstance(value, dict):
         ((name, item),) = value.items()
         return name, _bits(item) if field == "laneType" else _coded(name, item)
+
     if isinstance(value, dict):
         return {key: _coded(key, item) for key, item in value.items()}
+
     return [_coded(field, item) for item in value] if isinstance(value, list) else value
 
 
