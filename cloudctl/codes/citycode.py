@@ -52,11 +52,11 @@ class CityCode(NamedTuple):
 
 def check_character(text: str) -> str:
     """Return the ISO 7064 Mod 37,36 check character over the letters and digits of `text`; other characters do not count."""
-    p = 36
+    remainder = 36
     for character in text:
         if character in ALPHABET:
-            p = 2 * ((p + ALPHABET.index(character)) % 36 or 36) % 37
-    return ALPHABET[(37 - p) % 36]
+            remainder = 2 * ((remainder + ALPHABET.index(character)) % 36 or 36) % 37
+    return ALPHABET[(37 - remainder) % 36]
 
 
 def make(adm: str, kind: str, grid: str, serial: int, sub: str = "") -> str:
@@ -88,16 +88,22 @@ def parse_code(code: str) -> CityCode:
             f"{code!r} is not a city code: UST1.<adm>.<type>.<grid>.<serial>[.<part>] and a check character"
         )
 
-    bare = [*parts[:-1], parts[-1][:-1]]
-    if not (len(bare[4]) == 4 and bare[4].isdecimal()):
+    without_check = [*parts[:-1], parts[-1][:-1]]
+    if not (len(without_check[4]) == 4 and without_check[4].isdecimal()):
         raise CityCodeError(f"{code!r}: the serial must be 4 digits")
 
-    out = CityCode(adm=bare[1], kind=bare[2], grid=bare[3], serial=int(bare[4]), sub=bare[5] if len(bare) == 6 else "")
-    right = make(*out)
-    if right != code:
-        raise CityCodeError(f"{code!r}: the check character must be {right[-1]}: the code was mistyped")
+    parsed = CityCode(
+        adm=without_check[1],
+        kind=without_check[2],
+        grid=without_check[3],
+        serial=int(without_check[4]),
+        sub=without_check[5] if len(without_check) == 6 else "",
+    )
+    correct_code = make(*parsed)
+    if correct_code != code:
+        raise CityCodeError(f"{code!r}: the check character must be {correct_code[-1]}: the code was mistyped")
 
-    return out
+    return parsed
 
 
 def check(code: str) -> None:
@@ -107,5 +113,5 @@ def check(code: str) -> None:
 
 def sub_code(code: str, sub: str) -> str:
     """Return the city code of a part (`L7`, `G3`) of what `code` names. Raises CityCodeError."""
-    whole = parse_code(code)
-    return make(whole.adm, whole.kind, whole.grid, whole.serial, sub)
+    owner = parse_code(code)
+    return make(owner.adm, owner.kind, owner.grid, owner.serial, sub)

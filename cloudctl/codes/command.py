@@ -16,7 +16,7 @@ from .draw.drawing import show_svg
 from .findings import CodeError, refuse
 from .formats.detect import read_any
 from .formats.export import SUFFIX, Number, export_code
-from .formats.importing.build import NO_ADM
+from .formats.importing.build import DEFAULT_ADM
 from .formats.ydt.importer import import_ydt
 from .formats.ydt.uper import MAP, Modules
 from .model import Point
@@ -67,7 +67,7 @@ def import_(args: Namespace) -> int:
 
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
-        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or DEFAULT_ADM)
 
     return read_any(
         args.file.read_bytes(),

@@ -16,7 +16,7 @@ from .findings import CodeError, Finding, refuse
 from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
-MAX_APART = (
+MAX_DAYS_APART = (
     60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
 )
 DAY_FORMATS = (1,)
@@ -103,14 +103,14 @@ def parse_days(data: bytes, where: str) -> DayCalendar:
 
 def dump_days(calendar: DayCalendar) -> bytes:
     """Return a calendar as JSON for people to read and edit, a day a line."""
-    head = {
+    header = {
         "format": calendar.format,
         "place": calendar.place,
         "source": calendar.source,
         "first": calendar.first,
         "last": calendar.last,
     }
-    lines = [f" {_json(key)}: {_json(value)}" for key, value in head.items()]
+    lines = [f" {_json(key)}: {_json(value)}" for key, value in header.items()]
     for key in ("holidays", "make_up_days"):
         rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
         lines.append(f" {_json(key)}: [" + ",".join(f"\n  {row}" for row in rows) + ("\n ]" if rows else "]"))
@@ -128,7 +128,7 @@ def check_days(calendar: DayCalendar) -> list[Finding]:
 
 
 def _faults(calendar: DayCalendar) -> Iterator[Finding]:
-    rows = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
+    dated_fields = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
     tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
         ("holidays", calendar.holidays),
         ("make_up_days", calendar.make_up_days),
@@ -137,10 +137,10 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
         if len(days) > MAX_DAYS:
             yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
             return
-        rows += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
+        dated_fields += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
 
-    rows += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
-    malformed = [(field, day) for field, day in rows if not is_day(day)]
+    dated_fields += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
+    malformed = [(field, day) for field, day in dated_fields if not is_day(day)]
     for field, day in malformed:
         yield _fault(field, day, "is no day: YYYY-MM-DD, from 1990 to 2199", "write it as 2026-10-01")
 
@@ -157,18 +157,18 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
             "correct the days that the calendar covers",
         )
 
-    seen: dict[str, str] = {}
+    listed_at: dict[str, str] = {}
     tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
         ("holidays", calendar.holidays),
         ("make_up_days", calendar.make_up_days),
     )
     for name, days in tables:
         for k, day in enumerate(days):
-            if day.date in seen:
+            if day.date in listed_at:
                 yield _fault(
                     f"{name}[{k}].date",
                     day.date,
-                    f"stands in {seen[day.date]} already",
+                    f"stands in {listed_at[day.date]} already",
                     "a day is a holiday or a make-up day, once",
                 )
             elif not covers(calendar, day.date):
@@ -179,7 +179,7 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
                     "correct the day, or what the calendar covers",
                 )
 
-            seen[day.date] = f"{name}[{k}]"
+            listed_at[day.date] = f"{name}[{k}]"
 
     yield from _make_up_days(calendar)
     yield from _empty_years(calendar)
@@ -190,16 +190,16 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
     holidays, worked_for = {day.date for day in calendar.holidays}, dict[str, str]()
     for k, day in enumerate(calendar.make_up_days):
         field = f"make_up_days[{k}].replaces"
-        worked, off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
-        if worked.isoweekday() <= 5:
+        worked_day, day_off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
+        if worked_day.isoweekday() <= 5:
             yield _fault(
                 f"make_up_days[{k}].date",
                 day.date,
-                f"is a {worked:%A}, a working day anyway",
+                f"is a {worked_day:%A}, a working day anyway",
                 "name the Saturday or Sunday that is worked",
             )
 
-        if off.isoweekday() > 5:
+        if day_off.isoweekday() > 5:
             yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
         elif covers(calendar, day.replaces) and day.replaces not in holidays:
             yield _fault(
@@ -208,11 +208,11 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
                 "is no holiday of this calendar",
                 "name the working day that is off for it, and list it under holidays",
             )
-        elif abs((worked - off).days) > MAX_APART:
+        elif abs((worked_day - day_off).days) > MAX_DAYS_APART:
             yield _fault(
                 field,
                 day.replaces,
-                f"is {abs((worked - off).days)} days from {day.date}, which is worked for it",
+                f"is {abs((worked_day - day_off).days)} days from {day.date}, which is worked for it",
                 "correct the year, or the day",
             )
         elif day.replaces in worked_for:

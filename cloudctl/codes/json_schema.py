@@ -20,7 +20,7 @@ from .model import (
 )
 from .rule import CLASSES, FUELS, ON_HOLIDAYS, ON_MAKE_UP_DAYS, RULE_KINDS
 
-WORDS: dict[tuple[str, str], Sequence[object]] = {
+ALLOWED_VALUES: dict[tuple[str, str], Sequence[object]] = {
     ("IntersectionCode", "control"): CONTROLS, ("IntersectionCode", "format"): FORMATS, ("Node", "control"): CONTROLS, ("Link", "role"): ROLES, ("Lane", "use"): USES,
     ("Lane", "shared"): USES, ("Connection", "turn"): TURNS, ("Conflict", "kind"): CONFLICTS, ("SignalGroup", "kind"): GROUP_KINDS, ("Alias", "kind"): ALIAS_KINDS,
     ("Zone", "kind"): ZONE_KINDS, ("Device", "kind"): DEVICE_KINDS, ("Rule", "kind"): RULE_KINDS, ("Rule", "classes"): CLASSES, ("Rule", "except_classes"): CLASSES,
@@ -35,8 +35,8 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(IntersectionCode),
     }
-    for (struct, field), words in WORDS.items():
-        of = schema["$defs"][struct]["properties"][field]
-        (of["items"] if of["type"] == "array" else of)["enum"] = list(words)
+    for (struct, field), values in ALLOWED_VALUES.items():
+        property_schema = schema["$defs"][struct]["properties"][field]
+        (property_schema["items"] if property_schema["type"] == "array" else property_schema)["enum"] = list(values)
 
     return schema

@@ -20,7 +20,7 @@ from .findings import CodeError, Finding
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
-MEANT = {
+SYNONYMS = {
     "s0": "s_from",
     "s1": "s_to",
     "from": "s_from",
@@ -34,8 +34,10 @@ MEANT = {
     "times": "minutes",
     "timezone": "tz",
 }  # what people write for what is spelt otherwise
-ABSENT = 0.2  # by which a key that is missing from an object may be less like what was written than one that is there
-NO_NUMBER = re.compile(
+ABSENT_KEY_BONUS = (
+    0.2  # by which a key that is missing from an object may be less like what was written than one that is there
+)
+NON_JSON_NUMBER = re.compile(
     rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b"
 )  # as Python and JavaScript write what is no number
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -60,7 +62,7 @@ def read_json(
         tree = _tree(data, where)
 
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
-        repeated = list(islice(_repeated(data), MAX_FINDINGS))
+        repeated = list(islice(_repeated_keys(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
 
@@ -72,8 +74,8 @@ def _tree(data: bytes, where: str) -> Any:
         return msgspec.json.decode(data)
     except UNREADABLE as error:
         remedy = "correct it; JSON has no comments, and no comma at an end"
-        if (word := NO_NUMBER.search(data)) is not None:
-            remedy = f"{word[1].decode()} is no number of JSON: give a number, or leave the field out"
+        if (literal := NON_JSON_NUMBER.search(data)) is not None:
+            remedy = f"{literal[1].decode()} is no number of JSON: give a number, or leave the field out"
 
         raise CodeError(
             where,
@@ -97,7 +99,7 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
         and isinstance(tree.get("format", formats[0]), int)
         and tree.get("format", formats[0]) not in formats
     ):
-        known = " and ".join(map(str, formats))
+        known_formats = " and ".join(map(str, formats))
         raise CodeError(
             where,
             [
@@ -105,7 +107,7 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
                     entity="code",
                     field="format",
                     value=str(tree["format"]),
-                    rule=f"this reader knows format {known}",
+                    rule=f"this reader knows format {known_formats}",
                     severity="error",
                     remedy="update the reader, or export it anew",
                 )
@@ -116,10 +118,10 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         faults = list(islice(_walk(tree, kind, "", "code"), MAX_FINDINGS))
-        raise CodeError(where, faults or [_typed(str(error))]) from None
+        raise CodeError(where, faults or [_type_finding(str(error))]) from None
 
 
-def _typed(text: str) -> Finding:
+def _type_finding(text: str) -> Finding:
     message, _, path = text.partition(" - at `$")
     return Finding(
         entity="code",
@@ -133,37 +135,39 @@ def _typed(text: str) -> Finding:
 
 def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
     """Yield the faults of a tree beside the type it is to be of. `entity` is the id of the innermost entity around it."""
-    inner = _struct_of(kind)
-    if inner is None or (node is None and type(None) in get_args(kind)):
-        yield from _leaf(node, kind, path, entity)
+    struct_type = _struct_of(kind)
+    if struct_type is None or (node is None and type(None) in get_args(kind)):
+        yield from _plain_value(node, kind, path, entity)
     elif get_origin(kind) is tuple:
         if not isinstance(node, list | tuple):
-            yield _wrong(node, "must be a list", path, entity)
+            yield _mistyped(node, "must be a list", path, entity)
             return
         for k, item in enumerate(node):
-            yield from _walk(item, inner, f"{path}[{k}]", entity)
+            yield from _walk(item, struct_type, f"{path}[{k}]", entity)
     elif not isinstance(node, dict):
-        yield _wrong(node, "must be an object, {...}", path or "file", entity)
+        yield _mistyped(node, "must be an object, {...}", path or "file", entity)
     else:
-        yield from _object(node, inner, path, str(node.get("id", entity)) if path else entity)
+        yield from _object(node, struct_type, path, str(node.get("id", entity)) if path else entity)
 
 
 def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) -> Iterator[Finding]:
     hints, fields = get_type_hints(kind), {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for key in node:
         if key not in fields:
-            absent = [name for name in fields if name not in node]
+            missing_keys = [name for name in fields if name not in node]
             if owner := next(
                 (
                     name
-                    for name, hint in hints.items()
-                    if get_origin(hint) is not tuple and (part := _struct_of(hint)) and key in part.__struct_fields__
+                    for name, type_hint in hints.items()
+                    if get_origin(type_hint) is not tuple
+                    and (part := _struct_of(type_hint))
+                    and key in part.__struct_fields__
                 ),
                 None,
             ):
                 yield Finding(
                     entity=entity,
-                    field=_at(path, str(key)),
+                    field=_joined_path(path, str(key)),
                     value=str(key),
                     rule=f"belongs into `{owner}`",
                     severity="error",
@@ -171,15 +175,15 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                 )
                 continue
 
-            yield _unknown(str(key), absent, list(fields), _at(path, str(key)), entity)
+            yield _unknown_key(str(key), missing_keys, list(fields), _joined_path(path, str(key)), entity)
 
     for name, field in fields.items():
         if name in node:
-            yield from _walk(node[name], hints[field.name], _at(path, name), entity)
+            yield from _walk(node[name], hints[field.name], _joined_path(path, name), entity)
         elif field.required:
             yield Finding(
                 entity=entity,
-                field=_at(path, name),
+                field=_joined_path(path, name),
                 value="missing",
                 rule="is required",
                 severity="error",
@@ -187,42 +191,42 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
             )
 
 
-def _unknown(key: str, absent: list[str], known: list[str], path: str, entity: str) -> Finding:
+def _unknown_key(key: str, missing_keys: list[str], known_keys: list[str], path: str, entity: str) -> Finding:
     return Finding(
         entity=entity,
         field=path,
         value=key,
         rule="is no key that is known here",
         severity="error",
-        remedy=f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}",
+        remedy=f"did you mean {nearest(key, known_keys, missing_keys)!r}? Known here: {', '.join(known_keys)}",
     )
 
 
-def nearest(key: str, known: list[str], absent: list[str]) -> str:
+def nearest(key: str, known_keys: list[str], missing_keys: list[str]) -> str:
     """Return the known key that is written most like `key`; rather one that is absent."""
-    meant = MEANT.get(key.lower(), key)
+    meant = SYNONYMS.get(key.lower(), key)
 
     def likeness(name: str) -> tuple[float, float]:
-        ratio = difflib.SequenceMatcher(None, _plain(name), _plain(meant)).ratio()
-        return ratio + ABSENT * (name in absent), difflib.SequenceMatcher(None, name, meant).ratio()
+        ratio = difflib.SequenceMatcher(None, _comparable(name), _comparable(meant)).ratio()
+        return ratio + ABSENT_KEY_BONUS * (name in missing_keys), difflib.SequenceMatcher(None, name, meant).ratio()
 
-    return max(known, key=likeness)
+    return max(known_keys, key=likeness)
 
 
-def _plain(key: str) -> str:
+def _comparable(key: str) -> str:
     """Return a key as those compare who write `widthCm` or `WIDTH-CM` for `width_cm`."""
     return "".join(letter for letter in key.lower() if letter.isalnum())
 
 
-def _leaf(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
+def _plain_value(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
     try:
         msgspec.convert(node, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        message, _, inner = str(error).partition(" - at `$")
-        yield _wrong(node, message[:1].lower() + message[1:], path + inner.rstrip("`"), entity)
+        message, _, inner_path = str(error).partition(" - at `$")
+        yield _mistyped(node, message[:1].lower() + message[1:], path + inner_path.rstrip("`"), entity)
 
 
-def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:
+def _mistyped(node: Any, rule: str, path: str, entity: str) -> Finding:
     return Finding(
         entity=entity,
         field=path,
@@ -233,7 +237,7 @@ def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:
     )
 
 
-def _at(path: str, name: str) -> str:
+def _joined_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
@@ -246,7 +250,7 @@ def _struct_of(kind: Any) -> type[Struct] | None:
     if get_origin(kind) is tuple and args[-1] is not Ellipsis:
         return None
     if get_origin(kind) is tuple or isinstance(kind, UnionType):
-        return next((inner for arg in args if (inner := _struct_of(arg)) is not None), None)
+        return next((struct_type for arg in args if (struct_type := _struct_of(arg)) is not None), None)
 
     return None
 
@@ -254,18 +258,18 @@ def _struct_of(kind: Any) -> type[Struct] | None:
 # --- keys that stand twice: JSON takes the last one without a word ---
 
 
-def _repeated(data: bytes) -> Iterator[Finding]:
-    found: list[tuple[str, str]] = []
+def _repeated_keys(data: bytes) -> Iterator[Finding]:
+    repeated: list[tuple[str, str]] = []
 
-    def watch(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def record_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
         if len(table) < len(pairs):
             names = [key for key, _ in pairs]
-            found.extend((str(table.get("id", "code")), key) for key in table if names.count(key) > 1)
+            repeated.extend((str(table.get("id", "code")), key) for key in table if names.count(key) > 1)
         return table
 
-    json.loads(data, object_pairs_hook=watch)
-    for entity, key in found:
+    json.loads(data, object_pairs_hook=record_repeated)
+    for entity, key in repeated:
         yield Finding(
             entity=entity,
             field=key,

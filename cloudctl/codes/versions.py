@@ -30,42 +30,50 @@ class Change(Struct, frozen=True):
         return f"{self.what}: {self.entity}: {self.before or self.after}"
 
 
-def diff(a: IntersectionCode, b: IntersectionCode) -> list[Change]:
-    """Return what differs from `a` to `b`, entity by entity, in a fixed order; empty when they are the same."""
-    before, after = msgspec.to_builtins(a), msgspec.to_builtins(b)
-    out: list[Change] = []
+def diff(earlier: IntersectionCode, later: IntersectionCode) -> list[Change]:
+    """Return what differs from `earlier` to `later`, entity by entity, in a fixed order; empty when they are the same."""
+    before, after = msgspec.to_builtins(earlier), msgspec.to_builtins(later)
+    differences: list[Change] = []
     for field in before:
         if isinstance(before[field], list | tuple):
-            out += _table(field, before[field], after[field])
+            differences += _table_changes(field, before[field], after[field])
         elif before[field] != after[field]:
-            out.append(
+            differences.append(
                 Change(
-                    what="changed", entity="code", field=field, before=_text(before[field]), after=_text(after[field])
+                    what="changed",
+                    entity="code",
+                    field=field,
+                    before=_json_text(before[field]),
+                    after=_json_text(after[field]),
                 )
             )
 
-    return out
+    return differences
 
 
-def _table(field: str, before: Any, after: Any) -> Iterator[Change]:
-    old, new = {_name(field, row): row for row in before}, {_name(field, row): row for row in after}
+def _table_changes(field: str, before: Any, after: Any) -> Iterator[Change]:
+    old, new = {_row_name(field, row): row for row in before}, {_row_name(field, row): row for row in after}
     for name, row in old.items():
         if name not in new:
-            yield Change(what="removed", entity=name, field="", before=_text(row), after="")
+            yield Change(what="removed", entity=name, field="", before=_json_text(row), after="")
 
     for name, row in new.items():
         if name not in old:
-            yield Change(what="added", entity=name, field="", before="", after=_text(row))
+            yield Change(what="added", entity=name, field="", before="", after=_json_text(row))
             continue
 
         for key, value in row.items():
             if old[name].get(key) != value:
                 yield Change(
-                    what="changed", entity=name, field=key, before=_text(old[name].get(key)), after=_text(value)
+                    what="changed",
+                    entity=name,
+                    field=key,
+                    before=_json_text(old[name].get(key)),
+                    after=_json_text(value),
                 )
 
 
-def _name(field: str, row: dict[str, Any]) -> str:
+def _row_name(field: str, row: dict[str, Any]) -> str:
     if field == "conflicts":
         return f"conflict {row['a']}/{row['b']}"
     if field == "signal_exceptions":
@@ -84,7 +92,7 @@ def _name(field: str, row: dict[str, Any]) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -102,12 +110,12 @@ class Versions:
     """Every known revision of every intersection; answers which is in force at a time. Times are ns."""
 
     def __init__(self) -> None:
-        self._of: dict[str, list[IntersectionCode]] = {}
+        self._revisions: dict[str, list[IntersectionCode]] = {}
 
     def add(self, code: IntersectionCode) -> None:
         """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in time."""
-        known = list(self._of.get(code.id, ()))
-        for other in known:
+        revisions = list(self._revisions.get(code.id, ()))
+        for other in revisions:
             if other.revision == code.revision:
                 if content_hash(other) != content_hash(code):
                     raise refuse(
@@ -121,7 +129,7 @@ class Versions:
 
                 return
 
-            if (other.revision < code.revision) != (_start(other) < _start(code)):
+            if (other.revision < code.revision) != (_start_time(other) < _start_time(code)):
                 raise refuse(
                     where=code.id,
                     entity="code",
@@ -132,49 +140,55 @@ class Versions:
                     remedy="correct valid_from or revision",
                 )
 
-        self._of[code.id] = sorted([*known, code], key=lambda item: item.revision)
+        self._revisions[code.id] = sorted([*revisions, code], key=lambda item: item.revision)
 
     def knows(self, code: IntersectionCode) -> bool:
         """Return whether the very code is known."""
-        return any(other == code for other in self._of.get(code.id, ()))
+        return any(other == code for other in self._revisions.get(code.id, ()))
 
     def has_revision(self, name: str, revision: int) -> bool:
         """Return whether a revision of an intersection is known."""
-        return any(code.revision == revision for code in self._of.get(name, ()))
+        return any(code.revision == revision for code in self._revisions.get(name, ()))
 
     def current(self, name: str, t: int) -> IntersectionCode | None:
         """Return the revision in force at `t`; None when there is none."""
-        began = [code for code in self._of.get(name, ()) if _start(code) <= t]
+        began = [code for code in self._revisions.get(name, ()) if _start_time(code) <= t]
         if not began or (began[-1].valid_to is not None and began[-1].valid_to <= t):
             return None
         return began[-1]
 
     def announced(self, name: str, t: int) -> IntersectionCode | None:
         """Return the next revision that begins after `t`; None when none is announced."""
-        return next((code for code in self._of.get(name, ()) if _start(code) > t), None)
+        return next((code for code in self._revisions.get(name, ()) if _start_time(code) > t), None)
 
     def first(self, name: str) -> IntersectionCode:
         """Return the earliest revision of a known intersection."""
-        return self._of[name][0]
+        return self._revisions[name][0]
 
     def change_of(self, name: str, t: int) -> int | None:
         """Return when the revision in force at `t` is replaced or ends; None when that is not known."""
-        return self._next(self._of.get(name, ()), t)
+        return self._next_change(self._revisions.get(name, ()), t)
 
     def next_change(self, t: int) -> int | None:
         """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to change."""
-        return self._next((code for codes in self._of.values() for code in codes), t)
+        return self._next_change((code for codes in self._revisions.values() for code in codes), t)
 
     @staticmethod
-    def _next(codes: Iterable[IntersectionCode], t: int) -> int | None:
+    def _next_change(codes: Iterable[IntersectionCode], t: int) -> int | None:
         return min(
-            (at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None
+            (
+                change_time
+                for code in codes
+                for change_time in (code.valid_from, code.valid_to)
+                if change_time is not None and change_time > t
+            ),
+            default=None,
         )
 
     def ids(self) -> list[str]:
         """Return the intersections known, sorted."""
-        return sorted(self._of)
+        return sorted(self._revisions)
 
 
-def _start(code: IntersectionCode) -> int:
+def _start_time(code: IntersectionCode) -> int:
     return code.valid_from if code.valid_from is not None else -(2**62)

@@ -8,7 +8,7 @@ from test_round_trip import GOOD, TARGETS, exported, lasting, let_in, pairs
 
 from cloudctl.codes.model import USES, IntersectionCode, Zone
 from cloudctl.codes.rule import VEHICLE_CLASSES, Calendar, Rule, Target
-from cloudctl.codes.rules import places
+from cloudctl.codes.rules import rule_placements
 
 LANE = GOOD.stop_lines[0].lane
 NIGHT = Calendar(minutes=((1300, 400),))
@@ -29,7 +29,7 @@ def opened(code: IntersectionCode, to: str) -> tuple[set[str], set[str], set[tup
     other = pairs(code, back)[LANE]
     lane = next(lane for lane in code.lanes if lane.id == LANE)
     kept, kept_back = lasting(code), lasting(back)
-    before, after = let_in(kept, lane, places(kept)), let_in(kept_back, other, places(kept_back))
+    before, after = let_in(kept, lane, rule_placements(kept)), let_in(kept_back, other, rule_placements(kept_back))
     return after - before, after, {(d.field, d.what) for d in found.differences}
 
 

@@ -16,11 +16,11 @@ from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import parse_days, read_days
 from cloudctl.codes.draw.rules import said
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.rules import Effective, Vehicle, effective, missing, places
+from cloudctl.codes.rules import Effective, Vehicle, effective, missing, rule_placements
 
 CODE = codes.load(DATA / "regulations.json")
 DAYS = read_days(DATA / "days_2026.json")
-TABLE, AT = RuleTable(CODE, DAYS), places(CODE)
+TABLE, AT = RuleTable(CODE, DAYS), rule_placements(CODE)
 NAMES = {-1: ""} | {k: rule.id for k, rule in enumerate(CODE.rules)}
 RULES = {rule.id: rule for rule in CODE.rules}
 FREE = Vehicle("car", fuel="electric")  # bound by no plate and no exhaust
@@ -33,7 +33,7 @@ def ns(text: str) -> int:
 
 def ask(path: str, vehicle: Vehicle, when: str, s: float | None = None) -> Effective:
     """Return what holds; the compiled table must answer the same."""
-    plain = effective(CODE, path, vehicle, ns(when), s=s, holidays=DAYS, at=AT)
+    plain = effective(CODE, path, vehicle, ns(when), s=s, holidays=DAYS, placements=AT)
     one = TABLE.effective(
         np.array([TABLE.paths[path]]),
         np.array([0]),

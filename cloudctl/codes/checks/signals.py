@@ -6,13 +6,15 @@ from ..findings import Finding
 from ..model import Conflict, IntersectionCode
 
 
-def signals(code: IntersectionCode) -> Iterator[Finding]:
+def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of signal groups and plans; references must hold."""
-    used = {c.group for c in code.connections} | {walk.group for walk in code.crosswalks}
+    used_groups = {connection.group for connection in code.connections} | {
+        crosswalk.group for crosswalk in code.crosswalks
+    }
     channels: dict[int, int] = {}
     for group in code.signal_groups:
         name = f"group {group.id}"
-        if group.id not in used:
+        if group.id not in used_groups:
             yield Finding(
                 entity=name,
                 field="id",
@@ -36,13 +38,13 @@ def signals(code: IntersectionCode) -> Iterator[Finding]:
             channels[channel] = group.id
 
     kinds = {group.id: group.kind for group in code.signal_groups}
-    for walk in code.crosswalks:
-        if walk.group and kinds[walk.group] not in ("pedestrian", "bike"):
+    for crosswalk in code.crosswalks:
+        if crosswalk.group and kinds[crosswalk.group] not in ("pedestrian", "bike"):
             yield Finding(
-                entity=walk.id,
+                entity=crosswalk.id,
                 field="group",
-                value=str(walk.group),
-                rule=f"is a group for {kinds[walk.group]}s",
+                value=str(crosswalk.group),
+                rule=f"is a group for {kinds[crosswalk.group]}s",
                 severity="error",
                 remedy="bind the crosswalk to a group for pedestrians",
             )
@@ -64,15 +66,18 @@ def signals(code: IntersectionCode) -> Iterator[Finding]:
 def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason."""
     conflicting = _conflicting(code)
-    listed: set[tuple[int, int]] = set()
-    for excepted in code.signal_exceptions:
-        name, pair = f"exception {excepted.a}/{excepted.b}", (min(excepted.a, excepted.b), max(excepted.a, excepted.b))
-        if excepted.a == excepted.b or pair in listed:
-            rule = "a group is never compared with itself" if excepted.a == excepted.b else "the pair is listed twice"
+    listed_pairs: set[tuple[int, int]] = set()
+    for exception in code.signal_exceptions:
+        name, pair = (
+            f"exception {exception.a}/{exception.b}",
+            (min(exception.a, exception.b), max(exception.a, exception.b)),
+        )
+        if exception.a == exception.b or pair in listed_pairs:
+            rule = "a group is never compared with itself" if exception.a == exception.b else "the pair is listed twice"
             yield Finding(
                 entity=name,
                 field="b",
-                value=str(excepted.b),
+                value=str(exception.b),
                 rule=rule,
                 severity="error",
                 remedy="list each pair of two groups once",
@@ -81,18 +86,18 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
             yield Finding(
                 entity=name,
                 field="a",
-                value=str(excepted.a),
+                value=str(exception.a),
                 rule="no movements of the two groups cross or merge",
                 severity="warning",
                 remedy="drop the exception, or correct its groups",
             )
 
-        listed.add(pair)
-        if not excepted.reason.strip():
+        listed_pairs.add(pair)
+        if not exception.reason.strip():
             yield Finding(
                 entity=name,
                 field="reason",
-                value=repr(excepted.reason),
+                value=repr(exception.reason),
                 rule="an exception says why",
                 severity="error",
                 remedy="give the reason in words",
@@ -101,18 +106,23 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
 
 def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:
     """Return the pairs of groups whose movements cross or merge, lower id first, each with one such conflict."""
-    group = {c.id: c.group for c in code.connections}
+    group_of = {conflict.id: conflict.group for conflict in code.connections}
     return {
-        (min(group[c.a], group[c.b]), max(group[c.a], group[c.b])): c
-        for c in code.conflicts
-        if group[c.a] and group[c.b] and group[c.a] != group[c.b] and c.kind != "diverge"
+        (min(group_of[conflict.a], group_of[conflict.b]), max(group_of[conflict.a], group_of[conflict.b])): conflict
+        for conflict in code.conflicts
+        if group_of[conflict.a]
+        and group_of[conflict.b]
+        and group_of[conflict.a] != group_of[conflict.b]
+        and conflict.kind != "diverge"
     }
 
 
 def _plans(code: IntersectionCode) -> Iterator[Finding]:
-    place = {g.id: k for k, g in enumerate(code.signal_groups)}
-    excepted = {(min(e.a, e.b), max(e.a, e.b)) for e in code.signal_exceptions}
-    pairs = {pair: met for pair, met in _conflicting(code).items() if pair not in excepted}
+    index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
+    excepted_pairs = {
+        (min(exception.a, exception.b), max(exception.a, exception.b)) for exception in code.signal_exceptions
+    }
+    conflicting_pairs = {pair: conflict for pair, conflict in _conflicting(code).items() if pair not in excepted_pairs}
 
     for plan in code.plans:
         if not plan.phases:
@@ -126,23 +136,23 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
             )
 
         for number, phase in enumerate(plan.phases):
-            for (a, b), met in pairs.items():
-                if phase.shows[place[a]] == "G" and phase.shows[place[b]] == "G":
+            for (a, b), conflict in conflicting_pairs.items():
+                if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[b]] == "G":
                     yield Finding(
                         entity=f"plan {plan.id} phase {number}",
                         field="shows",
                         value=phase.shows,
-                        rule=f"groups {a} and {b} show protected green, but {met.a} and {met.b} conflict",
+                        rule=f"groups {a} and {b} show protected green, but {conflict.a} and {conflict.b} conflict",
                         severity="error",
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 
-        for g in code.signal_groups:
-            if plan.phases and not any(phase.shows[place[g.id]] in "GgyOFD" for phase in plan.phases):
+        for group in code.signal_groups:
+            if plan.phases and not any(phase.shows[index_of_group[group.id]] in "GgyOFD" for phase in plan.phases):
                 yield Finding(
                     entity=f"plan {plan.id}",
                     field="phases",
-                    value=f"group {g.id}",
+                    value=f"group {group.id}",
                     rule="the group never shows green",
                     severity="warning",
                     remedy="give it a phase, or drop the group",

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..compiled.code import CompiledCode, compile_code
 from ..model import IntersectionCode
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 from .legend import COLOURS, legend, stroke
 from .rules import listing, plates
 
@@ -161,7 +161,7 @@ def _conflicts(code: CompiledCode, view: View) -> list[str]:
             if code.conf_other[e] < k:
                 continue
 
-            point = at(code.path_xy[rows], code.path_s[rows], float(code.conf_s[e]))
+            point = points_along(code.path_xy[rows], code.path_s[rows], float(code.conf_s[e]))
             ((x, y),) = view.xy(point[None])
             tip = f"{code.conn_ids[k]} and {code.conn_ids[code.conf_other[e]]}"
             fill = "#fff" if code.conf_type[e] == 0 else INK
@@ -176,10 +176,10 @@ def _stops(code: CompiledCode, view: View) -> list[str]:
     out = []
     for k in np.flatnonzero(~np.isnan(code.lane_stop_s)).tolist():
         line = _path(code, k)
-        along = arc(line)
+        along = arc_lengths(line)
         s = min(float(code.lane_stop_s[k]), float(along[-1]))
-        back, point = at(line, along, max(s - 6.0, 0.0)), at(line, along, s)
-        ahead = (point - at(line, along, max(s - 1.0, 0.0))) / max(min(s, 1.0), 1e-6)
+        back, point = points_along(line, along, max(s - 6.0, 0.0)), points_along(line, along, s)
+        ahead = (point - points_along(line, along, max(s - 1.0, 0.0))) / max(min(s, 1.0), 1e-6)
         side = np.array([-ahead[1], ahead[0]]) * code.lane_width[k] / 2
         out.append(
             f'<polyline points="{view.line(np.array([point - side, point + side]))}" stroke="{INK}" stroke-width="3.5"/>'
@@ -206,8 +206,8 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
 
         driven = lanes[code.lane_use[lanes] == 0]
         line = _path(code, int(driven[-1] if len(driven) else lanes[-1]))
-        along = arc(line)
-        spots = view.xy(at(line, along, np.linspace(along[-1], max(along[-1] - 40, 0.0), 41)))
+        along = arc_lengths(line)
+        spots = view.xy(points_along(line, along, np.linspace(along[-1], max(along[-1] - 40, 0.0), 41)))
         inside = spots[((spots > 24) & (spots < SIZE - 24)).all(axis=1)]
 
         if len(inside):

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from ..compiled.code import CompiledCode
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 from ..rule import VALUED, Calendar, Rule, Target
 from ..rules import SECOND
 
@@ -57,7 +57,7 @@ def plates(code: CompiledCode, view: Places) -> list[str]:
         for target in rule.targets:
             for spot in _spots(code, target):
                 ((px, py),) = view.xy(spot[None])
-                x, y = (min(max(float(at), MARGIN), SIDE - MARGIN) for at in (px, py))
+                x, y = (min(max(float(points_along), MARGIN), SIDE - MARGIN) for points_along in (px, py))
                 is_beyond = (x, y) != (px, py)
                 cell = (round(x / 30), round(y / 16))
                 y += 16 * taken.get(cell, 0)  # several rules of one place stand one below the other
@@ -182,7 +182,7 @@ def _spots(code: CompiledCode, target: Target) -> list[F8]:
     if name in lanes or name in conns:
         k = lanes.get(name, conns.get(name, 0))
         line = code.path_xy[code.path_start[k] : code.path_start[k + 1]]
-        along = arc(line)
+        along = arc_lengths(line)
         whole = float(along[-1])
 
         if target.s_from is not None or target.s_to is not None:
@@ -190,7 +190,7 @@ def _spots(code: CompiledCode, target: Target) -> list[F8]:
         else:
             s = whole / 2 if name in conns else BEFORE if code.lane_role[k] == 2 else whole - BEFORE
 
-        return [at(line, along, min(max(s, 0.0), whole))]
+        return [points_along(line, along, min(max(s, 0.0), whole))]
 
     links = {link.id: k for k, link in enumerate(code.code.links)}
     if name in links:

@@ -11,8 +11,8 @@ from ..checks.validation import check_code
 from ..findings import CodeError, refuse
 from ..model import IntersectionCode, Point
 from ..report import Imported, Progress
-from .importing.build import NO_ADM
-from .messages.tree import opened, xml_tree
+from .importing.build import DEFAULT_ADM
+from .messages.tree import unwrapped, xml_tree
 
 FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or XML), or a digital code (JSON, GeoJSON, compact)"
 COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
@@ -55,11 +55,11 @@ def read_any(
     if head[:1] == b"<":
         return _xml(data=data, name=name, adm=adm, zero=zero, unsignalised=unsignalised, progress=progress)
     if head[:1] == b"{":
-        return _json(data, name, adm or NO_ADM)
+        return _json(data, name, adm or DEFAULT_ADM)
     if data[:2] == b"C1":
         return Imported([check_code(from_compact(data), name)], name, ())
 
-    return _message(data, name, adm or NO_ADM)
+    return _message(data, name, adm or DEFAULT_ADM)
 
 
 def _xml(
@@ -75,13 +75,13 @@ def _xml(
     if root == "net":
         return import_sumo(name, data=data, adm=adm, unsignalised=unsignalised, progress=progress)
     if root == "osm":
-        return import_lanelet2(data, adm=adm or NO_ADM, zero=zero)
+        return import_lanelet2(data, adm=adm or DEFAULT_ADM, zero=zero)
     if root == "OpenDRIVE":
-        return import_opendrive(data, adm=adm or NO_ADM, zero=zero)
+        return import_opendrive(data, adm=adm or DEFAULT_ADM, zero=zero)
     if root:
         raise _unknown(name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with")
 
-    message = _map_tree(xml_tree(data, name), adm or NO_ADM)
+    message = _map_tree(xml_tree(data, name), adm or DEFAULT_ADM)
     if message is None:
         raise _unknown(name, data, f"is XML of no known map; known: {FORMATS}", "convert it to one of these")
 
@@ -117,7 +117,7 @@ def _json(data: bytes, name: str, adm: str) -> Imported:
 
 def _map_tree(tree: dict[str, Any], adm: str) -> Imported | None:
     """Return the codes of a MAP in JSON or XML, of either standard; None where it is none."""
-    found = opened(tree)
+    found = unwrapped(tree)
     if found is None or not found.standard:
         return None
 
@@ -178,13 +178,16 @@ def _what_json(tree: dict[str, Any], inner: dict[str, Any]) -> str:
 
 def _message(data: bytes, name: str, adm: str) -> Imported:
     from .j2735.importer import import_map
-    from .messages.uper import FRAMES, frame_id
+    from .messages.uper import FRAME_MESSAGES, frame_id
 
     number = frame_id(data)
 
     if number is not None and number != 18:
         raise _unknown(
-            name, data, f"is a J2735 message {number} ({FRAMES[number]}), not a MAP", "give the MAP of the intersection"
+            name,
+            data,
+            f"is a J2735 message {number} ({FRAME_MESSAGES[number]}), not a MAP",
+            "give the MAP of the intersection",
         )
 
     if number is None and (data[:4].lower() == b"cd10" or not HEX.fullmatch(data)) and b"\0" not in data[:4096]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..canon import LINES, tree_of
+from ..canon import LINE_FIELDS, tree_of
 from ..citycode import sub_code
 from ..findings import refuse
 from ..model import FORMATS, IntersectionCode
@@ -35,7 +35,7 @@ def write_geojson(code: IntersectionCode) -> bytes:
 
 def _feature(whole: str, table: str, shape: str, row: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {
-        key: [_place(p) for p in value] if key in LINES else value for key, value in row.items() if key != shape
+        key: [_place(p) for p in value] if key in LINE_FIELDS else value for key, value in row.items() if key != shape
     }
     if not shape:
         at = [properties.pop("lon_e7") / E7, properties.pop("lat_e7") / E7]
@@ -72,7 +72,7 @@ def read_geojson(data: bytes) -> IntersectionCode:
         for feature in tree["features"]:
             row = dict(feature["properties"])
             table = row.pop("entity")
-            row = {key: [_point(p) for p in value] if key in LINES else value for key, value in row.items()}
+            row = {key: [_point(p) for p in value] if key in LINE_FIELDS else value for key, value in row.items()}
             code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
     except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
         raise refuse(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..model import IntersectionCode
 from ..rule import Rule
-from ..rules import CAPS, IntersectionState, Vehicle, binds
+from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds
 
 
 class Held(NamedTuple):
@@ -16,7 +16,7 @@ class Held(NamedTuple):
     greatest: float
 
 
-def held(code: IntersectionCode, found: list[IntersectionState], speed: float, kind: str, s: float) -> Held:
+def held(code: IntersectionCode, found: list[RulePlacement], speed: float, kind: str, s: float) -> Held:
     """Return the limit for a class at `s` m; `found` are the lane's rules in the order in which they decide, `speed` is the lane's own."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
@@ -24,7 +24,12 @@ def held(code: IntersectionCode, found: list[IntersectionState], speed: float, k
 
     for place in found:
         rule = code.rules[place.rule]
-        if rule.kind not in CAPS or rule.value is None or not rule.mandatory or not place.s_from <= s <= place.s_to:
+        if (
+            rule.kind not in SPEED_CAP_KINDS
+            or rule.value is None
+            or not rule.mandatory
+            or not place.s_from <= s <= place.s_to
+        ):
             continue
 
         bound = binds(rule, vehicle)
@@ -42,7 +47,7 @@ def held(code: IntersectionCode, found: list[IntersectionState], speed: float, k
     return Held(min(plain, capped), min(plain, capped, lowest), min(max([plain, *at_times]), capped))
 
 
-def highest(code: IntersectionCode, found: list[IntersectionState], speed: float) -> float:
+def highest(code: IntersectionCode, found: list[RulePlacement], speed: float) -> float:
     """Return the highest limit for everyone at all times that a lane has on any part, its own speed among them."""
     rules = [code.rules[place.rule] for place in found]
     return max(

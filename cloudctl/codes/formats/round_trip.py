@@ -16,18 +16,21 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..findings import CodeError, Finding
 from ..model import Alias, Connection, IntersectionCode, Lane, Point
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 from ..rule import Rule
-from ..rules import CAPS, IntersectionState, Vehicle, binds, places
+from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds, rule_placements
 from .held_limits import held, highest
-from .importing.permits import MOTOR
-from .messages.kept_out import USED_BY, kept_out, lanes_let_in
-from .messages.limit_profile import SLOW_CLASSES
-from .messages.speed_limits import STEP, narrowed
+from .importing.permits import MOTOR_CLASSES
+from .messages.kept_out import CLASSES_OF_USE, classes_by_lane, refused_classes
+from .messages.limit_profile import SPECIAL_CLASSES
+from .messages.speed_limits import SPEED_STEP, narrowing_fields
 
 TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
 STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
-PROBED = (*(name for name in MOTOR if name not in SLOW_CLASSES), "automated")  # classes whose limits are compared
+PROBED = (
+    *(name for name in MOTOR_CLASSES if name not in SPECIAL_CLASSES),
+    "automated",
+)  # classes whose limits are compared
 SHOWN = 20  # undeclared differences that a refusal names
 
 
@@ -100,9 +103,9 @@ class _Comparison:
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         self.back_lanes = {lane.id: lane for lane in back.lanes}
         self.roles = [{link.id: link for link in side.links} for side in (code, back)]
-        self.places = places(code), places(back)
-        self.refused = kept_out(code)
-        self.let_in = (lanes_let_in(code), lanes_let_in(back))
+        self.places = rule_placements(code), rule_placements(back)
+        self.refused = refused_classes(code)
+        self.let_in = (classes_by_lane(code), classes_by_lane(back))
         self.connections = self._paired_connections()
 
     def all(self) -> Iterator[Difference]:
@@ -203,7 +206,7 @@ class _Comparison:
 
         yield from self._access(lane, other)
         for use in sorted({*lane.shared} - {*other.shared, lane.use}):
-            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(USED_BY[use])
+            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(CLASSES_OF_USE[use])
             yield Difference(field="lanes.shared", what="closed" if closed else "lost", entity=lane.id, before=use)
 
         for use in sorted({*other.shared} - {*lane.shared, lane.use}):
@@ -259,7 +262,7 @@ class _Comparison:
         if (
             stop is not None
             and _off(b, a) <= TOLERANCE
-            and np.hypot(*(at(a, arc(a), stop) - b[-1])) <= STOP_TOLERANCE
+            and np.hypot(*(points_along(a, arc_lengths(a), stop) - b[-1])) <= STOP_TOLERANCE
             and np.hypot(*(a[0] - b[0])) <= TOLERANCE
         ):
             return "shortened"
@@ -274,7 +277,7 @@ class _Comparison:
             if other is None or lane.use == "pedestrian":
                 continue
 
-            length = float(arc(local_lines(self.origin, [other.points])[0])[-1])
+            length = float(arc_lengths(local_lines(self.origin, [other.points])[0])[-1])
             cuts = sorted(
                 {
                     0.0,
@@ -307,7 +310,7 @@ class _Comparison:
 
     def _held(self, lane: Lane, other: Lane, s: float) -> Iterator[Difference]:
         """Yield how the limits of a place changed, once for the classes for which they did alike."""
-        kinds = dict.fromkeys((*PROBED, *USED_BY[lane.use]))
+        kinds = dict.fromkeys((*PROBED, *CLASSES_OF_USE[lane.use]))
         pairs = {
             kind: (
                 held(self.code, self.places[0][lane.id], lane.speed, kind, s),
@@ -321,7 +324,7 @@ class _Comparison:
             entity = f"{lane.id} at {s:.0f} m" + ("" if len(named) == len(pairs) else f" for {', '.join(named)}")
             yield from _speed("lanes.limit", entity, before.usual, after.usual)
 
-            if after.greatest < before.greatest - STEP - 1e-9:
+            if after.greatest < before.greatest - SPEED_STEP - 1e-9:
                 yield Difference(
                     field="lanes.limit",
                     what="lowered",
@@ -471,7 +474,7 @@ class _Comparison:
                 )
             else:
                 a, b = local_lines(self.origin, [lanes[line.lane].points, self.back_lanes[name].points])
-                off = float(np.hypot(*(at(a, arc(a), line.s) - at(b, arc(b), s))))
+                off = float(np.hypot(*(points_along(a, arc_lengths(a), line.s) - points_along(b, arc_lengths(b), s))))
                 if off > STOP_TOLERANCE:
                     yield Difference(
                         field="stop_lines", what="moved", entity=line.lane, before=f"{line.s}", after=f"{off:.2f} m off"
@@ -531,7 +534,7 @@ class _Comparison:
 def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule, set[tuple[str, float, float]]]]:
     """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection, from, to), whole m."""
     rows: dict[int, set[tuple[str, float, float]]] = {}
-    for path, found in places(code).items():
+    for path, found in rule_placements(code).items():
         for place in found:
             if path in names:
                 rows.setdefault(place.rule, set()).add(
@@ -547,12 +550,16 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
 
 def _is_compared(rule: Rule) -> bool:
     """Return whether a rule is a limit whose effect is compared place by place, whatever rule carries it."""
-    return rule.kind == "speed_max" and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
+    return rule.kind == "speed_max" and not (
+        rule.classes or rule.except_classes or rule.calendar or narrowing_fields(rule)
+    )
 
 
 def _same_rule(a: Rule, b: Rule) -> bool:
     """Return whether two rules ask for the same of the same at the same times."""
-    values = a.value == b.value or (a.value is not None and b.value is not None and abs(a.value - b.value) <= STEP)
+    values = a.value == b.value or (
+        a.value is not None and b.value is not None and abs(a.value - b.value) <= SPEED_STEP
+    )
     return values and _asked(a) == _asked(b)
 
 
@@ -574,8 +581,8 @@ def _shown(rule: Rule) -> str:
 def _caps(
     field: str,
     entity: str,
-    before: tuple[IntersectionCode, list[IntersectionState], float],
-    after: tuple[IntersectionCode, list[IntersectionState], float],
+    before: tuple[IntersectionCode, list[RulePlacement], float],
+    after: tuple[IntersectionCode, list[RulePlacement], float],
     s: float | None,
 ) -> Iterator[Difference]:
     """Yield how the lowest cap of a place changed, once for the classes for which it did alike."""
@@ -585,7 +592,7 @@ def _caps(
         yield from _speed(field, entity if len(named) == len(caps) else f"{entity} for {', '.join(named)}", low, high)
 
 
-def _lowest(code: IntersectionCode, found: list[IntersectionState], speed: float, kind: str, s: float | None) -> float:
+def _lowest(code: IntersectionCode, found: list[RulePlacement], speed: float, kind: str, s: float | None) -> float:
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]
@@ -596,7 +603,7 @@ def _lowest(code: IntersectionCode, found: list[IntersectionState], speed: float
             *(
                 r.value
                 for r in rules
-                if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
+                if r.kind in SPEED_CAP_KINDS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
             ),
         ]
     )
@@ -608,7 +615,7 @@ def _speed(field: str, entity: str, before: float, after: float) -> Iterator[Dif
     elif after < before - 1e-9:
         yield Difference(
             field=field,
-            what="rounded" if after > before - STEP - 1e-9 else "lowered",
+            what="rounded" if after > before - SPEED_STEP - 1e-9 else "lowered",
             entity=entity,
             before=f"{before:g}",
             after=f"{after:g}",

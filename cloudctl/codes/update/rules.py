@@ -15,7 +15,7 @@ from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
 from ..model import IntersectionCode
-from ..polylines import F8, at
+from ..polylines import F8, points_along
 from ..rule import Rule, Target
 from .shapes import Shape, project, shape
 
@@ -106,7 +106,7 @@ class Relocation:
             return target
 
         first, last = (float(s) for s in ends.s)
-        head, tail = (at(new.xy, new.along, np.array([s])) for s in (first / 2, (last + new.size) / 2))
+        head, tail = (points_along(new.xy, new.along, np.array([s])) for s in (first / 2, (last + new.size) / 2))
         s_from = first if first > MIN_STRETCH and _on_any(head, gone) else None
         s_to = last if new.size - last > MIN_STRETCH and _on_any(tail, gone) else None
 
@@ -121,7 +121,7 @@ class Relocation:
         if laid.s[-1] - laid.s[0] > MIN_STRETCH and within.all():
             return [Target(other)]
 
-        stretch = at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4)))
+        stretch = points_along(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4)))
         on = project(stretch, line)
         near = on.distance <= BESIDE
 
@@ -188,7 +188,7 @@ def _rounded(s: float | None) -> float | None:
 
 
 def _moved(old: Shape, new: Shape, s: float) -> float | None:
-    laid = project(at(old.xy, old.along, np.array([min(s, old.size)])), new)
+    laid = project(points_along(old.xy, old.along, np.array([min(s, old.size)])), new)
     return round(float(laid.s[0]), 2) if float(laid.distance[0]) <= NEAR else None
 
 
@@ -198,7 +198,7 @@ def _span(old: Shape, new: Shape, target: Target) -> Target | None:
         return target
 
     first, last = target.s_from or 0.0, old.size if target.s_to is None else target.s_to
-    stretch = project(at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4))), new)
+    stretch = project(points_along(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4))), new)
     s = stretch.s[stretch.distance <= NEAR]
 
     if not len(s) or float(s[-1] - s[0]) < min(MIN_STRETCH, (last - first) / 2):
@@ -216,7 +216,7 @@ def _on_any(point: F8, lines: Iterable[Shape]) -> bool:
 
 
 def _dense(line: Shape) -> F8:
-    return at(line.xy, line.along, np.linspace(0.0, line.size, int(line.size / 2) + 2))
+    return points_along(line.xy, line.along, np.linspace(0.0, line.size, int(line.size / 2) + 2))
 
 
 def _inside(points: F8, ring: F8) -> Any:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 
 NOWHERE = 1e9  # m
 SAMPLES = 16  # points of a line that are compared with another
@@ -43,8 +43,8 @@ def shape(xy: F8) -> Shape:
     """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point; without points it lies nowhere near."""
     if len(xy) < 2:
         xy = np.repeat(xy if len(xy) else np.full((1, 2), NOWHERE), 2, axis=0)
-    along = arc(xy)
-    return Shape(xy, along, at(xy, along, np.linspace(0.0, along[-1], SAMPLES)))
+    along = arc_lengths(xy)
+    return Shape(xy, along, points_along(xy, along, np.linspace(0.0, along[-1], SAMPLES)))
 
 
 def project(points: F8, line: Shape) -> Projection:

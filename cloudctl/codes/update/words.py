@@ -10,7 +10,7 @@ from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
 from ..model import IntersectionCode, Link
-from ..polylines import F8, at
+from ..polylines import F8, points_along
 from .shapes import Shape, project, shape
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
@@ -56,7 +56,7 @@ class Names:
 
         line = lines[0]
         s = max(line.size - AHEAD, 0.0) if link.role == "ingress" else min(AHEAD, line.size)
-        x, y = at(line.xy, line.along, s) - self._middle
+        x, y = points_along(line.xy, line.along, s) - self._middle
 
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
 

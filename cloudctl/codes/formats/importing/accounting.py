@@ -24,11 +24,11 @@ from ...report import Imported
 from .records import JsonRecord, Record, XmlRecord, shown
 
 MAX_GROUPS = 500  # lines of one report: a file of a stranger may hold any number of different names
-EVERYWHERE = {  # of any XML
+IGNORED_IN_ANY_XML = {  # of any XML
     "@schemaLocation": "where the schema is",
     "@noNamespaceSchemaLocation": "where the schema is",
 }
-__all__ = ["EVERYWHERE", "MAX_GROUPS", "Accounts", "JsonRecord", "Record", "XmlRecord", "load_json", "shown"]
+__all__ = ["IGNORED_IN_ANY_XML", "MAX_GROUPS", "Accounts", "JsonRecord", "Record", "XmlRecord", "load_json", "shown"]
 
 
 class Accounts:
@@ -47,11 +47,11 @@ class Accounts:
             raise ValueError(f"why is {missing[0]} ignored? give the reason")
 
         self.source, self.remedy = source, remedy
-        self.ignored = {**EVERYWHERE, **ignored}
+        self.ignored = {**IGNORED_IN_ANY_XML, **ignored}
         self.losses: set[Loss] = set()
         self._groups: dict[tuple[str, str, str], list[Any]] = {}  # (what, entity, detail) -> [count, first example]
-        self._next_signals = 0
-        self._open: list[Record] = []
+        self._further_count = 0
+        self._open_records: list[Record] = []
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class Accounts:
             ) from None
 
         record = XmlRecord(accounts=self, node=root, parent=None)
-        self._open.append(record)
+        self._open_records.append(record)
         return record
 
     def stream(self, file: IO[bytes]) -> Iterator[XmlRecord]:
@@ -88,8 +88,8 @@ class Accounts:
             if event == "start":
                 depth += 1
                 if root is None:
-                    top, root = node, XmlRecord(accounts=self, node=node, parent=None, whole=False)
-                    self._open.append(root)
+                    root_node, root = node, XmlRecord(accounts=self, node=node, parent=None, whole=False)
+                    self._open_records.append(root)
                     yield root
             else:
                 depth -= 1
@@ -97,19 +97,19 @@ class Accounts:
                     record = XmlRecord(accounts=self, node=node, parent=root)
                     yield record
                     self.settle(record)
-                    top.clear()
+                    root_node.clear()
 
     def json(self, tree: Mapping[str, Any], tag: str = "message") -> JsonRecord:
         """Return the record of decoded JSON (or ASN.1). Raises CodeError for one nested deeper than any map."""
         record = JsonRecord(accounts=self, tag=tag, tree=tree, parent=None)
-        self._open.append(record)
+        self._open_records.append(record)
         return record
 
     def settle(self, record: Record) -> None:
         """Enter what was not used of a record and of all below it. Only for streamed records; the others are settled by `report`."""
-        waiting = [record]
-        while waiting:
-            record = waiting.pop()
+        pending = [record]
+        while pending:
+            record = pending.pop()
             if record.left_out:
                 continue
 
@@ -117,7 +117,7 @@ class Accounts:
                 self._enter_element(record)
                 continue
 
-            waiting += reversed(record.unsettled())  # in the order of the file: the first example is the first
+            pending += reversed(record.unsettled())  # in the order of the file: the first example is the first
 
     def unused(self, record: Record, kind: str, name: str, value: object) -> None:
         """Enter one value that nothing read, unless it is ignored. `kind`: attribute, key or text."""
@@ -135,25 +135,25 @@ class Accounts:
         elif len(self._groups) < MAX_GROUPS:
             self._groups[what, entity, detail] = [1, example]
         else:
-            self._next_signals += 1
+            self._further_count += 1
 
     def report(self) -> tuple[Loss, ...]:
         """Settle what is still open, and return the whole loss report, in order."""
-        for record in self._open:
+        for record in self._open_records:
             self.settle(record)
 
-        self._open.clear()
+        self._open_records.clear()
         lines = {
             Loss(what=what, entity=entity, detail=detail, count=count, example=example)
             for (what, entity, detail), (count, example) in self._groups.items()
         }
-        if self._next_signals:
+        if self._further_count:
             lines.add(
                 Loss(
                     what="dropped",
                     entity="file",
                     detail=f"further things, after {MAX_GROUPS} different kinds",
-                    count=self._next_signals,
+                    count=self._further_count,
                 )
             )
 
@@ -161,8 +161,8 @@ class Accounts:
 
     def imported(self, codes: Iterable[IntersectionCode], source: str = "") -> Imported:
         """Return the codes with the whole report: what every importer ends with."""
-        made = list(codes)  # a generator may still read
-        return Imported(made, source or self.source, self.report())
+        all_codes = list(codes)  # a generator may still read
+        return Imported(all_codes, source or self.source, self.report())
 
     def _passed(self, record: Record) -> bool:
         return record.tag in self.ignored or record.path in self.ignored
@@ -175,16 +175,16 @@ class Accounts:
 def load_json(data: bytes, source: str) -> dict[str, Any]:
     """Return the object that a JSON text holds. Raises CodeError for any other text, and for a key that stands twice in one object."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         for key, value in pairs:
-            if key in found and found[key] != value:
+            if key in values and values[key] != value:
                 raise ValueError(f"key {shown(key)} stands twice, with different values")
-            found[key] = value
-        return found
+            values[key] = value
+        return values
 
     try:
-        tree = json.loads(data, object_pairs_hook=once)
+        tree = json.loads(data, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise refuse(
             where=source,

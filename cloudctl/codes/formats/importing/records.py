@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .accounting import Accounts
 
 T = TypeVar("T")
-MAX_TEXT = 80  # characters of an example or a value in a line
+MAX_SHOWN_LENGTH = 80  # characters of an example or a value in a line
 MAX_DEPTH = 200  # of records within records: deeper than any map, and far from the interpreter's own limit
-NAMES = (
+IDENTIFYING_NAMES = (
     "id",
     "laneID",
     "laneId",
@@ -56,10 +56,14 @@ class Record:
         return self.tag if self.parent is None else f"{self.parent.tag}/{self.tag}"
 
     def __str__(self) -> str:
-        own = next((f" {shown(self.values[name], '')}" for name in NAMES if _plain(self.values.get(name))), "")
+        own = next(
+            (f" {shown(self.values[name], '')}" for name in IDENTIFYING_NAMES if _is_plain(self.values.get(name))), ""
+        )
         outer = self.parent
         while (
-            outer is not None and outer.parent is not None and not any(_plain(outer.values.get(name)) for name in NAMES)
+            outer is not None
+            and outer.parent is not None
+            and not any(_is_plain(outer.values.get(name)) for name in IDENTIFYING_NAMES)
         ):
             outer = outer.parent
         return f"{self.tag}{own}" + (f" in {outer}" if outer is not None and outer.parent is not None else "")
@@ -82,14 +86,14 @@ class Record:
             raise self.refuse(name, "none", "must be given")
 
         try:
-            found = float("nan") if isinstance(value, bool) or "_" in str(value) else float(value)
+            number = float("nan") if isinstance(value, bool) or "_" in str(value) else float(value)
         except (TypeError, ValueError, OverflowError):
-            found = float("nan")
+            number = float("nan")
 
-        if not isfinite(found):
+        if not isfinite(number):
             raise self.refuse(name, shown(value), "must be a finite number")
 
-        return found
+        return number
 
     def choice(self, name: str, table: Mapping[str, T], default: T) -> T:
         """Return what a value of an enumeration stands for; `default` where there is none. An unknown one is reported, and taken as `default`."""
@@ -103,14 +107,14 @@ class Record:
         self.unknown(name, value, f"taken as {default}" if isinstance(default, str) and default else "left out")
         return default
 
-    def words(self, name: str, known: Collection[str]) -> tuple[str, ...]:
+    def words(self, name: str, allowed: Collection[str]) -> tuple[str, ...]:
         """Return the words of a list in one text; unknown ones are reported, and left out."""
         self._used.add(name)
-        found = str(self.values.get(name, "")).split()
-        for word in found:
-            if word not in known:
+        words = str(self.values.get(name, "")).split()
+        for word in words:
+            if word not in allowed:
                 self.unknown(name, word, "left out")
-        return tuple(word for word in found if word in known)
+        return tuple(word for word in words if word in allowed)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a value as true or false; an unknown one is reported, and taken as `default`."""
@@ -119,11 +123,11 @@ class Record:
         if isinstance(value, bool):
             return value
 
-        found = FLAGS.get(str(value).strip().lower())
-        if found is None:
+        flag = FLAGS.get(str(value).strip().lower())
+        if flag is None:
             self.unknown(name, value, f"taken as {str(default).lower()}")
 
-        return default if found is None else found
+        return default if flag is None else flag
 
     def unknown(self, name: str, value: object, result: str) -> None:
         """Report a value that is not understood; `result` says what was made of it ("left out", "taken as straight")."""
@@ -197,8 +201,8 @@ class XmlRecord(Record):
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute; `default` where there is none."""
         self._used.add(name)
-        found: str = self.values.get(name, default)
-        return found
+        value: str = self.values.get(name, default)
+        return value
 
     @property
     def text(self) -> str:
@@ -242,8 +246,8 @@ class XmlRecord(Record):
 
     def findtext(self, path: str, default: str = "") -> str:
         """Return the text of the first element at a path of tags."""
-        found = self.find(path)
-        return default if found is None else found.text
+        element = self.find(path)
+        return default if element is None else element.text
 
     def iter(self, *tags: str) -> Iterator["XmlRecord"]:
         """Yield the elements of the tags named at any depth below, in the file's order."""
@@ -320,31 +324,31 @@ class JsonRecord(Record):
 
     def child(self, name: str) -> "JsonRecord":
         """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no object."""
-        found = self.get(name)
-        if found is None:
+        value = self.get(name)
+        if value is None:
             return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
-        if not isinstance(found, JsonRecord):
-            raise self.refuse(name, shown(found), "must be an object")
-        return found
+        if not isinstance(value, JsonRecord):
+            raise self.refuse(name, shown(value), "must be an object")
+        return value
 
     def rows(self, name: str, *types: str) -> list["JsonRecord"]:
         """Return the objects of a list, however it is written: bare, under its type's name, or its only element by itself."""
-        found = self.get(name)
-        if isinstance(found, JsonRecord):
-            inner = next((key for key in types if key in found), None)
-            found = found.get(inner) if inner is not None else found if found.values else None
+        items = self.get(name)
+        if isinstance(items, JsonRecord):
+            type_name = next((key for key in types if key in items), None)
+            items = items.get(type_name) if type_name is not None else items if items.values else None
 
-        found = [] if found is None else found if isinstance(found, list) else [found]
-        for item in found:
+        items = [] if items is None else items if isinstance(items, list) else [items]
+        for item in items:
             if not isinstance(item, JsonRecord):
                 raise self.refuse(name, shown(item), "must be a list of objects")
 
-        return found
+        return items
 
-    def flags(self, name: str, known: Collection[str]) -> tuple[str, ...]:
-        """Return which of the known flags of an object of flags are true, in the order of `known`."""
-        found = self.child(name)
-        return tuple(flag for flag in known if found.flag(flag))
+    def flags(self, name: str, names: Collection[str]) -> tuple[str, ...]:
+        """Return which of the known flags of an object of flags are true, in the order of `names`."""
+        record = self.child(name)
+        return tuple(flag for flag in names if record.flag(flag))
 
     def unsettled(self) -> list[Record]:
         """Enter keys that nothing read; return the objects below those that were."""
@@ -352,12 +356,12 @@ class JsonRecord(Record):
         for name, value in self.values.items():
             if name in self._used:
                 below += _records(value)
-            elif not _empty(value):
-                inner = next(iter(_records(value)), None)
-                if inner is None:
+            elif not _is_empty(value):
+                first_record = next(iter(_records(value)), None)
+                if first_record is None:
                     self.accounts.unused(self, "key", name, value)
                 elif not (name in self.accounts.ignored or f"{self.tag}/{name}" in self.accounts.ignored):
-                    self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(inner))
+                    self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(first_record))
 
         return below
 
@@ -365,17 +369,17 @@ class JsonRecord(Record):
 def shown(value: object, quote: str = '"') -> str:
     """Return a value as text for a line of the report, cut to a length that can be read."""
     text = str(value)
-    return f"{quote}{text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + '…'}{quote}"
+    return f"{quote}{text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 1] + '…'}{quote}"
 
 
-def _plain(value: object) -> bool:
+def _is_plain(value: object) -> bool:
     return isinstance(value, str | int) and value != ""
 
 
-def _empty(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     if isinstance(value, JsonRecord):
-        return all(_empty(item) for item in value.values.values())
-    return value == "" or (isinstance(value, list) and all(_empty(item) for item in value))
+        return all(_is_empty(item) for item in value.values.values())
+    return value == "" or (isinstance(value, list) and all(_is_empty(item) for item in value))
 
 
 def _records(value: Any) -> list[JsonRecord]:

@@ -16,16 +16,16 @@ from cloudctl.geo import Origin
 from ...compiled.code import local_lines
 from ...findings import CodeError, refuse
 from ...model import Connection, IntersectionCode, Lane
-from ...polylines import F8, arc, at
+from ...polylines import F8, arc_lengths, points_along
 from ...rule import Rule
 from ...versions import wire_revision
-from ..importing.build import globe
-from ..messages.kept_out import kept_out
+from ..importing.build import to_points
+from ..messages.kept_out import refused_classes
 from ..messages.lane_types import always, standing_rules, write_use
 from ..messages.limit_profile import Part, limit_parts, lowest, whole_lane_only
-from ..messages.speed_limits import CAR, DEFAULT_SPEED, MAX_STEPS, steps
+from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, MAX_STEPS, speed_steps
 from ..messages.thinning import thinned
-from ..messages.tree import LANE_TYPES, SHARING, is_plain_name
+from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
 from ..messages.uper import encode, framed, write_pdu
 from .lanes import TRAJECTORY
 
@@ -113,7 +113,7 @@ class MapWriter:
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.parts = {name: whole_lane_only(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
-        self.refused = kept_out(code)
+        self.refused = refused_classes(code)
         self.bans = self._bans()
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
 
@@ -128,7 +128,7 @@ class MapWriter:
             [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
         )
         self.common_speed = min(
-            (part.limits[CAR] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]),
+            (part.limits[CAR_LIMIT] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]),
             default=DEFAULT_SPEED,
         )
         number = {"id": intersection} if region is None else {"region": region, "id": intersection}
@@ -138,7 +138,7 @@ class MapWriter:
             "revision": wire_revision(code),
             "refPoint": {"lat": code.ref_lat_e7, "long": code.ref_lon_e7},
             "laneWidth": self.common_width,
-            "speedLimits": _limit_list({CAR: self.common_speed}),
+            "speedLimits": _limit_list({CAR_LIMIT: self.common_speed}),
             "laneSet": self._rows(),
         }
         if is_plain_name(code.name):
@@ -204,7 +204,7 @@ class MapWriter:
             "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
             "laneAttributes": {
                 "directionalUse": (2 if ingress else 1, 2),
-                "sharedWith": (_bits(use.sharing, SHARING, 10), 10),
+                "sharedWith": (_bits(use.sharing, SHARING_FLAGS, 10), 10),
                 "laneType": (use.kind, (_bits(use.flags, flags, size), size)),
             },
             "nodeList": self._node_list(
@@ -248,7 +248,11 @@ class MapWriter:
 
             (line,) = local_lines(self.origin, [c.points])
             nodes = _Nodes(_stretched(line[thinned(line, NODES)]), np.empty(0), None)
-            limits = {0: {CAR: self._limit(c)}} if steps(self._limit(c)) != steps(self._limit(lane)) else {}
+            limits = (
+                {0: {CAR_LIMIT: self._limit(c)}}
+                if speed_steps(self._limit(c)) != speed_steps(self._limit(lane))
+                else {}
+            )
             _, rows = self._node_list(c.id, nodes, 0, limits)
             row.setdefault("regional", []).append(
                 {"regionId": ADD_GRP_C, "regExtValue": (TRAJECTORY, {"nodes": rows, "connectionID": number})}
@@ -258,11 +262,11 @@ class MapWriter:
         return ids
 
     def _limit(self, path: Lane | Connection) -> float:
-        return lowest(self.parts[path.id])[CAR]
+        return lowest(self.parts[path.id])[CAR_LIMIT]
 
     def _nodes(self, lane: Lane, line: F8, ingress: bool) -> _Nodes:
         """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points where they are too many."""
-        along = arc(line)
+        along = arc_lengths(line)
         end, stop = float(along[-1]), self.stops.get(lane.id) if ingress else None
         wanted = [part.s_to for part in self.parts[lane.id][:-1]] + (
             [stop] if stop is not None and stop < end - END else []
@@ -272,7 +276,7 @@ class MapWriter:
             if float(np.abs(along - place).min()) > APART and 0 < place < end:
                 along = np.sort(np.append(along, place))
 
-        line = at(line, arc(line), along)
+        line = points_along(line, arc_lengths(line), along)
         kept = frozenset(int(np.abs(along - place).argmin()) for place in wanted)
         chosen = thinned(line, NODES, kept)
         xy, s = (
@@ -289,19 +293,19 @@ class MapWriter:
     def _limits_at(self, lane: Lane, nodes: _Nodes, ingress: bool) -> dict[int, dict[str, float]]:
         """Return the limits that change at a node, going outwards from the intersection; none of them can be ended but by the limit of all."""
         out: dict[int, dict[str, float]] = {}
-        running = {CAR: self.common_speed}
+        running = {CAR_LIMIT: self.common_speed}
         for k, (a, b) in enumerate(pairwise(nodes.s.tolist())):
             part = _part_at(self.parts[lane.id], (a + b) / 2)
             changed = {
                 name: speed
                 for name, speed in part.limits.items()
-                if running.get(name) is None or steps(running[name]) != steps(speed)
+                if running.get(name) is None or speed_steps(running[name]) != speed_steps(speed)
             }
 
             changed |= {
-                name: part.limits[CAR]
+                name: part.limits[CAR_LIMIT]
                 for name in running
-                if name not in part.limits and steps(running[name]) != steps(part.limits[CAR])
+                if name not in part.limits and speed_steps(running[name]) != speed_steps(part.limits[CAR_LIMIT])
             }
             if changed:
                 out[k] = changed
@@ -351,7 +355,7 @@ class MapWriter:
             x, y = np.rint(xy * 100).astype(np.int64).tolist()
             return _delta(x, y), np.zeros(2)
 
-        ((lat, lon),) = globe(self.origin, xy[None])
+        ((lat, lon),) = to_points(self.origin, xy[None])
         return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
             [float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)]
         )
@@ -401,7 +405,7 @@ def _bits(names: tuple[str, ...], order: tuple[str, ...], size: int) -> int:
 
 
 def _limit_list(limits: dict[str, float]) -> list[dict[str, Any]]:
-    out = [{"type": name, "speed": steps(speed)} for name, speed in limits.items()]
+    out = [{"type": name, "speed": speed_steps(speed)} for name, speed in limits.items()]
     for row in out:
         if not 0 < int(str(row["speed"])) <= MAX_STEPS:
             raise _limit(

@@ -19,11 +19,11 @@ from ...model import Alias, IntersectionCode
 from ...report import Imported
 from ...rule import Rule, Target
 from ..importing.accounting import Accounts, JsonRecord, shown
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build
-from ..messages.bit_strings import UNREAD
-from ..messages.lane_types import TRAVELLED, LaneUse, read_lane_type, read_turns, read_use
-from ..messages.speed_limits import CAR, read_limits
-from ..messages.tree import DIRECTIONS, MALFORMED, NO_TRAFFIC, load_tree, opened, plain_map
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..messages.bit_strings import UNREAD_KEY
+from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, read_turns, read_use
+from ..messages.speed_limits import CAR_LIMIT, read_limits
+from ..messages.tree import DIRECTION_FLAGS, MALFORMED, NO_TRAFFIC, load_tree, plain_map, unwrapped
 from ..messages.uper import decode, is_pdu, read_pdu, unframe
 from .lanes import (
     NodeLine,
@@ -64,10 +64,10 @@ IGNORED = NO_TRAFFIC | {
 }
 
 
-def import_map(data: bytes | dict[str, Any], *, adm: str = NO_ADM) -> Imported:
+def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), JSON, or XML. Raises CodeError."""
     with Accounts("MAP", IGNORED) as accounts:
-        found = opened(data if isinstance(data, dict) else _read(data))
+        found = unwrapped(data if isinstance(data, dict) else _read(data))
         for beside in found.beside if found else ():
             accounts.json(beside, "envelope")
 
@@ -187,12 +187,12 @@ class _Intersection:
         self.limits = read_limits(row.rows("speedLimits"))
         self.width = round(row.number("laneWidth", 0)) or DEFAULT_WIDTH
 
-        if self.limits.get(CAR, SLOW) < SLOW:
+        if self.limits.get(CAR_LIMIT, SLOW) < SLOW:
             raw.losses.add(
                 Loss(
                     what="differs",
                     entity=raw.name,
-                    detail=f"the speed limit is {self.limits[CAR]:.1f} m/s: too slow to be true? It is kept",
+                    detail=f"the speed limit is {self.limits[CAR_LIMIT]:.1f} m/s: too slow to be true? It is kept",
                 )
             )
 
@@ -238,9 +238,9 @@ class _Intersection:
             return
 
         way = attributes.child("directionalUse")
-        if unread := way.values.get(UNREAD):
+        if unread := way.values.get(UNREAD_KEY):
             lane.leave_out(
-                f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTIONS)}"
+                f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTION_FLAGS)}"
             )
             return
 
@@ -252,7 +252,7 @@ class _Intersection:
             self.raw.walks.append((line.xy, width, self._crosswalk_group(lane), (Alias("j2735", str(number)),)))
             return
 
-        if kind not in TRAVELLED:
+        if kind not in USE_OF_LANE_TYPE:
             lane.leave_out(f"left out: {kind} is no lane to travel on")
             return
 
@@ -273,7 +273,7 @@ class _Intersection:
         for leads_in in [way for way, on in ((True, ingress), (False, egress)) if on]:
             self._add(lane, number, line, use, width, leads_in)
 
-    def _add(self, lane: JsonRecord, number: int, line: NodeLine, use: LaneUse, width: int, ingress: bool) -> None:
+    def _add(self, lane: JsonRecord, number: int, line: NodeLine, use: LaneAccess, width: int, ingress: bool) -> None:
         """Add one lane in one direction, with its rules."""
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)

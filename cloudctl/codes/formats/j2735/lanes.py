@@ -13,13 +13,13 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...findings import CodeError, Loss
-from ...polylines import F8, arc
+from ...polylines import F8, arc_lengths
 from ...rule import Rule, Target
 from ..importing.accounting import JsonRecord
 from ..importing.build import RawCode
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR, DEFAULT_SPEED, read_limits
-from ..messages.tree import DELTAS
+from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
+from ..messages.tree import DELTA_CHOICES
 
 TRAJECTORY = "ConnectionTrajectory-addGrpC"
 Limits = dict[str, float]  # by type, m/s
@@ -59,8 +59,8 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
     wider = 0
     for k, node in enumerate(nodes):
         name, delta = node.child("delta").one()
-        if name not in DELTAS or not isinstance(delta, JsonRecord):
-            raise node.refuse("delta", name, f"must be one of {', '.join(DELTAS)}", "correct the sender")
+        if name not in DELTA_CHOICES or not isinstance(delta, JsonRecord):
+            raise node.refuse("delta", name, f"must be one of {', '.join(DELTA_CHOICES)}", "correct the sender")
 
         if name == "node-LatLon":
             here = np.array([float(v) for v in origin.to_local(delta.number("lat") / 1e7, delta.number("long") / 1e7)])
@@ -101,7 +101,7 @@ def read_trajectories(lane: JsonRecord, origin: Origin) -> dict[int, Trajectory]
         found = value.child(TRAJECTORY)
         try:
             line = _read_line(found, found.rows("nodes"), origin)
-            speeds = [limits[CAR] for limits in line.limits if CAR in limits]
+            speeds = [limits[CAR_LIMIT] for limits in line.limits if CAR_LIMIT in limits]
             out[round(found.number("connectionID"))] = Trajectory(line.xy, min(speeds, default=None))
         except CodeError as error:
             found.leave_out(f"left out: {error.findings[0]}")
@@ -136,7 +136,7 @@ def _offset(choice: JsonRecord) -> float:
 
 def spans_of(line: NodeLine, ingress: bool, whole: Limits) -> list[Span]:
     """Return the limits along a lane; `whole` are those of the intersection."""
-    along = arc(line.xy)
+    along = arc_lengths(line.xy)
     out: list[Span] = []
     running = whole
 
@@ -160,13 +160,13 @@ def stop_of(lane: JsonRecord, line: NodeLine) -> float:
         lane.unknown("localNode", f"stopLine at {len(line.stops)} nodes", "the one next to the intersection is taken")
     if not line.stops or line.stops[0] == 0:
         return inf
-    along = arc(line.xy)
+    along = arc_lengths(line.xy)
     return round(float(along[-1] - along[line.stops[0]]), 2)
 
 
 def car_speed(raw: RawCode, name: str, spans: list[Span]) -> float:
     """Return the limit of a lane: the highest along it, where parts have lower ones of their own."""
-    speeds = [span.limits[CAR] for span in spans if CAR in span.limits]
+    speeds = [span.limits[CAR_LIMIT] for span in spans if CAR_LIMIT in span.limits]
     if len(speeds) < len(spans):
         raw.losses.add(Loss(what="guessed", entity=raw.name, detail="no speed limit in the MAP: 50 km/h"))
         speeds.append(DEFAULT_SPEED)
@@ -176,7 +176,7 @@ def car_speed(raw: RawCode, name: str, spans: list[Span]) -> float:
 def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
     """Yield the rules that limits other than the lane's own speed make."""
     names = dict.fromkeys(name for span in spans for name in span.limits)
-    fastest = max((span.limits.get(CAR, DEFAULT_SPEED) for span in spans), default=0.0)
+    fastest = max((span.limits.get(CAR_LIMIT, DEFAULT_SPEED) for span in spans), default=0.0)
     end = spans[-1].s_to
 
     for name in names:
@@ -188,12 +188,12 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
                 None if span.s_to >= end else round(span.s_to, 2),
             )
 
-            if name == CAR:
+            if name == CAR_LIMIT:
                 if value < fastest:
                     yield Rule(id="", kind="speed_max", targets=(place,), value=value)
             elif (
                 "Min" in name
-                or value != span.limits.get(CAR)
+                or value != span.limits.get(CAR_LIMIT)
                 or all(other.limits.get(name, value) == value for other in spans)
             ):
                 yield from limit_rule(raw, name, place, value)  # else it is how a part of a lane ends such a limit

@@ -6,11 +6,11 @@ One participant tag overrides the subtype: whom none of them names may not use t
 import re
 from typing import NamedTuple
 
-from ...checks.rules import LIMITS
-from ..importing.permits import CARS, MOTOR, Permit, permit
+from ...checks.rules import VALUE_LIMITS
+from ..importing.permits import FUELS_OF_CARS, MOTOR_CLASSES, Permit, permit_of
 from .osm import Tags
 
-VEHICLES = frozenset(MOTOR)
+VEHICLES = frozenset(MOTOR_CLASSES)
 ROAD = VEHICLES | {"bicycle"}
 USERS = {  # subtype -> who may use it
     "": ROAD,
@@ -92,7 +92,7 @@ UNITS = {
     "m/s": 1.0,
     "mps": 1.0,
 }  # of one m/s
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 # Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
 USUAL = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
@@ -127,7 +127,7 @@ class Users(NamedTuple):
             if len(users) <= len(refused)
             else "not for " + ", ".join(sorted(refused))
         )
-        found = permit(users, text if self.stated else "", stated=self.stated)
+        found = permit_of(users, text if self.stated else "", stated=self.stated)
         if "car" in found.users:  # a lane for vehicles: buses are some of them
             found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
 
@@ -190,12 +190,12 @@ def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) ->
 
 def _parted(users: frozenset[str]) -> frozenset[str]:
     """Return users with electric and other cars in place of all cars, so that one of them may be left out."""
-    return users - {"car"} | frozenset(CARS) if "car" in users else users
+    return users - {"car"} | frozenset(FUELS_OF_CARS) if "car" in users else users
 
 
 def _joined(users: frozenset[str]) -> frozenset[str]:
     """Return users with the class car in place of cars of both kinds."""
-    return users - frozenset(CARS) | {"car"} if users.issuperset(CARS) else users
+    return users - frozenset(FUELS_OF_CARS) | {"car"} if users.issuperset(FUELS_OF_CARS) else users
 
 
 def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
@@ -224,9 +224,9 @@ def speed_of(text: str) -> float | None:
 
 def _whom(who: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the classes and the fuels that a limit for some participants is for; none for all vehicles."""
-    cars = next((name for name in CARS if name in who), "")
+    cars = next((name for name in FUELS_OF_CARS if name in who), "")
     if cars:
-        return ("car",), CARS[cars]
+        return ("car",), FUELS_OF_CARS[cars]
     return (() if who == VEHICLES else tuple(sorted(who))), ()
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from ...findings import Loss, refuse
 from ...model import Alias, Point
-from ...polylines import F8, arc, crossings
+from ...polylines import F8, arc_lengths, crossings
 from ...report import Imported
 from ...rule import Rule, Target
 from ..importing.accounting import Accounts
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build, globe
-from ..importing.clusters import approaches, components, crossing, unit
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build, to_points
+from ..importing.clusters import approaches, connected_components, lines_cross, unit_vector
 from ..importing.permits import span_rules, turn_bans
 from .map import Lanelet, LaneletMap, Walk, read_lanelet2
 from .rules import Lights
@@ -45,7 +45,7 @@ IGNORED = {
 }
 
 
-def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
+def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
     """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with the loss report."""
     with Accounts("Lanelet2", IGNORED) as accounts:
         whole = read_lanelet2(accounts.xml(data), zero)
@@ -128,7 +128,7 @@ def _places(whole: LaneletMap) -> list[list[Lanelet]]:
         pairs += [(k, index[id(y)]) for y in beside if id(y) in index]
         pairs.append((k, same.setdefault(x.id, k)))
 
-    found = [[inner[k] for k in rows] for rows in components(len(inner), pairs)]
+    found = [[inner[k] for k in rows] for rows in connected_components(len(inner), pairs)]
     return [group for group in found if any(crossed[number[id(x)]] for x in group)]
 
 
@@ -140,7 +140,7 @@ def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
         near = np.flatnonzero((low[k + 1 :] <= high[k]).all(axis=1) & (high[k + 1 :] >= low[k]).all(axis=1)) + k + 1
         for j in near.tolist():
             y = lanelets[j]
-            if x.id != y.id and _apart(x, y) and crossing(x.middle, y.middle):
+            if x.id != y.id and _apart(x, y) and lines_cross(x.middle, y.middle):
                 out[k].append(j)
                 out[j].append(k)
 
@@ -161,7 +161,7 @@ def _apart(a: Lanelet, b: Lanelet) -> bool:
 def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
     inner = {id(x) for x in found}
     middle = np.mean([x.middle.mean(axis=0) for x in found], axis=0)
-    (ref,) = globe(whole.origin, middle[None])
+    (ref,) = to_points(whole.origin, middle[None])
     raw = RawCode("Lanelet2 " + found[0].id, ref, alias=(Alias("lanelet2", found[0].id),))
     chains: dict[int, list[Lanelet]] = {}
 
@@ -232,7 +232,7 @@ def drives_on_the_left(lanes: list[RawLane]) -> bool:
         for b in lanes:
             if (a.role, b.role) != ("ingress", "egress"):
                 continue
-            ahead, between, back = unit(a.xy[-1] - a.xy[-2]), b.xy[0] - a.xy[-1], unit(b.xy[1] - b.xy[0])
+            ahead, between, back = unit_vector(a.xy[-1] - a.xy[-2]), b.xy[0] - a.xy[-1], unit_vector(b.xy[1] - b.xy[0])
             across = float(ahead[0] * between[1] - ahead[1] * between[0])
             if ahead @ back < -0.9 and abs(float(ahead @ between)) < BESIDE and MIN_APART < abs(across) < BESIDE:
                 votes += 1 if across < 0 else -1
@@ -263,9 +263,9 @@ def _lanes(
     for k, chain in chains.items():
         line = chain[-1].middle if k in ingress else chain[0].middle
         ends.append(
-            (keys[k], line[-1], unit(line[-1] - line[-2]))
+            (keys[k], line[-1], unit_vector(line[-1] - line[-2]))
             if k in ingress
-            else (keys[k], line[0], unit(line[1] - line[0]))
+            else (keys[k], line[0], unit_vector(line[1] - line[0]))
         )
 
     of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
@@ -319,8 +319,8 @@ def _limits(
 
     `at_place` is its lanelet at the intersection, which gives the use of the lane.
     """
-    cuts = np.cumsum([0.0, *(float(arc(x.middle)[-1]) for x in chain)])
-    cuts *= float(arc(xy)[-1]) / max(float(cuts[-1]), 1e-9)
+    cuts = np.cumsum([0.0, *(float(arc_lengths(x.middle)[-1]) for x in chain)])
+    cuts *= float(arc_lengths(xy)[-1]) / max(float(cuts[-1]), 1e-9)
     out: list[tuple[float, float, float]] = []
 
     for x, start, end in zip(chain, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
@@ -376,7 +376,9 @@ def _stop(xy: F8, lines: list[F8]) -> float | None:
         float(row[0])
         for line in lines
         for a, b in pairwise(line)
-        for row in crossings(xy, arc(xy), np.concatenate([a - unit(b - a) * REACH, b + unit(b - a) * REACH]))
+        for row in crossings(
+            xy, arc_lengths(xy), np.concatenate([a - unit_vector(b - a) * REACH, b + unit_vector(b - a) * REACH])
+        )
     ]
     return float(np.floor(max(found) * 100) / 100) if found else None
 

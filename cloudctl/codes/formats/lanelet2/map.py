@@ -12,7 +12,7 @@ from cloudctl.geo import Origin
 
 from ...findings import Loss
 from ...model import TURNS, Point
-from ...polylines import F8, arc, at
+from ...polylines import F8, arc_lengths, points_along
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.permits import Permit
 from .access import Limit, read_limits, read_users, usual_speed
@@ -140,7 +140,7 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
 
     left, right = _along(_whole(bounds[0]), _whole(bounds[1]))
     n = max(len(left), len(right), 12)
-    a, b = (at(line, arc(line), np.linspace(0, arc(line)[-1], n)) for line in (left, right))
+    a, b = (points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], n)) for line in (left, right))
     middle, width = (a + b) / 2, float(np.median(np.hypot(*(a - b).T)))
     middle = _drawn(out, osm, tags, middle)
     rules = tags.refs("regulatory_element")

@@ -3,11 +3,11 @@
 from itertools import takewhile
 
 from ...rule import Rule, Target
-from ..importing.permits import MOTOR, Permit, permit, span_rules, turn_bans
+from ..importing.permits import MOTOR_CLASSES, Permit, permit_of, span_rules, turn_bans
 from .lane import CAR_POOL, NO_STOPPING, State, Stretch, merged, without_limit
 from .road import Chain, RoadLane
 
-EVERY_VEHICLE = frozenset((*MOTOR, "bicycle"))
+EVERY_VEHICLE = frozenset((*MOTOR_CLASSES, "bicycle"))
 CROWDED = frozenset(("hov", "bus", "emergency"))
 USERS = {  # lane type -> who may use it, where no <access> says so
     **dict.fromkeys(
@@ -55,7 +55,7 @@ def lane_permit(state: State) -> Permit:
     only, never = state.access
     users = (base if only is None else only) - never
     text = "for vehicles with several occupants" if base == CROWDED and only is None else ""
-    found = permit(users, text, stated=only is not None)
+    found = permit_of(users, text, stated=only is not None)
     also = tuple(name for name in ("bicycle", "automated") if name in never and found.kind in ("", "no_entry"))
 
     if also:

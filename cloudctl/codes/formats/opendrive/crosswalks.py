@@ -6,7 +6,7 @@ import numpy as np
 
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
-from ..importing.clusters import unit
+from ..importing.clusters import unit_vector
 from .road import Road, number
 from .signals import Light, Signals, is_stop_line
 
@@ -46,7 +46,7 @@ def _walk(name: str, corners: F8, heading: float) -> Walk:
     """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long side, and across the road."""
     centre = corners.mean(axis=0)
     sides = np.roll(corners, -1, axis=0) - corners
-    axis = unit(sides[int(np.hypot(*sides.T).argmax())])
+    axis = unit_vector(sides[int(np.hypot(*sides.T).argmax())])
 
     if abs(float(axis @ [np.cos(heading), np.sin(heading)])) > ALONG:
         axis = np.array([-axis[1], axis[0]])

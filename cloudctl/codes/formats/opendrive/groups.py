@@ -9,7 +9,7 @@ from itertools import combinations
 
 from ...findings import Loss
 from ...polylines import F8
-from ..importing.clusters import crossing, unit
+from ..importing.clusters import lines_cross, unit_vector
 from .junction import Junction, Move
 from .signals import Light, Signals
 
@@ -104,7 +104,7 @@ class Groups:
                 shared
                 and a.start != b.start
                 and abs(self._entry(a) @ self._entry(b)) < ACROSS
-                and crossing(a.line, b.line)
+                and lines_cross(a.line, b.line)
             ):
                 found |= shared
 
@@ -122,7 +122,7 @@ class Groups:
     def _entry(self, move: Move) -> F8:
         """Return the direction in which a movement enters the junction."""
         line = self.junction.ends[move.start].line
-        return unit(line[-1] - line[-2])
+        return unit_vector(line[-1] - line[-2])
 
     def _controller(self, light: Light) -> str:
         rows = self.signals.controllers.get(light.id, [])

@@ -13,12 +13,12 @@ from cloudctl.geo import Origin
 
 from ...findings import CodeError, Loss, refuse
 from ...model import Alias, Point
-from ...polylines import F8, arc
+from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule
 from ..importing.accounting import Accounts, XmlRecord
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build
-from ..importing.clusters import approaches, crossing, unit
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.clusters import approaches, lines_cross, unit_vector
 from .access import connection_rules, lane_permit, lane_rules, may_stop
 from .crosswalks import Walk, read_walks
 from .groups import Groups
@@ -125,7 +125,7 @@ IGNORED = {
 }
 
 
-def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
+def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
     """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with the loss report."""
     with Accounts("OpenDRIVE", IGNORED) as accounts:
         root = accounts.xml(data)
@@ -217,7 +217,7 @@ class _Place:
             return
 
         crossed = any(
-            crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end
+            lines_cross(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end
         )
         if not crossed and not any(Groups(self.junction, self.signals, set()).lights.values()):
             accounts.enter(
@@ -296,9 +296,9 @@ class _Place:
                 line = lines[key]
                 if end.ingress is ingress:
                     tips.append(
-                        (key, line[-1], unit(line[-1] - line[-2]))
+                        (key, line[-1], unit_vector(line[-1] - line[-2]))
                         if ingress
-                        else (key, line[0], unit(line[1] - line[0]))
+                        else (key, line[0], unit_vector(line[1] - line[0]))
                     )
 
             of |= approaches(tips)
@@ -388,7 +388,7 @@ class _Place:
     def _stop(self, end: LaneEnd) -> float | None:
         """Return m along a lane of its last stop line; None where it has none."""
         near = min(
-            float(arc(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start
+            float(arc_lengths(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start
         )  # on the last road, stop lines count wherever they are
         places = [
             (piece.along(mark.s), mark.id)
@@ -439,7 +439,7 @@ class _Place:
         signed, all_stop = set(), True
         for k, move in enumerate(moves):
             end = self.junction.ends[move.start]
-            near = float(arc(end.line)[-1]) - MAX_BEFORE  # on the last road, signs count wherever they stand
+            near = float(arc_lengths(end.line)[-1]) - MAX_BEFORE  # on the last road, signs count wherever they stand
             stops, yields = (
                 any(m >= min(near, end.pieces[-1].start) for m, _ in self._signs(end, kind))
                 for kind in (STOP_SIGN, YIELD_SIGN)

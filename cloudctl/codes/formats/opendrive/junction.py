@@ -11,7 +11,7 @@ import numpy as np
 
 from ...polylines import F8
 from ..importing.accounting import Accounts, XmlRecord
-from ..importing.clusters import unit
+from ..importing.clusters import unit_vector
 from ..importing.permits import Permit
 from .access import driven, is_driven, lane_permit
 from .lane import Stretch
@@ -302,7 +302,7 @@ class Junction:
     def _turn(self, start: str, end: str) -> str:
         """Return which way a movement turns, from the end of one lane to the beginning of the other."""
         before, after = self.ends[start].line, self.ends[end].line
-        out, into = unit(before[-1] - before[-2]), unit(after[1] - after[0])
+        out, into = unit_vector(before[-1] - before[-2]), unit_vector(after[1] - after[0])
         angle = float(np.degrees(np.arctan2(out[0] * into[1] - out[1] * into[0], out @ into)))
 
         if abs(angle) < STRAIGHT:

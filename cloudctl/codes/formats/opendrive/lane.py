@@ -9,14 +9,14 @@ from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple, TypeVar
 
-from ...checks.rules import LIMITS
+from ...checks.rules import VALUE_LIMITS
 from ...rule import CLASSES
 from ..importing.accounting import XmlRecord
 
 T = TypeVar("T")
 UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
 NO_LIMIT = ("no limit", "undefined")  # words of the format
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 PARTICIPANTS = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",

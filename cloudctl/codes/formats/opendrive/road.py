@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ...polylines import F8, arc
+from ...polylines import F8, arc_lengths
 from ..importing.accounting import XmlRecord
 from .lane import LaneRecords, Stretch, read_records, speed_of, stretches
 
@@ -186,7 +186,7 @@ class Road:
     def stretches(self, chain: list[tuple[Section, RoadLane]]) -> list[Stretch]:
         """Return where limits and permissions of a lane hold, m along its line in driving direction."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
-        along = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
+        along = arc_lengths(np.concatenate([self._middles(section, lane) for section, lane in chain]))
 
         rows = [
             row
@@ -204,7 +204,7 @@ class Road:
     def along(self, chain: list[tuple[Section, RoadLane]], s: float) -> float:
         """Return m along a lane's line, in driving direction, of a place `s` on the road."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
-        whole = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
+        whole = arc_lengths(np.concatenate([self._middles(section, lane) for section, lane in chain]))
         m = float(np.interp(s, stations, whole))
         return m if self.forward(chain[0][1].id) else float(whole[-1]) - m
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...polylines import F8, arc, at
+from ...polylines import F8, arc_lengths, points_along
 from .access import driven
 from .lane import Stretch
 from .road import Chain, Road
@@ -43,7 +43,7 @@ def upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chain) -> tup
     """Return the pieces of a lane that leads into a junction from its last road, the first piece first, and the whole line."""
     rows = [(last, lane, chain)]
     whole = last.line(chain)
-    sizes = [float(arc(whole)[-1])]  # of each piece, with the step to the next one
+    sizes = [float(arc_lengths(whole)[-1])]  # of each piece, with the step to the next one
 
     while sum(sizes) < MAX_BEFORE:
         found = _before(roads, *rows[0])
@@ -55,14 +55,14 @@ def upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chain) -> tup
             break
 
         joined = np.concatenate([line if np.hypot(*(line[-1] - whole[0])) > 0.01 else line[:-1], whole])
-        sizes.insert(0, float(arc(joined)[-1]) - sum(sizes))
+        sizes.insert(0, float(arc_lengths(joined)[-1]) - sum(sizes))
         rows.insert(0, found)
         whole = joined
 
     cut = max(sum(sizes[:-1]) - MAX_UPSTREAM, 0.0)
     if cut:
-        along = arc(whole)
-        whole = np.concatenate([at(whole, along, cut)[None], whole[along > cut + 0.01]])
+        along = arc_lengths(whole)
+        whole = np.concatenate([points_along(whole, along, cut)[None], whole[along > cut + 0.01]])
 
     starts = np.cumsum([-cut, *sizes])
     pieces = tuple(Piece(*row, float(starts[k]), float(starts[-1] - starts[k + 1])) for k, row in enumerate(rows))

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from ...rule import CLASSES
-from ..importing.permits import Permit, permit
+from ..importing.permits import Permit, permit_of
 
 # vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class stands for
 # the vClass it is named after: trailers alone on a lane do not open it to trucks.
@@ -80,7 +80,7 @@ def allowed(allow: tuple[str, ...], disallow: tuple[str, ...], reserved: bool = 
 @lru_cache(4096)
 def lane_permit(may: frozenset[str], stated: bool) -> Permit:
     """Return the permit of a lane for the vClasses that may use it."""
-    return permit(frozenset(USERS[name] for name in may), described(may), stated=stated)
+    return permit_of(frozenset(USERS[name] for name in may), described(may), stated=stated)
 
 
 def described(may: frozenset[str]) -> str:

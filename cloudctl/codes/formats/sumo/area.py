@@ -8,7 +8,7 @@ import numpy as np
 
 from ...findings import Loss
 from ...polylines import F8
-from ..importing.clusters import crossing
+from ..importing.clusters import lines_cross
 from .access import RAILS
 from .network import Net, NetConnection, NetEdge, NetLane
 
@@ -105,7 +105,7 @@ class Roads:
         if a.from_edge == b.from_edge:
             return False
         merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)
-        return merge or crossing(self._movement(a, True).shape, self._movement(b, True).shape)
+        return merge or lines_cross(self._movement(a, True).shape, self._movement(b, True).shape)
 
     def of_rails_only(self, junctions: set[str]) -> bool:
         """Return whether no road vehicle, bicycle or pedestrian may use any movement of some junctions."""

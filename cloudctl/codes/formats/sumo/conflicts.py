@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from ...checks.geometry import MAX_APART
+from ...checks.geometry import MAX_CONFLICT_GAP
 from ...model import Conflict, Connection
-from ...polylines import F8, meeting
+from ...polylines import F8, meeting_point
 from .area import Area, Movement
 from .network import Net
 
@@ -25,12 +25,12 @@ def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[s
             if not known and a.from_lane == b.from_lane:
                 continue
 
-            kind, s_a, s_b, apart = meeting(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
+            kind, s_a, s_b, apart = meeting_point(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
             if not known and apart > 0.1:
                 continue
 
             _note(net, area, a, b, known, apart)
-            if apart > MAX_APART:
+            if apart > MAX_CONFLICT_GAP:
                 continue
 
             yield Conflict(
@@ -49,11 +49,11 @@ def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: fl
     if not known:
         detail = "of movements without requests, conflicts are where paths cross, and nobody yields"
         net.accounts.enter("guessed", "junction", detail, pair)
-    elif apart > MAX_APART:
+    elif apart > MAX_CONFLICT_GAP:
         net.accounts.enter(
             "dropped",
             "request",
-            f"foes whose paths stay more than {MAX_APART:g} m apart: they have no place in common",
+            f"foes whose paths stay more than {MAX_CONFLICT_GAP:g} m apart: they have no place in common",
             pair,
         )
     elif apart > APART:

@@ -15,11 +15,11 @@ from ...citycode import grid_encode, make
 from ...compiled.code import local_lines
 from ...findings import CodeError, refuse
 from ...model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
-from ...polylines import arc, at
+from ...polylines import arc_lengths, points_along
 from ...report import Imported, Progress
 from ...rule import CLASSES, Rule, Target
 from ..importing.accounting import Accounts
-from ..importing.build import NO_ADM
+from ..importing.build import DEFAULT_ADM
 from ..importing.permits import numbered, permit_rules, turn_bans
 from .access import USERS, lane_permit, unclassed
 from .area import Area, areas, joined
@@ -55,7 +55,7 @@ def import_sumo(
     """
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
-        adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
+        adm = adm or (DEFAULT_ADM if net.placed else E_TOWN_ADM)
         codes, serials = list[IntersectionCode](), dict[str, int]()
 
         for number, (whole, area) in enumerate(areas(net, radius_m, unsignalised), 1):
@@ -198,7 +198,7 @@ def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
         return lane.points
 
     line = joined(lane.shape, lane.shape)
-    along = arc(line)
+    along = arc_lengths(line)
     if along[-1] <= MAX_LENGTH:
         lane.points = net.points(line)
         return lane.points
@@ -207,7 +207,9 @@ def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
     first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
     inside = line[(along > first) & (along < last)]
 
-    return net.points(np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]]))
+    return net.points(
+        np.concatenate([points_along(line, along, first)[None], inside, points_along(line, along, last)[None]])
+    )
 
 
 def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
@@ -252,7 +254,7 @@ def _stop_lines(
     stops = []
 
     for lane, line in zip(stopping, lines, strict=True):
-        end = float(arc(line)[-1])
+        end = float(arc_lengths(line)[-1])
         stops.append(StopLine(lane.id, float(np.floor(max(end - source[lane.id].stop_offset, 0.0) * 100) / 100)))
 
     return tuple(stops)

@@ -13,7 +13,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from ...checks.rules import LIMITS
+from ...checks.rules import VALUE_LIMITS
 from ...findings import Loss, refuse
 from ..importing.accounting import Accounts, XmlRecord
 from .access import EVERYONE, WORDS, allowed
@@ -22,7 +22,7 @@ from .vocabulary import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, 
 
 UNPLACED = ("!", "-", "")  # projections of networks that lie nowhere
 BITS = re.compile("[01]*")
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 MIN_PATH_SPEED = (
     0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
 )

@@ -15,14 +15,14 @@ from cloudctl.geo import Origin
 from ...compiled.code import local_lines
 from ...findings import CodeError, Finding, refuse
 from ...model import IntersectionCode, Lane, Link, Point
-from ...polylines import F8, arc, at
-from ..importing.build import globe
-from ..messages.kept_out import kept_out
+from ...polylines import F8, arc_lengths, points_along
+from ..importing.build import to_points
+from ..messages.kept_out import refused_classes
 from ..messages.lane_types import standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest
-from ..messages.speed_limits import CAR, MAX_STEPS, steps
+from ..messages.speed_limits import CAR_LIMIT, MAX_STEPS, speed_steps
 from ..messages.thinning import thinned
-from ..messages.tree import LANE_TYPES, SHARING, is_plain_name
+from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
 from .importer import unique_key
 
 STEPS = (
@@ -91,7 +91,7 @@ class YdtWriter:
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.limits = {name: lowest(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
-        self.refused = kept_out(code)
+        self.refused = refused_classes(code)
         self.names: set[str] = set()
         self.keys: dict[str, str] = {}
         self.exits: dict[str, str] = {}
@@ -183,9 +183,9 @@ class YdtWriter:
             raise _limit(f"{link.id}.lanes", len(lanes), f"a road has 1 .. {LANES} lanes")
 
         common = {
-            CAR: min(
-                [self.limits[lane.id][CAR] for lane in lanes if lane.use != "pedestrian"]
-                or [self.limits[lanes[0].id][CAR]]
+            CAR_LIMIT: min(
+                [self.limits[lane.id][CAR_LIMIT] for lane in lanes if lane.use != "pedestrian"]
+                or [self.limits[lanes[0].id][CAR_LIMIT]]
             )
         }
         upstream = (_alias(self.code, link.upstream) or {"region": 0, "id": 0}) if leads_in else self.own
@@ -214,7 +214,7 @@ class YdtWriter:
         attributes: Tree = {"laneType": {use.kind: _bit_text(use.flags, flags, size)}}
 
         if use.sharing:
-            attributes["shareWith"] = _bit_text(use.sharing, SHARING, 10)
+            attributes["shareWith"] = _bit_text(use.sharing, SHARING_FLAGS, 10)
 
         out: Tree = {"laneID": number, "laneWidth": lane.width_cm, "laneAttributes": attributes}
         joins = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if leads_in else []
@@ -235,7 +235,7 @@ class YdtWriter:
         limits = {
             name: speed
             for name, speed in self.limits[lane.id].items()
-            if name not in common or steps(speed) != steps(common[name])
+            if name not in common or speed_steps(speed) != speed_steps(common[name])
         }
         if limits:
             out["speedLimits"] = _limits(limits)
@@ -246,11 +246,11 @@ class YdtWriter:
     def _to_stop(self, lane: Lane) -> tuple[Point, ...]:
         """Return the lane to its stop line: there the standard's lanes end, what is beyond belongs to the movement."""
         (line,) = local_lines(self.origin, [lane.points])
-        along, s = arc(line), self.stops.get(lane.id)
+        along, s = arc_lengths(line), self.stops.get(lane.id)
         if s is None or s > along[-1] - END:
             return lane.points
-        short: F8 = np.concatenate([line[along < s], at(line, along, s)[None]])
-        return globe(self.origin, short)
+        short: F8 = np.concatenate([line[along < s], points_along(line, along, s)[None]])
+        return to_points(self.origin, short)
 
     def _remote(self, lane: str) -> Tree:
         return next(road.node for road in self.outer if any(x.id == lane for x in road.lanes))
@@ -292,7 +292,7 @@ class YdtWriter:
         return {
             "name": "crosswalks",
             "upstreamNodeId": self.own,
-            "speedLimits": _limits({CAR: WALKING}),
+            "speedLimits": _limits({CAR_LIMIT: WALKING}),
             "linkWidth": max(w.width_cm for w in self.code.crosswalks),
             "lanes": lanes,
         }
@@ -319,7 +319,7 @@ def _alias(code: IntersectionCode, node: str) -> Tree | None:
 
 
 def _limits(limits: dict[str, float]) -> list[Tree]:
-    out = [{"type": name, "speed": steps(speed)} for name, speed in limits.items()]
+    out = [{"type": name, "speed": speed_steps(speed)} for name, speed in limits.items()]
     for row in out:
         if not 0 < int(str(row["speed"])) <= MAX_STEPS:
             raise _limit("speed", limits[str(row["type"])], f"limits are steps of 0.02 m/s, 1 .. {MAX_STEPS}")

@@ -20,11 +20,11 @@ from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
 from ..importing.accounting import Accounts, JsonRecord
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build
-from ..messages.lane_types import TRAVELLED, read_lane_type, read_turns, read_use
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..messages.lane_types import USE_OF_LANE_TYPE, read_lane_type, read_turns, read_use
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR, DEFAULT_SPEED, read_limits
-from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSETS, opened, plain_map
+from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
+from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSET_CHOICES, plain_map, unwrapped
 
 DEFAULT_WIDTH = 350  # cm
 IGNORED = NO_TRAFFIC | {
@@ -33,10 +33,10 @@ IGNORED = NO_TRAFFIC | {
 Tree = dict[str, Any]
 
 
-def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
+def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: one for each node whose lanes lead somewhere. Raises CodeError naming the field."""
     with Accounts("YD/T 3709 MAP", IGNORED) as accounts:
-        found = opened(tree)
+        found = unwrapped(tree)
         for beside in found.beside if found else ():
             accounts.json(beside, "envelope")
 
@@ -119,8 +119,10 @@ class _Link:
         out = []
         for point in row.rows("points"):
             name, value = point.child("posOffset").child("offsetLL").one()
-            if name not in OFFSETS or not isinstance(value, JsonRecord):
-                raise point.refuse("offsetLL", name, f"must be one of {', '.join(OFFSETS)}", "correct the sender")
+            if name not in OFFSET_CHOICES or not isinstance(value, JsonRecord):
+                raise point.refuse(
+                    "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
+                )
             lat, lon = _position(value)
             out.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
 
@@ -250,7 +252,7 @@ class _NodeCode:
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
 
-        if kind not in TRAVELLED:
+        if kind not in USE_OF_LANE_TYPE:
             lane.leave_out(f"left out: {kind} is no lane to travel on")
             return
 
@@ -258,7 +260,7 @@ class _NodeCode:
         key = unique_key(self.names, link.upstream, link.node, number)
         limits = link.limits | read_limits(lane.rows("speedLimits"))
 
-        if CAR not in limits:
+        if CAR_LIMIT not in limits:
             raw.losses.add(
                 Loss(what="guessed", entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
             )
@@ -271,7 +273,7 @@ class _NodeCode:
                 approach=approach,
                 use=use.use,
                 width_cm=width,
-                speed=limits.get(CAR, DEFAULT_SPEED),
+                speed=limits.get(CAR_LIMIT, DEFAULT_SPEED),
                 revocable=use.revocable,
                 stop_s=inf,
                 shared=use.shared,
@@ -285,7 +287,7 @@ class _NodeCode:
             raw.rules += [
                 rule
                 for name, value in limits.items()
-                if name != CAR
+                if name != CAR_LIMIT
                 for rule in limit_rule(raw, name, Target(key), value)
             ]
 
