@@ -13,7 +13,7 @@ from ...clock import MS, SECOND
 from ...codes import IntersectionCode
 from ...schema import Group, ObjectClass, SignalState
 from ..scenario.scenario import Junction, Scenario
-from .bound_faults import GREEN, UNKNOWN, Phase, bound_faults, same_colour
+from .bounds import GREEN, UNKNOWN, Phase, bounds, same_colour
 
 KIND_OF_CLASS = {
     "bus": ObjectClass.BUS,
@@ -232,7 +232,7 @@ class Program:
 
     def _responsive(self, group: int, lit: SignalState, column: int, phase: int, spent: float, t: int) -> Group:
         """Return a group of a programme that traffic drives: nothing but what its controller is bound to."""
-        ends = bound_faults(self.phases, phase, spent, column) if self.cyclic else UNKNOWN
+        ends = bounds(self.phases, phase, spent, column) if self.cyclic else UNKNOWN
         certain = ends.earliest == ends.latest
         return Group(
             group,

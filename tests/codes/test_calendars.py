@@ -90,7 +90,7 @@ def test_without_the_library_the_command_and_the_node_say_what_to_install(
     real = builtins.__import__
 
     def none(name: str, *args: object, **more: object) -> object:
-        if name == "holidays" and not (more.get("level") or args[3:] and args[3]):
+        if name == "holidays":
             raise ImportError(name)
         return real(name, *args, **more)
 

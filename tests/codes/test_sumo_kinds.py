@@ -20,7 +20,7 @@ from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes import CodeError, IntersectionCode, compile_code
 from cloudctl.codes.formats.detect import read_any
-from cloudctl.codes.formats.sumo.access import EVERYONE, RAILS, USERS
+from cloudctl.codes.formats.sumo.access import ALL_VCLASSES, RAIL_VCLASSES, USER_OF_VCLASS
 from cloudctl.codes.formats.sumo.reader import read_net
 from cloudctl.codes.model import Lane
 from cloudctl.codes.report import Imported
@@ -137,19 +137,19 @@ def test_permissions_become_uses_and_rules(text: str, use: str, shared: set[str]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sets(st.sampled_from(sorted(USERS)), min_size=1), st.booleans())
+@given(st.sets(st.sampled_from(sorted(USER_OF_VCLASS)), min_size=1), st.booleans())
 def test_no_permission_opens_a_lane_to_a_vehicle_that_it_does_not_name(words: set[str], refuse: bool) -> None:
     text = f'{"disallow" if refuse else "allow"}="{" ".join(sorted(words))}"'
     code = one(road([text, ""]))
-    may = EVERYONE - words if refuse else words
+    may = ALL_VCLASSES - words if refuse else words
     lane = lane_of(code, "w_0")
     for name in ("passenger", "taxi", "coach", "truck", "motorcycle"):
-        free = effective(code, lane.id, Vehicle(USERS[name]), T).allowed
+        free = effective(code, lane.id, Vehicle(USER_OF_VCLASS[name]), T).allowed
         if lane.use in ("vehicle", "bus", "tram"):
             assert free == (name in may), (name, code.rules)
         else:
             assert name not in may, "a lane for people on foot or on bicycles only"
-    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAILS)
+    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAIL_VCLASSES)
 
 
 def test_an_unknown_class_and_one_without_a_class_of_ours_are_reported() -> None:

@@ -19,7 +19,7 @@ from ..model import Alias, Connection, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Rule
 from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds, rule_placements
-from .held_limits import held, highest
+from .held_limits import highest_plain_limit, limits_held
 from .importing.permits import MOTOR_CLASSES
 from .messages.kept_out import CLASSES_OF_USE, classes_by_lane, refused_classes
 from .messages.limit_profile import SPECIAL_CLASSES
@@ -213,7 +213,7 @@ class _Comparison:
             yield Difference(field="lanes.shared", what="opened", entity=lane.id, before=use)
 
         if (
-            lane.speed + 1e-9 < other.speed <= highest(self.code, self.places[0][lane.id], lane.speed)
+            lane.speed + 1e-9 < other.speed <= highest_plain_limit(self.code, self.places[0][lane.id], lane.speed)
         ):  # of parts, which `_limits` compares
             yield Difference(
                 field="lanes.speed", what="restated", entity=lane.id, before=f"{lane.speed:g}", after=f"{other.speed:g}"
@@ -313,8 +313,8 @@ class _Comparison:
         kinds = dict.fromkeys((*PROBED, *CLASSES_OF_USE[lane.use]))
         pairs = {
             kind: (
-                held(self.code, self.places[0][lane.id], lane.speed, kind, s),
-                held(self.back, self.places[1][other.id], other.speed, kind, s),
+                limits_held(self.code, self.places[0][lane.id], lane.speed, kind, s),
+                limits_held(self.back, self.places[1][other.id], other.speed, kind, s),
             )
             for kind in kinds
         }

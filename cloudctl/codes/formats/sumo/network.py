@@ -139,11 +139,11 @@ class Net:
         """The projection. Raises pyproj.exceptions.ProjError for one that cannot be."""
         return pyproj.Proj(self.projection)
 
-    def points(self, xy: F8) -> tuple[Point, ...]:
+    def points(self, positions: F8) -> tuple[Point, ...]:
         """Return coordinates on the globe (1e-7 degree)."""
         if self.placed:
-            lon, lat = self.projector(xy[:, 0] - self.offset[0], xy[:, 1] - self.offset[1], inverse=True)
+            lon, lat = self.projector(positions[:, 0] - self.offset[0], positions[:, 1] - self.offset[1], inverse=True)
         else:
-            lat, lon = E_TOWN.to_geodetic(xy[:, 0] - self.middle[0], xy[:, 1] - self.middle[1])
+            lat, lon = E_TOWN.to_geodetic(positions[:, 0] - self.middle[0], positions[:, 1] - self.middle[1])
         table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
         return tuple((a, b) for a, b in table)

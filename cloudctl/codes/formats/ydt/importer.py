@@ -36,14 +36,14 @@ Tree = dict[str, Any]
 def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: one for each node whose lanes lead somewhere. Raises CodeError naming the field."""
     with Accounts("YD/T 3709 MAP", IGNORED) as accounts:
-        found = unwrapped(tree)
-        for beside in found.beside if found else ():
+        unwrapped_map = unwrapped(tree)
+        for beside in unwrapped_map.beside if unwrapped_map else ():
             accounts.json(beside, "envelope")
 
-        record = accounts.json(plain_map(found.tree if found else {}), "MAP")
+        record = accounts.json(plain_map(unwrapped_map.tree if unwrapped_map else {}), "MAP")
         try:
             message = _Message(record, accounts)
-            raws = [message.code(name) for name in message.crossed()]
+            raws = [message.code(name) for name in message.nodes_with_movements()]
         except CodeError:
             raise
         except MALFORMED as error:
@@ -69,7 +69,7 @@ def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
         return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
 
 
-def rows(tree: Any, name: str) -> list[Tree]:
+def list_items(tree: Any, name: str) -> list[Tree]:
     """Return a list however it is written: bare, under its type's name, or as its only element."""
     if isinstance(tree, dict) and name in tree:
         tree = tree[name]
@@ -107,16 +107,18 @@ class _Link:
         self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
 
         for movement in row.rows("movements"):
-            there, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
-            self.movements.setdefault(there, movement)
-            if self.phases.setdefault(there, phase) != phase:
+            remote_node, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
+            self.movements.setdefault(remote_node, movement)
+            if self.phases.setdefault(remote_node, phase) != phase:
                 movement.unknown(
-                    "phaseId", phase, f"the road's movement to node {there} keeps phase {self.phases[there]}"
+                    "phaseId",
+                    phase,
+                    f"the road's movement to node {remote_node} keeps phase {self.phases[remote_node]}",
                 )
 
     def points(self, row: JsonRecord) -> list[Point]:
         """Return the points of a lane, or of the road. Raises CodeError for an offset of no known kind."""
-        out = []
+        points = []
         for point in row.rows("points"):
             name, value = point.child("posOffset").child("offsetLL").one()
             if name not in OFFSET_CHOICES or not isinstance(value, JsonRecord):
@@ -124,9 +126,9 @@ class _Link:
                     "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
                 )
             lat, lon = _position(value)
-            out.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
+            points.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
 
-        return out
+        return points
 
 
 class _Message:
@@ -147,7 +149,7 @@ class _Message:
             for name, node in self.nodes.items()
         }
 
-    def crossed(self) -> list[str]:
+    def nodes_with_movements(self) -> list[str]:
         """Return the nodes that lanes lead through."""
         return [
             name
@@ -190,11 +192,11 @@ class _NodeCode:
                     self._link(link, f"out {other} {k}", "egress")
 
         for link, lane, key in self.entrances:
-            for join in lane.rows("connectsTo"):
+            for connection in lane.rows("connectsTo"):
                 try:
-                    self._connection(link, round(lane.number("laneID")), join, key)
+                    self._connection(link, round(lane.number("laneID")), connection, key)
                 except CodeError as error:
-                    join.leave_out(f"left out: {error.findings[0]}")
+                    connection.leave_out(f"left out: {error.findings[0]}")
 
         for link in self.message.links[self.name]:
             for movement in link.movements.values():
@@ -228,8 +230,8 @@ class _NodeCode:
                 )
             )
 
-        table = np.array(points, float) / 1e7
-        xy = np.stack(self.origin.to_local(table[:, 0], table[:, 1]), axis=1)
+        degrees = np.array(points, float) / 1e7
+        xy = np.stack(self.origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
         width = round(lane.number("laneWidth", 0)) or round(
             (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
         )
@@ -246,17 +248,17 @@ class _NodeCode:
             )
             attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
 
-        kind, flags = read_lane_type(attributes)
-        if kind == "crosswalk":
+        lane_type, flags = read_lane_type(attributes)
+        if lane_type == "crosswalk":
             if role == "ingress":
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
 
-        if kind not in USE_OF_LANE_TYPE:
-            lane.leave_out(f"left out: {kind} is no lane to travel on")
+        if lane_type not in USE_OF_LANE_TYPE:
+            lane.leave_out(f"left out: {lane_type} is no lane to travel on")
             return
 
-        use = read_use(kind, flags, attributes.child("sharedWith"))
+        use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
         limits = link.limits | read_limits(lane.rows("speedLimits"))
 
@@ -299,102 +301,112 @@ class _NodeCode:
 
     def _crosswalk_group(self, lane: JsonRecord) -> int:
         group = 0
-        for join in lane.rows("connectsTo"):
-            found = round(join.number("phaseId", 0))
-            if "remoteIntersection" in join and _id(join.child("remoteIntersection")) != self.name:
-                join.unknown(
-                    "remoteIntersection", _id(join.child("remoteIntersection")), "a crosswalk leads nowhere but across"
+        for connection in lane.rows("connectsTo"):
+            own_group = round(connection.number("phaseId", 0))
+            if "remoteIntersection" in connection and _id(connection.child("remoteIntersection")) != self.name:
+                connection.unknown(
+                    "remoteIntersection",
+                    _id(connection.child("remoteIntersection")),
+                    "a crosswalk leads nowhere but across",
                 )
 
-            if group and found not in (0, group):
-                join.unknown("phaseId", found, f"the crosswalk keeps phase {group}")
+            if group and own_group not in (0, group):
+                connection.unknown("phaseId", own_group, f"the crosswalk keeps phase {group}")
 
-            group = group or found
+            group = group or own_group
 
         return group
 
-    def _connection(self, link: _Link, own_number: int, join: JsonRecord, start: str) -> None:
+    def _connection(self, link: _Link, own_number: int, connection: JsonRecord, start: str) -> None:
         raw = self.raw
-        there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
-        number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
+        remote_node, connecting_lane = _id(connection.child("remoteIntersection")), connection.child("connectingLane")
+        number = (
+            round(connecting_lane.number("lane"))
+            if "lane" in connecting_lane
+            else self._fitting_lane(remote_node, own_number)
+        )
 
-        if "lane" not in to:
+        if "lane" not in connecting_lane:
             raw.losses.add(
                 Loss(
                     what="guessed",
                     entity=raw.name,
-                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}",
+                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {remote_node}",
                 )
             )
 
-        ends = self.exits.get((there, number)) or self._beside(there, number)
-        turns = read_turns(to.child("maneuver"))
+        exit_keys = self.exits.get((remote_node, number)) or self._drawn_beside(remote_node, number)
+        turns = read_turns(connecting_lane.child("maneuver"))
         if turns and self.turns.get(start) and not {*turns} <= {*self.turns[start]}:
-            to.unknown(
+            connecting_lane.unknown(
                 "maneuver",
                 " ".join(turns),
                 f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
             )
 
         turns = turns or self.turns.get(start, [])
-        link.movements.pop(there, None)
-        phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
+        link.movements.pop(remote_node, None)
+        phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
 
-        if phase and of_road and phase != of_road:
-            join.unknown(
-                "phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept"
+        if phase and road_phase and phase != road_phase:
+            connection.unknown(
+                "phaseId",
+                phase,
+                f"the road's movement to node {remote_node} has phase {road_phase}: that of the lane is kept",
             )
 
-        if not ends:
-            join.leave_out(f"left out: leads to node {there}, of which the message says nothing")
+        if not exit_keys:
+            connection.leave_out(f"left out: leads to node {remote_node}, of which the message says nothing")
             return
 
-        if len(ends) > 1:
-            to.unknown("lane", number, f"{len(ends)} lanes to node {there} have this number: the first is taken")
+        if len(exit_keys) > 1:
+            connecting_lane.unknown(
+                "lane", number, f"{len(exit_keys)} lanes to node {remote_node} have this number: the first is taken"
+            )
 
         raw.moves.append(
-            RawMove(start=start, end=ends[0], group=phase or of_road, turn=turns[0] if len(turns) == 1 else "")
+            RawMove(start=start, end=exit_keys[0], group=phase or road_phase, turn=turns[0] if len(turns) == 1 else "")
         )
 
-    def _fitting(self, there: str, own_number: int) -> int:
+    def _fitting_lane(self, remote_node: str, own_number: int) -> int:
         """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
-        numbers = [number for node, number in self.exits if node == there] or [own_number]
+        numbers = [number for node, number in self.exits if node == remote_node] or [own_number]
         return min(numbers, key=lambda number: (abs(number - own_number), number))
 
-    def _beside(self, there: str, number: int) -> list[str]:
+    def _drawn_beside(self, remote_node: str, number: int) -> list[str]:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none without one."""
-        found = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == there]
-        lanes = [lane for lane in self.raw.lanes if lane.approach in found and lane.role == "ingress"]
+        incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
+        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == "ingress"]
         if not lanes:
             return []
 
-        first, key = lanes[0], unique_key(self.names, self.name, there, number)
+        innermost, key = lanes[0], unique_key(self.names, self.name, remote_node, number)
         self.raw.losses.add(
             Loss(
                 what="guessed",
                 entity=self.raw.name,
-                detail=f"lanes to node {there} are drawn beside the road that comes from it: the message has none",
+                detail=f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none",
             )
         )
 
-        line = _shifted(first.xy, first.width_cm / 100 * number)[::-1].copy()
+        line = _shifted_line(innermost.xy, innermost.width_cm / 100 * number)[::-1].copy()
         self.raw.lanes.append(
             RawLane(
                 key=key,
                 xy=line,
                 role="egress",
-                approach=f"out {there}",
+                approach=f"out {remote_node}",
                 use="vehicle",
-                width_cm=first.width_cm,
-                speed=first.speed,
+                width_cm=innermost.width_cm,
+                speed=innermost.speed,
             )
         )
 
-        self.exits[there, number] = [key]
+        self.exits[remote_node, number] = [key]
         return [key]
 
 
-def _shifted(line: F8, left: float) -> F8:
-    ahead = np.gradient(line, axis=0)
-    ahead /= np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-9)[:, None]
-    return np.asarray(line + left * np.stack([-ahead[:, 1], ahead[:, 0]], axis=1))
+def _shifted_line(line: F8, offset: float) -> F8:
+    directions = np.gradient(line, axis=0)
+    directions /= np.maximum(np.hypot(directions[:, 0], directions[:, 1]), 1e-9)[:, None]
+    return np.asarray(line + offset * np.stack([-directions[:, 1], directions[:, 0]], axis=1))
