@@ -23,8 +23,8 @@ from .model import Point
 from .report import Imported
 from .update.changes import changes
 from .update.folder import Filed
-from .update.take import bring_in
-from .update.together import together
+from .update.take import import_into_folder
+from .update.together import faults_together
 from .versions import diff, json_schema
 
 LONG_IMPORT = 50  # intersections from which on progress is shown
@@ -33,15 +33,15 @@ LONG_IMPORT = 50  # intersections from which on progress is shown
 def import_(args: Namespace) -> int:
     """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
     try:
-        found = _imported(args)
+        imported = _imported(args)
     except CodeError as error:
-        _refused(error, args.out)
+        _report_refusal(error, args.out)
         raise
 
     args.out.mkdir(parents=True, exist_ok=True)
-    wrong = 0
-    outcome = bring_in(found, args.file, args.out, args.source, args.valid_from)
-    found = outcome.report(found)
+    codes_with_errors = 0
+    outcome = import_into_folder(imported, args.file, args.out, args.source, args.valid_from)
+    imported = outcome.report(imported)
 
     for file, code, state, lines in outcome.taken:
         print(
@@ -49,7 +49,7 @@ def import_(args: Namespace) -> int:
             f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
-        wrong += bool(errors)
+        codes_with_errors += bool(errors)
 
         for line in (*lines, *errors):
             print(f"  {line}")
@@ -57,12 +57,12 @@ def import_(args: Namespace) -> int:
     for line in outcome.removed:
         print(line)
 
-    (args.out / "losses.jsonl").write_bytes(found.report())
-    for loss in found.losses:
+    (args.out / "losses.jsonl").write_bytes(imported.report())
+    for loss in imported.losses:
         print(f"  {loss}")
 
-    print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
-    return int(bool(wrong) or not found)  # an import of nothing is no success
+    print(f"{len(imported)} code(s), {len(imported.losses)} loss(es): {args.out / 'losses.jsonl'}")
+    return int(bool(codes_with_errors) or not imported)  # an import of nothing is no success
 
 
 def _imported(args: Namespace) -> Imported:
@@ -79,7 +79,7 @@ def _imported(args: Namespace) -> Imported:
     )
 
 
-def _refused(error: CodeError, folder: Path) -> None:
+def _report_refusal(error: CodeError, folder: Path) -> None:
     """Print and write the loss report of a refused import: what was left out is often why."""
     if not error.losses:
         return
@@ -152,26 +152,26 @@ def schema(_: Namespace) -> None:
 
 def check(args: Namespace) -> int:
     """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
-    wrong, now = 0, WallClock().now()
-    sound: list[Filed] = []
+    error_count, now = 0, WallClock().now()
+    loaded: list[Filed] = []
     for file in args.files:
         try:
             code = load(file)
             findings = [*validate(code), *over_faults(code, now)]
-            sound.append(Filed(file, code))
+            loaded.append(Filed(file, code))
         except CodeError as error:
             findings = error.findings
-            wrong += 1
+            error_count += 1
 
         print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
         for finding in findings:
             print(f"  {finding}")
 
-    for finding in together(sound):
+    for finding in faults_together(loaded):
         print(finding)
-        wrong += finding.severity == "error"
+        error_count += finding.severity == "error"
 
-    return int(bool(wrong))
+    return int(bool(error_count))
 
 
 def calendar(args: Namespace) -> None:
@@ -179,11 +179,11 @@ def calendar(args: Namespace) -> None:
     from .days import dump_days
     from .public_holidays import from_library
 
-    days = from_library(args.place, args.years)
+    calendar_days = from_library(args.place, args.years)
 
     try:
         with args.out.open("xb") as file:
-            file.write(dump_days(days))
+            file.write(dump_days(calendar_days))
     except FileExistsError:
         raise refuse(
             where=str(args.out),
@@ -195,10 +195,10 @@ def calendar(args: Namespace) -> None:
         ) from None
 
     print(
-        f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}"
+        f"wrote {args.out}: {len(calendar_days.holidays)} holidays, {len(calendar_days.make_up_days)} make-up working days, {calendar_days.first} to {calendar_days.last}, from {calendar_days.source}"
     )
     for year in sorted(set(args.years)):
-        if args.place == "CN" and not any(day.date.startswith(str(year)) for day in days.make_up_days):
+        if args.place == "CN" and not any(day.date.startswith(str(year)) for day in calendar_days.make_up_days):
             print(
                 f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand"
             )

@@ -20,7 +20,7 @@ from cloudctl.codes.registry import Registry
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.folder import CodeFolder
-from cloudctl.codes.update.take import Outcome, take, time_of
+from cloudctl.codes.update.take import ImportOutcome, take_import, time_of
 
 GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000
@@ -32,9 +32,9 @@ def taken(
     source: str = "town.net.xml",
     losses: tuple[Loss, ...] = (),
     **options: int | bool,
-) -> Outcome:
+) -> ImportOutcome:
     with CodeFolder.opened(folder) as opened:
-        return take(opened, Imported(found, source, losses), source, T, **options)
+        return take_import(opened, Imported(found, source, losses), source, T, **options)
 
 
 def town(*names: str, apart: int = 40_000) -> list[codes.IntersectionCode]:
@@ -350,7 +350,7 @@ def test_a_change_with_a_beginning_stands_beside_what_is_in_force(tmp_path: Path
     assert list(files(tmp_path)) == ["0-r3.json", "0.json"]
     assert codes.load(tmp_path / "0-r3.json").valid_from == T + 10**12
     with CodeFolder.opened(tmp_path) as folder:
-        out = take(folder, Imported([_placed(changed, "A", 0)], "x", ()), "town.net.xml", T + 2 * 10**12)
+        out = take_import(folder, Imported([_placed(changed, "A", 0)], "x", ()), "town.net.xml", T + 2 * 10**12)
     assert list(files(tmp_path)) == ["0-r3.json"]
     assert "was followed by revision 3" in out.removed[0]
 

@@ -11,7 +11,7 @@ from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any
 from cloudctl.codes.formats.importing.accounting import Accounts
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
-from cloudctl.codes.formats.opendrive.road import read_road, thinned
+from cloudctl.codes.formats.opendrive.road import read_road, without_redundant_points
 
 WIDE = '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><width sOffset="0" a="3"/></lane></right></laneSection></lanes>'
 
@@ -80,7 +80,7 @@ def test_lanes_lie_beside_the_line_and_run_with_the_traffic() -> None:
 
 def test_a_line_is_thinned_within_its_bound() -> None:
     curve = np.stack([S, np.sin(S / 8)], axis=1)
-    short = thinned(curve)
+    short = without_redundant_points(curve)
     assert len(short) < len(curve)
     assert np.abs(np.interp(S, short[:, 0], short[:, 1]) - curve[:, 1]).max() < 0.05
 

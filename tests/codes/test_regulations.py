@@ -14,7 +14,7 @@ from cloudctl import codes
 from cloudctl.clock import SECOND
 from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import parse_days, read_days
-from cloudctl.codes.draw.rules import said
+from cloudctl.codes.draw.rules import rule_in_words
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Effective, Vehicle, effective, missing, rule_placements
 
@@ -240,7 +240,7 @@ def test_a_taxi_stand_is_for_taxis() -> None:
     ],
 )
 def test_the_drawing_has_every_regulation_in_words(rule: str, words: str) -> None:
-    assert words in said(RULES[rule])
+    assert words in rule_in_words(RULES[rule])
     drawing = codes.show_svg(CODE)
     assert f"<title>{rule}: " in drawing
 

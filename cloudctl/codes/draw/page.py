@@ -39,8 +39,8 @@ def show_page(code: IntersectionCode) -> str:
     """Return the page of a valid code; it asks for nothing from elsewhere."""
     tree = msgspec.to_builtins(code)
     findings = validate(code)
-    alias = ", ".join(f"{a.kind} {a.value}" for a in code.alias) or "none"
-    said = "".join(f'<li class="{f.severity}">{escape(str(f))}</li>' for f in findings)
+    alias = ", ".join(f"{alias.kind} {alias.value}" for alias in code.alias) or "none"
+    finding_items = "".join(f'<li class="{finding.severity}">{escape(str(finding))}</li>' for finding in findings)
 
     return "\n".join(
         [
@@ -48,7 +48,7 @@ def show_page(code: IntersectionCode) -> str:
             f"<title>{escape(code.name)} {escape(code.id)}</title><style>{STYLE}</style>",
             f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content <code>{content_hash(code)[:16]}</code>; "
             f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>",
-            f"<details open><summary>{len(findings)} finding(s)</summary><ul>{said or '<li>no fault</li>'}</ul></details>",
+            f"<details open><summary>{len(findings)} finding(s)</summary><ul>{finding_items or '<li>no fault</li>'}</ul></details>",
             *(_table(name, tree[name]) for name in TABLES if tree[name]),
             f"</main><script>{SCRIPT}</script></html>",
         ]

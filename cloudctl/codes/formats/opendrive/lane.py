@@ -14,10 +14,10 @@ from ...rule import CLASSES
 from ..importing.accounting import XmlRecord
 
 T = TypeVar("T")
-UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
-NO_LIMIT = ("no limit", "undefined")  # words of the format
+UNITS_PER_MPS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
+NO_LIMIT_WORDS = ("no limit", "undefined")  # words of the format
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
-PARTICIPANTS = {  # of <access>, in small letters -> class
+CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",
     "bus": "bus",
@@ -31,7 +31,7 @@ PARTICIPANTS = {  # of <access>, in small letters -> class
     "autonomoustraffic": "automated",
     "autonomous traffic": "automated",
 }
-EVERYONE, NO_TRAFFIC = ("", "none"), "simulator"  # who is named, and is nobody on a road
+UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"  # who is named, and is nobody on a road
 NO_STOPPING, CAR_POOL = "no stopping at any time", "car pool"
 
 
@@ -69,7 +69,7 @@ class LaneRecords(NamedTuple):
 
 def read_records(lane: XmlRecord, start: float) -> LaneRecords:
     """Return the records of a lane whose section begins at `start`. Raises CodeError."""
-    speeds = [(start + e.number("sOffset", 0.0), speed_of(e)) for e in lane.children("speed")]
+    speeds = [(start + element.number("sOffset", 0.0), speed_of(element)) for element in lane.children("speed")]
     accesses: dict[float, Access] = {}
     for element in lane.children("access"):
         s = start + element.number("sOffset", 0.0)
@@ -98,49 +98,51 @@ def speed_of(
         return None
 
     text, unit = element.get(value).strip(), element.get("unit").strip() or unit
-    if text.lower() in (*NO_LIMIT, *absent):
+    if text.lower() in (*NO_LIMIT_WORDS, *absent):
         return None
 
-    if unit.lower() not in UNITS:
+    if unit.lower() not in UNITS_PER_MPS:
         element.unknown("unit", unit, f"the limit {text} is left out")
         return None
 
-    limit = _number(text) / UNITS[unit.lower()]
+    limit = _number(text) / UNITS_PER_MPS[unit.lower()]
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
 
-    taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
-    if taken != limit:
+    limited = min(max(limit, MIN_LIMIT), MAX_LIMIT)
+    if limited != limit:
         element.unknown(
-            value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken"
+            value,
+            text,
+            f"{'higher' if limit > limited else 'lower'} than any limit of a code: {limited:g} m/s is taken",
         )
 
-    return round(taken, 2)
+    return round(limited, 2)
 
 
 def _number(text: str) -> float:
     """Return the number a text is, 0 for other text."""
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         return 0.0
-    return found if isfinite(found) else 0.0
+    return number if isfinite(number) else 0.0
 
 
 def _access(before: Access, element: XmlRecord) -> Access:
     """Return permissions with those of one more <access> that begins at the same place."""
     allow = element.choice("rule", {"allow": True, "deny": False}, False)
-    classes, named = set(), False
+    classes, names_someone = set(), False
     for record, name in ((element, "restriction"), *((child, "type") for child in element.children("restriction"))):
         text = record.get(name)
-        if text.lower() in EVERYONE or text.lower() == NO_TRAFFIC:
+        if text.lower() in UNRESTRICTED_NAMES or text.lower() == SIMULATOR_NAME:
             continue
 
-        named = True
-        found = PARTICIPANTS.get(text.lower(), "")
-        if found in CLASSES:
-            classes.add(found)
+        names_someone = True
+        vehicle_class = CLASS_OF_PARTICIPANT.get(text.lower(), "")
+        if vehicle_class in CLASSES:
+            classes.add(vehicle_class)
         else:
             record.unknown(
                 name,
@@ -148,7 +150,7 @@ def _access(before: Access, element: XmlRecord) -> Access:
                 "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out",
             )
 
-    if not named:
+    if not names_someone:
         return before
     if allow:
         return before._replace(only=(before.only or frozenset()) | classes)
@@ -160,24 +162,24 @@ def stretches(
     kind: str, records: LaneRecords, road: list[tuple[float, float | None]], start: float, end: float
 ) -> list[tuple[float, float, State]]:
     """Return the states of a lane of a type between two s of its road; `road` has the limits of the road's types."""
-    rows: list[tuple[float, float, State]] = []
-    begins = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]
-    for a, b in pairwise([start, *sorted({s for s in begins if start < s < end}), end]):
-        middle = (a + b) / 2
-        own = _last(records.speeds, middle, None)
+    states: list[tuple[float, float, State]] = []
+    starts = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]
+    for begin, finish in pairwise([start, *sorted({s for s in starts if start < s < end}), end]):
+        midpoint = (begin + finish) / 2
+        lane_limit = _last(records.speeds, midpoint, None)
 
         state = State(
-            speed=own if own is not None else _last(road, middle, None),
-            access=_last(records.accesses, middle, Access()),
-            notes=_last(records.notes, middle, frozenset()),
+            speed=lane_limit if lane_limit is not None else _last(road, midpoint, None),
+            access=_last(records.accesses, midpoint, Access()),
+            notes=_last(records.notes, midpoint, frozenset()),
             kind=kind,
         )
-        if rows and rows[-1][2] == state:
-            rows[-1] = (rows[-1][0], b, state)
+        if states and states[-1][2] == state:
+            states[-1] = (states[-1][0], finish, state)
         else:
-            rows.append((a, b, state))
+            states.append((begin, finish, state))
 
-    return rows
+    return states
 
 
 def limit_only(state: State) -> State:
@@ -190,19 +192,19 @@ def without_limit(state: State) -> State:
     return state._replace(speed=None)
 
 
-def merged(rows: list[Stretch], alike: Callable[[State], State]) -> list[Stretch]:
+def merged(stretches: list[Stretch], reduced: Callable[[State], State]) -> list[Stretch]:
     """Return stretches with those put together that follow each other and whose states are alike."""
-    out: list[Stretch] = []
-    for row in rows:
-        state = alike(row.state)
-        if out and out[-1].state == state:
-            out[-1] = Stretch(out[-1].s_from, row.s_to, state)
+    merged_stretches: list[Stretch] = []
+    for stretch in stretches:
+        state = reduced(stretch.state)
+        if merged_stretches and merged_stretches[-1].state == state:
+            merged_stretches[-1] = Stretch(merged_stretches[-1].s_from, stretch.s_to, state)
         else:
-            out.append(Stretch(row.s_from, row.s_to, state))
+            merged_stretches.append(Stretch(stretch.s_from, stretch.s_to, state))
 
-    return out
+    return merged_stretches
 
 
-def _last(rows: list[tuple[float, T]], s: float, otherwise: T) -> T:
+def _last(rows: list[tuple[float, T]], s: float, default: T) -> T:
     """Return the value of the last record that begins before `s`."""
-    return next((found for begin, found in reversed(rows) if begin <= s), otherwise)
+    return next((record_value for begin, record_value in reversed(rows) if begin <= s), default)

@@ -15,22 +15,22 @@ from ..importing.accounting import XmlRecord
 from ..sumo.reader import E_TOWN
 
 ToGlobe = Callable[[F8], F8]
-VERTICAL = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
-GRID = re.compile(r"\+nadgrids=(?!@null)\S")
+VERTICAL_TERMS = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
+DATUM_GRID = re.compile(r"\+nadgrids=(?!@null)\S")
 REMEDY = "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with --at LAT,LON"
 
 
-def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
+def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
     """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own word. Raises CodeError."""
     text = root.findtext("header/geoReference")
-    shift, turn = _offset(root.find("header/offset"))
+    shift, rotation = _offset(root.find("header/offset"))
     if text and zero is None:
         projection = _projection(text, losses)
 
         def on_globe(xy: F8) -> F8:
-            lon, lat = projection.transform(*(xy @ turn.T + shift).T)
-            table = np.stack([lat, lon], axis=1)
-            if not np.isfinite(table).all():
+            lon, lat = projection.transform(*(xy @ rotation.T + shift).T)
+            degrees = np.stack([lat, lon], axis=1)
+            if not np.isfinite(degrees).all():
                 raise refuse(
                     where="OpenDRIVE",
                     entity="header",
@@ -40,7 +40,7 @@ def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
                     remedy=REMEDY,
                 )
 
-            return table
+            return degrees
 
         return on_globe
 
@@ -58,7 +58,7 @@ def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
     origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
 
     def about_origin(xy: F8) -> F8:
-        east, north = (xy @ turn.T).T
+        east, north = (xy @ rotation.T).T
         return np.stack(origin.to_geodetic(east, north), axis=1)
 
     return about_origin
@@ -74,8 +74,8 @@ def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
 
 def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
     """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a geoid is needed."""
-    flat = " ".join(VERTICAL.sub(" ", text).split()) if text.startswith("+") else text
-    if flat != " ".join(text.split()):
+    horizontal_text = " ".join(VERTICAL_TERMS.sub(" ", text).split()) if text.startswith("+") else text
+    if horizontal_text != " ".join(text.split()):
         losses.add(
             Loss(
                 what="dropped",
@@ -85,7 +85,7 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
         )
 
     try:
-        system = _horizontal(pyproj.CRS(flat))
+        system = _horizontal(pyproj.CRS(horizontal_text))
         if system.is_geographic:
             raise refuse(
                 where="OpenDRIVE",
@@ -96,7 +96,7 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
                 remedy=REMEDY,
             )
 
-        if GRID.search(flat):
+        if DATUM_GRID.search(horizontal_text):
             losses.add(
                 Loss(
                     what="guessed",
