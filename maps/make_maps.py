@@ -1,7 +1,8 @@
-"""Makes the maps: `python -m cloudctl.maps.make_maps`. A corridor of five signals and one four-leg intersection at Beijing E-Town.
+"""Makes the maps: `python -m cloudctl.maps.make_maps`. A corridor of five signals and one four-leg intersection at
+Beijing E-Town.
 
-The roads are plain XML written here, netconvert (of the eclipse-sumo wheel) makes the networks, the importer makes the codes.
-"""
+The roads are plain XML written here, netconvert (of the eclipse-sumo wheel) makes the networks, the importer makes the
+codes."""
 
 import gzip
 import os
@@ -27,12 +28,13 @@ END_ROAD_LENGTH = 450.0  # m of main road before the first and after the last si
 MAIN_ROAD, SIDE_ROAD = (16.67, 3), (11.11, 2)  # m/s, vehicle lanes
 SIDEWALK_WIDTH, BIKE_LANE_WIDTH, LANE_WIDTH = 2.5, 1.8, 3.3  # m wide
 FIRST_VEHICLE_LANE = 2  # index of the right-most vehicle lane: 0 is the sidewalk, 1 the bicycle lane
+# s of green, then YELLOW and ALL_RED: 90 s in all
 GREEN_TIMES = (
     ("main", 35),
     ("main left", 11),
     ("side", 20),
     ("side left", 8),
-)  # s of green, then YELLOW and ALL_RED: 90 s in all
+)
 YELLOW, ALL_RED, PEDESTRIAN_CLEARANCE = 3, 1, 6  # s; CLEAR: before the end of green, in which nobody may begin to walk
 GREEN_WAVE_OFFSET = 24  # s between neighbours' programmes: 400 m at 60 km/h
 
@@ -69,20 +71,25 @@ def edges(signals: int) -> str:
     """Return the plain edges: a sidewalk, a bicycle lane, then the vehicle lanes, from the right."""
     elements = []
     for start, end, speed, lanes in roads(signals):
-        lane_elements = f'<lane index="0" allow="pedestrian" width="{SIDEWALK_WIDTH}"/><lane index="1" allow="bicycle" width="{BIKE_LANE_WIDTH}"/>'
+        lane_elements = (
+            f'<lane index="0" allow="pedestrian" width="{SIDEWALK_WIDTH}"/><lane index="1" allow="bicycle" '
+            f'width="{BIKE_LANE_WIDTH}"/>'
+        )
         lane_elements += "".join(
             f'<lane index="{FIRST_VEHICLE_LANE + k}" disallow="pedestrian bicycle" width="{LANE_WIDTH}"/>'
             for k in range(lanes)
         )
         elements.append(
-            f'<edge id="{start}{end}" from="{start}" to="{end}" numLanes="{FIRST_VEHICLE_LANE + lanes}" speed="{speed}">{lane_elements}</edge>'
+            f'<edge id="{start}{end}" from="{start}" to="{end}" numLanes="{FIRST_VEHICLE_LANE + lanes}" '
+            f'speed="{speed}">{lane_elements}</edge>'
         )
 
     return "<edges>" + "".join(elements) + "</edges>"
 
 
 def connections(signals: int) -> str:
-    """Return who may go where: the left lane turns left, the right one straight or right; and a crossing of each leg."""
+    """Return who may go where: the left lane turns left, the right one straight or right; and a crossing of each
+    leg."""
     lanes = {f"{start}{end}": count for start, end, _, count in roads(signals)}
     elements = []
     for k in range(signals):
@@ -106,7 +113,8 @@ def connections(signals: int) -> str:
 
 
 def programme(columns: dict[int, tuple[str, str]], signal: str, offset: int) -> str:
-    """Return a fixed-time programme: `columns` gives each link's approach ("main", "side") and turn ("s", "l", "r", "walk")."""
+    """Return a fixed-time programme: `columns` gives each link's approach ("main", "side") and turn ("s", "l", "r",
+    "walk")."""
     phases = []
     for name, green in GREEN_TIMES:
         state = "".join(_letter(name, *columns[k]) for k in sorted(columns))

@@ -17,7 +17,8 @@ TEXT_BYTES = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]*")  # control charac
 
 
 def without_mark(data: bytes) -> bytes:
-    """Return a text without its byte order mark, in UTF-8; anything else as it is. Raises UnicodeDecodeError for a mark before other text."""
+    """Return a text without its byte order mark, in UTF-8; anything else as it is. Raises UnicodeDecodeError for a mark
+    before other text."""
     for mark, encoding in MARKS:
         if not data.startswith(mark):
             continue

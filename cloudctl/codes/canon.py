@@ -13,6 +13,8 @@ from .model import FORMATS, IntersectionCode, Point
 from .rule import Calendar, Rule
 from .strict_json import convert, read_json
 
+# Fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that
+# uses one is of format 2
 FORMAT_2_DEFAULTS: dict[str, object] = {
     "date_ranges": (),
     "month_days": (),
@@ -20,16 +22,18 @@ FORMAT_2_DEFAULTS: dict[str, object] = {
     "plates": (),
     "fuels": (),
     "except_fuels": (),
-}  # fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that uses one is of format 2
+}
+# Fields that the model has got since codes were first issued, and their defaults
 LATER_DEFAULTS: dict[str, object] = {
     "signal_exceptions": (),
     **FORMAT_2_DEFAULTS,
-}  # fields that the model has got since codes were first issued, and their defaults
+}
 MAX_COMPACT_BYTES = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
 
 
 def format_of(rules: Iterable[Rule]) -> int:
-    """Return the format of a code with these rules: 2 where one of them uses what a reader of format 1 would pass over."""
+    """Return the format of a code with these rules: 2 where one of them uses what a reader of format 1 would pass
+    over."""
     parts: list[Rule | Calendar] = [part for rule in rules for part in (rule, rule.calendar) if part is not None]
     uses_format_2 = any(
         getattr(part, field, default) != default for part in parts for field, default in FORMAT_2_DEFAULTS.items()
@@ -40,13 +44,14 @@ def format_of(rules: Iterable[Rule]) -> int:
 def dump(code: IntersectionCode) -> bytes:
     """Return canonical JSON, as RFC 8785 writes this model: keys sorted, no spaces, shortest numbers (20.0 is 20).
 
-    A field of `LATER` is left out where it has its default: the hash of a code that does not use it is the one it was issued with.
-    """
+    A field of `LATER` is left out where it has its default: the hash of a code that does not use it is the one it was
+    issued with."""
     return msgspec.json.encode(_canonical(tree_of(code)), order="sorted")
 
 
 def tree_of(code: IntersectionCode) -> dict[str, Any]:
-    """Return a code as plain data, without the fields of `LATER` that have their default: readers of before know no such key, and refuse it."""
+    """Return a code as plain data, without the fields of `LATER` that have their default: readers of before know no
+    such key, and refuse it."""
     tree: dict[str, Any] = msgspec.to_builtins(code)
     tree["rules"] = [
         _without_defaults(rule) | ({"calendar": _without_defaults(rule["calendar"])} if rule["calendar"] else {})
@@ -69,7 +74,8 @@ def content_hash(code: IntersectionCode) -> str:
 
 
 def parse(data: bytes, where: str) -> IntersectionCode:
-    """Return a code from JSON, checked for its keys and types only. Raises CodeError naming every key that is unknown, missing or mistyped."""
+    """Return a code from JSON, checked for its keys and types only. Raises CodeError naming every key that is unknown,
+    missing or mistyped."""
     return read_json(without_mark(data), IntersectionCode, where, FORMATS, _left_out)
 
 

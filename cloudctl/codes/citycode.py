@@ -1,8 +1,8 @@
 """City codes: `UST1.<adm>.<type>.<grid>.<serial>[.<sub>]` and a check character at the end.
 
-`adm` is the administrative code (GB/T 2260 six digits, or nine with the township), `grid` the BeiDou grid code of the place at
-first registration. A code says nothing after it was issued: it is never changed when the thing moves, and never issued again.
-"""
+`adm` is the administrative code (GB/T 2260 six digits, or nine with the township), `grid` the BeiDou grid code of the
+place at first registration. A code says nothing after it was issued: it is never changed when the thing moves, and
+never issued again."""
 
 from typing import NamedTuple
 
@@ -51,7 +51,8 @@ class CityCode(NamedTuple):
 
 
 def check_character(text: str) -> str:
-    """Return the ISO 7064 Mod 37,36 check character over the letters and digits of `text`; other characters do not count."""
+    """Return the ISO 7064 Mod 37,36 check character over the letters and digits of `text`; other characters do not
+    count."""
     remainder = 36
     for character in text:
         if character in ALPHABET:

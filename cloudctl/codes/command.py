@@ -45,8 +45,10 @@ def import_(args: Namespace) -> int:
 
     for file, code, state, lines in outcome.taken:
         print(
-            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
-            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {state}"
+            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, "
+            f"{len(code.conflicts)} conflicts, "
+            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} "
+            f"crosswalks: {state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
         codes_with_errors += bool(errors)
@@ -119,7 +121,8 @@ def _point(text: str | None) -> Point | None:
 
 
 def export(args: Namespace) -> int:
-    """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
+    """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything
+    is not."""
     code = load(args.file)
     number = Number(args.id, args.region) if args.id is not None else None
     exported = export_code(
@@ -175,7 +178,8 @@ def check(args: Namespace) -> int:
 
 
 def calendar(args: Namespace) -> None:
-    """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
+    """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there
+    is not written over."""
     from .days import dump_days
     from .public_holidays import from_library
 
@@ -195,12 +199,14 @@ def calendar(args: Namespace) -> None:
         ) from None
 
     print(
-        f"wrote {args.out}: {len(calendar_days.holidays)} holidays, {len(calendar_days.make_up_days)} make-up working days, {calendar_days.first} to {calendar_days.last}, from {calendar_days.source}"
+        f"wrote {args.out}: {len(calendar_days.holidays)} holidays, {len(calendar_days.make_up_days)} make-up "
+        f"working days, {calendar_days.first} to {calendar_days.last}, from {calendar_days.source}"
     )
     for year in sorted(set(args.years)):
         if args.place == "CN" and not any(day.date.startswith(str(year)) for day in calendar_days.make_up_days):
             print(
-                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand"
+                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or "
+                "add them by hand"
             )
 
 

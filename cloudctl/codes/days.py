@@ -1,8 +1,9 @@
-"""Which days are holidays, and which weekend days are worked instead: what rules that depend on working days need besides the date.
+"""Which days are holidays, and which weekend days are worked instead: what rules that depend on working days need
+besides the date.
 
-A `DayCalendar` is a file of the operator's (`cloudctl codes calendar`), an input of the engine, and published beside the codes, so that a
-vehicle answers a rule from the same days as the node. Days are local dates: those of the time zone that a rule's calendar names.
-"""
+A `DayCalendar` is a file of the operator's (`cloudctl codes calendar`), an input of the engine, and published beside
+the codes, so that a vehicle answers a rule from the same days as the node. Days are local dates: those of the time zone
+that a rule's calendar names."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
@@ -16,9 +17,8 @@ from .findings import CodeError, Finding, refuse
 from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
-MAX_DAYS_APART = (
-    60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
-)
+# Days between a day off and the weekend day that is worked for it: the State Council's lie within a month
+MAX_DAYS_APART = 60
 DAY_FORMATS = (1,)
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -39,7 +39,8 @@ class MakeUpDay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DayCalendar(Struct, frozen=True, forbid_unknown_fields=True):
-    """The holidays and make-up working days of a place, from `first` to `last` (all of both given); outside these days nothing is known."""
+    """The holidays and make-up working days of a place, from `first` to `last` (all of both given); outside these days
+    nothing is known."""
 
     first: str = ""  # YYYY-MM-DD; "" where the calendar is empty
     last: str = ""
@@ -227,7 +228,8 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
 
 
 def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
-    """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was entered for it."""
+    """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was
+    entered for it."""
     if not (is_day(calendar.first) and is_day(calendar.last)):
         return  # covers no day, as where there is no calendar, or is found as a fault of its own
 
@@ -255,9 +257,8 @@ def is_day(text: str) -> bool:
     except ValueError:
         return False
 
-    return (
-        day.isoformat() == text and 1990 <= day.year <= 2199
-    )  # days are compared as texts: a week date, 2026-W10-1, is none
+    # Days are compared as texts: a week date, 2026-W10-1, is none
+    return day.isoformat() == text and 1990 <= day.year <= 2199
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:

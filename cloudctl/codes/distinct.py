@@ -10,7 +10,8 @@ from .model import IntersectionCode
 
 
 def distinct_codes(codes: Iterable[IntersectionCode]) -> Iterator[IntersectionCode]:
-    """Yield codes, each with a city code of its own: of two with the same the later takes the next free serial. Raises CodeError."""
+    """Yield codes, each with a city code of its own: of two with the same the later takes the next free serial. Raises
+    CodeError."""
     all_codes = list(codes)
     taken = {code.id for code in all_codes}
     yielded: set[str] = set()

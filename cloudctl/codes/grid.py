@@ -1,8 +1,7 @@
 """BeiDou grid location codes, GB/T 39409-2020, levels 1 to 10, all four hemispheres, in whole numbers.
 
-Datum CGCS2000, latitudes within 88 degrees. A unit is 1/2048 arc second, the side of a level-10 cell. West and south of zero the
-grid is mirrored: cells count away from the equator and the prime meridian.
-"""
+Datum CGCS2000, latitudes within 88 degrees. A unit is 1/2048 arc second, the side of a level-10 cell. West and south of
+zero the grid is mirrored: cells count away from the equator and the prime meridian."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -12,7 +11,8 @@ from ..errors import CloudctlError
 
 UNITS_PER_DEGREE = 3600 * 2048  # units a degree
 DIGITS = "0123456789ABCDE"
-# Splits of a cell into (columns, rows) at levels 2 to 10, and how a part is written: two digits, or one of 2 x row + column.
+# Splits of a cell into (columns, rows) at levels 2 to 10, and how a part is written: two digits, or one of 2 x row +
+# column.
 SPLITS = ((12, 8, 2), (2, 3, 1), (15, 10, 2), (15, 15, 2), (2, 2, 1), (8, 8, 2), (8, 8, 2), (8, 8, 2), (8, 8, 2))
 LENGTHS = (4, 6, 7, 9, 11, 12, 14, 16, 18, 20)
 WIDTHS, HEIGHTS = [6 * UNITS_PER_DEGREE], [4 * UNITS_PER_DEGREE]  # of a cell, by level
@@ -35,7 +35,8 @@ def encode_exact(lat: Fraction, lon: Fraction, level: int) -> str:
     """Return the code of a point in exact degrees. Raises GridError."""
     if not (abs(lat) < 88 and abs(lon) <= 180 and 1 <= level <= 10):
         raise GridError(
-            f"({float(lat)}, {float(lon)}) level {level}: latitude must be within 88 degrees, longitude within 180, level 1 to 10"
+            f"({float(lat)}, {float(lon)}) level {level}: latitude must be within 88 degrees, longitude within "
+            "180, level 1 to 10"
         )
     return _encode(
         floor(abs(lat) * UNITS_PER_DEGREE),
@@ -106,7 +107,8 @@ def grid_level(code: str) -> int:
 
 
 def neighbours(code: str) -> list[str]:
-    """Return the cells around a cell (8; fewer at latitude 88), from the south-west, rows northward. Raises GridError."""
+    """Return the cells around a cell (8; fewer at latitude 88), from the south-west, rows northward. Raises
+    GridError."""
     level = grid_level(code)
     south, west, _, _ = grid_decode(code)
     height, width = Fraction(HEIGHTS[level - 1], UNITS_PER_DEGREE), Fraction(WIDTHS[level - 1], UNITS_PER_DEGREE)
@@ -123,7 +125,8 @@ def neighbours(code: str) -> list[str]:
 
 
 def cover(polygon: Sequence[tuple[int, int]], level: int) -> list[str]:
-    """Return the cells that a polygon of (lat_e7, lon_e7) touches, from the south-west. Raises GridError when they are too many."""
+    """Return the cells that a polygon of (lat_e7, lon_e7) touches, from the south-west. Raises GridError when they are
+    too many."""
     latitudes, longitudes = [p[0] for p in polygon], [p[1] for p in polygon]
     height, width = (
         Fraction(HEIGHTS[level - 1] * 10**7, UNITS_PER_DEGREE),

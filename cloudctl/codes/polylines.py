@@ -46,7 +46,8 @@ def points_along(line: F8, arc_length_of: F8, s: F8 | float) -> F8:
 
 
 def crossings(line: F8, along: F8, axis: F8) -> F8:
-    """Return float64[k, 2]: m along `line` where it crosses the segment `axis` (x0, y0, x1, y1), and the sine of the angle."""
+    """Return float64[k, 2]: m along `line` where it crosses the segment `axis` (x0, y0, x1, y1), and the sine of the
+    angle."""
     starts, steps = line[:-1], np.diff(line, axis=0)
     axis_start, axis_step = axis[:2], axis[2:] - axis[:2]
     determinant = steps[:, 1] * axis_step[0] - steps[:, 0] * axis_step[1]
@@ -78,7 +79,8 @@ def _sampled_distances(a: F8, b: F8, step: float) -> tuple[F8, F8, F8]:
 
 
 def _first_crossing(a: F8, b: F8) -> tuple[float, float] | None:
-    """Return m along each of two lines where they cross, on the first segment of `b` that is crossed; None where none is."""
+    """Return m along each of two lines where they cross, on the first segment of `b` that is crossed; None where none
+    is."""
     steps_a, steps_b = np.diff(a, axis=0)[:, None], np.diff(b, axis=0)[None]
     offset = b[None, :-1] - a[:-1, None]
     with np.errstate(divide="ignore", invalid="ignore"):

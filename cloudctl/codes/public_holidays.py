@@ -1,8 +1,8 @@
-"""The public holidays of a country from the `holidays` library (MIT), the only importer of it (`pip install 'cloudctl[calendar]'`).
+"""The public holidays of a country from the `holidays` library (MIT), the only importer of it (`pip install
+'cloudctl[calendar]'`).
 
-For China it knows the weekend days that are worked (调休), as the State Council announces them each November for the year that follows;
-a year that is not announced yet has the days of the law only, and no make-up days.
-"""
+For China it knows the weekend days that are worked (调休), as the State Council announces them each November for the year
+that follows; a year that is not announced yet has the days of the law only, and no make-up days."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -12,6 +12,7 @@ from typing import Any
 from .days import DayCalendar, Holiday, MakeUpDay
 from .findings import refuse
 
+# Countries of time zones that lie in one
 COUNTRY_OF_TIME_ZONE = {
     "Asia/Shanghai": "CN",
     "Asia/Urumqi": "CN",
@@ -46,7 +47,7 @@ COUNTRY_OF_TIME_ZONE = {
     "America/Chicago": "US",
     "America/Denver": "US",
     "America/Los_Angeles": "US",
-}  # countries of time zones that lie in one
+}
 
 
 def from_library(place: str, years: Iterable[int]) -> DayCalendar:
@@ -63,9 +64,8 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
             remedy="give one or several, such as 2026 2027",
         )
 
-    years_around = range(
-        wanted_years[0] - 1, wanted_years[-1] + 2
-    )  # a day of December may be worked for one of January
+    # a day of December may be worked for one of January
+    years_around = range(wanted_years[0] - 1, wanted_years[-1] + 2)
     try:
         library_days = library.country_holidays(country, subdiv=region or None, years=years_around, expand=False)
     except NotImplementedError as error:
@@ -96,7 +96,8 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
 
 
 def _adjoining_weekends(library_days: Any, worked: set[date]) -> dict[date, str]:
-    """Return the weekend days beside holidays that are not worked: they are part of the vacation as the State Council announces it."""
+    """Return the weekend days beside holidays that are not worked: they are part of the vacation as the State Council
+    announces it."""
     added: dict[date, str] = {}
     for step in (timedelta(1), timedelta(-1)):
         for day in sorted(library_days):
@@ -109,7 +110,8 @@ def _adjoining_weekends(library_days: Any, worked: set[date]) -> dict[date, str]
 
 
 def _replaced_day(day: date, library_days: Any) -> date:
-    """Return the working day that is off for a day worked: the library's name of it says so; else the nearest holiday on a working day."""
+    """Return the working day that is off for a day worked: the library's name of it says so; else the nearest holiday
+    on a working day."""
     label = library_days.tr(library_days.substituted_label) % day.strftime(
         library_days.tr(library_days.substituted_date_format)
     )

@@ -24,8 +24,9 @@ MAX_NUMBER = 65_535
 
 
 class Issued(Struct, omit_defaults=True):
-    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it said last, and the highest
-    number given of each letter of its parts (L: lanes): they are as little given twice as the code."""
+    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it
+    said last, and the highest number given of each letter of its parts (L: lanes): they are as little given twice as
+    the code."""
 
     code: str
     lat_e7: int
@@ -69,7 +70,8 @@ class Registry:
         self._issued[code].retired = t
 
     def number(self, code: str, region: int) -> int:
-        """Return the 16-bit number of an intersection within a region (MAP, SPAT), issued at the first asking, from 256 (below: tests)."""
+        """Return the 16-bit number of an intersection within a region (MAP, SPAT), issued at the first asking, from 256
+        (below: tests)."""
         numbers = self._numbers.setdefault(region, {})
         if code not in numbers:
             if len(numbers) + 256 > MAX_NUMBER:
@@ -94,7 +96,8 @@ class Registry:
         return len(self._issued)
 
     def save(self, path: Path) -> None:
-        """Write the registry, a line of JSON for each code and each region: the new file whole before the old one goes."""
+        """Write the registry, a line of JSON for each code and each region: the new file whole before the old one
+        goes."""
         rows: list[Any] = list(self._issued.values())
         rows += [{"region": region, "numbers": numbers} for region, numbers in self._numbers.items()]
         new_file = path.with_suffix(path.suffix + ".new")
@@ -132,7 +135,8 @@ class Registry:
 
 
 class Entity(NamedTuple):
-    """What a city code stands for: the intersection, the kind of part (code, lane, connection, ...), and the part itself."""
+    """What a city code stands for: the intersection, the kind of part (code, lane, connection, ...), and the part
+    itself."""
 
     intersection: str
     kind: str
@@ -187,7 +191,8 @@ class Index:
     def near(
         self, lat_e7: NDArray[np.int64], lon_e7: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Return (first, last, who) for many places at once: the entities in the cell of place k are who[first[k]:last[k]]."""
+        """Return (first, last, who) for many places at once: the entities in the cell of place k are
+        who[first[k]:last[k]]."""
         return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._entity_index)
 
 
@@ -199,7 +204,8 @@ def _points(item: Any) -> list[tuple[int, int]]:
 
 
 def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the points of a line and enough between them to meet every cell it runs through (but for clipped corners)."""
+    """Return the points of a line and enough between them to meet every cell it runs through (but for clipped
+    corners)."""
     if len(points) < 2:
         return points[:, 0], points[:, 1]
 

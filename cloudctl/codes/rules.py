@@ -1,12 +1,12 @@
 """Which rules hold for a vehicle on a lane at a time: `effective`, plain, with the deciding and the losing rules.
 
-Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority, then the
-narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one named first. Kinds add
-up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same, compiled.
+Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority,
+then the narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one
+named first. Kinds add up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same,
+compiled.
 
-A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge) decides nothing: the vehicle is
-neither let through nor kept out by it, and `undecided_by` names it.
-"""
+A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
+decides nothing: the vehicle is neither let through nor kept out by it, and `undecided_by` names it."""
 
 import itertools
 from collections.abc import Collection, Iterator
@@ -23,24 +23,27 @@ from .polylines import length
 from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
 SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
+# And what they bound
 SIZE_FIELDS = {
     "height_max": "height",
     "width_max": "width",
     "mass_max": "mass",
     "axle_max": "axle",
-}  # and what they bound
+}
 REFUSING_KINDS = ("closure", "no_entry", "turn_ban")
+# Kinds that name who may; and who may where they name nobody
 RESERVING_KINDS = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
-}  # kinds that name who may; and who may where they name nobody
+}
 SECOND = 1_000_000_000
+# Classes that no rule on number plates or engines is about
 CLASSES_WITHOUT_PLATES = (
     "bicycle",
     "pedestrian",
     "logistics_robot",
     "tram",
-)  # classes that no rule on number plates or engines is about
+)
 FUELS_WITHOUT_EXHAUST = ("electric", "hydrogen")
 DANGEROUS_GOODS_CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
 SMALL_VEHICLE, LARGE_VEHICLE, LIGHT_VEHICLE = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
@@ -52,13 +55,14 @@ MAX_SIZES_OF_CLASS = {
     "pedestrian": LIGHT_VEHICLE,
     "logistics_robot": LIGHT_VEHICLE,
 }
-# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802 (below 6 m and 4.5 t), all others
+# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802
+# (below 6 m and 4.5 t), all others
 # by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage (0 not known), and what
-    rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
+    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage
+    (0 not known), and what rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -90,7 +94,8 @@ class Vehicle(Struct, frozen=True):
         return known_class(self.kind) not in CLASSES_WITHOUT_PLATES
 
     def between(self, kind: str) -> tuple[float, float]:
-        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`, emission_zone)."""
+        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`,
+        emission_zone)."""
         if kind == "emission_zone":
             if not self.motorised or self.fuel in FUELS_WITHOUT_EXHAUST:
                 return inf, inf
@@ -113,16 +118,16 @@ class Decision(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said so."""
+    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said
+    so."""
 
     speed_max: float
     speed_min: float
     allowed: bool
     refused_by: str  # rule; "" where allowed
     decisions: tuple[Decision, ...]
-    undecided_by: str = (
-        ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
-    )
+    # Where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    undecided_by: str = ""
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
@@ -228,7 +233,8 @@ def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
 
 
 def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Collection[str] = ()) -> bool:
-    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to its first day."""
+    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to
+    its first day."""
     if calendar is None:
         return True
 
@@ -276,7 +282,8 @@ def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
 
 
 def is_day_within(day: str, first: str, last: str) -> bool:
-    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the next year)."""
+    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the
+    next year)."""
     if len(first) == 5:
         day = day[5:]
         return first <= day <= last if first <= last else day >= first or day <= last
@@ -286,8 +293,8 @@ def is_day_within(day: str, first: str, last: str) -> bool:
 def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
     """Return whether a rule is addressed to a vehicle; None where that rests on what it does not declare.
 
-    Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles only.
-    """
+    Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles
+    only."""
     is_certain = True
     named_classes = rule.classes or RESERVING_KINDS.get(rule.kind, ())
     if rule.kind in RESERVING_KINDS:
@@ -352,9 +359,8 @@ def effective(
     `placements` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
-    undecided_rules: dict[
-        str, Rule
-    ] = {}  # by kind, the first rule that binds the vehicle or not, by what it does not declare
+    # By kind, the first rule that binds the vehicle or not, by what it does not declare
+    undecided_rules: dict[str, Rule] = {}
     closed_tidal_rules: list[Rule] = []  # rules that open a place, and are not in force
     days = days_of(holidays)
 
@@ -425,7 +431,8 @@ def _refusals(
 def _undecided(
     vehicle: Vehicle, decisions: dict[str, Decision], undecided_rules: dict[str, Rule], speed_max: float
 ) -> Iterator[str]:
-    """Yield the rules that might keep a vehicle out, or slow it down, by what it does not declare; in the same order."""
+    """Yield the rules that might keep a vehicle out, or slow it down, by what it does not declare; in the same
+    order."""
     for kind in (*REFUSING_KINDS, *RESERVING_KINDS):
         if kind in undecided_rules:
             yield undecided_rules[kind].id

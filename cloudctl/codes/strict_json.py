@@ -1,8 +1,8 @@
-"""Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and the nearest key.
+"""Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and
+the nearest key.
 
-The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which element of a list; only
-where it refuses, the tree is walked beside the types to name every fault.
-"""
+The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which
+element of a list; only where it refuses, the tree is walked beside the types to name every fault."""
 
 import codecs
 import difflib
@@ -20,6 +20,7 @@ from .findings import CodeError, Finding
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
+# What people write for what is spelt otherwise
 SYNONYMS = {
     "s0": "s_from",
     "s1": "s_to",
@@ -33,13 +34,11 @@ SYNONYMS = {
     "hours": "minutes",
     "times": "minutes",
     "timezone": "tz",
-}  # what people write for what is spelt otherwise
-ABSENT_KEY_BONUS = (
-    0.2  # by which a key that is missing from an object may be less like what was written than one that is there
-)
-NON_JSON_NUMBER = re.compile(
-    rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b"
-)  # as Python and JavaScript write what is no number
+}
+# By which a key that is missing from an object may be less like what was written than one that is there
+ABSENT_KEY_BONUS = 0.2
+# As Python and JavaScript write what is no number
+NON_JSON_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -48,8 +47,8 @@ def read_json(
 ) -> T:
     """Return the struct that JSON holds, whose `format` is one of `formats`. Raises CodeError with every fault.
 
-    `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice, and need not be looked at again.
-    """
+    `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice,
+    and need not be looked at again."""
     data = data.removeprefix(codecs.BOM_UTF8)  # Windows editors write it before text
     try:
         value = msgspec.json.decode(data, type=kind)
@@ -134,7 +133,8 @@ def _type_finding(text: str) -> Finding:
 
 
 def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
-    """Yield the faults of a tree beside the type it is to be of. `entity` is the id of the innermost entity around it."""
+    """Yield the faults of a tree beside the type it is to be of. `entity` is the id of the innermost entity around
+    it."""
     struct_type = _struct_of(kind)
     if struct_type is None or (node is None and type(None) in get_args(kind)):
         yield from _plain_value(node, kind, path, entity)

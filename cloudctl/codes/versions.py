@@ -31,7 +31,8 @@ class Change(Struct, frozen=True):
 
 
 def diff(earlier: IntersectionCode, later: IntersectionCode) -> list[Change]:
-    """Return what differs from `earlier` to `later`, entity by entity, in a fixed order; empty when they are the same."""
+    """Return what differs from `earlier` to `later`, entity by entity, in a fixed order; empty when they are the
+    same."""
     before, after = msgspec.to_builtins(earlier), msgspec.to_builtins(later)
     differences: list[Change] = []
     for field in before:
@@ -113,7 +114,8 @@ class Versions:
         self._revisions: dict[str, list[IntersectionCode]] = {}
 
     def add(self, code: IntersectionCode) -> None:
-        """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in time."""
+        """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in
+        time."""
         revisions = list(self._revisions.get(code.id, ()))
         for other in revisions:
             if other.revision == code.revision:
@@ -170,7 +172,8 @@ class Versions:
         return self._next_change(self._revisions.get(name, ()), t)
 
     def next_change(self, t: int) -> int | None:
-        """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to change."""
+        """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to
+        change."""
         return self._next_change((code for codes in self._revisions.values() for code in codes), t)
 
     @staticmethod

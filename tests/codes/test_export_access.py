@@ -1,4 +1,5 @@
-"""What the rules of a lane keep out stays out when the code is exported, whatever the lane's use and sharing: it is closed sooner than opened."""
+"""What the rules of a lane keep out stays out when the code is exported, whatever the lane's use and sharing: it is
+closed sooner than opened."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +25,8 @@ def with_lane(rule: Rule, use: str, *shared: str) -> IntersectionCode:
 
 
 def opened(code: IntersectionCode, to: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-    """Return whom the first lane lets in after an export that it did not before, whom it lets in then, and what is declared."""
+    """Return whom the first lane lets in after an export that it did not before, whom it lets in then, and what is
+    declared."""
     found, back = exported(code, to)
     other = pairs(code, back)[LANE]
     lane = next(lane for lane in code.lanes if lane.id == LANE)

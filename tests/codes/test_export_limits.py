@@ -1,4 +1,5 @@
-"""What an export says of limits is what holds: at each place of a lane, for each class, asked of the rules; what is lowered has a line."""
+"""What an export says of limits is what holds: at each place of a lane, for each class, asked of the rules; what is
+lowered has a line."""
 
 from contextlib import suppress
 

@@ -1,4 +1,5 @@
-"""Ten regulations of a city, written as docs/codes.md says, answered right at their edges: alone, by the compiled table, in an engine, and in a running node."""
+"""Ten regulations of a city, written as docs/codes.md says, answered right at their edges: alone, by the compiled
+table, in an engine, and in a running node."""
 
 import re
 from datetime import datetime
@@ -227,12 +228,14 @@ def test_a_taxi_stand_is_for_taxis() -> None:
     [
         (
             "R10",
-            "bus lane for bus, coach, emergency on L34 0-370 m Mo Tu We Th Fr 07:00-09:00 17:00-19:00, not on holidays, and on make-up days",
+            "bus lane for bus, coach, emergency on L34 0-370 m Mo Tu We Th Fr 07:00-09:00 17:00-19:00, not on "
+            "holidays, and on make-up days",
         ),
         ("R12", "2026-02-24 to 2026-07-10 and 2026-09-01 to 2027-01-22, not on holidays"),
         (
             "R16",
-            "plates ending 1 6 but bus, coach, taxi, emergency, sanitation, electric, hydrogen on code Mo 07:00-20:00, not on holidays",
+            "plates ending 1 6 but bus, coach, taxi, emergency, sanitation, electric, hydrogen on code Mo "
+            "07:00-20:00, not on holidays",
         ),
         ("R21", "mass max 20 t on K4, K7"),
         ("R23", "closure on L21 100-250 m from 2026-11-02 14:00 UTC until 2026-11-19 21:00 UTC, temporary"),

@@ -1,4 +1,5 @@
-"""What goes out comes back: every difference of an export is declared, and limits, connections, stop lines and uses are what they were.
+"""What goes out comes back: every difference of an export is declared, and limits, connections, stop lines and uses are
+what they were.
 
 The claims are checked here without the comparer of `round_trip.py`, by lanes that are found by where they lie.
 """
@@ -86,9 +87,8 @@ def lowest_limit(code: IntersectionCode, lane: Lane, kind: str = "car") -> float
     return min([lane.speed, *(r.value for r in rules for t in r.targets if t.entity in (lane.id, lane.link, "code"))])
 
 
-TIMES = [
-    (1_767_240_000 + hours * 3600) * 10**9 for hours in (0, 7, 13, 19, 21, 48)
-]  # through a day of work, and one at the weekend
+# Through a day of work, and one at the weekend
+TIMES = [(1_767_240_000 + hours * 3600) * 10**9 for hours in (0, 7, 13, 19, 21, 48)]
 DECIDES = {"vehicle": "car", "bus": "bus", "bike": "bicycle", "tram": "tram", "pedestrian": "pedestrian"}
 
 
@@ -98,7 +98,8 @@ def lasting(code: IntersectionCode) -> IntersectionCode:
 
 
 def let_in(code: IntersectionCode, lane: Lane, points_along: dict) -> set[str]:
-    """Return the classes that decide what a lane is for and may use it at each of the times and on each part of it, asked of the rules one by one."""
+    """Return the classes that decide what a lane is for and may use it at each of the times and on each part of it,
+    asked of the rules one by one."""
     named = {DECIDES[use] for use in (lane.use, *lane.shared)}
     cuts = sorted({0.0, *(s for place in points_along[lane.id] for s in (place.s_from, min(place.s_to, 1e3)))})
     parts = [(a + b) / 2 for a, b in itertools.pairwise(cuts)] or [None]
@@ -159,7 +160,8 @@ mutations = st.fixed_dictionaries(
 
 
 def mutated(choice: dict) -> IntersectionCode:
-    """Return a code of ours with other limits, widths, uses, shared uses, stop lines, groups, fewer connections, and a rule."""
+    """Return a code of ours with other limits, widths, uses, shared uses, stop lines, groups, fewer connections, and a
+    rule."""
     code, rng = CODES[choice["code"]], np.random.default_rng(choice["seed"])
     roles = {link.id: link.role for link in code.links}
     groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]

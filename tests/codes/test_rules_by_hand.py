@@ -1,4 +1,5 @@
-"""Importing again: what was written by hand is carried over, or reported with its text; an import never leaves a code that a node refuses."""
+"""Importing again: what was written by hand is carried over, or reported with its text; an import never leaves a code
+that a node refuses."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Rules that no validation may pass: tidal lanes open both ways, days and ids the two rule engines read differently, numbers no reader holds, rules that bind nobody."""
+"""Rules that no validation may pass: tidal lanes open both ways, days and ids the two rule engines read differently,
+numbers no reader holds, rules that bind nobody."""
 
 import re
 from datetime import date, datetime, timedelta

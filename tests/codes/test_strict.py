@@ -1,4 +1,5 @@
-"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the nearest right one."""
+"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the
+nearest right one."""
 
 import copy
 import json

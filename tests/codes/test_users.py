@@ -1,4 +1,5 @@
-"""Who may use a connection or a part of a lane, and how fast, by the words of Lanelet2, OpenDRIVE and SUMO: rules of the code, never silence."""
+"""Who may use a connection or a part of a lane, and how fast, by the words of Lanelet2, OpenDRIVE and SUMO: rules of
+the code, never silence."""
 
 from itertools import product
 
@@ -119,7 +120,8 @@ def test_a_connection_for_bicycles_keeps_out_vehicles_that_the_format_has_no_wor
 def test_a_part_of_a_lane_for_bicycles_is_closed_to_vehicles_there_and_only_there() -> None:
     cut = LENGTH / 2
     parts = "".join(
-        f'<laneSection s="{s}"><left>{lane(1)}</left><center><lane id="0" type="none"/></center><right>{lane(-1, kind=kind)}</right></laneSection>'
+        f'<laneSection s="{s}"><left>{lane(1)}</left><center><lane id="0" '
+        f'type="none"/></center><right>{lane(-1, kind=kind)}</right></laneSection>'
         for s, kind in ((0, "biking"), (cut, "driving"))
     )
     data = crossing().decode()

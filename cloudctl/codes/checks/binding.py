@@ -1,4 +1,5 @@
-"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no whole lanes."""
+"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no
+whole lanes."""
 
 from collections.abc import Iterator
 from itertools import product

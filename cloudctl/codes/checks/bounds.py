@@ -1,4 +1,5 @@
-"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or quoted."""
+"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or
+quoted."""
 
 import re
 from collections.abc import Iterator
@@ -22,9 +23,8 @@ MAX_TEXT_LENGTH = 4_000  # characters of one text: a regulation's paragraph; a c
 MAX_ID_LENGTH = 64  # characters
 ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-SUSPECT_JSON = re.compile(
-    rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT_LENGTH // 2)
-)  # in JSON: many digits, what cannot be printed, a long text
+# In JSON: many digits, what cannot be printed, a long text
+SUSPECT_JSON = re.compile(rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT_LENGTH // 2))
 TABLES_WITH_IDS = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
 
 
@@ -41,7 +41,8 @@ def bound_faults(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _is_suspect(code: IntersectionCode) -> bool:
-    """Return whether a code may have a fault here, judged by its text: to walk through every field takes as long as all other checks."""
+    """Return whether a code may have a fault here, judged by its text: to walk through every field takes as long as all
+    other checks."""
     try:
         data = msgspec.json.encode(code)
     except (UnicodeEncodeError, OverflowError):

@@ -14,11 +14,12 @@ from .meaning import FIRST_TIME, LAST_TIME
 MAX_SOLAR_OFFSET_H = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
 SAMPLE_YEARS = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
 MAX_SEARCHED_DAYS = 4_000  # days that a rule is looked for in force
+# Names of the time zone files of a machine that are no place's clock
 NON_PLACE_ZONES = (
     "localtime",
     "posixrules",
     "Factory",
-)  # names of the time zone files of a machine that are no place's clock
+)
 
 
 def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
@@ -116,7 +117,8 @@ def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
 
 
 def _meant_clock_times(start: int, end: int) -> str:
-    """Return the clock times that two numbers were probably meant as: hours, or HHMM; "" where they read well as minutes of the day."""
+    """Return the clock times that two numbers were probably meant as: hours, or HHMM; "" where they read well as
+    minutes of the day."""
     reads_as_hhmm = all(number % 100 in (0, 15, 30, 45) and number >= 100 for number in (start, end))
     if start % 15 == 0 and end % 15 == 0:
         # minutes of whole hours are multiples of 60; those that are not, and read well as HHMM, are rather meant so
@@ -159,7 +161,8 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
             rule,
             "calendar.tz",
             calendar.tz,
-            f"is {offset_h:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of another place",
+            f"is {offset_h:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of "
+            "another place",
             "name the time zone of the intersection",
             "warning",
         )
@@ -199,7 +202,8 @@ def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
 
 
 def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
-    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are past."""
+    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are
+    past."""
     today = datetime.fromtimestamp(t // SECOND, UTC).date()
     for rule in code.rules:
         ranges = (

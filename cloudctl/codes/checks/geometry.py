@@ -1,4 +1,5 @@
-"""Checks of places: lines have a length, lanes meet, stop lines and conflict points lie on their lines, crosswalks are areas."""
+"""Checks of places: lines have a length, lanes meet, stop lines and conflict points lie on their lines, crosswalks are
+areas."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -113,9 +114,8 @@ def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
 def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
     """Yield lanes that lie to the left of the one numbered before them: advice to change left would lead to the right.
 
-    Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong numbering. A lane shorter
-    than MIN_DIRECTED has no direction to tell left from right by.
-    """
+    Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong
+    numbering. A lane shorter than MIN_DIRECTED has no direction to tell left from right by."""
     by_link: dict[str, list[Lane]] = {}
     for lane in code.lanes:
         by_link.setdefault(lane.link, []).append(lane)
@@ -133,7 +133,10 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
                 )
                 > MIN_WRONG_SIDE_OFFSET
             ):
-                rule = f"lies to the left of {left.id}, whose number is {left.number}: lanes are numbered from the left, whichever side traffic keeps"
+                rule = (
+                    f"lies to the left of {left.id}, whose number is {left.number}: lanes are numbered from the left, "
+                    "whichever side traffic keeps"
+                )
                 yield _error(
                     right.id, "number", right.number, rule, "number the link's lanes from the left in driving direction"
                 )
@@ -190,7 +193,8 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
 
 
 def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> F8:
-    """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them at once."""
+    """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them
+    at once."""
     if not code.conflicts:
         return np.empty((0, 2))
 

@@ -1,7 +1,8 @@
-"""Checks of values that are possible as numbers and cannot be meant: a time in 1970, latitude and longitude swapped, km/h written as m/s.
+"""Checks of values that are possible as numbers and cannot be meant: a time in 1970, latitude and longitude swapped,
+km/h written as m/s.
 
-Each names what was probably meant. What needs nothing but the values themselves is checked first (`meaning`), what needs the references after (`plausibility`).
-"""
+Each names what was probably meant. What needs nothing but the values themselves is checked first (`meaning`), what
+needs the references after (`plausibility`)."""
 
 from collections.abc import Iterable, Iterator
 from math import cos, radians
@@ -13,17 +14,20 @@ from ..model import Connection, IntersectionCode, Lane, Point
 from ..polylines import M_PER_E7, distance, length
 from ..rules import inside_spans
 
+# ns: 1990 and 2200, within which codes, rules and devices have their times
 FIRST_TIME, LAST_TIME = (
     631_152_000_000_000_000,
     7_258_118_400_000_000_000,
-)  # ns: 1990 and 2200, within which codes, rules and devices have their times
+)
 OTHER_TIME_UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
+# m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
 MAX_SITE_DISTANCE, MAX_NODE_DISTANCE, MAX_ZONE_DISTANCE = (
     5_000.0,
     50_000.0,
     200_000.0,
-)  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
-MAX_REFERENCE_SHIFT = 20_000.0  # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
+)
+# m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
+MAX_REFERENCE_SHIFT = 20_000.0
 ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
 MIN_PHASE_MS, MAX_PHASE_MS = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
 MIN_AREA = 0.5  # m^2 of a zone

@@ -176,7 +176,8 @@ def _targets_without_lanes(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _format_faults(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it, and ban everybody."""
+    """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it,
+    and ban everybody."""
     if code.format >= 2:
         return
 
@@ -225,7 +226,8 @@ def _span_faults(rule: Rule, length_of: dict[str, float]) -> Iterator[Finding]:
 
 
 def _contradictions(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield pairs of equal rank that cannot both be kept: a lowest speed above the highest, a bus lane that is closed to buses."""
+    """Yield pairs of equal rank that cannot both be kept: a lowest speed above the highest, a bus lane that is closed
+    to buses."""
     link_of_lane = {lane.id: lane.link for lane in code.lanes}
     minimum_limits = [rule for rule in code.rules if rule.kind == "speed_min" and rule.value is not None]
     maximum_limits = [rule for rule in code.rules if rule.kind == "speed_max" and rule.value is not None]

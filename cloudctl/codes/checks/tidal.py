@@ -1,8 +1,8 @@
 """Checks of tidal lanes: one strip of road that is a lane of either direction must never be open both ways.
 
-Whether two rules may be in force at once is decided for every day from 1990 to 2199, and for every kind of day: an ordinary one, a holiday, a weekend
-day that is worked for a Monday .. Friday. A time that both share begins where one of them begins, so only beginnings are looked at.
-"""
+Whether two rules may be in force at once is decided for every day from 1990 to 2199, and for every kind of day: an
+ordinary one, a holiday, a weekend day that is worked for a Monday .. Friday. A time that both share begins where one of
+them begins, so only beginnings are looked at."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -38,7 +38,8 @@ ROAD_USES = ("vehicle", "bus", "tram")
 
 
 def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield pairs of lanes that lie on one another, run in opposite directions, and are open at the same time; calendars must be sound."""
+    """Yield pairs of lanes that lie on one another, run in opposite directions, and are open at the same time;
+    calendars must be sound."""
     rules_of = {lane.id: _rules_of(code, lane) for lane in code.lanes}
     for lane, other in _opposite_pairs(code):
         stated = [*rules_of[lane.id], *rules_of[other.id]]
@@ -53,7 +54,7 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
         severity = "error" if stated else "warning"
         entity = stated[0].id if stated else lane.id
         yield Finding(entity=entity, field="targets" if stated else "points", value=lane.id,
-                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {common}", severity=severity,
+                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both " f"open {common}", severity=severity,
                       remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
 
 
@@ -130,7 +131,8 @@ def almanac() -> Almanac:
 
 
 def common_time(a: Rule, b: Rule) -> str:
-    """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there is none. Calendars must be sound."""
+    """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there
+    is none. Calendars must be sound."""
     if (
         a.calendar is None
         and b.calendar is None
@@ -196,7 +198,8 @@ class _LocalRule:
         self._days: dict[int, Mask] = {}
 
     def days_at(self, minute: int, second: int, today: int, yesterday: int) -> Mask:
-        """Return the days on which the rule is in force at a time of the day, given of what kind they and the days before are."""
+        """Return the days on which the rule is in force at a time of the day, given of what kind they and the days
+        before are."""
         spans = self.calendar.minutes or ((0, 1440),)
         in_force = np.zeros(len(almanac().ordinal), np.bool_)
         if any(start <= minute and (minute < end or end < start) for start, end in spans):

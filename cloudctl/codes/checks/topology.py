@@ -1,4 +1,5 @@
-"""Checks of what leads where: ingresses connect, groups control something, lanes of a link are numbered without gaps."""
+"""Checks of what leads where: ingresses connect, groups control something, lanes of a link are numbered without
+gaps."""
 
 from collections.abc import Iterator
 
@@ -15,9 +16,8 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
     yield from _numbers(code)
     lanes_with_stop_line = {line.lane for line in code.stop_lines}
     signalled_lanes = {connection.from_lane for connection in code.connections if connection.group and connection.inner}
-    pedestrian_lanes = {
-        lane.id for lane in code.lanes if lane.use == "pedestrian"
-    }  # pedestrians wait at the kerb: no line stands there
+    # Pedestrians wait at the kerb: no line stands there
+    pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == "pedestrian"}
 
     for lane in sorted(signalled_lanes - lanes_with_stop_line - pedestrian_lanes):
         yield Finding(

@@ -26,12 +26,10 @@ def day_number(day: str) -> int:
 class Calendars(NamedTuple):
     """The calendars of some rules."""
 
-    rows: NDArray[
-        np.int64
-    ]  # a rule: weekday bits, bits of the days of the month, holiday mode, whether make-up days are working days
-    range_start: NDArray[
-        np.int64
-    ]  # ranges of days in CSR: first, last, and whether they are days of the year (month x 100 + day)
+    # a rule: weekday bits, bits of the days of the month, holiday mode, whether make-up days are working days
+    rows: NDArray[np.int64]
+    # Ranges of days in CSR: first, last, and whether they are days of the year (month x 100 + day)
+    range_start: NDArray[np.int64]
     ranges: NDArray[np.int64]
     span_start: NDArray[np.int64]  # spans of minutes in CSR
     spans: NDArray[np.int64]
@@ -103,7 +101,8 @@ def _offset(zone: ZoneInfo, second: int) -> int:
 
 @njit(cache=True)
 def _month_day(day: int) -> tuple[int, int]:
-    """Return (month, day of the month) of days since 1970 (Gregorian; H. Hinnant, "chrono-compatible low-level date algorithms", civil_from_days)."""
+    """Return (month, day of the month) of days since 1970 (Gregorian; H. Hinnant, "chrono-compatible low-level date
+    algorithms", civil_from_days)."""
     shifted_day = day + 719_468
     day_of_era = shifted_day % 146_097
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365

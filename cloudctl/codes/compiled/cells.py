@@ -25,7 +25,8 @@ class Grid(NamedTuple):
 
 
 def grid(xy: F8, path_start: NDArray[np.int32]) -> Grid:
-    """Return the grid of paths given in CSR: a path is listed in every cell that has a point within about `NEAR` m of it."""
+    """Return the grid of paths given in CSR: a path is listed in every cell that has a point within about `NEAR` m of
+    it."""
     west, south = (float(value) for value in xy.min(axis=0) - NEAR_DISTANCE)
     east, north = (float(value) for value in xy.max(axis=0) + NEAR_DISTANCE)
     cell_size = max(MIN_CELL_SIZE, float(np.ceil(np.sqrt((east - west) * (north - south) / MAX_CELLS) * 2) / 2))

@@ -80,7 +80,8 @@ class CompiledCode:
     cell_path: I4
 
     def connection(self, name: str) -> int:
-        """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1 where it is none of this."""
+        """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1
+        where it is none of this."""
         own_prefix = f"{self.code.id[:-1]}."
         if not name.startswith(own_prefix):
             return self.conn_alias.get(name, -1)
@@ -268,8 +269,9 @@ def _conflicts(code: IntersectionCode, conn_index: dict[str, int]) -> tuple[I4, 
 
 
 def _gives_way(own: Connection, other: Connection, yields: bool) -> bool:
-    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may wait inside for a gap does. The
-    matrix is the rule for where no signal decides: SUMO's `response` even lets straight on yield to a left turn of another phase."""
+    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may
+    wait inside for a gap does. The matrix is the rule for where no signal decides: SUMO's `response` even lets straight
+    on yield to a left turn of another phase."""
     return own.waits if own.group and other.group and own.waits != other.waits else yields
 
 

@@ -47,7 +47,8 @@ NO, YES, UNDECIDED = 0, 1, 2  # whether a rule binds a vehicle; OPEN: that rests
 
 
 class Answer(NamedTuple):
-    """One row a query: speed bounds (m/s), the capping rule, whether it may be there, the refusing rule (indices; -1 none)."""
+    """One row a query: speed bounds (m/s), the capping rule, whether it may be there, the refusing rule (indices; -1
+    none)."""
 
     speed_max: NDArray[np.float64]
     speed_min: NDArray[np.float64]
@@ -59,7 +60,8 @@ class Answer(NamedTuple):
 
 
 class RuleTable:
-    """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as YYYY-MM-DD."""
+    """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as
+    YYYY-MM-DD."""
 
     def __init__(self, code: IntersectionCode, holidays: DayCalendar | Days | Collection[str] = ()) -> None:
         self.code = code
@@ -117,7 +119,8 @@ class RuleTable:
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
 
     def closed(self, t: int) -> NDArray[np.bool_] | None:
-        """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
+        """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None
+        where none is tidal."""
         if not self._tidal:
             return None  # movements stay open: who began one in time ends it
 
@@ -139,7 +142,8 @@ class RuleTable:
         *,
         fleet: Sequence[Vehicle],
     ) -> Answer:
-        """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None anywhere)."""
+        """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None
+        anywhere)."""
         count = len(path)
         bits, sizes = _fleet_arrays(tuple(fleet))
 
@@ -198,8 +202,8 @@ def rule_table(code: CompiledCode) -> RuleTable:
 
 @lru_cache(maxsize=1024)
 def _fleet_arrays(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures their sizes and emission
-    stage lie (float64[n, 5, 2])."""
+    """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures
+    their sizes and emission stage lie (float64[n, 5, 2])."""
     bits = np.array([_vehicle_bits(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)
     sizes = np.array(
         [[vehicle.between(kind) for kind in (*SIZE_FIELDS, "emission_zone")] for vehicle in fleet], float

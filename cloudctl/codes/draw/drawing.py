@@ -1,4 +1,5 @@
-"""A digital code as a drawing a person can read: lanes, movements coloured by signal group, conflict points, crosswalks, limits."""
+"""A digital code as a drawing a person can read: lanes, movements coloured by signal group, conflict points,
+crosswalks, limits."""
 
 from html import escape
 
@@ -39,7 +40,8 @@ class View:
 
 
 def show_svg(code: IntersectionCode) -> str:
-    """Return an SVG drawing of a valid code: the intersection and what is near it, north up, with a legend and the plan."""
+    """Return an SVG drawing of a valid code: the intersection and what is near it, north up, with a legend and the
+    plan."""
     compiled = compile_code(code)
     view = View(compiled)
     size = f"{DRAWING_PX + LEGEND_PX:.0f} {DRAWING_PX:.0f}"
@@ -47,9 +49,11 @@ def show_svg(code: IntersectionCode) -> str:
 
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{width}" height="{height}" font-family="system-ui,sans-serif" font-size="13">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{width}" height="{height}" '
+            'font-family="system-ui,sans-serif" font-size="13">',
             f"<title>{escape(code.name)} {escape(code.id)}</title>",
-            f'<rect width="{width}" height="{height}" fill="#fff"/><clipPath id="view"><rect width="{DRAWING_PX:.0f}" height="{DRAWING_PX:.0f}"/></clipPath>',
+            f'<rect width="{width}" height="{height}" fill="#fff"/><clipPath id="view"><rect '
+            f'width="{DRAWING_PX:.0f}" height="{DRAWING_PX:.0f}"/></clipPath>',
             '<g clip-path="url(#view)"><rect width="100%" height="100%" fill="#f5f6f2"/>',
             *_roads(compiled, view),
             *_lanes(compiled, view),
@@ -81,7 +85,8 @@ def _roads(code: CompiledCode, view: View) -> list[str]:
         width = min(code.lane_width[code.conn_from[k]], code.lane_width[code.conn_to[k]]) * view.scale
         colour = ROAD_COLOUR if code.conn_inner[k] else COLOUR_OF_USE[int(code.lane_use[code.conn_from[k]])]
         elements.append(
-            f'<polyline points="{view.line(_path(code, code.n_lanes + k))}" fill="none" stroke="{colour}" stroke-width="{width:.1f}" stroke-linejoin="round"/>'
+            f'<polyline points="{view.line(_path(code, code.n_lanes + k))}" fill="none" stroke="{colour}" '
+            f'stroke-width="{width:.1f}" stroke-linejoin="round"/>'
         )
 
     return elements
@@ -94,8 +99,10 @@ def _lanes(code: CompiledCode, view: View) -> list[str]:
         elements.append(f'<polyline points="{points}" fill="none" stroke="{EDGE_COLOUR}" stroke-width="{width:.1f}"/>')
 
         elements.append(
-            f'<polyline points="{points}" fill="none" stroke="{COLOUR_OF_USE[int(code.lane_use[k])]}" stroke-width="{max(width - 1.6, 0.5):.1f}">'
-            f"<title>{escape(code.lane_ids[k])}: {code.code.lanes[k].use}, {code.lane_width[k]:.2f} m, {code.lane_speed[k] * 3.6:.0f} km/h"
+            f'<polyline points="{points}" fill="none" stroke="{COLOUR_OF_USE[int(code.lane_use[k])]}" '
+            f'stroke-width="{max(width - 1.6, 0.5):.1f}">'
+            f"<title>{escape(code.lane_ids[k])}: {code.code.lanes[k].use}, {code.lane_width[k]:.2f} m, "
+            f"{code.lane_speed[k] * 3.6:.0f} km/h"
             f"</title></polyline>"
         )
 
@@ -110,10 +117,12 @@ def _crosswalks(code: CompiledCode, view: View) -> list[str]:
         outline = code.cross_xy[code.cross_start[k] : code.cross_start[k + 1]]
         colour = GROUP_COLOURS[group % len(GROUP_COLOURS)] if group >= 0 else EDGE_COLOUR
         elements.append(
-            f'<polygon points="{view.line(outline)}" fill="{ROAD_COLOUR}" stroke="{colour}" stroke-width="1.2"><title>{escape(tooltip)}</title></polygon>'
+            f'<polygon points="{view.line(outline)}" fill="{ROAD_COLOUR}" stroke="{colour}" '
+            f'stroke-width="1.2"><title>{escape(tooltip)}</title></polygon>'
         )
         elements.append(
-            f'<polyline points="{view.line(axis)}" stroke="#fff" stroke-width="{code.cross_width[k] * view.scale * 0.86:.1f}" '
+            f'<polyline points="{view.line(axis)}" stroke="#fff" '
+            f'stroke-width="{code.cross_width[k] * view.scale * 0.86:.1f}" '
             f'stroke-dasharray="{0.45 * view.scale:.1f} {0.6 * view.scale:.1f}" pointer-events="none"/>'
         )
 
@@ -126,7 +135,8 @@ def _zones(code: CompiledCode, view: View) -> list[str]:
         degrees = np.array(zone.polygon, float) / 1e7
         points = np.stack(code.origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
         elements.append(
-            f'<polygon points="{view.line(points)}" fill="#f2b705" fill-opacity=".12" stroke="#c08a00" stroke-dasharray="6 4">'
+            f'<polygon points="{view.line(points)}" fill="#f2b705" fill-opacity=".12" stroke="#c08a00" '
+            'stroke-dasharray="6 4">'
             f"<title>{escape(zone.id)}: {escape(zone.kind)}</title></polygon>"
         )
 
@@ -140,14 +150,16 @@ def _movements(code: CompiledCode, view: View) -> list[str]:
         tooltip = f"{code.conn_ids[k]}: {code.lane_ids[code.conn_from[k]]} to {code.lane_ids[code.conn_to[k]]}"
         tooltip += f", signal group {code.group_ids[group]}" if group >= 0 else ", no signal"
         elements.append(
-            f'<polyline points="{view.line(line)}" fill="none" {stroke(group)} stroke-width="2.4" stroke-opacity=".9"><title>{escape(tooltip)}</title></polyline>'
+            f'<polyline points="{view.line(line)}" fill="none" {stroke(group)} stroke-width="2.4" '
+            f'stroke-opacity=".9"><title>{escape(tooltip)}</title></polyline>'
         )
         direction = line[-1] - line[-2]
         rotation = -np.degrees(np.arctan2(direction[1], direction[0]))
         ((x, y),) = view.xy(line[-1:])
         colour = GROUP_COLOURS[group % len(GROUP_COLOURS)] if group >= 0 else "#6b7785"
         elements.append(
-            f'<path d="M2 0L-9 -4.5L-9 4.5Z" fill="{colour}" transform="translate({x:.1f} {y:.1f}) rotate({rotation:.0f})"/>'
+            f'<path d="M2 0L-9 -4.5L-9 4.5Z" fill="{colour}" transform="translate({x:.1f} {y:.1f}) '
+            f'rotate({rotation:.0f})"/>'
         )
 
     return elements
@@ -166,7 +178,8 @@ def _conflicts(code: CompiledCode, view: View) -> list[str]:
             tooltip = f"{code.conn_ids[k]} and {code.conn_ids[code.conf_other[entry]]}"
             fill = "#fff" if code.conf_type[entry] == 0 else INK_COLOUR
             elements.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.7" fill="{fill}" stroke="{INK_COLOUR}"><title>{escape(tooltip)}</title></circle>'
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.7" fill="{fill}" '
+                f'stroke="{INK_COLOUR}"><title>{escape(tooltip)}</title></circle>'
             )
 
     return elements
@@ -182,7 +195,8 @@ def _stops(code: CompiledCode, view: View) -> list[str]:
         direction = (point - points_along(line, lengths, max(s - 1.0, 0.0))) / max(min(s, 1.0), 1e-6)
         side = np.array([-direction[1], direction[0]]) * code.lane_width[k] / 2
         elements.append(
-            f'<polyline points="{view.line(np.array([point - side, point + side]))}" stroke="{INK_COLOUR}" stroke-width="3.5"/>'
+            f'<polyline points="{view.line(np.array([point - side, point + side]))}" stroke="{INK_COLOUR}" '
+            'stroke-width="3.5"/>'
         )
         ((x, y),) = view.xy(label_point[None])
         rotation = -np.degrees(np.arctan2(direction[1], direction[0]))
@@ -217,7 +231,8 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
                 x, y = pixels[-1] + direction_back / max(float(np.hypot(*direction_back)), 1e-9) * 20
 
             elements.append(
-                f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="#fff" stroke="#c22" stroke-width="4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
+                f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="#fff" stroke="#c22" stroke-width="4"/><text '
+                f'x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
                 f'dominant-baseline="central" font-weight="700">{code.lane_speed[lanes].max() * 3.6:.0f}</text>'
             )
 
@@ -230,7 +245,8 @@ def _devices(code: CompiledCode, view: View) -> list[str]:
         x, y = code.origin.to_local(device.lat_e7 / 1e7, device.lon_e7 / 1e7)
         ((px, py),) = view.xy(np.array([[float(x), float(y)]]))
         elements.append(
-            f'<rect x="{px - 5:.1f}" y="{py - 5:.1f}" width="10" height="10" rx="2" fill="#fff" stroke="{INK_COLOUR}" stroke-width="2">'
+            f'<rect x="{px - 5:.1f}" y="{py - 5:.1f}" width="10" height="10" rx="2" fill="#fff" '
+            f'stroke="{INK_COLOUR}" stroke-width="2">'
             f"<title>{escape(device.id)}: {escape(device.kind)}</title></rect>"
         )
 
@@ -240,6 +256,8 @@ def _devices(code: CompiledCode, view: View) -> list[str]:
 def _scale(view: View) -> list[str]:
     y = DRAWING_PX - 20
     return [
-        f'<path d="M20 {y:.0f}h{20 * view.scale:.0f}" stroke="{INK_COLOUR}" stroke-width="3"/><text x="{26 + 20 * view.scale:.0f}" y="{y + 5:.0f}">20 m</text>',
-        f'<path d="M34 62V24M34 20L28 34H40Z" stroke="{INK_COLOUR}" stroke-width="2" fill="{INK_COLOUR}"/><text x="34" y="78" text-anchor="middle" font-weight="700">N</text>',
+        f'<path d="M20 {y:.0f}h{20 * view.scale:.0f}" stroke="{INK_COLOUR}" stroke-width="3"/><text '
+        f'x="{26 + 20 * view.scale:.0f}" y="{y + 5:.0f}">20 m</text>',
+        f'<path d="M34 62V24M34 20L28 34H40Z" stroke="{INK_COLOUR}" stroke-width="2" fill="{INK_COLOUR}"/><text '
+        'x="34" y="78" text-anchor="middle" font-weight="700">N</text>',
     ]

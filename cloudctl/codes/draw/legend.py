@@ -44,15 +44,18 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
     lines = [
         code.name,
         f"revision {code.revision}, {compiled.hash[:12]}",
-        f"{len(code.lanes)} lanes, {int(compiled.conn_inner.sum())} movements, {len(code.conflicts)} conflicts, {len(code.crosswalks)} crosswalks",
+        f"{len(code.lanes)} lanes, {int(compiled.conn_inner.sum())} movements, {len(code.conflicts)} conflicts, "
+        f"{len(code.crosswalks)} crosswalks",
     ]
     elements = [f'<text x="{x}" y="28" font-size="13" font-weight="700">{escape(code.id)}</text>']
     elements += [f'<text x="{x}" y="{50 + 20 * k}">{escape(text)}</text>' for k, text in enumerate(lines)]
 
     elements += [
-        f'<circle cx="{x + 8}" cy="118" r="3.5" fill="#fff" stroke="#1d2733"/><text x="{x + 26}" y="122">paths cross</text>',
+        f'<circle cx="{x + 8}" cy="118" r="3.5" fill="#fff" stroke="#1d2733"/><text x="{x + 26}" y="122">paths '
+        "cross</text>",
         f'<circle cx="{x + 138}" cy="118" r="3.5" fill="#1d2733"/><text x="{x + 152}" y="122">paths merge</text>',
-        f'<path d="M{x} 140h18" {stroke(-1)} stroke-width="2.4"/><text x="{x + 26}" y="144">movement without a signal</text>',
+        f'<path d="M{x} 140h18" {stroke(-1)} stroke-width="2.4"/><text x="{x + 26}" y="144">movement without a '
+        "signal</text>",
     ]
     plan = code.plans[0] if code.plans else None
     title = "signal groups" + (f", programme {plan.id}: {sum(p.ms for p in plan.phases) / 1000:g} s" if plan else "")
@@ -62,7 +65,8 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
     for k, group in enumerate(code.signal_groups):
         y = 200 + line_height * k
         elements.append(
-            f'<path d="M{x} {y - 4:.0f}h18" {stroke(k)} stroke-width="4"/><text x="{x + 24}" y="{y:.0f}">{group.id} {escape(group.kind)}</text>'
+            f'<path d="M{x} {y - 4:.0f}h18" {stroke(k)} stroke-width="4"/><text x="{x + 24}" '
+            f'y="{y:.0f}">{group.id} {escape(group.kind)}</text>'
         )
         elements += _bar(plan, k, x + 124, y - 12) if plan else []
 
@@ -75,7 +79,8 @@ def _bar(plan: Plan, group: int, x: float, y: float) -> list[str]:
     for phase in plan.phases:
         width = BAR_PX * phase.ms / cycle
         elements.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="12" fill="{COLOUR_OF_LETTER.get(phase.shows[group], "#c9ced4")}"/>'
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="12" '
+            f'fill="{COLOUR_OF_LETTER.get(phase.shows[group], "#c9ced4")}"/>'
         )
         x += width
 

@@ -1,4 +1,5 @@
-"""Rules in a drawing: a plate where each holds, and their list under the legend. Speed limits are drawn as signs instead."""
+"""Rules in a drawing: a plate where each holds, and their list under the legend. Speed limits are drawn as signs
+instead."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -33,9 +34,8 @@ SYMBOL_OF_KIND = {
 }
 WEEKDAY_NAMES = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 PLATE_BEFORE_END = 18.0  # m before the end of a lane that a plate stands
-WHOLE_CODE_SPOTS = np.array(
-    [-28.0, 28.0]
-)  # m from the reference point: where plates of rules on the whole intersection stand, off its roads
+# m from the reference point: where plates of rules on the whole intersection stand, off its roads
+WHOLE_CODE_SPOTS = np.array([-28.0, 28.0])
 DRAWING_PX, EDGE_PX = 1080.0, 24.0  # px of the drawing; of its edge, within which the middle of no plate stands
 LIST_TOP_PX, LINE_PX, MAX_LINE_LENGTH = 215.0, 17.0, 58  # px, px, characters
 
@@ -71,8 +71,10 @@ def rule_plates(code: CompiledCode, view: PixelView) -> list[str]:
                 x = min(max(x, 3.3 * len(plate) + 6), DRAWING_PX - 3.3 * len(plate) - 6)
                 width = 8 + 6.5 * len(plate)
                 elements.append(
-                    f'<g><title>{escape(f"{rule.id}: {rule_in_words(rule)}")}</title><rect x="{x - width / 2:.0f}" y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
-                    f'stroke-width="1.4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" dominant-baseline="central" font-size="10" font-weight="600">{escape(plate)}</text></g>'
+                    f'<g><title>{escape(f"{rule.id}: {rule_in_words(rule)}")}</title><rect x="{x - width / 2:.0f}" '
+                    f'y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
+                    f'stroke-width="1.4"/><text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
+                    f'dominant-baseline="central" font-size="10" font-weight="600">{escape(plate)}</text></g>'
                 )
 
     return elements
@@ -94,7 +96,8 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
     for k, line in enumerate(lines, 1):
         shortened = line if len(line) <= MAX_LINE_LENGTH else line[: MAX_LINE_LENGTH - 1] + "…"
         elements.append(
-            f'<text x="{x}" y="{y + LINE_PX * k:.0f}" font-size="12"><title>{escape(line)}</title>{escape(shortened)}</text>'
+            f'<text x="{x}" y="{y + LINE_PX * k:.0f}" '
+            f'font-size="12"><title>{escape(line)}</title>{escape(shortened)}</text>'
         )
 
     return elements
@@ -116,7 +119,10 @@ def rule_in_words(rule: Rule) -> str:
         for word, target in (("from", rule.valid_from), ("until", rule.valid_to))
         if target is not None
     )
-    return f"{rule.kind.replace('_', ' ')}{value}{_whom(rule)} on {places}{times}{', temporary' if rule.temporary else ''}{'' if rule.mandatory else ', advisory'}"
+    return (
+        f"{rule.kind.replace('_', ' ')}{value}{_whom(rule)} on "
+        f"{places}{times}{', temporary' if rule.temporary else ''}{'' if rule.mandatory else ', advisory'}"
+    )
 
 
 def _place(target: Target) -> str:

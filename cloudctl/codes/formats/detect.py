@@ -1,4 +1,5 @@
-"""Which format a file is of, by its content, and its import. A file that is no map of a place is refused with what to do instead."""
+"""Which format a file is of, by its content, and its import. A file that is no map of a place is refused with what to
+do instead."""
 
 import gzip
 import json
@@ -14,7 +15,10 @@ from ..report import Imported, Progress
 from .importing.build import DEFAULT_ADM
 from .messages.tree import unwrapped, xml_tree
 
-KNOWN_FORMATS = "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or XML), or a digital code (JSON, GeoJSON, compact)"
+KNOWN_FORMATS = (
+    "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or "
+    "XML), or a digital code (JSON, GeoJSON, compact)"
+)
 XML_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 CODE_KEYS = frozenset(IntersectionCode.__struct_fields__)
 MIN_CODE_KEYS = 5  # of a digital code, by which one with misspelt keys is known as one
@@ -33,8 +37,8 @@ def read_any(
 ) -> Imported:
     """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place.
 
-    `unsignalised` is that of `import_sumo`; other formats have all intersections as codes. `progress` is called with (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`.
-    """
+    `unsignalised` is that of `import_sumo`; other formats have all intersections as codes. `progress` is called with
+    (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`."""
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)

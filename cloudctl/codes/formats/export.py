@@ -1,8 +1,8 @@
-"""Exports that prove themselves: what is written is read back by our own reader and compared with the code, field by field.
+"""Exports that prove themselves: what is written is read back by our own reader and compared with the code, field by
+field.
 
-A difference is either in the table of its target, with its reason, and then printed as a loss, or the export is refused. GeoJSON and the
-compact form have no such table: they come back exactly.
-"""
+A difference is either in the table of its target, with its reason, and then printed as a loss, or the export is
+refused. GeoJSON and the compact form have no such table: they come back exactly."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,7 +22,10 @@ from .ydt.uper import MAP, Modules
 SUFFIX = {"mapem": ".mapem", "j2735": ".map", "ydt3709": ".ydt.json", "geojson": ".geojson", "compact": ".cc"}
 NO_FIELD = "the message has no place for it"
 TIMES = "the message has no times: what holds at times is left out, a limit is taken at all times at its lowest"
-LANE_CLOSED = "the message cannot say whom a rule keeps out of the lane, or when, or where: it is closed to all whom it would let in with them"
+LANE_CLOSED = (
+    "the message cannot say whom a rule keeps out of the lane, or when, or where: it is closed to all whom it would "
+    "let in with them"
+)
 MAY_DIFFER_IN_MAP = {  # what may differ after a MAP of either standard: (field, what) -> why
     ("id", "changed"): "the message names the intersection by its number",
     ("name", "changed"): "names in the message have 63 ASCII characters at most: any other is left out",
@@ -89,7 +92,8 @@ MAY_DIFFER_IN_MAP = {  # what may differ after a MAP of either standard: (field,
     (
         "lanes.speed",
         "restated",
-    ): "where parts of a lane have limits of their own, the speed of the lane is the highest of them when the message is read",
+    ): "where parts of a lane have limits of their own, the speed of the lane is the highest of them when the "
+    "message is read",
     ("connections.joints", "lost"): "the message has the roads at the intersection only, not those before them",
     (
         "connections.points",
@@ -116,7 +120,8 @@ MAY_DIFFER_IN_MAP = {  # what may differ after a MAP of either standard: (field,
         (
             f"rules.{kind}",
             "lost",
-        ): "the message says who may use a lane for buses, taxis, trams and bicycles only, at all times and on its whole length"
+        ): "the message says who may use a lane for buses, taxis, trams and bicycles only, at all times and on its "
+        "whole length"
         for kind in ("bus_lane", "lane_use")
     },
     **{(f"rules.{kind}", "added"): TIMES for kind in ("speed_max", "school_zone", "construction")},
@@ -167,11 +172,11 @@ def export_code(
     station: int = 0,
     modules: Modules | None = None,
 ) -> Exported:
-    """Return a code in a format of `SUFFIX`, proved. Raises CodeError for what does not fit, or would not come back as it is.
+    """Return a code in a format of `SUFFIX`, proved. Raises CodeError for what does not fit, or would not come back as
+    it is.
 
-    `number` is the registry's, and needed where the code has no alias of that kind; `station` stands in the header of a MAPEM; with `modules`
-    YD/T 3709 is written in UPER.
-    """
+    `number` is the registry's, and needed where the code has no alias of that kind; `station` stands in the header of a
+    MAPEM; with `modules` YD/T 3709 is written in UPER."""
     if target in ("geojson", "compact"):
         return _exact_export(code, target)
     if target == "ydt3709":

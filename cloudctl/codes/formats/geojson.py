@@ -1,8 +1,9 @@
-"""Digital codes <-> GeoJSON (RFC 7946): one feature an entity with a place, for any map viewer; positions are lon, lat to 1e-7 degree.
+"""Digital codes <-> GeoJSON (RFC 7946): one feature an entity with a place, for any map viewer; positions are lon, lat
+to 1e-7 degree.
 
-A feature's id is the entity's city code; its properties are the entity's own fields. What has no place of its own (links, signal
-groups, conflicts, plans, rules) stands whole under `code` of the collection, so that reading gives the same code back.
-"""
+A feature's id is the entity's city code; its properties are the entity's own fields. What has no place of its own
+(links, signal groups, conflicts, plans, rules) stands whole under `code` of the collection, so that reading gives the
+same code back."""
 
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..findings import refuse
 from ..model import FORMATS, IntersectionCode
 from ..strict_json import convert
 
+# Field of its shape
 SHAPE_OF_TABLE = {
     "nodes": "",
     "lanes": "points",
@@ -21,7 +23,7 @@ SHAPE_OF_TABLE = {
     "crosswalks": "axis",
     "zones": "polygon",
     "devices": "",
-}  # field of its shape
+}
 E7 = 1e7
 
 

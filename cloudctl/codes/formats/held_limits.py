@@ -1,4 +1,5 @@
-"""The limit that holds for a class at a place of a lane, asked of the rules: what an export is compared by, apart from what its writer lists."""
+"""The limit that holds for a class at a place of a lane, asked of the rules: what an export is compared by, apart from
+what its writer lists."""
 
 from math import inf
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds
 
 
 class HeldLimits(NamedTuple):
-    """Limits at a place, m/s: `usual` holds by the rules that hold at all times, `lowest` and `greatest` are those of any time."""
+    """Limits at a place, m/s: `usual` holds by the rules that hold at all times, `lowest` and `greatest` are those of
+    any time."""
 
     usual: float
     lowest: float
@@ -19,7 +21,8 @@ class HeldLimits(NamedTuple):
 def limits_held(
     code: IntersectionCode, placements: list[RulePlacement], speed: float, kind: str, s: float
 ) -> HeldLimits:
-    """Return the limit for a class at `s` m; `placements` are the lane's rules in the order in which they decide, `speed` is the lane's own."""
+    """Return the limit for a class at `s` m; `placements` are the lane's rules in the order in which they decide,
+    `speed` is the lane's own."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
     lowest, at_times = inf, list[float]()

@@ -1,8 +1,8 @@
 """What an export changed: a code beside what our own reader makes of its export, field by field.
 
-Every target has one table of the differences that may be, each with its reason; they are printed as losses. Any other difference is a
-refusal: a limit raised, a connection cut, a stop line moved, a lane opened to others cannot pass unseen, whatever part of an exporter fails.
-"""
+Every target has one table of the differences that may be, each with its reason; they are printed as losses. Any other
+difference is a refusal: a limit raised, a connection cut, a stop line moved, a lane opened to others cannot pass
+unseen, whatever part of an exporter fails."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,15 +27,17 @@ from .messages.speed_limits import SPEED_STEP, narrowing_fields
 
 TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
 STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
+# Classes whose limits are compared
 PROBED = (
     *(name for name in MOTOR_CLASSES if name not in SPECIAL_CLASSES),
     "automated",
-)  # classes whose limits are compared
+)
 SHOWN = 20  # undeclared differences that a refusal names
 
 
 class Difference(Struct, frozen=True, order=True):
-    """One difference. `field` is of the code's tables, `what` lost, added, changed, raised, lowered, rounded, cut, moved, shortened or thinned."""
+    """One difference. `field` is of the code's tables, `what` lost, added, changed, raised, lowered, rounded, cut,
+    moved, shortened or thinned."""
 
     field: str
     what: str
@@ -49,7 +51,8 @@ class Difference(Struct, frozen=True, order=True):
 
 @dataclass
 class Pairing:
-    """Which lane of what was read back is which of the code; `exits`: those that stand for it where connections end, if others."""
+    """Which lane of what was read back is which of the code; `exits`: those that stand for it where connections end, if
+    others."""
 
     lanes: dict[str, str]
     exits: dict[str, str] = field(default_factory=dict)
@@ -246,7 +249,8 @@ class _Comparison:
                 yield Difference(field="lanes.access", what="closed", entity=lane.id, before=kind)
 
     def _line(self, before: tuple[Point, ...], after: tuple[Point, ...], stop: float | None = None) -> str:
-        """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the stop line, or moved."""
+        """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the
+        stop line, or moved."""
         if before == after:
             return ""
 
@@ -343,7 +347,8 @@ class _Comparison:
                 )
 
     def _paired_connections(self) -> dict[str, Connection]:
-        """Return the connection that was read back for each of the code: of the same lanes, first those with the same turn and group."""
+        """Return the connection that was read back for each of the code: of the same lanes, first those with the same
+        turn and group."""
         left = list(self.back.connections)
         out: dict[str, Connection] = {}
         ends = self.pairing.lanes | self.pairing.exits
@@ -514,7 +519,8 @@ class _Comparison:
             yield Difference(field="crosswalks", what="added", entity=walk.id)
 
     def _rules(self) -> Iterator[Difference]:
-        """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared by `_limits`."""
+        """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared
+        by `_limits`."""
         paths = self.pairing.lanes | {name: c.id for name, c in self.connections.items()}
         before, after = (
             _rule_rows(self.code, {name: name for name in paths}),
@@ -532,7 +538,8 @@ class _Comparison:
 
 
 def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule, set[tuple[str, float, float]]]]:
-    """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection, from, to), whole m."""
+    """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection,
+    from, to), whole m."""
     rows: dict[int, set[tuple[str, float, float]]] = {}
     for path, found in rule_placements(code).items():
         for place in found:

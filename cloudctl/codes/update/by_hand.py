@@ -1,4 +1,5 @@
-"""What was written by hand where an import does not look: into a code in force while its next revision is announced, or into one whose intersection is gone."""
+"""What was written by hand where an import does not look: into a code in force while its next revision is announced, or
+into one whose intersection is gone."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,22 +14,25 @@ from .folder import CodeFolder, Filed
 from .merge import Notes, repeats_lanes
 from .rules import Relocation, relocated, rule_text
 
+# Tables whose rows are written by hand, in the order in which one names the other
 HAND_WRITTEN_TABLES = (
     "zones",
     "devices",
     "rules",
-)  # tables whose rows are written by hand, in the order in which one names the other
+)
 
 
 class AnnouncedRevision(NamedTuple):
-    """An announced revision that takes over what was written by hand into an earlier one since, and what is to be said of it."""
+    """An announced revision that takes over what was written by hand into an earlier one since, and what is to be said
+    of it."""
 
     code: IntersectionCode
     losses: list[Loss]
 
 
 def carry_forward(folder: CodeFolder) -> list[Loss]:
-    """Write what was added by hand to revisions that another stands beside into the last of them, as its next revision; return what is to be said."""
+    """Write what was added by hand to revisions that another stands beside into the last of them, as its next revision;
+    return what is to be said."""
     losses: list[Loss] = []
     for name, revisions in list(folder.files.items()):
         if len(revisions) < 2:
@@ -53,10 +57,11 @@ def carry_forward(folder: CodeFolder) -> list[Loss]:
 def with_later_edits(
     earlier: Sequence[Filed], kept: Sequence[IntersectionCode | None], last: Filed
 ) -> AnnouncedRevision:
-    """Return the last revision with the zones, devices and rules that were added to earlier ones since it was announced.
+    """Return the last revision with the zones, devices and rules that were added to earlier ones since it was
+    announced.
 
-    `kept`: the earlier revisions as they were then, None where that is not known. Other edits of them are named, not made.
-    """
+    `kept`: the earlier revisions as they were then, None where that is not known. Other edits of them are named, not
+    made."""
     code, losses = last.code, list[Loss]()
     for item, before in zip(earlier, kept, strict=True):
         if before is None or dump(before) == dump(item.code):
@@ -125,7 +130,8 @@ def _other_edits(before: IntersectionCode, after: IntersectionCode) -> Iterator[
 
 
 def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iterator[Loss]:
-    """Yield a loss for each rule, zone, device and plan that was written by hand into a code that is taken out; `base` is what its last import gave."""
+    """Yield a loss for each rule, zone, device and plan that was written by hand into a code that is taken out; `base`
+    is what its last import gave."""
     for table in (*HAND_WRITTEN_TABLES, "plans"):
         imported_rows: dict[str, Any] = {row.id: row for row in getattr(base, table)} if base is not None else {}
         for row in getattr(code, table):
@@ -138,5 +144,6 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
             yield Loss(
                 what="dropped",
                 entity=f"{table[:-1]} {row.id}",
-                detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer in the map; it was {text}",
+                detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer "
+                f"in the map; it was {text}",
             )

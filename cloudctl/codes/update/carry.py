@@ -27,7 +27,8 @@ class Carried(NamedTuple):
 def carry(
     previous: IntersectionCode, base: IntersectionCode | None, imported: IntersectionCode, highest: dict[str, int]
 ) -> Carried:
-    """Return the next revision of `previous`, of which the last import was `base`, from the import `imported`; `highest` are the numbers ever given.
+    """Return the next revision of `previous`, of which the last import was `base`, from the import `imported`;
+    `highest` are the numbers ever given.
 
     The revision is the same where the content is. Raises CodeError where a number runs out.
     """
@@ -44,7 +45,8 @@ def carry(
             Loss(
                 what="guessed",
                 entity=previous.id,
-                detail="what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known",
+                detail="what the last import gave was not kept: rules and zones of the code are taken as written by "
+                "hand, other edits are not known",
             )
         )
 
@@ -68,7 +70,8 @@ def carry(
 
 
 def next_revision(previous: IntersectionCode, imported: IntersectionCode) -> int:
-    """Return the number of the next revision: one more, or where the source counts revisions itself, the next that it would call the same on the wire."""
+    """Return the number of the next revision: one more, or where the source counts revisions itself, the next that it
+    would call the same on the wire."""
     if not counted(imported):
         return previous.revision + 1
     return previous.revision + 1 + (wire_revision(imported) - wire_revision(previous) - 1) % WIRE_REVISIONS
@@ -80,7 +83,8 @@ def counted(code: IntersectionCode) -> bool:
 
 
 def _in_order(base: IntersectionCode, fresh: IntersectionCode) -> IntersectionCode:
-    """Return a code with its tables in the order of the last import; not the signal groups, whose order the letters of the plans follow."""
+    """Return a code with its tables in the order of the last import; not the signal groups, whose order the letters of
+    the plans follow."""
     changes: dict[str, object] = {}
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices", "rules", "plans"):
         place = {row.id: k for k, row in enumerate(getattr(base, table))}

@@ -1,8 +1,9 @@
-"""What a person would say has changed from one code to another: grouped, in words and units; nothing that differs is left out.
+"""What a person would say has changed from one code to another: grouped, in words and units; nothing that differs is
+left out.
 
-Both codes are first brought to the same ids by what is what on the road (`compared`), so two codes that were imported apart are compared as
-well as two revisions of one. Every field that differs is in a line: what has no words of its own is listed with its values.
-"""
+Both codes are first brought to the same ids by what is what on the road (`compared`), so two codes that were imported
+apart are compared as well as two revisions of one. Every field that differs is in a line: what has no words of its own
+is listed with its values."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -49,9 +50,8 @@ FIELDS_WITH_TABLES = frozenset(
         "ref_lon_e7",
     )
 )
-FIELDS_WITH_WORDS = frozenset(
-    ("id", "alias", "points", "speed", "group", "axis", "polygon", "lat_e7", "lon_e7")
-)  # fields that have words of their own
+# Fields that have words of their own
+FIELDS_WITH_WORDS = frozenset(("id", "alias", "points", "speed", "group", "axis", "polygon", "lat_e7", "lon_e7"))
 
 
 def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
@@ -77,7 +77,8 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
 
     if compared.renumbered:
         lines.append(
-            f"ids given otherwise: {listed(compared.renumbered)} (an import into the folder of the earlier code keeps them)"
+            f"ids given otherwise: {listed(compared.renumbered)} (an import into the folder of the earlier "
+            "code keeps them)"
         )
 
     return lines or ["only the order of entries differs"]

@@ -21,7 +21,8 @@ MIN_SHARE_ALIKE = 0.8  # share of them
 
 
 class Compared:
-    """An earlier code `a`, moved along where everything has moved (`shift`), and a later one `b` in its ids; `rows`: each entity of both."""
+    """An earlier code `a`, moved along where everything has moved (`shift`), and a later one `b` in its ids; `rows`:
+    each entity of both."""
 
     def __init__(self, before: IntersectionCode, after: IntersectionCode) -> None:
         (before, _), (after, _) = with_unique_ids(before), with_unique_ids(after)

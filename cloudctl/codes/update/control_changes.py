@@ -72,10 +72,16 @@ def _plans(compared: Compared) -> Iterator[str]:
         cycles = [sum(phase.ms for phase in plan.phases) / 1000 for plan in (earlier, later)]
         times = [[(phase.ms, phase.min_ms, phase.max_ms) for phase in plan.phases] for plan in (earlier, later)]
         if times[0] != times[1]:
-            yield f"plan {name}: {len(earlier.phases)} phases of {cycles[0]:g} s -> {len(later.phases)} of {cycles[1]:g} s{_phase_times(times)}"
+            yield (
+                f"plan {name}: {len(earlier.phases)} phases of {cycles[0]:g} s -> {len(later.phases)} of {cycles[1]:g} "
+                f"s{_phase_times(times)}"
+            )
 
         if _shown(compared.a, earlier, common_groups) != _shown(compared.b, later, common_groups):
-            yield f"plan {name}: shows other colours for signal groups {listed(_recoloured(compared.a, earlier, compared.b, later, common_groups))}"
+            yield (
+                f"plan {name}: shows other colours for signal groups "
+                f"{listed(_recoloured(compared.a, earlier, compared.b, later, common_groups))}"
+            )
 
 
 def rule_changes(compared: Compared) -> Iterator[str]:
@@ -158,7 +164,10 @@ def _targets(targets: tuple[Target, ...]) -> str:
 def _target(target: Target) -> str:
     if target.s_from is None and target.s_to is None:
         return target.entity
-    return f"{target.entity} from {value(target.s_from or 0)} m to {'its end' if target.s_to is None else value(target.s_to) + ' m'}"
+    return (
+        f"{target.entity} from {value(target.s_from or 0)} m to "
+        f"{'its end' if target.s_to is None else value(target.s_to) + ' m'}"
+    )
 
 
 def _terms(rule: Rule) -> str:
@@ -188,7 +197,10 @@ def _rule_changes(earlier: Rule, later: Rule, entities: set[str]) -> Iterator[st
             added = [target for target in value_after if target not in value_before]
 
             if without_place:
-                yield f"{_rule(later)} holds no longer on {_targets(tuple(without_place))}, which {'is' if len(without_place) == 1 else 'are'} gone"
+                yield (
+                    f"{_rule(later)} holds no longer on {_targets(tuple(without_place))}, which "
+                    f"{'is' if len(without_place) == 1 else 'are'} gone"
+                )
 
             if taken_out or added:
                 words = [f"no longer on {_targets(tuple(taken_out))}"] if taken_out else []
@@ -216,7 +228,10 @@ def _calendar_changes(name: str, before: Calendar | None, after: Calendar | None
             if getattr(calendar, field) != getattr(Calendar(), field)
         )
 
-        yield f"{name} holds {'always' if after is None else 'by a calendar'} now: {'it was' if after is None else 'it is'} {fields or 'every day'}"
+        yield (
+            f"{name} holds {'always' if after is None else 'by a calendar'} now: "
+            f"{'it was' if after is None else 'it is'} {fields or 'every day'}"
+        )
         return
 
     for field in after.__struct_fields__:

@@ -1,4 +1,5 @@
-"""A folder of digital codes: one file an intersection, the registry of every city code ever given, and what was replaced.
+"""A folder of digital codes: one file an intersection, the registry of every city code ever given, and what was
+replaced.
 
 0.json, 1.json ...           the codes; a later revision with its own beginning stands beside, 0-r2.json
 registry.jsonl               every city code ever given here, also of intersections that are gone
@@ -34,7 +35,8 @@ class Filed(NamedTuple):
 
 
 class CodeFolder:
-    """The codes of a folder, by city code, revisions in order. Use `opened`: two imports at once would give one code twice."""
+    """The codes of a folder, by city code, revisions in order. Use `opened`: two imports at once would give one code
+    twice."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +46,8 @@ class CodeFolder:
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator["CodeFolder"]:
-        """Open a folder, made where it is not there; another import into it waits. Raises CodeError for a file that cannot be read."""
+        """Open a folder, made where it is not there; another import into it waits. Raises CodeError for a file that
+        cannot be read."""
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -71,7 +74,8 @@ class CodeFolder:
         return files
 
     def _registry(self) -> Registry:
-        """Return the registry, with every code of the folder in it: a file that was put here by hand has its code for ever too."""
+        """Return the registry, with every code of the folder in it: a file that was put here by hand has its code for
+        ever too."""
         file = self.path / REGISTRY_FILE
         try:
             registry = Registry.load(file) if file.exists() else Registry()
@@ -94,7 +98,8 @@ class CodeFolder:
         return registry
 
     def save(self) -> None:
-        """Write the registry. It is written before the codes: what was given is never given again, whatever happens then."""
+        """Write the registry. It is written before the codes: what was given is never given again, whatever happens
+        then."""
         self.registry.save(self.path / REGISTRY_FILE)
 
     def latest(self) -> list[Filed]:
@@ -102,7 +107,8 @@ class CodeFolder:
         return sorted((filed[-1] for filed in self.files.values()), key=lambda item: _file_number(item.path))
 
     def gone(self) -> list[IntersectionCode]:
-        """Return intersections that were here and are gone, taken out or deleted: as they stood last, as far as that was kept."""
+        """Return intersections that were here and are gone, taken out or deleted: as they stood last, as far as that
+        was kept."""
         absent_rows = [entry for entry in self.registry if entry.code not in self.files]
         known_codes = [(entry, self._last_of(entry.code) or self.last_import(entry.code)) for entry in absent_rows]
         highest = {
@@ -140,7 +146,8 @@ class CodeFolder:
         self.files[code.id] = sorted([*filed, Filed(path, code)], key=lambda item: item.code.revision)
 
     def shelve(self, filed: Filed) -> Path:
-        """Keep a revision in the folder's history and take its file out of what a node loads; return where it is now."""
+        """Keep a revision in the folder's history and take its file out of what a node loads; return where it is
+        now."""
         target = self.keep_revision(filed)
         filed.path.unlink()
         remaining = [item for item in self.files[filed.code.id] if item.path != filed.path]
@@ -190,7 +197,9 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     value=f"{path} ({code.name})",
                     rule=f"the city code stands for another intersection in {other.path} ({other.code.name})",
                     severity="error",
-                    remedy=f"move it out of the folder, then: cloudctl codes import {path.name} --out {other.path.parent} gives it a code of its own",
+                    remedy=f"move it out of the folder, then: cloudctl codes import {path.name} --out "
+                    f"{other.path.parent} "
+                    "gives it a code of its own",
                 )
                 break
 
@@ -201,7 +210,8 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     value=f"{code.revision} in {path}",
                     rule=f"the revision stands for another content in {other.path}",
                     severity="error",
-                    remedy="give the changed code a higher revision, or take one of the files away; cloudctl codes diff shows how they differ",
+                    remedy="give the changed code a higher revision, or take one of the files away; cloudctl codes diff "
+                    "shows how they differ",
                 )
                 break
 
@@ -209,9 +219,8 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
 
 
 UNNUMBERED_FILE = 10**9
-UNSEEN_REVISIONS = (
-    10  # revisions that a hand may have given before it deleted a file: none of them may stand for another content
-)
+# Revisions that a hand may have given before it deleted a file: none of them may stand for another content
+UNSEEN_REVISIONS = 10
 
 
 def _file_number(path: Path) -> tuple[int, str]:
@@ -220,7 +229,8 @@ def _file_number(path: Path) -> tuple[int, str]:
 
 
 def _is_code(data: bytes, path: Path) -> bool:
-    """Return whether a JSON file is a digital code; others may stand beside. Raises CodeError for what is no JSON: it may be a code that was mistyped."""
+    """Return whether a JSON file is a digital code; others may stand beside. Raises CodeError for what is no JSON: it
+    may be a code that was mistyped."""
     try:
         tree: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -237,7 +247,8 @@ def _is_code(data: bytes, path: Path) -> bool:
 
 
 def is_code(data: bytes) -> bool:
-    """Return whether a file to import is a digital code itself (JSON, GeoJSON, compact), with the city code that it has."""
+    """Return whether a file to import is a digital code itself (JSON, GeoJSON, compact), with the city code that it
+    has."""
     return data[:2] == b"C1" or (data.lstrip()[:1] == b"{" and b'"ref_lat_e7"' in data)
 
 

@@ -1,4 +1,5 @@
-"""Which intersection of an earlier import is which of a new one: by where its lanes reach it, and by what it is called."""
+"""Which intersection of an earlier import is which of a new one: by where its lanes reach it, and by what it is
+called."""
 
 from collections.abc import Sequence
 
@@ -9,9 +10,8 @@ from ..model import Alias, IntersectionCode, Point
 from ..polylines import F8, M_PER_E7, distance
 from .match import BARRED_COST, assign
 
-MAX_PAIR_DISTANCE = (
-    150.0  # m between two reference points beyond which only the name can tell that they are one intersection's
-)
+# m between two reference points beyond which only the name can tell that they are one intersection's
+MAX_PAIR_DISTANCE = 150.0
 MAX_END_SHIFT = 1.5  # m by which a lane's end at the intersection may have moved
 MIN_LIKENESS = 0.5  # share of lanes' ends that must agree in two versions of a map
 # the share that is needed by (of one map or one official number, called the same): names as "J0" stand in many maps
@@ -23,7 +23,8 @@ MAX_SHIFT_DIFFERENCE = 0.03  # m by which lanes of a map that moved as a whole m
 
 
 def lane_ends_at_intersection(code: IntersectionCode) -> F8:
-    """Return where lanes reach and leave the intersection, float64[n, 3]: latitude, longitude (1e-7 degree), 1 for a way in."""
+    """Return where lanes reach and leave the intersection, float64[n, 3]: latitude, longitude (1e-7 degree), 1 for a
+    way in."""
     role_of_link = {link.id: link.role for link in code.links}
     rows = [
         (
@@ -58,7 +59,8 @@ def names_elsewhere(code: IntersectionCode) -> set[Alias]:
 def pair_up(
     before: Sequence[IntersectionCode], after: Sequence[IntersectionCode], same_source: Sequence[bool]
 ) -> dict[int, int]:
-    """Return, for each new code that was there before, its place among the earlier ones. `same_source` of each earlier one: of this very map.
+    """Return, for each new code that was there before, its place among the earlier ones. `same_source` of each earlier
+    one: of this very map.
 
     Of two files, or called otherwise, two are one intersection only where their lanes lie on each other.
     """
@@ -85,10 +87,11 @@ def pair_up(
 
 
 def same_intersection(first: IntersectionCode, second: IntersectionCode) -> bool:
-    """Return whether two codes of one city code are of one intersection: they share a name elsewhere, or their lanes reach it at the same places.
+    """Return whether two codes of one city code are of one intersection: they share a name elsewhere, or their lanes
+    reach it at the same places.
 
-    Where both have a name of one kind and it is another, only the lanes tell; else one name and a place near by are enough.
-    """
+    Where both have a name of one kind and it is another, only the lanes tell; else one name and a place near by are
+    enough."""
     names_a, names_b = names_elsewhere(first), names_elsewhere(second)
     if (
         names_a & names_b

@@ -1,10 +1,11 @@
-"""Which entity of one code is which of another code of the same intersection: by geometry and alias, whatever their ids.
+"""Which entity of one code is which of another code of the same intersection: by geometry and alias, whatever their
+ids.
 
-Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean distance where the two
-lie beside each other, and penalties for what differs. A lane that was renumbered because its neighbour went lies where it lay (0 m and one
-penalty), its neighbour's number lies a lane's width away: geometry wins. Where geometry cannot tell (half a lane's width to either side),
-the alias decides. Links follow their lanes, movements are pairs of lanes, signal groups follow their movements.
-"""
+Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean
+distance where the two lie beside each other, and penalties for what differs. A lane that was renumbered because its
+neighbour went lies where it lay (0 m and one penalty), its neighbour's number lies a lane's width away: geometry wins.
+Where geometry cannot tell (half a lane's width to either side), the alias decides. Links follow their lanes, movements
+are pairs of lanes, signal groups follow their movements."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,24 +21,25 @@ from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, distance
 from .shapes import Shape, boxes, compare, near_boxes, shape_of
 
-MAX_LANE_OFFSET = (
-    2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
-)
+# m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
+MAX_LANE_OFFSET = 2.2
 MAX_MOVED = 30.0  # m a lane may have moved to be the same by its alias
 MIN_OVERLAP = 0.5  # of the shorter of two lanes that must lie beside the other
 ALIAS_COST = ID_COST = 1.0  # m; another alias, another id (where ids count)
+# m; other turns, use, role; one is a part of the other
 TURN_COST, USE_COST, ROLE_COST, PARTIAL_COST = (
     1.0,
     1.0,
     3.0,
     0.5,
-)  # m; other turns, use, role; one is a part of the other
+)
+# m within which two are the same without an alias
 MAX_NODE_SHIFT, MAX_CROSSWALK_SHIFT, MAX_ZONE_SHIFT, MAX_DEVICE_SHIFT = (
     15.0,
     4.0,
     5.0,
     1.0,
-)  # m within which two are the same without an alias
+)
 BARRED_COST = 1e6  # cost of a pair that cannot be the same
 
 
@@ -57,7 +59,8 @@ class Matches(NamedTuple):
 def match(
     before: IntersectionCode, after: IntersectionCode, *, ids_count: bool = False, groups_fixed: bool = False
 ) -> Matches:
-    """Return what is what. `ids_count`: both give out ids that were kept; `groups_fixed`: signal groups are the same by their numbers."""
+    """Return what is what. `ids_count`: both give out ids that were kept; `groups_fixed`: signal groups are the same by
+    their numbers."""
     id_cost = ID_COST if ids_count else 0.0
     origin = Origin(before.ref_lat_e7 / 1e7, before.ref_lon_e7 / 1e7)
     lanes = _lanes(before, after, origin, id_cost)
@@ -90,7 +93,8 @@ def match(
 
 
 def alias_cost(a: Sequence[Alias], b: Sequence[Alias]) -> float:
-    """Return 0 where two share an alias or have none of one kind, ALIAS_COST where they are called otherwise in the same words."""
+    """Return 0 where two share an alias or have none of one kind, ALIAS_COST where they are called otherwise in the
+    same words."""
     if set(a) & set(b):
         return 0.0
     return ALIAS_COST if {alias.kind for alias in a} & {alias.kind for alias in b} else 0.0

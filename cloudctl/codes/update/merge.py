@@ -1,8 +1,9 @@
-"""The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the source changed changes.
+"""The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the
+source changed changes.
 
-Field by field, all three in the same ids: where the source says what it said before, the code as it stands is right; where the code as
-it stands is what the source said before, the new word of the source is. Where both changed, the hand's word stays, and a line says so.
-"""
+Field by field, all three in the same ids: where the source says what it said before, the code as it stands is right;
+where the code as it stands is what the source said before, the new word of the source is. Where both changed, the
+hand's word stays, and a line says so."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from .rules import Relocation, merge_rules, rule_text
 from .settle import oriented, pair
 
 Key = Hashable
+# Fields that have a way of their own here
 FIELDS_MERGED_APART = frozenset(
     ("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions")
-)  # fields that have a way of their own here
+)
 FIELDS_WITHOUT_NOTE = ("number",)  # fields that follow from other changes: a hand's word about them is not worth a line
 
 
@@ -44,7 +46,8 @@ class MergeInputs(NamedTuple):
 
 
 def merged(inputs: MergeInputs, name_rule: Callable[[], str]) -> tuple[IntersectionCode, list[Loss]]:
-    """Return the code, and what is to be said of it: hand-written parts that lost their place, and words that stand against the source's."""
+    """Return the code, and what is to be said of it: hand-written parts that lost their place, and words that stand
+    against the source's."""
     notes = Notes()
     row_id = _id_of
     tables: dict[str, Any] = {}
@@ -172,7 +175,8 @@ def _aliases(base: Sequence[Alias], prev: Sequence[Alias], new: Sequence[Alias])
 
 
 def _with_stop_lines_moved(inputs: MergeInputs, lanes: tuple[Any, ...]) -> MergeInputs:
-    """Return the three with stop lines that were placed by hand laid on the lanes as they are now: at the same place on the road."""
+    """Return the three with stop lines that were placed by hand laid on the lanes as they are now: at the same place on
+    the road."""
     relocation = Relocation.between(inputs.prev, replace(inputs.prev, lanes=lanes))
     base, new = ({line.lane: line for line in code.stop_lines} for code in (inputs.base, inputs.new))
     rows = []
@@ -225,7 +229,8 @@ def _with_letters(notes: Notes, inputs: MergeInputs, groups: tuple[SignalGroup, 
             groups_named = ", ".join(map(str, added))
             notes.kept(
                 f"plan {plan.id}",
-                f"was written by hand and says nothing of the new signal group(s) {groups_named}: red throughout until it is edited",
+                f"was written by hand and says nothing of the new signal group(s) {groups_named}: red throughout "
+                "until it is edited",
             )
 
         prev.append(plan)
@@ -238,7 +243,8 @@ def _with_letters(notes: Notes, inputs: MergeInputs, groups: tuple[SignalGroup, 
 
 
 def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id: dict[str, Plan]) -> tuple[Plan, ...]:
-    """Return plans with a letter for each group of `group_ids`; for a group they do not know, that of the plan `plan_of_id` them, or red."""
+    """Return plans with a letter for each group of `group_ids`; for a group they do not know, that of the plan
+    `plan_of_id` them, or red."""
     index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
     plans = []
     for plan in code.plans:
@@ -365,8 +371,8 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
 def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
     """Return what the last import may have given, where that was not kept: `prev` without what only a hand writes.
 
-    These are rules that do more than repeat the lanes' limits and uses, zones and devices, signal exceptions, plans that the source does
-    not name, aliases of kinds that it does not give, and the interval in which the revision holds.
+    These are rules that do more than repeat the lanes' limits and uses, zones and devices, signal exceptions, plans
+    that the source does not name, aliases of kinds that it does not give, and the interval in which the revision holds.
     """
     alias_kinds = {alias.kind for alias in new.alias}
     alias_kinds |= {

@@ -1,4 +1,5 @@
-"""Ids of one code for the entities of another: what was there before has the id it had, what is new gets a number that was never given."""
+"""Ids of one code for the entities of another: what was there before has the id it had, what is new gets a number that
+was never given."""
 
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from ..model import IntersectionCode
 from ..rule import Rule, Target
 from .match import Matches
 
+# Of entities with a letter and a number
 ID_TABLES = (
     "nodes",
     "links",
@@ -20,7 +22,7 @@ ID_TABLES = (
     "crosswalks",
     "zones",
     "devices",
-)  # of entities with a letter and a number
+)
 LETTER_OF_TABLE = {
     "nodes": "N",
     "links": "K",
@@ -38,7 +40,8 @@ NUMBERED_ID = re.compile(r"([A-Z]+)(\d+)")
 
 
 def with_unique_ids(code: IntersectionCode) -> tuple[IntersectionCode, list[str]]:
-    """Return a code with each id once in its table, the first row of each, and the ids that stood twice: an error in a code spoilt by hand."""
+    """Return a code with each id once in its table, the first row of each, and the ids that stood twice: an error in a
+    code spoilt by hand."""
     changes: dict[str, Any] = {}
     repeated_ids: list[str] = []
     for field in code.__struct_fields__:
@@ -79,7 +82,8 @@ class Numbering:
         self.highest[letter] = max(self.highest.get(letter, 0), number)
 
     def next_group(self, taken_numbers: set[int], where: str) -> int:
-        """Return a signal group's number: one that was never given while there is one, then one that is free. Raises CodeError."""
+        """Return a signal group's number: one that was never given while there is one, then one that is free. Raises
+        CodeError."""
         number = self.highest.get(GROUP_LETTER, 0) + 1
         if number > MAX_GROUP:
             free_numbers = [k for k in range(1, MAX_GROUP + 1) if k not in taken_numbers]
@@ -102,7 +106,8 @@ class Numbering:
 def renamed(
     code: IntersectionCode, matches: Matches, numbering: Numbering, groups_fixed: bool = False
 ) -> IntersectionCode:
-    """Return a code with the ids that its entities had before (`matches`), and new ones for what is new. Rules keep their own ids."""
+    """Return a code with the ids that its entities had before (`matches`), and new ones for what is new. Rules keep
+    their own ids."""
     names: dict[str, dict[str, str]] = {}
     for table in ID_TABLES:
         old_id_of: dict[str, str] = getattr(matches, table)
@@ -138,9 +143,8 @@ def with_ids(code: IntersectionCode, names: dict[str, dict[str, str]], groups: d
     def group(number: int) -> int:
         return groups.get(number, number)
 
-    channels_follow_ids = all(
-        g.channels == (g.id,) for g in code.signal_groups
-    )  # the source knows no columns: the channel is the group's number
+    # The source knows no columns: the channel is the group's number
+    channels_follow_ids = all(g.channels == (g.id,) for g in code.signal_groups)
     new_id_of = {old: new for table in ID_TABLES for old, new in names[table].items()}
 
     return replace(
@@ -193,9 +197,9 @@ def named_rules(
 ) -> tuple[Rule, ...]:
     """Return the rules of a later import with the ids they had in an earlier one, both in the same entities' ids.
 
-    A rule is the same where all but its places is the same, or else where kind and most of its places are (its value changed). `keep_own_ids`: ids
-    were kept, so one id is one rule too where nothing else tells, and what is new keeps its own.
-    """
+    A rule is the same where all but its places is the same, or else where kind and most of its places are (its value
+    changed). `keep_own_ids`: ids were kept, so one id is one rule too where nothing else tells, and what is new keeps
+    its own."""
     unassigned = {rule.id: rule for rule in before}
     id_of_index: dict[int, str] = {}
     for same_rule in (_same_terms, _same_kind, *([_same_id] if keep_own_ids else [])):
@@ -226,7 +230,8 @@ def named_rules(
 
 
 def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return places in the order they had, what is new at the end, and as they were where only rounding differs: neither is a change."""
+    """Return places in the order they had, what is new at the end, and as they were where only rounding differs:
+    neither is a change."""
     targets_of_entity: dict[str, list[Target]] = {}
     for target in before:
         targets_of_entity.setdefault(target.entity, []).append(target)

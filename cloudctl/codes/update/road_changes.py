@@ -95,7 +95,8 @@ def limit_changes(compared: Compared) -> Iterator[str]:
 
 
 def movement_changes(compared: Compared) -> Iterator[str]:
-    """Yield movements that came and went: those of single lanes stand with the lane, those of whole roads in one line."""
+    """Yield movements that came and went: those of single lanes stand with the lane, those of whole roads in one
+    line."""
     for names, word, side in ((compared.names_a, "removed", 0), (compared.names_b, "added", 1)):
         lanes, links = set(only_on_side(compared.rows["lanes"], side)), set(only_on_side(compared.rows["links"], side))
         with_roads = []
@@ -123,7 +124,10 @@ def stop_line_changes(compared: Compared) -> Iterator[str]:
             if lane in compared.bent and _at_end(compared.names_a, earlier) and _at_end(compared.names_b, later):
                 following.append(lane)
             else:
-                yield f"stop line on {compared.names_b.lanes.get(lane, lane)} moved from {value(earlier.s)} to {value(later.s)} m along it"
+                yield (
+                    f"stop line on {compared.names_b.lanes.get(lane, lane)} moved from {value(earlier.s)} to "
+                    f"{value(later.s)} m along it"
+                )
         elif earlier and not later and lane not in lanes_gone:
             yield f"stop line on {compared.names_a.lanes.get(lane, lane)} removed"
         elif later and not earlier and lane not in lanes_new:
@@ -138,7 +142,8 @@ def _at_end(names: Names, line: StopLine) -> bool:
 
 
 def conflict_changes(compared: Compared) -> Iterator[str]:
-    """Yield conflicts that came or went otherwise than with their movements, and who yields; points that moved with their paths in one line."""
+    """Yield conflicts that came or went otherwise than with their movements, and who yields; points that moved with
+    their paths in one line."""
     old, new = ({pair(c): c for c in code.conflicts} for code in (compared.a, compared.b))
     changed_connections = {*only_on_side(compared.rows["connections"]), *only_on_side(compared.rows["connections"], 1)}
     moved, max_shift = 0, 0.0
@@ -157,7 +162,10 @@ def conflict_changes(compared: Compared) -> Iterator[str]:
             if set(key) & set(compared.paths):
                 moved, max_shift = moved + 1, max(max_shift, abs(earlier.s_a - later.s_a), abs(earlier.s_b - later.s_b))
             else:
-                yield f"conflict {earlier.a}/{earlier.b}: point moved from {value(earlier.s_a)} / {value(earlier.s_b)} to {value(later.s_a)} / {value(later.s_b)} m along"
+                yield (
+                    f"conflict {earlier.a}/{earlier.b}: point moved from {value(earlier.s_a)} / {value(earlier.s_b)} "
+                    f"to {value(later.s_a)} / {value(later.s_b)} m along"
+                )
 
         if earlier.kind != later.kind:
             yield f"conflict {earlier.a}/{earlier.b}: {earlier.kind} -> {later.kind}"
@@ -182,7 +190,8 @@ def _yielding(earlier: Conflict, later: Conflict) -> Iterator[tuple[str, tuple[s
 
 
 def _right_of_way_lines(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator[str]:
-    """Yield who gives way otherwise: a line for each movement where they are few, else one for all that begin and one for all that cease to."""
+    """Yield who gives way otherwise: a line for each movement where they are few, else one for all that begin and one
+    for all that cease to."""
     is_few = len(yielding) <= MAX_PAIRS
     for yields_now, words in ((True, "yields to"), (False, "no longer yields to")):
         rows = {
@@ -194,4 +203,7 @@ def _right_of_way_lines(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator
             yield from (f"{movement} {words} {listed(others)}" for movement, others in rows.items())
         elif rows:
             count = sum(map(len, rows.values()))
-            yield f"right of way at {count} conflict(s): {listed((f'{movement} {words} {listed(others, MAX_PAIRS)}' for movement, others in rows.items()), MAX_PAIRS)}"
+            yield (
+                f"right of way at {count} conflict(s): "
+                f"{listed((f'{movement} {words} {listed(others, MAX_PAIRS)}' for movement, others in rows.items()), MAX_PAIRS)}"
+            )

@@ -1,7 +1,8 @@
-"""Rules from one revision to the next: those of the source follow the source, those written by hand follow their place on the road.
+"""Rules from one revision to the next: those of the source follow the source, those written by hand follow their place
+on the road.
 
-A rule's place is a lane, link, movement, zone or the whole intersection, and may be a part of it by metres. When a road is split or joined
-the place is the same stretch of road: a rule then names every lane that lies along what it named.
+A rule's place is a lane, link, movement, zone or the whole intersection, and may be a part of it by metres. When a road
+is split or joined the place is the same stretch of road: a rule then names every lane that lies along what it named.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -52,7 +53,8 @@ class Relocation:
         return cls(before, after)
 
     def along(self, lane: str, s: float) -> float | None:
-        """Return m along a lane as it is now of the place `s` m along it as it was; None where it is gone or far off."""
+        """Return m along a lane as it is now of the place `s` m along it as it was; None where it is gone or far
+        off."""
         if lane not in self.old or lane not in self.new:
             return None
         if _unchanged(self.old[lane], self.new[lane]):
@@ -247,7 +249,8 @@ def merge_rules(
     relocation: Relocation,
     name_rule: Callable[[], str],
 ) -> tuple[Rule, ...]:
-    """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an id never given."""
+    """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an
+    id never given."""
     imported_before, imported_now = {rule.id: rule for rule in base}, {rule.id: rule for rule in new}
     rules: list[Rule] = []
     for rule in prev:
@@ -349,7 +352,8 @@ def _three_way(notes: MergeNotes, base: Rule, prev: Rule, new: Rule, relocation:
         if by_hand != before:
             notes.kept(
                 f"rule {prev.id}.{field}",
-                f"was changed by hand and in the source: {by_hand} stays, the source had {before} and has {by_source} now",
+                f"was changed by hand and in the source: {by_hand} stays, the source had {before} and has "
+                f"{by_source} now",
             )
         else:
             changes[field] = by_source

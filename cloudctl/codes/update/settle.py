@@ -1,8 +1,9 @@
-"""Rounding is no change: what a new import gives within a tolerance of what the last one gave is taken as the last one gave it.
+"""Rounding is no change: what a new import gives within a tolerance of what the last one gave is taken as the last one
+gave it.
 
-Importers work in metres about a middle that moves when a lane is added, so the same lane comes back a centimetre off, or with its points
-spread otherwise. The tolerance is compared with the values that are kept, not with the last ones seen: small steps do not add up unseen.
-"""
+Importers work in metres about a middle that moves when a lane is added, so the same lane comes back a centimetre off,
+or with its points spread otherwise. The tolerance is compared with the values that are kept, not with the last ones
+seen: small steps do not add up unseen."""
 
 from math import inf
 from typing import Any
@@ -19,13 +20,16 @@ from .shapes import same_line, shape_of
 MAX_LINE_SHIFT = 0.02  # m; two roundings to 1e-7 degree, north and east
 MAX_WIDTH_CHANGE_CM = 1  # cm
 MAX_STOP_SHIFT = 0.03  # m along a lane
-MAX_CONFLICT_SHIFT = 1.5  # m along a path: where unchanged paths come near without crossing, several places are as near (found in steps of 0.5 m)
-MAX_REFERENCE_SHIFT = 10.0  # m by which the middle of the lanes may move and the reference point stays: tracks go on where the origin stays
+# m along a path: where unchanged paths come near without crossing, several places are as near (found in steps of 0.5 m)
+MAX_CONFLICT_SHIFT = 1.5
+# m by which the middle of the lanes may move and the reference point stays: tracks go on where the origin stays
+MAX_REFERENCE_SHIFT = 10.0
 KINDS_WITH_NUMBERS = ("j2735", "ydt3709")  # formats whose reference point is given, not computed
 
 
 def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
-    """Return `new` with the values of `base` where the two agree within tolerance; both name the same things the same."""
+    """Return `new` with the values of `base` where the two agree within tolerance; both name the same things the
+    same."""
     origin = Origin(base.ref_lat_e7 / 1e7, base.ref_lon_e7 / 1e7)
     new = _reference(base, new)
     for table, line_field in (
@@ -128,7 +132,8 @@ def _place(old: Any, item: Any, tolerance: float) -> Any:
 
 
 def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict, ...]:
-    """Return the conflicts in the direction that they were written in; where both paths stayed, or moved alike, and the kind stayed, so do the points."""
+    """Return the conflicts in the direction that they were written in; where both paths stayed, or moved alike, and the
+    kind stayed, so do the points."""
     conflict_of_pair = {pair(conflict): conflict for conflict in base.conflicts}
     points_of_path = {conflict.id: conflict.points for conflict in base.connections}
     steps = {

@@ -33,14 +33,16 @@ class Projection(NamedTuple):
 
 
 class Nearness(NamedTuple):
-    """How two lines lie: mean distance where they lie beside each other (m), and for how far (m; 0 where they run against each other)."""
+    """How two lines lie: mean distance where they lie beside each other (m), and for how far (m; 0 where they run
+    against each other)."""
 
     distance: float
     overlap: float
 
 
 def shape_of(xy: F8) -> Shape:
-    """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point; without points it lies nowhere near."""
+    """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point;
+    without points it lies nowhere near."""
     if len(xy) < 2:
         xy = np.repeat(xy if len(xy) else np.full((1, 2), FAR_AWAY), 2, axis=0)
     along = arc_lengths(xy)

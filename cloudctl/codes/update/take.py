@@ -1,4 +1,5 @@
-"""One import into a folder of codes: which intersections were there before, their next revisions, new ones, and those that are gone."""
+"""One import into a folder of codes: which intersections were there before, their next revisions, new ones, and those
+that are gone."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,13 +28,13 @@ from .likeness import common_shift, pair_up, same_intersection, shifted
 from .rename import Numbering
 
 NAME_SEPARATOR = "#"  # between a map's name and its number, where several are called the same
-MAX_SAME_CODE_DISTANCE = (
-    100.0  # m from where a city code was given within which a code that carries it is taken for the same intersection
-)
+# m from where a city code was given within which a code that carries it is taken for the same intersection
+MAX_SAME_CODE_DISTANCE = 100.0
 
 
 class TakenCode(NamedTuple):
-    """What became of one code of the import. `state`: new, unchanged, or which revision it is now; `lines`: what changed, for a person."""
+    """What became of one code of the import. `state`: new, unchanged, or which revision it is now; `lines`: what
+    changed, for a person."""
 
     path: Path
     code: IntersectionCode
@@ -72,8 +73,8 @@ def import_into_folder(
 ) -> ImportOutcome:
     """Bring what was read from `file` into the folder `out`, now. Raises CodeError.
 
-    `source`: the name of the map (None: the file's name); `valid_from`: when changed codes take effect, in ISO 8601 with a zone, or ns since 1970.
-    """
+    `source`: the name of the map (None: the file's name); `valid_from`: when changed codes take effect, in ISO 8601
+    with a zone, or ns since 1970."""
     t, valid_from_ns = WallClock().now(), time_of(valid_from)
     with CodeFolder.opened(out) as folder:
         if is_code(file.read_bytes()):
@@ -107,8 +108,8 @@ def time_of(text: str | None) -> int | None:
 def take_import(
     folder: CodeFolder, imported: Imported, source: str, t: int, valid_from: int | None = None, certain: bool = False
 ) -> ImportOutcome:
-    """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when changed codes take effect;
-    `certain`: the file is a version of the map `source`, even if nothing of that is in it.
+    """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when
+    changed codes take effect; `certain`: the file is a version of the map `source`, even if nothing of that is in it.
 
     Raises CodeError, before anything is written, where a code cannot be brought in.
     """
@@ -172,12 +173,14 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
 
 
 def _is_named(name: str, source: str) -> bool:
-    """Return whether a map was called `source` when it came: of several of one name the later have a number behind it."""
+    """Return whether a map was called `source` when it came: of several of one name the later have a number behind
+    it."""
     return name.partition(NAME_SEPARATOR)[0] == source
 
 
 def _source(folder: CodeFolder, plans: list[_CodePlan], source: str, certain: bool) -> str:
-    """Return which of the maps that are called `source` the file is a version of: that with most codes in common. Files of many towns are called map.osm."""
+    """Return which of the maps that are called `source` the file is a version of: that with most codes in common. Files
+    of many towns are called map.osm."""
     known_sources = {row.source for row in folder.registry if _is_named(row.source, source)}
     previous_codes = [plan.filed.code if plan.filed else plan.gone for plan in plans]
     codes_of_source = Counter(folder.registry[code.id].source for code in previous_codes if code is not None)
@@ -196,7 +199,8 @@ def _lay_on_last_import(
     imported: Imported,
     outcome: ImportOutcome,
 ) -> None:
-    """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost road."""
+    """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost
+    road."""
     if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in imported.losses):
         return
 
@@ -212,7 +216,8 @@ def _lay_on_last_import(
         Loss(
             what="guessed",
             entity="location",
-            detail=f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where this one would",
+            detail=f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where "
+            "this one would",
         )
     )
 
@@ -235,7 +240,8 @@ def _check_beginning(previous: IntersectionCode, carried: Carried, valid_from: i
 
 
 def _new_faults(plan: _CodePlan) -> list[Finding]:
-    """Return for what a node would refuse the next revision of a code that it takes as it stands, though the import alone is sound."""
+    """Return for what a node would refuse the next revision of a code that it takes as it stands, though the import
+    alone is sound."""
     if plan.filed is None or plan.carried is None or not plan.carried.changed:
         return []
 
@@ -254,7 +260,8 @@ def _errors(code: IntersectionCode) -> list[Finding]:
 def _codes_no_longer_there(
     folder: CodeFolder, plans: list[_CodePlan], asked_source: str, source: str, certain: bool, outcome: ImportOutcome
 ) -> list[Filed]:
-    """Return the codes of the same map that the import does not have. A file is a version of a map when it has half of that map's codes, or one of them and its name.
+    """Return the codes of the same map that the import does not have. A file is a version of a map when it has half of
+    that map's codes, or one of them and its name.
 
     `certain`: the name was given as that of the map, and needs no code in common.
     """
@@ -277,13 +284,15 @@ def _codes_no_longer_there(
             absent.append(item)
         elif not source_of_code and codes_met[source_of_code]:
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. Take it away if it is gone"
+                f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. "
+                "Take it away if it is gone"
             )
         elif source_of_code and (
             codes_met[source_of_code] or (_is_named(source_of_code, asked_source) and not codes_met[source])
         ):
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is of {source_of_code}, and not in this file: it stays. If the file takes the place of {source_of_code}, say so with --source {source_of_code}"
+                f"{item.path}: {item.code.id} is of {source_of_code}, and not in this file: it stays. If the file "
+                f"takes the place of {source_of_code}, say so with --source {source_of_code}"
             )
 
     return absent
@@ -371,7 +380,8 @@ def _write_code(
 def _next_file(
     folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_from: int | None
 ) -> tuple[Path, IntersectionCode]:
-    """Return where the next revision goes, and the revision: beside the one in force where it has a beginning of its own, else in its place."""
+    """Return where the next revision goes, and the revision: beside the one in force where it has a beginning of its
+    own, else in its place."""
     stem = filed.path.stem.partition("-r")[0]
     if valid_from is not None:
         folder.keep_revision(filed)  # to tell what is written by hand into the one in force until then
@@ -408,15 +418,16 @@ def _take_out_replaced(folder: CodeFolder, touched_ids: list[str], t: int, outco
         for item, successor in pairwise(list(filed)):
             if successor.code.valid_from is None or successor.code.valid_from <= t:
                 outcome.removed.append(
-                    f"{item.path}: revision {item.code.revision} was followed by revision {successor.code.revision}: taken out, kept as {folder.shelve(item)}"
+                    f"{item.path}: revision {item.code.revision} was followed by revision "
+                    f"{successor.code.revision}: taken out, kept as {folder.shelve(item)}"
                 )
 
 
 def take_digital_codes(folder: CodeFolder, imported: Imported, t: int) -> ImportOutcome:
     """Bring digital codes, which have their city codes already, into a folder at `t` ns. Raises CodeError.
 
-    A city code that stands for another intersection there is replaced by a new one; a known revision with another content is refused.
-    """
+    A city code that stands for another intersection there is replaced by a new one; a known revision with another
+    content is refused."""
     outcome = ImportOutcome()
     plans = [(code, *_place_of(folder, code, t, outcome)) for code in imported]
     folder.save()

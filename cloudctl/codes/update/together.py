@@ -18,7 +18,8 @@ from .likeness import (
 )
 
 MAX_SAME_POINT_DISTANCE = 5.0  # m between reference points: no two intersections lie so close
-CELL_E7 = 20_000  # 1e-7 degree, over 150 m up to 45 degrees of latitude: two versions of one intersection lie in cells beside each other
+# 1e-7 degree, over 150 m up to 45 degrees of latitude: two versions of one intersection lie in cells beside each other
+CELL_E7 = 20_000
 
 
 def faults_together(filed: Sequence[Filed]) -> list[Finding]:
@@ -46,15 +47,18 @@ def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
                     entity=item.code.id,
                     field="id",
                     value=f"{item.path} ({item.code.name})",
-                    rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a node would serve it twice",
+                    rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a "
+                    "node would serve it twice",
                     severity="warning",
-                    remedy="take one of the files away; import later maps of the place with the --source of the one that stays",
+                    remedy="take one of the files away; import later maps of the place with the --source of the "
+                    "one that stays",
                 )
                 break
 
 
 def _share_a_name(a: IntersectionCode, b: IntersectionCode) -> bool:
-    """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however their lanes moved."""
+    """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however
+    their lanes moved."""
     distance_m = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
     return distance_m <= MAX_SAME_POINT_DISTANCE or (
         distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(a) & names_elsewhere(b))
@@ -62,7 +66,8 @@ def _share_a_name(a: IntersectionCode, b: IntersectionCode) -> bool:
 
 
 def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
-    """Return checked codes from JSON files. Raises CodeError, also where one city code stands for two intersections, or one revision for two contents."""
+    """Return checked codes from JSON files. Raises CodeError, also where one city code stands for two intersections, or
+    one revision for two contents."""
     filed = [Filed(path, load(path)) for path in paths]
     errors = list(identity_clashes(filed))
     if errors:
@@ -71,7 +76,8 @@ def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
 
 
 def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
-    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals apart."""
+    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals
+    apart."""
     first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:

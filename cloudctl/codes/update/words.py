@@ -45,7 +45,8 @@ class Names:
         }
         lane_link = {lane.id: lane.link for lane in code.lanes}
         self.moves = {
-            connection.id: f"movement {connection.id} ({self.links.get(lane_link.get(connection.from_lane, ''), connection.from_lane)}, {connection.turn})"
+            connection.id: f"movement {connection.id} "
+            f"({self.links.get(lane_link.get(connection.from_lane, ''), connection.from_lane)}, {connection.turn})"
             for connection in code.connections
         }
 

@@ -1,16 +1,17 @@
-"""What of a file an importer used: every importer reads its file through `Accounts`, which reports what was met and not used.
+"""What of a file an importer used: every importer reads its file through `Accounts`, which reports what was met and not
+used.
 
-A file becomes records (`XmlRecord` an element, `JsonRecord` an object). Reading a value by name marks it used. At the end, or as soon as
-a streamed element is done with, what is left enters the loss report, grouped, with a count and the first example:
+A file becomes records (`XmlRecord` an element, `JsonRecord` an object). Reading a value by name marks it used. At the
+end, or as soon as a streamed element is done with, what is left enters the loss report, grouped, with a count and the
+first example:
 
     attributes, keys, text and elements that nothing read             dropped
     values of an enumeration that `choice`, `words`, `flag` do not know   unknown
     records left out on purpose (`leave_out`)                            dropped, with the importer's reason
 
-Only what stands in the importer's table of things that carry nothing about traffic, each with its reason, is passed over. An
-importer runs within `with Accounts(...) as accounts` and returns `accounts.imported(codes)`; a refusal (CodeError) that leaves the
-`with` block carries the report, too.
-"""
+Only what stands in the importer's table of things that carry nothing about traffic, each with its reason, is passed
+over. An importer runs within `with Accounts(...) as accounts` and returns `accounts.imported(codes)`; a refusal
+(CodeError) that leaves the `with` block carries the report, too."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -34,10 +35,9 @@ __all__ = ["IGNORED_IN_ANY_XML", "MAX_GROUPS", "Accounts", "JsonRecord", "Record
 class Accounts:
     """The account of one import. `source` names the format; `ignored` says why something carries nothing about traffic.
 
-    Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and `parent/tag@name` for
-    attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for the importer to add to. `remedy` is
-    what to do about a file with a value that cannot be.
-    """
+    Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and
+    `parent/tag@name` for attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for
+    the importer to add to. `remedy` is what to do about a file with a value that cannot be."""
 
     def __init__(
         self, source: str, ignored: Mapping[str, str], remedy: str = "correct the map, or export it again"
@@ -81,7 +81,8 @@ class Accounts:
         return record
 
     def stream(self, file: IO[bytes]) -> Iterator[XmlRecord]:
-        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is asked for."""
+        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is
+        asked for."""
         depth = 0
         root: XmlRecord | None = None
         for event, node in ET.iterparse(file, ("start", "end")):
@@ -106,7 +107,8 @@ class Accounts:
         return record
 
     def settle(self, record: Record) -> None:
-        """Enter what was not used of a record and of all below it. Only for streamed records; the others are settled by `report`."""
+        """Enter what was not used of a record and of all below it. Only for streamed records; the others are settled by
+        `report`."""
         pending = [record]
         while pending:
             record = pending.pop()
@@ -173,7 +175,8 @@ class Accounts:
 
 
 def load_json(data: bytes, source: str) -> dict[str, Any]:
-    """Return the object that a JSON text holds. Raises CodeError for any other text, and for a key that stands twice in one object."""
+    """Return the object that a JSON text holds. Raises CodeError for any other text, and for a key that stands twice in
+    one object."""
 
     def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""A digital code from lanes and movements as other formats give them: paths, conflicts, links and numbers are made here."""
+"""A digital code from lanes and movements as other formats give them: paths, conflicts, links and numbers are made
+here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,24 +30,27 @@ from ...model import (
 from ...polylines import F8, arc_lengths, crossings, meeting_point
 from ...rule import Rule, Target
 
+# a movement that bends less is straight; more is a turn back
 MAX_STRAIGHT_ANGLE, MIN_U_TURN_ANGLE = (
     np.radians(35),
     np.radians(150),
-)  # a movement that bends less is straight; more is a turn back
+)
+# Who yields to whom, where nothing is said: the higher to the lower
 YIELD_RANK = {
     "straight": 0,
     "right": 1,
     "left": 2,
     "u": 3,
-}  # who yields to whom, where nothing is said: the higher to the lower
+}
 YIELD_RANK_LEFT_HAND = {"straight": 0, "left": 1, "right": 2, "u": 3}
 DEFAULT_ADM = "000000"
 MAX_REACH = 5000.0  # m from the reference point
+# m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
 STOP_TO_CROSSWALK, LANE_EXTENSION, MAX_CROSSWALK_TO_END = (
     1.0,
     4.0,
     12.0,
-)  # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
+)
 
 
 @dataclass
@@ -63,9 +67,8 @@ class RawLane:
     revocable: bool = False
     stop_s: float | None = None  # m; inf: at its end; None: not known
     shared: tuple[str, ...] = ()
-    limits: tuple[
-        tuple[float, float, float], ...
-    ] = ()  # (from m, to m, m/s) where the limit changes along it; (): `speed` all along
+    # (from m, to m, m/s) where the limit changes along it; (): `speed` all along
+    limits: tuple[tuple[float, float, float], ...] = ()
     alias: tuple[Alias, ...] = ()
 
 
@@ -92,17 +95,14 @@ class RawCode:
     lanes: list[RawLane] = field(default_factory=list)
     moves: list[RawMove] = field(default_factory=list)
     walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
-    yields: dict[tuple[int, int], bool] | None = (
-        None  # (movement, movement) -> the first yields; None: guessed from the turns
-    )
-    stated: dict[tuple[int, int], bool] = field(
-        default_factory=dict
-    )  # pairs of which the source says so, where the others are guessed
+    # (movement, movement) -> the first yields; None: guessed from the turns
+    yields: dict[tuple[int, int], bool] | None = None
+    # Pairs of which the source says so, where the others are guessed
+    stated: dict[tuple[int, int], bool] = field(default_factory=dict)
     left_hand: bool = False
     control: str = ""  # of a place without signals
-    rules: list[Rule] = field(
-        default_factory=list
-    )  # of lanes, by their keys; numbered, and put together, when the code is made
+    # Of lanes, by their keys; numbered, and put together, when the code is made
+    rules: list[Rule] = field(default_factory=list)
     revision: int = 1
     alias: tuple[Alias, ...] = ()
     losses: set[Loss] = field(default_factory=set)
@@ -269,7 +269,8 @@ def _check(raw: RawCode) -> None:
 
 
 def _stop_before_crosswalks(raw: RawCode, lane: RawLane, lane_end: float) -> float:
-    """Return where to stop on a lane without a stop line of its own: at its end, or before the crosswalk that lies there."""
+    """Return where to stop on a lane without a stop line of its own: at its end, or before the crosswalk that lies
+    there."""
     last_step = lane.xy[-1] - lane.xy[-2]
     extended = np.concatenate(
         [lane.xy, [lane.xy[-1] + last_step / max(float(np.hypot(*last_step)), 1e-9) * LANE_EXTENSION]]
@@ -323,7 +324,8 @@ def to_points(origin: Origin, xy: F8) -> tuple[Point, ...]:
 
 
 def _from_left(lanes: list[RawLane]) -> list[RawLane]:
-    """Return lanes of one link from the left-most: by their places at the intersection's side, across their mean direction."""
+    """Return lanes of one link from the left-most: by their places at the intersection's side, across their mean
+    direction."""
     end = -1 if lanes[0].role == "ingress" else 0
     mean_direction = np.sum(
         [_unit_vector(lane.xy[-1] - lane.xy[-2]) if end else _unit_vector(lane.xy[1] - lane.xy[0]) for lane in lanes],
@@ -387,7 +389,8 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
             Loss(
                 what="guessed",
                 entity=raw.name,
-                detail=f"who yields follows the turns: straight before {'left before right' if raw.left_hand else 'right before left'} before turning back",
+                detail="who yields follows the turns: straight before "
+                f"{'left before right' if raw.left_hand else 'right before left'} before turning back",
             )
         )
 
@@ -409,7 +412,8 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
 
 
 def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
-    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are one."""
+    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are
+    one."""
     targets_of_speed: dict[float, list[Target]] = {}
     for key in lane_id:
         lane = next(lane for lane in raw.lanes if lane.key == key)
@@ -425,9 +429,10 @@ def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
     rule_of_content: dict[bytes, Rule] = {}
     for rule in raw.rules:
         content = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
+        # No lane: a movement, C1 the first
         targets = tuple(
             msgspec.structs.replace(target, entity=lane_id.get(target.entity, target.entity)) for target in rule.targets
-        )  # no lane: a movement, C1 the first
+        )
         rule_of_content[content] = msgspec.structs.replace(
             rule, targets=(*rule_of_content[content].targets, *targets) if content in rule_of_content else targets
         )

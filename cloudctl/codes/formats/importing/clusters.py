@@ -9,15 +9,17 @@ import numpy as np
 from ...polylines import F8
 
 T = TypeVar("T")
+# m across, rad and m along between neighbouring lanes of one approach
 MAX_LATERAL_GAP, MAX_ANGLE, MAX_ALONG_GAP = (
     6.0,
     0.6,
     15.0,
-)  # m across, rad and m along between neighbouring lanes of one approach
+)
 
 
 def connected_groups(items: Sequence[T], are_together: Callable[[T, T], bool]) -> list[list[T]]:
-    """Return items in classes: those that `are_together` says belong together, directly or by way of others; in order."""
+    """Return items in classes: those that `are_together` says belong together, directly or by way of others; in
+    order."""
     classes = connected_components(
         len(items), combinations(range(len(items)), 2), lambda i, j: are_together(items[i], items[j])
     )
@@ -27,7 +29,8 @@ def connected_groups(items: Sequence[T], are_together: Callable[[T, T], bool]) -
 def connected_components(
     n: int, pairs: Iterable[tuple[int, int]], may_join: Callable[[int, int], bool] = lambda *_: True
 ) -> list[list[int]]:
-    """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order. `may_join` is asked of pairs that are not together yet."""
+    """Return 0 .. n - 1 in classes: those that pairs join, directly or by way of others; in order. `may_join` is asked
+    of pairs that are not together yet."""
     root = list(range(n))
 
     def find_root(k: int) -> int:
@@ -63,7 +66,8 @@ def lines_cross(a: F8, b: F8) -> bool:
 
 
 def approaches(ends: Iterable[tuple[str, F8, F8]]) -> dict[str, str]:
-    """Return the approach of each lane by its key: lanes side by side are one. Each comes as (key, end, direction there)."""
+    """Return the approach of each lane by its key: lanes side by side are one. Each comes as (key, end, direction
+    there)."""
 
     def beside(a: tuple[str, F8, F8], b: tuple[str, F8, F8]) -> bool:
         offset = b[1] - a[1]

@@ -1,11 +1,12 @@
-"""Who may use a lane, as other formats give it, in the words of a code: its use, its further uses, and the rules that keep others out.
+"""Who may use a lane, as other formats give it, in the words of a code: its use, its further uses, and the rules that
+keep others out.
 
-`use` tells motor vehicles, buses, trams, bicycles and pedestrians apart; which motor vehicles may, the rules say. Who has no class of
-ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others (a closure, where there are none), with a text that says for whom the lane is.
+`use` tells motor vehicles, buses, trams, bicycles and pedestrians apart; which motor vehicles may, the rules say. Who
+has no class of ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others (a
+closure, where there are none), with a text that says for whom the lane is.
 
-A lane has one use, that at the intersection, and a connection has none. What a part of a lane says of its users becomes rules by `span_rules`,
-what a connection says by `turn_bans`, whatever the format.
-"""
+A lane has one use, that at the intersection, and a connection has none. What a part of a lane says of its users becomes
+rules by `span_rules`, what a connection says by `turn_bans`, whatever the format."""
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from ...rule import CLASSES, FUELS, Rule, Target
 
+# Motor vehicles of `CLASSES` that other formats know
 MOTOR_CLASSES = (
     "car",
     "taxi",
@@ -22,25 +24,28 @@ MOTOR_CLASSES = (
     "truck",
     "motorcycle",
     "emergency",
-)  # motor vehicles of `CLASSES` that other formats know
+)
 BUS_LANE_CLASSES = frozenset(("bus", "emergency"))  # who may use a bus lane whose rule names nobody
 ELECTRIC_FUELS = ("electric", "hydrogen")  # fuels of a car that is driven by electricity alone
 COMBUSTION_FUELS = tuple(fuel for fuel in FUELS if fuel not in ELECTRIC_FUELS)
+# Users that are a part of the class car -> their fuels
 FUELS_OF_CARS = {
     "electric cars": ELECTRIC_FUELS,
     "combustion cars": COMBUSTION_FUELS,
-}  # users that are a part of the class car -> their fuels
+}
+# Such users -> fuels of the cars that they are not
 FUELS_OF_OTHER_CARS = {
     "electric cars": COMBUSTION_FUELS,
     "combustion cars": ELECTRIC_FUELS,
-}  # such users -> fuels of the cars that they are not
+}
 
 
 class Permit(NamedTuple):
-    """Who may use a lane. `kind` is that of the rule that keeps others out ("" for none), `classes` those that the rule names.
+    """Who may use a lane. `kind` is that of the rule that keeps others out ("" for none), `classes` those that the rule
+    names.
 
-    `users` are all who may, in the words that `permit` was given; `cars` which cars, where not all of them may (a word of `CARS`).
-    """
+    `users` are all who may, in the words that `permit` was given; `cars` which cars, where not all of them may (a word
+    of `CARS`)."""
 
     use: str
     shared: tuple[str, ...]
@@ -107,7 +112,8 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
 
     if use in ("bike", "pedestrian"):
         return Permit(use, shared)  # the use says it: these are no motor vehicles
-    if not named_classes:  # for those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
+    # For those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
+    if not named_classes:
         return Permit(use=use, shared=shared, kind="closure", classes=(), text=text)
 
     return Permit(use=use, shared=shared, kind="lane_use", classes=named_classes, text=text)
@@ -138,7 +144,8 @@ def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rul
 
 
 def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list[Rule]:
-    """Return the rules of a part of a lane, which is for others than the lane at the intersection (`lane_permit`): that gives the lane's use."""
+    """Return the rules of a part of a lane, which is for others than the lane at the intersection (`lane_permit`): that
+    gives the lane's use."""
     rules = [
         Rule(id="", kind=rule.kind, targets=(target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
         for rule in permit_rules(1, [("", part_permit)])
@@ -163,11 +170,12 @@ def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list
 
 
 def turn_bans(entity: str, lane_permits: Iterable[Permit], own_permits: Iterable[Permit]) -> list[Rule]:
-    """Return the bans of a connection: those who may use the lanes that it joins (`lane_permits`), but not all of its own parts.
+    """Return the bans of a connection: those who may use the lanes that it joins (`lane_permits`), but not all of its
+    own parts.
 
-    A connection has no use of its own, so who may not take it is always a rule. Where it is closed to most motor vehicles, the rule names
-    those excepted, and binds also the vehicles that other formats have no word for. Those on foot take no connection of lanes.
-    """
+    A connection has no use of its own, so who may not take it is always a rule. Where it is closed to most motor
+    vehicles, the rule names those excepted, and binds also the vehicles that other formats have no word for. Those on
+    foot take no connection of lanes."""
     joined_permits = list(lane_permits)
     users = frozenset.intersection(*(granted.users for granted in joined_permits)) - {"pedestrian"}
     refused = frozenset[str]().union(*(granted.refused for granted in joined_permits))
@@ -213,7 +221,8 @@ def turn_bans(entity: str, lane_permits: Iterable[Permit], own_permits: Iterable
 
 
 def numbered(first: int, rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """Return rules with those put together that say the same of different places, in order, numbered from `first` on."""
+    """Return rules with those put together that say the same of different places, in order, numbered from `first`
+    on."""
     targets_of_rule: dict[Rule, list[Target]] = {}
     for rule in rules:
         targets_of_rule.setdefault(replace(rule, id="", targets=()), []).extend(rule.targets)

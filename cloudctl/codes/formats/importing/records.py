@@ -1,4 +1,5 @@
-"""The records that an importer reads its file through: elements of XML, objects of JSON. Reading a value by its name marks it used.
+"""The records that an importer reads its file through: elements of XML, objects of JSON. Reading a value by its name
+marks it used.
 
 What nothing reads, and values that are not understood, are entered in the `accounting.Accounts` of the import.
 """
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_SHOWN_LENGTH = 80  # characters of an example or a value in a line
 MAX_DEPTH = 200  # of records within records: deeper than any map, and far from the interpreter's own limit
+# Values by which a person finds a record again, the best first
 IDENTIFYING_NAMES = (
     "id",
     "laneID",
@@ -23,7 +25,7 @@ IDENTIFYING_NAMES = (
     "name",
     "key",
     "index",
-)  # values by which a person finds a record again, the best first
+)
 FLAGS = {
     "1": True,
     "true": True,
@@ -79,7 +81,8 @@ class Record:
         return self.values[name]
 
     def number(self, name: str, default: float | None = None) -> float:
-        """Return a value as a finite number; `default` where there is none. Raises CodeError for anything else, or without a default."""
+        """Return a value as a finite number; `default` where there is none. Raises CodeError for anything else, or
+        without a default."""
         self._used.add(name)
         value = self.values.get(name, default)
         if value is None:
@@ -96,7 +99,8 @@ class Record:
         return number
 
     def choice(self, name: str, table: Mapping[str, T], default: T) -> T:
-        """Return what a value of an enumeration stands for; `default` where there is none. An unknown one is reported, and taken as `default`."""
+        """Return what a value of an enumeration stands for; `default` where there is none. An unknown one is reported,
+        and taken as `default`."""
         self._used.add(name)
         value = self.values.get(name)
         if value is None:
@@ -130,7 +134,8 @@ class Record:
         return default if flag is None else flag
 
     def unknown(self, name: str, value: object, result: str) -> None:
-        """Report a value that is not understood; `result` says what was made of it ("left out", "taken as straight")."""
+        """Report a value that is not understood; `result` says what was made of it ("left out", "taken as
+        straight")."""
         self._used.add(name)
         self.accounts.enter("unknown", f"{self.path}@{name}", f"{shown(value)} is not known: {result}", str(self))
 
@@ -162,7 +167,8 @@ class Record:
 
 
 class XmlRecord(Record):
-    """An element. Children are asked for by their tags; who is asked for is used, and so is what lies on the way to it."""
+    """An element. Children are asked for by their tags; who is asked for is used, and so is what lies on the way to
+    it."""
 
     __slots__ = ("_records", "_text", "_text_used")
     values: dict[str, str]
@@ -270,7 +276,8 @@ class XmlRecord(Record):
 
 
 class JsonRecord(Record):
-    """An object of decoded JSON: read like a mapping, values that are objects are records, too. null, {}, [] and "" carry nothing."""
+    """An object of decoded JSON: read like a mapping, values that are objects are records, too. null, {}, [] and ""
+    carry nothing."""
 
     noun = "key"
     __slots__ = ()
@@ -316,14 +323,16 @@ class JsonRecord(Record):
         return list(self.values)
 
     def one(self) -> tuple[str, Any]:
-        """Return the one (name, value) of a choice, written as an object of one key. Raises CodeError for none; further ones stay unused."""
+        """Return the one (name, value) of a choice, written as an object of one key. Raises CodeError for none; further
+        ones stay unused."""
         if not self.values:
             raise self.refuse("choice", "none", "must have one key")
         name = next(iter(self.values))
         return name, self.get(name)
 
     def child(self, name: str) -> "JsonRecord":
-        """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no object."""
+        """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no
+        object."""
         value = self.get(name)
         if value is None:
             return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
@@ -332,7 +341,8 @@ class JsonRecord(Record):
         return value
 
     def rows(self, name: str, *types: str) -> list["JsonRecord"]:
-        """Return the objects of a list, however it is written: bare, under its type's name, or its only element by itself."""
+        """Return the objects of a list, however it is written: bare, under its type's name, or its only element by
+        itself."""
         items = self.get(name)
         if isinstance(items, JsonRecord):
             type_name = next((key for key in types if key in items), None)

@@ -1,10 +1,11 @@
-"""Digital codes -> MAP of SAE J2735 / ISO 19091 (MAPEM), in UPER. What does not fit is an error naming field and limit, never a cut.
+"""Digital codes -> MAP of SAE J2735 / ISO 19091 (MAPEM), in UPER. What does not fit is an error naming field and limit,
+never a cut.
 
-The profile that goes there and back: lanes, their use, sharing, width, stop line and limits (of parts, too), connections with turn, signal
-group and whom they are restricted to, crosswalks. Not carried: conflicts, plans, other rules, and the roads before an approach.
-A MAPEM has the paths of up to four connections a lane, with their limits, too (ConnectionTrajectory-addGrpC); a MAP of J2735 has no place for them.
-The limit of the intersection is the lowest of all lanes, for readers that know no other; each lane whose limit differs has it at its nodes.
-"""
+The profile that goes there and back: lanes, their use, sharing, width, stop line and limits (of parts, too),
+connections with turn, signal group and whom they are restricted to, crosswalks. Not carried: conflicts, plans, other
+rules, and the roads before an approach. A MAPEM has the paths of up to four connections a lane, with their limits, too
+(ConnectionTrajectory-addGrpC); a MAP of J2735 has no place for them. The limit of the intersection is the lowest of all
+lanes, for readers that know no other; each lane whose limit differs has it at its nodes."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
 from ..messages.uper import encode, framed, write_pdu
 from .lanes import TRAJECTORY_EXTENSION
 
+# cm
 DELTA_FORMS = (
     (512, "node-XY1"),
     (1024, "node-XY2"),
@@ -36,7 +38,7 @@ DELTA_FORMS = (
     (4096, "node-XY4"),
     (8192, "node-XY5"),
     (32768, "node-XY6"),
-)  # cm
+)
 TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
 USER_TYPES = {
     "bus": "equippedTransit",
@@ -46,18 +48,20 @@ USER_TYPES = {
 }
 MAX_NODE_DISTANCE = 327.0  # m between two nodes, by axis
 MAX_LANES, MAX_NODES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 63, 16, 15
+# Paths a lane, numbers of connections, and the region whose extension holds them
 MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = (
     4,
     255,
     3,
-)  # paths a lane, numbers of connections, and the region whose extension holds them
+)
 WIDTH_DIFFERENCES = (-512, 511)  # cm by which a lane may differ from the common width
 MIN_NODE_GAP = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
 MAX_STOP_TO_END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
 
 
 class _Nodes(NamedTuple):
-    """A lane as it is written: m of the reference point from the intersection outwards, m along the lane, and which is the stop line."""
+    """A lane as it is written: m of the reference point from the intersection outwards, m along the lane, and which is
+    the stop line."""
 
     xy: F8
     s: F8
@@ -72,17 +76,19 @@ def write_map(
     frame: bool = False,
     station: int | None = None,
 ) -> bytes:
-    """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and limit.
+    """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and
+    limit.
 
-    `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry, `exporting.export_code` says.
-    """
+    `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry,
+    `exporting.export_code` says."""
     return encode_map(
         map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station
     )
 
 
 def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None = None) -> bytes:
-    """Return the UPER bytes of a MapData value tree: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError."""
+    """Return the UPER bytes of a MapData value tree: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises
+    CodeError."""
     if station is not None:
         return write_pdu("MAPEM", tree, station)
     body = encode("MapData", tree)
@@ -97,13 +103,13 @@ def map_tree(
 
 
 class MapWriter:
-    """Writes one code; `numbers` are the lane numbers it gives, `exits` those of lanes that stand a second time, as they lead out and in again."""
+    """Writes one code; `numbers` are the lane numbers it gives, `exits` those of lanes that stand a second time, as
+    they lead out and in again."""
 
     def __init__(self, code: IntersectionCode, *, trajectories: bool = False) -> None:
         self.code = code
-        self.ids = (
-            iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())
-        )  # of connections that have a path
+        # Of connections that have a path
+        self.ids = iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())
         self.roles = {link.id: link.role for link in code.links}
         self.entered_lanes = {c.to_lane for c in code.connections if c.inner}
         self.lanes = [
@@ -251,10 +257,11 @@ class MapWriter:
         return row
 
     def _trajectories(self, row: dict[str, Any], lane: Lane, connections: list[Connection]) -> dict[str, int]:
-        """Add the paths of a lane's connections with their limits, as the extension of ISO 19091 has them; return their numbers.
+        """Add the paths of a lane's connections with their limits, as the extension of ISO 19091 has them; return their
+        numbers.
 
-        A lane holds four: those come first whose limit differs most from that of the lane, which a reader takes without one.
-        """
+        A lane holds four: those come first whose limit differs most from that of the lane, which a reader takes without
+        one."""
         ids: dict[str, int] = {}
         for connection in sorted(connections, key=lambda connection: self._limit(connection) - self._limit(lane))[
             :MAX_TRAJECTORIES_PER_LANE
@@ -285,7 +292,8 @@ class MapWriter:
         return lowest(self.parts[path.id])[CAR_LIMIT]
 
     def _lane_nodes(self, lane: Lane, line: F8, ingress: bool) -> _Nodes:
-        """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points where they are too many."""
+        """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points
+        where they are too many."""
         lengths = arc_lengths(line)
         end, stop = float(lengths[-1]), self.stops.get(lane.id) if ingress else None
         required_s = [part.s_to for part in self.parts[lane.id][:-1]] + (
@@ -311,7 +319,8 @@ class MapWriter:
         return _Nodes(xy, s, at_stop)
 
     def _limits_at(self, lane: Lane, nodes: _Nodes, ingress: bool) -> dict[int, dict[str, float]]:
-        """Return the limits that change at a node, going outwards from the intersection; none of them can be ended but by the limit of all."""
+        """Return the limits that change at a node, going outwards from the intersection; none of them can be ended but
+        by the limit of all."""
         limits_of_node: dict[int, dict[str, float]] = {}
         running = {CAR_LIMIT: self.common_speed}
         for k, (start, end) in enumerate(pairwise(nodes.s.tolist())):
@@ -336,12 +345,14 @@ class MapWriter:
     def _node_list(
         self, name: str, nodes: _Nodes, width_difference: int, limits: dict[int, dict[str, float]]
     ) -> tuple[str, list[dict[str, Any]]]:
-        """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far off in degrees."""
+        """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far
+        off in degrees."""
         if not 2 <= len(nodes.xy) <= MAX_NODES:
             raise _limit(
                 f"{name}.points",
                 len(nodes.xy),
-                f"a MAP holds 2 .. {MAX_NODES} nodes a lane, also without those within 2 cm of the line through the others",
+                f"a MAP holds 2 .. {MAX_NODES} nodes a lane, also without those within 2 cm of the line "
+                "through the others",
             )
 
         if not WIDTH_DIFFERENCES[0] <= width_difference <= WIDTH_DIFFERENCES[1]:
@@ -373,7 +384,8 @@ class MapWriter:
         return "nodes", rows
 
     def _first_node(self, xy: F8) -> tuple[tuple[str, dict[str, int]], F8]:
-        """Return the first node, and the place from which the steps to the others are counted, m of the reference point."""
+        """Return the first node, and the place from which the steps to the others are counted, m of the reference
+        point."""
         if float(np.abs(xy).max()) < MAX_NODE_DISTANCE:
             x, y = np.rint(xy * 100).astype(np.int64).tolist()
             return _delta(x, y), np.zeros(2)
@@ -384,7 +396,8 @@ class MapWriter:
         )
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
-        """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in order."""
+        """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in
+        order."""
         bans: dict[str, tuple[Rule, tuple[str, ...]]] = {}
         for rule in self.code.rules:
             if (
@@ -413,7 +426,8 @@ def _limit(field: str, value: object, rule: str) -> CodeError:
 
 
 def _common_width(widths: list[int]) -> int:
-    """Return the width that most lanes have, or the nearest to it from which every lane differs by what a MAP can say."""
+    """Return the width that most lanes have, or the nearest to it from which every lane differs by what a MAP can
+    say."""
     most_common = max(set(widths), key=lambda width: (widths.count(width), -width))
     low, high = max(widths) - WIDTH_DIFFERENCES[1], min(widths) - WIDTH_DIFFERENCES[0]
     return min(max(most_common, low), high) if low <= high else most_common
@@ -438,7 +452,8 @@ def _limit_list(limits: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def _with_further_points(values: F8, line: F8 | None = None) -> F8:
-    """Return points with further ones where two are farther apart than a node may be; with `line`, values beside its points likewise."""
+    """Return points with further ones where two are farther apart than a node may be; with `line`, values beside its
+    points likewise."""
     line = values if line is None else line
     pieces = [values[:1]]
     for k, (start, end) in enumerate(pairwise(line)):

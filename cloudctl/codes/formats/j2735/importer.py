@@ -1,8 +1,8 @@
-"""MAP of SAE J2735 / ISO 19091 (MAPEM) -> digital codes: UPER frames, JSON of the USDOT data exchange and others, XML of XER.
+"""MAP of SAE J2735 / ISO 19091 (MAPEM) -> digital codes: UPER frames, JSON of the USDOT data exchange and others, XML
+of XER.
 
-Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`); classes of users that a connection is restricted
-to become a turn ban for all others. What is met and not used is reported.
-"""
+Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`); classes of users that a
+connection is restricted to become a turn ban for all others. What is met and not used is reported."""
 
 from contextlib import suppress
 from math import inf
@@ -132,7 +132,8 @@ def _read(data: bytes) -> dict[str, Any]:
 
 
 def _restriction_classes(record: JsonRecord) -> dict[int, tuple[str, ...]]:
-    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and kept out."""
+    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and
+    kept out."""
     allowed_classes: dict[int, tuple[str, ...]] = {}
     for row in record.rows("restrictionList"):
         if "id" not in row:
@@ -242,7 +243,8 @@ class _Intersection:
         direction = attributes.child("directionalUse")
         if unread := direction.values.get(UNREAD_KEY):
             lane.leave_out(
-                f"left out: directionalUse {shown(unread)} is not understood; its flags are {', '.join(DIRECTION_FLAGS)}"
+                f"left out: directionalUse {shown(unread)} is not understood; its flags are "
+                f"{', '.join(DIRECTION_FLAGS)}"
             )
             return
 
@@ -371,7 +373,8 @@ class _Intersection:
 
         if remote is not None and self._is_elsewhere(connection.child("remoteIntersection"), own_number):
             connection.leave_out(
-                f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a code holds the movements of its own intersection only"
+                f"left out: it leads to lane {number} of intersection {shown(_number_text(remote), '')}, and a "
+                "code holds the movements of its own intersection only"
             )
             return None
 
@@ -404,7 +407,8 @@ class _Intersection:
         )
 
     def _is_elsewhere(self, remote: JsonRecord, own_number: int) -> bool:
-        """Return whether a connection's remote intersection is another one: of another number, or of another region where both have one."""
+        """Return whether a connection's remote intersection is another one: of another number, or of another region
+        where both have one."""
         region = round(remote.number("region")) if "region" in remote else None
         return round(remote.number("id")) != own_number or (
             region is not None and region != (self.region or 0) and not (self.region is None and region == 0)
@@ -428,7 +432,8 @@ class _Intersection:
         self.raw.rules.append(Rule(id="", kind="turn_ban", targets=(Target(movement),), except_classes=allowed))
 
     def _leave_out_blind_approaches(self) -> None:
-        """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold them."""
+        """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold
+        them."""
         raw = self.raw
         lanes_with_movements = {movement.start for movement in raw.moves}
         for approach in sorted(
@@ -445,6 +450,5 @@ class _Intersection:
                 )
                 dropped_keys = {lane.key for lane in lanes}
                 raw.lanes = [lane for lane in raw.lanes if lane.key not in dropped_keys]
-                raw.rules = [
-                    rule for rule in raw.rules if rule.targets[0].entity not in dropped_keys
-                ]  # each has one target yet
+                # Each has one target yet
+                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in dropped_keys]

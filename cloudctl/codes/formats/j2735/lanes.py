@@ -1,8 +1,7 @@
 """Lanes of a J2735 MAP: their line, width, stop line and limits, from the nodes and what stands at each of them.
 
-Nodes are listed from the intersection outwards. The first node of a lane that leads in is its stop line, unless a node further out
-is marked `stopLine`. Limits at a node hold from there outwards, until another node changes them.
-"""
+Nodes are listed from the intersection outwards. The first node of a lane that leads in is its stop line, unless a node
+further out is marked `stopLine`. Limits at a node hold from there outwards, until another node changes them."""
 
 from collections.abc import Iterator
 from math import inf
@@ -34,7 +33,8 @@ class Span(NamedTuple):
 
 
 class NodeLine(NamedTuple):
-    """A lane as its nodes give it, in the message's order: m of the reference point, what `dWidth` adds, stop lines, limits at nodes."""
+    """A lane as its nodes give it, in the message's order: m of the reference point, what `dWidth` adds, stop lines,
+    limits at nodes."""
 
     xy: F8
     wider_cm: int
@@ -43,7 +43,8 @@ class NodeLine(NamedTuple):
 
 
 def read_nodes(lane: JsonRecord, origin: Origin) -> NodeLine | None:
-    """Return the nodes of a lane; None where it is computed from another. Raises CodeError for what is no list of nodes."""
+    """Return the nodes of a lane; None where it is computed from another. Raises CodeError for what is no list of
+    nodes."""
     choice = lane.child("nodeList")
     if "computed" in choice and "nodes" not in choice:
         return None
@@ -51,7 +52,8 @@ def read_nodes(lane: JsonRecord, origin: Origin) -> NodeLine | None:
 
 
 def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> NodeLine:
-    """Return a line from its nodes: the first from the reference point, each further one from the one before. Raises CodeError."""
+    """Return a line from its nodes: the first from the reference point, each further one from the one before. Raises
+    CodeError."""
     if len(nodes) < 2:
         raise owner.refuse("nodes", f"{len(nodes)} nodes", "a line has two nodes at least", "correct the sender")
 
@@ -77,22 +79,23 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
         if _marks_stop(attributes):
             stops.append(k)
 
-        limits.append(
-            read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")])
-        )  # in one, so that doubles are found
+        # In one, so that doubles are found
+        limits.append(read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")]))
 
     return NodeLine(np.array(points), width_difference, stops, limits)
 
 
 class Trajectory(NamedTuple):
-    """The path of a connection, m of the reference point in driving direction, and its lowest limit, m/s; None where it has none."""
+    """The path of a connection, m of the reference point in driving direction, and its lowest limit, m/s; None where it
+    has none."""
 
     xy: F8
     speed: float | None
 
 
 def read_trajectories(lane: JsonRecord, origin: Origin) -> dict[int, Trajectory]:
-    """Return the paths of a lane's connections by their connectionID: the extension of ISO 19091 (addGrpC); others are left for the report."""
+    """Return the paths of a lane's connections by their connectionID: the extension of ISO 19091 (addGrpC); others are
+    left for the report."""
     trajectories: dict[int, Trajectory] = {}
     for extension in lane.rows("regional"):
         value = extension.values.get("regExtValue")
@@ -121,7 +124,8 @@ def _marks_stop(attributes: JsonRecord) -> bool:
 
 
 def computed_line(lane: JsonRecord, lines: dict[int, NodeLine]) -> NodeLine | None:
-    """Return the line of a lane that is another's, moved aside; None where it is turned or scaled, or the other one is not there."""
+    """Return the line of a lane that is another's, moved aside; None where it is turned or scaled, or the other one is
+    not there."""
     computed = lane.child("nodeList").child("computed")
     base = lines.get(int(computed.number("referenceLaneId", -1)))
     if base is None or any(computed.get(name) for name in ("rotateXY", "scaleXaxis", "scaleYaxis")):

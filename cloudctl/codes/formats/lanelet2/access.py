@@ -1,7 +1,8 @@
-"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way and speed_limit tags.
+"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way
+and speed_limit tags.
 
-One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2, LaneletAndAreaTagging).
-"""
+One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2,
+LaneletAndAreaTagging)."""
 
 import re
 from typing import NamedTuple
@@ -82,6 +83,7 @@ CLASSES_OF_PARTICIPANT = {  # last part of a participant's name -> classes, or a
 }
 TRUE_VALUES, FALSE_VALUES = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
+# Of one m/s
 UNITS_PER_MPS = {
     "": 3.6,
     "kmh": 3.6,
@@ -91,9 +93,10 @@ UNITS_PER_MPS = {
     "ms": 1.0,
     "m/s": 1.0,
     "mps": 1.0,
-}  # of one m/s
+}
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
-# Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
+# Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others
+# as in China.
 DEFAULT_LIMITS_KMH = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
     "cn": {"urban": 50, "nonurban": 70, "highway": 120, "play_street": 20},
@@ -103,7 +106,8 @@ DEFAULT_LIMITS_KMH = {
 
 
 class Limit(NamedTuple):
-    """A limit in m/s, for some classes alone where `classes` names them, and of these for some fuels alone where `fuels` does."""
+    """A limit in m/s, for some classes alone where `classes` names them, and of these for some fuels alone where
+    `fuels` does."""
 
     speed: float
     classes: tuple[str, ...] = ()
@@ -111,7 +115,8 @@ class Limit(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its subtype."""
+    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its
+    subtype."""
 
     along: frozenset[str]
     against: frozenset[str]
@@ -174,9 +179,8 @@ def _with_participants(
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
         is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
         if classes is None or not is_understood:
-            is_restriction = (
-                value.lower() not in FALSE_VALUES
-            )  # for somebody whom no class stands for: that opens it to nobody else
+            # For somebody whom no class stands for: that opens it to nobody else
+            is_restriction = value.lower() not in FALSE_VALUES
             tags.unknown(
                 f"participant:{name}",
                 value,
@@ -261,7 +265,8 @@ def read_limits(tags: Tags) -> list[Limit]:
                 tags.unknown(
                     f"speed_limit{name}",
                     text,
-                    f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
+                    f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or "
+                    f"{'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
                 )
 
             limits.append(Limit(speed, *_classes_and_fuels(users)))

@@ -1,8 +1,8 @@
 """Lanelet2 maps (OSM XML) -> digital codes: one for each place where lanelets of different roads cross.
 
-A lanelet runs through an intersection when it has one before and one after it, and forks, merges or crosses there. Chains of
-lanelets without forks before and after are one lane each; what lies between a stop line and the crossing is part of the lane.
-"""
+A lanelet runs through an intersection when it has one before and one after it, and forks, merges or crosses there.
+Chains of lanelets without forks before and after are one lane each; what lies between a stop line and the crossing is
+part of the lane."""
 
 import re
 from itertools import pairwise
@@ -46,7 +46,8 @@ IGNORED = {
 
 
 def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with the loss report."""
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with
+    the loss report."""
     with Accounts("Lanelet2", IGNORED) as accounts:
         lanelet_map = read_lanelet2(accounts.xml(data), zero)
         for lanelet in lanelet_map.lanelets:
@@ -63,7 +64,8 @@ def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None =
                 field="lanelets",
                 value=len(lanelet_map.lanelets),
                 rule="no two lanelets of different roads cross" + _causes_left_out(accounts),
-                remedy="give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out",
+                remedy="give a map whose lanelets lead through the intersection and share their bounds' end points; the "
+                "loss report says what was left out",
             )
 
         raws = [_raw_code(lanelet_map, members) for members in clusters]
@@ -137,7 +139,8 @@ def _clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
 
 
 def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
-    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end together."""
+    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end
+    together."""
     crossings_of: list[list[int]] = [[] for _ in lanelets]
     south_west, north_east = (
         np.array([extreme(lanelet.middle, axis=0) for lanelet in lanelets]).reshape(-1, 2)
@@ -268,7 +271,8 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
 
 def drives_on_the_left(lanes: list[RawLane]) -> bool:
-    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say otherwise."""
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say
+    otherwise."""
     votes = 0
     for lane_in in lanes:
         for lane_out in lanes:
@@ -291,7 +295,8 @@ def drives_on_the_left(lanes: list[RawLane]) -> bool:
 
 
 def _chain(lanelet: Lanelet, member_ids: set[int], forward: bool) -> list[Lanelet]:
-    """Return the lanelets that are one lane with `lanelet`, in driving direction: no fork, no merge, no intersection between."""
+    """Return the lanelets that are one lane with `lanelet`, in driving direction: no fork, no merge, no intersection
+    between."""
     chain = [lanelet]
     while True:
         neighbours = chain[-1].after if forward else chain[-1].before
@@ -370,7 +375,8 @@ def _lanelet_at_intersection(chain: list[Lanelet], ingress: bool) -> Lanelet:
 def _limits(
     raw: RawCode, key: str, chain: list[Lanelet], xy: F8, lanelet_at_intersection: Lanelet
 ) -> list[tuple[float, float, float]]:
-    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where.
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it
+    where.
 
     `lanelet_at_intersection` is its lanelet at the intersection, which gives the use of the lane.
     """
@@ -405,7 +411,9 @@ def _limits(
                 Loss(
                     what="differs",
                     entity=raw.name,
-                    detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all along: further off they are for cars, too",
+                    detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
+                    "along: further "
+                    "off they are for cars, too",
                 )
             )
 
@@ -453,7 +461,8 @@ def _stop_position(xy: F8, lines: list[F8]) -> float | None:
 
 
 class _SignalGroups:
-    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane before it.
+    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane
+    before it.
 
     A lane has the lights that its lanelets name, else those whose stop line crosses it.
     """
@@ -540,7 +549,8 @@ class _SignalGroups:
                 Loss(
                     what="guessed",
                     entity=self.raw.name,
-                    detail=f"the numbers of signal groups are not the map's, but of the names of lights or their order: {assignments}",
+                    detail="the numbers of signal groups are not the map's, but of the names of lights or their order: "
+                    f"{assignments}",
                 )
             )
 
@@ -555,7 +565,8 @@ class _SignalGroups:
 
 
 def _group_numbers(lights: list[Lights]) -> dict[str, int]:
-    """Return the group number of each light: that in its name where these are all different, else its place in the file."""
+    """Return the group number of each light: that in its name where these are all different, else its place in the
+    file."""
     trailing_numbers = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
     numbers = [int(match[1]) for match in trailing_numbers if match]
     are_usable = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)

@@ -1,4 +1,5 @@
-"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines, crosswalks.
+"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines,
+crosswalks.
 
 A lanelet for both directions (one_way=no) becomes two, one each way, on the same ground.
 """
@@ -264,7 +265,8 @@ def _in_driving_direction(left: F8, right: F8) -> tuple[F8, F8]:
 
 
 def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
-    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names none, or another place."""
+    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names
+    none, or another place."""
     lines = [osm.lines[ref] for ref in tags.refs("centerline") if ref in osm.lines]
     if not lines:
         return middle
@@ -344,9 +346,8 @@ def _edge_distance(a: F8, b: F8) -> float | None:
 def _turn_exchanged(lanelet_map: LaneletMap) -> None:
     """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about.
 
-    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned go first, and
-    the others are tested again after each one.
-    """
+    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned
+    go first, and the others are tested again after each one."""
     isolated = [
         lanelet for lanelet in lanelet_map.lanelets if not lanelet.before and not lanelet.after and not lanelet.backward
     ]

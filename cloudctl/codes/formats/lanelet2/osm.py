@@ -189,7 +189,8 @@ def _pair(first: str, second: str) -> tuple[float, float] | None:
 
 
 def _same_places(degrees: dict[str, tuple[float, float]], local: dict[str, tuple[float, float]]) -> bool:
-    """Return whether degrees and metres of one map are the same places: the nodes farthest from the first are as far in both."""
+    """Return whether degrees and metres of one map are the same places: the nodes farthest from the first are as far in
+    both."""
     degree_table, metres = (np.array([rows[name] for name in local]) for rows in (degrees, local))
     if np.abs(degree_table[:, 0]).max() >= 88 or np.abs(degree_table[:, 1]).max() > 180:
         return False
@@ -210,7 +211,9 @@ def _by_metres(
             Loss(
                 what="guessed",
                 entity="map",
-                detail=f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at",
+                detail=f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, "
+                f"{E_TOWN.lon}; say where "
+                "local 0, 0 lies with --at",
             )
         )
         return dict(zip(local, positions - np.round(positions.mean(axis=0)), strict=True)), E_TOWN
@@ -242,7 +245,8 @@ def _by_degrees(
                 Loss(
                     what="guessed",
                     entity="map",
-                    detail=f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
+                    detail=f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it "
+                    "is with --at",
                 )
             )
 

@@ -1,4 +1,5 @@
-"""Regulatory elements of Lanelet2: limits (by sign, too), lights, right of way, signs. Those of other kinds are reported."""
+"""Regulatory elements of Lanelet2: limits (by sign, too), lights, right of way, signs. Those of other kinds are
+reported."""
 
 import re
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ IS_PEDESTRIAN_HEAD = {
         False,
     ),
 }
-# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs begin at 101.
+# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs
+# begin at 101.
 MAX_PLAIN_LIMIT = 100
 MPH_COUNTRIES = ("us", "uk", "gb")  # countries with limits in mph
+# m/s: 30 zone, play street, town
 LIMIT_OF_SIGN = {
     "de274.1": 8.33,
     "274.1": 8.33,
@@ -29,7 +32,7 @@ LIMIT_OF_SIGN = {
     "de325.1": 1.94,
     "325.1": 1.94,
     "de310": 13.89,
-}  # m/s: 30 zone, play street, town
+}
 STOP_SIGNS, YIELD_SIGNS = (
     ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"),
     ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way"),
@@ -172,10 +175,11 @@ def _sign_type(sign: Tags) -> str:
 
 
 def sign_speed(sign_type: str, plain: bool = True) -> float | None:
-    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25", "cn-40", "50 km/h".
+    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25",
+    "cn-40", "50 km/h".
 
-    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can stand.
-    """
+    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can
+    stand."""
     text = sign_type.strip().lower()
     if text in LIMIT_OF_SIGN:
         return LIMIT_OF_SIGN[text]

@@ -7,8 +7,8 @@
     text of 0 and 1       "00010000", "b00010000", "0b00010000", "'00010000'B"
     hex text              "10", "0x10", "'10'H", in whole or half bytes
 
-What is none of these, or has another size, is not guessed: it comes back as `UNREAD`, and whoever reads an access from it must not open anything.
-"""
+What is none of these, or has another size, is not guessed: it comes back as `UNREAD`, and whoever reads an access from
+it must not open anything."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,8 @@ def squeezed(name: str) -> str:
 
 
 def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) -> dict[str, Any]:
-    """Return a bit string as an object of the flags that are set; `UNREAD` holds a value that is none, flags of no known name keep theirs."""
+    """Return a bit string as an object of the flags that are set; `UNREAD` holds a value that is none, flags of no
+    known name keep theirs."""
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             if {"value"} <= set(map(squeezed, map(str, value))) <= {"value", "length", "size"}:
@@ -62,12 +63,14 @@ def read_bits(value: Any, size: int) -> list[bool]:
 
 
 def unread_flags(flags: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Return what of the flags of `read_flags` is not understood: no bit string, flags of no known name, and those neither true nor false."""
+    """Return what of the flags of `read_flags` is not understood: no bit string, flags of no known name, and those
+    neither true nor false."""
     return {name: value for name, value in flags.items() if value is not True or name not in names}
 
 
 def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: int) -> dict[str, Any]:
-    """Return the flags of a list: (number, size), a flag a bit, the names of those set, or the bit string as its only element."""
+    """Return the flags of a list: (number, size), a flag a bit, the names of those set, or the bit string as its only
+    element."""
     if not value:
         return {}
     if _is_sized(value, size):
@@ -87,7 +90,8 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
 
 
 def _is_sized(value: Sequence[Any], size: int) -> bool:
-    """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1, which is no size here."""
+    """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1,
+    which is no size here."""
     if len(value) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
         return False
     number, own_size = int(value[0]), int(value[1])
@@ -110,7 +114,8 @@ def _flags_set(bits: str, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_truth(value: Any) -> Any:
-    """Return a flag as true or false; what is neither as it is. XER writes a named bit that is set as an empty element."""
+    """Return a flag as true or false; what is neither as it is. XER writes a named bit that is set as an empty
+    element."""
     if isinstance(value, dict):
         value = next(iter(value), "")
     if value is None or isinstance(value, bool):

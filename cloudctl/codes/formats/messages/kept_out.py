@@ -1,10 +1,11 @@
-"""Whom the rules and the use of each lane and connection let in all along it, by class of vehicle, as far as a message can say it.
+"""Whom the rules and the use of each lane and connection let in all along it, by class of vehicle, as far as a message
+can say it.
 
-Messages have no times and no parts for access, and close a lane to everybody or to nobody. So a class counts as kept out where a rule without hours refuses it
-on any part, if the rule refuses a class that decides what the lane is for (`DECIDES`); a ban of trucks, or at night, closes no lane to cars: it is lost, and
-declared. A lane for bicycles or pedestrians is for those only whom its uses name, whatever its rules leave open. Rules that rest on plates, fuels, sizes or a manner of driving
-(automated, dangerous goods) refuse no class as such, and are not asked.
-"""
+Messages have no times and no parts for access, and close a lane to everybody or to nobody. So a class counts as kept
+out where a rule without hours refuses it on any part, if the rule refuses a class that decides what the lane is for
+(`DECIDES`); a ban of trucks, or at night, closes no lane to cars: it is lost, and declared. A lane for bicycles or
+pedestrians is for those only whom its uses name, whatever its rules leave open. Rules that rest on plates, fuels, sizes
+or a manner of driving (automated, dangerous goods) refuse no class as such, and are not asked."""
 
 from collections.abc import Iterable
 
@@ -12,13 +13,15 @@ from ...model import IntersectionCode, Lane
 from ...rule import CLASSES, VEHICLE_CLASSES, Rule
 from ...rules import REFUSING_KINDS, RESERVING_KINDS, Vehicle, binds, rule_placements
 
-EXEMPT_CLASS = "emergency"  # may use a closed lane: no message closes one to emergency vehicles, and they are left out of what is compared
+# May use a closed lane: no message closes one to emergency vehicles, and they are left out of what is compared
+EXEMPT_CLASS = "emergency"
 ACCESS_CLASSES = tuple(name for name in CLASSES if name in VEHICLE_CLASSES and name != EXEMPT_CLASS)
+# That a lane for vehicles is for only where it is shared with them
 NON_ROAD_CLASSES = (
     "bicycle",
     "pedestrian",
     "tram",
-)  # that a lane for vehicles is for only where it is shared with them
+)
 CLASSES_OF_USE: dict[str, tuple[str, ...]] = {
     "vehicle": tuple(name for name in ACCESS_CLASSES if name not in NON_ROAD_CLASSES),
     "bus": ("bus",),
@@ -28,17 +31,19 @@ CLASSES_OF_USE: dict[str, tuple[str, ...]] = {
 }
 
 
+# Of a use, the class that a lane is open or closed for
 DECIDING_CLASS = {
     "vehicle": "car",
     "bus": "bus",
     "bike": "bicycle",
     "tram": "tram",
     "pedestrian": "pedestrian",
-}  # of a use, the class that a lane is open or closed for
+}
 
 
 def refused_classes(code: IntersectionCode) -> dict[str, frozenset[str]]:
-    """Return, by lane and connection, the classes of `KINDS` that a rule without hours, which refuses a class that decides, refuses on some part of it."""
+    """Return, by lane and connection, the classes of `KINDS` that a rule without hours, which refuses a class that
+    decides, refuses on some part of it."""
     refused_by_rule = [refused_by(rule) if rule.calendar is None else () for rule in code.rules]
     lanes = {lane.id: lane for lane in code.lanes}
     refused_by_path = {}

@@ -1,4 +1,5 @@
-"""Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code does.
+"""Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code
+does.
 
 message                                     code
 vehicle                                     use vehicle
@@ -22,12 +23,13 @@ from .kept_out import CLASSES_OF_USE, admitted_classes, refused_by
 from .speed_limits import narrowing_fields
 from .tree import LANE_TYPES, SHARING_FLAGS
 
+# Lane types to travel on, and their use
 USE_OF_LANE_TYPE = {
     "vehicle": "vehicle",
     "bikeLane": "bike",
     "sidewalk": "pedestrian",
     "trackedVehicle": "tram",
-}  # lane types to travel on, and their use
+}
 REVOCABLE_FLAG = {
     "vehicle": "isVehicleRevocableLane",
     "bikeLane": "bikeRevocableLane",
@@ -50,12 +52,13 @@ CLASSES_SHARING: dict[str, tuple[str, ...]] = {
     "tram": ("tram",),
     "pedestrian": ("pedestrian",),
 }
+# And for whom
 CLASS_OF_RESTRICTION = {
     "restrictedToBusUse": "bus",
     "restrictedToTaxiUse": "taxi",
     "hovLaneUseOnly": "hov",
     "restrictedFromPublicUse": "emergency",
-}  # and for whom
+}
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
 UNREADABLE_ACCESS = "who may use the lane is not understood"
 RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
@@ -96,7 +99,8 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
 
 
 def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
-    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no restriction opens it."""
+    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no
+    restriction opens it."""
     unread = unread_flags(flags.values, LANE_TYPES[kind][0])
     if unread:
         for name, value in unread.items():
@@ -168,7 +172,8 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
 
 
 class WrittenUse(NamedTuple):
-    """A lane's type as a message writes it: its name, the flags set, those of LaneSharing, and the rules that these carry."""
+    """A lane's type as a message writes it: its name, the flags set, those of LaneSharing, and the rules that these
+    carry."""
 
     kind: str
     flags: tuple[str, ...]
@@ -177,16 +182,15 @@ class WrittenUse(NamedTuple):
 
 
 def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> WrittenUse:
-    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its rules keep out at any.
+    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its
+    rules keep out at any.
 
-    Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that lets in a class that is refused.
-    Where every one of them would, the lane is written as not for public use.
-    """
+    Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that
+    lets in a class that is refused. Where every one of them would, the lane is written as not for public use."""
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
     uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
-    unrefused_uses = tuple(
-        use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use])
-    )  # those whom no rule keeps out
+    # Those whom no rule keeps out
+    unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
     own_flags = ("restrictedToBusUse",) if lane.use == "bus" else ()
 
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
@@ -216,7 +220,8 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
 def _ways_to_write(
     kind: str, own_flags: tuple[str, ...], sharing: Sequence[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], bool]]:
-    """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share it."""
+    """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share
+    it."""
     for restriction in (
         ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",))
         if kind == "vehicle"

@@ -1,8 +1,9 @@
-"""The limits of each lane of a code by part, as a message lists them: what holds at times only is taken as at all times, at its lowest.
+"""The limits of each lane of a code by part, as a message lists them: what holds at times only is taken as at all
+times, at its lowest.
 
-At each place the deciding one of the plain limits holds (`rules.places`), and the lane's own `speed` where no plain limit does: importers give a lane of
-parts the lowest of them, or the highest, so that its `speed` says nothing of a part that has a rule. One that is lower than all of them caps them.
-"""
+At each place the deciding one of the plain limits holds (`rules.places`), and the lane's own `speed` where no plain
+limit does: importers give a lane of parts the lowest of them, or the highest, so that its `speed` says nothing of a
+part that has a rule. One that is lower than all of them caps them."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,9 +17,8 @@ from ...rules import RulePlacement, rule_placements
 from .kept_out import CLASSES_OF_USE
 from .speed_limits import CAR_LIMIT, message_limit_type, narrowing_fields
 
-SPECIAL_CLASSES = frozenset(
-    ("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian")
-)  # whose own limits bind nobody who reads a MAP
+# Whose own limits bind nobody who reads a MAP
+SPECIAL_CLASSES = frozenset(("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian"))
 MIN_PART_LENGTH = 0.02  # m; parts below are none
 SCHOOL_LIMIT, CONSTRUCTION_LIMIT = "maxSpeedInSchoolZone", "maxSpeedInConstructionZone"
 
@@ -88,7 +88,8 @@ def _deciding(rules: list[Rule], speed: float) -> float:
 
 
 def _limits(plain: float, use: str, rules: list[Rule]) -> dict[str, float]:
-    """Return the lowest limits at a place of a lane of a use: of all, and of each kind that a message knows, beside the plain one that decides there."""
+    """Return the lowest limits at a place of a lane of a use: of all, and of each kind that a message knows, beside the
+    plain one that decides there."""
     limits = {CAR_LIMIT: plain}
     for rule in rules:
         limit_type = _listed_as(rule, use)
@@ -110,7 +111,8 @@ def is_plain_limit(rule: Rule) -> bool:
 
 
 def _listed_as(rule: Rule, use: str) -> str:
-    """Return the type that a rule is listed under on a lane of a use; one that no type stands for enters the limit of all."""
+    """Return the type that a rule is listed under on a lane of a use; one that no type stands for enters the limit of
+    all."""
     exact = message_limit_type(rule)
     if exact or not rule.mandatory:
         return exact
@@ -139,7 +141,8 @@ def whole_lane_only(parts: list[Part]) -> list[Part]:
 
 
 def lowest(parts: list[Part]) -> dict[str, float]:
-    """Return one set of limits for a whole lane: the lowest of each type; lowest speeds only where all of it has them."""
+    """Return one set of limits for a whole lane: the lowest of each type; lowest speeds only where all of it has
+    them."""
     limits: dict[str, float] = {}
     for part in whole_lane_only(parts):
         for name, value in part.limits.items():

@@ -1,4 +1,5 @@
-"""The rule that a limit of a message makes, beside the lane's own speed; what of it is guessed or dropped enters the report."""
+"""The rule that a limit of a message makes, beside the lane's own speed; what of it is guessed or dropped enters the
+report."""
 
 from collections.abc import Iterator
 

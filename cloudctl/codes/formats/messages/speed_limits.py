@@ -1,4 +1,5 @@
-"""Speed limits by kind, as messages list them (SpeedLimitType of J2735 and YD/T 3709, steps of 0.02 m/s), and as a code does.
+"""Speed limits by kind, as messages list them (SpeedLimitType of J2735 and YD/T 3709, steps of 0.02 m/s), and as a code
+does.
 
 message                                     code
 vehicleMaxSpeed                             the lane's speed
@@ -25,10 +26,11 @@ from ..importing.accounting import JsonRecord
 SPEED_STEP = 0.02  # m/s
 MAX_STEPS = 8190  # 163.8 m/s; 8191 is "not available"
 DEFAULT_SPEED = 13.89  # m/s, 50 km/h
+# 18:00 to 07:00: the longest night that a regulation is likely to mean, for no limit to be lifted too early
 NIGHT_MINUTES = (
     1080,
     420,
-)  # 18:00 to 07:00: the longest night that a regulation is likely to mean, for no limit to be lifted too early
+)
 CAR_LIMIT = "vehicleMaxSpeed"
 CHILDREN_LIMIT = "maxSpeedInSchoolZoneWhenChildrenArePresent"
 
@@ -57,6 +59,7 @@ LIMITS_WITHOUT_RULE = {
     "vehiclesWithTrailersMaxSpeed": "a code has no class for vehicles with trailers",
     "vehiclesWithTrailersNightMaxSpeed": "a code has no class for vehicles with trailers",
 }
+# In the order of their numbers
 LIMIT_TYPES = (
     "unknown",
     "maxSpeedInSchoolZone",
@@ -71,10 +74,11 @@ LIMIT_TYPES = (
     "vehiclesWithTrailersMinSpeed",
     "vehiclesWithTrailersMaxSpeed",
     "vehiclesWithTrailersNightMaxSpeed",
-)  # in the order of their numbers
+)
+# Fields of a rule
 WRITABLE_FIELDS = frozenset(
     ("id", "kind", "targets", "value", "classes", "except_classes", "calendar", "priority", "authority", "sign", "text")
-)  # fields of a rule
+)
 LIMIT_TYPE_NAMES = {name: name for name in LIMIT_TYPES} | {str(k): name for k, name in enumerate(LIMIT_TYPES)}
 
 
@@ -108,9 +112,8 @@ def night_calendar(reference: Point) -> Calendar:
     if CHINA[0] <= lat <= CHINA[1] and CHINA[2] <= lon <= CHINA[3]:
         return Calendar(minutes=(NIGHT_MINUTES,))
     offset_h = round(lon / 15)
-    return Calendar(
-        minutes=(NIGHT_MINUTES,), tz=f"Etc/GMT{-offset_h:+d}" if offset_h else "Etc/GMT"
-    )  # Etc counts westwards
+    # Etc counts westwards
+    return Calendar(minutes=(NIGHT_MINUTES,), tz=f"Etc/GMT{-offset_h:+d}" if offset_h else "Etc/GMT")
 
 
 def speed_steps(speed: float) -> int:
@@ -119,7 +122,8 @@ def speed_steps(speed: float) -> int:
 
 
 def narrowing_fields(rule: Rule) -> tuple[str, ...]:
-    """Return the fields by which a rule is narrowed beyond what a message has words for (plates, fuels, dates): all but `WRITTEN` that are set."""
+    """Return the fields by which a rule is narrowed beyond what a message has words for (plates, fuels, dates): all but
+    `WRITTEN` that are set."""
     return tuple(
         field.name
         for field in fields(rule)
@@ -128,7 +132,8 @@ def narrowing_fields(rule: Rule) -> tuple[str, ...]:
 
 
 def message_limit_type(rule: Rule) -> str:
-    """Return the type under which a message lists a rule that is no plain limit; "" where there is none. Times of day are lost."""
+    """Return the type under which a message lists a rule that is no plain limit; "" where there is none. Times of day
+    are lost."""
     for name, kind in LIMIT_KINDS.items():
         if (
             (rule.kind, rule.classes, rule.except_classes) == (kind.kind, kind.classes, ())

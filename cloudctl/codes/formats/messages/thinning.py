@@ -6,17 +6,19 @@ import numpy as np
 
 from ...polylines import F8
 
+# m; the last is the bound: less than what a MAP rounds to and a survey knows
 TOLERANCES = (
     0.002,
     0.005,
     0.01,
     0.015,
     0.02,
-)  # m; the last is the bound: less than what a MAP rounds to and a survey knows
+)
 
 
 def thinned(line: F8, max_points: int, keep: frozenset[int] = frozenset()) -> list[int]:
-    """Return which points of a line, float64[n, 2], stay for it to have `max_points` at most, if it can; the ends and `keep` always do."""
+    """Return which points of a line, float64[n, 2], stay for it to have `max_points` at most, if it can; the ends and
+    `keep` always do."""
     chosen = list(range(len(line)))
     for tolerance in TOLERANCES:
         if len(chosen) <= max_points:

@@ -219,6 +219,7 @@ FIELD_NAMES = (
     "regionId",
     "ConnectionTrajectory-addGrpC",
 )
+# Keys that a MAP may stand under
 ENVELOPE_KEYS = (
     "payload",
     "data",
@@ -230,7 +231,7 @@ ENVELOPE_KEYS = (
     "mapframe",
     "odemapdata",
     "odeasn1data",
-)  # keys that a MAP may stand under
+)
 ENVELOPE_FIELDS = {  # what may stand beside a MAP in its envelope, and why it is passed over
     "metadata": "how the message was carried",
     "header": "how the message was carried",
@@ -247,6 +248,7 @@ NO_TRAFFIC = ENVELOPE_FIELDS | {  # of a MAP of either standard: what carries no
     "crosswalk@audioSupport": "equipment beside the road",
     "@rfSignalRequestPresent": "equipment beside the road",
 }
+# What a tree of another shape raises
 MALFORMED = (
     KeyError,
     OverflowError,
@@ -255,7 +257,7 @@ MALFORMED = (
     IndexError,
     AttributeError,
     StopIteration,
-)  # what a tree of another shape raises
+)
 MAX_NAME = 63  # characters of a DescriptiveName
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
@@ -282,7 +284,8 @@ def is_plain_name(text: str) -> bool:
 
 
 class UnwrappedMap(NamedTuple):
-    """A MAP taken out of its envelopes, what stood beside it in each of them, and its standard: J2735, YD/T 3709, or "" for none of these."""
+    """A MAP taken out of its envelopes, what stood beside it in each of them, and its standard: J2735, YD/T 3709, or ""
+    for none of these."""
 
     tree: Tree
     beside: list[Tree]
@@ -290,7 +293,8 @@ class UnwrappedMap(NamedTuple):
 
 
 def unwrapped(tree: Any) -> UnwrappedMap | None:
-    """Return the MAP (an object with `intersections` or `nodes`) within the envelopes that carriers put about it; None without one."""
+    """Return the MAP (an object with `intersections` or `nodes`) within the envelopes that carriers put about it; None
+    without one."""
     beside: list[Tree] = []
     for _ in range(MAX_DEPTH):
         if not isinstance(tree, dict):
@@ -349,14 +353,12 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
         if name in plain:  # written twice, in two ways
             name = str(key)
 
-        item_type = (
-            LIST_FIELDS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
-        )  # of a YD/T 3709 MAP, or of a lane of J2735
+        # Of a YD/T 3709 MAP, or of a lane of J2735
+        item_type = LIST_FIELDS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
         if item_type:
             plain[name], beside = _rows(name, item, item_type, depth + 1)
-            plain |= {
-                f"{name} {other}": what for other, what in beside.items()
-            }  # what stands in a list's own object beside its items
+            # What stands in a list's own object beside its items
+            plain |= {f"{name} {other}": what for other, what in beside.items()}
         else:
             plain[name] = _value(name, item, depth + 1)
 
@@ -388,7 +390,8 @@ def _value(field: str, value: Any, depth: int) -> Any:
 
 
 def _in_e7(position: Tree) -> Tree:
-    """Return a place in 1e-7 degree; numbers that can only be degrees are taken as such (1e-7 degree of them lie in the sea off Africa)."""
+    """Return a place in 1e-7 degree; numbers that can only be degrees are taken as such (1e-7 degree of them lie in the
+    sea off Africa)."""
     lat, lon = position["lat"], position["long"]
     try:
         north, east = float(lat), float(lon)
@@ -466,7 +469,8 @@ def _word(value: Any) -> Any:
 
 
 def xml_tree(data: bytes, where: str) -> Tree:
-    """Return an XML document as JSON: elements as objects, repeated ones as lists, the rest as text. Raises CodeError."""
+    """Return an XML document as JSON: elements as objects, repeated ones as lists, the rest as text. Raises
+    CodeError."""
     try:
         if b"<!DOCTYPE" in data[:65536] or b"<!ENTITY" in data:
             raise ValueError("a message defines no document type and no entities")

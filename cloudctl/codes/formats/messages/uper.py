@@ -1,7 +1,8 @@
-"""MAP and SPAT as UPER bytes, through the ETSI/ISO modules that pycrate carries (LGPL; `pip install cloudctl[messages]`).
+"""MAP and SPAT as UPER bytes, through the ETSI/ISO modules that pycrate carries (LGPL; `pip install
+cloudctl[messages]`).
 
-A message of SAE J2735 stands in a frame (its id, then its bytes); MAPEM and SPATEM bodies are the same MapData and SPAT.
-"""
+A message of SAE J2735 stands in a frame (its id, then its bytes); MAPEM and SPATEM bodies are the same MapData and
+SPAT."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -15,10 +16,11 @@ MAX_PADDING = 8  # bytes that a recorder may leave behind a frame
 FRAME_MESSAGES = {**MESSAGES, 18: "MAP", 20: "BSM", 26: "PDM", 27: "PVD", 28: "RTCM", 31: "TIM", 32: "PSM", 41: "SDSM"}
 
 
+# Of ETSI TS 103 301: message id, and the field that holds the body
 PDU_HEADERS = {
     "MAPEM": (5, "map"),
     "SPATEM": (4, "spat"),
-}  # of ETSI TS 103 301: message id, and the field that holds the body
+}
 PROTOCOL_VERSION = 2  # version in their header
 
 
@@ -40,8 +42,8 @@ def _message_type(name: str) -> Any:
 def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
     """Return the value tree of one message's UPER bytes (`MapData`, `SPAT`, ...). Raises CodeError.
 
-    Without `bounded`, numbers beyond their range that the bits can hold are returned as they are, for the reader to refuse one by one.
-    """
+    Without `bounded`, numbers beyond their range that the bits can hold are returned as they are, for the reader to
+    refuse one by one."""
     message_type = _message_type(name)
     message_type._SAFE_BND = bounded  # pycrate's switch; on for all that is encoded
     try:
@@ -101,7 +103,8 @@ def write_pdu(name: str, tree: dict[str, Any], station: int) -> bytes:
 
 
 def unframe(frame: bytes) -> tuple[str, bytes]:
-    """Return (name, body) of a J2735 MessageFrame: 2 bytes of id, the length (1 or 2 bytes), the body. Raises CodeError."""
+    """Return (name, body) of a J2735 MessageFrame: 2 bytes of id, the length (1 or 2 bytes), the body. Raises
+    CodeError."""
     number = int.from_bytes(frame[:2])
     if len(frame) < 4 or number not in MESSAGES:
         raise refuse(
@@ -144,7 +147,8 @@ def framed(name: str, body: bytes) -> bytes:
 
 
 def frame_id(data: bytes) -> int | None:
-    """Return the message id when bytes, or hex text, are a J2735 MessageFrame of a known kind whose length about holds; else None."""
+    """Return the message id when bytes, or hex text, are a J2735 MessageFrame of a known kind whose length about holds;
+    else None."""
     with suppress(ValueError, UnicodeDecodeError):  # what is not hex text is the bytes themselves
         data = bytes.fromhex(data.decode("ascii").strip())
     if len(data) < 4 or int.from_bytes(data[:2]) not in FRAME_MESSAGES:

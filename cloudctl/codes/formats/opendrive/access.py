@@ -1,4 +1,5 @@
-"""Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and rules of a code."""
+"""Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and
+rules of a code."""
 
 from itertools import takewhile
 
@@ -85,10 +86,11 @@ def lane_rules(key: str, stretches: list[Stretch], permit_at_junction: Permit) -
 def connection_rules(
     key: str, stretches: list[Stretch], lane_permits: list[Permit], may_stop_before: bool
 ) -> list[Rule]:
-    """Return the rules of a connecting lane: who may not take it of those who may use the lanes it joins, and where nobody may stop.
+    """Return the rules of a connecting lane: who may not take it of those who may use the lanes it joins, and where
+    nobody may stop.
 
-    `may_stop_before` is whether one may stop at the end of the lane before: a ban that holds there already is not repeated.
-    """
+    `may_stop_before` is whether one may stop at the end of the lane before: a ban that holds there already is not
+    repeated."""
     rules = turn_bans(key, lane_permits, [lane_permit(stretch.state) for stretch in stretches])
     if may_stop_before and any(NO_STOPPING in stretch.state.notes for stretch in stretches):
         rules.append(Rule(id="", kind="no_stopping", targets=(Target(key),)))

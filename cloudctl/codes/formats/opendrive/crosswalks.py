@@ -10,9 +10,8 @@ from ..importing.clusters import unit_vector
 from .road import Road, number
 from .signals import Light, Signals, is_stop_line
 
-MIN_ALONG_COSINE = (
-    0.8  # cosine to the road above which a long side runs along it: the crosswalk is wider than it is long
-)
+# Cosine to the road above which a long side runs along it: the crosswalk is wider than it is long
+MIN_ALONG_COSINE = 0.8
 MAX_LIGHT_DISTANCE = 6.0  # m from a crosswalk within which a light for pedestrians belongs to it
 CROSSWALK_TYPES = ("crosswalk",)
 
@@ -45,7 +44,8 @@ def read_crosswalks(roads: dict[str, Road], signals: Signals) -> list[CrosswalkO
 
 
 def _crosswalk(name: str, corners: F8, heading: float) -> CrosswalkObject:
-    """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long side, and across the road."""
+    """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long
+    side, and across the road."""
     centre = corners.mean(axis=0)
     sides = np.roll(corners, -1, axis=0) - corners
     axis = unit_vector(sides[int(np.hypot(*sides.T).argmax())])

@@ -1,8 +1,7 @@
 """Signal groups of an OpenDRIVE junction: which lights a movement has, and which lights show the same.
 
-The lights of a <controller> are one group. A light without one is a group of its own, and so is each light of a controller that holds lights
-of roads that cross: such a controller is the cabinet, not a group.
-"""
+The lights of a <controller> are one group. A light without one is a group of its own, and so is each light of a
+controller that holds lights of roads that cross: such a controller is the cabinet, not a group."""
 
 import re
 from itertools import combinations
@@ -14,9 +13,8 @@ from .junction import Junction, Movement
 from .signals import Light, Signals
 
 MAX_GROUP = 255
-MAX_ENTRY_COSINE = (
-    0.7  # cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
-)
+# Cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
+MAX_ENTRY_COSINE = 0.7
 
 
 class Groups:
@@ -41,7 +39,8 @@ class Groups:
                 Loss(
                     what="guessed",
                     entity=self.junction.name,
-                    detail=f"movements with several lights of different groups have that of the first: {move.start} {move.turn}",
+                    detail="movements with several lights of different groups have that of the first: "
+                    f"{move.start} {move.turn}",
                 )
             )
 
@@ -54,7 +53,8 @@ class Groups:
         return self._number(self._name(light))
 
     def _lights(self, move: Movement) -> list[Light]:
-        """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow go before others."""
+        """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow
+        go before others."""
         lane_before = self.junction.ends[move.start]
         use = "bike" if lane_before.permit.use == "bike" else "vehicle"
         nearest_first = [
@@ -79,7 +79,8 @@ class Groups:
         return []
 
     def _unclaimed(self, move: Movement, lights: list[Light]) -> list[Light]:
-        """Return the lights whose arrows fit no movement of the same lane, for a movement that no arrow fits: slight bends are arrows to one side."""
+        """Return the lights whose arrows fit no movement of the same lane, for a movement that no arrow fits: slight
+        bends are arrows to one side."""
         turns = {other.turn for other in self.junction.moves if other.start == move.start}
         unclaimed = [light for light in lights if not turns & set(light.turns)]
         if unclaimed:
@@ -87,14 +88,16 @@ class Groups:
                 Loss(
                     what="guessed",
                     entity=self.junction.name,
-                    detail=f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {unclaimed[0].id}",
+                    detail=f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} "
+                    f"{move.turn}, light {unclaimed[0].id}",
                 )
             )
 
         return unclaimed
 
     def _cabinets(self) -> set[str]:
-        """Return the controllers that hold lights of movements that cross and come from the sides of each other: they cannot be green together."""
+        """Return the controllers that hold lights of movements that cross and come from the sides of each other: they
+        cannot be green together."""
         movements_with_lights = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
         cabinets: set[str] = set()
         for (i, first), (j, second) in combinations(movements_with_lights, 2):
@@ -114,7 +117,9 @@ class Groups:
                 Loss(
                     what="differs",
                     entity=self.junction.name,
-                    detail=f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group",
+                    detail=f"controller {name} holds lights of roads that cross: it is taken for the cabinet, "
+                    "and each of "
+                    "its lights for a group",
                 )
             )
 
@@ -147,13 +152,15 @@ class Groups:
             Loss(
                 what="guessed",
                 entity=self.junction.name,
-                detail="lights without a controller are a signal group each: the map does not say which always show the same",
+                detail="lights without a controller are a signal group each: the map does not say which always "
+                "show the same",
             )
         )
         return f"light {light.id}"
 
     def _number(self, name: str) -> int:
-        """Return the number of a group: the one its light's id ends with, plus one, as SUMO writes them; else the next that is free."""
+        """Return the number of a group: the one its light's id ends with, plus one, as SUMO writes them; else the next
+        that is free."""
         if name not in self.numbers:
             trailing_number = re.search(r"(\d+)\s*$", name) if name.startswith("light") else None
             preferred = int(trailing_number[1]) + 1 if trailing_number and int(trailing_number[1]) < MAX_GROUP else 0

@@ -1,8 +1,7 @@
 """OpenDRIVE maps -> digital codes: one for each junction whose movements cross, or have lights.
 
-Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights of a controller are
-one signal group.
-"""
+Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights
+of a controller are one signal group."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -126,7 +125,8 @@ IGNORED = {
 
 
 def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with the loss report."""
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with
+    the loss report."""
     with Accounts("OpenDRIVE", IGNORED) as accounts:
         root = accounts.xml(data)
         header = root.find("header")
@@ -157,7 +157,8 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
                 accounts.enter(
                     "dropped",
                     "objects/object",
-                    f"crosswalks more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each junction of which a code is made",
+                    f"crosswalks more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each junction of "
+                    "which a code is made",
                     f"object {crosswalk.id}",
                 )
 
@@ -168,7 +169,8 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
                 field="junction",
                 value=len(junctions),
                 rule="has no junction whose movements cross, or have lights",
-                remedy="give a map with a junction; roads alone make no intersection. The loss report says what was left out",
+                remedy="give a map with a junction; roads alone make no intersection. The loss report says what "
+                "was left out",
             )
 
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
@@ -288,7 +290,8 @@ class _JunctionCode:
         yield raw
 
     def _connection_limit(self, raw: RawCode, move: Movement) -> float | None:
-        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has none."""
+        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has
+        none."""
         recorded = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
         signed = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
         if recorded and signed and abs(min(recorded) - min(signed)) > MAX_SPEED_DIFFERENCE:
@@ -296,7 +299,8 @@ class _JunctionCode:
                 Loss(
                     what="differs",
                     entity=raw.name,
-                    detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the record is taken",
+                    detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
+                    "record is taken",
                 )
             )
 
@@ -339,7 +343,8 @@ class _JunctionCode:
                 Loss(
                     what="differs",
                     entity=raw.name,
-                    detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too",
+                    detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are "
+                    "for cars, too",
                 )
             )
 
@@ -374,7 +379,8 @@ class _JunctionCode:
                     Loss(
                         what="guessed",
                         entity=raw.name,
-                        detail="lanes without a limit have the lowest of the speed signs on their road before, all along it",
+                        detail="lanes without a limit have the lowest of the speed signs on their road before, "
+                        "all along it",
                     )
                 )
             elif limit is None:
@@ -395,7 +401,8 @@ class _JunctionCode:
                         Loss(
                             what="differs",
                             entity=raw.name,
-                            detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the record is taken",
+                            detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
+                            "record is taken",
                         )
                     )
 
@@ -419,9 +426,8 @@ class _JunctionCode:
 
     def _stop_position(self, end: LaneEnd) -> float | None:
         """Return m along a lane of its last stop line; None where it has none."""
-        min_position = min(
-            float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE, end.pieces[-1].start
-        )  # on the last road, stop lines count wherever they are
+        # On the last road, stop lines count wherever they are
+        min_position = min(float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE, end.pieces[-1].start)
         positions = [
             (piece.along(mark.s), mark.id)
             for piece in end.pieces
@@ -433,7 +439,8 @@ class _JunctionCode:
                 self.junction.accounts.enter(
                     "dropped",
                     "signals, objects",
-                    f"stop lines on the roads before the last, more than {MAX_SIGNAL_DISTANCE:.0f} m before the junction",
+                    f"stop lines on the roads before the last, more than {MAX_SIGNAL_DISTANCE:.0f} m before "
+                    "the junction",
                     f"stop line {name} of {end.key}",
                 )
 
@@ -468,14 +475,14 @@ class _JunctionCode:
             )
 
     def _add_priorities(self, raw: RawCode) -> None:
-        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield signs."""
+        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield
+        signs."""
         moves = self.junction.moves
         movements_with_sign, all_stop = set(), True
         for k, move in enumerate(moves):
             end = self.junction.ends[move.start]
-            min_position = (
-                float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE
-            )  # on the last road, signs count wherever they stand
+            # On the last road, signs count wherever they stand
+            min_position = float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE
             stops, yields = (
                 any(position >= min(min_position, end.pieces[-1].start) for position, _ in self._signs(end, kind))
                 for kind in (STOP_SIGN, YIELD_SIGN)

@@ -1,8 +1,9 @@
-"""One junction of an OpenDRIVE map: its movements, which are the lane links of its connections, and the lanes beside it.
+"""One junction of an OpenDRIVE map: its movements, which are the lane links of its connections, and the lanes beside
+it.
 
-A connection leads from an incoming road over a connecting road onto the road that the connecting road is linked to. Only links that begin on
-a lane leading into the junction are movements: exporters of roads for both directions list the way back, too.
-"""
+A connection leads from an incoming road over a connecting road onto the road that the connecting road is linked to.
+Only links that begin on a lane leading into the junction are movements: exporters of roads for both directions list the
+way back, too."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,20 +19,23 @@ from .lane import Stretch
 from .road import Chain, Road, number
 from .upstream import Piece, followed_upstream, stretches
 
+# m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_GAP, MAX_GAP = (
     2.5,
     30.0,
-)  # m between the ends of a path and of its lane: below nothing is done, above it is no movement
+)
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
 ROAD_ATTRIBUTES = ("incomingRoad", "connectingRoad")
+# Degrees: a path that bends less is straight, one that bends more turns back
 MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = (
     35.0,
     150.0,
-)  # degrees: a path that bends less is straight, one that bends more turns back
+)
 
 
 class LaneEnd(NamedTuple):
-    """A lane beside the junction: as far as its road goes, and into the junction over the roads before, where that is short."""
+    """A lane beside the junction: as far as its road goes, and into the junction over the roads before, where that is
+    short."""
 
     key: str
     road: Road
@@ -97,14 +101,16 @@ class Junction:
         for move, location in self.back:
             if (move.road.id, move.lane) in connecting_lanes:
                 self._drop(
-                    "lane links that begin on a lane leading away from the junction: the way back, which is a connection of its own, too",
+                    "lane links that begin on a lane leading away from the junction: the way back, which is a "
+                    "connection of its own, too",
                     location,
                 )
             else:
                 self.accounts.enter(
                     "repaired",
                     "junction/connection",
-                    "lane links that begin on a lane leading away from the junction are read the other way, as their connecting lane is driven",
+                    "lane links that begin on a lane leading away from the junction are read the other way, as "
+                    "their connecting lane is driven",
                     f"{location}, junction {self.name}",
                 )
                 self.moves.append(move)
@@ -121,7 +127,8 @@ class Junction:
         self.moves = [found for move in self.moves if (found := self._led_to_lanes(move)) is not None]
 
     def _led_to_lanes(self, move: Movement) -> Movement | None:
-        """Return a movement whose path meets its lanes: one that begins or ends off them is led there, and dropped where that is far."""
+        """Return a movement whose path meets its lanes: one that begins or ends off them is led there, and dropped
+        where that is far."""
         end_before, start_after = self.ends[move.start].line[-1], self.ends[move.end].line[0]
         gaps = float(np.hypot(*(move.line[0] - end_before))), float(np.hypot(*(move.line[-1] - start_after)))
         if max(gaps) <= MIN_GAP:
@@ -196,7 +203,8 @@ class Junction:
             self.accounts.enter(
                 "differs",
                 "road",
-                f"connecting roads that say they belong to junction {connecting_road.junction}: the connection is believed",
+                f"connecting roads that say they belong to junction {connecting_road.junction}: the "
+                "connection is believed",
                 f"road {connecting_road.id}, {location}",
             )
 
@@ -313,7 +321,8 @@ class Junction:
         line: F8,
         location: str,
     ) -> None:
-        """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that movement."""
+        """Skip a lane link that begins on a lane leading away; its connecting lane is driven the other way, and is that
+        movement."""
         connecting_lane = chain[0][1].id if at_start else chain[-1][1].id
         begins = (
             target.road.forward(target.lane) == target.at_end and connecting_road.forward(connecting_lane) != at_start
@@ -356,7 +365,8 @@ class Junction:
         return "left" if angle > 0 else "right"
 
     def _junction_sides(self, connecting_road: Road, at_start: bool, incoming: Road, contact: str) -> tuple[bool, bool]:
-        """Return whether the junction lies at the end of the incoming road, and at the end of the road that is led onto."""
+        """Return whether the junction lies at the end of the incoming road, and at the end of the road that is led
+        onto."""
         _, before, stated = connecting_road.link("predecessor" if at_start else "successor")
         xy = connecting_road.place(np.array([0.0, connecting_road.length]), np.zeros(2))
         start_point, end_point = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
@@ -371,7 +381,8 @@ class Junction:
                 self.accounts.enter(
                     "differs",
                     "road/link",
-                    f"{description} is {link or 'not given'}, by its own link, and not by the connection, which is believed",
+                    f"{description} is {link or 'not given'}, by its own link, and not by the connection, "
+                    "which is believed",
                     f"road {road.id}, junction {self.name}",
                 )
 

@@ -1,8 +1,8 @@
-"""What OpenDRIVE records along one lane: limits, permissions, rules, each from a place on until the next record of its kind.
+"""What OpenDRIVE records along one lane: limits, permissions, rules, each from a place on until the next record of its
+kind.
 
-A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that allow let in
-only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7).
-"""
+A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that
+allow let in only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -43,7 +43,8 @@ class Access(NamedTuple):
 
 
 class State(NamedTuple):
-    """What holds on one stretch of a lane: its limit in m/s (None: not given), its permissions, its rules in words, its type."""
+    """What holds on one stretch of a lane: its limit in m/s (None: not given), its permissions, its rules in words, its
+    type."""
 
     speed: float | None
     access: Access = Access()
@@ -90,7 +91,8 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
 def speed_of(
     element: XmlRecord | None, value: str = "max", unit: str = "m/s", absent: tuple[str, ...] = ()
 ) -> float | None:
-    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not understood is reported.
+    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not
+    understood is reported.
 
     `absent` are values that stand for none besides the words of the format.
     """

@@ -17,11 +17,15 @@ from ..sumo.reader import E_TOWN
 ToGlobe = Callable[[F8], F8]
 VERTICAL_TERMS = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
 DATUM_GRID = re.compile(r"\+nadgrids=(?!@null)\S")
-REMEDY = "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with --at LAT,LON"
+REMEDY = (
+    "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with "
+    "--at LAT,LON"
+)
 
 
 def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
-    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own word. Raises CodeError."""
+    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own
+    word. Raises CodeError."""
     text = root.findtext("header/geoReference")
     shift, rotation = _offset(root.find("header/offset"))
     if text and zero is None:
@@ -65,7 +69,8 @@ def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlo
 
 
 def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
-    """Return the shift (m) and the rotation that lead from the map to its projection: first turned, then shifted (1.8, 8.5)."""
+    """Return the shift (m) and the rotation that lead from the map to its projection: first turned, then shifted (1.8,
+    8.5)."""
     if element is None:
         return np.zeros(2), np.eye(2)
     x, y, hdg = (element.number(name, 0.0) for name in ("x", "y", "hdg"))
@@ -73,7 +78,8 @@ def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
 
 
 def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
-    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a geoid is needed."""
+    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a
+    geoid is needed."""
     horizontal_text = " ".join(VERTICAL_TERMS.sub(" ", text).split()) if text.startswith("+") else text
     if horizontal_text != " ".join(text.split()):
         losses.add(
@@ -101,7 +107,8 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
                 Loss(
                     what="guessed",
                     entity="map",
-                    detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
+                    detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be "
+                    "off by metres",
                 )
             )
 

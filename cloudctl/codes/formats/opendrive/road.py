@@ -1,9 +1,9 @@
 """Roads of OpenDRIVE (ASAM, 1.4 to 1.8): reference lines, lanes as polylines in metres of the map, what leads where.
 
-Along a road `s` runs on its reference line and `t` to the left of it. Lanes with negative ids lie on the right and are driven along
-`s`, positive ones on the left against it (the other way about under rule="LHT"). Line, arc, spiral, poly3 and paramPoly3 are read.
-A lane ends at its width beside the next inner lane, or at its border, which counts from the reference line.
-"""
+Along a road `s` runs on its reference line and `t` to the left of it. Lanes with negative ids lie on the right and are
+driven along `s`, positive ones on the left against it (the other way about under rule="LHT"). Line, arc, spiral, poly3
+and paramPoly3 are read. A lane ends at its width beside the next inner lane, or at its border, which counts from the
+reference line."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,7 +119,8 @@ class Road:
         return np.stack([x - t * np.sin(heading), y + t * np.cos(heading)], axis=1)
 
     def meets_at_end(self, stated: str, point: F8) -> bool:
-        """Return whether the road meets something at its end: as it is stated, else at the end that is nearer to the point."""
+        """Return whether the road meets something at its end: as it is stated, else at the end that is nearer to the
+        point."""
         if stated in ("start", "end"):
             return stated == "end"
         to_start, to_end = np.hypot(*(self.place(np.array([0.0, self.length]), np.zeros(2)) - point).T)

@@ -1,10 +1,11 @@
-"""Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what signs say.
+"""Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what
+signs say.
 
-A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and references elsewhere say
-for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a validity names lanes of one side, these
-lanes have one direction, and the orientation adds nothing: exporters differ in what they write there. Numbers of types are those
-of the OpenDRIVE catalogue (lights) and of the German one (signs), which most maps use.
-"""
+A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and
+references elsewhere say for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a
+validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ in
+what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
+which most maps use."""
 
 import re
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ from .lane import speed_of
 from .road import Road, number
 
 FIRST_LIGHT, LAST_LIGHT = 1_000_001, 1_000_999  # types of the OpenDRIVE catalogue that are lights
+# The others are for vehicles
 USERS_OF_LIGHT = {
     "1000002": ("pedestrian",),
     "1000007": ("pedestrian", "bike"),
     "1000013": ("bike",),
-}  # the others are for vehicles
+}
 KNOWN_LIGHTS = {"1000001", "1000008", "1000009", "1000010", "1000011", "1000012", "1000020", *USERS_OF_LIGHT}
 ARROW_LIGHTS = {"1000008", "1000010", "1000011", "1000012"}
 TURNS_OF_ARROW = {
@@ -37,7 +39,8 @@ NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters wr
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
 GERMAN_OF_MUTCD = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
 STOP_OBJECT = re.compile(r"(?:stop|signal)[\s_-]?line", re.IGNORECASE)
-MAX_SIGNAL_DISTANCE = 60.0  # m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
+# m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
+MAX_SIGNAL_DISTANCE = 60.0
 MAX_BESIDE_STOP_LINE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
 MIN_STOP_LENGTH = 1.0  # m of a stop line that is drawn without a length
 
@@ -189,7 +192,8 @@ class Signals:
                 controllers.append(controller)
 
     def report_unused(self) -> None:
-        """Report the lights that no movement and no crosswalk has, and the stop lines and signs that no lane of a code has."""
+        """Report the lights that no movement and no crosswalk has, and the stop lines and signs that no lane of a code
+        has."""
         rows = [("stop line", mark.id, road) for road, marks in self.stops.items() for mark in marks]
         rows += [("sign", sign.id, road) for road, signs in self.signs.items() for sign in signs]
         for description, name, road in rows:
@@ -224,7 +228,8 @@ class Signals:
                 )
 
     def lights_on(self, road: Road, lane: int, end: float | None = None, distance_after: float = 0.0) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a junction `distance_after` m after that s."""
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a
+        junction `distance_after` m after that s."""
         candidates = [
             (name, reach)
             for name, reach, s in self.reaches.get(road.id, [])

@@ -1,8 +1,9 @@
-"""A lane of OpenDRIVE before a junction over several roads: mappers cut a road where anything changes, and the last piece may be short.
+"""A lane of OpenDRIVE before a junction over several roads: mappers cut a road where anything changes, and the last
+piece may be short.
 
-Lights, stop lines, signs, limits and permissions of a junction may stand on a piece before the last one. A lane is therefore followed
-upstream, from road to road by their links, until it is `MAX_BEFORE` long; what lies more than `MAX_UPSTREAM` before it is cut off.
-"""
+Lights, stop lines, signs, limits and permissions of a junction may stand on a piece before the last one. A lane is
+therefore followed upstream, from road to road by their links, until it is `MAX_BEFORE` long; what lies more than
+`MAX_UPSTREAM` before it is cut off."""
 
 from typing import NamedTuple
 
@@ -14,9 +15,8 @@ from .lane import Stretch
 from .road import Chain, Road
 from .signals import MAX_SIGNAL_DISTANCE
 
-MAX_UPSTREAM = (
-    300.0  # m of a lane on the roads before the last one: an approach, and far below what a code's points may reach
-)
+# m of a lane on the roads before the last one: an approach, and far below what a code's points may reach
+MAX_UPSTREAM = 300.0
 MAX_PIECE_GAP = 2.5  # m between the ends of two pieces of one lane: above it, the link is no continuation
 
 
@@ -40,7 +40,8 @@ class Piece(NamedTuple):
 
 
 def followed_upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chain) -> tuple[tuple[Piece, ...], F8]:
-    """Return the pieces of a lane that leads into a junction from its last road, the first piece first, and the whole line."""
+    """Return the pieces of a lane that leads into a junction from its last road, the first piece first, and the whole
+    line."""
     pieces_found = [(last, lane, chain)]
     line = last.line(chain)
     lengths = [float(arc_lengths(line)[-1])]  # of each piece, with the step to the next one
@@ -74,7 +75,8 @@ def followed_upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chai
 
 
 def _preceding_piece(roads: dict[str, Road], road: Road, lane: int, chain: Chain) -> tuple[Road, int, Chain] | None:
-    """Return the road before a piece, and its lane that leads onto it; None where another junction lies there, or nothing."""
+    """Return the road before a piece, and its lane that leads onto it; None where another junction lies there, or
+    nothing."""
     forward = road.forward(lane)
     section, lane_record = chain[0] if forward else chain[-1]
     if section is not (road.sections[0] if forward else road.sections[-1]):

@@ -5,7 +5,8 @@ from functools import lru_cache
 from ...rule import CLASSES
 from ..importing.permits import Permit, permit_of
 
-# vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class stands for
+# vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class
+# stands for
 # the vClass it is named after: trailers alone on a lane do not open it to trucks.
 USER_OF_VCLASS = {
     "passenger": "car",

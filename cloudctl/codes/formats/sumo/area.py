@@ -1,4 +1,5 @@
-"""Which edges and connections of a SUMO network belong to an intersection: its junctions, and the roads that lead to them."""
+"""Which edges and connections of a SUMO network belong to an intersection: its junctions, and the roads that lead to
+them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,9 +53,8 @@ class Roads:
         self.signals: dict[str, set[str]] = {}  # tl -> junctions
         self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
         self._row_of: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
-        self._paths: dict[
-            int, tuple[F8, float, tuple[NetLane, ...]]
-        ] = {}  # id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
+        # Id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
+        self._paths: dict[int, tuple[F8, float, tuple[NetLane, ...]]] = {}
         self.unsignalised_intersections: set[str] = set()  # junctions without a signal that are intersections
 
         for connection in net.connections:
@@ -83,7 +83,8 @@ class Roads:
         return area
 
     def is_intersection(self, junction: str) -> bool:
-        """Return whether a junction without a signal is an intersection: three roads or more, and movements that cross or merge."""
+        """Return whether a junction without a signal is an intersection: three roads or more, and movements that cross
+        or merge."""
         movements = self.leaving.get(junction, [])
         arms = {self.net.edges[connection.from_edge].start for connection in movements} | {
             self.net.edges[connection.to_edge].end for connection in movements
@@ -103,7 +104,8 @@ class Roads:
         return not requests and any(self._crosses(a, b) for a, b in combinations(movements, 2))
 
     def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
-        """Return whether two movements of different roads cross or merge, where the network has no requests that say so."""
+        """Return whether two movements of different roads cross or merge, where the network has no requests that say
+        so."""
         if a.from_edge == b.from_edge:
             return False
         merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)
@@ -120,9 +122,8 @@ class Roads:
     def request_row(self, connection: NetConnection) -> int:
         """Return a connection's row in its junction's requests; -1 where it cannot be known.
 
-        Inner edges are numbered by their first lane's row. Without inner edges the rows are counted as netconvert does: by the incoming
-        lanes of the junction in their order, and the connections of each in theirs.
-        """
+        Inner edges are numbered by their first lane's row. Without inner edges the rows are counted as netconvert does:
+        by the incoming lanes of the junction in their order, and the connections of each in theirs."""
         edge, _, lane = connection.via.rpartition("_")
         number = edge.rpartition("_")[2]
         if number.isdecimal() and lane.isdecimal():
@@ -147,8 +148,9 @@ class Roads:
         self._row_of.update((id(connection), number) for number, connection in enumerate(in_order))
 
     def _add_upstream(self, area: IntersectionArea, radius_m: float) -> None:
-        """Add the edges that lead to the ingresses, back to `radius_m`. A junction with a signal of its own ends the search; where this
-        intersection has no signal itself, any other intersection does: its approaches begin there."""
+        """Add the edges that lead to the ingresses, back to `radius_m`. A junction with a signal of its own ends the
+        search; where this intersection has no signal itself, any other intersection does: its approaches begin
+        there."""
         distance_back = {edge: self._length[edge] for edge, role in area.roles.items() if role == "ingress"}
         pending = sorted(distance_back)
         while pending:
@@ -194,7 +196,8 @@ class Roads:
         )
 
     def _path(self, connection: NetConnection, start: NetLane, end: NetLane) -> tuple[F8, float, tuple[NetLane, ...]]:
-        """Return the path of a connection, from lane to lane over its inner lanes, the lowest limit on it, and these lanes."""
+        """Return the path of a connection, from lane to lane over its inner lanes, the lowest limit on it, and these
+        lanes."""
         net, via = self.net, connection.via
         pieces, speed = [start.shape[-1:]], min(start.speed, connection.speed)
         inner_lanes: dict[str, NetLane] = {}
@@ -221,7 +224,8 @@ class Roads:
 
 
 def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, IntersectionArea]]:
-    """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by their junction's."""
+    """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by
+    their junction's."""
     roads = Roads(net)
     signalled = {junction for junctions in roads.signals.values() for junction in junctions}
     signals = []

@@ -1,8 +1,9 @@
-"""SUMO networks -> digital codes: one for each signal, and for each junction without one, with the roads that lead to it.
+"""SUMO networks -> digital codes: one for each signal, and for each junction without one, with the roads that lead to
+it.
 
-Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read from the right, signal
-states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
-"""
+Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read
+from the right, signal states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path
+may be a chain of internal lanes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,9 +31,8 @@ from .signals import crosswalks, plans_of, signal_groups_of
 from .vocabulary import IGNORED
 
 E_TOWN_ADM = "110115403"
-MAX_LANE_LENGTH = (
-    4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
-)
+# m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
+MAX_LANE_LENGTH = 4000.0
 
 
 def import_sumo(
@@ -48,11 +48,11 @@ def import_sumo(
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
-    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
-    file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge are codes, too; where it is
-    not said, they are in a network without signals. Those left out are in the report. A network in which nothing is left is refused,
-    unless junctions without a signal are left out on purpose. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
-    """
+    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the
+    text of the file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge
+    are codes, too; where it is not said, they are in a network without signals. Those left out are in the report. A
+    network in which nothing is left is refused, unless junctions without a signal are left out on purpose. The list's
+    `losses` say what was dropped, guessed or repaired. Raises CodeError."""
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
         adm = adm or (DEFAULT_ADM if net.placed else E_TOWN_ADM)
@@ -269,7 +269,8 @@ def _stop_lines(
     source_lane: dict[str, NetLane],
     leading_lanes: set[str],
 ) -> tuple[StopLine, ...]:
-    """Return the stop lines; `leading_lanes` are the lanes that lead through the intersection. Sidewalks have none, unless they do."""
+    """Return the stop lines; `leading_lanes` are the lanes that lead through the intersection. Sidewalks have none,
+    unless they do."""
     ingress = {link.id for link in links if link.role == "ingress"}
     stopping = [
         lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading_lanes)
@@ -294,7 +295,8 @@ def _rules(
     source_lane: dict[str, NetLane],
     area: IntersectionArea,
 ) -> tuple[Rule, ...]:
-    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which lane."""
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which
+    lane."""
     entities_at_speed: dict[float, list[str]] = {}
     for link in links:
         driven_lanes = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]

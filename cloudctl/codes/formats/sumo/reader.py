@@ -32,9 +32,8 @@ from .vocabulary import (
 NO_PROJECTION = ("!", "-", "")  # projections of networks that lie nowhere
 BIT_STRING = re.compile("[01]*")
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
-MIN_PATH_SPEED = (
-    0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
-)
+# m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
+MIN_PATH_SPEED = 0.01
 DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
@@ -47,7 +46,8 @@ HEIGHTS_DROPPED = Loss(
 def read_net(
     path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None
 ) -> Net:
-    """Read a .net.xml or .net.xml.gz, or its text where that is at hand (`data`), and signal programmes of additional files. Raises CodeError."""
+    """Read a .net.xml or .net.xml.gz, or its text where that is at hand (`data`), and signal programmes of additional
+    files. Raises CodeError."""
     net = Net(accounts or Accounts("SUMO", IGNORED, REMEDY))
     for file in (path, *additional):
         try:
@@ -223,7 +223,8 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
 
 
 def _allowed_by(record: XmlRecord) -> tuple[frozenset[str], bool]:
-    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that are not known say nothing."""
+    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that
+    are not known say nothing."""
     reserved = bool(record.get("allow").strip())
     if reserved and record.get("disallow").strip():
         record.accounts.enter(
@@ -272,7 +273,8 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
 
 
 def _parameters(record: XmlRecord) -> None:
-    """Read the free parameters of an element: the ids that OpenStreetMap and others have for it carry nothing; the rest is reported."""
+    """Read the free parameters of an element: the ids that OpenStreetMap and others have for it carry nothing; the rest
+    is reported."""
     for row in record.children("param"):
         key = row.get("key")
         row.ignore("value", "goes with the key")

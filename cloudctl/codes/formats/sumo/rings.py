@@ -1,14 +1,15 @@
 """Ring-barrier (NEMA TS 2) programmes of SUMO as a sequence of phases.
 
-Two rings run side by side, each through its phases in order: green, yellow, red. Both reach a barrier together: the ring that is done
-first stays in the green of its last phase. What the heads show at a time is what either ring shows them, the more permissive of both.
+Two rings run side by side, each through its phases in order: green, yellow, red. Both reach a barrier together: the
+ring that is done first stays in the green of its last phase. What the heads show at a time is what either ring shows
+them, the more permissive of both.
 
     ring 1   | phase 1 ... phase 2 ..... | phase 3 ... phase 4 |
     ring 2   | phase 5 ....... phase 6 . | phase 7 ..... phase 8 |
                                      barrier                 barrier
 
-The sequence is the one in which every phase has its longest green. Traffic may end any of them sooner, so that others meet.
-"""
+The sequence is the one in which every phase has its longest green. Traffic may end any of them sooner, so that others
+meet."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -29,13 +30,13 @@ class Interval(NamedTuple):
 
 
 def sequence(program: NetProgram) -> list[NetPhase] | None:
-    """Return the phases of a ring-barrier programme in sequence; None for one whose rings and barriers cannot be made out."""
+    """Return the phases of a ring-barrier programme in sequence; None for one whose rings and barriers cannot be made
+    out."""
     by_name = {phase.name: phase for phase in program.phases}
     rings = [_names(program.keys.get(key, "")) for key in ("ring1", "ring2")]
     rings = [[name for name in ring if name != "0"] for ring in rings]
-    second_barrier = program.keys.get("barrier2Phases") or program.keys.get(
-        "coordinatePhases", ""
-    )  # as SUMO takes them
+    # As SUMO takes them
+    second_barrier = program.keys.get("barrier2Phases") or program.keys.get("coordinatePhases", "")
     barrier_phases = [_names(text) for text in (program.keys.get("barrierPhases", ""), second_barrier)]
 
     if not any(rings) or any(name not in by_name for ring in rings for name in ring):

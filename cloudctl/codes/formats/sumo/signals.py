@@ -1,4 +1,5 @@
-"""Signals of a SUMO network: groups from the columns of tlLogic, plans from its phases, crosswalks from its crossings."""
+"""Signals of a SUMO network: groups from the columns of tlLogic, plans from its phases, crosswalks from its
+crossings."""
 
 from collections.abc import Iterator
 
@@ -14,17 +15,19 @@ from .rings import sequence
 from .vocabulary import LETTER_OF_STATE
 
 MAX_GROUPS = 255  # of an intersection: a group is one byte in MAP and SPaT
+# Of a group, by the use of its lanes
 GROUP_KIND_OF_USE = {
     "vehicle": "vehicle",
     "bus": "vehicle",
     "tram": "tram",
     "bike": "bike",
     "pedestrian": "pedestrian",
-}  # of a group, by the use of its lanes
+}
 
 
 def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
-    """Return signal groups, and the group of each column: columns that always show the same to the same kind of user."""
+    """Return signal groups, and the group of each column: columns that always show the same to the same kind of
+    user."""
     kind_of_column = _kinds(net, area)
     if not kind_of_column:
         return (), {}
@@ -87,7 +90,8 @@ def plans_of(
     connections: tuple[Connection, ...],
     found_conflicts: tuple[Conflict, ...],
 ) -> tuple[Plan, ...]:
-    """Return the programmes; a green that must yield to another of the same phase is permissive, whatever its letter."""
+    """Return the programmes; a green that must yield to another of the same phase is permissive, whatever its
+    letter."""
     group_of = {conflict.id: conflict.group for conflict in connections}
     yields = {(group_of[conflict.a], group_of[conflict.b]) for conflict in found_conflicts if conflict.a_yields} | {
         (group_of[conflict.b], group_of[conflict.a]) for conflict in found_conflicts if conflict.b_yields

@@ -1,7 +1,9 @@
-"""The words of SUMO networks: what each value stands for, and what of a network carries nothing about traffic, with the reason."""
+"""The words of SUMO networks: what each value stands for, and what of a network carries nothing about traffic, with the
+reason."""
 
 TURN_OF_DIR = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
 EDGE_FUNCTIONS = {name: name for name in ("normal", "internal", "crossing", "walkingarea", "connector")}
+# Letters of a phase's state
 LETTER_OF_STATE = {
     "r": "R",
     "y": "Y",
@@ -12,7 +14,7 @@ LETTER_OF_STATE = {
     "u": "P",
     "o": "O",
     "O": "D",
-}  # letters of a phase's state
+}
 IS_ACTUATED_TYPE = {  # tlLogic type -> whether traffic decides how long its phases last
     "static": False,
     "actuated": True,

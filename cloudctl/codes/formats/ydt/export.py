@@ -1,9 +1,10 @@
-"""Digital codes -> MAP of YD/T 3709 / T/CSAE 53 in JSON. What does not fit is an error naming field and limit, never a cut.
+"""Digital codes -> MAP of YD/T 3709 / T/CSAE 53 in JSON. What does not fit is an error naming field and limit, never a
+cut.
 
-The profile that goes there and back: incoming and outgoing lanes, their use, sharing, width and limits (steps of 0.02 m/s), connections with
-turn and signal group, crosswalks. A lane that leads out stands, as the standard wants it, under the node it leads to; so does one that
-leads out and in again, a second time. Limits of parts of a lane hold on all of it, at their lowest.
-"""
+The profile that goes there and back: incoming and outgoing lanes, their use, sharing, width and limits (steps of 0.02
+m/s), connections with turn and signal group, crosswalks. A lane that leads out stands, as the standard wants it, under
+the node it leads to; so does one that leads out and in again, a second time. Limits of parts of a lane hold on all of
+it, at their lowest."""
 
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from ..messages.thinning import thinned
 from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
 from .importer import unique_key
 
+# 1e-7 degree
 OFFSET_FORMS = (
     (1 << 11, "position-LL1"),
     (1 << 13, "position-LL2"),
@@ -32,7 +34,7 @@ OFFSET_FORMS = (
     (1 << 17, "position-LL4"),
     (1 << 21, "position-LL5"),
     (1 << 23, "position-LL6"),
-)  # 1e-7 degree
+)
 TURN_BITS = {"straight": 0, "left": 1, "right": 2, "u": 3}
 MAX_NODES, MAX_LINKS, MAX_LANES, MAX_CONNECTIONS_PER_LANE, MAX_POINTS, MAX_TEST_ID = 32, 32, 32, 8, 31, 255
 WALKING_SPEED = 1.4  # m/s, the limit that the road of the crosswalks is given
@@ -71,7 +73,8 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
 
 
 def write_ydt_map(code: IntersectionCode, node: int, *, region: int = 0) -> bytes:
-    """Return a MAP in JSON; `node` and `region` are the registry's 16-bit numbers. Raises CodeError naming field and limit."""
+    """Return a MAP in JSON; `node` and `region` are the registry's 16-bit numbers. Raises CodeError naming field and
+    limit."""
     return msgspec.json.encode(ydt_tree(code, node, region))
 
 
@@ -81,7 +84,8 @@ def ydt_tree(code: IntersectionCode, node: int, region: int = 0) -> Tree:
 
 
 class YdtWriter:
-    """Writes one code; after `tree`, `keys` are the names that our reader gives its lanes, `exits` those of lanes that stand a second time."""
+    """Writes one code; after `tree`, `keys` are the names that our reader gives its lanes, `exits` those of lanes that
+    stand a second time."""
 
     def __init__(self, code: IntersectionCode, node: int, region: int = 0) -> None:
         for field, number in (("id", node), ("region", region)):
@@ -107,7 +111,8 @@ class YdtWriter:
                 lanes_of_node[key] = self.lane_numbers[lane.id] = lanes_of_node.get(key, 0) + 1
 
     def _roads(self) -> tuple[list[_Road], list[_Road]]:
-        """Return the roads that lead in, and those that lead out; one that leads out and in again, or back to an approach, is among both."""
+        """Return the roads that lead in, and those that lead out; one that leads out and in again, or back to an
+        approach, is among both."""
         entered_lanes = {c.to_lane for c in self.code.connections if c.inner}
         lanes = {
             link.id: sorted((lane for lane in self.code.lanes if lane.link == link.id), key=lambda lane: lane.number)
@@ -131,7 +136,8 @@ class YdtWriter:
         ]
 
     def _numbers(self, links: list[Link]) -> list[Tree]:
-        """Return the number of the node each outgoing road leads to; test numbers where the code has none, or it leads back here."""
+        """Return the number of the node each outgoing road leads to; test numbers where the code has none, or it leads
+        back here."""
         numbers: list[Tree] = []
         number_of_node: dict[str, Tree] = {}
         taken_numbers = {(0, self.own["id"])} if self.own["region"] == 0 else set()
@@ -372,7 +378,8 @@ def _node_text(node: Tree) -> str:
 
 
 def _name_entry(text: str) -> Tree:
-    """Return the name of a node or road as an entry; none where the message cannot carry it, for no name is changed into another."""
+    """Return the name of a node or road as an entry; none where the message cannot carry it, for no name is changed
+    into another."""
     return {"name": text} if is_plain_name(text) else {}
 
 

@@ -1,11 +1,11 @@
 """MAP of YD/T 3709 / T/CSAE 53 in JSON or XML -> digital codes.
 
-Two ways of writing are read: the ASN.1 names with numbers, choices as one-key objects and bit strings as text of 0 and 1; and
-what XER converters make of it (`{"Node": [...]}` about each list, a list of one as its only element, numbers as text).
-The standard lists roads that lead in only: outgoing lanes are the beginnings of the next node's incoming roads where the
-message has them, and else are drawn beside the incoming road from that node, which is a guess and is named as one.
-Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`). What is met and not used is reported.
-"""
+Two ways of writing are read: the ASN.1 names with numbers, choices as one-key objects and bit strings as text of 0 and
+1; and what XER converters make of it (`{"Node": [...]}` about each list, a list of one as its only element, numbers as
+text). The standard lists roads that lead in only: outgoing lanes are the beginnings of the next node's incoming roads
+where the message has them, and else are drawn beside the incoming road from that node, which is a guess and is named as
+one. Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`). What is met and not used
+is reported."""
 
 from math import inf
 from typing import Any
@@ -77,7 +77,8 @@ def list_items(tree: Any, name: str) -> list[Tree]:
 
 
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
-    """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it is."""
+    """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it
+    is."""
     count, base = 1, f"{upstream}>{node}.{number}"
     while (key := base if count == 1 else f"{base}/{count}") in names:
         count += 1
@@ -331,7 +332,8 @@ class _NodeCode:
                 Loss(
                     what="guessed",
                     entity=raw.name,
-                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {remote_node}",
+                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
+                    f"{number} to node {remote_node}",
                 )
             )
 
@@ -369,12 +371,14 @@ class _NodeCode:
         )
 
     def _fitting_lane(self, remote_node: str, own_number: int) -> int:
-        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
+        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the
+        nearest that there is."""
         numbers = [number for node, number in self.exits if node == remote_node] or [own_number]
         return min(numbers, key=lambda number: (abs(number - own_number), number))
 
     def _drawn_beside(self, remote_node: str, number: int) -> list[str]:
-        """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none without one."""
+        """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
+        without one."""
         incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
         lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == "ingress"]
         if not lanes:

@@ -1,8 +1,9 @@
-"""MAP and SPAT of YD/T 3709 in UPER, with ASN.1 modules of the user's own: those of the standard are not free to pass on.
+"""MAP and SPAT of YD/T 3709 in UPER, with ASN.1 modules of the user's own: those of the standard are not free to pass
+on.
 
-`Modules(text)` compiles them (asn1tools, MIT; `pip install 'cloudctl[messages]'`). Its trees are those of `ydt.py`: choices as one-key
-objects, bit strings as text of 0 and 1. A MessageFrame, where the modules have one, is opened and closed too.
-"""
+`Modules(text)` compiles them (asn1tools, MIT; `pip install 'cloudctl[messages]'`). Its trees are those of `ydt.py`:
+choices as one-key objects, bit strings as text of 0 and 1. A MessageFrame, where the modules have one, is opened and
+closed too."""
 
 from typing import Any
 
@@ -11,12 +12,13 @@ from ...findings import CodeError, refuse
 MAP, SPAT, FRAME = "MapData", "SPAT", "MessageFrame"
 FIELD_OF_MESSAGE = {MAP: "mapFrame", SPAT: "spatFrame"}
 CHOICE_FIELDS = ("offsetLL", "offsetV", "laneType", "timing")  # fields that are a choice
+# Fields that are bit strings, and their lengths
 BIT_STRING_SIZES = {
     "maneuvers": 12,
     "maneuver": 12,
     "shareWith": 10,
     "status": 16,
-}  # fields that are bit strings, and their lengths
+}
 Tree = dict[str, Any]
 
 
@@ -86,7 +88,8 @@ class Modules:
         )
 
     def write(self, name: str, tree: Tree, *, frame: bool = False) -> bytes:
-        """Return UPER bytes of a tree, in a MessageFrame with `frame`. Raises CodeError naming the field that does not fit."""
+        """Return UPER bytes of a tree, in a MessageFrame with `frame`. Raises CodeError naming the field that does not
+        fit."""
         value: Any = {key: _encoded(key, item) for key, item in tree.items()}
         try:
             encoded: bytes = (
