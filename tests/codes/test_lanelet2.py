@@ -42,7 +42,8 @@ def said(tags: dict[str, str]) -> str:
 
 
 def crossing(swap: bool = False, origin: Origin = HERE) -> Drawing:
-    """Return the map: W to E at y = -2, S to N at x = 2, each 4 m wide; 40 km/h from the west; a light for each, named in two ways."""
+    """Return the map: W to E at y = -2, S to N at x = 2, each 4 m wide; 40 km/h from the west; a light for each, named
+    in two ways."""
     d = Drawing(origin)
     lights = [d.way((12, y), (12, y + 1), type="traffic_light", name=f"Light {k}") for k, y in ((3, -6), (7, 6))]
     stops = [d.way((-12, 1), (-12, -5), type="stop_line"), d.way((-0.5, -12), (4.5, -12), type="stop_line")]
@@ -56,9 +57,8 @@ def crossing(swap: bool = False, origin: Origin = HERE) -> Drawing:
         bounds = [("left", d.way(*left)), ("right", d.way(*right))]
         d.relation(*bounds, *(("regulatory_element", ref) for ref in refs), type="lanelet", name=name, **tags)
 
-    lanelet(
-        "W in", [(-10, 0), (-30, 0), (-60, 0)], [(-60, -4), (-10, -4)], rules[0], rules[2], subtype="road"
-    )  # its left bound is drawn backwards
+    # Its left bound is drawn backwards
+    lanelet("W in", [(-10, 0), (-30, 0), (-60, 0)], [(-60, -4), (-10, -4)], rules[0], rules[2], subtype="road")
     lanelet("W to E", [(-10, 0), (10, 0)], [(-10, -4), (10, -4)])
     lanelet("E out", [(10, 0), (60, 0)], [(10, -4), (60, -4)], subtype="road", speed_limit="60 km/h")
     south = [[(0, -60), (0, -10)], [(4, -60), (4, -10)]]

@@ -48,7 +48,8 @@ def test_conflicts_are_the_foes_of_the_network(name: str) -> None:
 
 
 def _row(net, connection) -> tuple[str, int]:
-    """Return a movement's junction and row, found another way than the importer does: by counting the junction's movements."""
+    """Return a movement's junction and row, found another way than the importer does: by counting the junction's
+    movements."""
     start, _, end = connection.alias[0].value.partition(">")
     edge, _, lane = start.rpartition("_")
     to_edge, _, to_lane = end.rpartition("_")
