@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..codes.rules import RESERVING, SIZES, Vehicle, missing
-from ..codes.rules_table import RuleTable
+from ..codes.rules_table import InForce, RuleTable
 from ..schema import AdvisoryKind
 from ..world import World
 from . import lanes
 from .candidate import Candidate
-from .rules import InForce, named
+from .rules import named
 
 RANGE = 300.0  # m
 KINDS = ("toll", "closure", "construction")

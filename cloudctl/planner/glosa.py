@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.rules_table import InForce
 from ..schema import AdvisoryKind
 from ..signals import NEVER
 from ..world import ELSEWHERE, Beyond, World
@@ -25,7 +26,6 @@ from .following import Following, pressed
 from .passing import FAR, HEADWAY, Passing, earliest
 from .policy import policy_of
 from .prediction import ways
-from .rules import InForce
 from .signal_stop import SLACK
 
 RANGE = 500.0  # m
