@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from paths import OUTSIDE
+from paths import DATA
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
@@ -34,7 +34,7 @@ NAMES = ("intersection.json", "corridor-1.json", "corridor-4.json")
 CODES = {name: codes.load(maps.path(name)) for name in NAMES}
 GOOD = CODES["intersection.json"]
 TARGETS = ("mapem", "j2735", "ydt3709")
-CASES = OUTSIDE / "cases" / "codes"
+CASES = DATA / "cases"
 
 
 def exported(code: IntersectionCode, to: str) -> tuple[Exported, IntersectionCode]:
@@ -467,11 +467,8 @@ def test_strict_export_exits_1_where_anything_is_lost(tmp_path: Path, capsys: py
     assert "plans" in capsys.readouterr().out
 
 
-def test_the_two_limits_of_the_shared_case_are_kept() -> None:
-    path = CASES / "export_mapem_two_limits.json"
-    if not path.exists():
-        pytest.skip("the shared cases are not part of the project")
-    code = codes.load(path)
+def test_the_two_limits_of_one_road_are_kept() -> None:
+    code = codes.load(CASES / "export_mapem_two_limits.json")
     for to in TARGETS:
         _, back = exported(code, to)
         lanes = pairs(code, back)

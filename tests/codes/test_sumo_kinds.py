@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import DATA, OUTSIDE
+from paths import DATA
 from stage import GREEN, Stage, T
 
 from cloudctl import codes
@@ -28,7 +28,7 @@ from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.schema import AdvisoryKind, Hazard
 
 CROSSING = (DATA / "crossing.net.xml").read_text()
-CASES = OUTSIDE / "cases" / "codes"
+CASES = DATA / "cases"
 HEAD = '<net version="1.20"><location netOffset="0,0" convBoundary="0,0,400,400" projParameter="+proj=tmerc +lat_0=39.79 +lon_0=116.5 +k=1 +x_0=0 +y_0=0"/>'
 
 
@@ -234,10 +234,7 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
 
 
 def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
-    path = CASES / "sumo_left_hand.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / "sumo_left_hand.net.xml").read_bytes()):
         compiled = compile_code(code)
         for link in code.links:
             lanes = sorted((lane for lane in code.lanes if lane.link == link.id), key=lambda lane: lane.number)
@@ -442,10 +439,7 @@ def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options:
     "name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"]
 )
 def test_the_cases_that_went_wrong_are_right(name: str) -> None:
-    path = CASES / f"{name}.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / f"{name}.net.xml").read_bytes()):
         assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
         compiled = compile_code(code)
         assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"

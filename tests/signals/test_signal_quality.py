@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
-from paths import OUTSIDE
+from paths import DATA, OUTSIDE, outside
 
 from bench.scene import Scene
 from cloudctl import codes, maps
@@ -18,7 +19,8 @@ from cloudctl.settings import EngineConfig
 from cloudctl.signals.quality import CHECKS, SignalQuality
 from cloudctl.signals.quality import STATE as DISPLAY
 
-DATA = OUTSIDE / "data" / "messages" / "conflictmonitor"
+OWN = DATA / "messages" / "recordings"
+THEIRS = OUTSIDE / "data" / "messages" / "conflictmonitor"
 MS, SECOND = 10**6, 10**9
 T = 1_767_225_600 * SECOND
 GOOD = codes.load(maps.path("intersection.json"))
@@ -63,23 +65,23 @@ STATE = {
     "STOP_AND_REMAIN": S.RED,
     "PROTECTED_CLEARANCE": S.YELLOW_PROTECTED,
 }
+REVISIONS = ("ProcessedSpat_Revisions.csv", "revision.csv")  # whose own revisions are taken
 MAP_WITH = "Script-SignalStateConflict-Protected.csv"
 
 
-def rows(name: str) -> list[tuple[str, int, dict]]:
-    if not DATA.exists():
-        pytest.skip(f"{DATA} is not there: recorded messages are not part of the project")
+def rows(path: Path) -> list[tuple[str, int, dict]]:
+    """Return the messages of a recording: kind, ms from its beginning, body."""
     out = []
-    for line in (DATA / name).read_text().splitlines():
+    for line in path.read_text().splitlines():
         if "{" in line:
             head, body = line[: line.index("{")], re.sub(r'(?<!")@([\w.\-]+)@(?!")', r'"@\1@"', line[line.index("{") :])
             out.append((head.split(",")[0], int(head.split(",")[1]), json.loads(body)))
     return out
 
 
-def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
+def messages(path: Path, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
     """Yield a recording as a gateway sends it: placeholders filled in, end times of the hour of T, the revision of the code."""
-    for kind, ms, body in rows(name):
+    for kind, ms, body in rows(path):
         t = T + ms * MS
         if kind == "SPAT":
             for found in body["payload"]["data"]["intersectionStateList"]["intersectionStatelist"]:
@@ -87,7 +89,7 @@ def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int
         elif kind.startswith("Processed"):
             stamp = re.search(r"MILLIS_(-?\d+)", body["utcTimeStamp"])
             at = t + int(stamp[1]) * MS if stamp else t
-            fixed = not name.startswith("ProcessedSpat_Rev")
+            fixed = path.name not in REVISIONS
             yield (
                 t,
                 at,
@@ -111,26 +113,34 @@ def _processed(move: dict) -> Group:
     return Group(move["signalGroup"], STATE[event["eventState"]], low, high)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("check", ["none", "conflict", "end_order", "revision", "age"])
+def test_a_made_recording_trips_the_check_it_is_made_for_and_no_other(check: str) -> None:
+    path = OWN / f"{check}.csv"
+    assert set(run(GOOD, messages(path, GOOD))) == {check} - {"none"}
+
+
+@pytest.mark.skipif(not THEIRS.exists(), reason=f"{THEIRS} is not there: it may not be passed on; made ones are tested above")
+@pytest.mark.parametrize("name", list(NAMES) if THEIRS.exists() else ["any"])
 def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: str) -> None:
     pytest.importorskip("pycrate_asn1dir")
     from cloudctl.codes.formats.j2735.importer import import_map
 
+    path = THEIRS / name
     trees = [
         json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1"))
-        for kind, _, body in rows(MAP_WITH)
+        for kind, _, body in rows(THEIRS / MAP_WITH)
         if kind == "MAP"
     ]
     (code,) = import_map(trees[0])
     if (
         "SPAT_MinData" in name
     ):  # one message of the conflict's recording, without its MAP: what conflicts is not known then
-        assert set(run(code, messages(name, code))) == {"conflict"}
-    if not any(kind == "MAP" for kind, _, _ in rows(name)):
-        code = with_groups(replace(code, conflicts=()), next(messages(name, code))[2])
-    if name.startswith("ProcessedSpat_Rev"):
+        assert set(run(code, messages(path, code))) == {"conflict"}
+    if not any(kind == "MAP" for kind, _, _ in rows(path)):
+        code = with_groups(replace(code, conflicts=()), next(messages(path, code))[2])
+    if name in REVISIONS:
         code = replace(code, revision=115)
-    assert set(run(code, messages(name, code))) == NAMES[name]
+    assert set(run(code, messages(path, code))) == NAMES[name]
 
 
 def with_groups(code: codes.IntersectionCode, groups: tuple[Group, ...]) -> codes.IntersectionCode:
@@ -138,23 +148,29 @@ def with_groups(code: codes.IntersectionCode, groups: tuple[Group, ...]) -> code
     return replace(code, signal_groups=tuple(codes.model.SignalGroup(group.group, "vehicle") for group in groups))
 
 
-def test_the_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_or_less() -> None:
-    name = "SignalGroupAlignment-aligned.csv"
-    aligned = with_groups(replace(GOOD, conflicts=(), plans=()), next(messages(name, GOOD))[2])
+ALIGNED = [OWN / "none.csv", *outside("data/messages/conflictmonitor/SignalGroupAlignment-aligned.csv")]
+
+
+@pytest.mark.parametrize("path", ALIGNED, ids=lambda path: path.name)
+def test_a_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_or_less(path: Path) -> None:
+    aligned = with_groups(replace(GOOD, conflicts=(), plans=()), next(messages(path, GOOD))[2])
     more = replace(aligned, signal_groups=(*aligned.signal_groups, codes.model.SignalGroup(99, "vehicle")))
     fewer = replace(aligned, signal_groups=aligned.signal_groups[1:])
-    assert [run(code, messages(name, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
+    assert [run(code, messages(path, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
 
 
-@pytest.mark.parametrize("name", ["tianjin/TrafficLight_8_2_1.csv", "chongqing/TrafficLight.csv"])
-def test_lights_recorded_at_two_real_intersections_are_no_fault(name: str) -> None:
+LIGHTS = [
+    DATA / "lights.csv",
+    *outside("data/sind/tianjin/TrafficLight_8_2_1.csv", "data/sind/chongqing/TrafficLight.csv"),
+]
+
+
+@pytest.mark.parametrize("path", LIGHTS, ids=lambda path: path.parent.name)
+def test_lights_as_recorded_are_no_fault(path: Path) -> None:
     """Each pair of heads that are never both on stands for two straight movements that cross; those for pedestrians (5 to 8 of Chongqing) have no yellow."""
-    path = DATA.parents[1] / "sind" / name
-    if not path.exists():
-        pytest.skip(f"{path} is not there: recorded signals are not part of the project")
     shown = {"0": S.RED, "1": S.GREEN_PROTECTED, "3": S.YELLOW_PROTECTED}
     lights = [[shown[str(int(value))] for value in line.split(",")[2:]] for line in path.read_text().splitlines()[1:]]
-    kinds = ["pedestrian" if k > 3 and name.startswith("chongqing") else "vehicle" for k in range(8)]
+    kinds = ["pedestrian" if k > 3 and path.parent.name == "chongqing" else "vehicle" for k in range(8)]
     a, b = foes()
     checked = 0
     for i, j in combinations(range(8), 2):
