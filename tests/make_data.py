@@ -30,7 +30,12 @@ ODE_STATE = {
     S.GREEN_PROTECTED: "PROTECTED_MOVEMENT_ALLOWED",
     S.YELLOW_PROTECTED: "PROTECTED_CLEARANCE",
 }
-OTHER_FRAMES = {"BSM": 20, "TIM": 31, "PSM": 32, "SDSM": 41}  # kinds that are not read, only recognised by the frame's id
+OTHER_FRAMES = {
+    "BSM": 20,
+    "TIM": 31,
+    "PSM": 32,
+    "SDSM": 41,
+}  # kinds that are not read, only recognised by the frame's id
 
 Moment = tuple[int, tuple[Group, ...]]  # ms from T, and what every group shows
 
@@ -44,7 +49,11 @@ def frames() -> dict[str, list[dict[str, str]]]:
     request = {"id": {"id": INTERSECTION}, "requestID": 1, "requestType": "priorityRequest", "inBoundLane": ("lane", 1)}
     sender = {"id": ("stationID", 7)}
     requests = {"second": 1000, "requests": [{"request": request}], "requestor": sender}
-    status = {"sequenceNumber": 1, "id": {"id": INTERSECTION}, "sigStatus": [{"inboundOn": ("lane", 1), "status": "granted"}]}
+    status = {
+        "sequenceNumber": 1,
+        "id": {"id": INTERSECTION},
+        "sigStatus": [{"inboundOn": ("lane", 1), "status": "granted"}],
+    }
     by_kind = {
         "MAP": maps_sent,
         "SPAT": list(spat_frames()),

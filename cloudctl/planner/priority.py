@@ -168,7 +168,7 @@ class PriorityRequestServer:
         self, world: World, passing: StopLineForecast, trouble: str | None
     ) -> tuple[list[Candidate], list[Priority]]:
         """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
-        self._watch(world)
+        self.watch_signals(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
         kinds = {vehicle.id: vehicle.state.kind for vehicle in world.vehicles}
         told: list[Priority] = []
@@ -206,7 +206,8 @@ class PriorityRequestServer:
                     self.count("priority.contradicted", vehicle)
                 self._doubted[vehicle] = before.get(vehicle, world.t)
 
-    def _watch(self, world: World) -> None:
+    def watch_signals(self, world: World) -> None:
+        """Take note of when each group turned green or stopped being green: what minimum greens are counted from."""
         for group, shown in enumerate(IS_GREEN[world.signals.state].tolist()):
             if self._since.get(group, (None, 0))[0] != shown:
                 self._since[group] = (shown, world.t)

@@ -41,6 +41,7 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 
 # --- every sample comes in, or is refused with what to do ---
 
+
 def named(path: Path) -> str:
     """Return the name of a file among the cases of a test."""
     return f"{path.parent.name}/{path.name}"
@@ -141,7 +142,11 @@ def sorted_out(folder: Path) -> tuple[list[tuple[str, str, int]], list[str]]:
 def test_every_file_of_the_tests_comes_in_whole_or_is_refused_with_what_to_do() -> None:
     pytest.importorskip("pycrate_asn1dir")
     came, refused = sorted_out(DATA)
-    assert {name for folder, name, _ in came if folder == "data"} >= {"crossing.net.xml", "crossing.osm", "crossing.xodr"}
+    assert {name for folder, name, _ in came if folder == "data"} >= {
+        "crossing.net.xml",
+        "crossing.osm",
+        "crossing.xodr",
+    }
     assert len([name for folder, name, _ in came if folder == "cases"]) >= 18
     assert {"lights.csv", "none.csv", "uper_hex.json", "ydt_map_page.md"} <= set(refused)
 

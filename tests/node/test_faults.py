@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from node_process import NodeProcess, until
+from two_intersections import advised, elsewhere, two_places
 
-from bench.scene import Scene, corridor
+from bench.scene import Scene
 from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock
@@ -47,39 +48,18 @@ def fails(*_: object, **__: object) -> None:
 # --- the engine ---
 
 
-def two_places() -> tuple[Scene, Scene, Engine]:
-    """Two intersections in one engine: gateway g speaks for the first, h for the second."""
-    first, second = corridor()[:2]
-    config = EngineConfig(
-        {"g": {f"r{k}": first.code.id for k in range(3)}, "h": {f"s{k}": second.code.id for k in range(3)}}
-    )
-    return Scene(first, 20), Scene(second, 20, seed=2), Engine([first.code, second.code], config)
-
-
 def drive(
     scenes: tuple[Scene, Scene], engine: Engine, seconds: float = 4.0, recorder: Recorder | None = None
 ) -> list[Output]:
     """Run both intersections; the second's units are s0, s1, s2 of gateway h and its vehicle is `van`."""
     outs = []
     for (t, batch), (_, other) in zip(scenes[0].run(seconds), scenes[1].run(seconds), strict=True):
-        batch = [*batch, *(_elsewhere(datum) for datum in other)]
+        batch = [*batch, *(elsewhere(datum) for datum in other)]
         out = engine.step(t, batch)
         if recorder:
             recorder.step(t, batch, [payload for _, payload in encode_all(out.advisories, engine.faults)])
         outs.append(out)
     return outs
-
-
-def _elsewhere(datum: RawMessage) -> RawMessage:
-    if datum.kind == "state":
-        return datum._replace(sender="van")
-    body = msgspec.msgpack.decode(datum.body)
-    body["r"] = body["r"].replace("r", "s")
-    return RawMessage(datum.kind, "h", msgspec.msgpack.encode(body))
-
-
-def advised(outs: list[Output], intersection: str) -> set[str]:
-    return {a.kind for out in outs for a in out.advisories if a.intersection == intersection}
 
 
 def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_is_advised(
@@ -178,7 +158,7 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
             good[0],
             RawMessage("perception", "g", bad),
             good[1],
-            _elsewhere(RawMessage("perception", "h", second.perception("r0", 0, T))),
+            elsewhere(RawMessage("perception", "h", second.perception("r0", 0, T))),
         ],
     )
     assert engine.metrics.total("accept.perception") == 3

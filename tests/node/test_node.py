@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from gateway_frames import accepted, frame
 from node_process import NodeProcess, until
 
 from bench.scene import Scene
@@ -26,23 +27,6 @@ def node(tmp_path: Path, code: CompiledCode, mqtt: broker.Broker) -> Iterator[No
     process.config.write_text(process.config.read_text().replace(f"port = {process.mqtt}", f"port = {mqtt.port}"))
     with process:
         yield process
-
-
-def frame(gateway: Gateway, code: CompiledCode, rsu: str | None = None) -> None:
-    rsu = rsu or gateway.rsus[0]
-    gateway.perception(rsu, "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
-
-
-def accepted(node: NodeProcess, gateway: Gateway, n: int = 1) -> None:
-    """Send good frames until `n` more of them were accepted."""
-    before = node.count("accept.perception", gateway.rsus[0])
-
-    def more() -> bool:
-        frame(gateway, node.code)
-        gateway.poll(50)
-        return node.count("accept.perception", gateway.rsus[0]) >= before + n
-
-    until(more, what=f"{n} accepted frame(s)")
 
 
 def test_an_unknown_key_is_told_and_counted_and_the_known_one_served(node: NodeProcess) -> None:

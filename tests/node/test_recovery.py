@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from gateway_frames import accepted, frame
+from made_advisory import advisory
 from node_process import NodeProcess, until
 from paths import ROOT
-from test_egress import advisory
-from test_node import accepted, frame
 
 from bench.scene import Scene
 from cloudctl.client import Gateway, Vehicle
