@@ -1,6 +1,7 @@
 """What a gateway sends in tests of a running node."""
 
-from node_process import NodeProcess, until
+from deadlines import until
+from node_process import NodeProcess
 
 from cloudctl.client import Gateway
 from cloudctl.codes import CompiledCode

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deadlines import until, when
 from gateway_frames import accepted, frame
-from node_process import NodeProcess, until
+from node_process import NodeProcess
 
 from bench.scene import Scene
 from cloudctl.client import Gateway, Vehicle
@@ -153,14 +154,12 @@ def test_a_broker_killed_and_restarted_under_a_running_node(tmp_path: Path, code
             assert await advice(process, vehicle, gateway, made)
             first.process.kill()
             first.process.wait()
-            while vehicle.connected.is_set() or "trying again" not in process.said:
-                await asyncio.sleep(0.05)
+            await when(lambda: not vehicle.connected.is_set() and "trying again" in process.said)
             again = broker.start(tmp_path / "again", first.port, prefer=first.name)
             try:
                 await asyncio.wait_for(vehicle.connected.wait(), 15)
                 assert await advice(process, vehicle, gateway, made)
-                while "all is well again" not in process.said:
-                    await asyncio.sleep(0.05)
+                await when(lambda: "all is well again" in process.said)
             finally:
                 gateway.close()
                 again.stop()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until
+from node_process import NodeProcess
 from two_intersections import advised, elsewhere, two_places
 
 from bench.scene import Scene
