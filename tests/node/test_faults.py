@@ -24,7 +24,6 @@ from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, Output
 from cloudctl.faults import REPEAT, FaultReport, Faults
-from cloudctl.ingest.messages import Ingest
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recorder
 from cloudctl.io.zeromq import Dealer
@@ -100,10 +99,10 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 
 
 PLACES = {
-    "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
+    "ingest of one kind": (lambda m: m.setattr("cloudctl.ingest.messages.check_hello", fails), "ingest", "hello"),
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
-    "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
-    "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
+    "a signal": (lambda m: m.setattr("cloudctl.signals.quality.SignalQuality.observe", fails), "handle", "signal"),
+    "a report": (lambda m: m.setattr("cloudctl.vehicles.VehicleRegistry.reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
