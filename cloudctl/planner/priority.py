@@ -300,11 +300,11 @@ class PriorityRequestServer:
         """Return s until a movement's green can begin at the soonest: minimum greens, clearances and the way of pedestrians kept."""
         code, state = world.code, world.signals.state
         out = 0.0
-        for group, crosswalk in _crossing(code, connection):
+        for group, crosswalk in crossing_groups(code, connection):
             shown, since = self._since.get(group, (False, world.t))
             for_s = (world.t - since) / SECOND
             walkers = code.group_kind[group] == PEDESTRIAN or crosswalk >= 0
-            clearance = _length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+            clearance = crosswalk_length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
             if shown:
                 out = max(out, max((MIN_WALK if walkers else MIN_GREEN) - for_s, 0.0) + clearance)
             elif walkers or IS_YELLOW[state[group]]:
@@ -330,7 +330,7 @@ def _over(request: Request, t: int) -> bool:
     return request.ended is not None and t - request.ended > KEPT
 
 
-def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
+def crossing_groups(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
     """Return (group, crosswalk) of what crosses a movement: vehicles' groups with crosswalk -1, and crosswalks it runs over."""
     own = int(code.conn_group[connection])
     found = set()
@@ -345,7 +345,7 @@ def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _length(code: CompiledCode, crosswalk: int) -> float:
+def crosswalk_length(code: CompiledCode, crosswalk: int) -> float:
     x0, y0, x1, y1 = code.cross_axis[crosswalk]
     return float(np.hypot(x1 - x0, y1 - y0))
 
