@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until
+from node_process import NodeProcess
 from paths import ROOT
 
 from cloudctl import codes, maps

@@ -100,7 +100,7 @@ class AdvisoryFilter:
         """Return the advisories to send now, most severe first."""
         out = []
         offered = [c for c in self._lasting(world.t, candidates) if self._is_wanted(world.t, c)]
-        for candidate in sorted(_consistent(offered), key=lambda c: (c.severity, c.kind, c.target, c.about)):
+        for candidate in sorted(consistent(offered), key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
             last = self._sent.get(key)
             if last is None or self._worth(world.t, last, candidate):
@@ -196,7 +196,7 @@ def brakes(c: Candidate | Advisory) -> bool:
     return c.kind in STOPS and c.behaviour is not None and (c.severity < 2 or c.behaviour in ("stop", "give_way"))
 
 
-def _consistent(candidates: list[Candidate]) -> list[Candidate]:
+def consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
     braking = {c.target for c in candidates if brakes(c)}
     return [

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from paths import DATA
+from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
 from stage import Stage, words
-from test_regulations import CODE, DATA, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes, matching, planner, world
 from cloudctl.client import Vehicle as Client

@@ -4,19 +4,23 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import aiomqtt  # noqa: TID251
 import msgspec
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until, when
+from node_process import NodeProcess
 
 from bench.scene import Scene
 from cloudctl.client import Vehicle
 from cloudctl.clock import MS, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
-from cloudctl.metrics import MAX_SOURCES, OTHERS
+from cloudctl.io.egress import Egress
+from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import VERSION, Perception, Reject, VehicleState
 from cloudctl.topics import TOPICS, MqttTopics
 
@@ -53,7 +57,7 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
     advised: list[str] = []
 
     async def live() -> None:
-        with node.gateway("g") as gateway:
+        with node.gateway("g") as gateway, closing(node.dealer("g")) as dealer:
             async with (
                 Vehicle("g", port=node.mqtt, version=5, on_reject=rejects.append) as wrong,
                 Vehicle("van-1", port=node.mqtt, version=5) as van,
@@ -64,9 +68,7 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
                         advised.append(advisory.kind)
 
                 task = asyncio.create_task(listen())
-                gateway._dealer.send(
-                    b"state", msgspec.json.encode(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 90.0))
-                )
+                dealer.send(b"state", msgspec.json.encode(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 90.0)))
                 async with asyncio.timeout(60):
                     await wrong.connected.wait()
                     await van.connected.wait()
@@ -74,7 +76,7 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
                     while not (rejects and advised):
                         t = WallClock().now()
                         gateway.perception("rsu-1", "cam", scene.lat, scene.lon, scene.columns(t), t)
-                        gateway._dealer.send(TOPICS["signal"].code, scene.signal("rsu-1", seq, t))
+                        dealer.send(TOPICS["signal"].code, scene.signal("rsu-1", seq, t))
                         seq += 1
                         gateway.poll()
                         await wrong.report(VehicleState(t, scene.lat, scene.lon, 1.0, 90.0))
@@ -92,13 +94,24 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
     assert "Traceback" not in node.said
 
 
-def test_a_client_prints_each_reason_once(capsys: pytest.CaptureFixture[str]) -> None:
-    vehicle = Vehicle("car-1")
-    for k in range(50):
-        vehicle._on_reject(
-            Reject(1, "state", None, "t", str(k), f"is {k}.5 s old; at most 1.0 s is accepted", "set the clock")
-        )
-        vehicle._on_reject(Reject(1, "state", None, "heading", str(k), "must be radians", "send radians"))
+def test_a_client_prints_each_reason_once(mqtt: broker.Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    async def scene() -> None:
+        egress = Egress(BrokerSection(port=mqtt.port, version=mqtt.version), WallClock(), Metrics(), lambda *_: None)
+        egress.start()
+        async with Vehicle("car-1", port=mqtt.port, version=mqtt.version) as vehicle:
+            await when(lambda: egress.connected.is_set() and vehicle.connected.is_set())
+
+            def rejected() -> bool:
+                k = vehicle.rejected
+                age = f"is {k}.5 s old; at most 1.0 s is accepted"
+                egress.reject("car-1", Reject(1, "state", None, "t", str(k), age, "set the clock"))
+                egress.reject("car-1", Reject(1, "state", None, "heading", str(k), "must be radians", "send radians"))
+                return vehicle.rejected >= 50
+
+            await when(rejected)
+        await egress.stop()
+
+    asyncio.run(scene())
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -150,7 +163,11 @@ def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_ar
 def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProcess, scene: Scene) -> None:
     """Three hundred mutated messages of every kind of a second gateway, beside the first one's good frames: each of those is accepted."""
     rng, clock = random.Random(4), WallClock()
-    with node.gateway("g") as good, node.gateway("other") as bad:
+    with (
+        node.gateway("g") as good,
+        node.gateway("other") as bad,
+        closing(node.dealer("other")) as stranger,
+    ):
         until(lambda: good.poll(20) or good.state == "connected", what="the connection")
         until(lambda: bad.poll(20) or bad.state == "connected", what="the other's")
         for k in range(300):
@@ -167,7 +184,7 @@ def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProc
             )
             for _ in range(rng.randint(1, 6)):
                 whole[rng.randrange(len(whole))] = rng.randrange(256)
-            bad._dealer.send(
+            stranger.send(
                 rng.choice([b"P", b"S", b"Z", b"L", b"H", b"Y", b"\xff", b""]),
                 bytes(whole[: rng.randint(1, len(whole))]),
             )
