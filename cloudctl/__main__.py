@@ -66,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)"
     )
+    replay.add_argument("--view", action="store_true", help="show the run on a page in the browser instead: play, pause, seek; prints the address to open")
+    replay.add_argument("--bind", default="127.0.0.1:0", metavar="HOST:PORT", help="with --view: where to serve the page (default: this machine only, a free port)")
     keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
     new.add_argument("name", type=Path)
@@ -331,6 +333,8 @@ def _traced(debug: bool) -> Iterator[None]:
 
 
 def _replay(args: argparse.Namespace) -> int:
+    if args.view:
+        return _show_recording(args)
     from .replay import Replay, replay
 
     def show(so_far: Replay) -> None:
@@ -354,6 +358,17 @@ def _replay(args: argparse.Namespace) -> int:
     for (place, cause), count in result.faults.items():
         print(f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip())
     return int(bool(result.faults) or bool(args.compare and result.difference))
+
+
+def _show_recording(args: argparse.Namespace) -> int:
+    from .playback import show_recording
+
+    def ready(address: str) -> None:
+        print(f"open {address}\nCtrl-C stops", flush=True)
+
+    with _traced(args.debug):
+        asyncio.run(show_recording(args.file, args.bind, ready, debug=args.debug))
+    return 0
 
 
 def _keys_new(args: argparse.Namespace) -> None:

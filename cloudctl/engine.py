@@ -87,6 +87,7 @@ class Output:
     changed: list[str] = field(default_factory=list)  # intersections whose digital code changed with this step
     answers: list[Answer] = field(default_factory=list)  # to the operator's inputs
     errors: list[Fault] = field(default_factory=list)  # of the node itself, that this step was spared
+    planned: list[Place] = field(default_factory=list)  # intersections that were planned in this step
 
 
 def _no_lap(_: str) -> None:
@@ -370,7 +371,9 @@ class Engine:
             out.traffic.append(report)
         requests, asked = signal_priority.work(snapshot, place, self.ingest, self.metrics)
         out.replies += asked
-        said = place.discipline.choose(snapshot, planner.plan(snapshot) + requests)
+        candidates = planner.plan(snapshot, place.withheld) + requests
+        said = place.discipline.choose(snapshot, candidates, place.withheld)
+        out.planned.append(place)
         if place.until != NEVER:
             said = [msgspec.structs.replace(a, valid_until=min(a.valid_until, place.until)) for a in said]
         self._say(t, place, said, out)

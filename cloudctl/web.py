@@ -16,6 +16,7 @@ from .codes import IntersectionCode, compact, content_hash, dump
 from .codes.days import NO_DAYS, DayCalendar, dump_days
 from .codes.geojson import write_geojson
 from .codes.versions import Versions, json_schema
+from .view.routes import View, ViewRoutes
 
 FORMS = {"json": "application/json", "compact": "application/octet-stream", "geojson": "application/geo+json"}
 MAX_KEPT = 4096  # bodies kept ready
@@ -36,9 +37,15 @@ class Web:
     """The server of one node's codes; `start` and `stop` on the event loop."""
 
     def __init__(
-        self, bind: str, versions: Versions, clock: Clock, failed: Callable[[Exception], None] | None = None, days: Callable[[], DayCalendar] = lambda: NO_DAYS
+        self,
+        bind: str,
+        versions: Versions,
+        clock: Clock,
+        failed: Callable[[Exception], None] | None = None,
+        days: Callable[[], DayCalendar] = lambda: NO_DAYS,
+        view: View | None = None,
     ) -> None:
-        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with."""
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with; `view`: the live page, where it is served."""
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -55,6 +62,8 @@ class Web:
 
         app = web.Application(middlewares=[guarded])
         app.add_routes([web.get("/codes", self._list), web.get("/codes/{id}", self._code), web.get("/codes/{id}/next", self._next), web.get("/codes/{id}/calendar", self._calendar), web.get("/schema", self._schema)])
+        if view is not None:
+            app.add_routes(ViewRoutes(web, view).routes())
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 

@@ -30,10 +30,13 @@ LAYERS = (
     ("wire", "log", "broker"),
     ("config",),
     ("mqtt",),
-    ("egress", "web"),
+    ("egress",),
+    ("chunks",),
+    ("view",),
+    ("web",),
     ("calendars",),
     ("publish", "reload"),
-    ("live", "replay", "client", "doctor"),
+    ("live", "replay", "playback", "client", "doctor"),
     ("sim",),
     ("__main__",),
 )
@@ -46,10 +49,10 @@ ONLY = {  # what may be imported where, and why
     "aiomqtt": ({"client"}, "only client/vehicle.py uses the vehicle's MQTT client"),
     "_core": ({"fusion", "detections", "fusion_settings"}, "the C core has one door, fusion.py and the two modules it is made of"),
     "asyncio": (
-        {"egress", "mqtt", "live", "client", "broker", "__main__", "sim"},
+        {"egress", "mqtt", "live", "playback", "view", "client", "broker", "__main__", "sim"},
         "asyncio stays at the edges; the engine has no loop",
     ),
-    "mcap": ({"log", "parts"}, "only log.py and parts.py read the file format; container.py writes it"),
+    "mcap": ({"log", "parts", "chunks"}, "only log.py, parts.py and chunks.py read the file format; container.py writes it"),
 }
 
 
