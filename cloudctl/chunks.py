@@ -43,6 +43,7 @@ class IndexedRun:
         self.path = path
         self.fault: str | None = None  # what is wrong with a file, if anything was met
         self.meta: list[tuple[str, bytes]] = []  # configuration and codes, as the first part begins with them
+        self._topics: dict[Path, dict[int, str]] = {}  # of the channels of each part, by number
         self.parts, missing = parts_of(path)
         self.notes = [missing] if missing else []
         self._chunks = [chunk for part in self.parts for chunk in self._index(part)]
@@ -53,12 +54,12 @@ class IndexedRun:
         self._ends: list[int] = []  # of the chunks, made to run forwards: a clock may have been set back
         for chunk in self._timed:
             self._ends.append(max(chunk.last, self._ends[-1] if self._ends else 0))
-        self.begin = min(chunk.first for chunk in self._timed if chunk.first > 0)
+        self.begin = next((step.t for step in self._assemble(self._timed)), self._timed[0].last)
         self.end = self._ends[-1]
 
     def steps(self, t: int = 0) -> Iterator[Step]:
         """Yield the steps, from those of the chunk that holds `t` ns on: some may be before it."""
-        first = min(bisect_left(self._ends, t), len(self._timed) - 1)
+        first = min(bisect_left(self._ends, t), len(self._timed) - 1) if t > self.begin else 0
         yield from self._assemble(self._timed[first:])
 
     def earlier(self, kinds: Iterable[str], t: int, limit: int) -> list[tuple[int, list[Datum]]]:
@@ -81,7 +82,8 @@ class IndexedRun:
     def _index(self, path: Path) -> list[ChunkPlace]:
         try:
             with path.open("rb") as file:
-                return _by_summary(path, file) or _by_heads(path, file)
+                chunks, self._topics[path] = _by_summary(path, file)
+                return chunks or _by_heads(path, file)
         except OSError as error:
             self._note(f"{path}: {error.strerror}")
             return []
@@ -98,7 +100,7 @@ class IndexedRun:
 
     def _messages(self, chunk: ChunkPlace) -> Iterator[tuple[str, Message]]:
         """Yield what a chunk holds; nothing of one that is damaged, which is noted."""
-        topics: dict[int, str] = {}
+        topics = self._topics.setdefault(chunk.path, {})
         try:
             with chunk.path.open("rb") as file:
                 file.seek(chunk.offset + RECORD_HEAD)
@@ -118,11 +120,12 @@ class IndexedRun:
             self.fault = fault
 
     def _assemble(self, chunks: list[ChunkPlace]) -> Iterator[Step]:
+        """Yield whole steps. Files of other makers may end a chunk within a step: it goes on in the next one."""
+        t: int | None = None
+        batch: list[Datum] = []
+        waiting: list[Datum] = []
+        advisories: list[bytes] = []
         for chunk in chunks:
-            t: int | None = None
-            batch: list[Datum] = []
-            waiting: list[Datum] = []
-            advisories: list[bytes] = []
             for topic, message in self._messages(chunk):
                 if topic == "out/advisories":
                     advisories.append(message.data)
@@ -132,18 +135,18 @@ class IndexedRun:
                     t, batch, waiting, advisories = message.log_time, waiting, [], []
                 elif topic.startswith("in/"):
                     waiting.append(datum_of(topic, message.data))
-            if t is not None:
-                yield Step(t, tuple(batch), tuple(advisories))
+        if t is not None:
+            yield Step(t, tuple(batch), tuple(advisories))
 
 
-def _by_summary(path: Path, file: BufferedReader) -> list[ChunkPlace]:
-    """Return the chunks by the index at a file's end; nothing where it has none that can be used."""
+def _by_summary(path: Path, file: BufferedReader) -> tuple[list[ChunkPlace], dict[int, str]]:
+    """Return the chunks by the index at a file's end, and the topics of its channels; nothing where it has none that can be used."""
     try:
         summary = SeekingReader(file).get_summary()
         if summary is None:
-            return []
+            return [], {}
         topics = {number: channel.topic for number, channel in summary.channels.items()}
-        return [
+        chunks = [
             ChunkPlace(
                 path=path,
                 offset=index.chunk_start_offset,
@@ -155,7 +158,8 @@ def _by_summary(path: Path, file: BufferedReader) -> list[ChunkPlace]:
             for index in sorted(summary.chunk_indexes, key=lambda index: index.chunk_start_offset)
         ]
     except UNREADABLE:
-        return []
+        return [], {}
+    return chunks, topics
 
 
 def _by_heads(path: Path, file: BufferedReader) -> list[ChunkPlace]:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..clock import SECOND
+from ..codes import CompiledCode
+from ..codes.model import ROLES
 from ..geo import Origin
 from ..place import Place
 from ..planner import PERCEPTION_AGE, SIGNAL_AGE
@@ -15,7 +17,18 @@ from .columns import OVERVIEW_COLUMNS, Condition, overview
 LOOK_INTERVAL = SECOND
 SLICE = 64  # intersections looked at in one step: under 0.2 ms
 QUIET = 3 * SECOND  # without input for so long there is no data
+EGRESS = ROLES.index("egress")
 LEVELS = "ABCDEF"  # of service; 0 in the overview: not known
+
+
+def _arms(code: CompiledCode) -> list[int]:
+    """Return where the roads of an intersection begin and end: x, y of the far end of each link, m."""
+    far: dict[int, tuple[int, int]] = {}
+    for lane in range(code.n_lanes):
+        first, last = code.path_start[lane], code.path_start[lane + 1] - 1
+        x, y = code.path_xy[last if code.lane_role[lane] == EGRESS else first]
+        far[int(code.lane_link[lane])] = round(float(x)), round(float(y))
+    return [number for end in far.values() for number in end]
 
 
 class Zone:
@@ -36,7 +49,8 @@ class Zone:
         rows = []
         for place in self._places:
             east, north = middle.to_local(place.code.origin.lat, place.code.origin.lon)
-            rows.append({"id": place.code.code.id, "name": place.code.code.name, "x": round(float(east), 2), "y": round(float(north), 2)})
+            row = {"id": place.code.code.id, "name": place.code.code.name, "x": round(float(east), 2), "y": round(float(north), 2)}
+            rows.append(row | {"arms": _arms(place.code)})
         return rows
 
     def note_advisory(self, index: int) -> None:

@@ -66,6 +66,7 @@ class Page {
   hello(value) {
     const again = this.store.intersections.length > 0;
     this.store.hello(value);
+    this.showState();
     element("place").replaceChildren(...options(value.intersections));
     document.body.dataset.mode = value.mode;
     if (value.about.title) document.title = `${value.about.title} · cloudctl`;
@@ -87,9 +88,14 @@ class Page {
   }
 
   connected(state, words) {
+    this.state = { state, words };
+    this.showState();
+  }
+
+  showState() {
+    const { state, words } = this.state;
     element("state").className = state;
-    const mode = this.store.mode === "recording" ? "recording" : "live";
-    setText(element("state-words"), state === "live" && words === "connected" ? mode : words);
+    setText(element("state-words"), state === "live" && words === "connected" ? this.store.mode : words);
   }
 
   // --- what the user does ---

@@ -7,7 +7,8 @@ const DETAIL_SCALE = 1.2; // px per m from which movements and crosswalks are dr
 const ARROW_SCALE = 6; // px per m from which the arrows of lanes are
 const BADGE_AHEAD = 3; // m past the stop line: on its other side a badge would hide vehicles
 const BADGE_PX = 13;
-const MOVEMENT_WIDTH = 0.45; // m
+const BESIDE = 6; // m between the middles of two lanes beside each other, at the most
+const MOVEMENT_WIDTH = 0.35; // m
 const LEFT_TO_RIGHT = ["u", "left", "straight", "right"];
 const GROUND_KINDS = ["intersection", "keep_clear"];
 const AREA_COLOURS = { keep_clear: "yellow", school: "hint", works: "soon", parking: "accent" };
@@ -37,7 +38,7 @@ export function prepare(scene) {
     scene,
     lanes: [...lanes.values()],
     joints: [...joints.values()],
-    ground: polygons(scene.zones.filter((zone) => GROUND_KINDS.includes(zone.kind)).map((zone) => zone.xy)),
+    ground: polygons([...scene.zones.filter((zone) => GROUND_KINDS.includes(zone.kind)).map((zone) => zone.xy), mouths(scene)]),
     areas: scene.zones.filter((zone) => zone.kind in AREA_COLOURS).map((zone) => ({ kind: zone.kind, path: polygons([zone.xy]) })),
     crosswalks: scene.crosswalks.map((walk) => ({ ...walk, outline: polygons([walk.xy]), stripes: polyline(walk.axis) })),
     movements,
@@ -45,6 +46,27 @@ export function prepare(scene) {
     arrows: arrows(scene),
     reach: reach(scene),
   };
+}
+
+/** Return the hull of where vehicles enter and leave the junction: it fills the hole between the movements. */
+function mouths(scene) {
+  const points = scene.connections
+    .filter((connection) => connection.inner && scene.lanes[connection.from].use === "vehicle")
+    .flatMap(({ xy }) => [[xy[0], xy[1]], [xy[xy.length - 2], xy[xy.length - 1]]]);
+  points.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const half = (row) => {
+    const hull = [];
+    for (const point of row) {
+      while (hull.length > 1 && turn(hull[hull.length - 2], hull[hull.length - 1], point) <= 0) hull.pop();
+      hull.push(point);
+    }
+    return hull.slice(0, -1);
+  };
+  return [...half(points), ...half([...points].reverse())].flat();
+}
+
+function turn(a, b, c) {
+  return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
 }
 
 /** Return the stop bars, divided by signal group, and where the countdown of each part stands. */
@@ -221,7 +243,7 @@ function drawMovements(context, prepared, colours, looks) {
     const look = looks[group];
     const stands = look.colour === "red" || look.colour === "off";
     context.strokeStyle = colours[look.colour];
-    context.globalAlpha = stands ? 0.22 : 0.9;
+    context.globalAlpha = stands ? 0.2 : 0.7;
     context.lineWidth = stands ? MOVEMENT_WIDTH / 2 : MOVEMENT_WIDTH;
     if (look.permissive) context.setLineDash([1.6, 1.2]);
     context.stroke(movement.protected);
@@ -239,17 +261,33 @@ export function drawCountdowns(context, camera, colours, { prepared, x, y }, gro
   if (camera.scale < BADGE_SCALE) return boxes;
   context.font = "600 11px system-ui, sans-serif";
   const ahead = Math.max(BADGE_AHEAD, BADGE_PX / camera.scale);
-  for (const bar of prepared.bars) {
-    if (bar.group < 0) continue;
-    const [px, py] = camera.toScreen(x + bar.middle[0] + bar.ahead[0] * ahead, y + bar.middle[1] + bar.ahead[1] * ahead);
-    const label = countdown(groups.min_end[bar.group], groups.max_end[bar.group]);
+  for (const { bars: together, label, look } of alike(prepared.bars, groups)) {
+    const middle = [0, 1].map((axis) => together.reduce((sum, bar) => sum + bar.middle[axis], 0) / together.length);
+    const [ux, uy] = together[0].ahead;
+    const [px, py] = camera.toScreen(x + middle[0] + ux * ahead, y + middle[1] + uy * ahead);
     const half = Math.max(9, label.length * 3.6 + 3);
     const covered = boxes.some((box) => px + half > box[0] && px - half < box[2] && py + 9 > box[1] && py - 9 < box[3]);
-    if (covered) continue; // lanes of one approach mostly share a countdown: one badge says it
-    drawBadge(context, colours, lookOf(groups.state[bar.group]), label, px, py);
+    if (covered) continue;
+    drawBadge(context, colours, look, label, px, py);
     boxes.push([px - half, py - 9, px + half, py + 9]);
   }
   return boxes;
+}
+
+/** Return the stop bars of each approach that show and count down the same, beside each other: one badge stands for them. */
+function alike(allBars, groups) {
+  const runs = [];
+  for (const bar of allBars) {
+    if (bar.group < 0) continue;
+    const look = lookOf(groups.state[bar.group]);
+    const label = countdown(groups.min_end[bar.group], groups.max_end[bar.group]);
+    const last = runs[runs.length - 1];
+    const before = last?.bars[last.bars.length - 1];
+    const beside = before && Math.hypot(bar.middle[0] - before.middle[0], bar.middle[1] - before.middle[1]) < BESIDE;
+    if (beside && last.label === label && last.look === look && bar.ahead[0] * before.ahead[0] + bar.ahead[1] * before.ahead[1] > 0.9) last.bars.push(bar);
+    else runs.push({ bars: [bar], label, look });
+  }
+  return runs;
 }
 
 /** Draw the lane or movement that an advisory is for. */

@@ -7,6 +7,7 @@ import { summary, worst } from "./zone.js";
 const BAND_S = 60; // s that the band of a signal group stands for
 const MAX_ROWS = 60;
 const MAX_WORST = 12;
+const SHORT = { pedestrian: "walk" };
 const SEVERITIES = ["act now", "soon", "information"];
 const body = (name) => document.querySelector(`#${name} .body`);
 
@@ -44,7 +45,7 @@ export class Panels {
       const kind = scene?.groups[row]?.kind ?? "";
       const mark = make("span", { class: "mark", "aria-hidden": "true" });
       const band = make("span", { class: "band", "aria-hidden": "true" }, make("i"), make("b"));
-      const name = kind && kind !== "vehicle" ? `${id} ${kind}` : `${id}`;
+      const name = kind && kind !== "vehicle" ? `${id} ${SHORT[kind] ?? kind}` : `${id}`;
       return make("div", { class: "group" }, mark, make("span", { class: "name", text: name }), make("span", { class: "word" }), make("span", { class: "count" }), band);
     });
     rows.forEach(({ row }) => this.signal(container.children[row], groups, row));

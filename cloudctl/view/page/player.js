@@ -98,7 +98,7 @@ export class Player {
   }
 
   words(t, begin, end) {
-    if (this.recorded) return `${timeOfDay(t, 1)} of ${duration(end - begin)}`;
+    if (this.recorded) return `${duration(t - begin)} / ${duration(end - begin)}`;
     return this.frozen === null ? "live" : `${((t - end) / 1000).toFixed(1)} s`;
   }
 
@@ -113,7 +113,7 @@ export class Player {
 }
 
 function duration(ms) {
-  const seconds = Math.round(ms / 1000);
+  const seconds = Math.max(Math.floor(ms / 1000), 0);
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes}:${String(seconds % 60).padStart(2, "0")}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${String(seconds % 60).padStart(2, "0")}`;
 }

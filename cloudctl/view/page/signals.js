@@ -11,7 +11,7 @@ export const LOOKS = [
   RED,
   { ...RED, word: "flashing red" },
   { ...RED, word: "red and yellow" },
-  { ...GREEN, word: "green, permissive", permissive: true },
+  { ...GREEN, word: "permissive", permissive: true },
   { ...GREEN, word: "green" },
   { ...GREEN, word: "flashing green", permissive: true },
   YELLOW,

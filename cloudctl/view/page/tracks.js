@@ -218,7 +218,7 @@ export function drawDetail(context, camera, colours, detail, one, east, north) {
   points.forEach((point, k) => {
     const angle = Math.atan2(point[1] - before[1], point[0] - before[0]);
     const [along, across] = [detail.prediction_sigma[2 * k], detail.prediction_sigma[2 * k + 1]];
-    if (k % 2 === 1) drawEllipse(context, camera, ...point, { major: along, minor: across, angle });
+    if (k % 4 === 3) drawEllipse(context, camera, ...point, { major: along, minor: across, angle });
     before = point;
   });
 }

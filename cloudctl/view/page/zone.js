@@ -13,6 +13,7 @@ const MIN_APART = 46; // px between two names
 /** Draw the marks of all intersections; return where each is, for clicks. */
 export function drawZone(context, camera, colours, intersections, overview, current) {
   const limits = camera.bounds(20);
+  drawRoads(context, camera, colours, intersections, limits);
   const paths = CONDITIONS.map(() => new Path2D());
   const marks = [];
   intersections.forEach((place, index) => {
@@ -34,6 +35,25 @@ export function drawZone(context, camera, colours, intersections, overview, curr
   });
   drawNames(context, camera, colours, intersections, overview, marks, current);
   return marks;
+}
+
+/** Draw the roads between intersections as straight lines: enough to see how they hang together. */
+function drawRoads(context, camera, colours, intersections, limits) {
+  const reach = 1000; // m; no road of a code is longer
+  context.beginPath();
+  for (const { x, y, arms } of intersections) {
+    if (x < limits.left - reach || x > limits.right + reach || y < limits.bottom - reach || y > limits.top + reach) continue;
+    const [px, py] = camera.toScreen(x, y);
+    for (let k = 0; k < arms.length; k += 2) {
+      context.moveTo(px, py);
+      context.lineTo(...camera.toScreen(x + arms[k], y + arms[k + 1]));
+    }
+  }
+  context.lineWidth = Math.max(2, Math.min(12 * camera.scale, 6));
+  context.lineCap = "round";
+  context.strokeStyle = colours.road;
+  context.stroke();
+  context.lineCap = "butt";
 }
 
 function addMark(path, shape, px, py, radius) {
