@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..clock import MS, SECOND
-from ..signals import NEVER, Signals
+from ..signals.states import NEVER, Signals
 from ..world import World
 
 VERSION: Final = 1

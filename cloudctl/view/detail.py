@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from ..clock import MS
-from ..place import Place
-from ..planner.prediction import STEP, predict
-from ..schema import Ack, Advisory, Datum, ObjectClass, VehicleState
+from ..forecast.prediction import STEP, predict
+from ..intersection import IntersectionState
+from ..schema import Ack, Advisory, ObjectClass, RawMessage, VehicleState
 from ..world import World
 from .reasons import why_no_advice
 from .status import Withholding
@@ -29,7 +29,7 @@ class Hops:
         self._state = msgspec.json.Decoder(VehicleState).decode
         self._ack = msgspec.json.Decoder(Ack).decode
 
-    def received(self, t: int, datum: Datum) -> None:
+    def received(self, t: int, datum: RawMessage) -> None:
         """Take in a message of the vehicle that was received at `t` ns; one that cannot be read is refused elsewhere."""
         try:
             if datum.kind == "state":
@@ -60,7 +60,7 @@ class Hops:
         return {hop: {"count": len(times), "median": round(median(times), 1), "max": round(max(times), 1)} for hop, times in self._times.items()}
 
 
-def detail_of(t: int, index: int, place: Place, world: World, track_id: int, withholding: Withholding, hops: dict[str, Hops]) -> dict[str, Any]:
+def detail_of(t: int, index: int, place: IntersectionState, world: World, track_id: int, withholding: Withholding, hops: dict[str, Hops]) -> dict[str, Any]:
     """Return what is known of one track as plain values; without it in this world, only that it is gone."""
     rows = np.flatnonzero(world.tracks["id"] == track_id)
     if not len(rows):
@@ -115,7 +115,7 @@ def _path_name(lanes: tuple[str, ...], connections: tuple[str, ...], path: int) 
     return lanes[path] if path < len(lanes) else connections[path - len(lanes)]
 
 
-def _sensor_names(place: Place) -> list[tuple[str, int]]:
+def _sensor_names(place: IntersectionState) -> list[tuple[str, int]]:
     return place.sensing.numbers()
 
 

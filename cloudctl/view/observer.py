@@ -12,8 +12,8 @@ import msgspec
 
 from ..clock import MS, SECOND
 from ..engine import Engine, Output
-from ..place import Place
-from ..schema import Advisory, Datum, Reject, Traffic
+from ..intersection import IntersectionState
+from ..schema import Advisory, RawMessage, Reject, Traffic
 from .columns import FrameKind, json_frame, snapshot
 from .detail import Hops, detail_of
 from .events import AdvisoryEvent, NoticeEvent, RejectEvent, advisory_event
@@ -60,7 +60,7 @@ class Observer:
     def bind(self, engine: Engine) -> None:
         """Show another engine of the same intersections: a recording's after a jump."""
         self._engine = engine
-        self._places: list[Place] = list(engine.places.values())
+        self._places: list[IntersectionState] = list(engine.places.values())
         self.names = [place.code.code.id for place in self._places]
         self.index = {name: k for k, name in enumerate(self.names)}
         self._zone = Zone(self._places)
@@ -140,7 +140,7 @@ class Observer:
     def _hello(self) -> bytes:
         return json_frame(FrameKind.HELLO, {"mode": self._mode, "about": self._about, "intersections": self._zone.listing()})
 
-    def _send_scene(self, viewer: Viewer, index: int, place: Place) -> None:
+    def _send_scene(self, viewer: Viewer, index: int, place: IntersectionState) -> None:
         revision = place.code.code.revision
         if not viewer.needs_scene(index, revision):
             return
@@ -153,7 +153,7 @@ class Observer:
 
     # --- what a step brings ---
 
-    def observe(self, t: int, batch: Sequence[Datum], out: Output) -> None:
+    def observe(self, t: int, batch: Sequence[RawMessage], out: Output) -> None:
         """Take in one step at `t` ns: what it was given and what it returned."""
         if out.rejects or out.replies or out.events or out.faults or out.errors:
             self._note_notices(t, out)
@@ -178,7 +178,7 @@ class Observer:
         self._show_zone(t)
         self._show_node(t)
 
-    def _show_plan(self, t: int, index: int, place: Place, watchers: list[Viewer]) -> None:
+    def _show_plan(self, t: int, index: int, place: IntersectionState, watchers: list[Viewer]) -> None:
         world = place.latest
         if world is None:
             return
@@ -202,7 +202,7 @@ class Observer:
                 viewer.detailed = t
                 self._show_detail(t, index, place, viewer)
 
-    def _show_detail(self, t: int, index: int, place: Place, viewer: Viewer) -> None:
+    def _show_detail(self, t: int, index: int, place: IntersectionState, viewer: Viewer) -> None:
         assert viewer.selected is not None
         world = place.latest
         assert world is not None

@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 
 from ..clock import MS, SECOND, stopwatch
+from ..codes import IntersectionCode
 from ..codes.canon import parse
-from ..codes.model import IntersectionCode
-from ..chunks import IndexedRun
-from ..engine import Engine, EngineConfig, Output, encode
-from ..log import LogError, Step
+from ..engine import Engine, Output
+from ..io.recording.chunks import IndexedRun
+from ..io.recording.parts import RecordingError
+from ..io.recording.reader import Step
+from ..payloads import encode
 from ..schema import Advisory
+from ..settings import EngineConfig
 from .columns import FrameKind, json_frame
 from .events import advisory_event
 from .observer import Observer, ViewError
@@ -35,7 +38,7 @@ class Player:
     """Plays one recorded run for all pages together. Call `tick` often; `ask` takes a page's request."""
 
     def __init__(self, path: Path, debug: bool = False) -> None:
-        """Raises LogError where there is no run at `path`."""
+        """Raises RecordingError where there is no run at `path`."""
         self.run = IndexedRun(path)
         self._debug = debug
         self._config, self._codes = _settings(self.run)
@@ -225,7 +228,7 @@ class Player:
 
 
 def _settings(run: IndexedRun) -> tuple[EngineConfig, list[IntersectionCode]]:
-    """Return the configuration and the codes that a run began with. Raises LogError where it names none."""
+    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none."""
     config, codes = None, []
     for name, data in run.meta:
         if name == "config":
@@ -233,5 +236,5 @@ def _settings(run: IndexedRun) -> tuple[EngineConfig, list[IntersectionCode]]:
         elif name == "code":
             codes.append(parse(data, str(run.path)))
     if config is None:
-        raise LogError(f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}")
+        raise RecordingError(f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}")
     return config, codes

@@ -1,4 +1,4 @@
-"""Why a connected vehicle is given no speed advice, in words: the conditions of `planner.glosa`, one by one, in the order in which it asks for them.
+"""Why a connected vehicle is given no speed advice, in words: the conditions of `planner.kinds.glosa`, one by one, in the order in which it asks for them.
 
 What was proposed and not sent is noted by the filter (`planner.Withheld`); here is why there was no proposal. A test holds the two together: a vehicle
 without a proposal has a reason, one with a proposal has none.
@@ -8,14 +8,14 @@ from math import isnan
 
 import numpy as np
 
+from ..forecast.following import follow, holding_up
+from ..forecast.prediction import predict, ways
+from ..forecast.stop_line import FAR, passing
 from ..planner import gate
-from ..planner.following import follow, pressed
-from ..planner.glosa import MAX_SPREAD, MIN_CONFIDENCE, NEAREST, RANGE
-from ..planner.passing import FAR, passing
+from ..planner.kinds.glosa import MAX_SPREAD, MIN_CONFIDENCE, NEAREST, RANGE
 from ..planner.policy import policy_of
-from ..planner.prediction import predict, ways
 from ..schema import AdvisoryKind, SignalState
-from ..signals import NEVER
+from ..signals.states import NEVER
 from ..world import ELSEWHERE, World
 
 
@@ -29,8 +29,8 @@ def why_no_advice(world: World, row: int) -> list[str]:
     reasons += [f"perception-based advice is withheld: {perception}"] if perception else []
 
     policy = policy_of(vehicle.state)
-    if AdvisoryKind.GLOSA in policy.deaf:
-        reasons.append(f"vehicles of class {vehicle.state.kind} are not given: {', '.join(sorted(kind.value for kind in policy.deaf))}")
+    if AdvisoryKind.GLOSA in policy.suppressed_kinds:
+        reasons.append(f"vehicles of class {vehicle.state.kind} are not given: {', '.join(sorted(kind.value for kind in policy.suppressed_kinds))}")
     sigma = float(np.sqrt(max(world.tracks["var_x"][row], world.tracks["var_y"][row])))
     if sigma > policy.position:
         reasons.append(f"its position is known to {sigma:.1f} m only; advice that needs its lane is withheld beyond {policy.position:.1f} m")
@@ -84,10 +84,10 @@ def _at_the_signal(world: World, row: int) -> str | None:
 
 
 def _holds_up(world: World) -> np.ndarray:
-    """Return who would hold up others by going slowly, as `planner.glosa` asks it."""
+    """Return who would hold up others by going slowly, as `planner.kinds.glosa` asks it."""
     times = passing(world)
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
     free = leaves | times.now & (world.to_stop > 0.0) & (world.connection >= 0)
-    found: np.ndarray = pressed(world, follow(world, predict(world)), free)
+    found: np.ndarray = holding_up(world, follow(world, predict(world)), free)
     return found

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..codes import CompiledCode
-from ..codes.lines import F8, arc, at
+from ..codes.polylines import F8, arc, at
 from ..codes.model import GROUP_KINDS, ROLES, TURNS, USES
 
 CENTIMETRE = 2  # digits of a metre

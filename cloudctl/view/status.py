@@ -3,10 +3,10 @@
 from typing import Any
 
 from ..clock import MS, SECOND
-from ..place import Place
+from ..intersection import IntersectionState
 from ..planner import Withheld, gate
 from ..schema import Traffic
-from ..sources import Sources
+from ..ingest.sources import Sources
 
 MAX_WITHHELD = 40  # proposals that are listed
 REMEMBERED = 5 * SECOND  # a proposal is listed for so long after it was withheld last
@@ -35,7 +35,7 @@ class Withholding:
         ]
 
 
-def status_of(t: int, index: int, place: Place, sources: Sources, traffic: Traffic | None, withholding: Withholding) -> dict[str, Any]:
+def status_of(t: int, index: int, place: IntersectionState, sources: Sources, traffic: Traffic | None, withholding: Withholding) -> dict[str, Any]:
     """Return the panels of an intersection as plain values."""
     world = place.latest
     signal, perception = gate(world) if world is not None else (None, None)
@@ -55,7 +55,7 @@ def status_of(t: int, index: int, place: Place, sources: Sources, traffic: Traff
     }
 
 
-def sensors_of(t: int, place: Place, sources: Sources) -> list[dict[str, Any]]:
+def sensors_of(t: int, place: IntersectionState, sources: Sources) -> list[dict[str, Any]]:
     """Return each sensor's rate, age, clock offset, and the bias and noise that fusion has found of it."""
     table, found = place.sensing.table(), place.fusion.stats()["sources"]
     rows = []

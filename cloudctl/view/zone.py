@@ -9,7 +9,7 @@ from ..clock import SECOND
 from ..codes import CompiledCode
 from ..codes.model import ROLES
 from ..geo import Origin
-from ..place import Place
+from ..intersection import IntersectionState
 from ..planner import PERCEPTION_AGE, SIGNAL_AGE
 from ..schema import Traffic
 from .columns import OVERVIEW_COLUMNS, Condition, overview
@@ -34,7 +34,7 @@ def _arms(code: CompiledCode) -> list[int]:
 class Zone:
     """The overview of a node's intersections."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[IntersectionState]) -> None:
         self._places = places
         self._columns: dict[str, Any] = {column.name: np.zeros(len(places), column.type) for column in OVERVIEW_COLUMNS}
         self._next = 0  # the intersection that is looked at next
@@ -82,9 +82,9 @@ class Zone:
         self._columns["advisories"][:] = 0
         return data
 
-    def _look_at(self, t: int, index: int, place: Place) -> None:
+    def _look_at(self, t: int, index: int, place: IntersectionState) -> None:
         columns, world = self._columns, place.latest
-        quiet = world is None or not place.heard or t - place.heard > QUIET
+        quiet = world is None or not place.last_input or t - place.last_input > QUIET
         if world is None or quiet:
             columns["condition"][index] = Condition.NO_DATA if place.in_force else Condition.NO_CODE
             columns["tracks"][index] = columns["connected"][index] = 0
