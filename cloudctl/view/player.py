@@ -29,6 +29,8 @@ from .viewers import Request, Viewer
 WARM_UP = 10 * SECOND  # of the recording that a fresh engine sees before a picture is shown
 EARLIER = ("hello", "code", "config")  # kinds of messages that still count long after they came
 MAX_EARLIER = 200  # chunks that are searched for those
+PLANNED = 1500 * MS  # of that, before the picture: here every plan is made; before it, one in WARM_UP_PERIOD is enough for the tracks
+WARM_UP_PERIOD = SECOND
 REPORT_INTERVAL = 200 * MS  # between two reports of where the recording stands
 SPEEDS = (0.1, 20.0)  # times real time
 PLAN_AHEAD = 2 * SECOND  # within which one plan on is looked for
@@ -128,9 +130,12 @@ class Player:
         """Take steps without showing them, until the goal is reached or the time is up."""
         assert self._goal is not None
         while self._next is not None and self._next.t <= self._goal:
+            warming = not self.exact and self._next.t < self._goal - PLANNED
+            self.engine.scheduler.period = WARM_UP_PERIOD if warming else self.engine.config.period_ms * MS
             self._take(shown=False)
             if stopwatch() > deadline:
                 return
+        self.engine.scheduler.period = self.engine.config.period_ms * MS
         self.t, self._goal = max(self.t, self._goal), None
         self._position = float(self.t)
         for advisory in self._in_force.values():
