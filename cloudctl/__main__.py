@@ -208,6 +208,7 @@ def _sim_parsers(commands: Any) -> None:
     run.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
     run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
+    run.add_argument("--view", action="store_true", help="serve the live page while it runs, and print the address to open (over sockets only)")
     run.add_argument("--record", type=Path, help="MCAP file for the run")
     run.add_argument(
         "--out",
@@ -353,10 +354,14 @@ def _serve(args: argparse.Namespace) -> None:
 
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.places), node.server.address
+
+    def ready() -> None:
+        print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
+        if node.page and node.web:
+            print(f"live page: {node.page.address(node.web.address)}", flush=True)
+
     with _traced(args.debug):
-        asyncio.run(
-            node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
-        )
+        asyncio.run(node.run(ready=ready))
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("detail",),
         ("observer",),
         ("player", "routes"),
-        ("playback",),
+        ("playback", "serving"),
     ),
     "cloudctl.sim": (
         ("__init__", "common", "scenario"),

@@ -112,6 +112,17 @@ class Observer:
         """Return the pages that watch an intersection."""
         return self._watchers.get(index, [])
 
+    def _begin_again(self) -> None:
+        """Take in that the node serves other intersections now: pages get a new list, and ask again for what is in view."""
+        for viewer in self.viewers:
+            viewer.watched, viewer.selected = (), None
+            viewer.clear()
+        self._scenes.clear()
+        self.bind(self._engine)
+        for viewer in self.viewers:
+            viewer.forget_scenes()
+            viewer.put((FrameKind.HELLO, 0), self._hello())
+
     def refresh(self) -> None:
         """Show every page anew what it watches, as it is now: after a jump in a recording."""
         for viewer in self.viewers:
@@ -159,10 +170,14 @@ class Observer:
             self._note_notices(t, out)
         for report in out.traffic:
             self._traffic[report.intersection] = report
-            self._zone.note_traffic(self.index[report.intersection], report)
+            index = self.index.get(report.intersection)
+            if index is not None:
+                self._zone.note_traffic(index, report)
         if not self.viewers:
             return
 
+        if len(self._engine.places) != len(self._places) or any(place.code.code.id not in self.index for place in out.planned):
+            self._begin_again()
         if self._hops:
             for datum in batch:
                 hops = self._hops.get(datum.sender)

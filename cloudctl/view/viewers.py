@@ -61,6 +61,10 @@ class Viewer:
         self._scenes[index] = revision
         return True
 
+    def forget_scenes(self) -> None:
+        """Take no drawing as sent: intersections have other numbers now."""
+        self._scenes.clear()
+
     def clear(self) -> None:
         """Forget what waits but for drawings: the time that it is of was left."""
         kept = (FrameKind.HELLO, FrameKind.SCENE)
