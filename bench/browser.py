@@ -41,7 +41,14 @@ class Browser:
         self.errors: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [path, *FLAGS, f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", *flags, "about:blank"],
+            [
+                path,
+                *FLAGS,
+                f"--user-data-dir={self._folder.name}",
+                f"--window-size={width},{height}",
+                *flags,
+                "about:blank",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
@@ -84,7 +91,9 @@ class Browser:
 
     def size(self, width: int, height: int, mobile: bool = False, scale: float = 1.0) -> None:
         """Set the size of the page, px."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
+        )
 
     def prefer(self, scheme: str) -> None:
         """Set the colour scheme that the system prefers: light or dark."""
@@ -92,7 +101,9 @@ class Browser:
 
     def run(self, script: str, timeout: float = 30.0) -> Any:
         """Return the value of an expression in the page; a promise is waited for. Raises PageFailed."""
-        answer = self.call("Runtime.evaluate", timeout=timeout, expression=script, awaitPromise=True, returnByValue=True)
+        answer = self.call(
+            "Runtime.evaluate", timeout=timeout, expression=script, awaitPromise=True, returnByValue=True
+        )
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
             raise PageFailed(details.get("exception", {}).get("description") or details["text"])

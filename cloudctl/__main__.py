@@ -76,8 +76,17 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)",
     )
-    replay.add_argument("--view", action="store_true", help="show the run on a page in the browser instead: play, pause, seek; prints the address to open")
-    replay.add_argument("--bind", default="127.0.0.1:0", metavar="HOST:PORT", help="with --view: where to serve the page (default: this machine only, a free port)")
+    replay.add_argument(
+        "--view",
+        action="store_true",
+        help="show the run on a page in the browser instead: play, pause, seek; prints the address to open",
+    )
+    replay.add_argument(
+        "--bind",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="with --view: where to serve the page (default: this machine only, a free port)",
+    )
     keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
     new.add_argument("name", type=Path)
@@ -208,7 +217,11 @@ def _sim_parsers(commands: Any) -> None:
     run.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
     run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
-    run.add_argument("--view", action="store_true", help="serve the live page while it runs, and print the address to open (over sockets only)")
+    run.add_argument(
+        "--view",
+        action="store_true",
+        help="serve the live page while it runs, and print the address to open (over sockets only)",
+    )
     run.add_argument("--record", type=Path, help="MCAP file for the run")
     run.add_argument(
         "--out",

@@ -83,7 +83,9 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     bind: str | None = None  # "host:port"
     view: bool = True  # whether the live page is served
     token: str | None = None  # that the live page needs; None: one is made at each start and printed
-    origins: tuple[str, ...] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
+    origins: tuple[
+        str, ...
+    ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -112,7 +112,15 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
         "the C core has one door: the tracker and the two modules it is made of",
     ),
     "asyncio": (
-        ("cloudctl.io", "cloudctl.node", "cloudctl.client", "cloudctl.view.routes", "cloudctl.view.playback", "cloudctl.__main__", "cloudctl.sim"),
+        (
+            "cloudctl.io",
+            "cloudctl.node",
+            "cloudctl.client",
+            "cloudctl.view.routes",
+            "cloudctl.view.playback",
+            "cloudctl.__main__",
+            "cloudctl.sim",
+        ),
         "event loops stay at the edges; the engine has none",
     ),
 }

@@ -96,7 +96,9 @@ class AdvisoryFilter:
         self._sent.clear()
         self._stands.clear()
 
-    def choose(self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None) -> list[Advisory]:
+    def choose(
+        self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None
+    ) -> list[Advisory]:
         """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent, with the reason."""
         out = []
         lasting = self._lasting(world.t, candidates)
@@ -117,7 +119,13 @@ class AdvisoryFilter:
         return out
 
     def _note_withheld(
-        self, t: int, candidates: list[Candidate], lasting: list[Candidate], wanted: list[Candidate], chosen: list[Candidate], withheld: list[Withheld]
+        self,
+        t: int,
+        candidates: list[Candidate],
+        lasting: list[Candidate],
+        wanted: list[Candidate],
+        chosen: list[Candidate],
+        withheld: list[Withheld],
     ) -> None:
         """Note each proposal that fell out on its way to being sent, with the reason. What was sent already and holds unchanged is not withheld."""
         stages = [{id(c) for c in stage} for stage in (lasting, wanted, chosen)]  # asked, never walked
@@ -129,7 +137,11 @@ class AdvisoryFilter:
                 stood = (t - self._stands[_key(c)][0]) / SECOND
                 reason = f"it has stood for {stood:.1f} s; {c.kind.value.replace('_', ' ')} is sent once a proposal has stood for {_persistence(c) / SECOND:.1f} s"
             elif id(c) not in stages[1]:
-                reason = "it would only renew what is no longer valid" if c.renewal else "the speed advice that the vehicle has makes it stop already"
+                reason = (
+                    "it would only renew what is no longer valid"
+                    if c.renewal
+                    else "the speed advice that the vehicle has makes it stop already"
+                )
             elif id(c) not in stages[2]:
                 reason = "the vehicle is advised to brake or stop at the same time"
             else:

@@ -48,7 +48,16 @@ class Column(NamedTuple):
 
 
 SNAPSHOT_HEAD: Final = struct.Struct("<dIIffHHI")
-SNAPSHOT_FIELDS: Final = ("t_ms", "index", "revision", "perception_age", "signal_age", "tracks", "groups", "names_bytes")
+SNAPSHOT_FIELDS: Final = (
+    "t_ms",
+    "index",
+    "revision",
+    "perception_age",
+    "signal_age",
+    "tracks",
+    "groups",
+    "names_bytes",
+)
 TRACK_COLUMNS: Final = (
     Column("x", "f4"), Column("y", "f4"), Column("vx", "f4"), Column("vy", "f4"), Column("heading", "f4"), Column("length", "f4"), Column("width", "f4"),
     Column("sigma", "f4"), Column("id", "u4"), Column("sources", "u4"), Column("path", "i2"), Column("connection", "i2"),
@@ -100,7 +109,10 @@ def snapshot(index: int, world: World, shown: Signals) -> bytes:
     names = "\n".join(vehicle.id for vehicle in world.vehicles).encode()
     connected = world.report + 1  # 0: not connected; k: the k-th of the names
     columns = (
-        {name: tracks[name] for name in ("x", "y", "vx", "vy", "heading", "length", "width", "id", "sources", "class", "status")}
+        {
+            name: tracks[name]
+            for name in ("x", "y", "vx", "vy", "heading", "length", "width", "id", "sources", "class", "status")
+        }
         | {
             "sigma": np.sqrt(np.maximum(tracks["var_x"], tracks["var_y"])),
             "path": world.path,

@@ -57,10 +57,21 @@ class Hops:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return, by hop: how many were measured, the median and the longest of the newest MAX_SAMPLES."""
-        return {hop: {"count": len(times), "median": round(median(times), 1), "max": round(max(times), 1)} for hop, times in self._times.items()}
+        return {
+            hop: {"count": len(times), "median": round(median(times), 1), "max": round(max(times), 1)}
+            for hop, times in self._times.items()
+        }
 
 
-def detail_of(t: int, index: int, place: IntersectionState, world: World, track_id: int, withholding: Withholding, hops: dict[str, Hops]) -> dict[str, Any]:
+def detail_of(
+    t: int,
+    index: int,
+    place: IntersectionState,
+    world: World,
+    track_id: int,
+    withholding: Withholding,
+    hops: dict[str, Hops],
+) -> dict[str, Any]:
     """Return what is known of one track as plain values; without it in this world, only that it is gone."""
     rows = np.flatnonzero(world.tracks["id"] == track_id)
     if not len(rows):

@@ -22,7 +22,11 @@ class RecentLatency:
             before = self._before.get(stage) or [0] * len(histogram.counts)
             counts = [now - then for now, then in zip(histogram.counts, before, strict=True)]
             self._before[stage] = list(histogram.counts)
-            found[stage] = {"count": sum(counts), "p50": _quantile(histogram, counts, 0.5), "p99": _quantile(histogram, counts, 0.99)}
+            found[stage] = {
+                "count": sum(counts),
+                "p50": _quantile(histogram, counts, 0.5),
+                "p99": _quantile(histogram, counts, 0.99),
+            }
         return found
 
 

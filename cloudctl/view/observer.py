@@ -75,7 +75,12 @@ class Observer:
     def open(self, wake: Callable[[], None]) -> Viewer:
         """Return a new page's viewer, with what it begins with. Raises ViewError where there are MAX_VIEWERS already."""
         if len(self.viewers) >= MAX_VIEWERS:
-            raise ViewError("viewers", len(self.viewers) + 1, f"at most {MAX_VIEWERS} pages can be open at a time", "close one that nobody looks at")
+            raise ViewError(
+                "viewers",
+                len(self.viewers) + 1,
+                f"at most {MAX_VIEWERS} pages can be open at a time",
+                "close one that nobody looks at",
+            )
         viewer = Viewer(wake)
         self.viewers.append(viewer)
         viewer.put((FrameKind.HELLO, 0), self._hello())
@@ -93,10 +98,20 @@ class Observer:
         wanted = viewer.watched if request.watch is None else tuple(dict.fromkeys(request.watch))
         selected = viewer.selected if request.select is None else request.select
         if len(wanted) > MAX_WATCHED:
-            raise ViewError("watch", f"{len(wanted)} intersections", f"at most {MAX_WATCHED} are shown in full", "look closer, so that fewer are in view")
+            raise ViewError(
+                "watch",
+                f"{len(wanted)} intersections",
+                f"at most {MAX_WATCHED} are shown in full",
+                "look closer, so that fewer are in view",
+            )
         for field, index in (*(("watch", index) for index in wanted), *([("select", selected[0])] if selected else [])):
             if not 0 <= index < len(self._places):
-                raise ViewError(field, index, f"intersections are numbered 0 .. {len(self._places) - 1}", "use the numbers of the hello")
+                raise ViewError(
+                    field,
+                    index,
+                    f"intersections are numbered 0 .. {len(self._places) - 1}",
+                    "use the numbers of the hello",
+                )
         viewer.watched = wanted
         viewer.selected = None if selected is None or selected[1] < 0 else selected
         if request.select is not None:
@@ -149,7 +164,9 @@ class Observer:
         self._withholding = {index: self._withholding.get(index) or Withholding() for index in self._watchers}
 
     def _hello(self) -> bytes:
-        return json_frame(FrameKind.HELLO, {"mode": self._mode, "about": self._about, "intersections": self._zone.listing()})
+        return json_frame(
+            FrameKind.HELLO, {"mode": self._mode, "about": self._about, "intersections": self._zone.listing()}
+        )
 
     def _send_scene(self, viewer: Viewer, index: int, place: IntersectionState) -> None:
         revision = place.code.code.revision
@@ -176,7 +193,9 @@ class Observer:
         if not self.viewers:
             return
 
-        if len(self._engine.places) != len(self._places) or any(place.code.code.id not in self.index for place in out.planned):
+        if len(self._engine.places) != len(self._places) or any(
+            place.code.code.id not in self.index for place in out.planned
+        ):
             self._begin_again()
         if self._hops:
             for datum in batch:
@@ -207,7 +226,12 @@ class Observer:
         status = None
         if t >= self._due.get(index, 0):
             self._due[index] = t + STATUS_INTERVAL
-            status = json_frame(FrameKind.STATUS, status_of(t, index, place, self._engine.ingest.sources, self._traffic.get(world.code.code.id), withholding))
+            status = json_frame(
+                FrameKind.STATUS,
+                status_of(
+                    t, index, place, self._engine.ingest.sources, self._traffic.get(world.code.code.id), withholding
+                ),
+            )
         for viewer in watchers:
             self._send_scene(viewer, index, place)
             viewer.put((FrameKind.SNAPSHOT, index), data)
@@ -263,15 +287,21 @@ class Observer:
     def _note_notices(self, t: int, out: Output) -> None:
         rejected = [*out.rejects, *((gateway, body) for gateway, _, body in out.replies if isinstance(body, Reject))]
         rows: list[RejectEvent | NoticeEvent] = [
-            RejectEvent(t / MS, sender, body.kind, body.seq, body.field, body.value, body.rule, body.remedy) for sender, body in rejected
+            RejectEvent(t / MS, sender, body.kind, body.seq, body.field, body.value, body.rule, body.remedy)
+            for sender, body in rejected
         ]
         rows += [NoticeEvent(t / MS, "signal", str(fault), fault.intersection) for fault in out.faults]
         rows += [NoticeEvent(t / MS, "notice", text) for text in out.events]
-        rows += [NoticeEvent(t / MS, "fault", f"fault of the node in {fault.place} ({fault.source}): {fault.cause}") for fault in out.errors]
+        rows += [
+            NoticeEvent(t / MS, "fault", f"fault of the node in {fault.place} ({fault.source}): {fault.cause}")
+            for fault in out.errors
+        ]
         for row in rows:
             self.announce(row, self.viewers, keep=True)
 
-    def announce(self, row: AdvisoryEvent | RejectEvent | NoticeEvent, viewers: Sequence[Viewer], keep: bool = False) -> None:
+    def announce(
+        self, row: AdvisoryEvent | RejectEvent | NoticeEvent, viewers: Sequence[Viewer], keep: bool = False
+    ) -> None:
         """Give some pages one event; `keep` it for those that open later."""
         data = self._encode(row)
         if keep:

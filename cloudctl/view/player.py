@@ -29,7 +29,9 @@ from .viewers import Request, Viewer
 WARM_UP = 10 * SECOND  # of the recording that a fresh engine sees before a picture is shown
 EARLIER = ("hello", "code", "config")  # kinds of messages that still count long after they came
 MAX_EARLIER = 200  # chunks that are searched for those
-PLANNED = 1500 * MS  # of that, before the picture: here every plan is made; before it, one in WARM_UP_PERIOD is enough for the tracks
+PLANNED = (
+    1500 * MS
+)  # of that, before the picture: here every plan is made; before it, one in WARM_UP_PERIOD is enough for the tracks
 WARM_UP_PERIOD = SECOND
 REPORT_INTERVAL = 200 * MS  # between two reports of where the recording stands
 SPEEDS = (0.1, 20.0)  # times real time
@@ -45,7 +47,9 @@ class Player:
         self._debug = debug
         self._config, self._codes = _settings(self.run)
         self.engine = self._fresh()
-        self.observer = Observer(self.engine, "recording", {"title": path.name, "begin": self.run.begin / MS, "end": self.run.end / MS})
+        self.observer = Observer(
+            self.engine, "recording", {"title": path.name, "begin": self.run.begin / MS, "end": self.run.end / MS}
+        )
         self.t = self.run.begin
         self.playing, self.speed, self.exact = True, 1.0, False
         self._epoch = 0
@@ -68,7 +72,12 @@ class Player:
         if request.speed is not None and not low <= request.speed <= high:
             raise ViewError("speed", request.speed, f"must be within {low:g} .. {high:g}", "choose another speed")
         if request.seek is not None and not self.run.begin / MS - 1 <= request.seek <= self.run.end / MS + 1:
-            raise ViewError("seek", request.seek, f"the run is from {self.run.begin / MS:.0f} to {self.run.end / MS:.0f} ms", "choose a time of the run")
+            raise ViewError(
+                "seek",
+                request.seek,
+                f"the run is from {self.run.begin / MS:.0f} to {self.run.end / MS:.0f} ms",
+                "choose a time of the run",
+            )
         self.speed = self.speed if request.speed is None else request.speed
         if request.exact is not None and request.exact != self.exact:
             self.exact = request.exact
@@ -241,5 +250,7 @@ def _settings(run: IndexedRun) -> tuple[EngineConfig, list[IntersectionCode]]:
         elif name == "code":
             codes.append(parse(data, str(run.path)))
     if config is None:
-        raise RecordingError(f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}")
+        raise RecordingError(
+            f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
+        )
     return config, codes

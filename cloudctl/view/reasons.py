@@ -30,10 +30,14 @@ def why_no_advice(world: World, row: int) -> list[str]:
 
     policy = policy_of(vehicle.state)
     if AdvisoryKind.GLOSA in policy.suppressed_kinds:
-        reasons.append(f"vehicles of class {vehicle.state.kind} are not given: {', '.join(sorted(kind.value for kind in policy.suppressed_kinds))}")
+        reasons.append(
+            f"vehicles of class {vehicle.state.kind} are not given: {', '.join(sorted(kind.value for kind in policy.suppressed_kinds))}"
+        )
     sigma = float(np.sqrt(max(world.tracks["var_x"][row], world.tracks["var_y"][row])))
     if sigma > policy.position:
-        reasons.append(f"its position is known to {sigma:.1f} m only; advice that needs its lane is withheld beyond {policy.position:.1f} m")
+        reasons.append(
+            f"its position is known to {sigma:.1f} m only; advice that needs its lane is withheld beyond {policy.position:.1f} m"
+        )
     on_the_way = _on_the_way(world, row) or _at_the_signal(world, row)
     return [*reasons, on_the_way] if on_the_way else reasons
 
@@ -50,7 +54,9 @@ def _on_the_way(world: World, row: int) -> str | None:
     if world.connection[row] < 0:
         return "which movement it will take is not known: it declared none, and its lane leads to several"
     if distance <= NEAREST:
-        return f"it is {distance:.1f} m before its stop line: nearer than {NEAREST:.0f} m it is too late to advise a speed"
+        return (
+            f"it is {distance:.1f} m before its stop line: nearer than {NEAREST:.0f} m it is too late to advise a speed"
+        )
     if distance >= RANGE:
         return f"it is {distance:.0f} m before its stop line: speed advice begins at {RANGE:.0f} m"
     if world.path[row] < world.code.n_lanes and ways(world.code).minor[world.path[row]]:

@@ -113,14 +113,28 @@ class ViewRoutes:
     def _refusal(self, request: Any) -> Any:
         origin = request.headers.get("Origin")
         if origin is not None and not _same_site(origin, request.host) and origin not in self._view.origins:
-            return self._refuse(403, "Origin", origin, "this site's pages may not look", "open the node's own page, or add the site to [http] origins")
+            return self._refuse(
+                403,
+                "Origin",
+                origin,
+                "this site's pages may not look",
+                "open the node's own page, or add the site to [http] origins",
+            )
         if not hmac.compare_digest(_token_of(request), self._view.token.encode()):
-            return self._refuse(401, "token", "...", "the token is missing or wrong", "open the address that the node has printed, with its #token=")
+            return self._refuse(
+                401,
+                "token",
+                "...",
+                "the token is missing or wrong",
+                "open the address that the node has printed, with its #token=",
+            )
         return None
 
     def _refuse(self, status: int, field: str, value: str, rule: str, remedy: str) -> Any:
         body = msgspec.json.encode({"field": field, "value": value[:80], "rule": rule, "remedy": remedy})
-        return self._web.Response(status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+        return self._web.Response(
+            status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"}
+        )
 
     # --- the socket ---
 
@@ -134,7 +148,9 @@ class ViewRoutes:
         except ViewError as why:
             return self._refuse(503, **why.row)
         try:
-            socket = self._web.WebSocketResponse(protocols=(PROTOCOL,), heartbeat=HEARTBEAT, max_msg_size=MAX_REQUEST, compress=False)
+            socket = self._web.WebSocketResponse(
+                protocols=(PROTOCOL,), heartbeat=HEARTBEAT, max_msg_size=MAX_REQUEST, compress=False
+            )
             await socket.prepare(request)
             _limit_buffer(request.transport)
             if self._view.greet is not None:
@@ -166,7 +182,12 @@ class ViewRoutes:
             except ViewError as why:
                 viewer.put((FrameKind.ERROR, 0), json_frame(FrameKind.ERROR, why.row))
             except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
-                row = {"field": "request", "value": str(message.data)[:80], "rule": str(error), "remedy": "send a JSON object as docs/view.md says"}
+                row = {
+                    "field": "request",
+                    "value": str(message.data)[:80],
+                    "rule": str(error),
+                    "remedy": "send a JSON object as docs/view.md says",
+                }
                 viewer.put((FrameKind.ERROR, 0), json_frame(FrameKind.ERROR, row))
 
     def _ask_time(self, viewer: Viewer, request: Request) -> None:
@@ -174,7 +195,12 @@ class ViewRoutes:
         if not asked:
             return
         if self._view.control is None:
-            raise ViewError(asked[0], getattr(request, asked[0]), "time cannot be moved at a running node", "replay a recording: cloudctl replay FILE --view")
+            raise ViewError(
+                asked[0],
+                getattr(request, asked[0]),
+                "time cannot be moved at a running node",
+                "replay a recording: cloudctl replay FILE --view",
+            )
         self._view.control(viewer, request)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ..codes import CompiledCode
-from ..codes.polylines import F8, arc, at
 from ..codes.model import GROUP_KINDS, ROLES, TURNS, USES
+from ..codes.polylines import F8, arc, at
 
 CENTIMETRE = 2  # digits of a metre
 BAR_REACH = 1.0  # m before the stop line over which its direction is taken
@@ -24,9 +24,13 @@ def scene_of(code: CompiledCode, index: int) -> dict[str, Any]:
         "connections": [_connection(code, k) for k in range(code.n_conns)],
         "crosswalks": [_crosswalk(code, k) for k in range(len(code.cross_ids))],
         "zones": [{"id": zone.id, "kind": zone.kind, "xy": _local(code, zone.polygon)} for zone in code.code.zones],
-        "groups": [{"id": int(group), "kind": GROUP_KINDS[kind]} for group, kind in zip(code.group_ids, code.group_kind, strict=True)],
+        "groups": [
+            {"id": int(group), "kind": GROUP_KINDS[kind]}
+            for group, kind in zip(code.group_ids, code.group_kind, strict=True)
+        ],
         "devices": [
-            {"id": device.id, "kind": device.kind, "xy": _local(code, ((device.lat_e7, device.lon_e7),))} for device in code.code.devices
+            {"id": device.id, "kind": device.kind, "xy": _local(code, ((device.lat_e7, device.lon_e7),))}
+            for device in code.code.devices
         ],
     }
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from ..clock import MS, SECOND
+from ..ingest.sources import Sources
 from ..intersection import IntersectionState
 from ..planner import Withheld, gate
 from ..schema import Traffic
-from ..ingest.sources import Sources
 
 MAX_WITHHELD = 40  # proposals that are listed
 REMEMBERED = 5 * SECOND  # a proposal is listed for so long after it was withheld last
@@ -17,7 +17,9 @@ class Withholding:
     """The proposals of one intersection that were not sent of late, each with its newest reason."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[int, str, str]] = {}  # (target, kind) -> (ns, words of the advisory, why it was not sent)
+        self._rows: dict[
+            tuple[str, str], tuple[int, str, str]
+        ] = {}  # (target, kind) -> (ns, words of the advisory, why it was not sent)
 
     def note(self, t: int, withheld: list[Withheld]) -> None:
         """Take in what was withheld at `t` ns."""
@@ -28,14 +30,19 @@ class Withholding:
 
     def rows(self, t: int, target: str | None = None) -> list[dict[str, Any]]:
         """Return those of the last REMEMBERED, the newest first; of one `target`, or of all."""
-        recent = [item for item in self._rows.items() if 0 <= t - item[1][0] <= REMEMBERED and target in (None, item[0][0])]
+        recent = [
+            item for item in self._rows.items() if 0 <= t - item[1][0] <= REMEMBERED and target in (None, item[0][0])
+        ]
         recent.sort(key=lambda item: -item[1][0])
         return [
-            {"target": key[0], "kind": key[1], "t": noted / MS, "proposal": words, "why": why} for key, (noted, words, why) in recent[:MAX_WITHHELD]
+            {"target": key[0], "kind": key[1], "t": noted / MS, "proposal": words, "why": why}
+            for key, (noted, words, why) in recent[:MAX_WITHHELD]
         ]
 
 
-def status_of(t: int, index: int, place: IntersectionState, sources: Sources, traffic: Traffic | None, withholding: Withholding) -> dict[str, Any]:
+def status_of(
+    t: int, index: int, place: IntersectionState, sources: Sources, traffic: Traffic | None, withholding: Withholding
+) -> dict[str, Any]:
     """Return the panels of an intersection as plain values."""
     world = place.latest
     signal, perception = gate(world) if world is not None else (None, None)

@@ -49,7 +49,12 @@ class Zone:
         rows = []
         for place in self._places:
             east, north = middle.to_local(place.code.origin.lat, place.code.origin.lon)
-            row = {"id": place.code.code.id, "name": place.code.code.name, "x": round(float(east), 2), "y": round(float(north), 2)}
+            row = {
+                "id": place.code.code.id,
+                "name": place.code.code.name,
+                "x": round(float(east), 2),
+                "y": round(float(north), 2),
+            }
             rows.append(row | {"arms": _arms(place.code)})
         return rows
 
@@ -94,7 +99,9 @@ class Zone:
         columns["connected"][index] = len(world.vehicles)
         columns["perception_age"][index] = (t - world.t_sensor) / SECOND if world.t_sensor else np.nan
         columns["signal_age"][index] = (t - world.signals.t) / SECOND if world.signals.t else np.nan
-        withheld = world.perception_age > PERCEPTION_AGE or (len(world.code.group_ids) > 0 and world.signal_age > SIGNAL_AGE)
+        withheld = world.perception_age > PERCEPTION_AGE or (
+            len(world.code.group_ids) > 0 and world.signal_age > SIGNAL_AGE
+        )
         troubled = world.signal_trouble or world.doubt_reason or world.sensor_trouble
         condition = Condition.DEGRADED if withheld or troubled else Condition.GOOD
         columns["condition"][index] = condition if place.in_force else Condition.NO_CODE

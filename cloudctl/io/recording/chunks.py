@@ -107,7 +107,9 @@ class IndexedRun:
                 body = file.read(chunk.length - RECORD_HEAD)
             records = breakup_chunk(Chunk.read(ReadDataStream(BytesIO(body))), validate_crc=True)
         except UNREADABLE as error:
-            self._note(f"{chunk.path} is damaged at byte {chunk.offset} ({error or type(error).__name__}); what is whole is used")
+            self._note(
+                f"{chunk.path} is damaged at byte {chunk.offset} ({error or type(error).__name__}); what is whole is used"
+            )
             return
         for record in records:
             if isinstance(record, Channel):

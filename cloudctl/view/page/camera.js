@@ -6,12 +6,14 @@ const WHEEL_STEP = 0.0015;
 const DRAG_PX = 4; // a press that moves less is a click
 
 export class Camera {
-  constructor(canvas, onMove, onClick) {
+  /** `onMove()` is called after each move, `onTake()` before one that the user makes, `onClick(px, py)` for a press that moves nothing. */
+  constructor(canvas, onMove, onTake, onClick) {
     this.canvas = canvas;
     this.x = 0;
     this.y = 0;
     this.scale = 5;
     this.onMove = onMove;
+    this.onTake = onTake;
     this.onClick = onClick;
     this.pointers = new Map();
     this.dragged = 0;
@@ -67,7 +69,9 @@ export class Camera {
     this.onMove();
   }
 
+  /** Zoom as the user asks, around a place on the screen. */
   zoom(factor, px = this.width / 2, py = this.height / 2) {
+    this.onTake();
     const [x, y] = this.toWorld(px, py);
     const scale = Math.min(Math.max(this.scale * factor, MIN_SCALE), MAX_SCALE);
     const part = this.scale / scale;
@@ -75,6 +79,7 @@ export class Camera {
   }
 
   pan(px, py) {
+    this.onTake();
     this.move(this.x - px / this.scale, this.y + py / this.scale);
   }
 

@@ -30,9 +30,11 @@ class Page {
     this.selected = null;
     this.followed = null; // the name of the selected vehicle: its track may change
     this.dirty = true;
+    this.fitted = false; // whether the current intersection was brought into view
+    this.taken = false; // whether the user has moved the picture since
     this.stats = { frames: 0, draws: 0, fps: 0, drawMs: 0, firstPicture: null, bytes: 0 };
     this.canvas = element("map");
-    this.camera = new Camera(this.canvas, () => this.moved(), (px, py) => this.click(px, py));
+    this.camera = new Camera(this.canvas, () => this.moved(), () => { this.taken = true; }, (px, py) => this.click(px, py));
     this.theme = new Theme(() => { this.dirty = true; });
     this.picture = new Picture(this.canvas, this.camera, this.store, this.theme);
     this.panels = new Panels(this.store, { select: (name, index) => this.selectVehicle(name, index), go: (index) => this.go(index) });
@@ -101,7 +103,7 @@ class Page {
   // --- what the user does ---
 
   listen() {
-    new ResizeObserver(() => { if (this.fitted) this.moved(); else this.fit(); }).observe(element("map-area"));
+    new ResizeObserver(() => { if (this.taken || this.picture.zone) this.moved(); else this.fit(); }).observe(element("map-area"));
     element("place").addEventListener("change", (event) => this.go(Number(event.target.value)));
     element("zone").addEventListener("click", () => this.showZone());
     element("theme").addEventListener("click", () => this.theme.toggle());
@@ -144,6 +146,7 @@ class Page {
     const { prepared } = this.picture.place(this.current);
     const { left, right, bottom, top } = prepared.reach;
     this.fitted = true;
+    this.taken = false;
     this.camera.fit({ left: place.x + left, right: place.x + right, bottom: place.y + bottom, top: place.y + top }, 10);
   }
 
@@ -155,7 +158,7 @@ class Page {
     const around = 150;
     this.fitted = true;
     this.camera.fit({ left: Math.min(...xs) - around, right: Math.max(...xs) + around, bottom: Math.min(...ys) - around, top: Math.max(...ys) + around });
-    if (this.picture.full && places.length > 1) this.camera.move(this.camera.x, this.camera.y, Math.min(this.camera.scale, 0.24));
+    this.camera.move(this.camera.x, this.camera.y, Math.min(this.camera.scale, 0.99));
   }
 
   moved() {
@@ -166,13 +169,13 @@ class Page {
 
   askForView() {
     const watch = this.picture.visible();
-    const request = { watch, zone: !this.picture.full };
+    const request = { watch, zone: this.picture.zone };
     this.store.forget(new Set(watch));
     const text = JSON.stringify(request);
     if (text !== this.asked || this.connection.socket.readyState !== WebSocket.OPEN) this.connection.ask(request);
     this.asked = text;
     if (this.picture.full && watch.length && !watch.includes(this.current)) this.settle(watch);
-    element("zone").setAttribute("aria-pressed", String(!this.picture.full));
+    element("zone").setAttribute("aria-pressed", String(this.picture.zone));
     this.dirty = true;
   }
 
@@ -281,7 +284,7 @@ class Page {
     const t = snapshot?.t ?? this.store.player?.t ?? this.store.overview?.t ?? 0;
     setText(element("clock"), t ? `${timeOfDay(t)} UTC` : "--:--:--");
     this.player.show(this.store.player?.t ?? t, this.current);
-    const zone = !this.picture.full;
+    const { zone } = this.picture;
     element("overview").hidden = !zone;
     for (const name of ["signals", "advisories", "withheld", "sensors", "traffic", "latency"]) element(name).hidden = zone;
     if (zone) this.panels.zone();

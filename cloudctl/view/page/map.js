@@ -26,8 +26,9 @@ export function prepare(scene) {
     const width = Math.min(scene.lanes[connection.from].width, scene.lanes[connection.to].width);
     const use = connection.inner ? "vehicle" : scene.lanes[connection.from].use;
     const key = `${use} ${width}`;
-    if (!joints.has(key)) joints.set(key, { use, width, path: new Path2D() });
-    addLine(joints.get(key).path, connection.xy);
+    const table = connection.inner ? joints : lanes; // the joints of a road look like its lanes
+    if (!table.has(key)) table.set(key, { use, width, path: new Path2D() });
+    addLine(table.get(key).path, connection.xy);
   }
   const movements = scene.groups.map(() => ({ protected: new Path2D(), permissive: new Path2D() }));
   for (const connection of scene.connections) {

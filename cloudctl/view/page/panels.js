@@ -7,6 +7,7 @@ import { summary, worst } from "./zone.js";
 const BAND_S = 60; // s that the band of a signal group stands for
 const MAX_ROWS = 60;
 const MAX_WORST = 12;
+const MAX_LANES = 14;
 const SHORT = { pedestrian: "walk" };
 const SEVERITIES = ["act now", "soon", "information"];
 const body = (name) => document.querySelector(`#${name} .body`);
@@ -116,24 +117,29 @@ export class Panels {
   }
 
   sensors(status) {
-    const heads = ["roadside unit / sensor", "Hz", "age ms", "clock ms", "bias m (east, north)", "noise m", "state"];
-    const rows = (status?.sensors ?? []).map((row) => [
-      row.name,
-      row.declared_hz ? `${figure(row.hz)} of ${figure(row.declared_hz, 0)}` : figure(row.hz),
+    const sensors = status?.sensors ?? [];
+    const withClocks = sensors.some((row) => row.clock_offset !== null);
+    const heads = ["unit / sensor", "Hz", "age ms", ...(withClocks ? ["clock ms"] : []), "bias m", "noise m"];
+    const rows = sensors.map((row) => [
+      sensorName(row),
+      row.declared_hz ? `${figure(row.hz)} / ${figure(row.declared_hz, 0)}` : figure(row.hz),
       row.age_s === null ? "–" : figure(row.age_s * 1000, 0),
-      row.clock_offset === null ? "–" : figure(row.clock_offset / 1e6),
+      ...(withClocks ? [row.clock_offset === null ? "–" : figure(row.clock_offset / 1e6)] : []),
       row.bias_x === null ? "–" : `${figure(row.bias_x, 2)}, ${figure(row.bias_y, 2)}`,
       figure(row.sigma, 2),
-      sensorState(row),
     ]);
+    const troubles = sensors.filter(sensorTrouble).map((row) => make("p", { class: "why", text: `${row.name} ${sensorTrouble(row)}` }));
     const text = status && !rows.length ? "No sensor has sent anything yet." : "";
-    body("sensors").replaceChildren(rows.length ? table("Sensors of this intersection", heads, rows) : text);
+    const shown = rows.length ? table("Sensors: rate and what was declared, age, bias east and north and noise as fusion found them", heads, rows) : text;
+    body("sensors").replaceChildren(shown, ...troubles);
   }
 
   traffic(report) {
     if (!report) return body("traffic").replaceChildren("The first report comes 10 s after the first plan.");
     const heads = ["lane", "LOS", "delay s", "veh/h", "on green", "km/h", "queue m"];
-    const rows = report.lanes.map((lane) => [
+    const busy = report.lanes.filter((lane) => lane.flow > 0 || lane.queue_m > 0);
+    busy.sort((a, b) => (b.level ?? "").localeCompare(a.level ?? "") || b.queue_m - a.queue_m);
+    const rows = busy.slice(0, MAX_LANES).map((lane) => [
       lane.lane,
       lane.level ? make("span", { class: `level level-${lane.level}`, text: lane.level }) : "–",
       figure(lane.delay, 0),
@@ -143,7 +149,9 @@ export class Panels {
       figure(lane.queue_m, 0),
     ]);
     const incidents = report.incidents.map((row) => make("p", { class: "why", text: `${row.kind.replaceAll("_", " ")} on ${row.lane}, ${figure(row.distance, 0)} m before the stop line` }));
-    return body("traffic").replaceChildren(table("Traffic by lane", heads, rows), ...incidents);
+    const left = busy.length - rows.length;
+    const more = left > 0 ? make("p", { class: "none", text: `and ${left} lanes with less` }) : "";
+    return body("traffic").replaceChildren(rows.length ? table("Traffic by lane, the worst first", heads, rows) : "No lane has traffic.", more, ...incidents);
   }
 
   latency(index) {
@@ -195,9 +203,15 @@ function notice(row) {
   return make("li", { class: row.of }, make("span", { class: "time", text: timeOfDay(row.t) }), make("strong", { text: row.of }), make("p", { class: "why", text: row.text }));
 }
 
-function sensorState(row) {
+function sensorTrouble(row) {
   if (row.trouble) return row.trouble;
-  return row.silent_s !== null && row.silent_s > 2 ? `silent for ${figure(row.silent_s, 0)} s` : "good";
+  return row.silent_s !== null && row.silent_s > 2 ? `is silent for ${figure(row.silent_s, 0)} s` : null;
+}
+
+function sensorName(row) {
+  const bad = sensorTrouble(row) !== null;
+  const mark = make("span", { class: bad ? "dot bad" : "dot", role: "img", "aria-label": bad ? "in trouble" : "good" });
+  return make("span", {}, mark, row.name);
 }
 
 function share(seconds) {

@@ -2,8 +2,9 @@
 
 import { drawCountdowns, drawSignals, drawTarget, prepare, RoadPicture } from "./map.js";
 import { drawDetail, drawTrails, TrackLayer } from "./tracks.js";
-import { drawZone } from "./zone.js";
+import { drawNames, drawZone } from "./zone.js";
 
+const ZONE_SCALE = 1; // px per m below which the picture is of the zone, with the names of its intersections
 const FULL_SCALE = 0.25; // px per m from which intersections are drawn in full ...
 const MAX_FULL = 24; // ... where no more than this are in view; else as marks of the zone
 const REACH = 220; // m around an intersection in which its roads are worth drawing
@@ -24,6 +25,7 @@ export class Picture {
     this.names = true;
     this.inView = [];
     this.full = true;
+    this.zone = false;
   }
 
   /** Return the intersections that are to be drawn in full: none where they are too small or too many. */
@@ -34,6 +36,7 @@ export class Picture {
       if (place.x > limits.left && place.x < limits.right && place.y > limits.bottom && place.y < limits.top) found.push(index);
     });
     this.full = this.camera.scale >= FULL_SCALE && found.length <= MAX_FULL;
+    this.zone = !this.full || (this.camera.scale < ZONE_SCALE && this.store.intersections.length > 1);
     this.inView = this.full ? found : [];
     return this.inView;
   }
@@ -56,7 +59,9 @@ export class Picture {
       this.marks = drawZone(context, camera, colours, store.intersections, store.overview, current);
       return false;
     }
-    return this.drawFull(context, ratio, colours, placed, now, selected, frozen);
+    const moving = this.drawFull(context, ratio, colours, placed, now, selected, frozen);
+    if (this.zone) this.marks = drawNames(context, camera, colours, store.intersections, store.overview, current);
+    return moving;
   }
 
   place(index) {
@@ -89,7 +94,7 @@ export class Picture {
       layer.add(camera, view, one.index, one.x, one.y, share, this.ownership(one, placed), selected);
     }
     layer.draw(context, colours);
-    layer.drawAdvised(context, colours, (name) => mostSevere(store.adviceFor(`vehicle:${name}`, time)));
+    layer.drawAdvised(context, camera, colours, (name) => mostSevere(store.adviceFor(`vehicle:${name}`, time)));
     this.drawSelected(context, colours, placed, selected, time);
     if (this.names) layer.drawLabels(context, colours, badges);
     return moving;

@@ -6,8 +6,11 @@ const PEDESTRIAN = 6;
 const SIZES = [[1.5, 1.5], [4.6, 1.8], [9, 2.5], [11.5, 2.5], [2.1, 0.8], [1.8, 0.7], [0.6, 0.6], [1, 1]]; // m, where none was measured
 const MIN_PX = { length: 5, width: 3, pedestrian: 3.5 }; // of a drawn road user: at least this can be seen
 const LABEL_SCALE = 3; // px per m from which names are shown
-const CLASS_SCALE = 6; // ... and classes of those that are not connected
+const SPEED_SCALE = 5; // ... and the speeds of those that are not connected
+const CLASS_SCALE = 12; // ... and their classes
+const MAX_NAME = 8; // characters of a name on the map; the panel has all of it
 const TRAIL_SCALE = 2;
+const HINT_SCALE = 1.5; // px per m from which rings of mere information are shown
 const TRAIL_MS = 3000;
 const MAX_LABELS = 80;
 const STANDING = 0.5; // m/s
@@ -91,7 +94,8 @@ export class TrackLayer {
     const speed = Math.hypot(tracks.vx[row], tracks.vy[row]);
     const one = { index, id: tracks.id[row], name, kind, px, py, x, y, reach: Math.max(reach, 8), halfX, halfY, chosen, speed };
     this.shown.push(one);
-    if (chosen || (name && camera.scale >= LABEL_SCALE) || camera.scale >= CLASS_SCALE) this.labels.push(one);
+    one.words = labelOf(one, camera.scale);
+    if (one.words && (chosen || camera.scale >= (name ? LABEL_SCALE : SPEED_SCALE))) this.labels.push(one);
   }
 
   draw(context, colours) {
@@ -105,10 +109,10 @@ export class TrackLayer {
   }
 
   /** Draw a ring around each vehicle that is advised; `adviceOf(name)` returns the most severe advisory for it, or null. */
-  drawAdvised(context, colours, adviceOf) {
+  drawAdvised(context, camera, colours, adviceOf) {
     for (const one of this.shown) {
       const advice = one.name ? adviceOf(one.name) : null;
-      if (!advice) continue;
+      if (!advice || (camera.scale < HINT_SCALE && advice.severity > 1)) continue;
       context.beginPath();
       context.arc(one.px, one.py, one.reach + 6, 0, 2 * Math.PI);
       context.lineWidth = advice.severity === 0 ? 4 : 2.2;
@@ -116,7 +120,6 @@ export class TrackLayer {
       if (advice.severity === 2) context.setLineDash([5, 3]);
       context.stroke();
       context.setLineDash([]);
-      one.advice = advice;
     }
   }
 
@@ -127,7 +130,7 @@ export class TrackLayer {
     const occupied = [...this.boxes, ...taken];
     this.labels.sort((a, b) => Number(b.chosen) - Number(a.chosen) || Number(Boolean(b.name)) - Number(Boolean(a.name)));
     for (const one of this.labels.slice(0, MAX_LABELS)) {
-      const label = labelOf(one);
+      const label = one.words;
       const width = context.measureText(label).width + 6;
       const box = this.placeLabel(one, width, occupied);
       if (!box) continue;
@@ -256,9 +259,16 @@ function addBox(path, px, py, heading, length, width) {
   path.closePath();
 }
 
-function labelOf(one) {
-  const name = one.name ?? CLASSES[one.kind] ?? "unknown";
-  return one.speed < STANDING ? name : `${name} ${Math.round(one.speed * 3.6)}`;
+/** Return a road user's label: its name where it is connected, its class from near by, its speed where it moves. */
+function labelOf(one, scale) {
+  const kind = scale >= CLASS_SCALE || one.chosen ? (CLASSES[one.kind] ?? "unknown") : "";
+  const name = one.name ? shortened(one.name) : kind;
+  const speed = one.speed < STANDING ? "" : `${Math.round(one.speed * 3.6)}`;
+  return [name, speed].filter(Boolean).join(" ");
+}
+
+function shortened(name) {
+  return name.length > MAX_NAME ? `…${name.slice(-MAX_NAME + 2)}` : name;
 }
 
 function overlaps(a, b) {

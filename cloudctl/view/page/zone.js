@@ -25,6 +25,7 @@ export function drawZone(context, camera, colours, intersections, overview, curr
     addMark(paths[condition], CONDITIONS[condition].shape, px, py, radius);
     marks.push({ index, px, py, radius });
   });
+  writeNames(context, camera, colours, intersections, overview, marks, current);
   paths.forEach((path, condition) => {
     const { colour, shape } = CONDITIONS[condition];
     context.fillStyle = colours[colour];
@@ -33,7 +34,18 @@ export function drawZone(context, camera, colours, intersections, overview, curr
     if (shape === "disc" || shape === "triangle") context.fill(path);
     context.stroke(path);
   });
-  drawNames(context, camera, colours, intersections, overview, marks, current);
+  return marks;
+}
+
+/** Name the intersections of a picture in which they are drawn in full; return where each name is, for clicks. */
+export function drawNames(context, camera, colours, intersections, overview, current) {
+  const limits = camera.bounds(20);
+  const marks = intersections.flatMap((place, index) => {
+    if (place.x < limits.left || place.x > limits.right || place.y < limits.bottom || place.y > limits.top) return [];
+    const [px, py] = camera.toScreen(place.x + 25, place.y + 25);
+    return [{ index, px, py, radius: 4 }];
+  });
+  writeNames(context, camera, colours, intersections, overview, marks, current);
   return marks;
 }
 
@@ -73,7 +85,7 @@ function addMark(path, shape, px, py, radius) {
   }
 }
 
-function drawNames(context, camera, colours, intersections, overview, marks, current) {
+function writeNames(context, camera, colours, intersections, overview, marks, current) {
   context.font = "500 11px system-ui, sans-serif";
   context.textAlign = "left";
   context.textBaseline = "middle";
@@ -86,6 +98,10 @@ function drawNames(context, camera, colours, intersections, overview, marks, cur
     named.push(mark);
     const level = overview ? LEVELS[overview.level[mark.index]] : "";
     const label = `${intersections[mark.index].name}${level ? ` · ${level}` : ""}`;
+    context.globalAlpha = 0.75;
+    context.fillStyle = colours.ground;
+    context.fillRect(mark.px + mark.radius + 2, mark.py - 8, context.measureText(label).width + 4, 15);
+    context.globalAlpha = 1;
     context.fillStyle = isCurrent ? colours.accent : colours.ink;
     context.fillText(label, mark.px + mark.radius + 4, mark.py);
   }
