@@ -17,7 +17,10 @@ from cloudctl.clock import MS, SECOND, stopwatch
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--mute-audio", "--no-first-run", "--disable-extensions", "--disable-background-networking",
-         "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0")  # fmt: skip
+         "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0")  # fmt: skip
 START = 30.0  # s until it answers
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes: a screenshot is one message
 
@@ -113,7 +116,7 @@ class Browser:
         """Return the value of an expression once it is true. Raises PageFailed when `seconds` go by first."""
         deadline = stopwatch() + int(seconds * SECOND)
         while True:
-            found = self.run(f"(() => {{ try {{ return {script} }} catch {{ return null }} }})()")
+            found = self.run(f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{ return null }} }})()")
             if found:
                 return found
             if stopwatch() > deadline:

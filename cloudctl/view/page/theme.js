@@ -21,8 +21,9 @@ export class Theme {
   }
 
   toggle() {
-    this.chosen = this.dark ? "light" : "dark";
-    store("theme", this.chosen);
+    const wanted = this.dark ? "light" : "dark";
+    this.chosen = (wanted === "dark") === system.matches ? null : wanted; // back to the system's own choice: it is followed again
+    store("theme", this.chosen ?? "");
     this.apply();
   }
 
