@@ -116,7 +116,9 @@ class Browser:
         """Return the value of an expression once it is true. Raises PageFailed when `seconds` go by first."""
         deadline = stopwatch() + int(seconds * SECOND)
         while True:
-            found = self.run(f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{ return null }} }})()")
+            found = self.run(
+                f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{ return null }} }})()"
+            )
             if found:
                 return found
             if stopwatch() > deadline:

@@ -67,7 +67,13 @@ def snapshot(body: bytes) -> dict[str, Any]:
         tables[number][column.name] = np.frombuffer(body, f"<{column.type}", rows, start)
         start += rows * np.dtype(column.type).itemsize
     names = body[start : start + head["names_bytes"]].decode()
-    return {"t": head["t_ms"], "index": head["index"], "tracks": tables[0], "groups": tables[1], "names": names.split("\n") if names else []}
+    return {
+        "t": head["t_ms"],
+        "index": head["index"],
+        "tracks": tables[0],
+        "groups": tables[1],
+        "names": names.split("\n") if names else [],
+    }
 
 
 def overview(body: bytes) -> dict[str, Any]:

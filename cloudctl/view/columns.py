@@ -99,6 +99,10 @@ def in_order(*tables: tuple[Column, ...]) -> list[tuple[int, Column]]:
     return sorted(rows, key=lambda row: -np.dtype(row[1].type).itemsize)
 
 
+SENT_AS: Final = {
+    name: np.dtype(f"<{name}")
+    for name in sorted({column.type for column in (*TRACK_COLUMNS, *GROUP_COLUMNS, *OVERVIEW_COLUMNS)})
+}
 SNAPSHOT_ORDER: Final = in_order(TRACK_COLUMNS, GROUP_COLUMNS)
 OVERVIEW_ORDER: Final = in_order(OVERVIEW_COLUMNS)
 
@@ -141,12 +145,14 @@ def group_columns(t: int, world: World, shown: Signals) -> dict[str, NDArray[np.
     believed = world.signals
     seen = shown.seen if shown.seen is not None else np.full(len(shown.state), shown.t)
     overdue = shown.overdue if shown.overdue is not None else np.zeros(len(shown.state), np.bool_)
+    ends = np.array((believed.min_end, believed.max_end, believed.likely_end, believed.next_green))
+    low, high, likely, green = seconds_until(t, ends)
     return {
         "group": world.code.group_ids,
-        "min_end": seconds_until(t, believed.min_end),
-        "max_end": seconds_until(t, believed.max_end),
-        "likely_end": seconds_until(t, believed.likely_end),
-        "next_green": seconds_until(t, believed.next_green),
+        "min_end": low,
+        "max_end": high,
+        "likely_end": likely,
+        "next_green": green,
         "age": np.where(seen > 0, (t - seen) / SECOND, np.nan),
         "state": shown.state,
         "overdue": overdue,
@@ -160,7 +166,7 @@ def seconds_until(t: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def column_bytes(values: NDArray[np.generic], type_name: str) -> bytes:
     """Return a column as it is sent."""
-    return values.astype(f"<{type_name}", casting="unsafe").tobytes()
+    return values.astype(SENT_AS[type_name], copy=False).tobytes()
 
 
 def overview(t: int, columns: dict[str, NDArray[np.generic]]) -> bytes:

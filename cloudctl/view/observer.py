@@ -183,7 +183,7 @@ class Observer:
 
     def observe(self, t: int, batch: Sequence[RawMessage], out: Output) -> None:
         """Take in one step at `t` ns: what it was given and what it returned."""
-        if out.rejects or out.replies or out.events or out.faults or out.errors:
+        if out.rejects or out.events or out.faults or out.errors or any(kind == "reject" for _, kind, _ in out.replies):
             self._note_notices(t, out)
         for report in out.traffic:
             self._traffic[report.intersection] = report

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import T, Stage
+from stage import Stage, T
 
 from bench.browser import Browser
 from cloudctl.clock import MS, SECOND
@@ -60,7 +60,7 @@ def staged(code: CompiledCode, speeds: list[float]) -> Stage:
 def test_a_snapshot_says_what_the_world_says(code: CompiledCode) -> None:
     world = staged(code, [3.0, 8.0, 0.0, 11.5]).world()
     data = columns.snapshot(7, world, world.signals)
-    version, kind, _, length = columns.HEAD.unpack_from(data)
+    version, kind, _, _length = columns.HEAD.unpack_from(data)
     assert (version, kind, len(data) % columns.ALIGNMENT) == (columns.VERSION, FrameKind.SNAPSHOT, 0)
     t_ms, index, revision, *_, tracks, groups, names_bytes = columns.SNAPSHOT_HEAD.unpack_from(data, columns.HEAD.size)
     assert (t_ms, index, revision) == (T / MS, 7, code.code.revision)
@@ -79,7 +79,10 @@ def test_a_snapshot_says_what_the_world_says(code: CompiledCode) -> None:
     assert read["min_end"] == pytest.approx((world.signals.min_end - T) / SECOND, abs=1e-3)
 
 
-@given(speeds=st.lists(st.floats(0.0, 30.0), max_size=60), times=st.lists(st.sampled_from([0, 1, 2**62]), min_size=12, max_size=12))
+@given(
+    speeds=st.lists(st.floats(0.0, 30.0), max_size=60),
+    times=st.lists(st.sampled_from([0, 1, 2**62]), min_size=12, max_size=12),
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_times_that_are_not_known_are_never_numbers(code: CompiledCode, speeds: list[float], times: list[int]) -> None:
     world = staged(code, speeds).world()
@@ -111,18 +114,27 @@ def as_javascript(values: np.ndarray, type_name: str) -> list[float | None]:
 
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_page_reads_every_snapshot_as_it_was_written(code: CompiledCode, page_browser: Browser, data: st.DataObject) -> None:
+def test_the_page_reads_every_snapshot_as_it_was_written(
+    code: CompiledCode, page_browser: Browser, data: st.DataObject
+) -> None:
     speeds = data.draw(st.lists(st.floats(0.0, 30.0), max_size=70))
     world = staged(code, speeds).world()
     for name in ("x", "y", "vx", "heading", "length", "var_x"):
         for row in range(len(world.tracks)):
-            world.tracks[name][row] = data.draw(st.floats(-1e4, 1e4, width=32) | (st.just(float("nan")) if name != "var_x" else st.just(0.5)))
+            world.tracks[name][row] = data.draw(
+                st.floats(-1e4, 1e4, width=32) | (st.just(float("nan")) if name != "var_x" else st.just(0.5))
+            )
     notes = [{"type": "notice", "t": 1.5, "of": "signal", "text": data.draw(st.text(max_size=20)), "intersection": ""}]
     message = columns.snapshot(3, world, world.signals) + columns.json_frame(FrameKind.EVENTS, notes)
     snapshot, events = decoded(page_browser, message)
     assert events == {"kind": FrameKind.EVENTS, "value": notes}
     read = snapshot["value"]
-    assert (snapshot["kind"], read["t"], read["index"], read["tracks"]["rows"]) == (FrameKind.SNAPSHOT, T / MS, 3, len(speeds))
+    assert (snapshot["kind"], read["t"], read["index"], read["tracks"]["rows"]) == (
+        FrameKind.SNAPSHOT,
+        T / MS,
+        3,
+        len(speeds),
+    )
     for name, kind in columns.TRACK_COLUMNS:
         if name in world.tracks.dtype.names and name != "existence":
             assert read["tracks"][name] == as_javascript(world.tracks[name], kind), name

@@ -22,8 +22,12 @@ PHONE = (390, 844)
 def page(browser: Browser, shown_run: Any) -> Iterator[Browser]:
     """The recorded run on a fresh page."""
     for shown in loaded(browser, shown_run.address):
-        shown.run("cloudctl.connection.ask({exact: false, play: true, speed: 1}); cloudctl.player.goTo(cloudctl.store.player.begin + 3000)")
-        shown.until(f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10")
+        shown.run(
+            "cloudctl.connection.ask({exact: false, play: true, speed: 1}); cloudctl.player.goTo(cloudctl.store.player.begin + 3000)"
+        )
+        shown.until(
+            f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10"
+        )
         yield shown
 
 
@@ -43,7 +47,8 @@ def node_page(tmp_path: Path, code: CompiledCode) -> NodeProcess:
 
 
 def address_of(node: NodeProcess) -> str:
-    assert node.process is not None and node.process.stdout is not None
+    assert node.process is not None
+    assert node.process.stdout is not None
     line = node.process.stdout.readline().decode()
     assert line.startswith("live page: http://127.0.0.1:"), line
     return line.split(": ", 1)[1].strip()
@@ -54,26 +59,38 @@ def send_frame(gateway: Any, code: CompiledCode, n: int) -> None:
     lane = int((code.lane_role == 0).argmax())
     (x0, y0), (x1, y1) = code.path_xy[code.path_start[lane]].tolist(), code.path_xy[code.path_start[lane] + 1].tolist()
     share = 0.3 + 0.004 * n
-    gateway.perception("rsu-1", "camera-1", code.origin.lat, code.origin.lon, [{"x": x0 + share * (x1 - x0), "y": y0 + share * (y1 - y0), "class": "car"}])
+    gateway.perception(
+        "rsu-1",
+        "camera-1",
+        code.origin.lat,
+        code.origin.lon,
+        [{"x": x0 + share * (x1 - x0), "y": y0 + share * (y1 - y0), "class": "car"}],
+    )
     t = WallClock().now()
     groups = [Group(int(g), SignalState.RED, min_end=t + 12 * SECOND, max_end=t + 18 * SECOND) for g in code.group_ids]
     gateway.signal("rsu-1", code.code.id, code.code.revision, groups)
     gateway.poll(50)
 
 
-def test_a_running_node_is_watched_a_track_moves_a_refusal_appears(browser: Browser, code: CompiledCode, tmp_path: Path) -> None:
+def test_a_running_node_is_watched_a_track_moves_a_refusal_appears(
+    browser: Browser, code: CompiledCode, tmp_path: Path
+) -> None:
     with node_page(tmp_path, code) as node, node.gateway() as gateway:
         for _ in loaded_live(browser, node, gateway, code):
             first = browser.run(f"[{SNAPSHOT}.tracks.x[0], {SNAPSHOT}.tracks.y[0]]")
             for n in range(30, 60):
                 send_frame(gateway, code, n)
             browser.until(f"Math.hypot({SNAPSHOT}.tracks.x[0] - {first[0]}, {SNAPSHOT}.tracks.y[0] - {first[1]}) > 1")
-            assert browser.until("document.querySelector('#signals .count').textContent.includes('–')")  # a band, from min to max
+            assert browser.until(
+                "document.querySelector('#signals .count').textContent.includes('–')"
+            )  # a band, from min to max
             gateway.perception("rsu-1", "camera-1", 91.0, 0.0, [{"x": 0.0, "y": 0.0}])
             gateway.poll(200)
             browser.until("document.querySelector('#rejects .refused')")
             text = browser.run("document.querySelector('#rejects .refused').textContent")
-            assert "lat, lon = 91.0, 0.0" in text and "origin is not on the globe" in text and "send degrees" in text
+            assert "lat, lon = 91.0, 0.0" in text
+            assert "origin is not on the globe" in text
+            assert "send degrees" in text
             assert browser.run("document.getElementById('state-words').textContent") == "live"
 
 
@@ -90,7 +107,9 @@ def loaded_live(browser: Browser, node: NodeProcess, gateway: Any, code: Compile
     assert browser.errors == []
 
 
-def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(browser: Browser, code: CompiledCode, tmp_path: Path) -> None:
+def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
+    browser: Browser, code: CompiledCode, tmp_path: Path
+) -> None:
     from cloudctl.io import broker
 
     port, token = broker.free_port(), "token-of-this-test-0123"
@@ -103,7 +122,11 @@ def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(browser
         assert "token" not in browser.run("location.href")
     browser.until("document.getElementById('state').className !== 'live'")
     with node, node.gateway() as gateway:
-        until(lambda: send_frame(gateway, code, 5) or browser.run("document.getElementById('state').className") == "live", 30, "the connection")
+        until(
+            lambda: send_frame(gateway, code, 5) or browser.run("document.getElementById('state').className") == "live",
+            30,
+            "the connection",
+        )
     browser.open("about:blank")
 
 
@@ -188,7 +211,9 @@ def test_a_click_selects_what_is_under_it(page: Browser) -> None:
 def test_what_strangers_write_is_only_ever_text(page: Browser) -> None:
     evil = json.dumps("<img src=x onerror=window.hacked=1><script>window.hacked=1</script>")
     row = f'{{type: "reject", t: 1, sender: {evil}, kind: {evil}, seq: null, field: {evil}, value: {evil}, rule: {evil}, remedy: {evil}}}'
-    page.run(f"cloudctl.store.events([{row}, {{type: 'notice', t: 2, of: 'notice', text: {evil}}}]); cloudctl.showPanels()")
+    page.run(
+        f"cloudctl.store.events([{row}, {{type: 'notice', t: 2, of: 'notice', text: {evil}}}]); cloudctl.showPanels()"
+    )
     assert "<img" in page.run("document.querySelector('#rejects').textContent")
     assert page.run("document.querySelector('#rejects img, #rejects script')") is None
     assert page.run("window.hacked === undefined")
@@ -197,7 +222,9 @@ def test_what_strangers_write_is_only_ever_text(page: Browser) -> None:
 def test_names_of_vehicles_are_drawn_as_they_are_and_open_the_vehicle(page: Browser) -> None:
     page.run("cloudctl.selectVehicle('car')")
     page.until("cloudctl.store.detail?.vehicle === 'car'")
-    page.until("document.getElementById('detail').textContent.includes('Advised') && document.getElementById('detail').textContent.includes('its reports to node')")
+    page.until(
+        "document.getElementById('detail').textContent.includes('Advised') && document.getElementById('detail').textContent.includes('its reports to node')"
+    )
     page.key("Escape")
 
 
@@ -210,8 +237,14 @@ def axe(browser: Browser) -> list[str]:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("axe-core is not installed: make test installs it")
     browser.run((Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text() + "; true")
-    found = json.loads(browser.run("axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r.violations))", 60))
-    return [f"{row['id']}: {row['help']}: {node['html'][:120]}: {node['failureSummary'][:200]}" for row in found for node in row["nodes"]]
+    found = json.loads(
+        browser.run("axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r.violations))", 60)
+    )
+    return [
+        f"{row['id']}: {row['help']}: {node['html'][:120]}: {node['failureSummary'][:200]}"
+        for row in found
+        for node in row["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -245,7 +278,9 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_map_comes_first(pag
     assert page.run("document.documentElement.scrollWidth") <= 390
     assert page.run("document.getElementById('map').getBoundingClientRect().bottom") < 844
     assert page.run("getComputedStyle(document.getElementById('legend')).display") == "none"
-    small = page.run("[...document.querySelectorAll('header button, header select, footer button, footer select')].filter((e) => e.offsetHeight && e.offsetHeight < 36).length")
+    small = page.run(
+        "[...document.querySelectorAll('header button, header select, footer button, footer select')].filter((e) => e.offsetHeight && e.offsetHeight < 36).length"
+    )
     assert small == 0
 
 

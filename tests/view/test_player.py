@@ -68,7 +68,8 @@ def test_a_damaged_chunk_is_left_out_and_named(run_file: Path, tmp_path: Path) -
     damaged = IndexedRun(broken)
     found = list(damaged.steps())
     assert 0 < len(found) < len(steps_of(run_file))
-    assert damaged.fault is not None and "damaged" in damaged.fault
+    assert damaged.fault is not None
+    assert "damaged" in damaged.fault
 
 
 def test_a_folder_without_a_run_is_refused_in_words(tmp_path: Path) -> None:
@@ -84,9 +85,13 @@ def test_after_a_jump_tracks_are_where_the_whole_run_has_them(run_file: Path) ->
     t = player.run.begin + 15 * SECOND
     jump(player, t)
     place, exact = next(iter(player.engine.places.values())), next(iter(engine_at(player, t).places.values()))
-    assert place.latest is not None and exact.latest is not None and place.latest.t == exact.latest.t
+    assert place.latest is not None
+    assert exact.latest is not None
+    assert place.latest.t == exact.latest.t
     shown, expected = place.latest.tracks, exact.latest.tracks
-    seen = expected[expected["status"] == SEEN_LATELY]  # the road users of this scene jump back at their lane's end: what coasts is one that has
+    seen = expected[
+        expected["status"] == SEEN_LATELY
+    ]  # the road users of this scene jump back at their lane's end: what coasts is one that has
     assert len(seen) > 20
     apart = np.hypot(seen["x"][:, None] - shown["x"], seen["y"][:, None] - shown["y"]).min(axis=1)
     assert apart.max() < 1.0
@@ -100,7 +105,8 @@ def test_frame_exact_the_picture_is_the_runs_own_and_every_advisory_is_byte_iden
     t = player.run.begin + 12 * SECOND
     jump(player, t)
     place, exact = next(iter(player.engine.places.values())), next(iter(engine_at(player, t).places.values()))
-    assert place.latest is not None and exact.latest is not None
+    assert place.latest is not None
+    assert exact.latest is not None
     assert place.latest.tracks.tobytes() == exact.latest.tracks.tobytes()
     jump(player, player.run.end)  # forwards: the same engine goes on
     assert player._difference == ""
@@ -118,7 +124,8 @@ def test_an_advisory_that_was_recorded_otherwise_is_named(run_file: Path, monkey
     player.ask(viewer, Request(exact=True, play=False))
     jump(player, player.run.end)
     found = picture_of(viewer).player
-    assert found["trouble"] and f"at {whole[changed].t} ns" in found["words"]
+    assert found["trouble"]
+    assert f"at {whole[changed].t} ns" in found["words"]
 
 
 def test_played_time_goes_on_only_while_it_plays(run_file: Path) -> None:
@@ -163,16 +170,25 @@ def test_advisories_in_force_are_shown_after_a_jump(run_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("request_", "field"),
-    [(Request(seek=0.0), "seek"), (Request(seek=float("inf")), "seek"), (Request(seek=float("nan")), "seek"), (Request(speed=0.0), "speed"), (Request(speed=1e9), "speed")],
+    [
+        (Request(seek=0.0), "seek"),
+        (Request(seek=float("inf")), "seek"),
+        (Request(seek=float("nan")), "seek"),
+        (Request(speed=0.0), "speed"),
+        (Request(speed=1e9), "speed"),
+    ],
 )
-def test_what_a_recording_cannot_do_is_refused_with_field_and_remedy(run_file: Path, request_: Request, field: str) -> None:
+def test_what_a_recording_cannot_do_is_refused_with_field_and_remedy(
+    run_file: Path, request_: Request, field: str
+) -> None:
     player = Player(run_file)
     viewer = player.observer.open(lambda: None)
     jump(player, player.run.begin + SECOND)
     before = player.t, player.speed
     with pytest.raises(ViewError) as why:
         player.ask(viewer, request_)
-    assert why.value.row["field"] == field and why.value.row["remedy"]
+    assert why.value.row["field"] == field
+    assert why.value.row["remedy"]
     assert (player.t, player.speed) == before
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import GREEN, RED, T, Stage
+from stage import GREEN, RED, Stage, T
 
 from cloudctl import planner
 from cloudctl.clock import MS, SECOND
@@ -24,10 +24,21 @@ def traffic(draw: st.DrawFn) -> list[tuple[int, float, float, str | None]]:
     return draw(st.lists(vehicle, min_size=1, max_size=14))
 
 
-@given(vehicles=traffic(), state=st.sampled_from([RED, GREEN, 0, 8]), left=st.floats(-3.0, 60.0), spread=st.floats(0.0, 15.0), confidence=st.floats(0.0, 1.0))
+@given(
+    vehicles=traffic(),
+    state=st.sampled_from([RED, GREEN, 0, 8]),
+    left=st.floats(-3.0, 60.0),
+    spread=st.floats(0.0, 15.0),
+    confidence=st.floats(0.0, 1.0),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whoever_gets_no_speed_advice_has_a_reason_and_whoever_does_has_none(
-    code: CompiledCode, vehicles: list[tuple[int, float, float, str | None]], state: int, left: float, spread: float, confidence: float
+    code: CompiledCode,
+    vehicles: list[tuple[int, float, float, str | None]],
+    state: int,
+    left: float,
+    spread: float,
+    confidence: float,
 ) -> None:
     stage = Stage(code)
     stage.state, stage.left = state, left
@@ -67,7 +78,9 @@ def proposal(kind: AdvisoryKind, **more: object) -> Candidate:
     return Candidate(kind, "vehicle:v1", 1, 1.0, "because of {what}", {"what": "this"}, behaviour="stop", **more)
 
 
-def choose(filter_: AdvisoryFilter, world: object, t: int, candidates: list[Candidate]) -> tuple[list[str], list[Withheld]]:
+def choose(
+    filter_: AdvisoryFilter, world: object, t: int, candidates: list[Candidate]
+) -> tuple[list[str], list[Withheld]]:
     withheld: list[Withheld] = []
     moment = type(world)(**{**world.__dict__, "t": t})
     sent = filter_.choose(moment, candidates, withheld)
@@ -79,10 +92,12 @@ def test_a_proposal_that_has_not_stood_long_enough_is_named_with_how_long_it_mus
     filter_.begin(T)
     candidates = [proposal(AdvisoryKind.RED_LIGHT)]
     sent, withheld = choose(filter_, world, T, candidates)
-    assert sent == [] and "once a proposal has stood for 0.5 s" in withheld[0].reason
+    assert sent == []
+    assert "once a proposal has stood for 0.5 s" in withheld[0].reason
     for k in range(1, 6):
         sent, withheld = choose(filter_, world, T + k * 100 * MS, candidates)
-    assert sent == ["red_light"] and withheld == []
+    assert sent == ["red_light"]
+    assert withheld == []
     sent, withheld = choose(filter_, world, T + 600 * MS, candidates)
     assert (sent, withheld) == ([], [])  # it was sent and holds: nothing is withheld
 
@@ -93,12 +108,19 @@ def test_advice_to_drive_on_is_withheld_from_who_is_advised_to_stop(stage: Stage
     keep = Candidate(AdvisoryKind.GLOSA, "vehicle:v1", 2, 1.0, "go", {}, behaviour="keep")
     sent, withheld = choose(filter_, world, T, [keep, proposal(AdvisoryKind.EMERGENCY)])
     assert sent == ["emergency"]
-    assert [(row.candidate.kind, row.reason) for row in withheld] == [("glosa", "the vehicle is advised to brake or stop at the same time")]
+    assert [(row.candidate.kind, row.reason) for row in withheld] == [
+        ("glosa", "the vehicle is advised to brake or stop at the same time")
+    ]
 
 
-@given(kinds=st.lists(st.sampled_from(list(AdvisoryKind)), max_size=12), times=st.lists(st.integers(0, 900), min_size=1, max_size=6))
+@given(
+    kinds=st.lists(st.sampled_from(list(AdvisoryKind)), max_size=12),
+    times=st.lists(st.integers(0, 900), min_size=1, max_size=6),
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_noting_what_is_withheld_changes_nothing_that_is_sent(stage: Stage, kinds: list[AdvisoryKind], times: list[int]) -> None:
+def test_noting_what_is_withheld_changes_nothing_that_is_sent(
+    stage: Stage, kinds: list[AdvisoryKind], times: list[int]
+) -> None:
     stage.clear()
     world, noting, plain = stage.world(), AdvisoryFilter(), AdvisoryFilter()
     noting.begin(T)
@@ -117,7 +139,9 @@ def test_noting_what_is_withheld_changes_nothing_that_is_sent(stage: Stage, kind
 
 def test_what_was_withheld_is_listed_for_a_while_and_never_grows() -> None:
     withholding = Withholding()
-    many = [Withheld(Candidate(AdvisoryKind.GLOSA, f"vehicle:v{k}", 2, 1.0, "x {a}", {"a": k}), "why") for k in range(3000)]
+    many = [
+        Withheld(Candidate(AdvisoryKind.GLOSA, f"vehicle:v{k}", 2, 1.0, "x {a}", {"a": k}), "why") for k in range(3000)
+    ]
     withholding.note(T, many)
     assert len(withholding.rows(T)) <= 40
     assert len(withholding._rows) <= 160

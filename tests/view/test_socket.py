@@ -32,7 +32,9 @@ class Served:
         self.engine = Engine([code.code], EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}}))
         self.observer = Observer(self.engine)
         view = View(self.observer, TOKEN, origins)
-        self.web = Web("127.0.0.1:0", self.engine.versions, WallClock(), more_routes=lambda web: ViewRoutes(web, view).routes())
+        self.web = Web(
+            "127.0.0.1:0", self.engine.versions, WallClock(), more_routes=lambda web: ViewRoutes(web, view).routes()
+        )
         self.steps = Scene(code, 30).run(60.0)
 
     def step(self, count: int = 1) -> None:
@@ -74,7 +76,10 @@ def test_every_file_of_the_page_is_served_with_its_type_and_a_strict_policy(code
             async with client.get(f"/view/{path.name}") as answer:
                 assert answer.status == 200, path.name
                 assert await answer.read() == path.read_bytes()
-                assert answer.content_type == {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[path.suffix]
+                assert (
+                    answer.content_type
+                    == {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[path.suffix]
+                )
                 assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
                 tag = answer.headers["ETag"]
             async with client.get(f"/view/{path.name}", headers={"If-None-Match": tag}) as answer:
@@ -91,16 +96,18 @@ def test_every_file_of_the_page_is_served_with_its_type_and_a_strict_policy(code
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     for path in PAGE.iterdir():
         text = path.read_text()
-        assert "http://" not in text and "https://" not in text, path.name
-        assert "innerHTML" not in text and "eval(" not in text, path.name
+        found = [word for word in ("http://", "https://", "innerHTML", "eval(") if word in text]
+        assert found == [], path.name
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "ä"])
 def test_without_the_token_nothing_is_shown(code: CompiledCode, token: str) -> None:
     async def test(served: Served, client: Any) -> None:
+        named = token and token.isascii()
+        protocols = (PROTOCOL, f"token.{token}") if named else (PROTOCOL,)
+        headers = {"Authorization": f"Bearer {token}"} if token and not named else {}
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            headers = {"Authorization": f"Bearer {token}"} if token == "ä" else {}
-            await client.ws_connect("/view/socket", protocols=(PROTOCOL, *([f"token.{token}"] if token and token != "ä" else [])), headers=headers)
+            await client.ws_connect("/view/socket", protocols=protocols, headers=headers)
         assert refused.value.status == 401
         async with client.get("/view/access") as answer:
             assert answer.status == 401
@@ -123,7 +130,13 @@ def test_the_token_may_come_as_a_bearer_too(code: CompiledCode) -> None:
 
 def test_pages_of_other_sites_are_refused_unless_they_are_named(code: CompiledCode) -> None:
     async def test(served: Served, client: Any) -> None:
-        for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "http://127.0.0.1:1", "http://["):
+        for origin in (
+            "https://evil.example",
+            "null",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.1:1",
+            "http://[",
+        ):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await opened(client, Origin=origin)
             assert refused.value.status == 403, origin
@@ -160,13 +173,17 @@ def test_a_page_sees_what_is_planned_while_it_looks_and_is_forgotten_when_it_goe
         ('{"select":[9,1]}', "select"), ('{"seek":1}', "seek"), ('{"play":false}', "play"), ('{"exact":true}', "exact"), ("[" * 2000, "request"),
     ],
 )  # fmt: skip
-def test_a_bad_request_is_answered_with_field_rule_and_remedy_and_the_next_is_taken(code: CompiledCode, text: str, field: str) -> None:
+def test_a_bad_request_is_answered_with_field_rule_and_remedy_and_the_next_is_taken(
+    code: CompiledCode, text: str, field: str
+) -> None:
     async def test(served: Served, client: Any) -> None:
         served.step(30)
         async with opened(client) as stream:
             await stream.send_str(text)
             (row,) = await message_with(stream, FrameKind.ERROR)
-            assert row["field"] == field and row["rule"] and row["remedy"]
+            assert row["field"] == field
+            assert row["rule"]
+            assert row["remedy"]
             await stream.send_str('{"watch":[0]}')
             assert await message_with(stream, FrameKind.SNAPSHOT)
 
@@ -180,7 +197,10 @@ def test_a_page_that_asks_too_much_or_too_often_is_closed_and_no_other(code: Com
             await large.send_str('{"watch":[' + "0," * MAX_REQUEST + "0]}")
             for _ in range(MAX_REQUESTS + 40):
                 await often.send_str('{"zone":false}')
-            for stream, code_ in ((large, aiohttp.WSCloseCode.MESSAGE_TOO_BIG), (often, aiohttp.WSCloseCode.POLICY_VIOLATION)):
+            for stream, code_ in (
+                (large, aiohttp.WSCloseCode.MESSAGE_TOO_BIG),
+                (often, aiohttp.WSCloseCode.POLICY_VIOLATION),
+            ):
                 while not stream.closed:
                     await asyncio.wait_for(stream.receive(), 20)
                 assert stream.close_code == code_
@@ -231,7 +251,7 @@ def test_pages_that_never_read_hold_up_nobody_and_hold_little(code: CompiledCode
                     while True:
                         try:
                             message = await asyncio.wait_for(good.receive_bytes(), 0.001)
-                        except asyncio.TimeoutError:
+                        except TimeoutError:
                             break
                         for row in decoded(message).snapshots:
                             assert row["t"] > seen
