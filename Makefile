@@ -30,6 +30,7 @@ clean:
 $(STAMP): $(SOURCES)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8' # for the axe-core in it: the tests drive Chromium without playwright
 	touch $@
 
 .venv/.lint: $(STAMP)

@@ -14,6 +14,7 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "soak": "bench_soak",
     "recovery": "bench_recovery",
     "networks": "bench_networks",
+    "view": "bench_view",
 }
 
 

@@ -166,6 +166,10 @@ class Sensing:
         for name, row in self.table().items():
             metrics.put_newest("sensors", name, row)
 
+    def numbers(self) -> list[tuple[str, int]]:
+        """Return each sensor's name and its number in the tracker."""
+        return [(state.name, number) for number, state in self._states.items()]
+
     def table(self) -> dict[str, dict[str, object]]:
         """Return what is known of each sensor, as plain values for the node's status."""
         out: dict[str, dict[str, object]] = {}

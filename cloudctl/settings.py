@@ -78,9 +78,14 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Digital codes over HTTP, read only; off where `bind` is left out."""
+    """Digital codes and the live page over HTTP, read only; off where `bind` is left out."""
 
     bind: str | None = None  # "host:port"
+    view: bool = True  # whether the live page is served
+    token: str | None = None  # that the live page needs; None: one is made at each start and printed
+    origins: tuple[
+        str, ...
+    ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

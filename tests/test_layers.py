@@ -50,6 +50,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
         ("handlers", "plan_runner", "revisions"),
         ("engine",),
+        ("view",),
         ("client", "node", "replay"),
         ("sim",),
         ("__main__",),
@@ -96,6 +97,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("quality", "spat_fields"),
         ("spat", "states", "ydt_spat"),
     ),
+    "cloudctl.view": (
+        ("__init__", "columns", "events", "latency", "scene"),
+        ("status", "viewers", "zone", "reasons"),
+        ("detail",),
+        ("observer",),
+        ("player", "routes"),
+        ("playback", "serving"),
+    ),
     "cloudctl.sim": (
         ("__init__", "common", "scenario"),
         ("loop", "report"),
@@ -117,7 +126,15 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
         "the C core has one door: the tracker and the two modules it is made of",
     ),
     "asyncio": (
-        ("cloudctl.io", "cloudctl.node", "cloudctl.client", "cloudctl.__main__", "cloudctl.sim"),
+        (
+            "cloudctl.io",
+            "cloudctl.node",
+            "cloudctl.client",
+            "cloudctl.view.routes",
+            "cloudctl.view.playback",
+            "cloudctl.__main__",
+            "cloudctl.sim",
+        ),
         "event loops stay at the edges; the engine has none",
     ),
 }

@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import string
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +112,11 @@ class Bound(NamedTuple):
     unit: str
 
 
+MIN_TOKEN = 16  # characters: 96 bits and more where they are random
+TOKEN_CHARACTERS = frozenset(
+    string.ascii_letters + string.digits + "-_"
+)  # what a WebSocket protocol's name may hold, and an address too
+
 BOUNDS = (
     Bound("broker", "port", 1, 65_535, "a TCP port"),
     Bound("plan", "period_ms", 1, 10_000, "ms"),
@@ -176,10 +182,26 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
     if bind is not None:
         _check_address("[http] bind", bind, path)
+    _check_page(config, path)
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
         )
+
+
+def _check_page(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for a token of the live page that could be guessed or not be sent, and for an origin that no browser names so."""
+    token = config.http.token
+    if token is not None and not (len(token) >= MIN_TOKEN and set(token) <= TOKEN_CHARACTERS):
+        raise ConfigError(
+            f"{path}: [http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: then one is made "
+            'at each start and printed; or make one: python -c "import secrets; print(secrets.token_urlsafe(18))"'
+        )
+    for origin in config.http.origins:
+        if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+            raise ConfigError(
+                f'{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "https://console.example:8443"'
+            )
 
 
 def _check_rsus(config: NodeConfig, path: Path) -> None:

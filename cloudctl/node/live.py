@@ -28,6 +28,7 @@ from ..planner.warm import warm
 from ..rates import Repeats
 from ..schema import Advisory, RawMessage, Traffic
 from ..topics import KIND_OF_CODE, OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
+from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
@@ -86,6 +87,7 @@ class Node:
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
+        self.page = LivePage(config.http, self.engine) if config.http.bind and config.http.view else None
         self.web = (
             Web(
                 config.http.bind,
@@ -93,6 +95,7 @@ class Node:
                 self.clock,
                 lambda error: self._confine("web", "", error),
                 lambda: self.engine.config.days,
+                self.page.routes if self.page else None,
             )
             if config.http.bind
             else None
@@ -358,6 +361,10 @@ class Node:
         self._time("published")
         if self.recorder:
             self._try("recorder", "", self._record, t, batch, [payload for _, payload in payloads], out.answers)
+        if self.page:
+            self._lap = stopwatch()
+            self._try("view", "", self.page.observer.observe, t, batch, out)
+            self._time("shown")
         for line in self._fault_report.lines(stopwatch(), [*out.errors, *self.faults.take()]):
             self._say(line)
         return out

@@ -65,7 +65,7 @@ class Recording:
                     yield Step(t, tuple(batch), tuple(sent))
                 t, batch, sent, waiting = message.log_time, waiting, [], []
             elif topic.startswith("in/"):
-                waiting.append(_datum(topic[3:], *msgspec.msgpack.decode(message.data)))
+                waiting.append(datum_of(topic, message.data))
         if reader.fault is not None and not (
             reader.cut_off and not last
         ):  # an earlier part is closed without its summary where the disk was full
@@ -109,6 +109,11 @@ class PartReader:
                     f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
                     "What is whole before that was used"
                 )
+
+
+def datum_of(topic: str, data: bytes) -> RawMessage:
+    """Return what was received, from a message on an `in/` topic."""
+    return _datum(topic.removeprefix("in/"), *msgspec.msgpack.decode(data))
 
 
 def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> RawMessage:
