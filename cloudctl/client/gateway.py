@@ -27,6 +27,7 @@ from ..schema import (
     Sync,
 )
 from ..topics import KIND_OF_CODE, TOPICS
+from .credentials import read_gateway_folder
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -86,6 +87,15 @@ class Gateway:
             code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()
         }
         self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key), only_connected=True)
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> "Gateway":
+        """Return a gateway with the credentials of a folder of `cloudctl init`; `options` are those of `Gateway`.
+
+        Raises CredentialFolderError, PrivateFileError for a key that others can read.
+        """
+        file = read_gateway_folder(Path(folder))
+        return cls(file.address, file.rsus, name=file.name, key=file.key, node_key=file.node_key, **options)
 
     def __enter__(self) -> "Gateway":
         return self

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiomqtt  # noqa: TID251
@@ -16,6 +17,7 @@ import msgspec
 from ..clock import WallClock, stopwatch
 from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
 from ..topics import MqttTopics, wrong_vehicle_id
+from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, Pauses
 
 CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
@@ -88,6 +90,18 @@ class Vehicle:
         self._closing = False
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> "Vehicle":
+        """Return a vehicle with the credentials of a folder of `cloudctl init` or `cloudctl keys vehicle`; `options` are those of `Vehicle`.
+
+        Raises CredentialFolderError, PrivateFileError for a key that others can read.
+        """
+        file = read_vehicle_folder(Path(folder))
+        options.setdefault("tls", tls_context(file))
+        options.setdefault("username", file.username)
+        options.setdefault("password", file.password)
+        return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
         self._task = asyncio.get_running_loop().create_task(self._keep())

@@ -4,7 +4,6 @@ A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its soc
 handshake proved comes with every frame, so a gateway is known by its key and by nothing it says.
 """
 
-import os
 import socket as sockets
 import tomllib
 import weakref
@@ -19,6 +18,7 @@ from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 
 from ..errors import CloudctlError
 from ..schema import MAX_BODY
+from .private_files import check_private, write_private
 
 ZAP_DOMAIN = b"cloudctl"
 MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
@@ -57,17 +57,15 @@ def write_keys(path: Path) -> KeyPair:
     for file in (secret_file, public_file):
         if file.exists():
             raise ZeroMqError(f"{file} exists; keys are never overwritten. Choose another name, or remove it first")
+
     keys = new_keys()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(f'public = "{keys.public}"\nsecret = "{keys.secret}"\n')
+    write_private(secret_file, f'public = "{keys.public}"\nsecret = "{keys.secret}"\n'.encode())
     public_file.write_text(f'public = "{keys.public}"\n')
     return keys
 
 
 def read_keys(path: Path) -> KeyPair:
-    """Read a .key or .pub file."""
+    """Read a .key or .pub file. Raises ZeroMqError, and PrivateFileError for a secret key that others can read."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
         keys = KeyPair(table["public"], table.get("secret", ""))
@@ -80,6 +78,8 @@ def read_keys(path: Path) -> KeyPair:
             f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
         ) from None
     check_key(keys.public, str(path))
+    if keys.secret:
+        check_private(path)
     return keys
 
 

@@ -16,7 +16,7 @@ from .. import codes
 from ..clock import SECOND, Clock, SteadyClock, stopwatch
 from ..engine import Answer, Engine, Output
 from ..faults import FaultReport, Faults
-from ..io.broker import Broker, Tls, reachable
+from ..io.broker import Broker, reachable
 from ..io.broker import start as start_broker
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
@@ -31,6 +31,7 @@ from ..topics import KIND_OF_CODE, OPERATOR, TOPICS, MqttTopics, gateway_kind, v
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
+from .init_folder import broker_tls
 from .publish import Publisher
 from .reload import reread
 
@@ -112,11 +113,12 @@ class Node:
         section = self.config.broker
         if not section.embedded:
             return None
-        tls = None
-        if section.server_cert and section.server_key and section.tls_ca:
-            tls = Tls(Path(section.tls_ca), Path(section.server_cert), Path(section.server_key))
         record = self.config.record.path
-        return start_broker(Path(record).parent / "broker" if record else None, section.port, tls, host=section.host)
+        if section.folder:
+            folder: Path | None = Path(section.folder)
+        else:
+            folder = Path(record).parent / "broker" if record else None
+        return start_broker(folder, section.port, broker_tls(self.config), host=section.host)
 
     async def run(self, until: asyncio.Event | None = None, ready: Callable[[], None] | None = None) -> None:
         """Serve until `until` is set or SIGINT/SIGTERM comes; always leaves sockets closed and the recording whole."""
