@@ -12,6 +12,7 @@ CloudctlError
 ├── PrivateFileError (RuntimeError) a file with a secret that others can read, or that exists        io.private_files
 ├── CredentialError (RuntimeError)  certificates that cannot be made, found or revoked               node.credentials
 ├── CredentialFolderError (RuntimeError)  a client's folder of credentials that cannot be used       client.credentials
+├── ReloadError (RuntimeError)      a node that cannot be reloaded                                   node.pid_file
 ├── InitError (RuntimeError)        a node's folder that cannot be set up                            node.init_folder
 ├── MqttError (OSError)             an MQTT connection that failed                                   io.mqtt
 ├── BrokerError (RuntimeError)      a broker that cannot be started                                  io.broker

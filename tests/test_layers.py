@@ -12,7 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        (
+            "_core",
+            "clock",
+            "datums",
+            "errors",
+            "geo",
+            "logs",
+            "maps",
+            "metrics",
+            "rates",
+            "rule_fields",
+        ),  # depend on nothing
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
@@ -69,8 +80,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (("private_files",), ("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
-        ("config",),
-        ("init_folder", "publish", "reload"),
+        ("config", "inbox", "peers", "pid_file", "reports"),
+        ("description", "init_folder", "publish", "reload"),
+        ("reloader",),
         ("live",),
     ),
     "cloudctl.planner": (

@@ -222,7 +222,9 @@ def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None) -
     config, acl = folder / "mosquitto.conf", folder / "acl"
     config.write_text(mosquitto_config(folder, host, port, tls))
     if tls is not None:
-        write_private(acl, access_list(tls.revoked).encode(), replace=True)  # mosquitto warns of one that others can read
+        write_private(
+            acl, access_list(tls.revoked).encode(), replace=True
+        )  # mosquitto warns of one that others can read
     return config
 
 

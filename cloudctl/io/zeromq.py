@@ -16,6 +16,7 @@ import zmq  # noqa: TID251
 from zmq.auth.thread import ThreadAuthenticator  # noqa: TID251
 from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 
+from ..clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
 from ..schema import MAX_BODY
 from .private_files import check_private, write_private
@@ -31,6 +32,7 @@ CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
     2000,
 )  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
 RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
+REBIND_TIMEOUT = 2 * SECOND  # of a port that was just left
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
@@ -159,6 +161,26 @@ class Server:
     def allow(self, allowed: Mapping[str, object]) -> None:
         """Put another list of public keys in place of the one in use; connections that are open stay, and are known by their keys as before."""
         self._allowed = allowed
+
+    def change_keys(self, keys: KeyPair) -> None:
+        """Listen with another key pair: connections end, and gateways that know the new public key come back. Raises ZeroMqError.
+
+        A socket takes its keys when it begins to listen, and its port is free again only a moment after it has stopped.
+        """
+        self._socket.unbind(self.address)
+        self._socket.curve_publickey = keys.public.encode()
+        self._socket.curve_secretkey = keys.secret.encode()
+
+        deadline = stopwatch() + REBIND_TIMEOUT
+        while True:
+            try:
+                self._socket.bind(self.address)
+            except zmq.ZMQError as error:
+                if stopwatch() > deadline:
+                    raise ZeroMqError(f"cannot listen on {self.address} again: {error}. Start the node again") from None
+                sleep_until(WallClock().now() + 5 * MS)
+            else:
+                return
 
     def readable(self) -> bool:
         """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""

@@ -224,9 +224,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
-    broker = msgspec.structs.replace(
-        broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES}
-    )
+    broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)
 

@@ -147,7 +147,9 @@ class Authority:
         check_private(self.key_file)
         key = serialization.load_pem_private_key(self.key_file.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise CredentialError(f"{self.key_file} must hold a P-256 key. Make the folder anew with: cloudctl init FOLDER")
+            raise CredentialError(
+                f"{self.key_file} must hold a P-256 key. Make the folder anew with: cloudctl init FOLDER"
+            )
         return key
 
     def _write_revocations(self, serials: Iterable[int]) -> None:

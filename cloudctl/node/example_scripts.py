@@ -23,20 +23,21 @@ import time
 from cloudctl.client import Gateway, Group, SignalState
 
 SECOND = 1_000_000_000  # ns
+RED, GREEN, YELLOW = SignalState.RED, SignalState.GREEN_PROTECTED, SignalState.YELLOW_PROTECTED
+PHASES = ((20, RED), (37, GREEN), (40, YELLOW))  # until which second of a cycle of 40 s each lasts
 logging.basicConfig(level=logging.INFO, format="gateway: %(message)s")
 
 with Gateway.from_folder("gateways/gateway-1") as gateway:
     while True:
         now = time.time_ns()
-        red_until = now - now % (40 * SECOND) + 20 * SECOND  # red for 20 s, then green for 20 s
-        red = now < red_until
-        end = red_until if red else red_until + 20 * SECOND
-        state = SignalState.RED if red else SignalState.GREEN_PROTECTED
+        begin = now - now % (40 * SECOND)
+        seconds, state = next(phase for phase in PHASES if now < begin + phase[0] * SECOND)
+        end = begin + seconds * SECOND
         shown = Group(group=@GROUP@, state=state, min_end=end, max_end=end, likely_end=end)
-        others = [Group(group=number, state=SignalState.RED) for number in @OTHERS@]
+        others = [Group(group=number, state=RED) for number in @OTHERS@]
         gateway.signal("rsu-1", "@INTERSECTION@", @REVISION@, [shown, *others])
 
-        waiting = [{"x": @EAST@, "y": @NORTH@, "heading": @HEADING@, "class": "car"}] if red else []  # m east and north
+        waiting = [{"x": @EAST@, "y": @NORTH@, "heading": @HEADING@, "class": "car"}] if state == RED else []  # m east and north
         gateway.perception("rsu-1", "camera-1", @LAT@, @LON@, waiting)
         gateway.poll(100)  # takes in what the node answers
 '''

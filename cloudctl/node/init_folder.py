@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import codes, maps
+from .. import codes
 from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
 from ..io.broker import Tls, write_mosquitto_files
 from ..io.zeromq import write_keys
+from ..maps import path as shipped_map
 from .config import NodeConfig, load
 from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, own_hosts
 from .example_scripts import example_scripts
@@ -64,7 +65,9 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
     vehicles reach the node. Raises InitError where the folder holds a node already, CodeError for a map that cannot be used.
     """
     if (folder / NODE_FILE).exists():
-        raise InitError(f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first")
+        raise InitError(
+            f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
+        )
     intersections = _read_map(map_file)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -81,7 +84,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     public_key = _write_gateway(folder, host, ports, list(bindings))
-    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"  # noqa: S104 - asked for by --host
+    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
         bind=bind,
         port=ports.gateways,
@@ -153,17 +156,20 @@ def broker_tls(config: NodeConfig) -> Tls | None:
     )
 
 
-def write_broker_files(config: NodeConfig, folder: Path | None = None) -> Path | None:
-    """Write the broker's configuration and ACL into `folder` ([broker] folder where None); return the configuration, None where there is no folder."""
+def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int | None = None) -> Path | None:
+    """Write the broker's configuration and ACL into `folder` ([broker] folder where None); return the configuration, None where there is no folder.
+
+    `port`: the one it listens on where [broker] port leaves it open.
+    """
     section = config.broker
     target = folder or (Path(section.folder) if section.folder else None)
     if target is None:
         return None
-    return write_mosquitto_files(target, section.host, section.port, broker_tls(config))
+    return write_mosquitto_files(target, section.host.strip("[]"), port or section.port, broker_tls(config))
 
 
 def _read_map(map_file: Path | None) -> list[IntersectionCode]:
-    source = map_file or maps.path(DEFAULT_MAP)
+    source = map_file or shipped_map(DEFAULT_MAP)
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -209,5 +215,8 @@ def _summary(folder: Path, intersections: list[IntersectionCode], scripts: list[
         f"{folder / 'tls' / 'ca.key'}: signs vehicles; whoever has it can make any vehicle",
     ]
     if not scripts:
-        return [*lines, "no gateway.py and vehicle.py: the first intersection has no approach with a signal and 60 m of straight lane"]
+        return [
+            *lines,
+            "no gateway.py and vehicle.py: the first intersection has no approach with a signal and 60 m of straight lane",
+        ]
     return [*lines, f"next, in {folder}, in three shells: cloudctl serve; python gateway.py; python vehicle.py"]

@@ -183,7 +183,7 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
         f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
     )
     clock = WallClock()
