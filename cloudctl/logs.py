@@ -53,7 +53,6 @@ def set_up(log_format: LogFormat = LogFormat.TEXT, level: str = "INFO") -> None:
     logger = logging.getLogger("cloudctl")
     logger.handlers = [handler]
     logger.setLevel(level)
-    logger.propagate = False
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -38,7 +38,8 @@ def tls_faults(broker: BrokerSection) -> Iterator[str]:
 def open_faults(broker: BrokerSection) -> Iterator[str]:
     """Yield the reason for which the broker is neither closed by TLS nor open by an explicit line, or is both."""
     is_closed = bool(broker.server_cert) if broker.embedded else broker.tls_ca is not None
-    if broker.open and is_closed:
+    settings = (broker.tls_ca, broker.tls_cert, broker.tls_key, broker.server_cert, broker.server_key)
+    if broker.open and any(settings):
         yield "[broker] open = true contradicts its TLS settings. Leave open out, or the TLS settings"
     if not broker.open and not is_closed:
         names = "server_cert, server_key, tls_ca, tls_cert and tls_key" if broker.embedded else "tls_ca"

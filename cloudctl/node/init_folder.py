@@ -32,6 +32,7 @@ status = "status.json"
 embedded = true
 host = "{bind}"
 port = {mqtt_port}
+public_host = "{host}"
 folder = "broker"
 tls_ca = "tls/ca.pem"
 tls_cert = "tls/node.pem"
@@ -87,6 +88,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
     bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
         bind=bind,
+        host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
         gateway=GATEWAY_NAME,
@@ -95,7 +97,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
     )
     (folder / NODE_FILE).write_text(text)
     config = load(folder / NODE_FILE)
-    add_vehicle(folder, VEHICLE_NAME, host)
+    add_vehicle(folder, VEHICLE_NAME)
     write_broker_files(config)
 
     scripts = example_scripts(intersections[0])
@@ -104,10 +106,10 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
     return _summary(folder, intersections, list(scripts))
 
 
-def add_vehicle(folder: Path, name: str, host: str | None = None) -> Path:
+def add_vehicle(folder: Path, name: str) -> Path:
     """Make the credentials of a vehicle in a node's folder; return the folder that is given to the vehicle.
 
-    `host`: where the vehicle reaches the broker (None: as the first vehicle does). Raises CredentialError, ConfigError, PrivateFileError.
+    Raises CredentialError, ConfigError, PrivateFileError.
     """
     check_vehicle_name(name)
     config = load(folder / NODE_FILE)
@@ -123,7 +125,7 @@ def add_vehicle(folder: Path, name: str, host: str | None = None) -> Path:
     (target / "ca.pem").write_bytes(authority.certificate_file.read_bytes())
     lines = [
         f'id = "{name}"',
-        f'host = "{host or _known_host(folder, config)}"',
+        f'host = "{config.broker.public_host or config.broker.host}"',
         f"port = {config.broker.port}",
         'ca = "ca.pem"',
         'cert = "vehicle.pem"',
@@ -195,16 +197,6 @@ def _write_gateway(folder: Path, host: str, ports: Ports, rsus: list[str]) -> st
     ]
     (target / "gateway.toml").write_text("\n".join(lines) + "\n")
     return keys.public
-
-
-def _known_host(folder: Path, config: NodeConfig) -> str:
-    """Return the host that the first vehicle was given, else the broker's own address."""
-    from ..client.credentials import read_vehicle_folder
-
-    first = folder / "vehicles" / VEHICLE_NAME
-    if first.exists():
-        return read_vehicle_folder(first).host
-    return config.broker.host
 
 
 def _summary(folder: Path, intersections: list[IntersectionCode], scripts: list[str]) -> list[str]:

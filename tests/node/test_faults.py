@@ -439,9 +439,9 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "signals": (lambda node, m: m.setattr(node.egress, "signals", fails), "signals"),
     "replies": (lambda node, m: m.setattr(node.server, "send", fails), "reply"),
     "a step": (lambda node, m: m.setattr(node.engine.scheduler, "due", fails), "step"),
-    "receiving": (lambda node, m: m.setattr(node, "_datum", fails), "receive"),
+    "receiving": (lambda node, m: m.setattr(node._peers, "message_of", fails), "receive"),
     "the broker's connection": (lambda node, m: m.setattr(node.egress, "_renew", fails), "egress"),
-    "reload": (lambda node, m: (m.setattr("cloudctl.node.live.reread", fails), node._on_hangup()), "reload"),
+    "reload": (lambda node, m: (m.setattr("cloudctl.node.reloader.read_again", fails), node._on_hangup()), "reload"),
     "the loop": (lambda node, m: asyncio.get_running_loop().call_soon(fails), "loop"),
     "http": (lambda node, m: m.setattr(node.web, "_row", fails), "web"),
 }
@@ -454,7 +454,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     code: CompiledCode,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     aiohttp = pytest.importorskip("aiohttp")
     inject, place = NODE_PLACES[name]
@@ -509,7 +509,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         asyncio.run(live())
     finally:
         running.stop()
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count(f"fault in {place}") == 1, said
     assert "made to fail" in said
 

@@ -220,7 +220,7 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
     config.write_text(
-        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
     )
     engine = engine_of(scene, code)
     publisher = Publisher(
