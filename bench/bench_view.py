@@ -133,7 +133,7 @@ def nobody() -> str:
         steps.append(stepped - begun)
         seen.append(stopwatch() - stepped)
     share = sum(seen[200:]) / sum(steps[200:])
-    world = next(iter(driven.engine.places.values())).latest
+    world = next(iter(driven.engine.intersections.values())).latest
     assert world is not None
     begun = stopwatch()
     for _ in range(2000):

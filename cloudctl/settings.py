@@ -71,10 +71,12 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
-    server_cert: str | None = (
-        None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
-    )
+    server_cert: str | None = None  # of an embedded broker: its own certificate, with which TLS and the ACL are on
     server_key: str | None = None
+    server_crl: str | None = None  # of an embedded broker: certificates that are revoked
+    public_host: str | None = None  # where vehicles reach the broker, for their credentials; None: `host`
+    folder: str | None = None  # of an embedded broker: its files; None: beside the recording, or a temporary folder
+    open: bool = False  # true: no TLS, anyone may read and publish everything; only for a closed test bench
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):

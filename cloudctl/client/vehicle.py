@@ -8,6 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiomqtt  # noqa: TID251
@@ -16,6 +17,7 @@ import msgspec
 from ..clock import WallClock, stopwatch
 from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
 from ..topics import MqttTopics, wrong_vehicle_id
+from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, Pauses
 
 CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
@@ -24,7 +26,7 @@ USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
 ENDED = 0x80  # the broker ended the connection without a reason
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
-MAX_PRINTED = 64  # different reasons for a refusal that are printed
+MAX_LOGGED = 64  # different reasons for a refusal that are logged
 MAX_REMEMBERED = 1024  # advisory ids, so that one sent again is given once; those no longer valid go first
 log = logging.getLogger("cloudctl.client")
 
@@ -34,7 +36,7 @@ class Vehicle:
 
     `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An advisory that came too
     late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext. `on_reject` is called with each
-    reason for which the node refused a message (`rejected` counts them); without it, each different one is printed once. What stands in the way
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged once. What stands in the way
     (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed to `on_trouble` once, or logged
     as a warning. Raises ValueError for an id that cannot be used.
     """
@@ -83,11 +85,23 @@ class Vehicle:
         self._seen: dict[str, int] = {}  # id -> valid_until
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
         self._task: asyncio.Task[None] | None = None
-        self._on_reject = on_reject or self._print
-        self._printed: set[tuple[str, str]] = set()  # fields and rules
+        self._on_reject = on_reject or self._log_reject
+        self._logged: set[tuple[str, str]] = set()  # fields and rules
         self._closing = False
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> "Vehicle":
+        """Return a vehicle with the credentials of a folder of `cloudctl init` or `cloudctl keys vehicle`; `options` are those of `Vehicle`.
+
+        Raises CredentialFolderError, PrivateFileError for a key that others can read.
+        """
+        file = read_vehicle_folder(Path(folder))
+        options.setdefault("tls", tls_context(file))
+        options.setdefault("username", file.username)
+        options.setdefault("password", file.password)
+        return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -144,6 +158,7 @@ class Vehicle:
                     await self._subscribe(client)
                     self._client = client
                     self.connected.set()
+                    log.info("%s: connected to %s:%d", self.id, self._host, self._port)
                     if self.taken_over == 0:
                         self._report(None)
                     async for message in client.messages:
@@ -251,11 +266,11 @@ class Vehicle:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
 
-    def _print(self, reject: Reject) -> None:
+    def _log_reject(self, reject: Reject) -> None:
         key = (reject.field, re.sub(r"[0-9.]+", "", reject.rule))
-        if key not in self._printed and len(self._printed) < MAX_PRINTED:
-            self._printed.add(key)
-            print(f"{self.id}: refused {reject}", flush=True)
+        if key not in self._logged and len(self._logged) < MAX_LOGGED:
+            self._logged.add(key)
+            log.warning("%s: refused %s", self.id, reject)
 
     async def _advised(self, advisory: Advisory) -> None:
         now = self._now()

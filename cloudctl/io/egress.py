@@ -28,6 +28,7 @@ RENEWED = 600  # s that the broker keeps what is retained; it is published anew 
 MAX_VEHICLES = 100_000  # whose last message is remembered
 ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
 RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
+MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 Hear = Callable[[str, str, bytes], None]
@@ -55,6 +56,7 @@ class Egress:
         self._vehicles: dict[
             str, tuple[int, int]
         ] = {}  # when each was last heard and sent to again, the longest silent first
+        self._hellos = 0
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -77,6 +79,12 @@ class Egress:
                     self._connection.publish(topic, b"", retain=True)
             await self._connection.close()
         self._drop()
+
+    def reconnect(self, section: BrokerSection) -> None:
+        """Connect anew, with other settings; what is retained and kept goes to the new connection."""
+        self._section = section
+        if self._connection is not None:
+            self._connection.abort("its settings have changed")
 
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
@@ -116,6 +124,10 @@ class Egress:
         """Send a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be answered."""
         if wrong_vehicle_id(vehicle) or not self._put(MqttTopics.vehicle(vehicle, "rejects"), self._encode(reject)):
             self._metrics.count("drop.reject", vehicle)
+
+    def retained(self) -> list[str]:
+        """Return the topics on which something is retained."""
+        return [topic for topic, item in self._retained.items() if item.payload]
 
     def retain(self, topic: str, payload: bytes, seconds: int | None = None) -> None:
         """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as the node runs."""
@@ -161,8 +173,8 @@ class Egress:
     # --- staying connected ---
 
     async def _keep(self) -> None:
-        where = f"{self._section.host}:{self._section.port}"
         while True:
+            where = f"{self._section.host}:{self._section.port}"
             try:
                 reason = await self._serve()
                 self._metrics.count("egress.lost")
@@ -191,6 +203,7 @@ class Egress:
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
         self.connected.set()
         self.trouble = None
+        log.info("connected to the MQTT broker at %s:%d", self._section.host, self._section.port)
         self._renew()
         for topic, item in self._retained.items():
             self._put_retained(topic, item)
@@ -221,9 +234,16 @@ class Egress:
                 )
             self._metrics.count("reject.vehicle_id")
             return
+        if leaf == HELLO:
+            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         self._returned(vehicle, leaf == HELLO)
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
+
+    def _hello_level(self) -> int:
+        """Return the level at which the next vehicle is logged: the first ones are for people, a whole fleet is not."""
+        self._hellos += 1
+        return logging.INFO if self._hellos <= MAX_HELLO_LINES else logging.DEBUG
 
     def _returned(self, vehicle: str, hello: bool) -> None:
         """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""

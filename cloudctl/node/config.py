@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from ..errors import CloudctlError
 from ..fusion import MAX_TRACKS
+from ..io.private_files import PrivateFileError
 from ..io.zeromq import KeyPair, check_key, read_keys
 from ..planner.priority import LEVEL
 from ..settings import (
@@ -25,6 +26,7 @@ from ..settings import (
     RecordSection,
 )
 from ..validation import Violation, violation_of
+from .exposure import check_secrets, open_faults, tls_faults
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -85,7 +87,9 @@ def load(path: Path) -> NodeConfig:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
     _check(config, path)
-    return _located(config, path.resolve().parent)
+    config = _located(config, path.resolve().parent)
+    _check_security(config, path)
+    return config
 
 
 def code_files(config: NodeConfig) -> list[Path]:
@@ -204,6 +208,16 @@ def _check_page(config: NodeConfig, path: Path) -> None:
             )
 
 
+def _check_security(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets that others can read."""
+    for fault in (*tls_faults(config.broker), *open_faults(config.broker)):
+        raise ConfigError(f"{path}: {fault}")
+    try:
+        check_secrets(config.broker, config.http, path)
+    except PrivateFileError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
 def _check_rsus(config: NodeConfig, path: Path) -> None:
     """An RSU that two gateways speak for stands at one intersection: sources are known by RSU."""
     known: dict[str, tuple[str, str]] = {}
@@ -215,6 +229,9 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
                     f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for {gateway.name!r}. "
                     "Give each RSU an id of its own"
                 )
+
+
+BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder")
 
 
 def _located(config: NodeConfig, base: Path) -> NodeConfig:
@@ -230,9 +247,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
-    broker = msgspec.structs.replace(
-        broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")}
-    )
+    broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..codes import CompiledCode
 from ..codes.model import GROUP_KINDS, ROLES, TURNS, USES
-from ..codes.polylines import F8, arc, at
+from ..codes.polylines import F8, arc_lengths, points_along
 
 CENTIMETRE = 2  # digits of a metre
 BAR_REACH = 1.0  # m before the stop line over which its direction is taken

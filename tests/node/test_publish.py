@@ -184,7 +184,7 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
         f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
     )
     clock = WallClock()
@@ -215,7 +215,7 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
     config.write_text(
-        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
     )
     engine = engine_of(scene, code)
     publisher = Publisher(
