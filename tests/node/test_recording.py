@@ -212,7 +212,7 @@ def test_a_folder_keeps_to_its_limit_whatever_is_recorded(
         for k, size in enumerate(sizes):
             fill(recorder, k, 1, size * 500)
             recorder.flush()
-        recorder._tidied -= 60 * SECOND  # ten seconds are over
+        recorder._last_tidy -= 60 * SECOND  # ten seconds are over
         recorder.flush()
         total = sum(file.stat().st_size for file in folder.iterdir())
         assert total <= (limits.keep_bytes or 0)
@@ -244,7 +244,7 @@ def test_a_full_disk_loses_nothing_that_memory_holds_and_a_new_file_is_begun(sma
     fill(recorder, 0, 1100)
     for _ in range(5):
         recorder.flush()
-        recorder._tried -= 2 * SECOND  # a second is over
+        recorder._last_write -= 2 * SECOND  # a second is over
     assert recorder.failure is not None
     assert "No space left" in recorder.failure
     assert len(list(small_disk.iterdir())) <= 3, "an attempt that comes to nothing leaves nothing behind"
@@ -315,7 +315,7 @@ def test_a_limit_on_the_size_of_files_makes_more_of_them(tmp_path: Path) -> None
             recorder = begun(tmp_path / "run.mcap")
             for k in range(20):
                 fill(recorder, 100 * k, 100)
-                recorder._tried -= 2 * SECOND  # a second is over
+                recorder._last_write -= 2 * SECOND  # a second is over
                 recorder.flush()
             recorder.close()
             os._exit(0 if recorder.failure is None else 1)
