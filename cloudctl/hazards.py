@@ -1,4 +1,5 @@
-"""The hazards of one intersection: accepted in bounded number, and in force at a time. Times are ns of the node's clock."""
+"""The hazards of one intersection: accepted in bounded number, and in force at a time. Times are ns of the node's
+clock."""
 
 from math import inf, isfinite
 
@@ -21,7 +22,8 @@ Key = tuple[str, str, str]  # gateway, RSU, id
 
 
 class Hazards:
-    """The hazards that gateways reported. Where there are too many, one of the gateway with the most is dropped: the one that ends first."""
+    """The hazards that gateways reported. Where there are too many, one of the gateway with the most is dropped: the
+    one that ends first."""
 
     def __init__(self) -> None:
         self._hazards: dict[Key, Hazard] = {}
@@ -30,7 +32,8 @@ class Hazards:
         return len(self._hazards)
 
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
-        """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by a clock `offset` ns ahead."""
+        """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by
+        a clock `offset` ns ahead."""
         if hazard.end <= hazard.start:
             raise RejectedMessage(
                 field="end",
@@ -63,7 +66,8 @@ class Hazards:
             _check_polygon(code, hazard, hazard.polygon)
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
-        """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over by `t` is withdrawn."""
+        """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over
+        by `t` is withdrawn."""
         key = (gateway, hazard.rsu, hazard.id)
         self._hazards.pop(key, None)
         if hazard.end - offset <= t:
@@ -100,7 +104,8 @@ class Hazards:
 
 
 def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
-    """Raise RejectedMessage for a hazard that is over, or lasts too long. One that is known may be withdrawn by an end in the past."""
+    """Raise RejectedMessage for a hazard that is over, or lasts too long. One that is known may be withdrawn by an end
+    in the past."""
     end = hazard.end - offset
     if end > t + MAX_AHEAD:
         raise RejectedMessage(

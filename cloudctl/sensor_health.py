@@ -1,6 +1,8 @@
-"""The sensors of one intersection: which are dead, late, slow or misplaced, by their gateways' health messages and by the frames they send.
+"""The sensors of one intersection: which are dead, late, slow or misplaced, by their gateways' health messages and by
+the frames they send.
 
-The trouble of each is published as `degraded`. A sensor that is dead, or whose clock is wrong, does not prove by an empty frame that there is nothing.
+The trouble of each is published as `degraded`. A sensor that is dead, or whose clock is wrong, does not prove by an
+empty frame that there is nothing.
 """
 
 from collections.abc import Iterable
@@ -100,7 +102,8 @@ class Sensing:
         register_sensor_pose(source, fusion, origin)
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
-        """Count a frame of a sensor, of `sensed` ns and received at `t` ns; `sources`: where the sensor is looked up when it is new."""
+        """Count a frame of a sensor, of `sensed` ns and received at `t` ns; `sources`: where the sensor is looked up
+        when it is new."""
         state = self._states.get(index)
         if state is None:
             (rsu, sensor), source = next(item for item in sources if item[1].index == index)
@@ -231,7 +234,8 @@ class Sensing:
         return state.health if t - state.health_t <= HEALTH_VALID else None
 
     def _slow(self, t: int, state: SensorState) -> str:
-        """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is not."""
+        """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is
+        not."""
         late = ""
         if state.age is not None and state.age > MAX_FRAME_AGE:
             late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
@@ -259,7 +263,8 @@ class Sensing:
         return late
 
     def _count_off_lane(self, world: World) -> None:
-        """Count, by sensor, the moving vehicles and those of them on no lane; look for a datum that explains them where they are most."""
+        """Count, by sensor, the moving vehicles and those of them on no lane; look for a datum that explains them where
+        they are most."""
         tracks = world.tracks
         speed = np.hypot(tracks["vx"], tracks["vy"])
         moving = np.isin(tracks["class"], MOTOR_VEHICLES) & (speed > MIN_SPEED)

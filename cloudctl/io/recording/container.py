@@ -1,7 +1,8 @@
 """An MCAP file that is only appended to, in whole chunks (lz4), each of which can be read without those before it.
 
-What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that could not be written to one
-file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its sections; no schemas, since bodies describe themselves.
+What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that
+could not be written to one file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its
+sections; no schemas, since bodies describe themselves.
 """
 
 import os

@@ -1,7 +1,9 @@
-"""The files that one run is recorded in: their names, the part of the run each holds, which belong together, which may be deleted.
+"""The files that one run is recorded in: their names, the part of the run each holds, which belong together, which may
+be deleted.
 
-A run begun at [record] path = "runs/today.mcap" goes into `today.mcap`, or, where that exists, `today-<UTC start>-1.mcap`; further parts are
-`today-<UTC start>-<n>.mcap`, n = 2, 3, ... No file is ever written over. Each part's first message, on topic `meta`, is its `Part`.
+A run begun at [record] path = "runs/today.mcap" goes into `today.mcap`, or, where that exists, `today-<UTC
+start>-1.mcap`; further parts are `today-<UTC start>-<n>.mcap`, n = 2, 3, ... No file is ever written over. Each part's
+first message, on topic `meta`, is its `Part`.
 """
 
 import contextlib
@@ -62,7 +64,8 @@ class Lost(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The description at the head of a part: its run, which part of it, when (ns) the run and the part began, and the gaps before it."""
+    """The description at the head of a part: its run, which part of it, when (ns) the run and the part began, and the
+    gaps before it."""
 
     run: str
     part: int
@@ -85,7 +88,8 @@ def stamp(t: int) -> str:
 
 
 def create(path: Path, begun: int, part: int) -> tuple[Path, int]:
-    """Create the file of a part, readable by its owner only, and lock it; return its path and descriptor. Raises OSError."""
+    """Create the file of a part, readable by its owner only, and lock it; return its path and descriptor. Raises
+    OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _names(path, begun, part):
         try:
@@ -132,7 +136,8 @@ def head(path: Path) -> Part | None:
 
 
 def parts_of(path: Path) -> tuple[list[Path], str | None]:
-    """Return the files of the run that a file is of, in order, and what of the run is missing. A folder stands for the one run in it.
+    """Return the files of the run that a file is of, in order, and what of the run is missing. A folder stands for the
+    one run in it.
 
     Raises RecordingError where there is no such file, or a folder holds no run or several.
     """

@@ -27,7 +27,8 @@ class Step(NamedTuple):
 class Recording:
     """Reads one run, in the order it was written, given any file of it or its folder.
 
-    After the end, `fault` is what was wrong with a file, if anything, and `notes` what of the run is missing. Raises RecordingError.
+    After the end, `fault` is what was wrong with a file, if anything, and `notes` what of the run is missing. Raises
+    RecordingError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +87,8 @@ class Recording:
 
 
 class PartReader:
-    """Reads one file. After the end: `fault` is what was wrong; `cut_off`: it only ends early; `whole_steps`: each chunk of it holds whole steps."""
+    """Reads one file. After the end: `fault` is what was wrong; `cut_off`: it only ends early; `whole_steps`: each
+    chunk of it holds whole steps."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,7 +120,8 @@ class PartReader:
 
 
 def _raw_message(kind: str, sender: str, body: bytes, size: int = 0, unknown_kind: Any = None) -> RawMessage:
-    """Return a message as it was received, from its record: a body that was cut for its length gets it back, in zeros."""
+    """Return a message as it was received, from its record: a body that was cut for its length gets it back, in
+    zeros."""
     return RawMessage(kind if unknown_kind is None else unknown_kind, sender, body.ljust(size, b"\0"))
 
 

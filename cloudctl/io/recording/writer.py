@@ -1,11 +1,13 @@
 """Writes one run, in parts. Messages are recorded as received: a replay decodes what the node decoded.
 
-Topics: `meta` (what the part is, configuration, codes), `in/<kind>` (`[sender, body]`, msgpack; `[sender, body, size]` where more than MAX_BODY bytes
-were cut off; `in/unknown`: `[sender, body, size, kind]`), `tick` (closes each batch that the engine was given; its time is the step's),
-`out/advisories` (JSON, as sent), `truth` (from the simulator, when it drives). A chunk holds whole steps.
+Topics: `meta` (what the part is, configuration, codes), `in/<kind>` (`[sender, body]`, msgpack; `[sender, body, size]`
+where more than MAX_BODY bytes were cut off; `in/unknown`: `[sender, body, size, kind]`), `tick` (closes each batch that
+the engine was given; its time is the step's), `out/advisories` (JSON, as sent), `truth` (from the simulator, when it
+drives). A chunk holds whole steps.
 
-A disk that is full or gone ends no run: whole chunks wait in memory, up to MAX_WAITING, until a new part can be begun; the messages that find no room
-are counted, and the next part names what is missing. Every file is readable by its owner only.
+A disk that is full or gone ends no run: whole chunks wait in memory, up to MAX_WAITING, until a new part can be begun;
+the messages that find no room are counted, and the next part names what is missing. Every file is readable by its owner
+only.
 """
 
 import contextlib
@@ -93,7 +95,8 @@ class Recorder:
     # --- messages in ---
 
     def meta(self, name: str, data: bytes) -> None:
-        """Record what a replay needs before the first step, here and in each later part: `name` is "config" or "code"."""
+        """Record what a replay needs before the first step, here and in each later part: `name` is "config" or
+        "code"."""
         self.remember(name, data)
         self._builder.add("meta", self._encode((name, data)), 0)
 
@@ -141,7 +144,8 @@ class Recorder:
     # --- chunks out ---
 
     def flush(self) -> None:
-        """Write what was recorded so far, so that a process that is killed loses nothing of it; delete old recordings. To be called every half second."""
+        """Write what was recorded so far, so that a process that is killed loses nothing of it; delete old recordings.
+        To be called every half second."""
         self._seal()
         self._check_removal()
         self._write()
@@ -264,7 +268,8 @@ class Recorder:
         self._tidy()
 
     def _settle(self) -> None:
-        """Count a part, now that it holds messages or names lost ones; until then it is deleted where it cannot be written."""
+        """Count a part, now that it holds messages or names lost ones; until then it is deleted where it cannot be
+        written."""
         self._metrics.count("record.parts")
         if self._gaps or self.failure is not None:
             notice = f"recording goes on in {self.path}"
@@ -289,7 +294,8 @@ class Recorder:
         self._disk_error = error.strerror or type(error).__name__
         self._metrics.count("record.failed")
         self.failure = (
-            f"recording to {self.path} has stopped: {self._disk_error}. The node goes on, and keeps {MAX_WAITING // MiB} MiB of messages until there is room. "
+            f"recording to {self.path} has stopped: {self._disk_error}. The node goes on, and keeps "
+            f"{MAX_WAITING // MiB} MiB of messages until there is room. "
             "Free some space, or set keep_mb under [record]; a new file is begun by itself"
         )
         self._last_write = stopwatch()
@@ -302,7 +308,8 @@ class Recorder:
         self._end_part()
 
     def _check_removal(self) -> None:
-        """Go on in a new part where the file was deleted under the recorder: more written to it could not be read by anyone."""
+        """Go on in a new part where the file was deleted under the recorder: more written to it could not be read by
+        anyone."""
         if self._file is None:
             return
         try:
