@@ -1,4 +1,5 @@
-"""Digital codes: load and memory of 1,000, lookups, rules beside their plain twin, MAP and SPAT decode, what signal states cost a node; processor time, best of five."""
+"""Digital codes: load and memory of 1,000, lookups, rules beside their plain twin, MAP and SPAT decode, what signal
+states cost a node; processor time, best of five."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -36,7 +37,8 @@ def run() -> str:
 
 
 def best(job: Callable[[], object]) -> float:
-    """Return the least processor time of a few runs, s: what other programs took of the machine is not part of the figure."""
+    """Return the least processor time of a few runs, s: what other programs took of the machine is not part of the
+    figure."""
     job()
     took = []
     for _ in range(ROUNDS):

@@ -1,8 +1,8 @@
 """The product on one page: `step(t, batch)` -> Output. No I/O, no clock; the same for live, replay and simulation.
 
-Intersections share nothing but the time they are given: each is an `IntersectionState` with its code, tracker, signals, vehicles and
-the advisories it sent. What is done with each kind of message is in `handlers`, when to plan in `scheduling`, one plan in `plan_runner`,
-which revision of a digital code is in force in `revisions`.
+Intersections share nothing but the time they are given: each is an `IntersectionState` with its code, tracker, signals,
+vehicles and the advisories it sent. What is done with each kind of message is in `handlers`, when to plan in
+`scheduling`, one plan in `plan_runner`, which revision of a digital code is in force in `revisions`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,8 @@ class Engine:
         metrics: Metrics | None = None,
         debug: bool = False,
     ) -> None:
-        """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came from."""
+        """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came
+        from."""
         self.config = config
         self.metrics = metrics or Metrics()
         self.faults = Faults(self.metrics, debug)
@@ -110,7 +111,8 @@ class Engine:
         )
 
     def step(self, t: int, batch: Sequence[RawMessage], on_stage: Callable[[str], None] = _no_stage) -> Output:
-        """Take in what was received at `t` ns, plan what is due, and return what is to be sent, published and logged."""
+        """Take in what was received at `t` ns, plan what is due, and return what is to be sent, published and
+        logged."""
         output = Output()
         self._begin_run(t)
 
@@ -137,7 +139,8 @@ class Engine:
         return output
 
     def next_plan(self) -> int | None:
-        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
+        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by
+        then."""
         due = min(self.scheduler.next, self.revisions.change)
         return due if due < NEVER else None
 
@@ -166,10 +169,11 @@ class Engine:
     # --- the steps of a step ---
 
     def _begin_run(self, t: int) -> None:
-        """Begin a run at its first step, and again where time went back: the driver lets that happen only when the machine's clock was set back.
+        """Begin a run at its first step, and again where time went back: the driver lets that happen only when the
+        machine's clock was set back.
 
-        No time of the future can be compared with those that come now: tracks, signals and the advisories sent are dropped.
-        Roadside units keep their sequence numbers, and ids go on counting.
+        No time of the future can be compared with those that come now: tracks, signals and the advisories sent are
+        dropped. Roadside units keep their sequence numbers, and ids go on counting.
         """
         previous, self._t = self._t, t
         if previous is None:
@@ -193,7 +197,8 @@ class Engine:
         return changed
 
     def _update_tracks(self, t: int, received: Batch) -> list[IntersectionState]:
-        """Update every tracker by one call, with the frames of sensors and the reports of vehicles; return the intersections with frames."""
+        """Update every tracker by one call, with the frames of sensors and the reports of vehicles; return the
+        intersections with frames."""
         scans = Scans(received.frames)
         with_frames = self._perception.handle(t, received.frames, scans)
         self._vehicle_messages.handle(t, received, scans)

@@ -1,6 +1,7 @@
 """Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`.
 
-Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is counted under OTHERS.
+Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is
+counted under OTHERS.
 """
 
 from bisect import bisect_left

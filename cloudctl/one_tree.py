@@ -1,8 +1,8 @@
 """Refuses a process that mixes two copies of cloudctl, such as one installed and another in the working directory.
 
-Python looks in the installed copy for any part that the copy it began with does not have: the compiled core where it was not built, `cloudctl.sim`
-and `cloudctl.maps`, which lie beside `cloudctl` in a source tree, a module that only one version has. Without this check the mixture runs, and
-gives results of neither copy.
+Python looks in the installed copy for any part that the copy it began with does not have: the compiled core where it
+was not built, `cloudctl.sim` and `cloudctl.maps`, which lie beside `cloudctl` in a source tree, a module that only one
+version has. Without this check the mixture runs, and gives results of neither copy.
 """
 
 import sys
@@ -56,6 +56,7 @@ def _check(name: str, spec: ModuleSpec) -> None:
         if not any(found.is_relative_to(folder) for folder in allowed):
             raise TwoTreesError(
                 f"two copies of cloudctl are mixed: cloudctl is {HOME}, but {name} would be {found}. "
-                f"Run from one: install the first with 'pip install --editable {HOME.parent}' (which builds its compiled core), "
+                f"Run from one: install the first with 'pip install --editable {HOME.parent}' (which builds its "
+                "compiled core), "
                 "or leave its folder and unset PYTHONPATH to run the installed one"
             )

@@ -12,7 +12,8 @@ from .signals.quality import SignalFault
 
 
 class Answer(NamedTuple):
-    """The result of an operator's input: the intersection `name` where it is a digital code; why it was refused, None where it was accepted."""
+    """The result of an operator's input: the intersection `name` where it is a digital code; why it was refused, None
+    where it was accepted."""
 
     datum: RawMessage
     name: str

@@ -21,7 +21,8 @@ MAX_REPORT_AGE = 5 * SECOND  # of a connected vehicle's newest state; after it t
 
 
 class PlanRunner:
-    """Plans intersections. `days` are the holidays and make-up working days that rules ask for; they may be replaced at any time."""
+    """Plans intersections. `days` are the holidays and make-up working days that rules ask for; they may be replaced at
+    any time."""
 
     def __init__(
         self,
@@ -47,7 +48,8 @@ class PlanRunner:
         self._downstream_links.clear()
 
     def run(self, t: int, intersection: IntersectionState, output: Output) -> None:
-        """Plan an intersection at `t` ns: `output` gets its advisories, broadcasts, requests to controllers and traffic.
+        """Plan an intersection at `t` ns: `output` gets its advisories, broadcasts, requests to controllers and
+        traffic.
 
         Where the node itself fails, vehicles are advised that there is no advice.
         """
@@ -103,7 +105,8 @@ class PlanRunner:
         )
 
     def _next_signals(self, t: int, intersection: IntersectionState) -> dict[int, world.NextSignal]:
-        """Return the signal that each connected vehicle comes to after this intersection, where it is known; by handle."""
+        """Return the signal that each connected vehicle comes to after this intersection, where it is known; by
+        handle."""
         name = intersection.code.code.id
         links = self._downstream_links.get(name)
         if links is None:

@@ -46,7 +46,8 @@ class Difference(NamedTuple):
 
 
 def _first_difference(recorded: bytes, replayed: bytes) -> int:
-    """Return the index of the first byte in which two texts differ; the length of the shorter one where it begins the other."""
+    """Return the index of the first byte in which two texts differ; the length of the shorter one where it begins the
+    other."""
     for index, (one, other) in enumerate(zip(recorded, replayed, strict=False)):
         if one != other:
             return index
@@ -91,8 +92,8 @@ class Replay:
 def replay(path: Path, progress: Callable[[Replay], None] | None = None, debug: bool = False) -> Replay:
     """Drive an engine with a recording and compare its advisories with the recorded ones.
 
-    `path` is any file of the run, or its folder. A fault of the node's own is noted, and the replay goes on as the node did; with `debug`, the
-    first one is raised. Raises RecordingError when there is no run.
+    `path` is any file of the run, or its folder. A fault of the node's own is noted, and the replay goes on as the node
+    did; with `debug`, the first one is raised. Raises RecordingError when there is no run.
     """
     recording = Recording(path)
     engine = engine_of(recording, debug)

@@ -1,4 +1,5 @@
-"""Which revision of each digital code is in force: announcements, changes at their time, what an intersection keeps across a change."""
+"""Which revision of each digital code is in force: announcements, changes at their time, what an intersection keeps
+across a change."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -65,7 +66,8 @@ class Revisions:
                 "code",
                 "valid_from",
                 "none" if code.valid_from is None else moment(code.valid_from),
-                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})",
+                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is "
+                f"{moment(t)})",
                 "set valid_from to a later time, in ns since 1970 (UTC)",
             )
 
@@ -140,7 +142,8 @@ def _switch_revision(intersection: IntersectionState, fresh: IntersectionState, 
         for rsu, sensor in ingest.sources.move(code.code.id, code.origin):
             register_sensor_pose(ingest.sources[rsu, sensor], intersection.fusion, code.origin)
 
-    # Declared movements are looked up by the ids of the new revision. The table is emptied first: an entry in it would be reused.
+    # Declared movements are looked up by the ids of the new revision. The table is emptied first: an entry in it would
+    # be reused.
     reports, intersection.reports = intersection.reports, {}
     intersection.reports = {
         handle: declared(intersection, report.id, handle, report.state) for handle, report in reports.items()

@@ -1,6 +1,8 @@
-"""When each intersection is planned next: a period after its last plan, sooner for fresh perception, at once when a signal has changed.
+"""When each intersection is planned next: a period after its last plan, sooner for fresh perception, at once when a
+signal has changed.
 
-A plan without fresh perception comes a share of the period late, so that perception which arrives a little late still gets into it.
+A plan without fresh perception comes a share of the period late, so that perception which arrives a little late still
+gets into it.
 """
 
 import heapq
@@ -34,7 +36,8 @@ class PlanScheduler:
         self._urgent.clear()
 
     def schedule_plan(self, t: int, intersection: IntersectionState, urgent: bool = False) -> None:
-        """Plan an intersection soon, since it got input at `t` ns; `urgent`: in this very step, vehicles may still be able to stop."""
+        """Plan an intersection soon, since it got input at `t` ns; `urgent`: in this very step, vehicles may still be
+        able to stop."""
         intersection.last_input = t
         if urgent and intersection not in self._urgent:
             self._urgent.append(intersection)
@@ -44,7 +47,8 @@ class PlanScheduler:
     def due(
         self, t: int, with_frames: Iterable[IntersectionState], intersections: Mapping[str, IntersectionState]
     ) -> list[IntersectionState]:
-        """Return the intersections to plan at `t` ns, and schedule their next plans; `with_frames`: those with fresh perception."""
+        """Return the intersections to plan at `t` ns, and schedule their next plans; `with_frames`: those with fresh
+        perception."""
         earliest = self.period - self._plan_delay
         due = [intersection for intersection in with_frames if t >= intersection.planned + earliest]
         self._add_timed_plans(t, due, intersections)

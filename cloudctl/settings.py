@@ -1,4 +1,5 @@
-"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads and checks the file."""
+"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads
+and checks the file."""
 
 from fnmatch import fnmatchcase
 from typing import NamedTuple

@@ -12,7 +12,8 @@ from .schema import Priority, VehicleRequest
 def request(
     t: int, intersection: IntersectionState, vehicle: str, body: VehicleRequest, declared_kind: str | None
 ) -> None:
-    """Take in a vehicle's request or cancellation at `t` ns; `declared_kind` is the class in its newest state, None where it has sent none here."""
+    """Take in a vehicle's request or cancellation at `t` ns; `declared_kind` is the class in its newest state, None
+    where it has sent none here."""
     intersection.priority.take(t, vehicle, body, intersection.code, declared_kind)
 
 

@@ -1,7 +1,7 @@
 """What msgspec's exceptions mean: the field at fault, the rule it breaks, and the unknown key where that is the fault.
 
-msgspec gives both in one sentence, `<rule> - at `<path>``, and has no attributes for them. This is the only module that reads such a sentence;
-tests/test_validation.py holds it against the installed msgspec.
+msgspec gives both in one sentence, `<rule> - at `<path>``, and has no attributes for them. This is the only module that
+reads such a sentence; tests/test_validation.py holds it against the installed msgspec.
 """
 
 import re
@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 # The path is at the end and of a strict form, so that a value which the rule quotes cannot be taken for it:
-# `$` is the whole message, `.name` a field, `[3]` an item, `[...]` the value of some key, "`key` in" a key rather than its value.
+# `$` is the whole message, `.name` a field, `[3]` an item, `[...]` the value of some key, "`key` in" a key rather than
+# its value.
 _SENTENCE = re.compile(
     r"(?P<rule>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`)?", re.DOTALL
 )
@@ -29,7 +30,8 @@ class Violation(NamedTuple):
 
 
 def violation_of(error: Exception) -> Violation:
-    """Return what an exception of msgspec's decoding or conversion means; any other exception is a fault of the whole message."""
+    """Return what an exception of msgspec's decoding or conversion means; any other exception is a fault of the whole
+    message."""
     text = str(error)
     sentence = _SENTENCE.fullmatch(text)
     if sentence is None:

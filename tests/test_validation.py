@@ -1,4 +1,5 @@
-"""msgspec's sentences, read in one place: held against the msgspec that is installed, for made-up types, values and paths."""
+"""msgspec's sentences, read in one place: held against the msgspec that is installed, for made-up types, values and
+paths."""
 
 import ast
 from collections.abc import Callable

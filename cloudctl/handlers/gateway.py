@@ -17,7 +17,8 @@ from ..topics import KIND_OF_BODY
 
 
 class GatewayHandler:
-    """Updates intersections by the messages of their roadside units. An exception is confined to the message it came from."""
+    """Updates intersections by the messages of their roadside units. An exception is confined to the message it came
+    from."""
 
     def __init__(
         self,
@@ -134,7 +135,8 @@ def examine(
     offset: int,
     body: Hazard | Health,
 ) -> tuple[Hazard | Health, list[RejectedMessage]]:
-    """Return the usable part of a hazard or health message, and why the rest is refused. Raises RejectedMessage where no part is usable.
+    """Return the usable part of a hazard or health message, and why the rest is refused. Raises RejectedMessage where
+    no part is usable.
 
     `t` is when it was received, ns; its own times are by a clock `offset` ns ahead of the node's.
     """

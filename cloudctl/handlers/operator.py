@@ -24,7 +24,8 @@ class OperatorHandler:
         reconfigure: Callable[[EngineConfig], None],
         faults: Faults,
     ) -> None:
-        """`announce(code, t)` and `reconfigure(config)` raise ValueError for what they refuse, and change nothing then."""
+        """`announce(code, t)` and `reconfigure(config)` raise ValueError for what they refuse, and change nothing
+        then."""
         self._announce = announce
         self._reconfigure = reconfigure
         self._faults = faults

@@ -20,7 +20,8 @@ class PerceptionHandler:
         self._scheduler = scheduler
 
     def handle(self, t: int, frames: Frames | None, scans: Scans) -> list[IntersectionState]:
-        """Take in the frames received at `t` ns: `scans` gets the tracker of each. Return the intersections that had one."""
+        """Take in the frames received at `t` ns: `scans` gets the tracker of each. Return the intersections that had
+        one."""
         if frames is None:
             return []
         with_frames: dict[str, IntersectionState] = {}

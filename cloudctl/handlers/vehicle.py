@@ -17,7 +17,8 @@ from ..vehicles import VehicleRegistry
 
 
 class VehicleHandler:
-    """Updates intersections by the messages of connected vehicles. An exception is confined to the message it came from."""
+    """Updates intersections by the messages of connected vehicles. An exception is confined to the message it came
+    from."""
 
     def __init__(
         self,
@@ -37,7 +38,8 @@ class VehicleHandler:
         self._metrics = metrics
 
     def handle(self, t: int, received: Batch, scans: Scans) -> None:
-        """Act on the messages of vehicles received at `t` ns; `scans` gets their reported positions, after the frames of sensors."""
+        """Act on the messages of vehicles received at `t` ns; `scans` gets their reported positions, after the frames
+        of sensors."""
         for message in received.vehicles:
             try:
                 self._handle_message(t, message, scans, received)

@@ -20,7 +20,8 @@ class Vehicle(NamedTuple):
 
 
 class TimestampedMessage(NamedTuple):
-    """A signal, hazard or health message with its event time `t`, and the clock offset (ns) that was taken off for it."""
+    """A signal, hazard or health message with its event time `t`, and the clock offset (ns) that was taken off for
+    it."""
 
     t: int
     offset: int

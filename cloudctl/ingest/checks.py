@@ -84,7 +84,8 @@ def check_state(body: VehicleState) -> None:
 
 
 def unusable_declarations(body: VehicleState) -> dict[str, RejectedMessage]:
-    """Return why each declaration for rules cannot be used, by field. It counts as not declared; the rest of the state is used."""
+    """Return why each declaration for rules cannot be used, by field. It counts as not declared; the rest of the state
+    is used."""
     rejections: dict[str, RejectedMessage] = {}
     declared = (body.height, body.mass, body.axle_load, body.plate_digit, body.emission_stage, body.fuel)
     if declared == NOTHING_DECLARED:

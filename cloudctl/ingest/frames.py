@@ -1,4 +1,5 @@
-"""Perception frames: the newest of each source, decoded together, in order of event time. Each refused object is named by its row."""
+"""Perception frames: the newest of each source, decoded together, in order of event time. Each refused object is named
+by its row."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -58,7 +59,8 @@ def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confin
     """Return frames with their objects decoded.
 
     A frame without any usable object is refused whole: it does not prove that there is nothing to see.
-    `refuse(frame, rejection)` is called for what is wrong with its objects, `confine(frame, error)` for a fault of the node's own.
+    `refuse(frame, rejection)` is called for what is wrong with its objects, `confine(frame, error)` for a fault of the
+    node's own.
     """
     pending, (rows, offsets, faults) = _decoded(pending, confine)
     accepted = []
@@ -81,7 +83,8 @@ def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confin
 
 
 def _decoded(pending: list[Pending], confine: Confine) -> tuple[list[Pending], Any]:
-    """Return frames and their decoded objects; where decoding fails, each is tried alone and those that fail are left out."""
+    """Return frames and their decoded objects; where decoding fails, each is tried alone and those that fail are left
+    out."""
     try:
         return pending, _objects(pending)
     except Exception:

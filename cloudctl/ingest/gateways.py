@@ -1,7 +1,8 @@
 """The gateways of a node: which roadside units each may speak for, and the offset of its clock.
 
-The offset of a clock is known to half the round trip of the exchange it was taken from (NTP, RFC 5905). Two exchanges whose offsets differ by
-more than both halves and the drift between them have a step of a clock between them: those before it are dropped.
+The offset of a clock is known to half the round trip of the exchange it was taken from (NTP, RFC 5905). Two exchanges
+whose offsets differ by more than both halves and the drift between them have a step of a clock between them: those
+before it are dropped.
 """
 
 from collections import deque
@@ -38,7 +39,8 @@ class Gateway:
     steps: int = 0  # of its clock against ours, that exchanges showed
 
     def exchanged(self, t1: int, t2: int, t3: int, t4: int) -> bool:
-        """Update the offset from the four times of an exchange (NTP's, ns); return False where it took too long to be usable.
+        """Update the offset from the four times of an exchange (NTP's, ns); return False where it took too long to be
+        usable.
 
         Raises RejectedMessage where they contradict one another.
         """
@@ -95,7 +97,8 @@ class Gateways(dict[str, Gateway]):
         return gateway
 
     def speaking(self, name: str, version: int, *rsus: str) -> Gateway:
-        """Return the gateway that sent a message. Raises RejectedMessage for an unknown one, another version, or another gateway's unit."""
+        """Return the gateway that sent a message. Raises RejectedMessage for an unknown one, another version, or
+        another gateway's unit."""
         gateway = self.known(name)
         if version != VERSION:
             raise wrong_version(version)

@@ -103,8 +103,9 @@ class Ingest:
         plausible: Callable[[int, str, VehicleState], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """`examine(gateway, intersection, t_rx, offset, body)` returns the usable part of a hazard or health message and why the rest is refused, or
-        raises RejectedMessage; `plausible(t_rx, vehicle, state)` raises it for a vehicle's report that contradicts what is known."""
+        """`examine(gateway, intersection, t_rx, offset, body)` returns the usable part of a hazard or health message
+        and why the rest is refused, or raises RejectedMessage; `plausible(t_rx, vehicle, state)` raises it for a
+        vehicle's report that contradicts what is known."""
         self.metrics = metrics
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
@@ -154,7 +155,8 @@ class Ingest:
         return batch
 
     def confine(self, place: str, t_rx: int, raw: RawMessage, error: Exception, batch: Batch) -> None:
-        """Note a fault of the node's own with one message, and refuse that message; `place` names the part that failed."""
+        """Note a fault of the node's own with one message, and refuse that message; `place` names the part that
+        failed."""
         kind = raw.kind if raw.kind in TOPICS else "unknown"
         self._faults.note(place, kind, error)
         self._reject(t_rx, raw, unprocessable(), batch)
@@ -162,11 +164,13 @@ class Ingest:
     def reject(
         self, t_rx: int, vehicle: str, kind: str, rejection: RejectedMessage, part: bool = False
     ) -> list[tuple[str, Reject]]:
-        """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return the rejects to send, one or none."""
+        """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return the rejects
+        to send, one or none."""
         return self._rejects.to_vehicle(t_rx, vehicle, kind, rejection, part=part)
 
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
-        """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection changed begin anew."""
+        """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection
+        changed begin anew."""
         self.gateways.rebind(gateways)
         for rsu in self.sources.rebind(gateways):
             self._groups.pop(rsu, None)
@@ -219,7 +223,8 @@ class Ingest:
         self.metrics.count("accept.signal", raw.sender)
 
     def _read_groups(self, head: _SignalHead) -> Groups:
-        """Return the groups of a signal message: those of the RSU's last message, the very tuple, where the bytes are the same."""
+        """Return the groups of a signal message: those of the RSU's last message, the very tuple, where the bytes are
+        the same."""
         data = bytes(head.groups)
         last = self._groups.get(head.rsu)
         if last is not None and last[0] == data:
@@ -313,7 +318,8 @@ class Ingest:
         batch.vehicles.append(Vehicle(raw.sender, body))
 
     def _usable_state(self, t_rx: int, raw: RawMessage, body: VehicleState, batch: Batch) -> VehicleState:
-        """Return a vehicle state without the declarations that cannot be used, and with usual values for those not available."""
+        """Return a vehicle state without the declarations that cannot be used, and with usual values for those not
+        available."""
         body = self._with_known_values(body)
         unusable = unusable_declarations(body)
         if not unusable:

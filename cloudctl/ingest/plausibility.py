@@ -1,7 +1,7 @@
 """Whether a connected vehicle's reports can be right: its heading against its motion, its position against the lanes.
 
-A report is never refused for one contradiction: noise, reversing and car parks make some. Contradictions that go on are an event, then the
-vehicle's reports are refused until one agrees.
+A report is never refused for one contradiction: noise, reversing and car parks make some. Contradictions that go on are
+an event, then the vehicle's reports are refused until one agrees.
 """
 
 from collections import OrderedDict
@@ -62,7 +62,8 @@ class Plausibility:
         return len(self._vehicles)
 
     def check(self, t: int, vehicle: str, state: VehicleState) -> None:
-        """Compare a report received at `t` ns with those before. Raises RejectedMessage for one of a vehicle that goes on contradicting them."""
+        """Compare a report received at `t` ns with those before. Raises RejectedMessage for one of a vehicle that goes
+        on contradicting them."""
         self._forget_silent(t)
         watched = self._vehicles.get(vehicle)
         if watched is None:
@@ -133,7 +134,8 @@ class Plausibility:
         self._metrics.count("vehicle.heading_contradicts", vehicle)
         if watched.contradictions == MAX_CONTRADICTIONS:
             text = (
-                f"vehicle {vehicle}: its heading is {degrees(error):.0f} degrees off the way it drives, {MAX_CONTRADICTIONS} times in a row: "
+                f"vehicle {vehicle}: its heading is {degrees(error):.0f} degrees off the way it drives, "
+                f"{MAX_CONTRADICTIONS} times in a row: "
                 "its reports are refused until they agree. Headings are radians counter-clockwise from east"
             )
             self._events.notice(t, "vehicle.heading_refused", vehicle, text)

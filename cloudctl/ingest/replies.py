@@ -1,4 +1,5 @@
-"""Rejects as they are sent: every refusal is counted, and a sender that goes on gets no more of them than it can read."""
+"""Rejects as they are sent: every refusal is counted, and a sender that goes on gets no more of them than it can
+read."""
 
 from collections.abc import Sequence
 
@@ -26,7 +27,8 @@ class RejectSender:
     def to_vehicle(
         self, t_rx: int, vehicle: str, kind: str, rejection: RejectedMessage, *, part: bool
     ) -> list[tuple[str, Reject]]:
-        """Count the refusal at `t_rx` ns of a vehicle's message, or of a `part` of one that is used without it; return the rejects to send, one or none."""
+        """Count the refusal at `t_rx` ns of a vehicle's message, or of a `part` of one that is used without it; return
+        the rejects to send, one or none."""
         counter = f"reject.{kind}_part" if part else f"reject.{kind}"
         self._metrics.count(counter, vehicle)
         if not self._vehicles.allow(vehicle, t_rx):
@@ -51,7 +53,8 @@ class RejectSender:
         rejections: Sequence[RejectedMessage],
         batch: Batch,
     ) -> None:
-        """Count what is refused of a message that is used without it, received at `t_rx` ns; add a reject of each part once in PART_INTERVAL."""
+        """Count what is refused of a message that is used without it, received at `t_rx` ns; add a reject of each part
+        once in PART_INTERVAL."""
         if rejections:
             self._metrics.count(f"reject.{kind}_part", rsu, len(rejections))
         for rejection in rejections:

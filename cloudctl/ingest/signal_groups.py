@@ -1,7 +1,8 @@
 """The groups of a signal message, each read alone: what is wrong in one is refused and named, the others are used.
 
 * A group that does not decode is left out.
-* A time that no clock can show, and end times out of order, are left out of their group: its state is used, and promises nothing.
+* A time that no clock can show, and end times out of order, are left out of their group: its state is used, and
+  promises nothing.
 * The greatest signed and unsigned numbers stand for "not known": no fault, counted.
 """
 

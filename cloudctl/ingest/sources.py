@@ -1,4 +1,5 @@
-"""The perception sources of a node: which sensors there are, their numbers in the trackers, their sequences and origins."""
+"""The perception sources of a node: which sensors there are, their numbers in the trackers, their sequences and
+origins."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +42,8 @@ class Sources(dict[tuple[str, str], Source]):
         self._sensor_counts: dict[str, Counter[str]] = {place: Counter() for place in origins}  # by gateway
 
     def of(self, rsu: str, sensor: str, intersection: str, gateway: str) -> Source:
-        """Return a sensor; a new one is numbered. Raises RejectedMessage where the intersection has no room for one more of this gateway."""
+        """Return a sensor; a new one is numbered. Raises RejectedMessage where the intersection has no room for one
+        more of this gateway."""
         source = self.get((rsu, sensor))
         if source is not None:
             return source
@@ -55,7 +57,10 @@ class Sources(dict[tuple[str, str], Source]):
             raise RejectedMessage(
                 field="s",
                 value=sensor,
-                rule=f"an intersection has at most {MAX_SENSORS} perception sources, {reserve} of them kept for each other gateway",
+                rule=(
+                    f"an intersection has at most {MAX_SENSORS} perception sources, {reserve} of them kept for each "
+                    "other gateway"
+                ),
                 remedy="use fewer sensor names",
             )
 
@@ -84,7 +89,8 @@ class Sources(dict[tuple[str, str], Source]):
                 source.seq = -1
 
     def check_seq(self, source: Source, seq: int, name: str) -> None:
-        """Accept the next sequence number, counting those missing before it. Raises RejectedMessage for a repeated or earlier one."""
+        """Accept the next sequence number, counting those missing before it. Raises RejectedMessage for a repeated or
+        earlier one."""
         if seq <= source.seq:
             rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
             self._metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
@@ -96,7 +102,8 @@ class Sources(dict[tuple[str, str], Source]):
         source.seq = seq
 
     def locate(self, source: Source, lat: float, lon: float) -> None:
-        """Take the origin (degrees) of a source's objects. Raises RejectedMessage where it is none, or too far from the intersection."""
+        """Take the origin (degrees) of a source's objects. Raises RejectedMessage where it is none, or too far from the
+        intersection."""
         if not (isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180):
             raise RejectedMessage(
                 "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"

@@ -1,4 +1,5 @@
-"""When intersections are planned, on the scheduler alone: promptly for input, at once where it is urgent, not at all in silence."""
+"""When intersections are planned, on the scheduler alone: promptly for input, at once where it is urgent, not at all in
+silence."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,5 +1,7 @@
 """The planners' compiled kernels against plain twins, over random worlds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
