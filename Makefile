@@ -1,15 +1,20 @@
-# make demo | test | bench | bench-fusion | lint; each sets up all it needs in .venv
+# make demo | test | examples | bench | bench-fusion | lint; each sets up all it needs in .venv.
+# DEMO, TEST and BENCH hold further words of their command: make test TEST=tests/planner
 PYTHON ?= python3
 PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: demo test bench bench-fusion lint clean
+.PHONY: demo test examples bench bench-fusion lint clean
+
 demo: $(STAMP)
 	$(PY) -m cloudctl demo --out out/demo $(DEMO)
 
 test: $(STAMP)
 	$(PY) -m pytest $(TEST)
+
+examples: $(STAMP)
+	$(PY) examples/run_all.py out/examples
 
 bench: $(STAMP)
 	$(PY) -m cloudctl bench $(BENCH)
