@@ -77,7 +77,11 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("frames",),
         ("messages",),
     ),
-    "cloudctl.io": (("private_files",), ("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),
+    "cloudctl.io": (
+        ("private_files",),
+        ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
+        ("egress",),
+    ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
