@@ -1,11 +1,12 @@
-# make demo | test | examples | bench | bench-fusion | lint; each sets up all it needs in .venv.
+# make install | demo | test | examples | bench | bench-fusion | lint; each sets up all it needs in .venv.
 # DEMO, TEST and BENCH hold further words of their command: make test TEST=tests/planner
 PYTHON ?= python3
 PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: demo test examples bench bench-fusion lint clean
+.PHONY: install demo test examples bench bench-fusion lint clean
+install: $(STAMP)
 
 demo: $(STAMP)
 	$(PY) -m cloudctl demo --out out/demo $(DEMO)
@@ -27,6 +28,10 @@ lint: .venv/.lint
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest tests/test_layers.py
+	$(PY) -m bandit --quiet --recursive cloudctl sim --configfile pyproject.toml
+	@if $(PY) -c 'from urllib.request import urlopen; urlopen("https://pypi.org/pypi/pip/json", timeout=5)' 2>/dev/null; \
+	then $(PY) -m pip_audit --progress-spinner off --skip-editable; \
+	else echo "pip-audit is left out: the database of vulnerabilities (pypi.org) cannot be reached from here"; fi
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c
 
 clean:

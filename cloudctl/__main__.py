@@ -123,11 +123,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--port", type=int, default=7788, help="TCP port for gateways (default 7788)")
     init.add_argument("--mqtt-port", type=int, default=8883, help="TCP port of the broker (default 8883)")
+    init.add_argument(
+        "--signed", action="store_true", help="sign every advisory with a key of the node; vehicles verify it"
+    )
     keys = _command(commands, "keys", "keys and certificates of gateways and vehicles").add_subparsers(
         metavar="COMMAND", required=True
     )
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
     new.add_argument("name", type=Path)
+    signature = _command(
+        keys, "signature", "make a key that a node signs advisories with: [node] signature_key", _keys_signature
+    )
+    signature.add_argument("file", type=Path, help="file to write, such as keys/signature.key")
     vehicle = _command(keys, "vehicle", "make the certificate of a vehicle: a folder to give to it", _keys_vehicle)
     vehicle.add_argument("name", help="the vehicle's id")
     vehicle.add_argument(
@@ -505,8 +512,15 @@ def _keys_new(args: argparse.Namespace) -> None:
 def _init(args: argparse.Namespace) -> None:
     from .node.init_folder import Ports, init_folder
 
-    for line in init_folder(args.folder, args.map, args.host, Ports(args.port, args.mqtt_port)):
+    for line in init_folder(args.folder, args.map, args.host, Ports(args.port, args.mqtt_port), args.signed):
         print(line)
+
+
+def _keys_signature(args: argparse.Namespace) -> None:
+    from .io.signatures import new_signature_key
+
+    public_key = new_signature_key(args.file)
+    print(f"wrote {args.file} (keep it secret)\npublic key, for vehicles (node_signature_key): {public_key}")
 
 
 def _keys_vehicle(args: argparse.Namespace) -> None:

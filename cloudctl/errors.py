@@ -14,6 +14,7 @@ CloudctlError
 ├── CredentialFolderError (RuntimeError)  a client's folder of credentials that cannot be used       client.credentials
 ├── ReloadError (RuntimeError)      a node that cannot be reloaded                                   node.pid_file
 ├── InitError (RuntimeError)        a node's folder that cannot be set up                            node.init_folder
+├── SignatureError (RuntimeError)   a key that cannot be used for signatures                         io.signatures
 ├── MqttError (OSError)             an MQTT connection that failed                                   io.mqtt
 ├── BrokerError (RuntimeError)      a broker that cannot be started                                  io.broker
 ├── HttpServerError (RuntimeError)  an HTTP server that cannot be started                            io.http

@@ -52,6 +52,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     bind: str = "tcp://0.0.0.0:7788"
     key: str | None = None  # file of the node's key pair
     curve: bool = True
+    signature_key: str | None = None  # file of the key that advisories are signed with; None: they are not signed
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
     calendar: str | None = (
         None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone

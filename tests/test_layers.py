@@ -82,7 +82,11 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("replies",),
         ("messages",),
     ),
-    "cloudctl.io": (("private_files",), ("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),
+    "cloudctl.io": (
+        ("private_files",),
+        ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
+        ("egress",),
+    ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),

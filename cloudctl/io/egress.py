@@ -11,6 +11,7 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,9 @@ from ..schema import Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
+
+if TYPE_CHECKING:
+    from .signatures import Signer
 
 MAX_HELD = 50_000  # advisories kept for a broker or vehicle that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
@@ -31,6 +35,7 @@ RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
+
 Hear = Callable[[str, str, bytes], None]
 log = logging.getLogger("cloudctl.io.egress")
 
@@ -48,8 +53,12 @@ class Retained:
 class Egress:
     """The node's connection to a broker. `hear(kind, vehicle, body)` gets what vehicles send, on the event loop."""
 
-    def __init__(self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear) -> None:
+    def __init__(
+        self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear, signer: "Signer | None" = None
+    ) -> None:
+        """`signer`, where given, signs every advisory."""
         self._section, self._clock, self._metrics, self._on_vehicle_message = section, clock, metrics, hear
+        self._signer = signer
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
@@ -108,6 +117,8 @@ class Egress:
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
             return False
+        if self._signer is not None:
+            payload = self._signer.sign(topic, payload)
         self._held[key] = (advisory.valid_until, payload)
         return self._put(topic, payload)
 

@@ -242,6 +242,7 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
     node = msgspec.structs.replace(
         node,
         key=at(node.key),
+        signature_key=at(node.signature_key),
         status=at(node.status),
         trace=at(node.trace),
         calendar=at(node.calendar),

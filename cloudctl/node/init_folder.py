@@ -8,6 +8,7 @@ from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
 from ..io.broker import Tls, write_mosquitto_files
+from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import write_keys
 from ..maps import path as shipped_map
 from .config import NodeConfig, load
@@ -59,11 +60,11 @@ class Ports(NamedTuple):
     broker: int = BROKER_PORT
 
 
-def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) -> list[str]:
+def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is_signed: bool = False) -> list[str]:
     """Write all that a closed node needs into `folder`; return what was written, for people.
 
     `map_file`: a digital code, or a map of any format that can be imported (None: the intersection that ships); `host`: where gateways and
-    vehicles reach the node. Raises InitError where the folder holds a node already, CodeError for a map that cannot be used.
+    vehicles reach the node; `is_signed`: with a key that advisories are signed with. Raises InitError where the folder holds a node already, CodeError for a map that cannot be used.
     """
     if (folder / NODE_FILE).exists():
         raise InitError(
@@ -95,6 +96,9 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports) ->
         gateway_key=public_key,
         rsus=", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in bindings.items()),
     )
+    if is_signed:
+        new_signature_key(folder / "keys" / "signature.key")
+        text = text.replace("[node]\n", '[node]\nsignature_key = "keys/signature.key"\n')
     (folder / NODE_FILE).write_text(text)
     config = load(folder / NODE_FILE)
     add_vehicle(folder, VEHICLE_NAME)
@@ -131,6 +135,8 @@ def add_vehicle(folder: Path, name: str) -> Path:
         'cert = "vehicle.pem"',
         'key = "vehicle.key"',
     ]
+    if config.node.signature_key:
+        lines.append(f'node_signature_key = "{Signer(Path(config.node.signature_key)).public_key}"')
     (target / "vehicle.toml").write_text("\n".join(lines) + "\n")
     return target
 

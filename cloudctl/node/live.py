@@ -19,6 +19,7 @@ from ..io.broker import start as start_broker
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
 from ..io.recording.reader import Recorder
+from ..io.signatures import Signer
 from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
@@ -74,7 +75,9 @@ class Node:
         allowed = config.allowed()
         self.server = Server(config.node.bind, self._keys, allowed)
         self._peers = Peers(self.server, self.metrics, allowed if config.node.curve else None)
-        self.egress = Egress(self._broker_section(config), self.clock, self.metrics, self._on_vehicle_message)
+        self.egress = Egress(
+            self._broker_section(config), self.clock, self.metrics, self._on_vehicle_message, self._signer()
+        )
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
@@ -106,6 +109,10 @@ class Node:
         else:
             folder = Path(record).parent / "broker" if record else None
         return start_broker(folder, section.port, broker_tls(self.config), host=section.host)
+
+    def _signer(self) -> Signer | None:
+        file = self.config.node.signature_key
+        return Signer(Path(file)) if file else None
 
     def _broker_section(self, config: NodeConfig) -> BrokerSection:
         return reachable_section(config.broker, self.broker)
