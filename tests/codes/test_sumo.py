@@ -129,7 +129,9 @@ def test_a_network_with_bicycles_and_crossings() -> None:
 
 
 @pytest.mark.parametrize("around", ["{}", "<additional>{}</additional>"])
-def test_a_programme_of_an_additional_file_parts_groups_with_or_without_a_root_around_it(tmp_path: Path, around: str) -> None:
+def test_a_programme_of_an_additional_file_parts_groups_with_or_without_a_root_around_it(
+    tmp_path: Path, around: str
+) -> None:
     net = maps.path("intersection.net.xml.gz")
     own = codes.import_sumo(net)[0]
     group = next(group for group in own.signal_groups if len(group.channels) > 1)

@@ -111,12 +111,29 @@ def test_the_nearest_hazard_on_the_way_of_each_vehicle_is_that_of_the_plain_twin
             place = {"lane": code.lane_ids[lane], "s": (low, high)}
         else:
             x, y, half = rng.uniform(-40.0, 40.0), rng.uniform(-40.0, 40.0), rng.uniform(3.0, 30.0)
-            xs, ys = np.array([x - half, x + half, x + half, x - half]), np.array([y - half, y - half, y + half, y + half])
+            xs, ys = (
+                np.array([x - half, x + half, x + half, x - half]),
+                np.array([y - half, y - half, y + half, y + half]),
+            )
             place = {"polygon": tuple(zip(*(axis.tolist() for axis in code.origin.to_geodetic(xs, ys)), strict=True))}
         kind, priority = str(rng.choice(["works", "ice"])), int(rng.integers(0, 3))
-        hazards.append(Hazard(version=1, rsu="r", id=f"h{number}", kind=kind, t=world.t, start=world.t, end=world.t + SECOND, priority=priority, **place))
+        hazards.append(
+            Hazard(
+                version=1,
+                rsu="r",
+                id=f"h{number}",
+                kind=kind,
+                t=world.t,
+                start=world.t,
+                end=world.t + SECOND,
+                priority=priority,
+                **place,
+            )
+        )
     world = dataclasses.replace(world, hazards=tuple(hazards))
 
     got = {c.target: (c.facts["kind"], c.distance) for c in hazard.plan(world)}
 
-    assert got == {f"vehicle:{name}": (near.kind, pytest.approx(ahead)) for name, (near, ahead) in nearest_hazards(world).items()}
+    assert got == {
+        f"vehicle:{name}": (near.kind, pytest.approx(ahead)) for name, (near, ahead) in nearest_hazards(world).items()
+    }

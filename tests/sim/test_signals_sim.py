@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-libsumo = pytest.importorskip("libsumo")
+pytest.importorskip("libsumo")
 
+import libsumo
 from cloudctl.sim.loop import bounds
 from cloudctl.sim.loop.bounds import Phase
 from cloudctl.sim.loop.traffic import STATE, Traffic
@@ -107,7 +108,11 @@ def test_every_head_shows_what_the_message_of_its_group_tells_of_it(kind: str, t
             for group in junction.code.code.signal_groups:
                 for channel in group.channels:
                     colour = STATE[shown[channel]]
-                    assert COLOUR.get(states[group.id], states[group.id]) == COLOUR.get(colour, colour), (traffic.seconds, group.id, channel)
+                    assert COLOUR.get(states[group.id], states[group.id]) == COLOUR.get(colour, colour), (
+                        traffic.seconds,
+                        group.id,
+                        channel,
+                    )
                     checked += 1
     finally:
         traffic.close()
@@ -124,7 +129,9 @@ def test_a_programme_whose_heads_of_one_group_differ_is_refused(tmp_path: Path) 
     logic.set("programID", "other")
     file = tmp_path / "other.add.xml"
     ET.ElementTree(logic).write(file)
-    with pytest.raises(ScenarioError, match=f"heads {group.channels[0]} and {group.channels[1]} of group {group.id} show r and G"):
+    with pytest.raises(
+        ScenarioError, match=f"heads {group.channels[0]} and {group.channels[1]} of group {group.id} show r and G"
+    ):
         run(replace(scenario, additional=(file,)), 5.0)
 
 

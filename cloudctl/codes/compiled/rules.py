@@ -159,7 +159,14 @@ class RuleTable:
         )
         return out
 
-    def in_force(self, rows: NDArray[np.int64], path: NDArray[np.int64], s: NDArray[np.float64], t: int, vehicles: Sequence[Vehicle]) -> InForce:
+    def in_force(
+        self,
+        rows: NDArray[np.int64],
+        path: NDArray[np.int64],
+        s: NDArray[np.float64],
+        t: int,
+        vehicles: Sequence[Vehicle],
+    ) -> InForce:
         """Answer for `vehicles` at one moment: `effective` for what a plan asks. `rows`: where each stands in `path` (-1: on none, and no rule holds) and `s` (m)."""
         n = len(vehicles)
         fleet: dict[int, int] = {}  # few differ, and the same figures are the same object
@@ -305,7 +312,9 @@ def _undecided(win: Any, open_: Any, value: Any, sizes: Any, top: float) -> int:
 
 
 @njit(cache=True)
-def _calendars_hold(second: int, zone: Any, calendar: Any, shifts: Any, holidays: Any, worked: Any, holding: Any) -> None:
+def _calendars_hold(
+    second: int, zone: Any, calendar: Any, shifts: Any, holidays: Any, worked: Any, holding: Any
+) -> None:
     for r in range(len(holding)):
         holding[r] = holds_at(r, second, zone, calendar, shifts, holidays, worked)
 
@@ -336,7 +345,9 @@ def _decide(
 
 
 @njit(cache=True)
-def _bounds(win: Any, open_: Any, value: Any, sizes: Any, automated: bool, waits: int, area: int) -> tuple[float, float, int, int, int]:
+def _bounds(
+    win: Any, open_: Any, value: Any, sizes: Any, automated: bool, waits: int, area: int
+) -> tuple[float, float, int, int, int]:
     """Return what the rules of `_decide` come to: the highest and lowest speed (m/s), the capping, the refusing and the undecided rule."""
     top, cap = inf, -1
     for k in (SPEED_MAX, SCHOOL, WORKS):
@@ -359,7 +370,9 @@ def _answer(
             holding[rule[e]] = holds_at(rule[e], t[i] // 1_000_000_000, zone, calendar, shifts, holidays, worked)
         sure, maybe, win = bits[vehicle[i], 0], bits[vehicle[i], 1], decided[i]
         waits = _decide(path[i], s[i], t[i], sure, maybe, start, rule, span, kind, mask, valid, holding, win, open_)
-        top, low, cap[i], refused_by[i], undecided[i] = _bounds(win, open_, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area)
+        top, low, cap[i], refused_by[i], undecided[i] = _bounds(
+            win, open_, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area
+        )
         speed_max[i], speed_min[i] = top, min(low, top)
         allowed[i] = refused_by[i] < 0
 
@@ -378,4 +391,6 @@ def _in_force(
             continue
         sure, maybe = bits[v, 0], bits[v, 1]
         waits = _decide(path[i], s[i], t, sure, maybe, start, rule, span, kind, mask, valid, holding, win, open_)
-        limit[k], _, by[0, k], by[1, k], by[2, k] = _bounds(win, open_, value, sizes[v], sure & AUTOMATED != 0, waits, area)
+        limit[k], _, by[0, k], by[1, k], by[2, k] = _bounds(
+            win, open_, value, sizes[v], sure & AUTOMATED != 0, waits, area
+        )

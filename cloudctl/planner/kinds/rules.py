@@ -22,7 +22,9 @@ def in_force(world: World) -> InForce:
     if not n or not code.code.rules:
         none = np.full(n, -1, np.int32)
         return InForce(np.full(n, np.inf), none, none, none)
-    return world.rules.in_force(world.rows, world.path, world.s, world.t, [vehicle.as_ruled for vehicle in world.vehicles])
+    return world.rules.in_force(
+        world.rows, world.path, world.s, world.t, [vehicle.as_ruled for vehicle in world.vehicles]
+    )
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:
