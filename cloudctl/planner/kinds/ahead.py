@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...clock import SECOND
 from ...codes import CompiledCode
 from ...codes.compiled.rules import InForce, RuleTable
-from ...codes.rules import RESERVING, SIZES, Vehicle, missing
+from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind
 from ...world import World
@@ -25,7 +25,13 @@ from .rules import named
 
 RANGE = 300.0  # m
 KINDS = ("toll", "closure", "construction")
-KEEP_OUT = ("no_entry", "turn_ban", *RESERVING, *SIZES, "emission_zone")  # kinds that keep single vehicles out
+KEEP_OUT = (
+    "no_entry",
+    "turn_ban",
+    *RESERVING_KINDS,
+    *SIZE_FIELDS,
+    "emission_zone",
+)  # kinds that keep single vehicles out
 INSIDE = 0.5  # m beyond the beginning of a place at which its rule is asked for
 
 

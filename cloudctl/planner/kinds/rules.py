@@ -8,7 +8,7 @@ import numpy as np
 
 from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
-from ...codes.rules import CAPS, missing
+from ...codes.rules import SPEED_CAP_KINDS, missing
 from ...schema import AdvisoryKind
 from ...world import World
 from ..candidate import Candidate
@@ -51,8 +51,8 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
             )
         else:
             rule = world.code.code.rules[undecided]
-            facts["effect"] = "limit a" if rule.kind in CAPS else "keep a"
-            facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in CAPS else "out here"
+            facts["effect"] = "limit a" if rule.kind in SPEED_CAP_KINDS else "keep a"
+            facts["end"] = f"to {rule.value:.1f} m/s here" if rule.kind in SPEED_CAP_KINDS else "out here"
             words, confidence = (
                 "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. Declare it, or go by the sign",
                 0.5,
