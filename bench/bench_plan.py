@@ -69,8 +69,13 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         kinds |= {c.kind for c in said}
         before = snapshot
     return [
-        f"{n} / {connected}", median(whole[20:]), float(np.quantile(whole[20:], 0.99)), median(snapshots[20:]), median(proposals), len(kinds),
-    ]  # fmt: skip
+        f"{n} / {connected}",
+        median(whole[20:]),
+        float(np.quantile(whole[20:], 0.99)),
+        median(snapshots[20:]),
+        median(proposals),
+        len(kinds),
+    ]
 
 
 def tolled(code: CompiledCode) -> CompiledCode:
@@ -93,9 +98,20 @@ def half_green(code: CompiledCode) -> Signals:
     shown = np.where(np.arange(n) % 2, SignalState.RED, SignalState.GREEN_PERMISSIVE).astype(np.uint8)
     never = np.full(n, NEVER)
     return Signals(
-        T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts,
-        seen=np.full(n, T), overdue=np.zeros(n, np.bool_), due=never,
-    )  # fmt: skip
+        T,
+        1,
+        code.code.revision,
+        shown,
+        end,
+        end,
+        end,
+        np.ones(n),
+        end + 20 * SECOND,
+        lasts,
+        seen=np.full(n, T),
+        overdue=np.zeros(n, np.bool_),
+        due=never,
+    )
 
 
 def walk(code: CompiledCode, tracks: Any, rows: Any, k: int) -> None:

@@ -24,9 +24,28 @@ GATEWAY_SHARE = 0.6  # of all messages; the rest come from vehicles
 NEAR = 0.01  # degrees around the first intersection that hostile vehicles keep away from
 POOL = 500  # vehicles that come again and again; half of all vehicle messages come from ids that nobody saw before
 ODD_IDS = (
-    *("G", "F", "operator", "node", "", " ", "car ", "Car", "é", "\U0001f697", "a" * 300, "x'; DROP TABLE", "..", "$SYS", "%u", "{0}", "null", "0"),
+    *(
+        "G",
+        "F",
+        "operator",
+        "node",
+        "",
+        " ",
+        "car ",
+        "Car",
+        "é",
+        "\U0001f697",
+        "a" * 300,
+        "x'; DROP TABLE",
+        "..",
+        "$SYS",
+        "%u",
+        "{0}",
+        "null",
+        "0",
+    ),
     *("vehicle:car", "intersection:", "cloudctl-node", "\u202ecar", "car\u200b", "\xa0"),
-)  # fmt: skip
+)
 ODD_KINDS = (
     b"?",
     b"",
@@ -156,8 +175,20 @@ class HostileTraffic:
                 [home.scene.lat, home.scene.lon + 0.001],
                 [home.scene.lat + 0.001, home.scene.lon],
             ]
-            return {"v": 1, "r": rsu, "id": f"h{rng.randrange(2_000)}", "kind": "works", "t": t, "start": t, "end": t + 60 * SECOND,
-                    "lane": home.code.lane_ids[lane], "s": [10.0, 30.0], "polygon": polygon, "p": 1, "text": "works"}  # fmt: skip
+            return {
+                "v": 1,
+                "r": rsu,
+                "id": f"h{rng.randrange(2_000)}",
+                "kind": "works",
+                "t": t,
+                "start": t,
+                "end": t + 60 * SECOND,
+                "lane": home.code.lane_ids[lane],
+                "s": [10.0, 30.0],
+                "polygon": polygon,
+                "p": 1,
+                "text": "works",
+            }
         if kind == "health":
             return {
                 "v": 1,
@@ -259,8 +290,20 @@ class HostileTraffic:
         if rng.random() < 0.1:  # anywhere else
             lat, lon = rng.uniform(-90, 90), rng.uniform(-180, 180)
         kind = rng.choice(("car", "bus", "emergency", "taxi", "truck"))
-        return {"t": t, "lat": lat, "lon": lon, "speed": float(np.hypot(vx, vy)), "heading": float(np.arctan2(vy, vx)), "kind": kind, "length": 4.8, "width": 1.8,
-                "accuracy": 1.0, "movements": [home.scene.movement], "automated": False, "version": 1}  # fmt: skip
+        return {
+            "t": t,
+            "lat": lat,
+            "lon": lon,
+            "speed": float(np.hypot(vx, vy)),
+            "heading": float(np.arctan2(vy, vx)),
+            "kind": kind,
+            "length": 4.8,
+            "width": 1.8,
+            "accuracy": 1.0,
+            "movements": [home.scene.movement],
+            "automated": False,
+            "version": 1,
+        }
 
     def _about_victim(self, drawn: Hostile) -> bool:
         """Return whether it is a message that may rightly change what is said at the victim."""

@@ -17,13 +17,62 @@ from typing import Any, NamedTuple
 import msgspec
 
 NUMBERS: tuple[Any, ...] = (
-    *(0, -1, 1, 255, 256, 65_535, 65_536, 2**31 - 1, 2**31, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -(2**31), -(2**63)),
+    *(
+        0,
+        -1,
+        1,
+        255,
+        256,
+        65_535,
+        65_536,
+        2**31 - 1,
+        2**31,
+        2**32,
+        2**53,
+        2**62,
+        2**63 - 1,
+        2**63,
+        2**64 - 1,
+        -(2**31),
+        -(2**63),
+    ),
     *(nan, inf, -inf, 1e308, -1e308, 5e-324, -0.0, 0.5, 90.0, 181.0, 359.9, 1e-9),
-)  # fmt: skip
+)
 TEXTS = (
-    *("", " ", "0", "-1", "null", "NaN", "car", "van", "bus", "truck", "emergency", "motorcycle", "bicycle", "pedestrian", "taxi", "ENU"),
-    *("x" * 65, "x" * 5_000, "ß" * 300, "\U0001f697" * 40, "a/b", "+", "#", "../../etc/passwd", "{0.__class__}", "%s%n", "a\nb: c", "a\0b", "\x1b[2J"),
-)  # fmt: skip
+    *(
+        "",
+        " ",
+        "0",
+        "-1",
+        "null",
+        "NaN",
+        "car",
+        "van",
+        "bus",
+        "truck",
+        "emergency",
+        "motorcycle",
+        "bicycle",
+        "pedestrian",
+        "taxi",
+        "ENU",
+    ),
+    *(
+        "x" * 65,
+        "x" * 5_000,
+        "ß" * 300,
+        "\U0001f697" * 40,
+        "a/b",
+        "+",
+        "#",
+        "../../etc/passwd",
+        "{0.__class__}",
+        "%s%n",
+        "a\nb: c",
+        "a\0b",
+        "\x1b[2J",
+    ),
+)
 FLOATS = (
     nan,
     inf,

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from .faults import Fault
-from .schema import Advisory, RawMessage, Reject, Signals, Traffic
+from .schema import Advisory, RawMessage, Reject, Signals
 from .signals.quality import SignalFault
+from .traffic_messages import Traffic
 
 
 class Answer(NamedTuple):

@@ -14,8 +14,9 @@ import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock, stopwatch
-from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
+from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleState
 from ..topics import MqttTopics, wrong_vehicle_id
+from ..traffic_messages import Traffic
 from .reconnecting import ClockWatch, Pauses
 
 CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s

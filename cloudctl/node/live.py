@@ -26,8 +26,9 @@ from ..metrics import Metrics
 from ..payloads import encode_all
 from ..planner.warm import warm
 from ..rates import Repeats
-from ..schema import Advisory, RawMessage, Traffic
+from ..schema import Advisory, RawMessage
 from ..topics import KIND_OF_CODE, OPERATOR, TOPICS, MqttTopics, gateway_kind, vehicle_kind
+from ..traffic_messages import Traffic
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
