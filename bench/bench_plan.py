@@ -2,7 +2,7 @@
 vehicles.
 
 One track in twelve walks on a crosswalk, every other signal group shows green, and there are a toll, a hazard and a
-stopped vehicle to tell of.
+stopped vehicle to warn of.
 """
 
 from statistics import median
@@ -62,11 +62,11 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         now = msgspec.structs.replace(signals, t=t, seen=np.full(len(signals.state), t))
         snapshot = world.build(t, code, tracks.copy(), now, (hazard,), reports, t, t, before, stopped=(connected + 1,))
         middle = stopwatch()
-        said = planner.plan(snapshot)
+        candidates = planner.plan(snapshot)
         whole.append((stopwatch() - begin) / 1000)
         snapshots.append((middle - begin) / 1000)
-        proposals.append(len(said))
-        kinds |= {c.kind for c in said}
+        proposals.append(len(candidates))
+        kinds |= {candidate.kind for candidate in candidates}
         before = snapshot
     return [
         f"{n} / {connected}",
