@@ -86,7 +86,7 @@ class Rig:
         (folder / "node.toml").write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = '
             '"status.json"\n'
-            f'[broker]\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = '
+            f'[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = '
             f"{str(embedded).lower()}\n[plan]\nrefresh = 0.0\n"
             f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = '
             f'{{ r0 = "{self.code.code.id}" }}\n'

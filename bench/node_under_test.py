@@ -95,7 +95,7 @@ class NodeUnderTest:
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus '
             '= "status.json"'
         ]
-        lines.append(f'[broker]\nport = {mqtt}\n[record]\npath = "{record}"')
+        lines.append(f'[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "{record}"')
         for name, rsus in gateways.items():
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             lines.append(f'[[gateway]]\nname = "{name}"\nkey = "{self.keys[name].public}"\nrsus = {{ {bound} }}')
@@ -154,8 +154,7 @@ class NodeUnderTest:
 
 
 def tracebacks(text: str) -> tuple[int, list[str]]:
-    """Return how many tracebacks a standard error holds that nothing guarded, and the lines of those faults that
-    were."""
-    guarded = [line for line in text.splitlines() if line.startswith("cloudctl: fault in ")]
+    """Return how many tracebacks a standard error holds that nothing guarded, and the lines of those faults that were."""
+    guarded = [line for line in text.splitlines() if " ERROR cloudctl.node: fault in " in line]
     first = [line for line in guarded if " again, " not in line]
     return max(text.count("Traceback (most recent call last)") - len(first), 0), first

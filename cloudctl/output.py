@@ -6,6 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from .faults import Fault
+from .intersection import IntersectionState
 from .schema import Advisory, RawMessage, Reject, Signals
 from .signals.quality import SignalFault
 from .traffic_messages import Traffic
@@ -36,3 +37,4 @@ class Output:
     errors: list[Fault] = field(
         default_factory=list
     )  # exceptions inside the node, each confined to one message or plan
+    planned: list[IntersectionState] = field(default_factory=list)  # intersections that this step has planned

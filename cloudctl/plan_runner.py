@@ -73,7 +73,9 @@ class PlanRunner:
 
         candidates, requests = signal_priority.work(snapshot, intersection, self._gateways, self._metrics)
         output.replies += requests
-        advisories = intersection.advisory_filter.choose(snapshot, planner.plan(snapshot) + candidates)
+        candidates = planner.plan(snapshot, intersection.withheld) + candidates
+        advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
+        output.planned.append(intersection)
 
         # What rests on this revision of the code must not outlive it.
         until = intersection.until

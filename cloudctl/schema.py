@@ -21,6 +21,7 @@ OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, the
 MAX_NAME: Final = 64  # characters of an id
 MAX_SENSORS: Final = 31  # of one intersection
 MAX_VERTICES: Final = 64  # of a hazard's polygon
+MAX_KINDS: Final = 16  # of messages, whose numbers a node tells a gateway
 MAX_MOVEMENTS: Final = 32  # that a vehicle declares
 
 CAR_LENGTH: Final = 4.8  # m; of a vehicle that does not send its own
@@ -220,9 +221,11 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
     sensors: Annotated[tuple[SensorHealth, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
-class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
-    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries
-    t4."""
+class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g", "accepted": "n"}):
+    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4.
+
+    The node's answer also says how many messages of each kind it has accepted of this gateway since it started.
+    """
 
     version: int
     gateway: Text
@@ -230,6 +233,7 @@ class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
     t2: Int64 | None = None
     t3: Int64 | None = None
     t4: Int64 | None = None
+    accepted: Annotated[dict[str, int], Meta(max_length=MAX_KINDS)] | None = None
 
 
 class Reject(Struct, frozen=True, rename={"version": "v"}):

@@ -169,6 +169,10 @@ class Sensing:
         for name, row in self.table().items():
             metrics.put_newest("sensors", name, row)
 
+    def numbers(self) -> list[tuple[str, int]]:
+        """Return each sensor's name and its number in the tracker."""
+        return [(state.name, number) for number, state in self._states.items()]
+
     def _report(self, world: World, state: SensorState, events: Events) -> None:
         """Report the trouble of a sensor as an event, where it is another than last time."""
         problem = state.trouble or state.misplaced

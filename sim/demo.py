@@ -1,6 +1,8 @@
 """`make demo`: two real-time runs over sockets, a study with and without advice, a table and a page."""
 
 import multiprocessing
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +46,23 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     for r, proof in zip(live, proofs, strict=True):
         print(f"replay of {r['recording']}: {proof}")
     print(f"\nreport: {page.resolve()}")
+    print(f"the run on a page, to play, pause and seek: {_command()} replay {live[-1]['recording']} --view")
     late = sum(r["advisories"]["late"] for r in live)
     return int(late > 0 or not all(result.identical for result in replays))
+
+
+def _command() -> str:
+    """Return how this very program is called in the shell that the demo runs in."""
+    script = Path(sys.executable).with_name("cloudctl")
+    return os.path.relpath(script) if script.exists() else f"{sys.executable} -m cloudctl"
 
 
 def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     progress = Progress(f"{scenario.name}, over sockets")
     setup = Setup(seed=1, seconds=seconds, warm_up=WARM_UP[scenario.name])
-    result = LiveLoop(scenario, setup, folder).run(progress.at)
+    loop = LiveLoop(scenario, setup, folder, view=True)
+    progress.say(f"watch it live: {loop.page}")
+    result = loop.run(progress.at)
     progress.done()
     return result
 

@@ -67,7 +67,7 @@ class Recording:
                     yield Step(t, tuple(batch), tuple(sent))
                 t, batch, sent, next_batch = message.log_time, next_batch, [], []
             elif topic.startswith("in/"):
-                next_batch.append(_raw_message(topic.removeprefix("in/"), *msgspec.msgpack.decode(message.data)))
+                next_batch.append(raw_message_of(topic, message.data))
 
         # an earlier part has no summary where the disk was full: that is no fault
         is_expected = reader.cut_off and not last
@@ -117,6 +117,11 @@ class PartReader:
                     f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
                     "What is whole before that was used"
                 )
+
+
+def raw_message_of(topic: str, data: bytes) -> RawMessage:
+    """Return what was received, from a message on an `in/` topic."""
+    return _raw_message(topic.removeprefix("in/"), *msgspec.msgpack.decode(data))
 
 
 def _raw_message(kind: str, sender: str, body: bytes, size: int = 0, unknown_kind: Any = None) -> RawMessage:
