@@ -1,4 +1,4 @@
-"""Runs the benches by name and says on what machine."""
+"""Runs the benches by name, and prints the machine they run on."""
 
 import importlib
 import platform
@@ -20,19 +20,13 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
 
 
 def machine() -> str:
-    cpu = (
-        next(
-            (
-                line.split(":")[1].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            platform.processor(),
-        )
-        if Path("/proc/cpuinfo").exists()
-        else platform.processor()
-    )
-    return f"{cpu}, Python {platform.python_version()}, {platform.system()}"
+    """Return the processor, the version of Python and the operating system."""
+    processor = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = models[0].split(":")[1].strip() if models else processor
+    return f"{processor}, Python {platform.python_version()}, {platform.system()}"
 
 
 def main(names: list[str]) -> int:

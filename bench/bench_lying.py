@@ -11,11 +11,11 @@ from cloudctl.codes import compile_code
 
 RUNS = 2_000
 PART = 50  # runs of one task
-FIRST = 1_000  # seeds below were used while the planner was made
+FIRST = 1_000  # seed; those below were used while the planner was made
 
 
 def part(first: int) -> tuple[int, int, list[str]]:
-    """Return drivers, those who passed their line, and the violations of PART runs."""
+    """Return the numbers of drivers and of those that passed their line, and the violations, of PART runs."""
     code = compile_code(codes.load(maps.path("intersection.json")))
     drivers = passed = 0
     violations: list[str] = []

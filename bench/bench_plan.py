@@ -2,7 +2,7 @@
 vehicles.
 
 One track in twelve walks on a crosswalk, every other signal group shows green, and there are a toll, a hazard and a
-stopped vehicle to tell of.
+stopped vehicle to warn of.
 """
 
 from statistics import median
@@ -62,15 +62,20 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         now = msgspec.structs.replace(signals, t=t, seen=np.full(len(signals.state), t))
         snapshot = world.build(t, code, tracks.copy(), now, (hazard,), reports, t, t, before, stopped=(connected + 1,))
         middle = stopwatch()
-        said = planner.plan(snapshot)
+        candidates = planner.plan(snapshot)
         whole.append((stopwatch() - begin) / 1000)
         snapshots.append((middle - begin) / 1000)
-        proposals.append(len(said))
-        kinds |= {c.kind for c in said}
+        proposals.append(len(candidates))
+        kinds |= {candidate.kind for candidate in candidates}
         before = snapshot
     return [
-        f"{n} / {connected}", median(whole[20:]), float(np.quantile(whole[20:], 0.99)), median(snapshots[20:]), median(proposals), len(kinds),
-    ]  # fmt: skip
+        f"{n} / {connected}",
+        median(whole[20:]),
+        float(np.quantile(whole[20:], 0.99)),
+        median(snapshots[20:]),
+        median(proposals),
+        len(kinds),
+    ]
 
 
 def tolled(code: CompiledCode) -> CompiledCode:
@@ -93,9 +98,20 @@ def half_green(code: CompiledCode) -> Signals:
     shown = np.where(np.arange(n) % 2, SignalState.RED, SignalState.GREEN_PERMISSIVE).astype(np.uint8)
     never = np.full(n, NEVER)
     return Signals(
-        T, 1, code.code.revision, shown, end, end, end, np.ones(n), end + 20 * SECOND, lasts,
-        seen=np.full(n, T), overdue=np.zeros(n, np.bool_), due=never,
-    )  # fmt: skip
+        T,
+        1,
+        code.code.revision,
+        shown,
+        end,
+        end,
+        end,
+        np.ones(n),
+        end + 20 * SECOND,
+        lasts,
+        seen=np.full(n, T),
+        overdue=np.zeros(n, np.bool_),
+        due=never,
+    )
 
 
 def walk(code: CompiledCode, tracks: Any, rows: Any, k: int) -> None:

@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
     for name in names or [str(maps.path(name)) for name in SHIPPED]:
         imported = codes.import_sumo(Path(name))
         net = sumolib.net.readNet(_plain(Path(name)), withInternal=True)
-        told = [loss for loss in imported.losses if loss.what in ("differs", "guessed")]
+        reported = [loss for loss in imported.losses if loss.what in ("differs", "guessed")]
         for code in imported:
             pairs, same, foes = compare(net, code)
             wrong += pairs - same
@@ -36,7 +36,7 @@ def main(names: list[str]) -> int:
                     100.0 * same / pairs if pairs else 100.0,
                 ]
             )
-        for loss in told:
+        for loss in reported:
             print(loss)
     print(table(["intersection", "pairs of movements", "foes", "equal", "% equal"], rows))
     return int(wrong > 0)
@@ -52,7 +52,7 @@ def _plain(path: Path) -> str:
 
 
 def compare(net: Any, code: IntersectionCode) -> tuple[int, int, int]:
-    """Return (pairs of movements of one junction, those where matrix and SUMO agree on foes and who yields, foes)."""
+    """Return (pairs of movements of one junction, those where matrix and SUMO agree on foes and right of way, foes)."""
     links = {}
     for c in (c for c in code.connections if c.inner):
         start, _, end = next(a.value for a in c.alias if a.kind == "sumo").partition(">")

@@ -22,11 +22,30 @@ HOSTILE = "F"  # the hostile gateway
 RSUS = ("f0", "f1")  # its roadside units
 GATEWAY_SHARE = 0.6  # of all messages; the rest come from vehicles
 NEAR = 0.01  # degrees around the first intersection that hostile vehicles keep away from
-POOL = 500  # vehicles that come again and again; half of all vehicle messages come from ids that nobody saw before
+POOL = 500  # vehicles that send again and again; half of all vehicle messages come from new ids
 ODD_IDS = (
-    *("G", "F", "operator", "node", "", " ", "car ", "Car", "é", "\U0001f697", "a" * 300, "x'; DROP TABLE", "..", "$SYS", "%u", "{0}", "null", "0"),
+    *(
+        "G",
+        "F",
+        "operator",
+        "node",
+        "",
+        " ",
+        "car ",
+        "Car",
+        "é",
+        "\U0001f697",
+        "a" * 300,
+        "x'; DROP TABLE",
+        "..",
+        "$SYS",
+        "%u",
+        "{0}",
+        "null",
+        "0",
+    ),
     *("vehicle:car", "intersection:", "cloudctl-node", "\u202ecar", "car\u200b", "\xa0"),
-)  # fmt: skip
+)
 ODD_KINDS = (
     b"?",
     b"",
@@ -117,73 +136,66 @@ class HostileTraffic:
 
     def _tree(self, kind: str, t: int) -> dict[str, Any]:
         """Return a valid body of a gateway's kind, as a tree with the keys of the wire."""
-        rng, rsu = self._rng, self._rng.choice(self._rsus)
-        home, lane = self._home, int(self._rng.randrange(self._home.code.n_lanes))
+        rsu = self._rng.choice(self._rsus)
+        lane = self._home.code.lane_ids[int(self._rng.randrange(self._home.code.n_lanes))]
         if kind == "hello":
-            sensors = [
-                {
-                    "id": name,
-                    "type": "camera",
-                    "lat": home.scene.lat,
-                    "lon": home.scene.lon,
-                    "heading": 0.0,
-                    "fov": 6.28,
-                    "range": 150.0,
-                    "hz": 10.0,
-                }
-                for name in ("c1", "c2")
-            ]
-            return {"v": 1, "g": HOSTILE, "r": [rsu], "s": sensors, "sw": "x"}
+            return self._hello(rsu)
         if kind == "signal":
-            end = t + rng.randrange(1, 40) * SECOND
-            groups = [
-                {"g": int(g), "s": 2, "mn": end, "mx": end, "lk": end, "c": 1.0, "ng": end, "nd": SECOND}
-                for g in home.code.group_ids
-            ]
-            return {
-                "v": 1,
-                "r": rsu,
-                "i": home.id,
-                "rev": home.code.code.revision,
-                "q": self._seq(rsu, "signal"),
-                "t": t,
-                "g": groups,
-                "ln": [],
-            }
+            return self._signal(t, rsu)
         if kind == "hazard":
-            polygon = [
-                [home.scene.lat, home.scene.lon],
-                [home.scene.lat, home.scene.lon + 0.001],
-                [home.scene.lat + 0.001, home.scene.lon],
-            ]
-            return {"v": 1, "r": rsu, "id": f"h{rng.randrange(2_000)}", "kind": "works", "t": t, "start": t, "end": t + 60 * SECOND,
-                    "lane": home.code.lane_ids[lane], "s": [10.0, 30.0], "polygon": polygon, "p": 1, "text": "works"}  # fmt: skip
+            return self._hazard(t, rsu, lane)
         if kind == "health":
-            return {
-                "v": 1,
-                "r": rsu,
-                "t": t,
-                "s": [{"id": "c1", "alive": True, "hz": 10.0, "temperature": 40.0, "clock_offset": 1000}],
-            }
+            sensor = {"id": "c1", "alive": True, "hz": 10.0, "temperature": 40.0, "clock_offset": 1000}
+            return {"v": 1, "r": rsu, "t": t, "s": [sensor]}
         if kind == "sync":
-            return (
-                {"v": 1, "g": HOSTILE, "t1": t, "t2": t + 10, "t3": t + 20, "t4": t + 30}
-                if rng.random() < 0.5
-                else {"v": 1, "g": HOSTILE, "t1": t}
-            )
+            question = {"v": 1, "g": HOSTILE, "t1": t}
+            return {**question, "t2": t + 10, "t3": t + 20, "t4": t + 30} if self._rng.random() < 0.5 else question
         if kind == "perception":
             return self._perception(t, rsu)
+
+        # a kind that only the node sends
+        reject = {"v": 1, "kind": kind, "seq": 1, "t": t, "field": "x", "value": "1", "rule": "r", "remedy": "m"}
+        return {**reject, "i": self._home.id, "a": []}
+
+    def _hello(self, rsu: str) -> dict[str, Any]:
+        scene = self._home.scene
+        pose = {"lat": scene.lat, "lon": scene.lon, "heading": 0.0, "fov": 6.28, "range": 150.0, "hz": 10.0}
+        sensors = [{"id": name, "type": "camera", **pose} for name in ("c1", "c2")]
+        return {"v": 1, "g": HOSTILE, "r": [rsu], "s": sensors, "sw": "x"}
+
+    def _signal(self, t: int, rsu: str) -> dict[str, Any]:
+        home = self._home
+        end = t + self._rng.randrange(1, 40) * SECOND
+        groups = [
+            {"g": int(group), "s": 2, "mn": end, "mx": end, "lk": end, "c": 1.0, "ng": end, "nd": SECOND}
+            for group in home.code.group_ids
+        ]
         return {
             "v": 1,
-            "kind": kind,
-            "seq": 1,
-            "t": t,
-            "field": "x",
-            "value": "1",
-            "rule": "r",
-            "remedy": "m",
+            "r": rsu,
             "i": home.id,
-            "a": [],
+            "rev": home.code.code.revision,
+            "q": self._seq(rsu, "signal"),
+            "t": t,
+            "g": groups,
+            "ln": [],
+        }
+
+    def _hazard(self, t: int, rsu: str, lane: str) -> dict[str, Any]:
+        lat, lon = self._home.scene.lat, self._home.scene.lon
+        return {
+            "v": 1,
+            "r": rsu,
+            "id": f"h{self._rng.randrange(2_000)}",
+            "kind": "works",
+            "t": t,
+            "start": t,
+            "end": t + 60 * SECOND,
+            "lane": lane,
+            "s": [10.0, 30.0],
+            "polygon": [[lat, lon], [lat, lon + 0.001], [lat + 0.001, lon]],
+            "p": 1,
+            "text": "works",
         }
 
     def _perception(self, t: int, rsu: str) -> dict[str, Any]:
@@ -259,11 +271,23 @@ class HostileTraffic:
         if rng.random() < 0.1:  # anywhere else
             lat, lon = rng.uniform(-90, 90), rng.uniform(-180, 180)
         kind = rng.choice(("car", "bus", "emergency", "taxi", "truck"))
-        return {"t": t, "lat": lat, "lon": lon, "speed": float(np.hypot(vx, vy)), "heading": float(np.arctan2(vy, vx)), "kind": kind, "length": 4.8, "width": 1.8,
-                "accuracy": 1.0, "movements": [home.scene.movement], "automated": False, "version": 1}  # fmt: skip
+        return {
+            "t": t,
+            "lat": lat,
+            "lon": lon,
+            "speed": float(np.hypot(vx, vy)),
+            "heading": float(np.arctan2(vy, vx)),
+            "kind": kind,
+            "length": 4.8,
+            "width": 1.8,
+            "accuracy": 1.0,
+            "movements": [home.scene.movement],
+            "automated": False,
+            "version": 1,
+        }
 
     def _about_victim(self, drawn: Hostile) -> bool:
-        """Return whether it is a message that may rightly change what is said at the victim."""
+        """Return whether it is a message that may rightly change the output for the victim."""
         if drawn.frames and drawn.frames[0] not in (b"state", b"requests"):  # a gateway is held to its units
             return False
         if b"requests" in (drawn.leaf.encode(), *drawn.frames[:1]):

@@ -34,7 +34,7 @@ SAMPLES = 200  # of memory
 MAX_STEP = 1000.0  # ms; a step that takes longer keeps everybody's messages waiting until they are too old
 SETTLED = 100  # steps after which the longest is looked for
 WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
-MEMORY_JUDGED = 50_000  # messages; in a shorter run memory says nothing
+MEMORY_JUDGED = 50_000  # messages; the memory of a shorter run is no evidence
 MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
 NOT_INPUTS = (
     "reject.frames",
@@ -136,21 +136,17 @@ class Twins:
         self.crashes[cause] += 1
         self.first_crash.setdefault(cause, text)
 
-    def _of_victim(self, out: Output) -> Iterable[tuple[str, bytes]]:
-        """Yield what concerns the victim: its advisories, signals, traffic, faults, and every reply to its gateway."""
-        for advisory in out.advisories:
-            if advisory.intersection == self.victim:
-                yield "advisory", msgspec.json.encode(advisory)
-        for signals in out.signals:
-            if signals.intersection == self.victim:
-                yield "signals", msgspec.json.encode(signals)
-        for traffic in out.traffic:
-            if traffic.intersection == self.victim:
-                yield "traffic", msgspec.json.encode(traffic)
-        for fault in out.faults:
+    def _of_victim(self, output: Output) -> Iterable[tuple[str, bytes]]:
+        """Yield the output for the victim: its advisories, signals, traffic, faults, and every reply to its gateway."""
+        published = (("advisory", output.advisories), ("signals", output.signals), ("traffic", output.traffic))
+        for name, items in published:
+            for item in items:
+                if item.intersection == self.victim:
+                    yield name, msgspec.json.encode(item)
+        for fault in output.faults:
             if fault.intersection == self.victim:
                 yield "fault", str(fault).encode()
-        for gateway, kind, body in out.replies:
+        for gateway, kind, body in output.replies:
             if gateway == VALID:
                 yield f"reply {kind}", _pack(body)
 
@@ -193,14 +189,14 @@ def accounted(counters: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, int]
 
 @dataclass
 class Result:
-    """What a run with hostile messages showed."""
+    """The result of a run with hostile messages."""
 
     sent: Counter[str]  # hostile, by row
     valid: int
     seconds: float
     counters: Mapping[str, Mapping[str, int]]
     memory: list[float]  # MB, as the messages went
-    notes: list[str] = field(default_factory=list)  # what else was found wrong
+    notes: list[str] = field(default_factory=list)  # further failures
     twins: Twins = field(init=False)
 
     @property
@@ -212,21 +208,21 @@ class Result:
     @property
     def failures(self) -> list[str]:
         """Return every way in which the run fell short."""
-        out = list(self.notes)
-        out += [
+        failures = list(self.notes)
+        failures += [
             f"{n} steps in which output for the victim differs, first in: {kind}"
             for kind, n in self.twins.differences.most_common()
         ]
         if self.twins.advisories == 0:
-            out.append("the victim got no advisory at all: nothing was compared")
-        out += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
+            failures.append("the victim got no advisory at all: nothing was compared")
+        failures += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
         if self.twins.slowest[0] > MAX_STEP:
-            out.append(f"a step took {self.twins.slowest[0]:.0f} ms ({self.twins.slowest[1]})")
+            failures.append(f"a step took {self.twins.slowest[0]:.0f} ms ({self.twins.slowest[1]})")
         if self.missing:
-            out.append(f"{self.missing} messages are not accounted for")
+            failures.append(f"{self.missing} messages are not accounted for")
         if self.sent.total() >= MEMORY_JUDGED and growth(self.memory) > MAX_GROWTH:
-            out.append(f"memory grew by {100 * growth(self.memory):.1f} % from a tenth of the messages to all")
-        return out
+            failures.append(f"memory grew by {100 * growth(self.memory):.1f} % from a tenth of the messages to all")
+        return failures
 
 
 def run_engine(messages: int, seed: int = 1, progress: Callable[[int], Any] = lambda _: None) -> Result:

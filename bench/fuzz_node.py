@@ -49,7 +49,7 @@ JUNK = 40  # connections that speak no ZeroMQ at all
 
 
 def drive_valid(pipe: Connection, crossing: Crossing, address: str, keys: KeyPair, node_key: str, mqtt: int) -> None:
-    """Send the valid traffic at 10 Hz until told to stop; answer with (messages sent, refusals by rule)."""
+    """Send the valid traffic at 10 Hz until the pipe has a message; answer with (messages sent, refusals by rule)."""
     clock, refusals, sent = WallClock(), Counter[str](), 0
 
     def refused(reject: Reject) -> None:

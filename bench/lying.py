@@ -187,7 +187,10 @@ class Drive:
             and self.could_stop is not None
             and (self.stop_since is None or self.stop_since > self.could_stop + 1e-6)
         ):
-            self.violation = f"{self.name} passed its line at {now:.1f} s, {self.speed:.1f} m/s, at a red known while it could stop until {self.could_stop:.1f} s"
+            self.violation = (
+                f"{self.name} passed its line at {now:.1f} s, {self.speed:.1f} m/s, "
+                f"at a red known while it could stop until {self.could_stop:.1f} s"
+            )
 
 
 class Case:

@@ -1,7 +1,7 @@
 """Hostile messages made from valid ones: fields replaced, bytes damaged, bytes invented. The same seed makes the same
 messages.
 
-A valid body is a tree of dicts, lists and plain values, with the keys of the wire. A `Codec` says how such a tree
+A valid body is a tree of dicts, lists and plain values, with the keys of the wire. A `Codec` defines how such a tree
 becomes bytes: msgpack for gateways, JSON for vehicles. Three mutators, as `Mutator.hostile` draws them: (a) one or more
 fields get hostile values, (b) the bytes of a valid body are damaged, (c) random bytes, nothing, far too much, or
 nesting without end.
@@ -17,13 +17,62 @@ from typing import Any, NamedTuple
 import msgspec
 
 NUMBERS: tuple[Any, ...] = (
-    *(0, -1, 1, 255, 256, 65_535, 65_536, 2**31 - 1, 2**31, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -(2**31), -(2**63)),
+    *(
+        0,
+        -1,
+        1,
+        255,
+        256,
+        65_535,
+        65_536,
+        2**31 - 1,
+        2**31,
+        2**32,
+        2**53,
+        2**62,
+        2**63 - 1,
+        2**63,
+        2**64 - 1,
+        -(2**31),
+        -(2**63),
+    ),
     *(nan, inf, -inf, 1e308, -1e308, 5e-324, -0.0, 0.5, 90.0, 181.0, 359.9, 1e-9),
-)  # fmt: skip
+)
 TEXTS = (
-    *("", " ", "0", "-1", "null", "NaN", "car", "van", "bus", "truck", "emergency", "motorcycle", "bicycle", "pedestrian", "taxi", "ENU"),
-    *("x" * 65, "x" * 5_000, "ß" * 300, "\U0001f697" * 40, "a/b", "+", "#", "../../etc/passwd", "{0.__class__}", "%s%n", "a\nb: c", "a\0b", "\x1b[2J"),
-)  # fmt: skip
+    *(
+        "",
+        " ",
+        "0",
+        "-1",
+        "null",
+        "NaN",
+        "car",
+        "van",
+        "bus",
+        "truck",
+        "emergency",
+        "motorcycle",
+        "bicycle",
+        "pedestrian",
+        "taxi",
+        "ENU",
+    ),
+    *(
+        "x" * 65,
+        "x" * 5_000,
+        "ß" * 300,
+        "\U0001f697" * 40,
+        "a/b",
+        "+",
+        "#",
+        "../../etc/passwd",
+        "{0.__class__}",
+        "%s%n",
+        "a\nb: c",
+        "a\0b",
+        "\x1b[2J",
+    ),
+)
 FLOATS = (
     nan,
     inf,

@@ -94,7 +94,7 @@ class Scene:
         return encode(Signal(VERSION, rsu, self.code.code.id, self.code.code.revision, seq, t, groups))
 
     def state(self, t: int) -> VehicleState:
-        """Return what the connected road user (the first one) says of itself at `t`."""
+        """Return the state that the connected road user (the first one) reports at `t`."""
         x, y, vx, vy = self.at(t)[0]
         lat, lon = (float(v) for v in self.code.origin.to_geodetic(x, y))
         return VehicleState(t, lat, lon, SPEED, float(np.arctan2(vy, vx)), movements=(self.movement,))

@@ -112,7 +112,7 @@ class Log:
 def run_vehicles(
     pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str
 ) -> None:
-    """Drive the connected vehicles of all crossings until told to stop, what they print in the file `errors`; answer
+    """Drive the connected vehicles of all crossings until the pipe has a message, what they print in the file `errors`; answer
     with every `Delivery`, and how many connections would not close."""
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)
@@ -156,7 +156,7 @@ async def _listen(vehicle: Vehicle, crossing: Crossing, log: Log) -> None:
 
 
 async def _twin(crossing: Crossing, port: int, control: Any) -> None:
-    """While `control[TWIN]` says so, be another vehicle with the id of the first."""
+    """While `control[TWIN]` is set, be another vehicle with the id of the first."""
     while True:
         await asyncio.sleep(0.1)
         if control[Control.TWIN]:

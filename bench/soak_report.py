@@ -33,7 +33,7 @@ LIMITS = {
 INTERRUPTION = (
     2 * SECOND
 )  # without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
-NO_SERVICE = "degraded"  # the kind of advisory that says why there is no other
+NO_SERVICE = "degraded"  # the kind of advisory that gives the reason why there is no other
 
 
 class Sample(NamedTuple):
@@ -65,7 +65,7 @@ class Soak:
 
 class Service(NamedTuple):
     """Service from one cause to the next: s without speed advice, at the longest, where it struck and elsewhere; s from
-    the cause's end to that of the last interruption; how often vehicles were told that there is none."""
+    the cause's end to that of the last interruption; how often vehicles were advised that there is none."""
 
     gap: float
     elsewhere: float | None
@@ -109,7 +109,9 @@ def report(soak: Soak, system: System, out: Path) -> str:
     failures += soak.outages
     rows, late = _services(soak, places)
     failures += late
-    text = table(["cause", "n", "its duration s", "longest gap s", "gap elsewhere s", "back after s", "told so"], rows)
+    text = table(
+        ["cause", "n", "its duration s", "longest gap s", "gap elsewhere s", "back after s", "advised so"], rows
+    )
     text += (
         "\n(gap: time in which no vehicle of an intersection got speed advice, the longest of all n; back: from "
         "the end of the cause to the end of the last gap of over 2 s)"

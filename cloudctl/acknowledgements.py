@@ -1,4 +1,4 @@
-"""What vehicles did with the advisories they were sent: by kind, and only by those who were sent them."""
+"""Counts what vehicles did with their advisories, by kind; only of vehicles that an advisory was sent to."""
 
 from collections import OrderedDict
 
@@ -9,7 +9,7 @@ MAX_SENT = 20_000  # newest advisories that an acknowledgement is matched with
 
 
 class Acknowledgements:
-    """The newest advisories of a node, and the count of what became of them: `ack.<outcome>` by kind, `ack.unknown`."""
+    """The newest advisories of a node, and the counts of their outcomes: `ack.<outcome>` by kind, `ack.unknown`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -19,14 +19,14 @@ class Acknowledgements:
         return len(self._sent)
 
     def sent(self, advisories: list[Advisory]) -> None:
-        """Take in what is sent now."""
+        """Remember advisories that are sent now."""
         for advisory in advisories:
             self._sent[advisory.id] = advisory
         while len(self._sent) > MAX_SENT:
             self._sent.popitem(last=False)
 
     def take(self, vehicle: str, ack: Ack) -> None:
-        """Count what a vehicle did with an advisory; one that was not sent to it is none of its business."""
+        """Count the outcome of an advisory for a vehicle; one that was not sent to it counts as `ack.unknown`."""
         self._metrics.count("vehicle.ack", ack.outcome)
         advisory = self._sent.get(ack.advisory)
         if advisory is None or (advisory.target.startswith("vehicle:") and advisory.target != f"vehicle:{vehicle}"):

@@ -8,20 +8,18 @@ SECOND = 1_000_000_000
 
 
 class Clock(Protocol):
-    """Anything that can say what time it is."""
+    """A source of the present time."""
 
     def now(self) -> int:
         """Return ns since the Unix epoch."""
         ...
 
 
-STEP = (
-    250 * MS
-)  # a clock that differs by more from what a monotonic one says has stepped; NTP slews away less than 128 ms
+STEP = 250 * MS  # a larger change against the monotonic clock is a step; NTP slews away less than 128 ms
 
 
 class WallClock:
-    """The machine's clock, strictly increasing but where it is set back: that is followed at once."""
+    """The machine's clock, strictly increasing; where it is set back by STEP or more, that is followed at once."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -33,7 +31,7 @@ class WallClock:
 
 
 class SteadyClock:
-    """UTC, strictly increasing, that does not go along when the machine's clock steps, until it is told to `follow()`.
+    """UTC, strictly increasing, that does not follow a step of the machine's clock until `follow()` is called.
 
     A monotonic clock carries it over a step; differences up to STEP are followed at once. `stepped` (ns) is how far the
     machine's clock is ahead since it stepped, 0 while the two agree.
@@ -56,7 +54,7 @@ class SteadyClock:
         return self._last
 
     def follow(self) -> int:
-        """Take over what the machine's clock says now, backwards too; return by how much time moves (ns)."""
+        """Set the time to the machine's clock, backwards too; return by how much time moves (ns)."""
         self.now()
         moved = self.stepped
         self._base += moved
@@ -66,7 +64,7 @@ class SteadyClock:
 
 
 class EventClock:
-    """A clock that stands where the last event put it: replay and in-process runs."""
+    """A clock that shows the time of the last event: for replay and in-process runs."""
 
     def __init__(self, t: int = 0) -> None:
         self._t = t
@@ -80,10 +78,10 @@ class EventClock:
 
 
 def sleep_until(t: int) -> None:
-    """Block until the machine's clock shows `t` ns (returns at once when it is past)."""
-    left = t - time.time_ns()
-    if left > 0:
-        time.sleep(left / SECOND)
+    """Block until the machine's clock shows `t` ns; return at once when it is past."""
+    remaining = t - time.time_ns()
+    if remaining > 0:
+        time.sleep(remaining / SECOND)
 
 
 def stopwatch() -> int:

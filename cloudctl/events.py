@@ -1,12 +1,11 @@
-"""What somebody should put right, in words: counted each time, reported when it begins, and no more often than is
-read."""
+"""Events for the operator to act on, in words: each is counted, and reported when it begins, at a limited rate."""
 
 from .clock import SECOND
 from .metrics import Metrics
 from .rates import OncePer
 
 EVENT_INTERVAL = 10 * SECOND  # between two reported events of one kind; all are counted
-MAX_KINDS = 100
+MAX_KINDS = 100  # whose last event is remembered
 
 
 class Events:
@@ -18,12 +17,12 @@ class Events:
         self._texts: list[str] = []
 
     def notice(self, t: int, kind: str, source: str, text: str) -> None:
-        """Count an event of a kind and source, and keep what is to be said of it."""
+        """Count an event of `t` ns; its text is reported where its kind had none reported within EVENT_INTERVAL."""
         self._metrics.count(kind, source)
         if self._once.allow(kind, t):
             self._texts.append(text)
 
     def take(self) -> list[str]:
-        """Return what is to be said, and forget it."""
+        """Return the texts to report since the last call."""
         texts, self._texts = self._texts, []
         return texts

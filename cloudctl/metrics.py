@@ -1,6 +1,6 @@
 """Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`.
 
-Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is
+Sources of counters are named by senders, so their number and length are bounded: what is counted beyond that is
 counted under OTHERS.
 """
 
@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 # 1 us .. 100 s, 20 buckets a decade: 12 % wide, which is the resolution of every quantile reported from them.
-BUCKETS_US: tuple[float, ...] = tuple(10 ** (k / 20) for k in range(161))
+BUCKETS_US: tuple[float, ...] = tuple(10 ** (bucket / 20) for bucket in range(161))
 
 MAX_SOURCES = 1000  # of one counter, or of one table of newest values: beyond it they share OTHERS
 MAX_SOURCE_LENGTH = 64  # characters of a source's name that are kept
@@ -33,10 +33,10 @@ class Histogram:
 
     def quantile(self, q: float) -> float:
         """Return the upper edge (us) of the bucket that holds quantile `q` in 0..1; 0.0 when empty."""
-        left = q * self.count
-        for edge, n in zip((*BUCKETS_US, self.largest), self.counts, strict=True):
-            left -= n
-            if n and left <= 0:
+        remaining = q * self.count
+        for edge, count in zip((*BUCKETS_US, self.largest), self.counts, strict=True):
+            remaining -= count
+            if count and remaining <= 0:
                 return min(edge, self.largest)
         return self.largest
 
@@ -53,25 +53,25 @@ class Histogram:
 
 @dataclass
 class Metrics:
-    """What a node counts: `count("drop.queue", source)`; `time("fuse", us)`."""
+    """The counters, histograms and newest values of a node: `count("drop.queue", source)`; `time("fuse", us)`."""
 
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     newest: dict[str, dict[str, object]] = field(default_factory=dict)
-    _sources: Counter[str] = field(default_factory=Counter)  # how many each counter has
+    _source_counts: Counter[str] = field(default_factory=Counter)  # sources of each counter
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
         """Add `n` to a counter of a source; of OTHERS where it has MAX_SOURCES already."""
         self.counters[self._key(name, source)] += n
 
     def put(self, name: str, source: str, n: int) -> None:
-        """Set a counter of a source that something else counts."""
+        """Set a counter of a source whose events are counted elsewhere."""
         self.counters[self._key(name, source)] = n
 
     def counted(self, name: str, source: str = "") -> int:
         """Return a counter of one source; of OTHERS where it has none of its own."""
-        own = self.counters.get((name, source[:MAX_SOURCE_LENGTH]), 0)
-        return own or self.counters.get((name, OTHERS), 0)
+        own_count = self.counters.get((name, source[:MAX_SOURCE_LENGTH]), 0)
+        return own_count or self.counters.get((name, OTHERS), 0)
 
     def _key(self, name: str, source: str) -> tuple[str, str]:
         key = (name, source)
@@ -79,12 +79,13 @@ class Metrics:
             return key
         if len(source) > MAX_SOURCE_LENGTH:
             return self._key(name, source[:MAX_SOURCE_LENGTH])
-        if self._sources[name] >= MAX_SOURCES:
+        if self._source_counts[name] >= MAX_SOURCES:
             return name, OTHERS
-        self._sources[name] += 1
+        self._source_counts[name] += 1
         return key
 
     def time(self, name: str, us: float) -> None:
+        """Add a duration, in microseconds, to a histogram."""
         histogram = self.histograms.get(name)
         if histogram is None:
             histogram = self.histograms[name] = Histogram()
@@ -92,7 +93,8 @@ class Metrics:
 
     def put_newest(self, name: str, source: str, value: object) -> None:
         """Keep the newest `value` (plain, or a Struct) of a source; of MAX_SOURCES sources, others are counted only."""
-        table, source = self.newest.setdefault(name, {}), source[:MAX_SOURCE_LENGTH]
+        table = self.newest.setdefault(name, {})
+        source = source[:MAX_SOURCE_LENGTH]
         if source not in table and len(table) >= MAX_SOURCES:
             self.count("drop.newest", name)
             return
@@ -104,16 +106,16 @@ class Metrics:
 
     def by_source(self, prefix: str) -> dict[str, dict[str, int]]:
         """Return `{name: {source: n}}` for every counter whose name starts with `prefix`."""
-        out: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for (name, source), n in sorted(self.counters.items()):
             if name.startswith(prefix):
-                out.setdefault(name, {})[source] = n
-        return out
+                counts.setdefault(name, {})[source] = n
+        return counts
 
     def snapshot(self) -> dict[str, object]:
         """Return everything as plain values, ready for JSON."""
         return {
             "counters": self.by_source(""),
-            "latency_us": {k: h.summary() for k, h in sorted(self.histograms.items())},
+            "latency_us": {name: histogram.summary() for name, histogram in sorted(self.histograms.items())},
             **self.newest,
         }

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from .faults import Fault
 from .intersection import IntersectionState
-from .schema import Advisory, RawMessage, Reject, Signals, Traffic
+from .schema import Advisory, RawMessage, Reject, Signals
 from .signals.quality import SignalFault
+from .traffic_messages import Traffic
 
 
 class Answer(NamedTuple):

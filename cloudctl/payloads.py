@@ -1,4 +1,4 @@
-"""Advisories as bytes: what vehicles get, what is recorded, what a replay is compared by."""
+"""Advisories as bytes: as vehicles get them, as they are recorded, and as a replay compares them."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ def encode(advisory: Advisory) -> bytes:
 
 def encode_all(advisories: Sequence[Advisory], faults: Faults) -> list[tuple[Advisory, bytes]]:
     """Return advisories with their bytes, without those that cannot be encoded."""
-    out = []
+    encoded = []
     for advisory in advisories:
         try:
-            out.append((advisory, encode(advisory)))
+            encoded.append((advisory, encode(advisory)))
         except Exception as error:
             faults.note("encode", advisory.intersection, error)
-    return out
+    return encoded

@@ -1,4 +1,5 @@
-"""Every message that crosses a process edge; `topics` has the one table of their kinds.
+"""The messages that cross a process edge; `topics` has the one table of their kinds, `traffic_messages` the figures of
+traffic.
 
 Times are integer nanoseconds since the Unix epoch (UTC). Angles are radians, counter-clockwise from east. Distances are
 metres, speeds m/s. On the ZeroMQ side bodies are msgpack maps with the short keys below; on the MQTT side they are JSON
@@ -26,7 +27,7 @@ MAX_MOVEMENTS: Final = 32  # that a vehicle declares
 CAR_LENGTH: Final = 4.8  # m; of a vehicle that does not send its own
 CAR_WIDTH: Final = 1.8
 
-# What a sender names or writes is kept, so its length is bounded; more does not decode.
+# Names and texts of a sender are kept, so their length is bounded; a longer one does not decode.
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
 Text = Annotated[str, Meta(max_length=200)]
 
@@ -93,26 +94,23 @@ class RawMessage(NamedTuple):
 
 
 class Sensor(Struct, frozen=True):
-    """One sensor of a roadside unit: where it stands and what it can see."""
+    """One sensor of a roadside unit: its position and field of view."""
 
     id: Name
-    type: Name = (
-        "camera"  # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator
-    )
+    # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator only
+    type: Name = "camera"
     lat: float | None = None
     lon: float | None = None
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float | None = (
-        None  # frames a second; None or 0: it sends when there is something to send, and its silence means nothing
-    )
+    hz: float | None = None  # frames per second; None or 0: it sends on events, and its silence is no fault
 
 
 class Hello(
     Struct, frozen=True, rename={"version": "v", "gateway": "g", "rsus": "r", "sensors": "s", "software": "sw"}
 ):
-    """A gateway says who it is, before anything else."""
+    """A gateway introduces itself and its sensors, before anything else."""
 
     version: int
     gateway: Text
@@ -122,7 +120,7 @@ class Hello(
 
 
 class Perception(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensor": "s", "seq": "q", "objects": "o"}):
-    """What one sensor saw at `t`: `objects` is a block of columns (bin) or a list of maps, around the origin."""
+    """The objects that one sensor detected at `t`, around the origin: a block of columns (bin) or a list of maps."""
 
     version: int
     rsu: str
@@ -174,8 +172,7 @@ class Signal(
         "lanes": "ln",
     },
 ):
-    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not
-    told)."""
+    """The signal states of one intersection at `t`, and which of its revocable lanes are in use (None: not known)."""
 
     version: int
     rsu: str
@@ -206,17 +203,17 @@ class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority"
 
 
 class SensorHealth(Struct, frozen=True):
-    """How one sensor is."""
+    """The state of one sensor."""
 
     id: Name
     alive: bool
-    hz: float | None = None  # what it delivers
+    hz: float | None = None  # the rate it delivers
     temperature: float | None = None  # degrees Celsius
     clock_offset: Int64 | None = None  # ns, its clock less the gateway's, by the gateway's own estimate
 
 
 class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
-    """How a roadside unit and its sensors are."""
+    """The state of the sensors of a roadside unit."""
 
     version: int
     rsu: str
@@ -240,7 +237,7 @@ class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g", "accepte
 
 
 class Reject(Struct, frozen=True, rename={"version": "v"}):
-    """Why the node refused a message: everything a person needs to put it right."""
+    """Why the node refused a message: the field, its value, the rule it breaks and the remedy."""
 
     version: int
     kind: str
@@ -265,7 +262,7 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
 
 
 class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i", "request": "q", "group": "g"}):
-    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the
+    """A request of the node to a signal controller for a vehicle. A request only: minimum times and clearances are the
     controller's."""
 
     version: int
@@ -282,7 +279,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
 
 
 class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
-    """What a connected vehicle says of itself."""
+    """The state of a connected vehicle, as it reports it."""
 
     t: Int64
     lat: float
@@ -301,7 +298,7 @@ class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
 
 
 class VehicleRequest(Struct, frozen=True):
-    """A vehicle asks for signal priority, or takes the request back."""
+    """A vehicle requests signal priority, or cancels its request."""
 
     t: Int64
     id: Name
@@ -313,7 +310,7 @@ class VehicleRequest(Struct, frozen=True):
 
 
 class Ack(Struct, frozen=True):
-    """What a vehicle did with an advisory."""
+    """The outcome of an advisory in a vehicle."""
 
     t: Int64
     advisory: Annotated[str, Meta(max_length=128)]
@@ -322,7 +319,7 @@ class Ack(Struct, frozen=True):
 
 
 class AdvisoryKind(StrEnum):
-    """What an advisory is about."""
+    """The subject of an advisory."""
 
     GLOSA = "glosa"
     SIGNAL_STOP = "signal_stop"
@@ -347,7 +344,7 @@ class AdvisoryKind(StrEnum):
 
 
 class Inputs(Struct, frozen=True):
-    """What an advisory rests on."""
+    """The inputs that an advisory is based on."""
 
     revision: int  # of the digital code
     signal_seq: int | None = None
@@ -386,53 +383,5 @@ class Signals(Struct, frozen=True):
     seq: int
     t: int
     groups: tuple[Group, ...]
-    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
-    version: int = VERSION
-
-
-class LaneTraffic(Struct, frozen=True):
-    """The traffic of one lane before its stop line; None where nobody was there to tell by."""
-
-    lane: str
-    flow: float  # vehicles/h that passed the stop line
-    delay: float | None  # s, control delay of those
-    level: str | None  # of service, A to F, by that delay
-    on_green: float | None  # share of those that arrived on green
-    speed: float | None  # m/s, mean of those on their way
-    density: float  # vehicles/km
-    queue_m: float  # m from the stop line to the tail of the standing queue, at its longest
-    queue: int  # vehicles that stood, at the most
-
-
-class MovementTraffic(Struct, frozen=True):
-    """The traffic of one movement."""
-
-    connection: str
-    flow: float  # vehicles/h
-    delay: float | None  # s
-    level: str | None
-    on_green: float | None
-
-
-class Incident(Struct, frozen=True):
-    """Something that should not be: a vehicle that stands while nothing holds it."""
-
-    kind: str
-    lane: str
-    distance: float  # m before the stop line
-    since: int  # ns
-    track: int
-    lat: float
-    lon: float
-
-
-class Traffic(Struct, frozen=True):
-    """The traffic of one intersection, as published every 10 s."""
-
-    intersection: str
-    revision: int
-    t: int
-    lanes: tuple[LaneTraffic, ...]
-    movements: tuple[MovementTraffic, ...]
-    incidents: tuple[Incident, ...]
+    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not known
     version: int = VERSION

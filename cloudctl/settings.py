@@ -1,4 +1,4 @@
-"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads
+"""The settings of a node and of its engine: the sections of the node's file and `EngineConfig`. `node.config` reads
 and checks the file."""
 
 from fnmatch import fnmatchcase
@@ -13,24 +13,27 @@ MiB = 1024 * 1024
 
 
 class PrioritySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose class is proven: vehicles by name, or by a pattern of names ("bus-*"), and the class each has."""
+    """The vehicles whose class is proven, by name or by a pattern of names ("bus-*"), and the class of each."""
 
     vehicles: dict[str, str] = {}
-    trust_declared: bool = False  # believe every vehicle's own word: only for closed trials and simulation
+    trust_declared: bool = False  # accept the class that any vehicle declares: only for closed trials and simulation
 
     def listed(self, vehicle: str) -> str | None:
         """Return the class the operator gives a vehicle: by its name, else by the first pattern it fits."""
-        own = self.vehicles.get(vehicle)
-        if own is not None:
-            return own
-        return next((kind for name, kind in self.vehicles.items() if "*" in name and fnmatchcase(vehicle, name)), None)
+        own_class = self.vehicles.get(vehicle)
+        if own_class is not None:
+            return own_class
+        for pattern, vehicle_class in self.vehicles.items():
+            if "*" in pattern and fnmatchcase(vehicle, pattern):
+                return vehicle_class
+        return None
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an engine needs besides its codes; recorded with every run."""
+    """The settings of an engine, besides its codes; recorded with every run."""
 
     gateways: dict[str, dict[str, str]]  # gateway -> RSU -> intersection id
-    period_ms: int = 100  # of planning, an intersection
+    period_ms: int = 100  # of planning, per intersection
     refresh: float = 0.4  # of an advisory's validity left when it is sent again; 0 sends every proposal of every plan
     max_tracks: int = 512
     priority: PrioritySettings = PrioritySettings()
@@ -38,7 +41,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordingLimits(NamedTuple):
-    """When a part ends, and when old files are deleted (None: never)."""
+    """The limits of a part, and of the age and size of old files (None: none)."""
 
     part_bytes: int = 1024 * MiB
     part_ns: int = 3600 * SECOND
@@ -47,18 +50,17 @@ class RecordingLimits(NamedTuple):
 
 
 class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sockets, keys and codes."""
+    """Sockets, keys and digital codes."""
 
     bind: str = "tcp://0.0.0.0:7788"
     key: str | None = None  # file of the node's key pair
     curve: bool = True
     signature_key: str | None = None  # file of the key that advisories are signed with; None: they are not signed
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
-    calendar: str | None = (
-        None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
-    )
+    calendar: str | None = None  # file of holidays and make-up working days; None: the public holidays of the rules'
+    # time zone
     status: str | None = None  # file that gets the metrics every second
-    trace: str | None = None  # file that gets "advisory id, ns published" a line, for latency studies
+    trace: str | None = None  # file that gets a line "advisory id, ns published" per advisory, for latency studies
 
 
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,7 +95,7 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to record, when a new part of a run is begun, and how much of what was recorded is kept (None: all)."""
+    """Where to record, when a new part of a run begins, and how much of the recordings is kept (None: all)."""
 
     path: str | None = None
     part_mb: float = 1024.0  # MiB
@@ -104,10 +106,10 @@ class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def limits(self) -> RecordingLimits:
         return RecordingLimits(
-            int(self.part_mb * MiB),
-            int(self.part_minutes * 60 * SECOND),
-            None if self.keep_mb is None else int(self.keep_mb * MiB),
-            None if self.keep_days is None else int(self.keep_days * 86_400 * SECOND),
+            part_bytes=int(self.part_mb * MiB),
+            part_ns=int(self.part_minutes * 60 * SECOND),
+            keep_bytes=None if self.keep_mb is None else int(self.keep_mb * MiB),
+            keep_ns=None if self.keep_days is None else int(self.keep_days * 86_400 * SECOND),
         )
 
 

@@ -1,4 +1,4 @@
-"""The one table of kinds of message that wire, log, ingest and egress read, and the names of the MQTT topics."""
+"""The one table of kinds of message, which I/O, ingest and recordings read, and the names of the MQTT topics."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -22,14 +22,14 @@ from .schema import (
 
 
 class Topic(NamedTuple):
-    """One row of the table: everything that wire, log, ingest and egress need to know of a kind."""
+    """One row of the table: the properties of a kind of message."""
 
-    code: bytes  # the kind frame on the wire; b"" for MQTT
+    code: bytes  # the kind frame on ZeroMQ; b"" for MQTT
     body: type
     direction: Literal["in", "out", "both", "operator"]  # operator: from the node's own files, never from a socket
-    hz: float  # nominal
-    max_age: int  # ns; older is stale
-    logged: bool
+    hz: float  # nominal rate
+    max_age: int  # ns; an older message is stale
+    logged: bool  # whether it is recorded
 
 
 TOPICS: Final[dict[str, Topic]] = {
@@ -55,12 +55,11 @@ OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topi
 MAX_VEHICLE_ID: Final = 64  # characters: what a certificate's common name may have (RFC 5280, ub-common-name)
 KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
 KIND_OF_BODY: Final = {topic.body: kind for kind, topic in TOPICS.items()}
-MAX_KIND: Final = 16  # characters of an unknown kind that are kept for its refusal
+MAX_KIND: Final = 16  # characters of an unknown kind that are shown in its refusal
 
 
 def gateway_kind(frame: bytes) -> str:
-    """Return the kind of message that a gateway's kind frame says; for a frame that says none, a name that no kind
-    has."""
+    """Return the kind of message of a gateway's kind frame; for an unknown frame, a name that no kind has."""
     known = KIND_OF_CODE.get(frame)
     if known is not None:
         return known
@@ -69,8 +68,7 @@ def gateway_kind(frame: bytes) -> str:
 
 
 def vehicle_kind(leaf: str) -> str:
-    """Return the kind of message that the last level of a vehicle's topic says; for another level, a name that no kind
-    has."""
+    """Return the kind of message of the last level of a vehicle's topic; for another level, a name that no kind has."""
     topic = TOPICS.get(leaf)
     return leaf if topic is None or (topic.direction == "in" and not topic.code) else f"topic {leaf}"
 
@@ -111,8 +109,8 @@ class MqttTopics:
 
 
 def wrong_vehicle_id(vehicle: str) -> str | None:
-    """Return the rule that an id breaks; None where it can be one level of an MQTT topic, a client identifier and a
-    certificate's name."""
+    """Return the rule that a vehicle's id breaks; None for an id that can be a level of an MQTT topic, a client
+    identifier and a certificate's name."""
     if not vehicle:
         return "is empty"
     if len(vehicle) > MAX_VEHICLE_ID:
@@ -120,7 +118,7 @@ def wrong_vehicle_id(vehicle: str) -> str | None:
     if any(character in "/+#" for character in vehicle):
         return "contains one of / + #, which divide and match topics"
     if vehicle.startswith("$"):
-        return "begins with $, which brokers keep for themselves"
+        return "begins with $, which brokers reserve"
     if not vehicle.isprintable():
         return "contains a character that cannot be printed"
     return None

@@ -18,7 +18,8 @@ from .clock import SECOND
 from .codes import CompiledCode
 from .forecast.stop_line import IS_GREEN, STANDING, passing
 from .matching import Floats
-from .schema import Incident, LaneTraffic, MovementTraffic, ObjectClass, Traffic
+from .schema import ObjectClass
+from .traffic_messages import Incident, LaneTraffic, MovementTraffic, Traffic
 from .world import World
 
 EVERY = SECOND  # between two looks

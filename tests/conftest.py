@@ -1,10 +1,15 @@
 """What several tests share: a shipped code, a made-up scene on it, keys."""
 
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from messages_to_an_engine import OTHER
 from paths import OUTSIDE
+from recordings import Stopwatch
 from stage import Stage
 
 from bench.scene import Scene
@@ -52,3 +57,32 @@ def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
     started = broker.start(tmp_path_factory.mktemp("broker"))
     yield started
     started.stop()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[broker.Broker]:
+    """A mosquitto of its own, that a test may stop with signals."""
+    started = broker.start(tmp_path / "broker", prefer="mosquitto")
+    yield started
+    started.process.send_signal(signal.SIGCONT)
+    started.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=False)
+
+
+@pytest.fixture
+def recorders_watch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    """The stopwatch of recorders, which the test may put on."""
+    return Stopwatch(monkeypatch)

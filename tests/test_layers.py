@@ -33,6 +33,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "fusion_settings",
             "settings",
             "topics",
+            "traffic_messages",
             "payloads",
             "lane_stretches",
             "rule_subjects",

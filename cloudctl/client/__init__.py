@@ -21,10 +21,10 @@ from ..schema import (
     SensorHealth,
     Signals,
     SignalState,
-    Traffic,
     VehicleRequest,
     VehicleState,
 )
+from ..traffic_messages import Traffic
 
 if TYPE_CHECKING:
     from .gateway import Gateway as Gateway

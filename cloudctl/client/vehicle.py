@@ -15,8 +15,9 @@ import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock, stopwatch
-from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
+from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleState
 from ..topics import MqttTopics, wrong_vehicle_id
+from ..traffic_messages import Traffic
 from .advisory_check import AdvisoryCheck
 from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, Pauses

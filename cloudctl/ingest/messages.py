@@ -278,7 +278,7 @@ class Ingest:
         check_hello(body)
         self.sources.restart(body.rsus)
 
-        # what an earlier hello said of a sensor that this one leaves out does not hold any more
+        # a hello replaces the one before: a sensor that it leaves out has no description any more
         declared = {sensor.id for sensor in body.sensors}
         for (rsu, name), source in self.sources.items():
             if rsu in body.rsus and name not in declared:

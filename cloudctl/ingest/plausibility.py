@@ -24,7 +24,7 @@ MIN_WAY = 5.0  # m between two reports that heading is compared with
 MIN_WAY_SIGMA = 5.0  # of the vehicle's own accuracy, where that is more
 MAX_PAUSE = 10 * SECOND  # between those two
 MIN_SPEED = 1.0  # m/s; a slower vehicle's heading and motion differ by noise
-MAX_BEND = radians(30)  # of heading between the two: on a tighter curve the chord says little of the direction
+MAX_BEND = radians(30)  # of heading between the two: on a tighter curve the chord is no direction
 MAX_ERROR = radians(45)  # of heading against the motion
 REVERSING = radians(150)  # an error of more is reversing, up to MAX_REVERSE_SPEED
 MAX_REVERSE_SPEED = 5.0  # m/s
@@ -74,7 +74,7 @@ class Plausibility:
         watched.last_report = t
         self._check_heading(t, vehicle, watched, state)
 
-        # Lanes are matched by heading, so a wrong heading says nothing of the position.
+        # Lanes are matched by heading, so with a wrong heading the position cannot be checked.
         lane_check_due = state.t - watched.last_lane_check >= LANE_INTERVAL
         if watched.contradictions == 0 and lane_check_due and state.speed >= MIN_LANE_SPEED:
             watched.last_lane_check = state.t

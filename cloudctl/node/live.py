@@ -24,9 +24,10 @@ from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
 from ..planner.warm import warm
-from ..schema import Advisory, RawMessage, Traffic
+from ..schema import Advisory, RawMessage
 from ..settings import BrokerSection, EngineConfig
 from ..topics import MqttTopics, vehicle_kind
+from ..traffic_messages import Traffic
 from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper

@@ -13,7 +13,8 @@ import msgspec
 from ..clock import MS, SECOND
 from ..engine import Engine, Output
 from ..intersection import IntersectionState
-from ..schema import Advisory, RawMessage, Reject, Traffic
+from ..schema import Advisory, RawMessage, Reject
+from ..traffic_messages import Traffic
 from .columns import FrameKind, json_frame, snapshot
 from .detail import Hops, detail_of
 from .events import AdvisoryEvent, NoticeEvent, RejectEvent, advisory_event

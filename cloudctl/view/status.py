@@ -6,7 +6,7 @@ from ..clock import MS, SECOND
 from ..ingest.sources import Sources
 from ..intersection import IntersectionState
 from ..planner import Withheld, gate
-from ..schema import Traffic
+from ..traffic_messages import Traffic
 
 MAX_WITHHELD = 40  # proposals that are listed
 REMEMBERED = 5 * SECOND  # a proposal is listed for so long after it was withheld last

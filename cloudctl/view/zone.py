@@ -11,7 +11,7 @@ from ..codes.model import ROLES
 from ..geo import Origin
 from ..intersection import IntersectionState
 from ..planner import PERCEPTION_AGE, SIGNAL_AGE
-from ..schema import Traffic
+from ..traffic_messages import Traffic
 from .columns import OVERVIEW_COLUMNS, Condition, overview
 
 LOOK_INTERVAL = SECOND

@@ -16,8 +16,9 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.node.config import load
 from cloudctl.node.live import Node
-from cloudctl.schema import SignalState, Traffic
+from cloudctl.schema import SignalState
 from cloudctl.traffic import TrafficState, level, looked_at
+from cloudctl.traffic_messages import Traffic
 
 T = 1_767_225_600 * SECOND
 RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
