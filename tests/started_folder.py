@@ -29,7 +29,7 @@ class StartedFolder:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        until(lambda: "connected to the MQTT broker" in self.log or self.process.poll() is not None, 100, "the node")
+        until(lambda: "connected to the MQTT broker" in self.log or self.process.poll() is not None, 240, "the node")
         assert self.process.poll() is None, self.log
         return self
 

@@ -245,8 +245,6 @@ class Egress:
                 )
             self._metrics.count("reject.vehicle_id")
             return
-        if leaf == HELLO:
-            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         self._returned(vehicle, leaf == HELLO)
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
@@ -259,6 +257,8 @@ class Egress:
     def _returned(self, vehicle: str, hello: bool) -> None:
         """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""
         now = stopwatch()
+        if vehicle not in self._vehicles or hello:
+            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         heard, resent = self._vehicles.pop(vehicle, (-ABSENCE, -RESEND_INTERVAL))
         back = hello or now - heard > ABSENCE
         if back and now - resent > RESEND_INTERVAL:
