@@ -84,6 +84,12 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Digital codes over HTTP, read only; off where `bind` is left out."""
 
     bind: str | None = None  # "host:port"
+    tls_cert: str | None = None  # of the server; with tls_key
+    tls_key: str | None = None
+    open: bool = (
+        False  # true: served without TLS beyond this machine, behind a proxy that adds it or on a closed test bench
+    )
+    token: str | None = None  # for everything but digital codes; None: nothing else is served
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -78,7 +78,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("private_files",),
+        ("http_guard", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("egress",),
     ),

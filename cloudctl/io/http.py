@@ -5,6 +5,8 @@
 answered 304. Nothing can be changed this way.
 """
 
+import asyncio
+import ssl
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,8 +19,10 @@ from ..codes.days import NO_DAYS, DayCalendar, dump_days
 from ..codes.formats.geojson import write_geojson
 from ..codes.versions import Versions, json_schema
 from ..errors import CloudctlError
+from .http_guard import HttpGuard
 
 FORMS = {"json": "application/json", "compact": "application/octet-stream", "geojson": "application/geo+json"}
+BACKLOG = 128  # connections that wait to be accepted
 MAX_KEPT = 4096  # bodies kept ready
 
 
@@ -43,8 +47,13 @@ class Web:
         clock: Clock,
         failed: Callable[[Exception], None] | None = None,
         days: Callable[[], DayCalendar] = lambda: NO_DAYS,
+        guard: HttpGuard | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with."""
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with.
+
+        `guard`: what may be asked by whom, and how often (None: only what is public); `tls`, where given, is the server's.
+        """
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -54,6 +63,8 @@ class Web:
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
         self._failed, self._days = failed, days
+        self._guard, self._tls = guard or HttpGuard(), tls
+        self._server: asyncio.Server | None = None
 
         @web.middleware
         async def guarded(request: Any, handler: Any) -> Any:
@@ -75,22 +86,32 @@ class Web:
     async def start(self) -> None:
         """Listen. Raises HttpServerError when the port cannot be had."""
         await self._runner.setup()
+        factory = self._guard.protocol_factory(self._runner.server)
         try:
-            await self._web.TCPSite(self._runner, self._host, self._port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                factory, self._host, self._port, ssl=self._tls, backlog=BACKLOG
+            )
         except OSError as error:
             raise HttpServerError(
                 f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind"
             ) from None
-        host, port = self._runner.addresses[0][:2]
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host, port = self._server.sockets[0].getsockname()[:2]
+        scheme = "https" if self._tls else "http"
+        self.address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def stop(self) -> None:
         """Close every connection."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
     # --- answers ---
 
     async def _guarded(self, request: Any, handler: Any) -> Any:
+        authorization = request.headers.get("Authorization", "")
+        refusal = self._guard.refusal(request.path, request.remote or "", authorization)
+        if refusal is not None:
+            return self._refuse(*refusal)
         try:
             return await handler(request)
         except self._web.HTTPException:

@@ -24,7 +24,7 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
-from .exposure import check_secrets, open_faults, tls_faults
+from .exposure import check_secrets, http_faults, open_faults, tls_faults
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -187,7 +187,7 @@ def _check(config: NodeConfig, path: Path) -> None:
 
 def _check_security(config: NodeConfig, path: Path) -> None:
     """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets that others can read."""
-    for fault in (*tls_faults(config.broker), *open_faults(config.broker)):
+    for fault in (*tls_faults(config.broker), *open_faults(config.broker), *http_faults(config.http)):
         raise ConfigError(f"{path}: {fault}")
     try:
         check_secrets(config.broker, config.http, path)
@@ -226,8 +226,9 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         codes=tuple(str(base / c) for c in node.codes),
     )
     broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
+    http = msgspec.structs.replace(config.http, tls_cert=at(config.http.tls_cert), tls_key=at(config.http.tls_key))
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
-    return msgspec.structs.replace(config, node=node, broker=broker, record=record)
+    return msgspec.structs.replace(config, node=node, broker=broker, http=http, record=record)
 
 
 SECTIONS = {

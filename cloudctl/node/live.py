@@ -18,6 +18,7 @@ from ..io.broker import Broker
 from ..io.broker import start as start_broker
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
+from ..io.http_guard import HttpGuard, server_tls
 from ..io.recording.reader import Recorder
 from ..io.signatures import Signer
 from ..io.zeromq import Server
@@ -139,6 +140,8 @@ class Node:
             self.clock,
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
+            guard=HttpGuard(self.config.http.token),
+            tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
         )
 
     def _make_reloader(self, file: Path) -> Reloader:
@@ -273,7 +276,7 @@ class Node:
             log.info("HTTP: %s", self.web.address)
         if self.recorder:
             log.info("recording: %s", self.recorder.path)
-        for line in exposures(self.config.node, self.config.broker):
+        for line in exposures(self.config.node, self.config.broker, self.config.http):
             log.warning("%s", line)
 
     def _report(self) -> None:
