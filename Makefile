@@ -1,10 +1,11 @@
-# make install | demo | test | bench | bench-fusion | lint; each sets up all it needs in .venv
+# make install | demo | test | examples | bench | bench-fusion | lint; each sets up all it needs in .venv.
+# DEMO, TEST and BENCH hold further words of their command: make test TEST=tests/planner
 PYTHON ?= python3
 PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: install demo test bench bench-fusion lint clean
+.PHONY: install demo test examples bench bench-fusion lint clean
 install: $(STAMP)
 
 demo: $(STAMP)
@@ -12,6 +13,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest $(TEST)
+
+examples: $(STAMP)
+	$(PY) examples/run_all.py out/examples
 
 bench: $(STAMP)
 	$(PY) -m cloudctl bench $(BENCH)
@@ -36,6 +40,7 @@ clean:
 $(STAMP): $(SOURCES)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8' # for the axe-core in it: the tests drive Chromium without playwright
 	touch $@
 
 .venv/.lint: $(STAMP)

@@ -15,6 +15,7 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "recovery": "bench_recovery",
     "signing": "bench_signing",
     "networks": "bench_networks",
+    "view": "bench_view",
 }
 
 

@@ -1,4 +1,5 @@
-"""A node and a broker as processes of their own, for runs that do harm to them: started, watched, killed, started again on the same ports."""
+"""A node and a broker as processes of their own, for runs that do harm to them: started, watched, killed, started again
+on the same ports."""
 
 import json
 import os
@@ -91,7 +92,8 @@ class NodeUnderTest:
             (self.codes / f"{number}.json").write_bytes(codes.dump(code.code))
         self.config = folder / "node.toml"
         lines = [
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus = "status.json"'
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus '
+            '= "status.json"'
         ]
         lines.append(f'[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "{record}"')
         for name, rsus in gateways.items():

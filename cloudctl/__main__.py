@@ -100,6 +100,17 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)",
     )
+    replay.add_argument(
+        "--view",
+        action="store_true",
+        help="show the run on a page in the browser instead: play, pause, seek; prints the address to open",
+    )
+    replay.add_argument(
+        "--bind",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="with --view: where to serve the page (default: this machine only, a free port)",
+    )
     init = _command(
         commands, "init", "make a folder with all that a closed node needs, and two scripts to try it", _init
     )
@@ -261,6 +272,11 @@ def _sim_parsers(commands: Any) -> None:
     run.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
     run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
+    run.add_argument(
+        "--view",
+        action="store_true",
+        help="serve the live page while it runs, and print the address to open (over sockets only)",
+    )
     run.add_argument("--record", type=Path, help="MCAP file for the run")
     run.add_argument(
         "--out",
@@ -407,11 +423,15 @@ def _serve(args: argparse.Namespace) -> None:
 
     set_up(LogFormat(args.log_format), args.log_level.upper())
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
-    places, address = len(node.engine.places), node.server.address
+    places, address = len(node.engine.intersections), node.server.address
+
+    def ready() -> None:
+        print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
+        if node.page and node.web:
+            print(f"live page: {node.page.address(node.web.address)}", flush=True)
+
     with _traced(args.debug):
-        asyncio.run(
-            node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
-        )
+        asyncio.run(node.run(ready=ready))
 
 
 def _reload(args: argparse.Namespace) -> None:
@@ -440,6 +460,8 @@ def _traced(debug: bool) -> Iterator[None]:
 
 
 def _replay(args: argparse.Namespace) -> int:
+    if args.view:
+        return _show_recording(args)
     from .replay import Replay, replay
 
     def show(so_far: Replay) -> None:
@@ -457,14 +479,25 @@ def _replay(args: argparse.Namespace) -> int:
     if args.compare:
         print(
             f"first difference: {result.difference}"
-            if result.difference
+            if not result.identical
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
     for (place, cause), count in result.faults.items():
         print(
             f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
         )
-    return int(bool(result.faults) or bool(args.compare and result.difference))
+    return int(bool(result.faults) or bool(args.compare and not result.identical))
+
+
+def _show_recording(args: argparse.Namespace) -> int:
+    from .view.playback import show_recording
+
+    def ready(address: str) -> None:
+        print(f"open {address}\nCtrl-C stops", flush=True)
+
+    with _traced(args.debug):
+        asyncio.run(show_recording(args.file, args.bind, ready, debug=args.debug))
+    return 0
 
 
 def _keys_new(args: argparse.Namespace) -> None:

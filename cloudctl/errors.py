@@ -20,6 +20,7 @@ CloudctlError
 ├── HttpServerError (RuntimeError)  an HTTP server that cannot be started                            io.http
 ├── RecordingError (RuntimeError)   a recording that cannot be written or read                       io.recording
 ├── ScenarioError (ValueError)      a SUMO scenario that cannot be run                               sim.scenario
+├── TwoTreesError (RuntimeError)    a process that mixes two copies of cloudctl                      one_tree
 └── LoopError (RuntimeError)        a run over sockets that broke off                                sim.loop
 """
 

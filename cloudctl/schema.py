@@ -34,8 +34,22 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does 
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
-    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "class",
-)  # fmt: skip
+    "id",
+    "confidence",
+    "x",
+    "y",
+    "z",
+    "vx",
+    "vy",
+    "heading",
+    "length",
+    "width",
+    "height",
+    "var_x",
+    "var_y",
+    "cov_xy",
+    "class",
+)
 
 
 class ObjectClass(IntEnum):
@@ -160,7 +174,8 @@ class Signal(
         "lanes": "ln",
     },
 ):
-    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not told)."""
+    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not
+    told)."""
 
     version: int
     rsu: str
@@ -173,7 +188,8 @@ class Signal(
 
 
 class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
-    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or both."""
+    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or
+    both."""
 
     version: int
     rsu: str
@@ -249,7 +265,8 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
 
 
 class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i", "request": "q", "group": "g"}):
-    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the controller's."""
+    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the
+    controller's."""
 
     version: int
     intersection: str
@@ -276,9 +293,9 @@ class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
     length: float = CAR_LENGTH
     width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = (
-        None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
-    )
+    # Connections it will take, next first: whole city codes, or ids where one intersection is meant. Empty: it leaves
+    # the road before the next intersection; null: not known.
+    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None
     automated: bool = False
     version: int = VERSION
 

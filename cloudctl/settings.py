@@ -1,4 +1,5 @@
-"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads and checks the file."""
+"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads
+and checks the file."""
 
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -81,15 +82,17 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Digital codes over HTTP, read only; off where `bind` is left out."""
+    """Digital codes and the live page over HTTP, read only; off where `bind` is left out."""
 
     bind: str | None = None  # "host:port"
     tls_cert: str | None = None  # of the server; with tls_key
     tls_key: str | None = None
-    open: bool = (
-        False  # true: served without TLS beyond this machine, behind a proxy that adds it or on a closed test bench
-    )
-    token: str | None = None  # for everything but digital codes; None: nothing else is served
+    open: bool = False  # true: without TLS beyond this machine: behind a proxy that adds it, or on a closed test bench
+    view: bool = True  # whether the live page is served
+    token: str | None = None  # for all but digital codes; None: the live page makes one at each start, which is printed
+    origins: tuple[
+        str, ...
+    ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

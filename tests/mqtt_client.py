@@ -5,7 +5,7 @@ import ssl
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from node_process import until
+from deadlines import until
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from node_process import until
+from deadlines import until
 
 from cloudctl import maps
 from cloudctl.io import broker

@@ -23,7 +23,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "metrics",
             "rates",
             "rule_fields",
+            "validation",
         ),  # depend on nothing
+        ("one_tree",),
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
@@ -46,9 +48,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
         ("intersection",),
-        ("downstream", "scheduling", "signal_priority", "vehicles"),
-        ("revisions",),
+        ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
+        ("handlers", "plan_runner", "revisions"),
         ("engine",),
+        ("view",),
         ("client", "replay"),
         ("node",),
         ("sim",),
@@ -73,8 +76,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),
     "cloudctl.ingest": (
         ("__init__", "rejections"),
-        ("gateways", "plausibility", "signal_groups", "sources"),
+        ("checks", "gateways", "plausibility", "signal_groups", "sources"),
         ("frames",),
+        ("batch",),
+        ("replies",),
         ("messages",),
     ),
     "cloudctl.io": (
@@ -100,6 +105,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("quality", "spat_fields"),
         ("spat", "states", "ydt_spat"),
     ),
+    "cloudctl.view": (
+        ("__init__", "columns", "events", "latency", "scene"),
+        ("status", "viewers", "zone", "reasons"),
+        ("detail",),
+        ("observer",),
+        ("player", "routes"),
+        ("playback", "serving"),
+    ),
     "cloudctl.sim": (
         ("__init__", "common", "scenario"),
         ("loop", "report"),
@@ -121,7 +134,15 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
         "the C core has one door: the tracker and the two modules it is made of",
     ),
     "asyncio": (
-        ("cloudctl.io", "cloudctl.node", "cloudctl.client", "cloudctl.__main__", "cloudctl.sim"),
+        (
+            "cloudctl.io",
+            "cloudctl.node",
+            "cloudctl.client",
+            "cloudctl.view.routes",
+            "cloudctl.view.playback",
+            "cloudctl.__main__",
+            "cloudctl.sim",
+        ),
         "event loops stay at the edges; the engine has none",
     ),
 }

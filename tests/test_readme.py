@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_process import until
+from deadlines import until
 from paths import ROOT
 
 from cloudctl import codes, maps

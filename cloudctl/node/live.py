@@ -28,6 +28,7 @@ from ..planner.warm import warm
 from ..schema import Advisory, RawMessage, Traffic
 from ..settings import BrokerSection, EngineConfig
 from ..topics import MqttTopics, vehicle_kind
+from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
@@ -82,6 +83,8 @@ class Node:
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
+        http = config.http
+        self.page = LivePage(http, self.engine) if http.bind and http.view else None
         self.web = self._make_web()
         self._reloader = self._make_reloader(file) if file else None
         self._trace = Path(config.node.trace).open("w") if config.node.trace else None
@@ -128,7 +131,7 @@ class Node:
     def _compile_kernels(self) -> None:
         """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
         log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
-        for place in list(self.engine.places.values())[:1]:
+        for place in list(self.engine.intersections.values())[:1]:
             warm(place.code)
 
     def _make_web(self) -> Web | None:
@@ -140,6 +143,7 @@ class Node:
             self.clock,
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
+            self.page.routes if self.page else None,
             guard=HttpGuard(self.config.http.token),
             tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
         )
@@ -374,6 +378,10 @@ class Node:
         if self.recorder:
             encoded = [payload for _, payload in payloads]
             self._try("recorder", "", self._record, t, batch, encoded, output.answers)
+        if self.page:
+            self._stage_begin = stopwatch()
+            self._try("view", "", self.page.observer.observe, t, batch, output)
+            self._time_stage("shown")
         self._reports.faults([*output.errors, *self.faults.take()])
         return output
 
@@ -406,7 +414,7 @@ class Node:
             self._trace.write(f"{advisory.id} {self.clock.now()}\n")
 
     def _publish_traffic(self, report: Traffic) -> None:
-        self.metrics.tell("traffic", report.intersection, report)
+        self.metrics.put_newest("traffic", report.intersection, report)
         self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)
 
     def _record(self, t: int, batch: list[RawMessage], payloads: list[bytes], answers: list[Answer]) -> None:

@@ -1,4 +1,5 @@
-"""Where a node's holidays come from: its own file, else the library of public holidays, else said to be missing; the command that writes the file."""
+"""Where a node's holidays come from: its own file, else the library of public holidays, else said to be missing; the
+command that writes the file."""
 
 import asyncio
 import builtins

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drawn_lanelets import crossing
 from paths import DATA
-from test_lanelet2 import crossing
 
 from cloudctl import codes, maps
 from cloudctl.codes import CodeError

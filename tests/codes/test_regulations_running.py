@@ -1,4 +1,5 @@
-"""The ten regulations where vehicles drive: tidal lanes in matching and advice, bans named ahead, in an engine, over a recording, in a running node."""
+"""The ten regulations where vehicles drive: tidal lanes in matching and advice, bans named ahead, in an engine, over a
+recording, in a running node."""
 
 import asyncio
 import dataclasses
@@ -8,8 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from paths import DATA
+from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
 from stage import Stage, words
-from test_regulations import CODE, DATA, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes, matching, planner, world
 from cloudctl.client import Vehicle as Client
@@ -138,9 +140,8 @@ def test_matching_without_tidal_rules_is_as_before() -> None:
 
 
 def test_a_ban_ahead_is_named_before_the_vehicle_comes_to_it_and_so_is_what_it_does_not_declare() -> None:
-    left = next(
-        k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16"
-    )  # onto the bridge
+    # Onto the bridge
+    left = next(k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16")
     night = "2026-06-14T02:00"
     for attributes, behaviour_words in (
         ({"mass": 25.0, "axle_load": 9.0}, "rule R21 (mass max 20 t) keeps a truck out of L16"),

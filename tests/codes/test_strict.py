@@ -1,4 +1,5 @@
-"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the nearest right one."""
+"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the
+nearest right one."""
 
 import copy
 import json
@@ -187,7 +188,7 @@ def test_a_code_keeps_the_hash_it_was_issued_with_and_old_readers_read_it() -> N
     code = codes.load(maps.path("intersection.json"))
     assert codes.content_hash(code) == "05611179895ce9a8d1d38b3e4d0e4b0f195f3803430d101912e8b047b8350572"
     for form in (codes.dump(code), geojson.write_geojson(code)):
-        assert not any(f'"{field}"'.encode() in form for field in canon.LATER)
+        assert not any(f'"{field}"'.encode() in form for field in canon.LATER_DEFAULTS)
 
 
 def test_a_code_of_a_format_to_come_is_refused_for_that_and_not_for_its_keys() -> None:

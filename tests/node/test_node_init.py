@@ -9,7 +9,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
-from node_process import until
+from deadlines import until
 from started_folder import StartedFolder
 
 from cloudctl import codes, maps

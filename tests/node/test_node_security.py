@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deadlines import until
 from mqtt_client import MqttClient
-from node_process import until
 
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.io import broker

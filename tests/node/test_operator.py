@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from node_process import NodeProcess, until
-from test_faults import _elsewhere, advised, two_places
+from deadlines import until
+from node_process import NodeProcess
+from two_intersections import advised, elsewhere, two_places
 
 from bench.scene import Scene
 from cloudctl import codes
@@ -62,14 +63,14 @@ def test_a_run_with_an_announcement_a_change_and_a_reload_replays_byte_identical
 def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_that_go() -> None:
     first, second, engine = two_places()
     for (t, batch), (_, other) in zip(first.run(1.0), second.run(1.0), strict=True):
-        engine.step(t, [*batch, *(_elsewhere(datum) for datum in other)])
+        engine.step(t, [*batch, *(elsewhere(datum) for datum in other)])
     engine.ingest.gateways["g"].offset = 7
     names = first.code.code.id, second.code.code.id
     out = engine.step(T + 2 * SECOND, [config_input(EngineConfig({"g": {"r0": names[0], "r1": names[1]}}))])
     assert out.answers[0].refusal is None
     assert list(engine.ingest.gateways) == ["g"]
     assert engine.ingest.gateways["g"].offset == 7
-    assert [place.gateways for place in engine.places.values()] == [("g",), ("g",)]
+    assert [place.gateways for place in engine.intersections.values()] == [("g",), ("g",)]
     assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
     assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from priority_scene import request, straight, work
 from stage import GREEN, Stage, T
-from test_priority import request, straight, work
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
