@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("client", "replay"),
         ("node",),
         ("sim",),
+        ("commands",),
         ("__main__",),
     ),
     "cloudctl.codes": (
@@ -91,7 +92,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
         ("description", "init_folder", "publish", "reload"),
-        ("reloader",),
+        ("outgoing", "reloader", "startup"),
         ("live",),
     ),
     "cloudctl.planner": (
@@ -140,7 +141,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
             "cloudctl.client",
             "cloudctl.view.routes",
             "cloudctl.view.playback",
-            "cloudctl.__main__",
+            "cloudctl.commands",
             "cloudctl.sim",
         ),
         "event loops stay at the edges; the engine has none",

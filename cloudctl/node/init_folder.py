@@ -1,5 +1,6 @@
 """What `cloudctl init` writes: keys, certificates, a digital code, the node's file, the broker's, and two scripts. All of it belongs together, and is closed."""
 
+import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ DEFAULT_MAP = "intersection.json"
 NODE_FILE = "node.toml"
 GATEWAY_NAME, VEHICLE_NAME = "gateway-1", "car-1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-GATEWAY_PORT, BROKER_PORT = 7788, 8883  # TCP; 8883 is that of MQTT over TLS
+GATEWAY_PORT, BROKER_PORT, HTTP_PORT = 7788, 8883, 8080  # TCP; 8883 is that of MQTT over TLS
 
 NODE = """\
 # Made by "cloudctl init". docs/operations.md explains every key; paths are taken from this file's folder.
@@ -42,10 +43,17 @@ server_cert = "tls/broker.pem"
 server_key = "tls/broker.key"
 server_crl = "tls/crl.pem"
 
-[[gateway]]
+{http}[[gateway]]
 name = "{gateway}"
 key = "{gateway_key}"
 rsus = {{ {rsus} }}
+"""
+
+
+HTTP = """\
+[http]
+bind = "127.0.0.1:{port}"
+
 """
 
 
@@ -54,10 +62,11 @@ class InitError(CloudctlError, RuntimeError):
 
 
 class Ports(NamedTuple):
-    """The TCP ports of a node: for gateways, and of its broker."""
+    """The TCP ports of a node: for gateways, of its broker, and of its page in the browser."""
 
     gateways: int = GATEWAY_PORT
     broker: int = BROKER_PORT
+    http: int = HTTP_PORT
 
 
 def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is_signed: bool = False) -> list[str]:
@@ -86,9 +95,10 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     public_key = _write_gateway(folder, host, ports, list(bindings))
-    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
+    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"  # nosec B104 - asked for by --host
     text = NODE.format(
         bind=bind,
+        http=HTTP.format(port=ports.http) if importlib.util.find_spec("aiohttp") else "",
         host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
@@ -161,6 +171,34 @@ def broker_tls(config: NodeConfig) -> Tls | None:
         key=Path(section.server_key),
         crl=revocations,
         revoked=revoked,
+    )
+
+
+def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) -> Path:
+    """Write what a mosquitto that runs elsewhere needs to be closed: its configuration and ACL, with the certificates of the node's folder.
+
+    Raises InitError where there are no certificates: an open broker needs no files of ours.
+    """
+    tls = broker_tls(config) or _folder_tls(config_folder)
+    if tls is None:
+        raise InitError(
+            f"{config_folder / 'tls'} has no certificate of a broker. Make a folder with: cloudctl init FOLDER --host NAME, "
+            "and name its files in the configuration of your broker"
+        )
+    return write_mosquitto_files(out, config.broker.host.strip("[]"), config.broker.port, tls)
+
+
+def _folder_tls(folder: Path) -> Tls | None:
+    authority = Authority(folder / "tls")
+    cert, key = authority.folder / f"{BROKER_NAME}.pem", authority.folder / f"{BROKER_NAME}.key"
+    if not (cert.exists() and key.exists()):
+        return None
+    return Tls(
+        ca=authority.certificate_file,
+        cert=cert,
+        key=key,
+        crl=authority.revocations_file,
+        revoked=tuple(authority.revoked_names()),
     )
 
 
