@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_process import NodeProcess, until
+from deadlines import until
+from node_process import NodeProcess
 from paths import ROOT
 
 from cloudctl.client import Gateway

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mqtt_client import MqttClient
-from node_process import until
+from deadlines import until
 from started_folder import StartedFolder
 
 from cloudctl import codes
