@@ -164,7 +164,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 def reachable(host: str) -> str:
     """Return the address at which this machine reaches a broker that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # nosec B104 - read, not bound
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:

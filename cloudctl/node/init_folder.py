@@ -95,7 +95,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     public_key = _write_gateway(folder, host, ports, list(bindings))
-    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"  # nosec B104 - asked for by --host
+    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
         bind=bind,
         http=HTTP.format(port=ports.http) if importlib.util.find_spec("aiohttp") else "",

@@ -26,7 +26,7 @@ from .viewers import Request, Viewer
 
 PAGE = Path(__file__).resolve().parent / "page"
 PROTOCOL = "cloudctl.view.1"
-TOKEN_PREFIX = "token."  # nosec B105 - no password, a prefix
+TOKEN_PREFIX = "token."
 TOKEN_BYTES = 18
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 HEADERS = {
