@@ -12,10 +12,10 @@ from .commands.simulation import add_simulation_commands
 
 EXAMPLES = """examples:
   cloudctl demo --out out/demo                       the whole loop on real traffic, with a report
-  cloudctl init here                                 a node's folder: keys, certificates, node.toml, two scripts to try it
+  cloudctl init here                                 a node's folder: keys, certificates, node.toml, two scripts
   cloudctl keys new keys/node                        a CURVE key pair: keys/node.key, keys/node.pub
   cloudctl serve node.toml                           a node: sockets, keys, broker, codes, recording from one file
-  cloudctl keys vehicle car-2                        a certificate for a vehicle; cloudctl keys revoke car-2 withdraws it
+  cloudctl keys vehicle car-2                        a certificate for a vehicle; keys revoke withdraws it
   cloudctl reload node.toml                          a node that runs reads its file, keys and codes again
   cloudctl codes import net.net.xml --out codes/     a SUMO network, or another format, to digital codes
   cloudctl codes show codes/0.json --out 0.html      draw a digital code

@@ -31,11 +31,17 @@ def add_codes_commands(all_commands: Any) -> None:
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
     imported.add_argument(
         "--source",
-        help="name of the map that the file is a version of (default: the file's name); what is gone from that map is taken out of the folder",
+        help=(
+            "name of the map that the file is a version of (default: the file's name); what is gone from that "
+            "map is taken out of the folder"
+        ),
     )
     imported.add_argument(
         "--valid-from",
-        help="when changed codes take effect, ISO 8601 with its zone: they are written beside those in force (default: in their place)",
+        help=(
+            "when changed codes take effect, ISO 8601 with its zone: they are written beside those in force "
+            "(default: in their place)"
+        ),
     )
     export = add_command(commands, "export", "a digital code in another format", _codes("export"))
     export.add_argument("file", type=Path)

@@ -183,7 +183,8 @@ def _replay(args: argparse.Namespace) -> int:
         )
     for (place, cause), count in result.faults.items():
         print(
-            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
+            f"fault of the node in {place}, {count} times: {cause}\n"
+            f"{result.tracebacks.get((place, cause), '')}".rstrip()
         )
     return int(bool(result.faults) or bool(args.compare and not result.identical))
 
@@ -221,7 +222,8 @@ def _keys_new(args: argparse.Namespace) -> None:
 
     keys = write_keys(args.name)
     print(
-        f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}"
+        f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic "
+        f"key: {keys.public}"
     )
 
 

@@ -24,7 +24,10 @@ def add_simulation_commands(commands: Any) -> None:
     bench.add_argument(
         "names",
         nargs="*",
-        help="some of: decode fusion plan egress loop replay start codes (default: all these), peers (other trackers), lying (signals), round_trips (codes), fuzz, soak",
+        help=(
+            "some of: decode fusion plan egress loop replay start codes (default: all these), peers (other "
+            "trackers), lying (signals), round_trips (codes), fuzz, soak"
+        ),
     )
     _eval_parser(commands)
 
@@ -60,7 +63,7 @@ def _sim_parsers(commands: Any) -> None:
 
 
 STUDY = """examples:
-  cloudctl sim study --sumocfg town.sumocfg --out out/town            5 seeds, all and 30 % connected, against SUMO's device
+  cloudctl sim study --sumocfg town.sumocfg --out out/town       5 seeds, all and 30 % connected, against SUMO's device
   cloudctl sim study --sumocfg corridor --seeds 1 --penetration 1.0 --seconds 600 --against none --out out/quick
   cloudctl sim study --sumocfg town.sumocfg --delay-ms 500 --miss 0.2 --out out/town-worse
 Stopped half-way it goes on where it was: runs already in --out are not run again. docs/study.md says how to read it.
@@ -101,10 +104,10 @@ def _study_parser(commands: Any) -> None:
 
 
 WARNINGS = """examples:
-  cloudctl sim warnings --out out/warnings                                Braunschweig: cars, bicycles, pedestrians, some reckless
+  cloudctl sim warnings --out out/warnings               Braunschweig: cars, bicycles, pedestrians, some reckless
   cloudctl sim warnings --scenario corridor --seeds 11..15 --train 1..3 --out out/corridor
   cloudctl sim warnings --scenario town.sumocfg --seconds 1800 --out out/town
-  cloudctl sim warnings --sensing perfect --out out/perfect               what better roadside units could gain at the most
+  cloudctl sim warnings --sensing perfect --out out/perfect   what better roadside units could gain at the most
   cloudctl sim warnings --signals actuated --violators 0.6 --out out/many signals that traffic drives, many who run reds
 Nobody reacts to a warning here, so that what it warns of happens. docs/study.md says how to read it.
 """
@@ -128,7 +131,8 @@ def _warnings_parser(commands: Any) -> None:
     bench.add_argument(
         "--signals",
         default="fixed,actuated,delay_based",
-        help="the scenario's own programmes (fixed), the same phases under SUMO's actuated or delay_based control, or nema where a network has it; "
+        help="the scenario's own programmes (fixed), the same phases under SUMO's actuated or delay_based control, "
+        "or nema where a network has it; "
         "several with commas between them (default fixed,actuated,delay_based)",
     )
     bench.add_argument("--violators", type=float, default=0.22, help="share of drivers that run reds (default 0.22)")

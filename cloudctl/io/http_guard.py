@@ -1,4 +1,6 @@
-"""What stands before every HTTP request: a token for all that is not public, and limits on connections and rates. Knows no web server."""
+"""What stands before every HTTP request: a token for all that is not public, and limits on connections and rates.
+Knows no web server.
+"""
 
 import asyncio
 import hmac
@@ -10,7 +12,8 @@ from typing import Any, NamedTuple
 
 from ..clock import SECOND, stopwatch
 
-# Digital codes are public: vehicles without an account read them. /view is the page's own files; its socket asks for the token itself.
+# Digital codes are public: vehicles without an account read them. /view is the page's own files; its socket asks for
+# the token itself.
 PUBLIC_PATHS = ("/codes", "/schema", "/health", "/ready", "/view")
 MAX_CONNECTIONS = 512  # open at once
 MAX_CONNECTIONS_PER_ADDRESS = 64
@@ -31,7 +34,9 @@ class Refusal(NamedTuple):
 
 
 class HttpGuard:
-    """Decides on each request and connection of one server. `token`: None where nothing but what is public is served."""
+    """Decides on each request and connection of one server. `token`: None where nothing but what is public is
+    served.
+    """
 
     def __init__(self, token: str | None = None, now: Callable[[], int] = stopwatch) -> None:
         self.refused_connections = 0
@@ -41,7 +46,9 @@ class HttpGuard:
         self._connections: dict[str, int] = {}  # open, by address
 
     def refusal(self, path: str, address: str, authorization: str) -> Refusal | None:
-        """Return why a request is refused, None where it is to be answered. `authorization`: the header, "" where there is none."""
+        """Return why a request is refused, None where it is to be answered. `authorization`: the header, "" where
+        there is none.
+        """
         if not self._within_rate(address):
             rule = f"at most {REQUEST_RATE} requests a second of one address"
             return Refusal(429, "rate", address, rule, "wait, and ask less often")
@@ -94,7 +101,9 @@ class HttpGuard:
 
 
 class _LimitedProtocol(asyncio.Protocol):
-    """One connection: refused where there are too many, ended where no data come in time, else handed to the server's protocol."""
+    """One connection: refused where there are too many, ended where no data come in time, else handed to the server's
+    protocol.
+    """
 
     def __init__(self, inner: Any, guard: HttpGuard) -> None:
         self._inner, self._guard = inner, guard

@@ -1,4 +1,6 @@
-"""What of a node is open to strangers: settings of TLS that are incomplete are faults, what is open on purpose is named at each start."""
+"""What of a node is open to strangers: settings of TLS that are incomplete are faults, what is open on purpose is
+named at each start.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +10,17 @@ from ..settings import BrokerSection, HttpSection, NodeSection
 
 
 def tls_faults(broker: BrokerSection) -> Iterator[str]:
-    """Yield each reason for which the broker's TLS settings cannot be used, with the remedy; nothing is ever run in clear instead."""
+    """Yield each reason for which the broker's TLS settings cannot be used, with the remedy; nothing is ever run in
+    clear instead.
+    """
     if (broker.tls_cert is None) != (broker.tls_key is None):
         missing = "tls_key" if broker.tls_key is None else "tls_cert"
         yield f"[broker] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
     if (broker.tls_cert or broker.tls_key) and broker.tls_ca is None:
-        yield "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's certificate. Add it"
+        yield (
+            "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's certificate. "
+            "Add it"
+        )
 
     if (broker.server_cert is None) != (broker.server_key is None):
         missing = "server_key" if broker.server_key is None else "server_cert"
@@ -69,7 +76,9 @@ def _is_loopback(bind: str) -> bool:
 
 
 def check_secrets(broker: BrokerSection, http: HttpSection, file: Path) -> None:
-    """Raise PrivateFileError for a secret of the node that others than its owner can read: key files, and the node's file with a password in it."""
+    """Raise PrivateFileError for a secret of the node that others than its owner can read: key files, and the node's
+    file with a password in it.
+    """
     for key in (broker.tls_key, broker.server_key, http.tls_key):
         if key is not None:
             check_private(Path(key))
@@ -87,7 +96,8 @@ def exposures(node: NodeSection, broker: BrokerSection, http: HttpSection) -> li
         )
     if broker.open:
         lines.append(
-            f"OPEN: [broker] open = true: anyone who reaches {broker.host}:{broker.port} can follow every vehicle, and advise it. "
+            f"OPEN: [broker] open = true: anyone who reaches {broker.host}:{broker.port} can follow every "
+            "vehicle, and advise it. "
             "Only for a closed test bench"
         )
     if http.bind is not None and http.open:

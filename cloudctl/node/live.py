@@ -1,4 +1,6 @@
-"""A running node: sockets + engine + egress on one event loop. The ROUTER's own file descriptor wakes it, and each wake drains a batch."""
+"""A running node: sockets + engine + egress on one event loop. The ROUTER's own file descriptor wakes it, and each
+wake drains a batch.
+"""
 
 import asyncio
 import contextlib
@@ -39,13 +41,17 @@ from .reports import Reports
 from .startup import begin_recording, make_signer, start_embedded_broker
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
-FLUSH_INTERVAL = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
+# s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
+# is lost
+FLUSH_INTERVAL = 0.5
 LOOKS_PER_REPORT = 2  # reports: the status file, and files of the operator's that may have changed
 log = logging.getLogger("cloudctl.node")
 
 
 class Node:
-    """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first fault of its own."""
+    """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first
+    fault of its own.
+    """
 
     def __init__(
         self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
@@ -113,7 +119,9 @@ class Node:
     # --- set-up ---
 
     def _compile_kernels(self) -> None:
-        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
+        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its
+        age.
+        """
         log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
         for place in list(self.engine.intersections.values())[:1]:
             warm(place.code)
@@ -128,6 +136,7 @@ class Node:
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
             self.page.routes if self.page else None,
+            hidden=lambda: self.publisher.retired,
             guard=HttpGuard(self.config.http.token),
             tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
         )
@@ -194,7 +203,9 @@ class Node:
             raise self._crash
 
     async def _look_after(self) -> None:
-        """Keep what runs in the background going until the node is to stop; a fault in one part keeps none of the others from its turn."""
+        """Keep what runs in the background going until the node is to stop; a fault in one part keeps none of the
+        others from its turn.
+        """
         looks = 0
         while not self._stop.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
@@ -290,7 +301,9 @@ class Node:
         self._try("reload", "", self.reload)
 
     def reload(self) -> None:
-        """Read the node's file again and take over what can change while it runs; a file that cannot be used changes nothing."""
+        """Read the node's file again and take over what can change while it runs; a file that cannot be used changes
+        nothing.
+        """
         if self._reloader is None:
             log.warning("SIGHUP: this node was not started from a file, there is nothing to read again")
             return

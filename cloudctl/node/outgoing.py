@@ -20,7 +20,9 @@ log = logging.getLogger("cloudctl.node")
 
 
 class Outgoing:
-    """The way out of one node. `attempt(place, source, action, *arguments)` confines a fault; `trace`: file for when each advisory was published."""
+    """The way out of one node. `attempt(place, source, action, *arguments)` confines a fault; `trace`: file for when
+    each advisory was published.
+    """
 
     def __init__(
         self,
@@ -79,5 +81,7 @@ class Outgoing:
             self._trace.write(f"{advisory.id} {self._clock.now()}\n")
 
     def _publish_traffic(self, report: Traffic) -> None:
+        if report.intersection in self._publisher.retired:
+            return
         self._engine.metrics.put_newest("traffic", report.intersection, report)
         self._egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)

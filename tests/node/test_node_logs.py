@@ -7,9 +7,9 @@ import logging
 from pathlib import Path
 
 import pytest
+from deadlines import until
 from hypothesis import given
 from hypothesis import strategies as st
-from deadlines import until
 from node_process import NodeProcess
 from paths import ROOT
 

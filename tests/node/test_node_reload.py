@@ -4,10 +4,11 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
-from mqtt_client import MqttClient
 from deadlines import until
+from mqtt_client import MqttClient
 from started_folder import StartedFolder
 
 from cloudctl import codes
@@ -114,11 +115,18 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         config.write_text(text.replace(f'"rsu-1" = "{names[0]}", ', ""))
         reload(node)
         until(lambda: set(retained(node, names)) == set(names[1:]), 20, "that nothing is retained of it")
+        assert over_http(node) == set(names[1:])
 
         files[0].write_bytes(kept_back)
         config.write_text(text)
         until(lambda: set(retained(node, names)) == set(names), 20, "that it is back")
         reload(node)
+
+
+def over_http(node: StartedFolder) -> set[str]:
+    """Return the intersections that the node lists by HTTP."""
+    with urlopen(f"http://127.0.0.1:{node.ports.http}/codes", timeout=20) as answer:
+        return {row["id"] for row in json.loads(answer.read())}
 
 
 def retained(node: StartedFolder, names: list[str]) -> list[str]:
