@@ -11,7 +11,7 @@ def add_simulation_commands(commands: Any) -> None:
     """Add them."""
     simulation = add_command(commands, "sim", "run SUMO scenarios through the loop")
     _sim_parsers(simulation.add_subparsers(metavar="COMMAND", required=True))
-    demo = add_command(commands, "demo", "the whole loop on real traffic, in about a minute, with a report", _demo)
+    demo = add_command(commands, "demo", "the whole loop on real traffic, in some minutes, with a report", _demo)
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
     demo.add_argument("--seconds", type=float, default=12.0, help="real time over sockets, a scenario (default 12)")
     demo.add_argument(

@@ -18,8 +18,8 @@ def tls_faults(broker: BrokerSection) -> Iterator[str]:
         yield f"[broker] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
     if (broker.tls_cert or broker.tls_key) and broker.tls_ca is None:
         yield (
-            "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's certificate. "
-            "Add it"
+            "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's "
+            "certificate. Add it"
         )
 
     if (broker.server_cert is None) != (broker.server_key is None):
