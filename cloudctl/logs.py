@@ -1,4 +1,6 @@
-"""How log lines look: text for people, JSON lines for machines. Library code only logs, to `cloudctl.*` loggers; programs call `set_up`."""
+"""How log lines look: text for people, JSON lines for machines. Library code only logs, to `cloudctl.*` loggers;
+programs call `set_up`.
+"""
 
 import json
 import logging
@@ -40,7 +42,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to standard error; what cannot be written (a full disk, a closed pipe) is lost, and the program goes on."""
+    """Writes to standard error; what cannot be written (a full disk, a closed pipe) is lost, and the program goes
+    on.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         return

@@ -87,8 +87,11 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Digital codes and the live page over HTTP, read only; off where `bind` is left out."""
 
     bind: str | None = None  # "host:port"
+    tls_cert: str | None = None  # of the server; with tls_key
+    tls_key: str | None = None
+    open: bool = False  # true: without TLS beyond this machine: behind a proxy that adds it, or on a closed test bench
     view: bool = True  # whether the live page is served
-    token: str | None = None  # that the live page needs; None: one is made at each start and printed
+    token: str | None = None  # for all but digital codes; None: the live page makes one at each start, which is printed
     origins: tuple[
         str, ...
     ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"

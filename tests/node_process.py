@@ -17,8 +17,15 @@ from cloudctl.schema import Reject
 class NodeProcess:
     """`cloudctl serve` on the shipped intersection, for gateway "g" with rsu-1 and rsu-2, and "other" with rsu-9."""
 
-    def __init__(self, folder: Path, code: CompiledCode, extra: str = "", record: str | None = None) -> None:
-        self.folder, self.code = folder, code
+    def __init__(
+        self,
+        folder: Path,
+        code: CompiledCode,
+        extra: str = "",
+        record: str | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self.folder, self.code, self.options = folder, code, options
         self.node = write_keys(folder / "node")
         self.keys = {"g": write_keys(folder / "g"), "other": new_keys()}
         self.port, self.mqtt = broker.free_port(), broker.free_port()
@@ -38,7 +45,9 @@ class NodeProcess:
     def __enter__(self) -> "NodeProcess":
         with (self.folder / "node.err").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cloudctl", "serve", str(self.config)], stdout=subprocess.PIPE, stderr=log
+                [sys.executable, "-m", "cloudctl", "serve", str(self.config), *self.options],
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -17,7 +17,7 @@ class StartedFolder:
 
     def __init__(self, folder: Path, *options: str, map_name: str = "intersection.json") -> None:
         self.folder, self.options = folder, options
-        self.ports = Ports(broker.free_port(), broker.free_port())
+        self.ports = Ports(*(broker.free_port() for _ in range(3)))
         init_folder(folder, maps.path(map_name), "127.0.0.1", self.ports)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -29,7 +29,7 @@ class StartedFolder:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        until(lambda: "connected to the MQTT broker" in self.log or self.process.poll() is not None, 100, "the node")
+        until(lambda: "connected to the MQTT broker" in self.log or self.process.poll() is not None, 240, "the node")
         assert self.process.poll() is None, self.log
         return self
 

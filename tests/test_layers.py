@@ -56,6 +56,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("client", "replay"),
         ("node",),
         ("sim",),
+        ("commands",),
         ("__main__",),
     ),
     "cloudctl.codes": (
@@ -84,7 +85,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("private_files",),
+        ("http_guard", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("egress",),
     ),
@@ -92,7 +93,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
         ("description", "init_folder", "publish", "reload"),
-        ("reloader",),
+        ("outgoing", "reloader", "startup"),
         ("live",),
     ),
     "cloudctl.planner": (
@@ -141,7 +142,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
             "cloudctl.client",
             "cloudctl.view.routes",
             "cloudctl.view.playback",
-            "cloudctl.__main__",
+            "cloudctl.commands",
             "cloudctl.sim",
         ),
         "event loops stay at the edges; the engine has none",

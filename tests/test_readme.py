@@ -50,12 +50,13 @@ def test_five_commands_lead_from_the_clone_to_a_running_node() -> None:
     assert "install: $(STAMP)" in (ROOT / "Makefile").read_text()
 
 
+@pytest.mark.timeout(300)  # the first start on a machine compiles
 @pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
 def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> None:
     """The printed commands, in three shells; only the ports are others, for tests run side by side."""
     shell = f'PATH="{Path(sys.executable).parent}:$PATH"; cd {tmp_path}; '
-    gateways, mqtt = broker.free_port(), broker.free_port()
-    init = f"cloudctl init here --port {gateways} --mqtt-port {mqtt} && cd here"
+    gateways, mqtt, http = (broker.free_port() for _ in range(3))
+    init = f"cloudctl init here --port {gateways} --mqtt-port {mqtt} --http-port {http} && cd here"
     subprocess.run(["bash", "-c", shell + init], check=True, stdout=subprocess.DEVNULL)
 
     processes = []
@@ -65,8 +66,9 @@ def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> Non
             line = f"{shell} cd here; exec {command}"
             processes.append(subprocess.Popen(["bash", "-c", line], stdout=log, stderr=log))
         vehicle = tmp_path / "vehicle.py.log"
-        until(lambda: "queue: standing queue" in vehicle.read_text(), 110, "an advisory")
+        until(lambda: "queue: standing queue" in vehicle.read_text(), 240, "an advisory")
         assert "accepted by the node" in (tmp_path / "gateway.py.log").read_text()
+        assert "live page: http://127.0.0.1:" in (tmp_path / "serve.log").read_text()
         assert "vehicle car-1 is connected" in (tmp_path / "serve.log").read_text()
     finally:
         for process in processes:

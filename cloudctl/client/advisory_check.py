@@ -1,4 +1,6 @@
-"""Whether a vehicle may act on an advisory that came: whom it is for, how long it is valid, when and by which run of the node it was made."""
+"""Whether a vehicle may act on an advisory that came: whom it is for, how long it is valid, when and by which run of
+the node it was made.
+"""
 
 from ..clock import SECOND
 from ..schema import Advisory
@@ -39,7 +41,9 @@ class AdvisoryCheck:
         return None
 
     def _wrong_time(self, advisory: Advisory, now: int) -> str | None:
-        """Compare when it was made with how earlier ones came: a forged time stands out, a clock that is off does not."""
+        """Compare when it was made with how earlier ones came: a forged time stands out, a clock that is off does
+        not.
+        """
         usual = self._clock_watch.usual_offset()
         if usual is None:
             return None
@@ -49,7 +53,9 @@ class AdvisoryCheck:
         return f"it was made {ahead / SECOND:.1f} s later than it came, by the clocks of all before it"
 
     def _wrong_session(self, advisory: Advisory, now: int) -> str | None:
-        """Of two runs of the node, the later one counts: what an earlier run said, or another node says, is not mixed with it."""
+        """Of two runs of the node, the later one counts: what an earlier run said, or another node says, is not mixed
+        with it.
+        """
         intersection, _, rest = advisory.id.rpartition("-")[0].rpartition("-")
         if intersection != advisory.intersection:
             return None  # an id of another form names no run
@@ -68,4 +74,5 @@ def _wrong_validity(advisory: Advisory) -> str | None:
     length = advisory.valid_until - advisory.t
     if 0 < length <= MAX_VALIDITY:
         return None
-    return f"it is valid for {length / SECOND:.1f} s, and must be for more than 0 and at most {MAX_VALIDITY / SECOND:.0f} s"
+    longest = MAX_VALIDITY / SECOND
+    return f"it is valid for {length / SECOND:.1f} s, and must be for more than 0 and at most {longest:.0f} s"

@@ -1,4 +1,6 @@
-"""The folders that a node's operator hands out: `gateway.toml` or `vehicle.toml`, with the keys and certificates they name."""
+"""The folders that a node's operator hands out: `gateway.toml` or `vehicle.toml`, with the keys and certificates they
+name.
+"""
 
 import ssl
 import tomllib
@@ -58,7 +60,8 @@ def read_vehicle_folder(folder: Path) -> VehicleFile:
     file = _read(folder / VEHICLE_FILE, VehicleFile)
     if (file.cert is None) != (file.key is None) or (file.cert is not None and file.ca is None):
         raise CredentialFolderError(
-            f"{folder / VEHICLE_FILE}: ca, cert and key belong together. Name all three, or have the node's operator make the folder anew"
+            f"{folder / VEHICLE_FILE}: ca, cert and key belong together. Name all three, or have the node's "
+            "operator make the folder anew"
         )
     if file.password is not None:
         check_private(folder / VEHICLE_FILE)
@@ -73,7 +76,9 @@ def read_vehicle_folder(folder: Path) -> VehicleFile:
 
 
 def tls_context(file: VehicleFile) -> ssl.SSLContext | None:
-    """Return the TLS settings of a vehicle's file, None where it names no authority: the connection is then in clear."""
+    """Return the TLS settings of a vehicle's file, None where it names no authority: the connection is then in
+    clear.
+    """
     if file.ca is None:
         return None
     context = ssl.create_default_context(cafile=file.ca)
@@ -88,7 +93,8 @@ def _read(path: Path, form: type[File]) -> File:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8-sig")), form)
     except OSError as error:
         raise CredentialFolderError(
-            f"{path} cannot be read: {error.strerror}. The node's operator makes it: cloudctl init, cloudctl keys vehicle NAME"
+            f"{path} cannot be read: {error.strerror}. The node's operator makes it: cloudctl init, cloudctl "
+            "keys vehicle NAME"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise CredentialFolderError(

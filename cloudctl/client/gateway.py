@@ -50,10 +50,14 @@ log = logging.getLogger("cloudctl.client")
 class Gateway:
     """One connection to a node.
 
-    `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
-    `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
-    from `poll()`; without `on_reject`, refusals are logged, the same field of the same kind once in 10 s with how often it was refused since. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
-    While there is no connection, the newest messages of each stream are kept and sent when there is one; what that drops is counted in `dropped`.
+    `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test
+    bench in clear.
+    `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the
+    gateway's clock) are called
+    from `poll()`; without `on_reject`, refusals are logged, the same field of the same kind once in 10 s with how
+    often it was refused since. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
+    While there is no connection, the newest messages of each stream are kept and sent when there is one; what that
+    drops is counted in `dropped`.
     """
 
     def __init__(
@@ -116,8 +120,10 @@ class Gateway:
     def perception(self, rsu: str, sensor: str, lat: float, lon: float, objects: Any, t: int | None = None) -> bool:
         """Send what a sensor saw at `t` (ns, now when None) around the origin `lat`, `lon` (degrees).
 
-        `objects` is a list of maps ({"x": m east, "y": m north, "class": "car", ...}), a mapping of columns (arrays of equal length),
-        or a block from `pack`. False when an older frame was dropped for it, because there is no connection: that is counted in `dropped`.
+        `objects` is a list of maps ({"x": m east, "y": m north, "class": "car", ...}), a mapping of columns (arrays
+        of equal length),
+        or a block from `pack`. False when an older frame was dropped for it, because there is no connection: that is
+        counted in `dropped`.
         """
         if isinstance(objects, Mapping):
             objects = pack(objects)
@@ -137,7 +143,9 @@ class Gateway:
         self, rsu: str, intersection: str, revision: int, groups: Sequence[Group], t: int | None = None,
         lanes: Sequence[str] | None = None,
     ) -> bool:  # fmt: skip
-        """Send the signal states of an intersection; end times are ns of this gateway's clock. `lanes`: of its revocable lanes, those in use."""
+        """Send the signal states of an intersection; end times are ns of this gateway's clock. `lanes`: of its
+        revocable lanes, those in use.
+        """
         return self._send(
             "signal",
             Signal(
@@ -153,11 +161,15 @@ class Gateway:
         )
 
     def spat(self, rsu: str, places: Mapping[str, tuple[str, int]], message: bytes) -> int:
-        """Send what a SPAT says; return how many intersections were sent. UPER (framed or not, SPATEM) or JSON of J2735, or JSON of YD/T 3709.
+        """Send what a SPAT says; return how many intersections were sent. UPER (framed or not, SPATEM) or JSON of
+        J2735, or JSON of YD/T 3709.
 
-        `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are meant. A revision of the
-        message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only itself and is reported to `on_reject`,
-        once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is as it should be.
+        `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are
+        meant. A revision of the
+        message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only
+        itself and is reported to `on_reject`,
+        once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is
+        as it should be.
         """
         from ..signals.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
         from ..signals.ydt_spat import read_ydt_spat
@@ -194,7 +206,9 @@ class Gateway:
         return self._send("health", health)
 
     def poll(self, timeout_ms: int = 0) -> int:
-        """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about every 100 ms."""
+        """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about
+        every 100 ms.
+        """
         self._dealer.events(self._changed)
         self._flush()
         self._watch_clock()
@@ -229,7 +243,9 @@ class Gateway:
         self._next_absence = now + ABSENCE_INTERVALS[1]
 
     def _log_accepted(self, accepted: Mapping[str, int]) -> None:
-        """Log what the node has accepted since the last line: at the first message of each kind, and then once a minute."""
+        """Log what the node has accepted since the last line: at the first message of each kind, and then once a
+        minute.
+        """
         now = stopwatch()
         if any(count < self._accepted.get(kind, 0) for kind, count in accepted.items()):
             self._logged_accepted = {}  # another run of the node counts from 0
@@ -350,7 +366,9 @@ class Gateway:
 
 
 def pack(columns: Mapping[str, Any]) -> bytes:
-    """Return the block form of columns (arrays of equal length; "x" and "y" are required, what is missing is not measured)."""
+    """Return the block form of columns (arrays of equal length; "x" and "y" are required, what is missing is not
+    measured).
+    """
     n = len(columns["x"])
     unknown = set(columns) - set(COLUMNS)
     if unknown:

@@ -1,4 +1,6 @@
-"""What a gateway keeps while its node is away: of each stream the newest messages, as long as the node would take them."""
+"""What a gateway keeps while its node is away: of each stream the newest messages, as long as the node would take
+them.
+"""
 
 from collections import deque
 from typing import Any, NamedTuple
@@ -42,7 +44,9 @@ class Outbox:
         return dropped
 
     def take(self, now: int) -> tuple[list[Kept], int]:
-        """Return what is still worth sending, in order, and how many messages were too old; nothing is kept after that."""
+        """Return what is still worth sending, in order, and how many messages were too old; nothing is kept after
+        that.
+        """
         kept = sorted((item for stream in self._streams.values() for item in stream), key=lambda item: item.at)
         self._streams = {}
         fresh = [item for item in kept if not TOPICS[item.kind].max_age or now - item.at < TOPICS[item.kind].max_age]

@@ -47,7 +47,8 @@ class Pauses:
         return self._last_takeover_pause
 
     def lived(self, duration: int) -> bool:
-        """Take in that a connection was made and lasted `duration` ns; return whether, ended by the broker, it looks taken over.
+        """Take in that a connection was made and lasted `duration` ns; return whether, ended by the broker, it looks
+        taken over.
 
         Two that fight pause about as long as each other: a connection then lasts for the other's pause.
         """
@@ -75,13 +76,17 @@ class ClockWatch:
         self._ahead = ahead
 
     def usual_offset(self) -> int | None:
-        """Return by how many ns messages come later than they were made: the middle of the last ones, which no single one can shift; None while few have come."""
+        """Return by how many ns messages come later than they were made: the middle of the last ones, which no single
+        one can shift; None while few have come.
+        """
         if len(self._offsets) < MIN_OFFSETS:
             return None
         return int(median(self._offsets))
 
     def observe(self, sent: int, now: int) -> float | None:
-        """Take in a message's time and this vehicle's (ns); return by how many s the vehicle's clock is ahead (negative: behind), None when it is right or not known."""
+        """Take in a message's time and this vehicle's (ns); return by how many s the vehicle's clock is ahead
+        (negative: behind), None when it is right or not known.
+        """
         self._offsets.append(now - sent)
         if len(self._offsets) < MIN_OFFSETS:
             return None

@@ -1,4 +1,6 @@
-"""For vehicle clients: subscribe, and get few, timely, explained, still-valid advisories. asyncio, reconnecting by itself."""
+"""For vehicle clients: subscribe, and get few, timely, explained, still-valid advisories. asyncio, reconnecting by
+itself.
+"""
 
 import asyncio
 import contextlib
@@ -39,12 +41,18 @@ log = logging.getLogger("cloudctl.client")
 class Vehicle:
     """One vehicle's connection.
 
-    `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An advisory that came too
-    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext. `on_reject` is called with each
-    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged once. What stands in the way
-    (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed to `on_trouble` once, or logged
-    as a warning. With `node_signature_key` (base64) only advisories that the node has signed are given; an advisory that is for another vehicle, valid for
-    longer than any, made later than it came, or of an earlier run of the node never is (`refused_advisories`). Raises ValueError for an id that
+    `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An
+    advisory that came too
+    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext.
+    `on_reject` is called with each
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged
+    once. What stands in the way
+    (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed
+    to `on_trouble` once, or logged
+    as a warning. With `node_signature_key` (base64) only advisories that the node has signed are given; an advisory
+    that is for another vehicle, valid for
+    longer than any, made later than it came, or of an earlier run of the node never is (`refused_advisories`). Raises
+    ValueError for an id that
     cannot be used, SignatureError for a key that is none.
     """
 
@@ -66,7 +74,8 @@ class Vehicle:
     ) -> None:
         if why := wrong_vehicle_id(id):
             raise ValueError(
-                f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no other vehicle has"
+                f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no "
+                "other vehicle has"
             )
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
@@ -104,7 +113,8 @@ class Vehicle:
 
     @classmethod
     def from_folder(cls, folder: Path | str, **options: Any) -> "Vehicle":
-        """Return a vehicle with the credentials of a folder of `cloudctl init` or `cloudctl keys vehicle`; `options` are those of `Vehicle`.
+        """Return a vehicle with the credentials of a folder of `cloudctl init` or `cloudctl keys vehicle`; `options`
+        are those of `Vehicle`.
 
         Raises CredentialFolderError, PrivateFileError for a key that others can read.
         """
@@ -185,12 +195,15 @@ class Vehicle:
                 await asyncio.sleep(self._pause(error, lived))
 
     def _pause(self, error: Exception | None, lived: int | None) -> float:
-        """Return s to wait before the next attempt, and report why the last one ended; `lived` ns it was connected, None where it never was."""
+        """Return s to wait before the next attempt, and report why the last one ended; `lived` ns it was connected,
+        None where it never was.
+        """
         where = f"{self._host}:{self._port}"
         if lived is None:
             if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
                 self._report(
-                    f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password and certificate"
+                    f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
+                    "and certificate"
                 )
                 return self._pauses.refused()
             self._report(f"no MQTT broker at {where} ({error}); trying again. Check address, port and network")
@@ -201,7 +214,8 @@ class Vehicle:
         if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
             self._report(
-                f"another client connects with the id {self.id!r}, and each ends the other's connection. Give every vehicle its own id"
+                f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
+                "every vehicle its own id"
             )
             return self._pauses.taken_over()
         if self.taken_over == 0:
@@ -316,7 +330,8 @@ class Vehicle:
         self.refused_advisories += 1
         if self.refused_advisories == 1:
             self._on_trouble(
-                f"an advisory is not handed on: {fault}. Further ones are counted in refused_advisories: {payload[:200]!r}"
+                f"an advisory is not handed on: {fault}. Further ones are counted in refused_advisories: "
+                f"{payload[:200]!r}"
             )
 
     def _remember(self, advisory: Advisory, now: int) -> None:
@@ -331,7 +346,8 @@ class Vehicle:
         if self.clock_error is not None and known is None:
             way = "ahead of" if self.clock_error > 0 else "behind"
             self._on_trouble(
-                f"this vehicle's clock is {abs(self.clock_error):.1f} s {way} the node's, or its messages take that long: "
+                f"this vehicle's clock is {abs(self.clock_error):.1f} s {way} the node's, or its messages take "
+                "that long: "
                 "advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
             )
 
@@ -349,7 +365,9 @@ def _verifier(public_key: str | None) -> "Verifier | None":
 
 
 def _reset(client: aiomqtt.Client) -> None:
-    """Leave nothing of a connection: one that was not answered would stay open, and take its successor's place later."""
+    """Leave nothing of a connection: one that was not answered would stay open, and take its successor's place
+    later.
+    """
     paho = client._client
     sock: Any = paho.socket()
     if sock is not None:

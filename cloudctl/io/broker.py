@@ -1,6 +1,8 @@
-"""Starting an MQTT broker: mosquitto where it is on PATH, else amqtt (pure Python, MQTT 3.1.1 only), as a child process.
+"""Starting an MQTT broker: mosquitto where it is on PATH, else amqtt (pure Python, MQTT 3.1.1 only), as a child
+process.
 
-The child ends with its parent, however that ends (on Linux, by PR_SET_PDEATHSIG), and `keep` starts it again when it dies.
+The child ends with its parent, however that ends (on Linux, by PR_SET_PDEATHSIG), and `keep` starts it again when it
+dies.
 """
 
 import asyncio
@@ -30,7 +32,8 @@ FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # s before a broker that died again is start
 SETTLED = 60 * SECOND  # a broker that ran so long did not die of its start
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# The rights of each name at the broker. `node` is the node's own, %u the name in the certificate of whoever is connected.
+# The rights of each name at the broker. `node` is the node's own, %u the name in the certificate of whoever is
+# connected.
 NODE_RIGHTS = """user node
 topic readwrite cloudctl/#
 """
@@ -46,7 +49,10 @@ pattern write cloudctl/v1/vehicles/%u/hello
 """
 MAX_MESSAGE = 1024 * 1024  # bytes of one MQTT message; a digital code in compact form has up to some 100 KiB
 
-AMQTT_NOTE = "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
+AMQTT_NOTE = (
+    "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; "
+    "for more install mosquitto: apt-get install mosquitto"
+)
 
 
 class BrokerError(CloudctlError, RuntimeError):
@@ -66,7 +72,9 @@ class Tls:
 
 @dataclass(eq=False)
 class Broker:
-    """A running broker. It is stopped with its last reference, too: a start that fails further on leaves none behind."""
+    """A running broker. It is stopped with its last reference, too: a start that fails further on leaves none
+    behind.
+    """
 
     name: str
     port: int
@@ -89,7 +97,9 @@ class Broker:
         self._finalizer()
 
     async def keep(self, count: Callable[[str], None] = lambda _: None) -> None:
-        """Start it again whenever it has died, after a pause that grows; `count` is called with "broker.restart" each time."""
+        """Start it again whenever it has died, after a pause that grows; `count` is called with "broker.restart" each
+        time.
+        """
         pause, begun = 0.0, stopwatch()
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
@@ -101,7 +111,8 @@ class Broker:
                 pause = 0.0
             if self.trouble is None:
                 self.trouble = (
-                    f"the embedded MQTT broker ({self.name}) ended with status {self.process.returncode}: {self.last_words()}. "
+                    f"the embedded MQTT broker ({self.name}) ended with status {self.process.returncode}: "
+                    f"{self.last_words()}. "
                     "It is started again, after a pause that grows up to half a minute"
                 )
             await asyncio.sleep(pause)
@@ -173,7 +184,8 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise BrokerError(
-            f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 or its name"
+            f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 "
+            "or its name"
         ) from None
     return found[0], found[4]
 
@@ -186,7 +198,8 @@ def mosquitto() -> str | None:
 def start(
     folder: Path | None, port: int = 0, tls: Tls | None = None, prefer: str | None = None, host: str = "127.0.0.1"
 ) -> Broker:
-    """Start a broker on `host`:`port` (0 picks one), its files in `folder` (None: a temporary one); `prefer` is "mosquitto" or "amqtt".
+    """Start a broker on `host`:`port` (0 picks one), its files in `folder` (None: a temporary one); `prefer` is
+    "mosquitto" or "amqtt".
 
     Raises BrokerError when none can be started.
     """
@@ -208,7 +221,8 @@ def start(
         process = _spawn(command, folder)
     except OSError as error:
         raise BrokerError(
-            f"cannot write the broker's files to {folder}: {error.strerror}. Give the node's user the right to write there, or choose another [record] path"
+            f"cannot write the broker's files to {folder}: {error.strerror}. Give the node's user the right to "
+            "write there, or choose another [record] path"
         ) from None
     name, version, note = ("mosquitto", 5, "") if program is not None else ("amqtt", 4, AMQTT_NOTE)
     broker = Broker(name, port, version, process, note, host, command, folder, temporary=temporary)
@@ -229,18 +243,22 @@ def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None) -
 
 
 def access_list(revoked: Sequence[str] = ()) -> str:
-    """Return the ACL in mosquitto's form: the node everything, a vehicle its own topics and what is for everyone, revoked names nothing.
+    """Return the ACL in mosquitto's form: the node everything, a vehicle its own topics and what is for everyone,
+    revoked names nothing.
 
-    The lines of a name come before the patterns, and a `deny` before what is granted: an open connection loses its rights when the list is read again.
+    The lines of a name come before the patterns, and a `deny` before what is granted: an open connection loses its
+    rights when the list is read again.
     """
     denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
     return NODE_RIGHTS + denials + VEHICLE_RIGHTS
 
 
 def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:
-    """Return a mosquitto configuration: no Nagle delay, bounded queues; closed where certificates are given, else open to anyone.
+    """Return a mosquitto configuration: no Nagle delay, bounded queues; closed where certificates are given, else
+    open to anyone.
 
-    Closed: the name at the broker is that of the client's certificate, and so is its MQTT client id: nobody can take over another's session.
+    Closed: the name at the broker is that of the client's certificate, and so is its MQTT client id: nobody can take
+    over another's session.
     """
     lines = [
         f"listener {port} {host}",

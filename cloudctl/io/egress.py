@@ -1,7 +1,9 @@
 """MQTT: what the node publishes to vehicles, and what comes from them.
 
-Nothing is sent after its `valid_until`; the newest of each kind to each target is kept until then, and sent again when a lost broker comes
-back and when its vehicle does. What waits is bounded, newest wins, and every drop is counted. What is retained does not outlive the node:
+Nothing is sent after its `valid_until`; the newest of each kind to each target is kept until then, and sent again
+when a lost broker comes
+back and when its vehicle does. What waits is bounded, newest wins, and every drop is counted. What is retained does
+not outlive the node:
 it is cleared at a clean stop, and the broker (MQTT 5) lets go of what is no longer renewed.
 """
 
@@ -96,7 +98,9 @@ class Egress:
             self._connection.abort("its settings have changed")
 
     def revive(self) -> BaseException | None:
-        """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
+        """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes
+        on.
+        """
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
         crash = self._task.exception()
@@ -132,7 +136,9 @@ class Egress:
             self._metrics.count("drop.signals", signals.intersection)
 
     def reject(self, vehicle: str, reject: Reject) -> None:
-        """Send a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be answered."""
+        """Send a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be
+        answered.
+        """
         if wrong_vehicle_id(vehicle) or not self._put(MqttTopics.vehicle(vehicle, "rejects"), self._encode(reject)):
             self._metrics.count("drop.reject", vehicle)
 
@@ -141,7 +147,9 @@ class Egress:
         return [topic for topic, item in self._retained.items() if item.payload]
 
     def retain(self, topic: str, payload: bytes, seconds: int | None = None) -> None:
-        """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as the node runs."""
+        """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as
+        the node runs.
+        """
         item = Retained(payload, seconds or RENEWED, seconds is None, stopwatch())
         self._retained[topic] = item
         self._put_retained(topic, item)
@@ -204,7 +212,9 @@ class Egress:
             await asyncio.sleep(random.uniform(*RETRY))
 
     async def _serve(self) -> str:
-        """Connect, publish what is kept, and return why the connection was lost. Raises OSError when there is none to be had."""
+        """Connect, publish what is kept, and return why the connection was lost. Raises OSError when there is none to
+        be had.
+        """
         connection = Connection(self._section, self._client_id, self._on_message)
         await connection.open()
         self._connection = connection
@@ -245,8 +255,6 @@ class Egress:
                 )
             self._metrics.count("reject.vehicle_id")
             return
-        if leaf == HELLO:
-            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         self._returned(vehicle, leaf == HELLO)
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
@@ -259,6 +267,8 @@ class Egress:
     def _returned(self, vehicle: str, hello: bool) -> None:
         """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""
         now = stopwatch()
+        if vehicle not in self._vehicles or hello:
+            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         heard, resent = self._vehicles.pop(vehicle, (-ABSENCE, -RESEND_INTERVAL))
         back = hello or now - heard > ABSENCE
         if back and now - resent > RESEND_INTERVAL:

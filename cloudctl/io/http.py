@@ -1,11 +1,15 @@
 """HTTP: digital codes for whoever asks. The only importer of the web server (aiohttp; `pip install 'cloudctl[http]'`).
 
-`GET /codes` lists them; `GET /codes/{id}` is the one in force, now or `?at=` a time; `GET /codes/{id}/next` the announced one;
-`GET /codes/{id}/calendar` the holidays that its rules ask for; `GET /schema` the JSON Schema. Canonical JSON, or `?form=compact` or `geojson`. The ETag is the content hash: `If-None-Match` is
+`GET /codes` lists them; `GET /codes/{id}` is the one in force, now or `?at=` a time; `GET /codes/{id}/next` the
+announced one;
+`GET /codes/{id}/calendar` the holidays that its rules ask for; `GET /schema` the JSON Schema. Canonical JSON, or
+`?form=compact` or `geojson`. The ETag is the content hash: `If-None-Match` is
 answered 304. Nothing can be changed this way.
 """
 
-from collections.abc import Callable
+import asyncio
+import ssl
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,8 +21,10 @@ from ..codes.days import NO_DAYS, DayCalendar, dump_days
 from ..codes.formats.geojson import write_geojson
 from ..codes.versions import Versions, json_schema
 from ..errors import CloudctlError
+from .http_guard import HttpGuard
 
 FORMS = {"json": "application/json", "compact": "application/octet-stream", "geojson": "application/geo+json"}
+BACKLOG = 128  # connections that wait to be accepted
 MAX_KEPT = 4096  # bodies kept ready
 
 
@@ -44,9 +50,17 @@ class Web:
         failed: Callable[[Exception], None] | None = None,
         days: Callable[[], DayCalendar] = lambda: NO_DAYS,
         more_routes: Callable[[Any], list[Any]] | None = None,
+        hidden: Callable[[], Collection[str]] = tuple,
+        guard: HttpGuard | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with;
-        `more_routes(web)`, where given, returns further routes, made with the web server's own module: the live page's."""
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500.
+        `days` are those rules are answered with.
+
+        `more_routes(web)`, where given, returns further routes, made with the web server's own module: the live page's.
+        `hidden()`: intersections that the operator has taken away. `guard`: what may be asked by whom, and how often
+        (None: only what is public); `tls`, where given, is the server's.
+        """
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -56,6 +70,9 @@ class Web:
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
         self._failed, self._days = failed, days
+        self._hidden = hidden
+        self._guard, self._tls = guard or HttpGuard(), tls
+        self._server: asyncio.Server | None = None
 
         @web.middleware
         async def guarded(request: Any, handler: Any) -> Any:
@@ -79,22 +96,32 @@ class Web:
     async def start(self) -> None:
         """Listen. Raises HttpServerError when the port cannot be had."""
         await self._runner.setup()
+        factory = self._guard.protocol_factory(self._runner.server)
         try:
-            await self._web.TCPSite(self._runner, self._host, self._port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                factory, self._host, self._port, ssl=self._tls, backlog=BACKLOG
+            )
         except OSError as error:
             raise HttpServerError(
                 f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind"
             ) from None
-        host, port = self._runner.addresses[0][:2]
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host, port = self._server.sockets[0].getsockname()[:2]
+        scheme = "https" if self._tls else "http"
+        self.address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def stop(self) -> None:
         """Close every connection."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
     # --- answers ---
 
     async def _guarded(self, request: Any, handler: Any) -> Any:
+        authorization = request.headers.get("Authorization", "")
+        refusal = self._guard.refusal(request.path, request.remote or "", authorization)
+        if refusal is not None:
+            return self._refuse(*refusal)
         try:
             return await handler(request)
         except self._web.HTTPException:
@@ -113,10 +140,14 @@ class Web:
 
     async def _list(self, _: Any) -> Any:
         now, rows = self._clock.now(), []
-        for name in self._versions.ids():
+        for name in self._ids():
             code, later = self._versions.current(name, now), self._versions.announced(name, now)
             rows.append({"id": name, "current": self._row(code), "next": self._row(later)})
         return self._web.Response(body=msgspec.json.encode(rows), content_type="application/json")
+
+    def _ids(self) -> list[str]:
+        hidden = self._hidden()
+        return [name for name in self._versions.ids() if name not in hidden]
 
     def _row(self, code: IntersectionCode | None) -> Any:
         if code is None:
@@ -141,7 +172,7 @@ class Web:
                 "must be ns since 1970 (UTC), or a time as 2026-05-01T08:00:00+08:00",
                 "write the + of a zone as %2B",
             )
-        if name not in self._versions.ids():
+        if name not in self._ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
         code = self._versions.current(name, t)
         if code is None:
@@ -150,7 +181,7 @@ class Web:
 
     async def _next(self, request: Any) -> Any:
         name = request.match_info["id"]
-        code = self._versions.announced(name, self._clock.now())
+        code = self._versions.announced(name, self._clock.now()) if name in self._ids() else None
         return (
             self._answer(request, code)
             if code
@@ -159,7 +190,7 @@ class Web:
 
     async def _calendar(self, request: Any) -> Any:
         name = request.match_info["id"]
-        if name not in self._versions.ids():
+        if name not in self._ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
         return self._web.Response(
             body=dump_days(self._days()), content_type="application/json", headers={"Cache-Control": "no-cache"}

@@ -1,7 +1,9 @@
 """One MQTT connection of the node, from its CONNECT to its end. The only importer of the node's MQTT client.
 
-A connection that ends is reset, not merely forgotten: a broker that was stopped finds nothing of it when it goes on, and no callback of an
-old connection reaches its successor. A broker that does not answer is noticed by pings, a link that is cut by TCP's user timeout.
+A connection that ends is reset, not merely forgotten: a broker that was stopped finds nothing of it when it goes on,
+and no callback of an
+old connection reaches its successor. A broker that does not answer is noticed by pings, a link that is cut by TCP's
+user timeout.
 """
 
 import asyncio
@@ -35,7 +37,9 @@ class MqttError(CloudctlError, OSError):
 
 
 class Connection:
-    """One connection to a broker. `on_message(topic, payload)` is called on the event loop until the connection ends."""
+    """One connection to a broker. `on_message(topic, payload)` is called on the event loop until the connection
+    ends.
+    """
 
     def __init__(self, section: BrokerSection, client_id: str, on_message: OnMessage) -> None:
         self.lost = asyncio.Event()
@@ -52,7 +56,9 @@ class Connection:
             self._client.set_auth_credentials(section.username, section.password)
 
     async def open(self) -> None:
-        """Connect. Raises OSError (MqttError where the broker refuses), TimeoutError; then nothing of the attempt is left."""
+        """Connect. Raises OSError (MqttError where the broker refuses), TimeoutError; then nothing of the attempt is
+        left.
+        """
         section = self._section
         attempt = self._client.connect(
             section.host.strip("[]"),
@@ -96,9 +102,11 @@ class Connection:
         return int(self._transport.get_write_buffer_size())
 
     async def watch(self) -> None:
-        """Return when PING_INTERVAL has passed or the connection is lost; end a connection on which nothing came since long enough.
+        """Return when PING_INTERVAL has passed or the connection is lost; end a connection on which nothing came
+        since long enough.
 
-        Checks are counted, not seconds: where this process itself stood still, what came meanwhile is read before the next.
+        Checks are counted, not seconds: where this process itself stood still, what came meanwhile is read before the
+        next.
         """
         with contextlib.suppress(asyncio.TimeoutError):
             async with asyncio.timeout(PING_INTERVAL):

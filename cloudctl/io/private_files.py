@@ -15,7 +15,9 @@ class PrivateFileError(CloudctlError, RuntimeError):
 
 
 def write_private(path: Path, data: bytes, replace: bool = False) -> None:
-    """Write a file that only its owner can read, and the folders above it. Raises PrivateFileError where it exists, unless `replace`."""
+    """Write a file that only its owner can read, and the folders above it. Raises PrivateFileError where it exists,
+    unless `replace`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if replace:
         path.unlink(missing_ok=True)

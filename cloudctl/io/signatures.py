@@ -1,8 +1,10 @@
-"""Signed advisories: Ed25519 (RFC 8032) over topic and payload, as the payload's last field. Whoever passes them on cannot change or invent one.
+"""Signed advisories: Ed25519 (RFC 8032) over topic and payload, as the payload's last field. Whoever passes them on
+cannot change or invent one.
 
     {"id": ..., ..., "signature": "<base64 of 64 bytes>"}
 
-What is signed is CONTEXT, the topic, a zero byte, and the payload as it is without that field: no canonical form of JSON is needed.
+What is signed is CONTEXT, the topic, a zero byte, and the payload as it is without that field: no canonical form of
+JSON is needed.
 """
 
 import base64
@@ -29,7 +31,9 @@ class SignatureError(CloudctlError, RuntimeError):
 
 
 class Signer:
-    """Signs with the key of a file of `cloudctl keys signature`. Raises SignatureError, and PrivateFileError for one that others can read."""
+    """Signs with the key of a file of `cloudctl keys signature`. Raises SignatureError, and PrivateFileError for one
+    that others can read.
+    """
 
     def __init__(self, file: Path) -> None:
         check_private(file)
@@ -60,7 +64,8 @@ class Verifier:
             data = b""
         if len(data) != KEY_BYTES:
             raise SignatureError(
-                f"node_signature_key = {public_key!r} must be base64 of {KEY_BYTES} bytes. Take it from the node's operator"
+                f"node_signature_key = {public_key!r} must be base64 of {KEY_BYTES} bytes. Take it from the "
+                "node's operator"
             )
         self._key = Ed25519PublicKey.from_public_bytes(data)
 
@@ -77,7 +82,9 @@ class Verifier:
 
 
 def new_signature_key(file: Path) -> str:
-    """Make a key pair, write the secret half (mode 0600), and return the public one, base64. Raises PrivateFileError where the file exists."""
+    """Make a key pair, write the secret half (mode 0600), and return the public one, base64. Raises PrivateFileError
+    where the file exists.
+    """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_private(file, pem)

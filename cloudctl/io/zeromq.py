@@ -25,7 +25,8 @@ ZAP_DOMAIN = b"cloudctl"
 MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
 OTHERS = "(others)"
 HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
-# A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries again about every second.
+# A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries
+# again about every second.
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 1000, 2000  # ms between ZMTP pings, and to wait for an answer
 CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
     1000,
@@ -94,7 +95,8 @@ def check_key(key: str, where: str) -> None:
         good = False
     if not good:
         raise ZeroMqError(
-            f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl keys new NAME"
+            f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl "
+            "keys new NAME"
         )
 
 
@@ -159,11 +161,14 @@ class Server:
         return False
 
     def allow(self, allowed: Mapping[str, object]) -> None:
-        """Put another list of public keys in place of the one in use; connections that are open stay, and are known by their keys as before."""
+        """Put another list of public keys in place of the one in use; connections that are open stay, and are known
+        by their keys as before.
+        """
         self._allowed = allowed
 
     def change_keys(self, keys: KeyPair) -> None:
-        """Listen with another key pair: connections end, and gateways that know the new public key come back. Raises ZeroMqError.
+        """Listen with another key pair: connections end, and gateways that know the new public key come back. Raises
+        ZeroMqError.
 
         A socket takes its keys when it begins to listen, and its port is free again only a moment after it has stopped.
         """
@@ -235,7 +240,9 @@ def _notice_cut_links(socket: Any, address: str) -> None:
 
 
 def _needs_ipv6(address: str) -> bool:
-    """Return whether an address is one of IPv6, or a name that has no other: ZeroMQ would prefer IPv6 for every name, and not fall back."""
+    """Return whether an address is one of IPv6, or a name that has no other: ZeroMQ would prefer IPv6 for every name,
+    and not fall back.
+    """
     host = address.removeprefix("tcp://").rpartition(":")[0]
     if host.startswith("["):
         return True

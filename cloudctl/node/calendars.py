@@ -1,4 +1,6 @@
-"""The days of a node: its calendar file, or the public holidays of the country that its rules' time zone lies in, as an input of the engine."""
+"""The days of a node: its calendar file, or the public holidays of the country that its rules' time zone lies in, as
+an input of the engine.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -28,7 +30,9 @@ def asking(codes: Iterable[IntersectionCode]) -> list[tuple[str, Rule]]:
 
 
 def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> NodeDays:
-    """Return the days of a node at `t` ns: those of its file, else, where its rules ask for days, from the library. Raises CodeError for a faulty file."""
+    """Return the days of a node at `t` ns: those of its file, else, where its rules ask for days, from the library.
+    Raises CodeError for a faulty file.
+    """
     rules = asking(codes)
     if file is not None:
         days = read_days(Path(file))
@@ -41,7 +45,8 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     if len(places) != 1 or not places[0]:
         return NodeDays(
             NO_DAYS,
-            f"{about} rest on public holidays, and no calendar is given for {', '.join(zones)}: every day is taken as its weekday; {MAKE_ONE}",
+            f"{about} rest on public holidays, and no calendar is given for {', '.join(zones)}: every day is "
+            f"taken as its weekday; {MAKE_ONE}",
         )
     year = datetime.fromtimestamp(t // SECOND, UTC).year
     try:
@@ -51,26 +56,36 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     except CodeError as error:
         return NodeDays(
             NO_DAYS,
-            f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day is taken as its weekday; {MAKE_ONE}",
+            f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day "
+            f"is taken as its weekday; {MAKE_ONE}",
         )
     return NodeDays(
         days,
-        f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to {days.last}; for days of your own {MAKE_ONE}",
+        f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to "
+        f"{days.last}; for days of your own {MAKE_ONE}",
     )
 
 
 def _other_place(file: str, days: DayCalendar, rules: list[tuple[str, Rule]]) -> str:
-    """Return what the operator is to know where a calendar is not of the country of the rules that ask for it; "" where it is, or that is not known."""
+    """Return what the operator is to know where a calendar is not of the country of the rules that ask for it; ""
+    where it is, or that is not known.
+    """
     for name, rule in rules:
         place = COUNTRY_OF_TIME_ZONE.get(rule.calendar.tz, "") if rule.calendar is not None else ""
         if place and place != days.place.partition("-")[0].upper():
             of = f"of {days.place!r}" if days.place else "of a place that it does not name"
-            return f"the calendar {file} is {of}, and rule {rule.id} of {name} goes by the clock of {rule.calendar.tz if rule.calendar else ''}, which is in {place}: its holidays are taken all the same; {MAKE_ONE}"
+            zone = rule.calendar.tz if rule.calendar else ""
+            return (
+                f"the calendar {file} is {of}, and rule {rule.id} of {name} goes by the clock of {zone}, "
+                f"which is in {place}: its holidays are taken all the same; {MAKE_ONE}"
+            )
     return ""
 
 
 def uncovered(days: DayCalendar, codes: Iterable[IntersectionCode], t: int) -> str:
-    """Return the local day at `t` ns of which the calendar says nothing although rules ask for it; "" where there is none."""
+    """Return the local day at `t` ns of which the calendar says nothing although rules ask for it; "" where there is
+    none.
+    """
     zones = sorted({rule.calendar.tz for _, rule in asking(codes) if rule.calendar is not None})
     today = (datetime.fromtimestamp(t // SECOND, ZoneInfo(zone)).date().isoformat() for zone in zones)
     return next((day for day in today if not covers(days, day)), "")

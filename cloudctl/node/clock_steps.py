@@ -1,7 +1,10 @@
-"""Whether the node goes along when the machine's clock steps: those it serves decide, for the advice must be valid by their clocks.
+"""Whether the node goes along when the machine's clock steps: those it serves decide, for the advice must be valid by
+their clocks.
 
-While the machine's clock differs from the node's time, the times that gateways and vehicles send are compared with both. Where more of them
-agree with the machine, or none says anything, the node follows; else it keeps its time on a monotonic clock, and asks again.
+While the machine's clock differs from the node's time, the times that gateways and vehicles send are compared with
+both. Where more of them
+agree with the machine, or none says anything, the node follows; else it keeps its time on a monotonic clock, and asks
+again.
 """
 
 import contextlib
@@ -59,7 +62,9 @@ class Timekeeper:
                     self._votes[datum.sender] = False
 
     def decide(self, t: int) -> str | None:
-        """Return what is to be logged when the node follows the machine's clock now (it then has a new time), else None."""
+        """Return what is to be logged when the node follows the machine's clock now (it then has a new time), else
+        None.
+        """
         stepped = self._clock.stepped
         if stepped == 0:
             self._votes.clear()

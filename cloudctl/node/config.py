@@ -26,7 +26,7 @@ from ..settings import (
     RecordSection,
 )
 from ..validation import Violation, violation_of
-from .exposure import check_secrets, open_faults, tls_faults
+from .exposure import check_secrets, http_faults, open_faults, tls_faults
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -64,7 +64,8 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
             return None
         if self.node.key is None:
             raise ConfigError(
-                '[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys new node" '
+                '[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys '
+                'new node" '
                 'and write key = "node.key", or write curve = false on a closed test bench'
             )
         return read_keys(Path(self.node.key))
@@ -140,12 +141,14 @@ def _check_numbers(config: NodeConfig, path: Path) -> None:
         low = 0 if (section, key) == ("broker", "port") and config.broker.embedded else low  # 0 picks a free one
         if value is not None and not low <= value <= high:
             raise ConfigError(
-                f"{path}: [{section}] {key} = {value} must be within {low:,g} .. {high:,g} ({unit}). Correct it, or leave it out"
+                f"{path}: [{section}] {key} = {value} must be within {low:,g} .. {high:,g} ({unit}). Correct "
+                "it, or leave it out"
             )
     record = config.record
     if record.keep_mb is not None and record.keep_mb < 2 * record.part_mb:
         raise ConfigError(
-            f"{path}: [record] keep_mb = {record.keep_mb:g} must be at least twice part_mb = {record.part_mb:g}: the file that is "
+            f"{path}: [record] keep_mb = {record.keep_mb:g} must be at least twice part_mb = "
+            f"{record.part_mb:g}: the file that is "
             f"written is never deleted. Write part_mb = {record.keep_mb / 4:g} or less"
         )
 
@@ -157,7 +160,8 @@ def _check_address(where: str, address: str, path: Path) -> None:
         return
     if not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
         raise ConfigError(
-            f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, such as 7788"
+            f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, "
+            "such as 7788"
         )
 
 
@@ -179,7 +183,8 @@ def _check(config: NodeConfig, path: Path) -> None:
     for vehicle, kind in config.priority.vehicles.items():
         if kind not in LEVEL:
             raise ConfigError(
-                f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. Classes: {', '.join(LEVEL)}"
+                f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. "
+                f"Classes: {', '.join(LEVEL)}"
             )
     bind = config.http.bind
     if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
@@ -194,23 +199,29 @@ def _check(config: NodeConfig, path: Path) -> None:
 
 
 def _check_page(config: NodeConfig, path: Path) -> None:
-    """Raise ConfigError for a token of the live page that could be guessed or not be sent, and for an origin that no browser names so."""
+    """Raise ConfigError for a token of the live page that could be guessed or not be sent, and for an origin that no
+    browser names so.
+    """
     token = config.http.token
     if token is not None and not (len(token) >= MIN_TOKEN and set(token) <= TOKEN_CHARACTERS):
         raise ConfigError(
-            f"{path}: [http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: then one is made "
+            f"{path}: [http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: "
+            "then one is made "
             'at each start and printed; or make one: python -c "import secrets; print(secrets.token_urlsafe(18))"'
         )
     for origin in config.http.origins:
         if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
             raise ConfigError(
-                f'{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "https://console.example:8443"'
+                f"{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "
+                '"https://console.example:8443"'
             )
 
 
 def _check_security(config: NodeConfig, path: Path) -> None:
-    """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets that others can read."""
-    for fault in (*tls_faults(config.broker), *open_faults(config.broker)):
+    """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets
+    that others can read.
+    """
+    for fault in (*tls_faults(config.broker), *open_faults(config.broker), *http_faults(config.http)):
         raise ConfigError(f"{path}: {fault}")
     try:
         check_secrets(config.broker, config.http, path)
@@ -226,7 +237,8 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
             name, other = known.setdefault(rsu, (gateway.name, intersection))
             if other != intersection:
                 raise ConfigError(
-                    f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for {gateway.name!r}. "
+                    f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for "
+                    f"{gateway.name!r}. "
                     "Give each RSU an id of its own"
                 )
 
@@ -249,8 +261,9 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         codes=tuple(str(base / c) for c in node.codes),
     )
     broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
+    http = msgspec.structs.replace(config.http, tls_cert=at(config.http.tls_cert), tls_key=at(config.http.tls_key))
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
-    return msgspec.structs.replace(config, node=node, broker=broker, record=record)
+    return msgspec.structs.replace(config, node=node, broker=broker, http=http, record=record)
 
 
 SECTIONS = {

@@ -1,6 +1,7 @@
 """Who is who at the broker: an authority of the node's own, a certificate for each name, and the list of those revoked.
 
-Everything lies in the folder that `cloudctl init` made: `tls/` the authority and the node's certificates, `vehicles/NAME/` what a vehicle is given.
+Everything lies in the folder that `cloudctl init` made: `tls/` the authority and the node's certificates,
+`vehicles/NAME/` what a vehicle is given.
 Keys are P-256 (FIPS 186-5), certificates X.509 v3 (RFC 5280); the common name is the name at the broker.
 """
 
@@ -51,7 +52,9 @@ class Authority:
         self._issued_file = folder / "issued.jsonl"
 
     def create(self) -> None:
-        """Make the authority's key and certificate, and an empty list of revoked certificates. Raises PrivateFileError where there is one."""
+        """Make the authority's key and certificate, and an empty list of revoked certificates. Raises
+        PrivateFileError where there is one.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         name = _common_name("cloudctl authority")
         usage = x509.KeyUsage(
@@ -77,18 +80,24 @@ class Authority:
         self._write_revocations(())
 
     def issue_server(self, name: str, hosts: Iterable[str]) -> tuple[Path, Path]:
-        """Make the certificate of a server that clients reach under `hosts`; return its certificate and key, in the authority's folder."""
+        """Make the certificate of a server that clients reach under `hosts`; return its certificate and key, in the
+        authority's folder.
+        """
         names = [_subject_name(host) for host in dict.fromkeys(hosts)]
         extension = x509.SubjectAlternativeName(names)
         return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, extension, self.folder / f"{name}.pem")
 
     def issue_client(self, name: str, file: Path) -> tuple[Path, Path]:
-        """Make the certificate of a client that the broker is to know as `name`; return its certificate, `file`, and its key beside it."""
+        """Make the certificate of a client that the broker is to know as `name`; return its certificate, `file`, and
+        its key beside it.
+        """
         extension = x509.SubjectAlternativeName([x509.DNSName("client.cloudctl.invalid")])
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, extension, file)
 
     def revoke(self, name: str) -> int:
-        """Revoke every certificate of a name; return how many. Raises CredentialError where there is none that was not revoked."""
+        """Revoke every certificate of a name; return how many. Raises CredentialError where there is none that was
+        not revoked.
+        """
         revoked = set(self.revoked())
         withdrawn = [issued for issued in self.issued() if issued.name == name and issued.serial not in revoked]
         if not withdrawn:

@@ -11,7 +11,9 @@ MAX_NAMED = 10  # codes or gateways that are named; more are counted
 def describe(
     config: NodeConfig, broker: BrokerSection, embedded: str | None, codes: Sequence[str], address: str
 ) -> list[str]:
-    """Return lines on codes, gateways and broker. `embedded`: the program of an embedded broker; `address`: where gateways connect."""
+    """Return lines on codes, gateways and broker. `embedded`: the program of an embedded broker; `address`: where
+    gateways connect.
+    """
     gateways = [gateway.name for gateway in config.gateway]
     curve = "CURVE" if config.node.curve else "in clear"
     program = f"{embedded}, embedded, " if embedded else ""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..io.broker import mosquitto
 
-NEEDED = ("numpy", "numba", "msgspec", "pyzmq", "gmqtt", "aiomqtt", "mcap", "lz4", "scipy", "pyproj")
+NEEDED = ("cryptography", "numpy", "numba", "msgspec", "pyzmq", "gmqtt", "aiomqtt", "mcap", "lz4", "scipy", "pyproj")
 EXTRAS = {"aiohttp": "http", "asn1tools": "messages", "pycrate": "messages"}  # of digital codes: HTTP; UPER
 SIMULATION = ("eclipse-sumo", "libsumo", "amqtt", "matplotlib", "trackeval")
 
@@ -54,7 +54,7 @@ def examine() -> Iterator[Item]:
     yield Item(
         "MQTT broker",
         program is not None,
-        program or "no mosquitto; the slower built-in amqtt is used for trials",
+        program or "no mosquitto: a closed broker needs it; open trials use the slower built-in amqtt",
         "apt-get install mosquitto",
         needed=False,
     )

@@ -37,8 +37,8 @@ with Gateway.from_folder("gateways/gateway-1") as gateway:
         others = [Group(group=number, state=RED) for number in @OTHERS@]
         gateway.signal("rsu-1", "@INTERSECTION@", @REVISION@, [shown, *others])
 
-        waiting = [{"x": @EAST@, "y": @NORTH@, "heading": @HEADING@, "class": "car"}] if state == RED else []  # m east and north
-        gateway.perception("rsu-1", "camera-1", @LAT@, @LON@, waiting)
+        car = {"x": @EAST@, "y": @NORTH@, "heading": @HEADING@, "class": "car"}  # m east and north of the origin
+        gateway.perception("rsu-1", "camera-1", @LAT@, @LON@, [car] if state == RED else [])
         gateway.poll(100)  # takes in what the node answers
 '''
 
@@ -85,7 +85,9 @@ class Approach(NamedTuple):
 
 
 def example_scripts(code: IntersectionCode) -> dict[str, str]:
-    """Return the scripts of an intersection by file name, none where it has no approach with a signal and a lane long enough."""
+    """Return the scripts of an intersection by file name, none where it has no approach with a signal and a lane long
+    enough.
+    """
     approach = find_approach(code)
     if approach is None:
         return {}
@@ -122,7 +124,9 @@ def example_scripts(code: IntersectionCode) -> dict[str, str]:
 
 
 def find_approach(code: IntersectionCode) -> Approach | None:
-    """Return the approach with the longest straight end among those of vehicles that go straight on at a signal; any turn where none does."""
+    """Return the approach with the longest straight end among those of vehicles that go straight on at a signal; any
+    turn where none does.
+    """
     lanes = {lane.id: lane for lane in code.lanes if lane.use == "vehicle" and len(lane.points) > 1}
     held = [c for c in code.connections if c.group and c.inner and not c.waits and c.from_lane in lanes]
     best, best_rank = None, (False, MIN_APPROACH)

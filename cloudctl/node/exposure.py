@@ -1,4 +1,6 @@
-"""What of a node is open to strangers: settings of TLS that are incomplete are faults, what is open on purpose is named at each start."""
+"""What of a node is open to strangers: settings of TLS that are incomplete are faults, what is open on purpose is
+named at each start.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +10,17 @@ from ..settings import BrokerSection, HttpSection, NodeSection
 
 
 def tls_faults(broker: BrokerSection) -> Iterator[str]:
-    """Yield each reason for which the broker's TLS settings cannot be used, with the remedy; nothing is ever run in clear instead."""
+    """Yield each reason for which the broker's TLS settings cannot be used, with the remedy; nothing is ever run in
+    clear instead.
+    """
     if (broker.tls_cert is None) != (broker.tls_key is None):
         missing = "tls_key" if broker.tls_key is None else "tls_cert"
         yield f"[broker] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
     if (broker.tls_cert or broker.tls_key) and broker.tls_ca is None:
-        yield "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's certificate. Add it"
+        yield (
+            "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's "
+            "certificate. Add it"
+        )
 
     if (broker.server_cert is None) != (broker.server_key is None):
         missing = "server_key" if broker.server_key is None else "server_cert"
@@ -49,16 +56,37 @@ def open_faults(broker: BrokerSection) -> Iterator[str]:
         )
 
 
+def http_faults(http: HttpSection) -> Iterator[str]:
+    """Yield each reason for which the HTTP settings cannot be used."""
+    if (http.tls_cert is None) != (http.tls_key is None):
+        missing = "tls_key" if http.tls_key is None else "tls_cert"
+        yield f"[http] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
+    if http.open and http.tls_cert:
+        yield "[http] open = true contradicts its TLS settings. Leave open out, or the TLS settings"
+    if http.bind is not None and not (http.tls_cert or http.open or _is_loopback(http.bind)):
+        yield (
+            f"[http] bind = {http.bind!r} is reachable from other machines and has no TLS. Name tls_cert and tls_key, "
+            'write bind = "127.0.0.1:8080" behind a proxy, or open = true on a closed test bench'
+        )
+
+
+def _is_loopback(bind: str) -> bool:
+    host = bind.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1", "") or host.startswith("127.")
+
+
 def check_secrets(broker: BrokerSection, http: HttpSection, file: Path) -> None:
-    """Raise PrivateFileError for a secret of the node that others than its owner can read: key files, and the node's file with a password in it."""
-    for key in (broker.tls_key, broker.server_key):
+    """Raise PrivateFileError for a secret of the node that others than its owner can read: key files, and the node's
+    file with a password in it.
+    """
+    for key in (broker.tls_key, broker.server_key, http.tls_key):
         if key is not None:
             check_private(Path(key))
-    if broker.password is not None or getattr(http, "token", None) is not None:
+    if broker.password is not None or http.token is not None:
         check_private(file)
 
 
-def exposures(node: NodeSection, broker: BrokerSection) -> list[str]:
+def exposures(node: NodeSection, broker: BrokerSection, http: HttpSection) -> list[str]:
     """Return what is open on purpose, a sentence each, for the operator at each start."""
     lines = []
     if not node.curve:
@@ -68,7 +96,10 @@ def exposures(node: NodeSection, broker: BrokerSection) -> list[str]:
         )
     if broker.open:
         lines.append(
-            f"OPEN: [broker] open = true: anyone who reaches {broker.host}:{broker.port} can follow every vehicle, and advise it. "
+            f"OPEN: [broker] open = true: anyone who reaches {broker.host}:{broker.port} can follow every "
+            "vehicle, and advise it. "
             "Only for a closed test bench"
         )
+    if http.bind is not None and http.open:
+        lines.append(f"OPEN: [http] open = true: {http.bind} is served without TLS; its token can be read on the way")
     return lines

@@ -1,5 +1,8 @@
-"""What `cloudctl init` writes: keys, certificates, a digital code, the node's file, the broker's, and two scripts. All of it belongs together, and is closed."""
+"""What `cloudctl init` writes: keys, certificates, a digital code, the node's file, the broker's, and two scripts.
+All of it belongs together, and is closed.
+"""
 
+import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ DEFAULT_MAP = "intersection.json"
 NODE_FILE = "node.toml"
 GATEWAY_NAME, VEHICLE_NAME = "gateway-1", "car-1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-GATEWAY_PORT, BROKER_PORT = 7788, 8883  # TCP; 8883 is that of MQTT over TLS
+GATEWAY_PORT, BROKER_PORT, HTTP_PORT = 7788, 8883, 8080  # TCP; 8883 is that of MQTT over TLS
 
 NODE = """\
 # Made by "cloudctl init". docs/operations.md explains every key; paths are taken from this file's folder.
@@ -42,10 +45,17 @@ server_cert = "tls/broker.pem"
 server_key = "tls/broker.key"
 server_crl = "tls/crl.pem"
 
-[[gateway]]
+{http}[[gateway]]
 name = "{gateway}"
 key = "{gateway_key}"
 rsus = {{ {rsus} }}
+"""
+
+
+HTTP = """\
+[http]
+bind = "127.0.0.1:{port}"
+
 """
 
 
@@ -54,17 +64,20 @@ class InitError(CloudctlError, RuntimeError):
 
 
 class Ports(NamedTuple):
-    """The TCP ports of a node: for gateways, and of its broker."""
+    """The TCP ports of a node: for gateways, of its broker, and of its page in the browser."""
 
     gateways: int = GATEWAY_PORT
     broker: int = BROKER_PORT
+    http: int = HTTP_PORT
 
 
 def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is_signed: bool = False) -> list[str]:
     """Write all that a closed node needs into `folder`; return what was written, for people.
 
-    `map_file`: a digital code, or a map of any format that can be imported (None: the intersection that ships); `host`: where gateways and
-    vehicles reach the node; `is_signed`: with a key that advisories are signed with. Raises InitError where the folder holds a node already, CodeError for a map that cannot be used.
+    `map_file`: a digital code, or a map of any format that can be imported (None: the intersection that ships);
+    `host`: where gateways and
+    vehicles reach the node; `is_signed`: with a key that advisories are signed with. Raises InitError where the
+    folder holds a node already, CodeError for a map that cannot be used.
     """
     if (folder / NODE_FILE).exists():
         raise InitError(
@@ -89,6 +102,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
     bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
         bind=bind,
+        http=HTTP.format(port=ports.http) if importlib.util.find_spec("aiohttp") else "",
         host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
@@ -121,7 +135,8 @@ def add_vehicle(folder: Path, name: str) -> Path:
     if not authority.key_file.exists():
         raise InitError(
             f"{authority.key_file} does not exist: there is no authority that could sign. "
-            "Run this in a folder of: cloudctl init FOLDER, or have your own authority issue a certificate of this common name"
+            "Run this in a folder of: cloudctl init FOLDER, or have your own authority issue a certificate of "
+            "this common name"
         )
 
     target = folder / "vehicles" / name
@@ -142,7 +157,9 @@ def add_vehicle(folder: Path, name: str) -> Path:
 
 
 def revoke_vehicle(folder: Path, name: str) -> int:
-    """Revoke a vehicle's certificates; return how many. A node that runs takes it over when it is reloaded. Raises CredentialError."""
+    """Revoke a vehicle's certificates; return how many. A node that runs takes it over when it is reloaded. Raises
+    CredentialError.
+    """
     count = Authority(folder / "tls").revoke(name)
     write_broker_files(load(folder / NODE_FILE))
     return count
@@ -164,8 +181,39 @@ def broker_tls(config: NodeConfig) -> Tls | None:
     )
 
 
+def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) -> Path:
+    """Write what a mosquitto that runs elsewhere needs to be closed: its configuration and ACL, with the certificates
+    of the node's folder.
+
+    Raises InitError where there are no certificates: an open broker needs no files of ours.
+    """
+    tls = broker_tls(config) or _folder_tls(config_folder)
+    if tls is None:
+        raise InitError(
+            f"{config_folder / 'tls'} has no certificate of a broker. Make a folder with: cloudctl init FOLDER "
+            "--host NAME, "
+            "and name its files in the configuration of your broker"
+        )
+    return write_mosquitto_files(out, config.broker.host.strip("[]"), config.broker.port, tls)
+
+
+def _folder_tls(folder: Path) -> Tls | None:
+    authority = Authority(folder / "tls")
+    cert, key = authority.folder / f"{BROKER_NAME}.pem", authority.folder / f"{BROKER_NAME}.key"
+    if not (cert.exists() and key.exists()):
+        return None
+    return Tls(
+        ca=authority.certificate_file,
+        cert=cert,
+        key=key,
+        crl=authority.revocations_file,
+        revoked=tuple(authority.revoked_names()),
+    )
+
+
 def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int | None = None) -> Path | None:
-    """Write the broker's configuration and ACL into `folder` ([broker] folder where None); return the configuration, None where there is no folder.
+    """Write the broker's configuration and ACL into `folder` ([broker] folder where None); return the configuration,
+    None where there is no folder.
 
     `port`: the one it listens on where [broker] port leaves it open.
     """
@@ -182,7 +230,8 @@ def _read_map(map_file: Path | None) -> list[IntersectionCode]:
         data = source.read_bytes()
     except OSError as error:
         raise InitError(
-            f"--map {source} cannot be read: {error.strerror}. Give a digital code, or a map of a format that can be imported"
+            f"--map {source} cannot be read: {error.strerror}. Give a digital code, or a map of a format that "
+            "can be imported"
         ) from None
     return list(read_any(data, source.name))
 
@@ -209,12 +258,14 @@ def _summary(folder: Path, intersections: list[IntersectionCode], scripts: list[
     lines = [
         f"{folder / NODE_FILE}: a closed node of {len(intersections)} intersection(s), {intersections[0].id}",
         f"{folder / 'gateways' / GATEWAY_NAME}: for the gateway's engineers",
-        f"{folder / 'vehicles' / VEHICLE_NAME}: for a vehicle; further ones: cloudctl keys vehicle NAME --folder {folder}",
+        f"{folder / 'vehicles' / VEHICLE_NAME}: for a vehicle; further ones: cloudctl keys vehicle NAME "
+        f"--folder {folder}",
         f"{folder / 'tls' / 'ca.key'}: signs vehicles; whoever has it can make any vehicle",
     ]
     if not scripts:
         return [
             *lines,
-            "no gateway.py and vehicle.py: the first intersection has no approach with a signal and 60 m of straight lane",
+            "no gateway.py and vehicle.py: the first intersection has no approach with a signal and 60 m of "
+            "straight lane",
         ]
     return [*lines, f"next, in {folder}, in three shells: cloudctl serve; python gateway.py; python vehicle.py"]

@@ -1,4 +1,6 @@
-"""A running node: sockets + engine + egress on one event loop. The ROUTER's own file descriptor wakes it, and each wake drains a batch."""
+"""A running node: sockets + engine + egress on one event loop. The ROUTER's own file descriptor wakes it, and each
+wake drains a batch.
+"""
 
 import asyncio
 import contextlib
@@ -14,20 +16,15 @@ from .. import codes
 from ..clock import SECOND, Clock, SteadyClock, stopwatch
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
-from ..io.broker import Broker
-from ..io.broker import start as start_broker
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
-from ..io.recording.reader import Recorder
-from ..io.signatures import Signer
+from ..io.http_guard import HttpGuard, server_tls
 from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
 from ..planner.warm import warm
-from ..schema import Advisory, RawMessage
-from ..settings import BrokerSection, EngineConfig
-from ..topics import MqttTopics, vehicle_kind
-from ..traffic_messages import Traffic
+from ..schema import RawMessage
+from ..topics import vehicle_kind
 from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
@@ -35,22 +32,26 @@ from .config import NodeConfig, code_files
 from .description import describe
 from .exposure import exposures
 from .inbox import Inbox
-from .init_folder import broker_tls
+from .outgoing import Outgoing
 from .peers import Peers
 from .pid_file import PidFile
 from .publish import Publisher
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
+from .startup import begin_recording, make_signer, start_embedded_broker
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
-FLUSH_INTERVAL = 0.5  # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it is lost
+# s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
+# is lost
+FLUSH_INTERVAL = 0.5
 LOOKS_PER_REPORT = 2  # reports: the status file, and files of the operator's that may have changed
-TRAFFIC_EXPIRY = 30  # s that a report of traffic stays with the broker: three of the periods it comes at
 log = logging.getLogger("cloudctl.node")
 
 
 class Node:
-    """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first fault of its own."""
+    """One node, from its configuration. `file`, where given, is read again on SIGHUP; `debug`: it ends at the first
+    fault of its own.
+    """
 
     def __init__(
         self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
@@ -63,13 +64,13 @@ class Node:
         self._crash: Exception | None = None  # in debugging: what ended it
         self._stop = asyncio.Event()
 
-        self.broker = self._start_broker()
+        self.broker = start_embedded_broker(config)
         files = code_files(config)
         loaded = codes.load_all(files)
         days = node_days(config.node.calendar, loaded, self.clock.now())
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
         self.engine = Engine(loaded, engine_config, self.metrics, debug)
-        self.recorder = self._begin_recording(engine_config, loaded)
+        self.recorder = begin_recording(config, engine_config, loaded, self.metrics, self.clock)
         self._keys = config.keys()
         self._compile_kernels()
 
@@ -77,7 +78,11 @@ class Node:
         self.server = Server(config.node.bind, self._keys, allowed)
         self._peers = Peers(self.server, self.metrics, allowed if config.node.curve else None)
         self.egress = Egress(
-            self._broker_section(config), self.clock, self.metrics, self._on_vehicle_message, self._signer()
+            reachable_section(config.broker, self.broker),
+            self.clock,
+            self.metrics,
+            self._on_vehicle_message,
+            make_signer(config),
         )
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
@@ -87,7 +92,6 @@ class Node:
         self.page = LivePage(http, self.engine) if http.bind and http.view else None
         self.web = self._make_web()
         self._reloader = self._make_reloader(file) if file else None
-        self._trace = Path(config.node.trace).open("w") if config.node.trace else None
 
         self._inbox = Inbox(self.metrics)
         self._timer: asyncio.TimerHandle | None = None
@@ -95,41 +99,29 @@ class Node:
         self._stage_begin = 0  # of the stage of a step that is being timed, by `stopwatch`
         self._reports = Reports(
             self.metrics,
-            {"recording": self._recording_trouble, "broker": self._broker_trouble, "clock": self._clock_trouble},
+            {
+                "recording": lambda: self.recorder.failure if self.recorder else None,
+                "broker": self._broker_trouble,
+                "clock": lambda: self.timekeeper.trouble if self.timekeeper else None,
+            },
+        )
+        self._outgoing = Outgoing(
+            engine=self.engine,
+            egress=self.egress,
+            publisher=self.publisher,
+            peers=self._peers,
+            reports=self._reports,
+            clock=self.clock,
+            attempt=self._try,
+            trace=Path(config.node.trace) if config.node.trace else None,
         )
 
     # --- set-up ---
 
-    def _start_broker(self) -> Broker | None:
-        section = self.config.broker
-        if not section.embedded:
-            return None
-        record = self.config.record.path
-        if section.folder:
-            folder: Path | None = Path(section.folder)
-        else:
-            folder = Path(record).parent / "broker" if record else None
-        return start_broker(folder, section.port, broker_tls(self.config), host=section.host)
-
-    def _signer(self) -> Signer | None:
-        file = self.config.node.signature_key
-        return Signer(Path(file)) if file else None
-
-    def _broker_section(self, config: NodeConfig) -> BrokerSection:
-        return reachable_section(config.broker, self.broker)
-
-    def _begin_recording(self, engine_config: EngineConfig, loaded: list[codes.IntersectionCode]) -> Recorder | None:
-        record = self.config.record
-        if not record.path:
-            return None
-        recorder = Recorder(Path(record.path), record.limits, self.metrics, self.clock)
-        recorder.meta("config", msgspec.json.encode(engine_config))
-        for code in loaded:
-            recorder.meta("code", codes.dump(code))
-        return recorder
-
     def _compile_kernels(self) -> None:
-        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
+        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its
+        age.
+        """
         log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
         for place in list(self.engine.intersections.values())[:1]:
             warm(place.code)
@@ -144,6 +136,9 @@ class Node:
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
             self.page.routes if self.page else None,
+            hidden=lambda: self.publisher.retired,
+            guard=HttpGuard(self.config.http.token),
+            tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
         )
 
     def _make_reloader(self, file: Path) -> Reloader:
@@ -208,7 +203,9 @@ class Node:
             raise self._crash
 
     async def _look_after(self) -> None:
-        """Keep what runs in the background going until the node is to stop; a fault in one part keeps none of the others from its turn."""
+        """Keep what runs in the background going until the node is to stop; a fault in one part keeps none of the
+        others from its turn.
+        """
         looks = 0
         while not self._stop.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
@@ -239,8 +236,7 @@ class Node:
         self._try("close", "server", self.server.close)
         if self.recorder:
             self._try("close", "recorder", self.recorder.close)
-        if self._trace:
-            self._try("close", "trace", self._trace.close)
+        self._try("close", "trace", self._outgoing.close)
         if self.broker:
             self._try("close", "broker", self.broker.stop)
         self._try("report", "", self._report)
@@ -267,7 +263,7 @@ class Node:
         """Log what the node serves, with whom, and what of it is open to strangers."""
         description = describe(
             self.config,
-            self._broker_section(self.config),
+            reachable_section(self.config.broker, self.broker),
             self.broker.name if self.broker else None,
             self.engine.versions.ids(),
             self.server.address,
@@ -278,7 +274,7 @@ class Node:
             log.info("HTTP: %s", self.web.address)
         if self.recorder:
             log.info("recording: %s", self.recorder.path)
-        for line in exposures(self.config.node, self.config.broker):
+        for line in exposures(self.config.node, self.config.broker, self.config.http):
             log.warning("%s", line)
 
     def _report(self) -> None:
@@ -291,16 +287,10 @@ class Node:
         self._reports.faults(self.faults.take())
         self._reports.write_status(self.config.node.status)
 
-    def _recording_trouble(self) -> str | None:
-        return self.recorder.failure if self.recorder else None
-
     def _broker_trouble(self) -> str | None:
         """Return why there is no broker: that the embedded one died comes first, for it causes the other."""
         own = self.broker.trouble if self.broker else None
         return own or self.egress.trouble
-
-    def _clock_trouble(self) -> str | None:
-        return self.timekeeper.trouble if self.timekeeper else None
 
     # --- the operator's inputs ---
 
@@ -311,7 +301,9 @@ class Node:
         self._try("reload", "", self.reload)
 
     def reload(self) -> None:
-        """Read the node's file again and take over what can change while it runs; a file that cannot be used changes nothing."""
+        """Read the node's file again and take over what can change while it runs; a file that cannot be used changes
+        nothing.
+        """
         if self._reloader is None:
             log.warning("SIGHUP: this node was not started from a file, there is nothing to read again")
             return
@@ -368,9 +360,7 @@ class Node:
             output = Output()
 
         payloads = encode_all(output.advisories, self.faults)
-        self._publish(t, output, payloads)
-        self._log_events(output)
-        self._answer(output)
+        self._outgoing.send(t, output, payloads)
         self._time_stage("published")
 
         if self.recorder:
@@ -382,38 +372,6 @@ class Node:
             self._time_stage("shown")
         self._reports.faults([*output.errors, *self.faults.take()])
         return output
-
-    def _publish(self, t: int, output: Output, payloads: list[tuple[Advisory, bytes]]) -> None:
-        """Send what is for vehicles."""
-        for advisory, payload in payloads:
-            self._try("advise", advisory.intersection, self._advise, advisory, payload)
-        for signals in output.signals:
-            self._try("signals", signals.intersection, self.egress.signals, signals)
-        for report in output.traffic:
-            self._try("traffic", report.intersection, self._publish_traffic, report)
-        if output.changed:
-            self._try("codes", "", self.publisher.publish, t, output.changed)
-
-    def _log_events(self, output: Output) -> None:
-        for fault in output.faults:
-            self._reports.signal_fault(fault)
-        for text in output.events:
-            log.warning("%s", text)
-
-    def _answer(self, output: Output) -> None:
-        """Send what is for those whose messages came."""
-        for vehicle, reject in output.rejects:
-            self._try("reject", vehicle, self.egress.reject, vehicle, reject)
-        for gateway, kind, body in output.replies:
-            self._try("reply", kind, self._peers.reply, gateway, kind, body, self.engine.config)
-
-    def _advise(self, advisory: Advisory, payload: bytes) -> None:
-        if self.egress.advise(advisory, payload) and self._trace:
-            self._trace.write(f"{advisory.id} {self.clock.now()}\n")
-
-    def _publish_traffic(self, report: Traffic) -> None:
-        self.metrics.put_newest("traffic", report.intersection, report)
-        self.egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)
 
     def _record(self, t: int, batch: list[RawMessage], payloads: list[bytes], answers: list[Answer]) -> None:
         assert self.recorder is not None

@@ -33,7 +33,9 @@ class Peers:
         return RawMessage(gateway_kind(received.kind), name, received.body)
 
     def reply(self, gateway: str, kind: str, body: msgspec.Struct, config: EngineConfig) -> None:
-        """Send something to a gateway; counted where it cannot be sent. An exchange of times carries what was accepted of it so far."""
+        """Send something to a gateway; counted where it cannot be sent. An exchange of times carries what was
+        accepted of it so far.
+        """
         if isinstance(body, Sync):
             body = msgspec.structs.replace(body, accepted=self._accepted(gateway, config))
         peer = self._connections.get(gateway)

@@ -17,7 +17,9 @@ class ReloadError(CloudctlError, RuntimeError):
 
 
 class PidFile:
-    """Holds the number of this process beside the node's file, locked while the process lives: a stale file is known by its missing lock."""
+    """Holds the number of this process beside the node's file, locked while the process lives: a stale file is known
+    by its missing lock.
+    """
 
     def __init__(self, config: Path) -> None:
         self._path = path_beside(config)
@@ -49,7 +51,9 @@ def path_beside(config: Path) -> Path:
 
 
 def send_hangup(config: Path) -> int:
-    """Have the node that runs from `config` read it again; return its process number. Raises ReloadError where none runs."""
+    """Have the node that runs from `config` read it again; return its process number. Raises ReloadError where none
+    runs.
+    """
     path = path_beside(config)
     try:
         with path.open() as file:

@@ -1,4 +1,6 @@
-"""Digital codes out of a running node: retained over MQTT, and new revisions in from the node's folder while it runs."""
+"""Digital codes out of a running node: retained over MQTT, and new revisions in from the node's folder while it
+runs.
+"""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +26,8 @@ Submit = Callable[[list[RawMessage]], list[Answer]]
 
 
 class Publisher:
-    """Keeps the broker's retained codes those in force and announced, and takes in files that appear in the node's folder.
+    """Keeps the broker's retained codes those in force and announced, and takes in files that appear in the node's
+    folder.
 
     `submit`, where given, takes a step of the node with an operator's input; without it the engine takes one by itself.
     """
@@ -78,7 +81,7 @@ class Publisher:
     def publish(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
         versions = self._engine.versions
-        for name in self._served() if names is None else names:
+        for name in self._served(names):
             code, later = versions.current(name, t), versions.announced(name, t)
             self._egress.retain(MqttTopics.codes(name), codes.compact(code) if code else b"")
             if later is not None or name in self._announced:
@@ -92,7 +95,7 @@ class Publisher:
     def publish_days(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
         days = dump_days(self._engine.config.days)
-        for name in self._served() if names is None else names:
+        for name in self._served(names):
             if asking(self._standing(name, t)):
                 self._egress.retain(MqttTopics.calendar(name), days)
                 self._with_days.add(name)
@@ -101,12 +104,16 @@ class Publisher:
                 self._with_days.remove(name)
 
     def wanted_days(self, config: NodeConfig, t: int) -> NodeDays:
-        """Return the days that a configuration and the codes in force and announced ask for. Raises CodeError for a faulty calendar."""
+        """Return the days that a configuration and the codes in force and announced ask for. Raises CodeError for a
+        faulty calendar.
+        """
         known = [code for name in self._engine.versions.ids() for code in self._standing(name, t)]
         return node_days(config.node.calendar, known, t)
 
-    def _served(self) -> list[str]:
-        return [name for name in self._engine.versions.ids() if name not in self.retired]
+    def _served(self, names: list[str] | None) -> list[str]:
+        """Return those of `names` (None: of all intersections) whose codes have not been taken away."""
+        candidates = self._engine.versions.ids() if names is None else names
+        return [name for name in candidates if name not in self.retired]
 
     def _standing(self, name: str, t: int) -> list[codes.IntersectionCode]:
         """Return the revisions of an intersection in force and announced at `t` ns."""
@@ -131,38 +138,53 @@ class Publisher:
                 self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
                 return
             if wanted.days != self._engine.config.days:
-                body = msgspec.json.encode(replace(self._engine.config, days=wanted.days))
-                refusal = self.submit(RawMessage("config", OPERATOR, body), t).refusal
-                self._looked = -1  # whether it covers today is asked at once
-                self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
-                self.notice_days(
-                    f"the calendar is not taken in, what runs stays: {refusal}"
-                    if refusal
-                    else wanted.notice or f"{self.config.node.calendar} was read again"
-                )
-                self.publish_days(t)
-        if t // MINUTE == self._looked:
-            return  # whether it covers today is asked once a minute: it goes through every rule
-        self._looked = t // MINUTE
-        versions = self._engine.versions
-        in_force = [code for name in versions.ids() if (code := versions.current(name, t)) is not None]
-        day = uncovered(self._engine.config.days, in_force, t) if self._engine.config.days != NO_DAYS else ""
+                self._take_days_in(wanted, t)
+
+        if t // MINUTE != self._looked:  # once a minute: it goes through every rule
+            self._looked = t // MINUTE
+            self._notice_uncovered_day(t)
+
+    def _take_days_in(self, wanted: NodeDays, t: int) -> None:
+        """Give the engine other days as an operator's input."""
+        body = msgspec.json.encode(replace(self._engine.config, days=wanted.days))
+        refusal = self.submit(RawMessage("config", OPERATOR, body), t).refusal
+        self._looked = -1  # whether they cover today is asked at once
+
+        if refusal:
+            self._engine.metrics.count("calendar.refused")
+            self.notice_days(f"the calendar is not taken in, what runs stays: {refusal}")
+        else:
+            self._engine.metrics.count("calendar.taken")
+            self.notice_days(wanted.notice or f"{self.config.node.calendar} was read again")
+        self.publish_days(t)
+
+    def _notice_uncovered_day(self, t: int) -> None:
+        """Tell the operator where the calendar says nothing of today."""
+        days, versions = self._engine.config.days, self._engine.versions
+        if days == NO_DAYS:
+            day = ""
+        else:
+            in_force = [code for name in versions.ids() if (code := versions.current(name, t)) is not None]
+            day = uncovered(days, in_force, t)
+
         self._engine.metrics.put("calendar.uncovered", "", int(bool(day)))
         if day:
             self.notice_days(
-                f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. Its last day is {self._engine.config.days.last}; {MAKE_ONE}"
+                f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. "
+                f"Its last day is {days.last}; {MAKE_ONE}"
             )
 
     # --- new revisions ---
 
     def watch(self, t: int) -> list[str]:
         """Take in what is new under [node] codes; return the intersections that have a new announcement."""
-        out = []
+        announced = []
         try:
-            found = code_files(self.config)
+            files = code_files(self.config)
         except ConfigError:
             return []  # all files gone: what is loaded stays in force
-        for path in found:
+
+        for path in files:
             stamp = _stamp(path)
             if self._seen.get(path) == stamp:
                 continue
@@ -173,11 +195,12 @@ class Publisher:
                 self._faults.note("codes", str(path), error)
                 continue
             if name is not None:
-                out.append(name)
-        if out:
-            self.publish(t, out)
-        self._watch_days(t, bool(out))
-        return out
+                announced.append(name)
+
+        if announced:
+            self.publish(t, announced)
+        self._watch_days(t, bool(announced))
+        return announced
 
     def _take_in(self, path: Path, t: int) -> str | None:
         """Give the engine a file's code as an input of a step; return its intersection, None where it was refused."""

@@ -58,9 +58,11 @@ class Credentials:
 
 
 def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str]) -> Reread:
-    """Return what a node that runs with `running` takes over from its file. `intersections`: by the file of its code, as far as known.
+    """Return what a node that runs with `running` takes over from its file. `intersections`: by the file of its code,
+    as far as known.
 
-    Raises ConfigError, ZeroMqError or PrivateFileError for a file that cannot be used: nothing of it is taken over then.
+    Raises ConfigError, ZeroMqError or PrivateFileError for a file that cannot be used: nothing of it is taken over
+    then.
     """
     wanted = load(file)
     keys = wanted.keys()

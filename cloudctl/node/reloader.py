@@ -1,4 +1,6 @@
-"""Takes another configuration over into the parts of a running node: all of it, or nothing where the file cannot be used."""
+"""Takes another configuration over into the parts of a running node: all of it, or nothing where the file cannot be
+used.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -36,7 +38,9 @@ class RunningParts:
 
 
 class Reloader:
-    """Reads a node's file again. `keys` and `section`: the key pair and the broker's settings that the node has begun with."""
+    """Reads a node's file again. `keys` and `section`: the key pair and the broker's settings that the node has begun
+    with.
+    """
 
     def __init__(
         self, file: Path, parts: RunningParts, keys: KeyPair | None, section: BrokerSection, clock: Clock

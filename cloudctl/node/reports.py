@@ -1,4 +1,6 @@
-"""What a node's operator reads: log lines on faults, troubles and refused keys, each when it changes, and the status file."""
+"""What a node's operator reads: log lines on faults, troubles and refused keys, each when it changes, and the status
+file.
+"""
 
 import contextlib
 import logging
@@ -24,7 +26,9 @@ Trouble = Callable[[], str | None]
 
 
 class Reports:
-    """The lines and the status file of one node. `troubles`: what stands in the way (None: nothing), by the place it is in."""
+    """The lines and the status file of one node. `troubles`: what stands in the way (None: nothing), by the place it
+    is in.
+    """
 
     def __init__(self, metrics: Metrics, troubles: Mapping[str, Trouble]) -> None:
         self._metrics, self._troubles = metrics, troubles

@@ -40,6 +40,7 @@ class Lines:
                 return any(text in line for line in self.seen)
 
 
+@pytest.mark.timeout(300)  # the first start on a machine compiles
 @needs_mosquitto
 def test_three_shells_close_the_loop_and_each_says_so(tmp_path: Path) -> None:
     with StartedFolder(tmp_path) as node:

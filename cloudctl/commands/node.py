@@ -1,0 +1,261 @@
+"""Commands about a node: init, serve, reload, replay, keys, broker, doctor."""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .parsers import add_command
+
+
+def add_node_commands(commands: Any) -> None:
+    """Add them."""
+    _add_running(commands)
+    _add_setup(commands)
+    add_command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
+
+
+def _add_running(commands: Any) -> None:
+    serve = add_command(commands, "serve", "run a node from one TOML file", _serve)
+    serve.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        default=Path("node.toml"),
+        help="the node's file; docs/operations.md explains every key. SIGHUP reads it again",
+    )
+    serve.add_argument(
+        "--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback"
+    )
+    serve.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="log lines for people, or one JSON object a line"
+    )
+    serve.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="the lowest level that is logged (default info)",
+    )
+    reload = add_command(commands, "reload", "have a node that runs read its file again", _reload)
+    reload.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        default=Path("node.toml"),
+        help="the file it was started from (default node.toml)",
+    )
+    replay = add_command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
+    replay.add_argument(
+        "file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order"
+    )
+    replay.add_argument(
+        "--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback"
+    )
+    replay.add_argument(
+        "--compare",
+        action="store_true",
+        help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)",
+    )
+    replay.add_argument(
+        "--view",
+        action="store_true",
+        help="show the run on a page in the browser instead: play, pause, seek; prints the address to open",
+    )
+    replay.add_argument(
+        "--bind",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="with --view: where to serve the page (default: this machine only, a free port)",
+    )
+
+
+def _add_setup(commands: Any) -> None:
+    init = add_command(
+        commands, "init", "make a folder with all that a closed node needs, and two scripts to try it", _init
+    )
+    init.add_argument("folder", type=Path)
+    init.add_argument(
+        "--map", type=Path, help="a digital code, or a map that can be imported (default: the intersection that ships)"
+    )
+    init.add_argument(
+        "--host", default="127.0.0.1", help="where gateways and vehicles reach the node (default 127.0.0.1)"
+    )
+    init.add_argument("--port", type=int, default=7788, help="TCP port for gateways (default 7788)")
+    init.add_argument("--mqtt-port", type=int, default=8883, help="TCP port of the broker (default 8883)")
+    init.add_argument("--http-port", type=int, default=8080, help="TCP port of the live page (default 8080)")
+    init.add_argument(
+        "--signed", action="store_true", help="sign every advisory with a key of the node; vehicles verify it"
+    )
+    broker = add_command(
+        commands, "broker", "write a mosquitto configuration and its ACL, for a broker that runs elsewhere", _broker
+    )
+    broker.add_argument("out", type=Path, help="folder to write mosquitto.conf and acl into")
+    broker.add_argument("--config", type=Path, default=Path("node.toml"), help="the node's file (default node.toml)")
+    keys = add_command(commands, "keys", "keys and certificates of gateways and vehicles").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    new = add_command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
+    new.add_argument("name", type=Path)
+    signature = add_command(
+        keys, "signature", "make a key that a node signs advisories with: [node] signature_key", _keys_signature
+    )
+    signature.add_argument("file", type=Path, help="file to write, such as keys/signature.key")
+    vehicle = add_command(keys, "vehicle", "make the certificate of a vehicle: a folder to give to it", _keys_vehicle)
+    vehicle.add_argument("name", help="the vehicle's id")
+    vehicle.add_argument(
+        "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
+    )
+    revoke = add_command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
+    revoke.add_argument("name", help="the vehicle's id")
+    revoke.add_argument(
+        "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
+    )
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from ..logs import LogFormat, set_up
+    from ..node import config, live
+
+    set_up(LogFormat(args.log_format), args.log_level.upper())
+    node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
+    places, address = len(node.engine.intersections), node.server.address
+
+    def ready() -> None:
+        print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
+        if node.page and node.web:
+            print(f"live page: {node.page.address(node.web.address)}", flush=True)
+
+    with _traced(args.debug):
+        asyncio.run(node.run(ready=ready))
+
+
+def _reload(args: argparse.Namespace) -> None:
+    from ..node.config import code_files, load
+    from ..node.pid_file import send_hangup
+
+    code_files(load(args.config))  # a file that cannot be used is refused here, where its reader is
+    number = send_hangup(args.config)
+    print(f"the node (process {number}) reads {args.config} again; its log says what it takes over")
+
+
+@contextlib.contextmanager
+def _traced(debug: bool) -> Iterator[None]:
+    """In debugging, end the program at an exception with its traceback, exit status 2."""
+    from ..io.recording.parts import RecordingError
+
+    try:
+        yield
+    except RecordingError:
+        raise
+    except Exception:
+        if not debug:
+            raise
+        traceback.print_exc()
+        raise SystemExit(2) from None
+
+
+def _replay(args: argparse.Namespace) -> int:
+    if args.view:
+        return _show_recording(args)
+    from ..replay import Replay, replay
+
+    def show(so_far: Replay) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{so_far.span_s:8.1f} s replayed", end="", file=sys.stderr)
+
+    with _traced(args.debug):
+        result = replay(args.file, show, debug=args.debug)
+    print(
+        f"{args.file}: {result.steps} steps, {result.messages} messages, {result.advisories} advisories; "
+        f"{result.span_s:.1f} s in {result.took_s:.2f} s ({result.speed:.0f} x real time)"
+    )
+    for note in (*result.notes, *([result.fault] if result.fault else [])):
+        print(f"note: {note}")
+    if args.compare:
+        print(
+            f"first difference: {result.difference}"
+            if not result.identical
+            else f"byte-identical: all {result.recorded} recorded advisories were said again"
+        )
+    for (place, cause), count in result.faults.items():
+        print(
+            f"fault of the node in {place}, {count} times: {cause}\n"
+            f"{result.tracebacks.get((place, cause), '')}".rstrip()
+        )
+    return int(bool(result.faults) or bool(args.compare and not result.identical))
+
+
+def _show_recording(args: argparse.Namespace) -> int:
+    from ..view.playback import show_recording
+
+    def ready(address: str) -> None:
+        print(f"open {address}\nCtrl-C stops", flush=True)
+
+    with _traced(args.debug):
+        asyncio.run(show_recording(args.file, args.bind, ready, debug=args.debug))
+    return 0
+
+
+def _init(args: argparse.Namespace) -> None:
+    from ..node.init_folder import Ports, init_folder
+
+    for line in init_folder(
+        args.folder, args.map, args.host, Ports(args.port, args.mqtt_port, args.http_port), args.signed
+    ):
+        print(line)
+
+
+def _broker(args: argparse.Namespace) -> None:
+    from ..node.config import load
+    from ..node.init_folder import write_external_broker
+
+    path = write_external_broker(load(args.config), args.config.resolve().parent, args.out)
+    print(f"wrote {path} and what it names beside it; paths of certificates in it are those of {args.config}")
+
+
+def _keys_new(args: argparse.Namespace) -> None:
+    from ..io.zeromq import write_keys
+
+    keys = write_keys(args.name)
+    print(
+        f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic "
+        f"key: {keys.public}"
+    )
+
+
+def _keys_signature(args: argparse.Namespace) -> None:
+    from ..io.signatures import new_signature_key
+
+    public_key = new_signature_key(args.file)
+    print(f"wrote {args.file} (keep it secret)\npublic key, for vehicles (node_signature_key): {public_key}")
+
+
+def _keys_vehicle(args: argparse.Namespace) -> None:
+    from ..node.init_folder import add_vehicle
+
+    folder = add_vehicle(args.folder, args.name)
+    print(f"wrote {folder}: give it to the vehicle, over a way that nobody else can read")
+
+
+def _keys_revoke(args: argparse.Namespace) -> None:
+    from ..node.init_folder import revoke_vehicle
+
+    count = revoke_vehicle(args.folder, args.name)
+    print(f"{args.name}: {count} certificate(s) revoked. A node that runs takes it over with: cloudctl reload")
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from ..node.doctor import examine
+
+    faults = 0
+    for item in examine():
+        print(
+            f"{'ok  ' if item.good else 'MISS'}  {item.name}: {item.found}"
+            + ("" if item.good else f"\n      fix: {item.remedy}")
+        )
+        faults += item.needed and not item.good
+    return int(bool(faults))
