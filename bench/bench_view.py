@@ -142,7 +142,7 @@ def nobody() -> str:
         steps.append(stepped - begun)
         seen.append(cpu() - stepped)
     share = sum(seen[200:]) / sum(steps[200:])
-    world = next(iter(driven.engine.places.values())).latest
+    world = next(iter(driven.engine.intersections.values())).latest
     assert world is not None
     begun = cpu()
     for _ in range(2000):

@@ -1,4 +1,5 @@
-"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads and checks the file."""
+"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads
+and checks the file."""
 
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     bind: str = "tcp://0.0.0.0:7788"
     key: str | None = None  # file of the node's key pair
     curve: bool = True
+    signature_key: str | None = None  # file of the key that advisories are signed with; None: they are not signed
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
     calendar: str | None = (
         None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
@@ -71,10 +73,12 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
-    server_cert: str | None = (
-        None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
-    )
+    server_cert: str | None = None  # of an embedded broker: its own certificate, with which TLS and the ACL are on
     server_key: str | None = None
+    server_crl: str | None = None  # of an embedded broker: certificates that are revoked
+    public_host: str | None = None  # where vehicles reach the broker, for their credentials; None: `host`
+    folder: str | None = None  # of an embedded broker: its files; None: beside the recording, or a temporary folder
+    open: bool = False  # true: no TLS, anyone may read and publish everything; only for a closed test bench
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..replay import replay
+from ..replay import Replay, replay
 from . import report
 from .common.terminal import Progress, figures_table, table
 from .loop.real_time import LiveLoop
@@ -25,7 +25,8 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
     live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
     study = _study(out, study_seconds, seeds)
-    proofs = [_proof(Path(r["recording"])) for r in live]
+    replays = [replay(Path(r["recording"])) for r in live]
+    proofs = [_proof(result) for result in replays]
     page = out / "report.html"
     notes = [
         f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
@@ -47,7 +48,7 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     print(f"\nreport: {page.resolve()}")
     print(f"the run on a page, to play, pause and seek: {_command()} replay {live[-1]['recording']} --view")
     late = sum(r["advisories"]["late"] for r in live)
-    return int(late > 0 or any("byte-identical" not in proof for proof in proofs))
+    return int(late > 0 or not all(result.identical for result in replays))
 
 
 def _command() -> str:
@@ -91,8 +92,7 @@ def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
     return Loop(scenario, Setup(seed, advice=advice, seconds=seconds)).run()
 
 
-def _proof(recording: Path) -> str:
-    result = replay(recording)
-    if result.difference:
+def _proof(result: Replay) -> str:
+    if not result.identical:
         return f"NOT the same: {result.difference}"
     return f"byte-identical, {result.recorded} advisories, at {result.speed:.0f} x real time"

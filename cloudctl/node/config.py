@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from ..errors import CloudctlError
 from ..fusion import MAX_TRACKS
+from ..io.private_files import PrivateFileError
 from ..io.zeromq import KeyPair, check_key, read_keys
 from ..planner.priority import LEVEL
 from ..settings import (
@@ -24,6 +25,8 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
+from ..validation import Violation, violation_of
+from .exposure import check_secrets, open_faults, tls_faults
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -82,9 +85,11 @@ def load(path: Path) -> NodeConfig:
     try:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+        raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
     _check(config, path)
-    return _located(config, path.resolve().parent)
+    config = _located(config, path.resolve().parent)
+    _check_security(config, path)
+    return config
 
 
 def code_files(config: NodeConfig) -> list[Path]:
@@ -203,6 +208,16 @@ def _check_page(config: NodeConfig, path: Path) -> None:
             )
 
 
+def _check_security(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets that others can read."""
+    for fault in (*tls_faults(config.broker), *open_faults(config.broker)):
+        raise ConfigError(f"{path}: {fault}")
+    try:
+        check_secrets(config.broker, config.http, path)
+    except PrivateFileError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
 def _check_rsus(config: NodeConfig, path: Path) -> None:
     """An RSU that two gateways speak for stands at one intersection: sources are known by RSU."""
     known: dict[str, tuple[str, str]] = {}
@@ -216,6 +231,9 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
                 )
 
 
+BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder")
+
+
 def _located(config: NodeConfig, base: Path) -> NodeConfig:
     def at(name: str | None) -> str | None:
         return None if name is None else str(base / name)
@@ -224,14 +242,13 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
     node = msgspec.structs.replace(
         node,
         key=at(node.key),
+        signature_key=at(node.signature_key),
         status=at(node.status),
         trace=at(node.trace),
         calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
-    broker = msgspec.structs.replace(
-        broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")}
-    )
+    broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)
 
@@ -247,15 +264,14 @@ SECTIONS = {
 }
 
 
-def _explain(text: str) -> str:
-    """Turn msgspec's sentence into one that names the key and the nearest right one."""
-    message, _, where = text.partition(" - at `$")
-    where = where.rstrip("`").lstrip(".")
+def _explain(violation: Violation) -> str:
+    """Return a sentence that names the key at fault, and for an unknown key the nearest known one."""
+    where = violation.field
     section = SECTIONS.get(where.split("[")[0].split(".")[0])
-    if "unknown field" in message:
-        wrong = message.split("`")[1]
+    wrong = violation.unknown_key
+    if wrong is not None:
         known = section.__struct_fields__ if section else tuple(SECTIONS)
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
         return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
-    return f"[{where}]: {message}"
+    return f"[{where}]: {violation.rule}"

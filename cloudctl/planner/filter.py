@@ -103,7 +103,7 @@ class AdvisoryFilter:
         out = []
         lasting = self._lasting(world.t, candidates)
         wanted = [c for c in lasting if self._is_wanted(world.t, c)]
-        chosen = _consistent(wanted)
+        chosen = consistent(wanted)
         if withheld is not None:
             self._note_withheld(world.t, candidates, lasting, wanted, chosen, withheld)
 
@@ -233,7 +233,7 @@ def brakes(c: Candidate | Advisory) -> bool:
     return c.kind in STOPS and c.behaviour is not None and (c.severity < 2 or c.behaviour in ("stop", "give_way"))
 
 
-def _consistent(candidates: list[Candidate]) -> list[Candidate]:
+def consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
     braking = {c.target for c in candidates if brakes(c)}
     return [

@@ -60,7 +60,7 @@ class Observer:
     def bind(self, engine: Engine) -> None:
         """Show another engine of the same intersections: a recording's after a jump."""
         self._engine = engine
-        self._places: list[IntersectionState] = list(engine.places.values())
+        self._places: list[IntersectionState] = list(engine.intersections.values())
         self.names = [place.code.code.id for place in self._places]
         self.index = {name: k for k, name in enumerate(self.names)}
         self._zone = Zone(self._places)
@@ -193,7 +193,7 @@ class Observer:
         if not self.viewers:
             return
 
-        if len(self._engine.places) != len(self._places) or any(
+        if len(self._engine.intersections) != len(self._places) or any(
             place.code.code.id not in self.index for place in out.planned
         ):
             self._begin_again()

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..codes import CompiledCode
 from ..codes.model import GROUP_KINDS, ROLES, TURNS, USES
-from ..codes.polylines import F8, arc, at
+from ..codes.polylines import F8, arc_lengths, points_along
 
 CENTIMETRE = 2  # digits of a metre
 BAR_REACH = 1.0  # m before the stop line over which its direction is taken
@@ -75,10 +75,10 @@ def _stop_bar(code: CompiledCode, k: int) -> list[float] | None:
     if np.isnan(code.lane_stop_s[k]):
         return None
     line = _path(code, k)
-    along = arc(line)
+    along = arc_lengths(line)
     s = min(float(code.lane_stop_s[k]), float(along[-1]))
-    point = at(line, along, s)
-    ahead = point - at(line, along, max(s - BAR_REACH, 0.0))
+    point = points_along(line, along, s)
+    ahead = point - points_along(line, along, max(s - BAR_REACH, 0.0))
     length = float(np.hypot(*ahead))
     if length == 0.0:
         return None

@@ -90,7 +90,7 @@ class LiveLoop:
         offsets = np.random.default_rng([self.setup.seed, 5])
         text = [
             f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
-            f'trace = "published.txt"\n\n[broker]\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
+            f'trace = "published.txt"\n\n[broker]\nopen = true\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
             f'[record]\npath = "{self.record.resolve()}"\n'
             "[priority]\ntrust_declared = true\n"
         ]

@@ -38,12 +38,12 @@ def test_nothing_is_encoded_or_noted_while_nobody_looks(code: CompiledCode, scen
     observer = Observer(engine)
     drive(engine, scene, 3.0, observer)
     assert observer.encoded == 0
-    assert all(place.withheld is None for place in engine.places.values())
+    assert all(place.withheld is None for place in engine.intersections.values())
     viewer = observer.open(lambda: None)
     observer.ask(viewer, Request(watch=(0,)))
-    assert next(iter(engine.places.values())).withheld == []
+    assert next(iter(engine.intersections.values())).withheld == []
     observer.close(viewer)
-    assert next(iter(engine.places.values())).withheld is None
+    assert next(iter(engine.intersections.values())).withheld is None
 
 
 def test_the_same_bytes_are_advised_whoever_looks(code: CompiledCode) -> None:
@@ -132,7 +132,7 @@ def test_one_track_is_shown_whole_while_it_is_selected(code: CompiledCode, scene
     viewer = observer.open(lambda: None)
     observer.ask(viewer, Request(watch=(0,)))
     drive(engine, scene, 2.0, observer)
-    place = next(iter(engine.places.values()))
+    place = next(iter(engine.intersections.values()))
     assert place.latest is not None
     connected = int(place.latest.tracks["id"][place.latest.rows[0]])
     observer.ask(viewer, Request(select=(0, connected)))
@@ -197,7 +197,7 @@ def test_pages_ask_again_when_a_node_serves_other_intersections(code: CompiledCo
     viewer = observer.open(lambda: None)
     observer.ask(viewer, Request(watch=(0, 1)))
     picture_of(viewer)
-    del engine.places[first.code.id]
+    del engine.intersections[first.code.id]
     observer.observe(1_767_225_600 * SECOND, [], Output())
     (hello,) = picture_of(viewer).of(FrameKind.HELLO)
     assert [row["id"] for row in hello["intersections"]] == [second.code.id]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until
+from node_process import NodeProcess
 
 from bench.browser import Browser, PageFailed
 from cloudctl.clock import SECOND, WallClock

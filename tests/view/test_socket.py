@@ -256,7 +256,7 @@ def test_pages_that_never_read_hold_up_nobody_and_hold_little(code: CompiledCode
                         for row in decoded(message).snapshots:
                             assert row["t"] > seen
                             seen = row["t"]
-                newest = served.engine.places[served.observer.names[0]].latest
+                newest = served.engine.intersections[served.observer.names[0]].latest
                 assert newest is not None
                 assert newest.t / 1e6 - seen < 1500, "the page that reads fell behind"
                 assert stopwatch() - begun < 60 * SECOND

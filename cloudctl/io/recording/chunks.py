@@ -19,7 +19,7 @@ from mcap.stream_reader import breakup_chunk
 from ...schema import RawMessage
 from .container import CHUNK, MAGIC
 from .parts import UNREADABLE, RecordingError, parts_of
-from .reader import Step, datum_of
+from .reader import Step, raw_message_of
 
 RECORD_HEAD = 9  # bytes: opcode, length
 TIMES = 16  # bytes: the first and last log time of a chunk
@@ -74,7 +74,7 @@ class IndexedRun:
                     continue
                 if not found or found[-1][0] != message.log_time:
                     found.append((message.log_time, []))
-                found[-1][1].append(datum_of(topic, message.data))
+                found[-1][1].append(raw_message_of(topic, message.data))
         return found
 
     # --- chunks ---
@@ -136,7 +136,7 @@ class IndexedRun:
                         yield Step(t, tuple(batch), tuple(advisories))
                     t, batch, waiting, advisories = message.log_time, waiting, [], []
                 elif topic.startswith("in/"):
-                    waiting.append(datum_of(topic, message.data))
+                    waiting.append(raw_message_of(topic, message.data))
         if t is not None:
             yield Step(t, tuple(batch), tuple(advisories))
 
