@@ -21,7 +21,7 @@ from bench.scene import Scene, encode
 from bench.view_stage import TOKEN, Driven, deaf, look, serve
 from cloudctl import codes
 from cloudctl.client.gateway import pack
-from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
+from cloudctl.clock import MS, SECOND, WallClock, cpu, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.io.recording.reader import Recorder
 from cloudctl.schema import VERSION, Perception, RawMessage
@@ -59,18 +59,20 @@ def stopped(process: Any, pipe: Connection) -> None:
 # --- the cost at the node ---
 
 
-def lap(pipe: Connection) -> np.ndarray:
-    """Return the latencies (us) of one round."""
+def lap(pipe: Connection) -> tuple[float, float, float]:
+    """Return p50 and p99 of the latencies (us) of one round, and the share of a core that was used."""
     pipe.send("lap")
-    pipe.recv()
+    _, used = pipe.recv()
+    begun = stopwatch()
     rest(ROUND_S)
     pipe.send("lap")
-    return np.array(pipe.recv())
+    late, now = pipe.recv()
+    return float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99)), (now - used) / (stopwatch() - begun)
 
 
 def cost() -> str:
     process, pipe, address = started(INTERSECTIONS, OBJECTS, 10.0)
-    rounds: dict[str, list[tuple[float, float]]] = {
+    rounds: dict[str, list[tuple[float, float, float]]] = {
         "nobody": [],
         f"{READERS} readers": [],
         f"{DEAF} that never read": [],
@@ -89,8 +91,7 @@ def cost() -> str:
             elif name != "nobody":
                 silent = [deaf(address, INTERSECTIONS) for _ in range(DEAF)]
             rest(0.5)
-            late = lap(pipe)
-            found.append((float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99))))
+            found.append(lap(pipe))
             if end is not None:
                 end.send("stop")
                 rate = end.recv()
@@ -104,10 +105,18 @@ def cost() -> str:
     floor = [median(column) for column in zip(*rounds["nobody"], strict=True)]
     rows = []
     for name, found in rounds.items():
-        p50, p99 = (median(column) for column in zip(*found, strict=True))
-        rows.append([name, p50, p99, p50 / floor[0], p99 / floor[1]])
+        p50, p99, share = (median(column) for column in zip(*found, strict=True))
+        rows.append([name, p50, p99, p50 / floor[0], p99 / floor[1], 100 * share])
     text = table(
-        [f"{INTERSECTIONS} x {OBJECTS} tracks, 10 Hz", "p50 us", "p99 us", "p50 x nobody", "p99 x nobody"], rows
+        [
+            f"{INTERSECTIONS} x {OBJECTS} tracks, 10 Hz",
+            "p50 us",
+            "p99 us",
+            "p50 x nobody",
+            "p99 x nobody",
+            "% of a core",
+        ],
+        rows,
     )
     return f"{text}\n{READERS} readers got {rate / 1e6:.1f} MB/s together; {DEAF} that never read: memory {memory[-1] - memory[0]:+.1f} MB"
 
@@ -126,24 +135,24 @@ def nobody() -> str:
     for k in range(1200):
         t = begin + k * driven.slot
         batch = driven.batch(t)
-        begun = stopwatch()
+        begun = cpu()
         out = driven.engine.step(t, batch)
-        stepped = stopwatch()
+        stepped = cpu()
         driven.observer.observe(t, batch, out)
         steps.append(stepped - begun)
-        seen.append(stopwatch() - stepped)
+        seen.append(cpu() - stepped)
     share = sum(seen[200:]) / sum(steps[200:])
     world = next(iter(driven.engine.intersections.values())).latest
     assert world is not None
-    begun = stopwatch()
+    begun = cpu()
     for _ in range(2000):
         block = columns.snapshot(0, world, world.signals)
-    took = (stopwatch() - begun) / 2000 / 1000
+    took = (cpu() - begun) / 2000 / 1000
     names = world.tracks.dtype.names or ()
-    begun = stopwatch()
+    begun = cpu()
     for _ in range(100):
         listed = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in world.tracks.tolist()])
-    slow = (stopwatch() - begun) / 100 / 1000
+    slow = (cpu() - begun) / 100 / 1000
     return (
         f"nobody looks: {median(seen[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us, {share:.2%} of the loop\n"
         f"a snapshot of {len(world.tracks)} tracks: {took:.0f} us, {len(block)} bytes (a JSON list of maps: {slow:.0f} us, {len(listed)} bytes)"

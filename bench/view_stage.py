@@ -13,7 +13,7 @@ import numpy as np
 from bench.scene import Scene, encode
 from cloudctl import codes, maps
 from cloudctl.client.gateway import pack
-from cloudctl.clock import MS, SECOND, WallClock, stopwatch
+from cloudctl.clock import MS, SECOND, WallClock, cpu, stopwatch
 from cloudctl.codes import CompiledCode, IntersectionCode, compile_code
 from cloudctl.codes.canon import parse
 from cloudctl.codes.citycode import make
@@ -104,7 +104,8 @@ class _Signals:
 
 
 def serve(pipe: Connection, count: int, objects: int, hz: float) -> None:
-    """Drive intersections and serve their page until a message comes; answer "lap" with the latencies (us) since the last one."""
+    """Drive intersections and serve their page until a message comes; answer "lap" with the latencies (us) since
+    the last one, and the processor time (ns) that the process has used."""
 
     async def main() -> None:
         driven, clock = Driven(count, objects, hz), WallClock()
@@ -129,7 +130,7 @@ def serve(pipe: Connection, count: int, objects: int, hz: float) -> None:
             if len(late) % 20 == 0 and pipe.poll(0):
                 if pipe.recv() != "lap":
                     break
-                pipe.send(late)
+                pipe.send((late, cpu()))
                 late = []
                 due = max(due, clock.now())
         await web.stop()

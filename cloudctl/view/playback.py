@@ -29,6 +29,8 @@ async def show_recording(
     web = Web(bind, player.engine.versions, WallClock(), more_routes=lambda server: ViewRoutes(server, view).routes())
     await web.start()
     try:
+        while player.tick(WORK):  # the first picture is there when the address is
+            await asyncio.sleep(0)
         ready(page_address(web.address, token))
         while not stop.is_set():
             busy = player.tick(WORK)

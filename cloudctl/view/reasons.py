@@ -70,8 +70,6 @@ def _at_the_signal(world: World, row: int) -> str | None:
     if group < 0:
         return "no signal governs its movement"
     name, signals = world.code.group_ids[group], world.signals
-    if SignalState(int(signals.state[group])) in (SignalState.UNKNOWN, SignalState.DARK):
-        return f"what signal group {name} shows is not known, or not believed"
     times = passing(world)
     if times.doubt[row]:
         return f"it comes near the end of the green of group {name}: whether it passes cannot be said, so it is not held back"
@@ -83,6 +81,8 @@ def _at_the_signal(world: World, row: int) -> str | None:
     if times.now[row]:
         return None
     if times.time[row] >= FAR:
+        if SignalState(int(signals.state[group])) in (SignalState.UNKNOWN, SignalState.DARK):
+            return f"what signal group {name} shows is not known, or not believed"
         return f"when it can pass is not known: group {name} gives no end, or no next green, that can be believed"
     if _holds_up(world)[row]:
         return "somebody close behind leaves the road before the signal, or passes in a green of its own: going slowly would hold it up"

@@ -37,6 +37,10 @@ HEADERS = {
 }
 HEARTBEAT = 10.0  # s between pings; a page that does not answer one is gone
 SEND_INTERVAL = 0.04  # s between two messages to one page: no screen needs more
+WIDE_INTERVAL = (
+    0.1  # the same of a page that sees many intersections, each planned at another moment: once in a period is enough
+)
+WIDE = 4  # intersections
 MAX_REQUEST = 4096  # bytes of what a page sends at a time
 MAX_REQUESTS = 60  # that one page sends in a second
 SEND_BUFFER = 256 * 1024  # bytes the system keeps for one page: what waits there is old when it is read
@@ -212,7 +216,7 @@ async def _send(socket: Any, viewer: Viewer, ready: asyncio.Event) -> None:
         data = viewer.take()
         if data:
             await socket.send_bytes(data)
-        await asyncio.sleep(SEND_INTERVAL)
+        await asyncio.sleep(SEND_INTERVAL if len(viewer.watched) <= WIDE else WIDE_INTERVAL)
 
 
 def _limit_buffer(transport: Any) -> None:

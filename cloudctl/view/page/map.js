@@ -228,11 +228,19 @@ export function drawSignals(context, camera, ratio, colours, { prepared, x, y },
     }
   }
   context.lineWidth = Math.max(0.9, 2.5 / camera.scale);
+  const byColour = new Map();
   for (const bar of prepared.bars) {
-    context.strokeStyle = bar.group < 0 ? colours.stripe : colours[looks[bar.group].colour];
+    const colour = bar.group < 0 ? "stripe" : looks[bar.group].colour;
+    if (!byColour.has(colour)) byColour.set(colour, []);
+    byColour.get(colour).push(bar.ends);
+  }
+  for (const [colour, bars] of byColour) {
+    context.strokeStyle = colours[colour];
     context.beginPath();
-    context.moveTo(bar.ends[0], bar.ends[1]);
-    context.lineTo(bar.ends[2], bar.ends[3]);
+    for (const [x0, y0, x1, y1] of bars) {
+      context.moveTo(x0, y0);
+      context.lineTo(x1, y1);
+    }
     context.stroke();
   }
   context.setTransform(ratio, 0, 0, ratio, 0, 0);

@@ -94,7 +94,8 @@ export class Picture {
       layer.add(camera, view, one.index, one.x, one.y, share, this.ownership(one, placed), selected);
     }
     layer.draw(context, colours);
-    layer.drawAdvised(context, camera, colours, (name) => mostSevere(store.adviceFor(`vehicle:${name}`, time)));
+    const advised = mostSevere(store.advisories, time);
+    layer.drawAdvised(context, camera, colours, (name) => advised.get(`vehicle:${name}`) ?? null);
     this.drawSelected(context, colours, placed, selected, time);
     if (this.names) layer.drawLabels(context, colours, badges);
     return moving;
@@ -147,6 +148,13 @@ export class Picture {
   }
 }
 
-function mostSevere(rows) {
-  return rows.reduce((worst, row) => (worst === null || row.severity < worst.severity ? row : worst), null);
+/** Return the most severe advisory in force at `time` ms for each target. */
+function mostSevere(rows, time) {
+  const found = new Map();
+  for (const row of rows) {
+    if (row.t > time || row.valid_until <= time) continue;
+    const other = found.get(row.target);
+    if (!other || row.severity < other.severity) found.set(row.target, row);
+  }
+  return found;
 }
