@@ -5,7 +5,8 @@ PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: demo test examples bench bench-fusion lint clean
+# pythons: builds and installs with each Python of the classifiers that this machine has
+.PHONY: demo test examples pythons bench bench-fusion lint clean
 
 demo: $(STAMP)
 	$(PY) -m cloudctl demo --out out/demo $(DEMO)
@@ -15,6 +16,9 @@ test: $(STAMP)
 
 examples: $(STAMP)
 	$(PY) examples/run_all.py out/examples
+
+pythons: $(STAMP)
+	CLOUDCTL_TEST_PYTHONS=all $(PY) -m pytest -rs tests/test_install.py
 
 bench: $(STAMP)
 	$(PY) -m cloudctl bench $(BENCH)
