@@ -11,7 +11,7 @@ from cloudctl.codes.formats.export import Exported, Number, export_code
 from cloudctl.codes.formats.j2735.importer import import_map
 from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import IntersectionCode, Lane
-from cloudctl.codes.polylines import arc, at
+from cloudctl.codes.polylines import arc_lengths, points_along
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.geo import Origin
 
@@ -40,7 +40,7 @@ def inner_end(code: IntersectionCode, lane: Lane) -> tuple[np.ndarray, str]:
     if role != "ingress":
         return xy[0], "out"
     stop = next((stop.s for stop in code.stop_lines if stop.lane == lane.id), None)
-    return (xy[-1] if stop is None else at(xy, arc(xy), min(stop, float(arc(xy)[-1])))), "in"
+    return (xy[-1] if stop is None else points_along(xy, arc_lengths(xy), min(stop, float(arc_lengths(xy)[-1])))), "in"
 
 
 def pairs(code: IntersectionCode, back: IntersectionCode) -> dict[str, Lane]:
@@ -76,5 +76,5 @@ def let_in(code: IntersectionCode, lane: Lane, at: dict) -> set[str]:
     return {
         kind
         for kind in named
-        if all(effective(code, lane.id, Vehicle(kind), t, s=s, at=at).allowed for t in TIMES for s in parts)
+        if all(effective(code, lane.id, Vehicle(kind), t, s=s, placements=at).allowed for t in TIMES for s in parts)
     }

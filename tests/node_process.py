@@ -28,7 +28,7 @@ class NodeProcess:
         self.config = folder / "node.toml"
         self.config.write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\n'
-            f'status = "status.json"\n[broker]\nport = {self.mqtt}\n{extra}{recording}'
+            f'status = "status.json"\n[broker]\nopen = true\nport = {self.mqtt}\n{extra}{recording}'
             f'[[gateway]]\nname = "g"\nkey = "{self.keys["g"].public}"\n'
             f'rsus = {{ "rsu-1" = "{place}", "rsu-2" = "{place}" }}\n'
             f'[[gateway]]\nname = "other"\nkey = "{self.keys["other"].public}"\nrsus = {{ "rsu-9" = "{place}" }}\n'

@@ -1,10 +1,10 @@
 """Which road users a lane or movement is open to, for tests of every format."""
 
 from cloudctl.codes import IntersectionCode
-from cloudctl.codes.formats.importing.permits import MOTOR
+from cloudctl.codes.formats.importing.permits import MOTOR_CLASSES
 from cloudctl.codes.rules import Vehicle, effective
 
-KINDS = (*MOTOR, "bicycle")
+KINDS = (*MOTOR_CLASSES, "bicycle")
 
 
 def takes(code: IntersectionCode, path: str, kinds: tuple[str, ...] = KINDS, s: float = 5.0) -> set[str]:

@@ -225,7 +225,8 @@ def test_what_cannot_be_read_is_refused_in_words(data: bytes) -> None:
 
 
 def placed(code: codes.IntersectionCode) -> dict:
-    """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their lanes."""
+    """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their
+    lanes."""
     roles = {link.id: link.role for link in code.links}
     lanes = {
         lane.id: (roles[lane.link], lane.use, lane.points, lane.width_cm, lane.speed, lane.revocable)
@@ -272,7 +273,8 @@ def test_a_map_of_yd_t_3709_goes_out_and_comes_back_the_same(seed: int, name: st
 
 
 def near(a, b) -> bool:
-    """Return whether two values are the same but for 2e-7 degree (2 cm) in coordinates: stop lines stand on whole centimetres."""
+    """Return whether two values are the same but for 2e-7 degree (2 cm) in coordinates: stop lines stand on whole
+    centimetres."""
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(map(near, a, b))
     return abs(a - b) <= 2 if isinstance(a, int) and not isinstance(a, bool) else a == b
@@ -528,7 +530,8 @@ def test_uper_with_modules_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_uper_with_the_definitions_of_the_standard() -> None:
-    """The definitions as the page beside the Beijing sample has them; LaneID and the heights, which it leaves out, as the standard says."""
+    """The definitions as the page beside the Beijing sample has them; LaneID and the heights, which it leaves out, as
+    the standard says."""
     pytest.importorskip("asn1tools")
     found: dict[str, str] = {}
     for block in re.findall(r"```ASN\.1\n(.*?)```", sample("messages/openv2x_yizhuang_map.md").decode(), re.DOTALL):
@@ -540,7 +543,10 @@ def test_uper_with_the_definitions_of_the_standard() -> None:
             if name := re.match(r"([A-Z][\w-]*) ?::=", part):
                 found.setdefault(name[1], part)
     heights = "".join(f"VertOffset-B{n:02d} ::= INTEGER ({-(1 << n - 1)}..{(1 << n - 1) - 1})\n" for n in range(7, 13))
-    whole = "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID ::= INTEGER (0..255)\n"
+    whole = (
+        "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID "
+        "::= INTEGER (0..255)\n"
+    )
     modules = Modules(
         "V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN\n" + whole + heights + "\n".join(found.values()) + "\nEND\n"
     )

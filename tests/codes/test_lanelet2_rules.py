@@ -1,4 +1,5 @@
-"""Lanelet2 as its tools write it: limits by sign, both directions, participants, subtypes, lights inside, right of way, local coordinates."""
+"""Lanelet2 as its tools write it: limits by sign, both directions, participants, subtypes, lights inside, right of way,
+local coordinates."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -231,7 +232,8 @@ def test_a_yield_sign_says_who_yields() -> None:
 
 
 def local(data: bytes, lat: str | None = None, shift: tuple[float, float] = (81_000.0, 50_000.0)) -> bytes:
-    """Return a map with local_x and local_y on each node; `lat`: what its lat and lon say instead of what they should."""
+    """Return a map with local_x and local_y on each node; `lat`: what its lat and lon say instead of what they
+    should."""
     root = ET.fromstring(data)
     for node in root.iter("node"):
         x, y = (float(v) for v in HERE.to_local(float(node.get("lat", "")), float(node.get("lon", ""))))
@@ -264,7 +266,8 @@ def test_a_point_without_any_place_is_refused_with_its_text() -> None:
 
 
 def test_every_value_of_every_tag_is_read_or_reported() -> None:
-    """The tags of one kind of element are all given an odd value at once: the report, the refusal or the codes must show it."""
+    """The tags of one kind of element are all given an odd value at once: the report, the refusal or the codes must
+    show it."""
     sample = Sample("Lanelet2", lambda data: read_any(data, "crossing.osm"), OWN.read_bytes(), IGNORED)
     free = {
         ("way", "curbstone", "subtype"): "how high an edge is",

@@ -1,4 +1,5 @@
-"""What a MAP says of its lanes is used, as uses and rules, or reported: types, sharing, limits, marks at nodes, restriction classes, numbers, directions."""
+"""What a MAP says of its lanes is used, as uses and rules, or reported: types, sharing, limits, marks at nodes,
+restriction classes, numbers, directions."""
 
 import json
 from typing import Any

@@ -1,4 +1,5 @@
-"""Words of maps that are easily read as something else: signs by number, deleted elements, limits of 0, permissions that contradict each other."""
+"""Words of maps that are easily read as something else: signs by number, deleted elements, limits of 0, permissions
+that contradict each other."""
 
 import xml.etree.ElementTree as ET
 
@@ -63,9 +64,8 @@ def test_what_an_editor_marked_as_deleted_is_left_out(marks: dict[str, str], tag
     for item in marked:
         item.attrib.update(marks)
     found = import_lanelet2(ET.tostring(root))
-    assert len(one(found).connections) == (
-        whole if tag == "node" else whole - 1
-    )  # without a point a bound is a shorter line
+    # Without a point a bound is a shorter line
+    assert len(one(found).connections) == (whole if tag == "node" else whole - 1)
     assert told(found, "dropped", "marked as deleted", tag)
 
 

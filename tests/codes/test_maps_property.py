@@ -1,4 +1,5 @@
-"""OpenDRIVE and Lanelet2 with records nobody chose: limits, permissions, lights and rights of way against a plain reading of the same numbers."""
+"""OpenDRIVE and Lanelet2 with records nobody chose: limits, permissions, lights and rights of way against a plain
+reading of the same numbers."""
 
 from itertools import combinations
 

@@ -284,7 +284,8 @@ def test_a_gateway_makes_our_form_of_a_spat() -> None:
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["intersection.json", "corridor-2.json"]))
 def test_a_map_of_the_common_profile_comes_back(seed: int, name: str) -> None:
-    """Lanes with line, width, use and flags, movements with turn and group, crosswalks, revision: the same, lines to 3 cm (a MAP counts in cm)."""
+    """Lanes with line, width, use and flags, movements with turn and group, crosswalks, revision: the same, lines to 3
+    cm (a MAP counts in cm)."""
     code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
     groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
     lanes = tuple(

@@ -1,4 +1,5 @@
-"""What goes out comes back: every difference of an export is declared, and limits, connections, stop lines and uses are what they were.
+"""What goes out comes back: every difference of an export is declared, and limits, connections, stop lines and uses are
+what they were.
 
 The claims are checked here without the comparer of `round_trip.py`, by lanes that are found by where they lie.
 """
@@ -19,9 +20,9 @@ from cloudctl.codes.formats.export import Exported, export_code
 from cloudctl.codes.formats.messages.thinning import thinned
 from cloudctl.codes.formats.round_trip import Pairing, declared, differences
 from cloudctl.codes.model import USES, IntersectionCode, Lane, StopLine
-from cloudctl.codes.polylines import arc
+from cloudctl.codes.polylines import arc_lengths
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.rules import Vehicle, effective, places
+from cloudctl.codes.rules import Vehicle, effective, rule_placements
 
 pytest.importorskip("pycrate_asn1dir")
 
@@ -49,7 +50,7 @@ def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode)
     assert {*uses} <= {"closed"}
     closed = {d.entity for d in found.differences if d.what == "closed"}
     kept, kept_back = lasting(code), lasting(back)
-    at = places(kept), places(kept_back)
+    points_along = rule_placements(kept), rule_placements(kept_back)
     for lane in code.lanes:
         if lane.id in lanes:
             other = lanes[lane.id]
@@ -58,7 +59,7 @@ def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode)
                 lane.use,
                 {*lane.shared} - {lane.use},
             ) or lane.id in closed
-            before_in, after_in = let_in(kept, lane, at[0]), let_in(kept_back, other, at[1])
+            before_in, after_in = let_in(kept, lane, points_along[0]), let_in(kept_back, other, points_along[1])
             assert after_in <= before_in, f"{lane.id} is opened to {after_in - before_in}"
             assert after_in == before_in or lane.id in closed
             for kind in ("car", "truck", "bus") if lane.use != "pedestrian" else ():
@@ -88,7 +89,8 @@ mutations = st.fixed_dictionaries(
 
 
 def mutated(choice: dict) -> IntersectionCode:
-    """Return a code of ours with other limits, widths, uses, shared uses, stop lines, groups, fewer connections, and a rule."""
+    """Return a code of ours with other limits, widths, uses, shared uses, stop lines, groups, fewer connections, and a
+    rule."""
     code, rng = CODES[choice["code"]], np.random.default_rng(choice["seed"])
     roles = {link.id: link.role for link in code.links}
     groups = [0, *(g.id for g in code.signal_groups if g.kind == "vehicle")]
@@ -106,7 +108,7 @@ def mutated(choice: dict) -> IntersectionCode:
                 revocable=bool(rng.integers(2)),
             )
         )
-    whole = {lane.id: float(arc(line(code, lane))[-1]) for lane in lanes}
+    whole = {lane.id: float(arc_lengths(line(code, lane))[-1]) for lane in lanes}
     stops = tuple(
         StopLine(stop.lane, round(float(rng.uniform(max(1, whole[stop.lane] - 20), whole[stop.lane])), 2))
         for stop in code.stop_lines
@@ -252,13 +254,13 @@ def test_limits_for_trucks_lowest_speeds_and_nights_come_back_as_rules(to: str) 
 
 def test_a_stop_line_before_the_end_of_its_lane_stays_where_it_is() -> None:
     lane = next(lane for lane in GOOD.lanes if lane.id == GOOD.stop_lines[0].lane)
-    whole = float(arc(line(GOOD, lane))[-1])
+    whole = float(arc_lengths(line(GOOD, lane))[-1])
     code = replace(GOOD, stop_lines=(StopLine(lane.id, round(whole - 7.3, 2)), *GOOD.stop_lines[1:]))
     for to in TARGETS:
         found, back = exported(code, to)
         other = pairs(code, back)[lane.id]
         assert next(stop.s for stop in back.stop_lines if stop.lane == other.id) == pytest.approx(whole - 7.3, abs=0.05)
-        long = float(arc(line(back, other))[-1])
+        long = float(arc_lengths(line(back, other))[-1])
         assert long == pytest.approx(whole if to != "ydt3709" else whole - 7.3, abs=0.05)
         assert (("lanes.points", "shortened") in {(d.field, d.what) for d in found.differences}) == (to == "ydt3709")
 
@@ -331,7 +333,7 @@ def test_a_line_of_many_points_is_thinned_by_two_centimetres_at_most(to: str) ->
         GOOD,
         lanes=tuple(bent if x.id == lane.id else x for x in GOOD.lanes),
         stop_lines=tuple(
-            replace(s, s=float(np.floor(arc(line(GOOD, bent))[-1] * 100) / 100)) if s.lane == lane.id else s
+            replace(s, s=float(np.floor(arc_lengths(line(GOOD, bent))[-1] * 100) / 100)) if s.lane == lane.id else s
             for s in GOOD.stop_lines
         ),
     )
@@ -374,12 +376,12 @@ def test_a_difference_that_no_table_has_refuses_the_export() -> None:
         "connections.group": replace(GOOD, connections=tuple(replace(c, group=0) for c in GOOD.connections)),
         "crosswalks": replace(GOOD, crosswalks=GOOD.crosswalks[1:]),
     }
-    from cloudctl.codes.formats.export import MAP_MAY, YDT_MAY
+    from cloudctl.codes.formats.export import MAY_DIFFER_IN_J2735, MAY_DIFFER_IN_YDT
 
     for field, back in faults.items():
         found = differences(GOOD, back, pairing)
         assert field in {d.field for d in found}
-        for table in (MAP_MAY, YDT_MAY):
+        for table in (MAY_DIFFER_IN_J2735, MAY_DIFFER_IN_YDT):
             with pytest.raises(codes.CodeError, match="would not come back"):
                 declared(found, table, "a MAP", "mend it")
 

@@ -1,4 +1,5 @@
-"""SUMO networks of every kind: who may use which lane, left-hand traffic, joints of no length, ring-barrier programmes, no signals."""
+"""SUMO networks of every kind: who may use which lane, left-hand traffic, joints of no length, ring-barrier programmes,
+no signals."""
 
 import copy
 import os
@@ -21,7 +22,7 @@ from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes import CodeError, IntersectionCode, compile_code
 from cloudctl.codes.formats.detect import read_any
-from cloudctl.codes.formats.sumo.access import EVERYONE, RAILS, USERS
+from cloudctl.codes.formats.sumo.access import ALL_VCLASSES, RAIL_VCLASSES, USER_OF_VCLASS
 from cloudctl.codes.formats.sumo.reader import read_net
 from cloudctl.codes.model import Lane
 from cloudctl.codes.rules import Vehicle, effective
@@ -85,19 +86,19 @@ def test_permissions_become_uses_and_rules(text: str, use: str, shared: set[str]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sets(st.sampled_from(sorted(USERS)), min_size=1), st.booleans())
+@given(st.sets(st.sampled_from(sorted(USER_OF_VCLASS)), min_size=1), st.booleans())
 def test_no_permission_opens_a_lane_to_a_vehicle_that_it_does_not_name(words: set[str], refuse: bool) -> None:
     text = f'{"disallow" if refuse else "allow"}="{" ".join(sorted(words))}"'
     code = one(road([text, ""]))
-    may = EVERYONE - words if refuse else words
+    may = ALL_VCLASSES - words if refuse else words
     lane = lane_of(code, "w_0")
     for name in ("passenger", "taxi", "coach", "truck", "motorcycle"):
-        free = effective(code, lane.id, Vehicle(USERS[name]), T).allowed
+        free = effective(code, lane.id, Vehicle(USER_OF_VCLASS[name]), T).allowed
         if lane.use in ("vehicle", "bus", "tram"):
             assert free == (name in may), (name, code.rules)
         else:
             assert name not in may, "a lane for people on foot or on bicycles only"
-    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAILS)
+    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAIL_VCLASSES)
 
 
 def test_an_unknown_class_and_one_without_a_class_of_ours_are_reported() -> None:
@@ -173,9 +174,8 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
     stage.hazards = (Hazard(1, "r", "h1", "closure", T, T, T + 10**10, code.lane_ids[lane], (end - 50.0, end - 30.0)),)
     stage.put(lane, 120.0, 12.0, "car", int(np.flatnonzero(code.conn_from == lane)[0]))
     behaviour = stage.said(AdvisoryKind.HAZARD)["vehicle:v1"].behaviour
-    y = {
-        k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)
-    }  # the road runs east: left is north
+    # The road runs east: left is north
+    y = {k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)}
     beside = [k for k in range(3) if abs(k - closed) == 1]
     sides = {"change_left" if y[k] > y[closed] else "change_right" for k in beside}
     assert behaviour in sides or (behaviour == "slow_down" and not sides)
@@ -196,7 +196,8 @@ def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
 
 
 def joint(gap: float) -> str:
-    """Return the crossing with a road of two edges in line before it, `gap` m between them; without inner lanes there."""
+    """Return the crossing with a road of two edges in line before it, `gap` m between them; without inner lanes
+    there."""
     text = CROSSING.replace('<edge id="wc" from="w" to="c" name="West Road"', '<edge id="ww" from="x" to="w"><lane id="ww_0" index="0" speed="13.89" length="100"'
                             f' shape="-100,75.20 {-gap},75.20"/></edge><edge id="wc" from="w" to="c" name="West Road"')  # fmt: skip
     text = text.replace('<junction id="e"', '<junction id="x" type="dead_end" x="-100" y="80"/><junction id="e"')
@@ -232,7 +233,8 @@ def test_a_ring_barrier_programme_is_the_sequence_of_its_rings() -> None:
 def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None:
     states = {"1": "Grrrr", "2": "rGrrr", "5": "rrGrr", "6": "rrrGr", "3": "rrrrG", "7": "rrrrG"}
     rows = "".join(
-        f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" name="{name}"/>'
+        f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" '
+        f'name="{name}"/>'
         for name, state in states.items()
     )
     keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", second: "3,7"}

@@ -75,7 +75,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
     )
     recorder = Recorder(tmp_path / "run.mcap")
     recorder.meta("config", msgspec.json.encode(engine.config))
-    for place in engine.places.values():
+    for place in engine.intersections.values():
         recorder.meta("code", codes.dump(place.code.code))
     outs = drive((first, second), engine, recorder=recorder)
     recorder.close()
@@ -139,7 +139,7 @@ def test_a_fault_in_one_place_is_counted_and_the_step_goes_on(name: str, monkeyp
             body.field == "body" and "the node could not process it" in body.rule and body.remedy for body in rejects
         )
     if place not in ("decode", "plan", "degraded"):
-        assert engine.places[second.code.code.id].planned > T
+        assert engine.intersections[second.code.code.id].planned > T
     if place == "plan":
         assert advised(outs, first.code.code.id) == {AdvisoryKind.DEGRADED}
 
@@ -407,7 +407,7 @@ def written(tmp_path: Path, code: CompiledCode, port: int, more: str = "", versi
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     file = tmp_path / "node.toml"
     file.write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nport = {port}\nversion = {version}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nopen = true\nport = {port}\nversion = {version}\n'
         f'[http]\nbind = "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}", r1 = "{code.code.id}", r2 = "{code.code.id}" }}\n{more}'
     )
     return file
@@ -422,10 +422,10 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "signals": (lambda node, m: m.setattr(node.egress, "signals", fails), "signals"),
     "replies": (lambda node, m: m.setattr(node.server, "send", fails), "reply"),
     "a step": (lambda node, m: m.setattr(node.engine.scheduler, "due", fails), "step"),
-    "receiving": (lambda node, m: m.setattr(node.server, "drain", fails), "receive"),
+    "receiving": (lambda node, m: m.setattr("cloudctl.node.peers.Peers.message_of", fails), "receive"),
     "the broker's connection": (lambda node, m: m.setattr("cloudctl.io.mqtt.Connection.watch", fails), "egress"),
     "reload": (
-        lambda node, m: (m.setattr("cloudctl.node.live.reread", fails), os.kill(os.getpid(), signal.SIGHUP)),
+        lambda node, m: (m.setattr("cloudctl.node.reloader.read_again", fails), os.kill(os.getpid(), signal.SIGHUP)),
         "reload",
     ),
     "the loop": (lambda node, m: asyncio.get_running_loop().call_soon(fails), "loop"),
@@ -440,7 +440,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     code: CompiledCode,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     aiohttp = pytest.importorskip("aiohttp")
     inject, place = NODE_PLACES[name]
@@ -495,7 +495,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         asyncio.run(live())
     finally:
         running.stop()
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count(f"fault in {place}") == 1, said
     assert "made to fail" in said
 

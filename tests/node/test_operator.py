@@ -70,7 +70,7 @@ def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_th
     assert out.answers[0].refusal is None
     assert list(engine.ingest.gateways) == ["g"]
     assert engine.ingest.gateways["g"].offset == 7
-    assert [place.gateways for place in engine.places.values()] == [("g",), ("g",)]
+    assert [place.gateways for place in engine.intersections.values()] == [("g",), ("g",)]
     assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
     assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []
@@ -159,12 +159,14 @@ def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_re
             lambda: node.said.count("configuration not taken over") == 2, what="the refusal of an unknown intersection"
         )
         serves(other, "rsu-9")
-        new = old.replace(node.keys["other"].public, late.public).replace(f"port = {node.mqtt}", "port = 1")
+        new = old.replace(node.keys["other"].public, late.public).replace(
+            "[record]\n", "[plan]\nmax_tracks = 100\n[record]\n"
+        )
         new = new.replace("[record]\n", "[record]\nkeep_mb = 4096\n")
         new += f'[[gateway]]\nname = "more"\nkey = "{stranger.public}"\nrsus = {{ "rsu-7" = "{place}" }}\n'
         hangup(new)
         until(lambda: "was read again; gateways: g, other, more" in node.said, what="the reload")
-        assert "[broker] port has changed" in node.said
+        assert "[plan] max_tracks has changed" in node.said
         more, again = node.gateway("more", stranger), node.gateway("other", late)
         serves(more, "rsu-7")
         serves(again, "rsu-9")
@@ -228,13 +230,13 @@ def test_a_number_that_cannot_be_meant_is_refused_with_its_key(tmp_path: Path, t
 
 
 def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, code: CompiledCode
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, code: CompiledCode
 ) -> None:
     from cloudctl.node.live import Node
 
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     (tmp_path / "node.toml").write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
     )
 
     async def live() -> None:
@@ -246,4 +248,4 @@ def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
         await task
 
     asyncio.run(live())
-    assert "nothing to read again" in capsys.readouterr().err
+    assert "nothing to read again" in caplog.text

@@ -73,7 +73,7 @@ def test_tracks_outlive_a_change_and_a_moved_origin(scene: Scene) -> None:
     for moved in (0, 1500):
         engine = engine_of(scene, before, replace(after, ref_lat_e7=after.ref_lat_e7 + moved))
         drive(engine, scene, CHANGE, 8.0)
-        tracks = engine.places[before.id].fusion.tracks(engine.places[before.id].t_sensor)
+        tracks = engine.intersections[before.id].fusion.tracks(engine.intersections[before.id].t_sensor)
         assert (tracks["status"] == 1).sum() >= 25
 
 
@@ -85,7 +85,7 @@ def test_a_change_is_due_without_data(scene: Scene) -> None:
     assert engine.next_plan() == CHANGE
     assert engine.step(CHANGE - 1, []).changed == []
     assert engine.step(CHANGE, []).changed == [before.id]
-    assert engine.places[before.id].code.code == after
+    assert engine.intersections[before.id].code.code == after
     assert engine.step(CHANGE + 1, []).changed == []
 
 
@@ -184,7 +184,7 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
         f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
     )
     clock = WallClock()
@@ -215,7 +215,7 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
     config.write_text(
-        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
     )
     engine = engine_of(scene, code)
     publisher = Publisher(

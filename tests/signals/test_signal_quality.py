@@ -31,7 +31,7 @@ def node(code: codes.IntersectionCode) -> Engine:
 
 
 def send(engine: Engine, t_rx: int, t: int, groups: tuple[Group, ...], *, seq: int, revision: int) -> Output:
-    (name,) = engine.places
+    (name,) = engine.intersections
     return engine.step(t_rx, [RawMessage("signal", "g", encode(Signal(VERSION, "r", name, revision, seq, t, groups)))])
 
 
@@ -242,7 +242,7 @@ def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() 
 
 def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     engine = node(GOOD)
-    quality = engine.places[GOOD.id].quality
+    quality = engine.intersections[GOOD.id].quality
     for seq, (t_rx, t, groups, revision) in enumerate(at(10, CASES["no yellow"][0])):
         send(engine, t_rx, t, groups, seq=seq, revision=revision)
     assert "GREEN_PROTECTED then RED" in (quality.doubt_reason(T + SECOND) or "")
