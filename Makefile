@@ -5,7 +5,9 @@ PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: install demo test examples bench bench-fusion lint clean
+# pythons: builds and installs with each Python of the classifiers that this machine has
+.PHONY: install demo test examples pythons bench bench-fusion lint clean
+
 install: $(STAMP)
 
 demo: $(STAMP)
@@ -16,6 +18,9 @@ test: $(STAMP)
 
 examples: $(STAMP)
 	$(PY) examples/run_all.py out/examples
+
+pythons: $(STAMP)
+	CLOUDCTL_TEST_PYTHONS=all $(PY) -m pytest -rs tests/test_install.py
 
 bench: $(STAMP)
 	$(PY) -m cloudctl bench $(BENCH)
