@@ -62,7 +62,7 @@ void initiate(fusion_t *fusion, const scan_t *scan, int32_t j)
     }
     track_t *track = track_at(fusion, fusion->count++);
     memset(track, 0, sizeof *track);
-    int moving = isfinite(z->vx) && isfinite(z->vy);
+    int moving = velocity_usable(source, z);
     double known = source->columns.velocity_variance + 0.3,
            fast = moving        ? greater(known, source->columns.samples[2] < MIN_VELOCITY_SAMPLES ? 30.0 : 4.0 * known)
                   : z->cls == 7 ? 0.5

@@ -4,7 +4,6 @@
 #include <float.h>
 #include <math.h>
 
-#define MAX_PLACE 1e6    /* m from the origin */
 #define MAX_SPEED 150.0f /* m/s, of either axis: no road user is faster */
 #define MIN_SIZE 1e-3f   /* m */
 #define MAX_SIZE 100.0f  /* m: the longest road trains are about 60 m */

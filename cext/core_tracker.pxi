@@ -84,10 +84,11 @@ cdef class Tracker:
 
     def update(self, int64_t t, int32_t source, rows):
         """Fold in one scan (contiguous detections); returns None, or the row and field that cannot be used (nothing is folded in then).
-"""
+
+        Raises ValueError where the stamps of the source show that they are not in ns."""
         cdef Py_buffer buffer
         cdef const char *field = NULL
-        cdef int32_t count, row
+        cdef int32_t count, row, code = 0
         cdef Aligned scratch
         check_time(t)
         check_source(source)
@@ -99,13 +100,16 @@ cdef class Tracker:
             with nogil:
                 row = fusion_check_strict(<const detection_t *>buffer.buf, count, &field)
                 if row < 0:
-                    fusion_update_checked(self.fusion, t, source, <const detection_t *>buffer.buf, count, scratch.start)
+                    code = fusion_update_checked(self.fusion, t, source, <const detection_t *>buffer.buf, count, scratch.start)
                 else:
                     self.fusion.sources[source].refused += 1
             self.let_go()
             SCRATCH.append(scratch)
         finally:
             PyBuffer_Release(&buffer)
+        if code == WRONG_UNIT:
+            raise ValueError(f"t_ns = {t}: the scans of source {source} are less than a millisecond apart, so this is no time in nanoseconds. "
+                             "Give round(seconds * 1e9), milliseconds * 10**6 or microseconds * 1000, and begin with a new Fusion")
         return None if row < 0 else (row, field.decode())
 
     def tracks(self, int64_t t, dtype):
@@ -207,9 +211,11 @@ cdef dict source_figures(const source_t *source):
     cdef const column_trust_t *columns = &source.columns
     return {"scans": source.scans, "late": source.late, "refused": source.refused, "detections": source.detections,
             "scale": source.noise_scale, "sigma": source.sigma, "bias_x": source.bias_x, "bias_y": source.bias_y, "lag": source.lag,
-            "p_detect": source.detection_probability,
+            "latency_observable": bool(source.lag_observable), "p_detect": source.detection_probability,
             "clutter": source.clutter_density, "residual": source.residual, "weight": source.weight, "kind": KIND_NAMES[kind],
             "correlation": source.correlation_sum / source.correlation_pairs if source.correlation_pairs > 0 else 0.0,
             "jitter": max(source.jitter, 0.0) ** 0.5, "period": source.period, "repeated": source.repeated,
-            "class_right": columns.class_accuracy, "ids_stay": columns.id_persistence,
-            "sigma_v": columns.velocity_variance ** 0.5}
+            "doubled": source.doubled, "class_right": columns.class_accuracy, "ids_stay": columns.id_persistence,
+            "sigma_v": columns.velocity_variance ** 0.5, "velocity": VERDICTS[columns.velocity.verdict],
+            "velocity_ratio": columns.velocity.ratio, "zero_velocity": VERDICTS[columns.zero_velocity.verdict],
+            "clock_offset": source.clock_offset, "clock_steps": source.clock_steps, "wrong_unit": source.wrong_unit}

@@ -11,10 +11,13 @@ cdef extern from "track.h" nogil:
         CACHE_LINE
         MAX_CAPACITY
         MAX_SCAN
+        WRONG_UNIT
         CONFIRMED
         FROM_DETECTIONS
         FROM_TRACKS
         COOPERATIVE
+        VELOCITY_REJECTED
+        VELOCITY_TRUSTED
         NO_TURNS
         NO_NOISE
         NO_BIAS
@@ -24,6 +27,7 @@ cdef extern from "track.h" nogil:
         NO_MERGE
         NO_CLASS
         NO_GLOBAL
+        NO_CLOCK
     const int64_t MAX_TIME
 
     ctypedef struct detection_t:
@@ -38,17 +42,24 @@ cdef extern from "track.h" nogil:
     ctypedef struct track_t:
         uint32_t id
 
+    ctypedef struct velocity_test_t:
+        double pairs, ratio
+        int32_t verdict
+
     ctypedef struct column_trust_t:
         double class_accuracy, size_scale, velocity_variance, id_persistence
+        velocity_test_t velocity, zero_velocity
 
     ctypedef struct source_t:
         double x, y, heading, fov, range, sigma, sigma_v, p_detect, clutter
-        int32_t kind, configured, blind, has_position, filtered
-        uint64_t scans, late, refused, detections, repeated
+        int32_t kind, configured, blind, has_position, filtered, lag_observable
+        uint64_t scans, late, refused, detections, repeated, doubled
         double period, jitter, correlation_sum, correlation_pairs
         column_trust_t columns
         double configured_bias_x, configured_bias_y, configured_lag
         double noise_scale, bias_x, bias_y, lag, detection_probability, clutter_density, residual, weight
+        int64_t clock_offset
+        uint64_t clock_steps, wrong_unit
 
     ctypedef struct motion_t:
         double straight

@@ -1,14 +1,16 @@
-/* One vehicle under two classes: two sensors, or two boxes of one sensor, take it for a car and a truck. Two vehicles
- * cannot be in one another. */
+/* One road user reported twice: by two sensors that take it for a car and a truck, by two boxes of one sensor, or by
+ * the same box twice in a scan. Two vehicles cannot be in one another. */
 #include "numeric.h"
 #include "scan.h"
 
 #include <math.h>
 
-#define UNDISPUTED 0.98f    /* probability of a class that nobody disputes */
+#define UNDISPUTED 0.98f    /* probability of a class that is not disputed */
 #define OVERLAP_WIDTH 0.6   /* of the width, across: a vehicle beside another is further away */
-#define MAX_HALF_LENGTH 9.0 /* m: half of the longest vehicle that this looks at */
+#define MAX_HALF_LENGTH 9.0 /* m: of a vehicle that others are compared with */
 #define MAX_YOUNG_HITS 20   /* hits of a track that may yet turn out to be another's second box */
+#define SAME_BOX 0.15       /* m: two people cannot be so near to one another */
+#define SAME_MOTOR_BOX 0.8  /* m: nor two motor vehicles */
 
 static int is_motor_vehicle(uint8_t cls) { return cls == 1 || cls == 2 || cls == 3; }
 
@@ -17,14 +19,48 @@ static int class_disputed(const track_t *track, uint8_t cls)
     return track->cls != cls || track->class_p[track->cls] < UNDISPUTED;
 }
 
-int overlaps(const track_t *track, double x, double y, uint8_t cls, double length)
+int encloses(const track_t *track, double x, double y, uint8_t cls, double length)
 {
     double dx = x - track->mean.x[0], dy = y - track->mean.x[1], ux = track->direction[0], uy = track->direction[1];
-    if (!is_motor_vehicle(track->cls) || !is_motor_vehicle(cls) || !class_disputed(track, cls) ||
-        (ux == 0.0 && uy == 0.0))
+    if (!is_motor_vehicle(track->cls) || !is_motor_vehicle(cls) || (ux == 0.0 && uy == 0.0))
         return 0;
     return fabs(dx * ux + dy * uy) < 0.5 * greater((double)track->length, length) &&
            fabs(dx * uy - dy * ux) < OVERLAP_WIDTH * (double)track->width;
+}
+
+int overlaps(const track_t *track, double x, double y, uint8_t cls, double length)
+{
+    return class_disputed(track, cls) && encloses(track, x, y, cls, length);
+}
+
+int same_box(const scan_t *scan, int32_t j, int32_t other)
+{
+    const detection_t *a = &scan->detections[j], *b = &scan->detections[other];
+    double dx = a->x - b->x, dy = a->y - b->y;
+    double within = is_motor_vehicle(a->cls) && is_motor_vehicle(b->cls) ? SAME_MOTOR_BOX : SAME_BOX;
+    if (a->vehicle && b->vehicle && a->vehicle != b->vehicle)
+        return 0;
+    return dx * dx + dy * dy < within * within;
+}
+
+/* Of the boxes that coincide, one is used: the one that hit a track, else the first. */
+int is_doubled(const fusion_t *fusion, const scan_t *scan, int32_t j)
+{
+    const grid_t *grid = &scan->grid;
+    double x = (scan->positions[2 * j] - grid->left) * grid->cells_per_m;
+    double y = (scan->positions[2 * j + 1] - grid->bottom) * grid->cells_per_m,
+           reach = SAME_MOTOR_BOX * grid->cells_per_m;
+    int32_t left = cell_index(x - reach, grid->columns), right = cell_index(x + reach, grid->columns);
+    int32_t low = cell_index(y - reach, grid->rows), high = cell_index(y + reach, grid->rows);
+    for (int32_t row = low; row <= high; row++)
+        for (int32_t e = scan->cell_start[row * grid->columns + left];
+             e < scan->cell_start[row * grid->columns + right + 1]; e++) {
+            int32_t other = scan->cell_order[e];
+            int used = scan->owner[other] >= 0 || (scan->owner[other] == UNASSIGNED && other < j);
+            if (other != j && used && same_box(scan, j, other))
+                return 1;
+        }
+    return enclosing_track(fusion, scan, j, 1) >= 0;
 }
 
 int32_t enclosing_track(const fusion_t *fusion, const scan_t *scan, int32_t j, int hit)

@@ -10,10 +10,11 @@
 #define MAX_STAY 300.0
 #define MAX_MISS_RUNS 300.0 /* misses in a row after which the old ones count half */
 #define MAX_REPEAT_MISS 0.99
-#define OCCLUDED_MISS 0.98       /* probability that a road user behind it is missed */
-#define TRACKER_MISS 0.003       /* probability that a source of tracks misses one that it has not given up */
-#define DEPARTURE_LOOKAHEAD 0.15 /* s: who would have been over a side so long after it was last seen was lost there   \
-                                  */
+#define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
+#define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
+#define DEPARTURE_LOOKAHEAD                                                                                            \
+    0.15 /* s: who would have been over a side so long after it was last seen was lost there                           \
+          */
 
 /* A source whose place is not known looks where it has hit tracks, and a little beyond: where the origin lies decides
  * nothing. */
@@ -192,26 +193,48 @@ void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, cons
     track->existence = bounded(ratio * prior / (1.0 - prior + ratio * prior), 0.0, 0.999);
 }
 
+int64_t max_silence(const fusion_t *fusion, const track_t *track)
+{
+    if (track->status == TENTATIVE)
+        return fusion->coast / 2;
+    int looked_at = track->last_miss > track->last_hit;
+    return looked_at ? fusion->coast : 3 * fusion->coast;
+}
+
+/* Whether a track is still of something on a road: what has drifted beyond every measurement says nothing. */
+static int is_plausible(const track_t *track)
+{
+    const double *p = track->mean.p;
+    return plausible_mean(track->models.straight.x) && plausible_mean(track->models.turning.x) &&
+           p[0] <= MAX_PLACE_VARIANCE && p[4] <= MAX_PLACE_VARIANCE && p[7] <= MAX_SPEED_VARIANCE &&
+           p[9] <= MAX_SPEED_VARIANCE;
+}
+
+static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
+{
+    int looked_again = track->hits > 1 || track->last_miss > track->last_hit; /* no birth fails before a second look */
+    if (track->status == TENTATIVE && track->existence < fusion->drop && looked_again)
+        return 1;
+    return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track) || !is_plausible(track);
+}
+
 void prune(fusion_t *fusion, int64_t t)
 {
-    int32_t kept = 0;
+    int32_t kept = 0, *order = order_of(fusion);
     for (int32_t i = 0; i < fusion->count; i++) {
         track_t *track = track_at(fusion, i);
-        int seen = track->last_miss > track->last_hit,
-            looked_again = track->hits > 1 || seen; /* nobody has failed before it could be seen twice */
-        if ((track->status == TENTATIVE && track->existence < fusion->drop && looked_again) ||
-            track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track)) {
-            if (track->status == TENTATIVE) {
-                fusion->sources[track->birth_source].failed_births += 1.0;
-                record_birth_outcome(fusion, track, 0);
-            }
-            if (!track->seen_by_sensor && track->claimed_vehicle && seen)
-                record_conflict(fusion, track->claimed_vehicle, track->mean.x[0], track->mean.x[1], t);
+        if (!is_over(fusion, track, t)) {
+            int32_t slot = order[i];
+            order[i] = order[kept];
+            order[kept++] = slot;
             continue;
         }
-        int32_t *order = order_of(fusion), slot = order[i];
-        order[i] = order[kept];
-        order[kept++] = slot;
+        if (track->status == TENTATIVE) {
+            fusion->sources[track->birth_source].failed_births += 1.0;
+            record_birth_outcome(fusion, track, 0);
+        }
+        if (!track->seen_by_sensor && track->claimed_vehicle && track->last_miss > track->last_hit)
+            record_conflict(fusion, track->claimed_vehicle, track->mean.x[0], track->mean.x[1], t);
     }
     fusion->count = kept;
 }

@@ -1,47 +1,52 @@
-/* The tracker: scans of any source in any order become tracks. Life by Bayes, association in the state at the scan's
- * time. */
+/* The tracker: scans of any source in any order become tracks. A scan is associated with the tracks in their state at
+ * its own time (scan.c, gate.c, assign.c), which it then updates (hits.c, kalman.c, late.c, existence.c); what it shows
+ * of its source is learned (sources.c, columns.c). */
 #include "numeric.h"
 #include "scan.h"
 
-#include <math.h>
+#define FIT_UNCERTAINTY 0.05 /* s: of a stamp that was moved to where its detections fit */
 
 static const motion_t MOTION[CLASSES] = {
-    /* straight, turning, turn rate, 1/s into a manoeuvre, 1/s out of it */
+    /* m^2/s^3 straight on and turning, rad^2/s^3, manoeuvres begun and ended per s */
     {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 3.0, 0.5, 0.15, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6}, {0.12, 2.5, 0.3, 0.12, 0.6},
     {0.15, 3.0, 0.6, 0.2, 0.6},  {0.12, 1.5, 0.6, 0.2, 0.6},  {0.08, 0.8, 1.0, 0.2, 0.6},  {0.01, 0.0, 0.0, 0.0, 0.0}};
+
+/* A first miss is most often independent of the next; a road user missed several times in a row is likely occluded, for
+ * a second or two: probability of one more miss, and the runs that this prior is worth. */
+static const double PRIOR_REPEATS[MISS_BINS] = {0.4, 0.6, 0.85, 0.95}, PRIOR_RUNS[MISS_BINS] = {10.0, 6.0, 4.0, 4.0};
 
 size_t fusion_size(int32_t capacity)
 {
     return HEADER_BYTES + (sizeof(track_slot_t) + sizeof(int32_t)) * (size_t)capacity;
 }
 
-/* Where each part of the scratch of a scan of n detections against k tracks begins, bytes. */
+/* Where each part of a scan's scratch begins, bytes. */
 typedef struct {
-    size_t mean, xy, r, cost, start, column, mate, hit, head, order, cell, rest, end;
+    size_t mean, positions, noise, cost, start, column, assigned, hit, cell_start, cell_order, owner, assignment, end;
 } layout_t;
 
-static int32_t grid_cells(int32_t n) { return 4 * n + 64; }
+static int32_t grid_cells(int32_t detections) { return 4 * detections + 64; }
 
-static layout_t scratch_layout(int32_t tracks, int32_t n)
+static layout_t scratch_layout(int32_t tracks, int32_t detections)
 {
-    size_t k = (size_t)tracks, m = (size_t)n;
+    size_t k = (size_t)tracks, m = (size_t)detections;
     layout_t layout = {0};
     layout.mean = part_of(&layout.end, k, sizeof(state_t));
-    layout.xy = part_of(&layout.end, 2 * m, sizeof(double));
-    layout.r = part_of(&layout.end, 3 * m, sizeof(double));
+    layout.positions = part_of(&layout.end, 2 * m, sizeof(double));
+    layout.noise = part_of(&layout.end, 3 * m, sizeof(double));
     layout.cost = part_of(&layout.end, MAX_EDGES * k, sizeof(double));
     layout.start = part_of(&layout.end, k + 1, sizeof(int32_t));
     layout.column = part_of(&layout.end, MAX_EDGES * k, sizeof(int32_t));
-    layout.mate = part_of(&layout.end, k, sizeof(int32_t));
+    layout.assigned = part_of(&layout.end, k, sizeof(int32_t));
     layout.hit = part_of(&layout.end, k, sizeof(int32_t));
-    layout.head = part_of(&layout.end, (size_t)grid_cells(n) + 1, sizeof(int32_t));
-    layout.order = part_of(&layout.end, m, sizeof(int32_t));
-    layout.cell = part_of(&layout.end, m, sizeof(int32_t));
-    layout.rest = part_of(&layout.end, assign_scratch(tracks, n), 1);
+    layout.cell_start = part_of(&layout.end, (size_t)grid_cells(detections) + 1, sizeof(int32_t));
+    layout.cell_order = part_of(&layout.end, m, sizeof(int32_t));
+    layout.owner = part_of(&layout.end, m, sizeof(int32_t));
+    layout.assignment = part_of(&layout.end, assign_scratch(tracks, detections), 1);
     return layout;
 }
 
-size_t fusion_scratch(int32_t capacity, int32_t n) { return scratch_layout(capacity, n).end; }
+size_t fusion_scratch(int32_t capacity, int32_t detections) { return scratch_layout(capacity, detections).end; }
 
 void fusion_init(fusion_t *fusion, int32_t capacity)
 {
@@ -61,12 +66,10 @@ void fusion_init(fusion_t *fusion, int32_t capacity)
     fusion->followed_s = PRIOR_DEPARTURES * fusion->survive;
     fusion->coast = 2500000000;
     fusion->max_jump = 10000000000;
-    /* a first miss is most often independent of the next; a road user missed several times in a row is likely occluded,
-     * for a second or two */
-    static const double MORE[MISS_BINS] = {0.4, 0.6, 0.85, 0.95}, SAID[MISS_BINS] = {10.0, 6.0, 4.0, 4.0};
+
     for (int i = 0; i < MISS_BINS; i++) {
-        fusion->miss_runs[i] = SAID[i];
-        fusion->repeat_misses[i] = SAID[i] * MORE[i];
+        fusion->miss_runs[i] = PRIOR_RUNS[i];
+        fusion->repeat_misses[i] = PRIOR_RUNS[i] * PRIOR_REPEATS[i];
     }
     memcpy(fusion->motion, MOTION, sizeof MOTION);
     for (int i = 0; i < SOURCES; i++) {
@@ -87,64 +90,96 @@ static void lay_out_scratch(scan_t *scan, const fusion_t *fusion, const detectio
     scan->tracks = fusion->count;
     scan->max_cells = grid_cells(n);
     scan->mean = (state_t *)(void *)(base + layout.mean);
-    scan->positions = (double *)(void *)(base + layout.xy);
-    scan->noise = (double *)(void *)(base + layout.r);
+    scan->positions = (double *)(void *)(base + layout.positions);
+    scan->noise = (double *)(void *)(base + layout.noise);
     scan->cost = (double *)(void *)(base + layout.cost);
     scan->start = (int32_t *)(void *)(base + layout.start);
     scan->column = (int32_t *)(void *)(base + layout.column);
-    scan->assigned = (int32_t *)(void *)(base + layout.mate);
+    scan->assigned = (int32_t *)(void *)(base + layout.assigned);
     scan->hit = (int32_t *)(void *)(base + layout.hit);
-    scan->cell_start = (int32_t *)(void *)(base + layout.head);
-    scan->cell_order = (int32_t *)(void *)(base + layout.order);
-    scan->owner = (int32_t *)(void *)(base + layout.cell);
-    scan->assignment = base + layout.rest;
+    scan->cell_start = (int32_t *)(void *)(base + layout.cell_start);
+    scan->cell_order = (int32_t *)(void *)(base + layout.cell_order);
+    scan->owner = (int32_t *)(void *)(base + layout.owner);
+    scan->assignment = base + layout.assignment;
     scan->area = scan->gate_sum = 0.0;
     memset(&scan->sums, 0, sizeof scan->sums);
 }
 
-int fusion_update(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *z, int32_t n, void *scratch)
+/* Assign detections to tracks, update both, and begin tracks from the detections that are left. */
+static void fold_scan(fusion_t *fusion, scan_t *scan)
+{
+    predict_and_gate(fusion, scan);
+    if (fusion->features & NO_GLOBAL)
+        assign_nearest(scan);
+    else
+        assign(scan->tracks, scan->count, scan->start, scan->column, scan->cost, fusion->miss_cost, scan->assigned,
+               scan->assignment);
+    apply_assignment(fusion, scan);
+
+    learn_source(fusion, scan);
+    if (!scan->positions_only)
+        learn_clutter(fusion, scan);
+
+    for (int32_t j = 0; j < scan->count; j++) {
+        if (scan->owner[j] != UNASSIGNED)
+            continue;
+        if (!(fusion->features & NO_MERGE) && is_doubled(fusion, scan, j)) {
+            fusion->sources[scan->source_id].doubled++;
+            scan->owner[j] = DOUBLED;
+            continue;
+        }
+        initiate(fusion, scan, j);
+    }
+}
+
+int fusion_update(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *detections, int32_t count,
+                  void *scratch)
 {
     const char *field;
-    if (fusion_check(z, n, &field) >= 0) {
+    if (fusion_check(detections, count, &field) >= 0) {
         fusion->sources[source_id].refused++;
         return NOT_FINITE;
     }
-    return fusion_update_checked(fusion, t, source_id, z, n, scratch);
+    return fusion_update_checked(fusion, t, source_id, detections, count, scratch);
 }
 
-int fusion_update_checked(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *z, int32_t n,
-                          void *scratch)
+int fusion_update_checked(fusion_t *fusion, int64_t stamp, int32_t source_id, const detection_t *detections,
+                          int32_t count, void *scratch)
 {
     source_t *source = &fusion->sources[source_id];
-    int64_t stamp = t;
-    t -= (int64_t)(source->lag * 1e9);
-    int code = check_stamp(fusion, source_id, t);
+    int code = stamp_unit(source, stamp);
+    if (code != ACCEPTED) {
+        source->refused++;
+        source->wrong_unit++;
+        return code;
+    }
+
+    int64_t claimed = stamp + source->clock_offset - (int64_t)(source->lag * 1e9);
+    int64_t t = align_stamp(fusion, source_id, stamp, detections, count);
+    code = check_stamp(fusion, source_id, t);
     if (code != ACCEPTED) {
         source->refused++;
         return code;
     }
-    double doubt = stamp_uncertainty(source, stamp); /* a stamp that is refused says nothing of the source's beat */
+
+    /* a stamp that is refused says nothing of the source's beat; one that was moved is known by the fit alone */
+    double doubt = stamp_uncertainty(source, stamp);
+    if (t != claimed)
+        doubt = lesser(doubt, FIT_UNCERTAINTY);
+
     scan_t scan;
-    lay_out_scratch(&scan, fusion, z, n, scratch);
+    lay_out_scratch(&scan, fusion, detections, count, scratch);
     scan.t = t;
     scan.source_id = source_id;
     scan.stamp_doubt = doubt * doubt;
     prepare_scan(fusion, source, &scan);
-    predict_and_gate(fusion, &scan);
-    if (fusion->features & NO_GLOBAL)
-        assign_nearest(&scan);
-    else
-        assign(scan.tracks, n, scan.start, scan.column, scan.cost, fusion->miss_cost, scan.assigned, scan.assignment);
-    apply_assignment(fusion, &scan);
-    learn_source(fusion, &scan);
-    for (int32_t j = 0; j < n; j++)
-        if (scan.owner[j] == UNASSIGNED && (fusion->features & NO_MERGE || enclosing_track(fusion, &scan, j, 1) < 0))
-            initiate(fusion, &scan, j);
+    fold_scan(fusion, &scan);
+
     learn_stay(fusion, t);
     fusion->active_sources |= 1u << source_id;
     fusion->multiple_sources = (fusion->active_sources & (fusion->active_sources - 1u)) != 0;
     source->late += t < fusion->newest;
-    source->detections += (uint64_t)n;
+    source->detections += (uint64_t)count;
     source->scans++;
     fusion->newest = t > fusion->newest ? t : fusion->newest;
     prune(fusion, fusion->newest);

@@ -79,41 +79,6 @@ void build_grid(fusion_t *fusion, scan_t *scan)
     fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
 }
 
-/* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
-static double attribute_cost(const fusion_t *fusion, const track_t *track, const state_t *s, const detection_t *z,
-                             int32_t source_id)
-{
-    const column_trust_t *columns = &fusion->sources[source_id].columns;
-    double cost = 0.0;
-    if (columns->id_persistence > 0.5 && z->id && track->reported_id && track->reporting_source == source_id) {
-        double kept = ID_COST * (2.0 * columns->id_persistence - 1.0);
-        cost += z->id == track->reported_id ? -kept
-                : track->miss_run == 0      ? kept
-                                            : 0.0; /* the id of one that was given up is not used again */
-    }
-    if (z->vehicle && track->vehicle && z->vehicle != track->vehicle)
-        return INFINITY;
-    if (z->vehicle && z->vehicle == track->vehicle)
-        cost -= 6.0;
-    if (fusion->features & NO_CLASS)
-        return cost;
-    double like = 0.0;
-    if (z->cls && track->cls) {
-        double own = (double)track->class_p[z->cls & (CLASSES - 1)],
-               other = (1.0 - columns->class_accuracy) / (CLASSES - 2);
-        like -= 2.0 * ln((CLASSES - 1) * (own * columns->class_accuracy + (1.0 - own) * other));
-    }
-    if (isfinite(z->length) && z->length > 0.0f && track->size_samples) {
-        double off = (double)(z->length - track->length) / (0.3 + 0.15 * (double)track->length);
-        like += lesser(off * off / columns->size_scale, 6.0) - 1.0;
-    }
-    if (isfinite(z->vx) && isfinite(z->vy)) {
-        double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
-        like += lesser((dx * dx + dy * dy) / (2.0 * columns->velocity_variance + 0.1 + s->p[7] + s->p[9]), 6.0) - 2.0;
-    }
-    return cost + bounded(like, -MAX_ATTRIBUTE_COST, MAX_ATTRIBUTE_COST);
-}
-
 /* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to
  * the squared distance. */
 typedef struct {

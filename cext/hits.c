@@ -4,29 +4,30 @@
 
 #include <math.h>
 
-/* A detection's noise for a track: a stamp that is off moves it along the track's way; the first place after a
- * standstill that was none may lag too. */
+/* A detection's noise for a track: an error of the stamp moves it along the track's velocity, and the first position
+ * after a standstill that was none may lag in the same way. */
 static void stamp_adjusted_noise(const scan_t *scan, int32_t i, int32_t j, const track_t *track, double r[3])
 {
-    double blur = scan->stamp_variance + (double)track->frozen_s * (double)track->frozen_s;
+    double variance = scan->stamp_variance + (double)track->frozen_s * (double)track->frozen_s;
     memcpy(r, &scan->noise[3 * j], 3 * sizeof *r);
-    if (blur > 0.0) {
+    if (variance > 0.0) {
         const double *v = &scan->mean[i].x[2];
-        r[0] += blur * v[0] * v[0];
-        r[1] += blur * v[1] * v[1];
-        r[2] += blur * v[0] * v[1];
+        r[0] += variance * v[0] * v[0];
+        r[1] += variance * v[1] * v[1];
+        r[2] += variance * v[0] * v[1];
     }
 }
 
-/* What the place is beside the one its source gave before. Returns whether it is only that one again: the road user is
- * still there, but not where it was. */
+/* Compare a reported position with the previous one. Returns whether it is only that one again: the road user is still
+ * there, but not at that position. */
 static int note_position(scan_t *scan, int32_t i, int32_t j, track_t *track, source_t *source)
 {
     const detection_t *z = &scan->detections[j];
     int stale = repeats_position(track, z, scan->source_id, scan->t, &scan->mean[i]);
     source->repeated += (uint64_t)stale;
     if (!scan->positions_only && !stale)
-        check_velocity(source, track, z, scan->source_id, scan->t, &scan->noise[3 * j]);
+        test_velocity(source, track, z, scan->source_id, scan->t, &scan->noise[3 * j]);
+
     track->frozen_s = stale ? (float)(scan->t - track->position_time) * 1e-9f : 0.0f;
     if (z->x != track->position_x || z->y != track->position_y) {
         track->position_time = scan->t;
@@ -47,39 +48,22 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
         imm_update_late(track, scan->t, &fusion->motion[track->cls], x, y, r);
         return;
     }
+
     if (source->filtered && track->sources == 1u << scan->source_id)
         imm_update_filtered(&track->models, x, y, r);
     else if (source->filtered)
         imm_update_intersection(&track->models, &scan->mean[i], x, y, r);
     else
         imm_update(&track->models, x, y, r);
-    if (isfinite(z->vx) && isfinite(z->vy))
+    if (!scan->positions_only && velocity_usable(source, z))
         imm_update_velocity(&track->models, z->vx, z->vy, source->columns.velocity_variance);
     imm_mean(&track->models, &track->mean);
     store_posterior(track);
 }
 
-static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
+/* Count a hit on a track whose state has been updated. */
+static void count_hit(const scan_t *scan, const source_t *source, track_t *track, const detection_t *z)
 {
-    track_t *track = track_at(fusion, i);
-    source_t *source = &fusion->sources[scan->source_id];
-    const detection_t *z = &scan->detections[j];
-    double x = scan->positions[2 * j], y = scan->positions[2 * j + 1], r[3];
-    if (z->vehicle && !claim_identity(fusion, track, z->vehicle, x, y, scan->t))
-        return;
-    scan->hit[i] = j;
-    stamp_adjusted_noise(scan, i, j, track, r);
-    update_existence(fusion, track, scan, &scan->mean[i], &scan->positions[2 * j], r);
-    if (!note_position(scan, i, j, track, source)) {
-        update_state(fusion, scan, i, j, track, r);
-        if (track->hits > 1)
-            note_residual(fusion, scan, track, &scan->mean[i], &scan->positions[2 * j], &scan->noise[3 * j]);
-        if (!scan->positions_only && track->status == CONFIRMED && track->hits > 5)
-            learn_columns(fusion, scan, track, &scan->mean[i], z);
-    }
-    scan->sums.hits += track->status == CONFIRMED && track->miss_run == 0 && scan->t > track->last_hit;
-    if (!source->has_position)
-        extend_view(source, x, y);
     if (scan->t > track->last_hit) {
         track->last_hit = scan->t;
         track->miss_run = 0;
@@ -90,15 +74,42 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
         track->reported_id = z->id;
         track->reporting_source = (uint8_t)scan->source_id;
     }
-    if (track->hits < 65535)
+    if (track->hits < UINT16_MAX)
         track->hits++;
+}
+
+static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
+{
+    track_t *track = track_at(fusion, i);
+    source_t *source = &fusion->sources[scan->source_id];
+    const detection_t *z = &scan->detections[j];
+    double x = scan->positions[2 * j], y = scan->positions[2 * j + 1], r[3];
+    if (z->vehicle && !claim_identity(fusion, track, z->vehicle, x, y, scan->t))
+        return;
+
+    scan->hit[i] = j;
+    stamp_adjusted_noise(scan, i, j, track, r);
+    update_existence(fusion, track, scan, &scan->mean[i], &scan->positions[2 * j], r);
+    if (!note_position(scan, i, j, track, source)) {
+        update_state(fusion, scan, i, j, track, r);
+        if (track->hits > 1)
+            note_residual(fusion, scan, track, &scan->mean[i], &scan->positions[2 * j], &scan->noise[3 * j]);
+        if (!scan->positions_only && track->status == CONFIRMED && track->hits > 5)
+            learn_columns(fusion, scan, track, &scan->mean[i], z);
+    }
+
+    scan->sums.hits += track->status == CONFIRMED && track->miss_run == 0 && scan->t > track->last_hit;
+    if (!source->has_position)
+        extend_view(source, x, y);
+    count_hit(scan, source, track, z);
     update_description(track, z, source->columns.class_accuracy, source->kind == COOPERATIVE);
+
     if (track->status != CONFIRMED && track->existence > fusion->confirm) {
         track->status = CONFIRMED;
         record_birth_outcome(fusion, track, 1);
     }
-    if (track->status == CONFIRMED && source->kind != COOPERATIVE &&
-        scan->t == track->t) /* not where it has been carried to since */
+    int at_scan = scan->t == track->t; /* else its mean is where it has been predicted to since */
+    if (track->status == CONFIRMED && source->kind != COOPERATIVE && at_scan)
         extend_coverage(&source->coverage, track->mean.x[0], track->mean.x[1]);
 }
 
@@ -114,7 +125,19 @@ static void merge_duplicates(fusion_t *fusion, const scan_t *scan)
     merge_young_duplicates(fusion, scan);
 }
 
-/* Owners of detections from the assignment, hits, then misses of who was looked at in vain. */
+/* A motor vehicle's detection that is left over belongs to the track in whose outline it lies, where that has none. */
+static void adopt_enclosed(fusion_t *fusion, scan_t *scan)
+{
+    for (int32_t j = 0; j < scan->count; j++) {
+        uint8_t cls = scan->detections[j].cls;
+        if (scan->owner[j] != UNASSIGNED || cls < 1 || cls > 3)
+            continue;
+        scan->owner[j] = enclosing_track(fusion, scan, j, 0);
+        if (scan->owner[j] >= 0)
+            apply_hit(fusion, scan, scan->owner[j], j);
+    }
+}
+
 void apply_assignment(fusion_t *fusion, scan_t *scan)
 {
     const source_t *source = &fusion->sources[scan->source_id];
@@ -124,13 +147,11 @@ void apply_assignment(fusion_t *fusion, scan_t *scan)
             scan->owner[scan->assigned[i]] = i;
             apply_hit(fusion, scan, i, scan->assigned[i]);
         }
-    if (!(fusion->features & NO_MERGE))
-        for (int32_t j = 0; j < scan->count; j++)
-            if (scan->owner[j] == UNASSIGNED && scan->detections[j].cls >= 1 && scan->detections[j].cls <= 3 &&
-                (scan->owner[j] = enclosing_track(fusion, scan, j, 0)) >= 0)
-                apply_hit(fusion, scan, scan->owner[j], j);
-    if (source->kind == COOPERATIVE)
+    if (!(fusion->features & NO_MERGE) && !scan->positions_only)
+        adopt_enclosed(fusion, scan);
+    if (source->kind == COOPERATIVE) /* a vehicle reports itself: who it does not report is not missed */
         return;
+
     find_occluders(fusion, scan);
     for (int32_t i = 0; i < scan->tracks; i++)
         if (scan->hit[i] < 0)

@@ -75,27 +75,28 @@ static int coincide(const scan_t *scan, const track_t *track, int32_t i, int32_t
 }
 
 /* Two tracks that stand and move alike, and of which a source hits one or the other but never both, are one road
- * user's: the older keeps its name and takes the state of the one that is hit. `hit` and `other` are places, of which
- * the first was hit. */
-void merge_duplicate(fusion_t *fusion, const scan_t *scan, int32_t hit_index, int32_t other_index)
+ * user's; so are two of which one lies within the other's vehicle, and two that are hit by the same box time and again.
+ * The older keeps its id and takes the state of the one that is hit. */
+void merge_duplicate(fusion_t *fusion, const scan_t *scan, int32_t hit, int32_t other_index)
 {
-    track_t *track = track_at(fusion, hit_index), *other = track_at(fusion, other_index),
-            *old = track->id < other->id ? track : other, *young = track->id < other->id ? other : track;
-    if (track->existence < fusion->show_threshold ||
-        other->existence <
-            fusion->show_threshold) /* one that was lost is nobody's double: who passes there keeps its own name */
+    track_t *track = track_at(fusion, hit), *other = track_at(fusion, other_index);
+    track_t *old = track->id < other->id ? track : other, *young = track->id < other->id ? other : track;
+    double show = fusion->show_threshold; /* a track that was lost is no double: who passes there keeps its own id */
+    if (track->existence < show || other->existence < show)
         return;
-    /* two vehicles cannot be in one another, however often both are hit: one was reported twice, under two classes */
-    int one = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) &&
-              similar_velocity(&scan->mean[hit_index], &scan->mean[other_index]);
-    if (!one && !coincide(scan, old, hit_index, other_index))
+
+    int both = scan->hit[other_index] >= 0;
+    int inside = overlaps(old, young->mean.x[0], young->mean.x[1], young->cls, (double)young->length) &&
+                 similar_velocity(&scan->mean[hit], &scan->mean[other_index]);
+    if (!inside && !coincide(scan, old, hit, other_index))
         return;
-    if (scan->hit[other_index] >= 0 && !one) {
+    if (both && !inside && !same_box(scan, scan->hit[hit], scan->hit[other_index])) {
         young->duplicate_scans = 0;
         return;
     }
     if (++young->duplicate_scans < MIN_DUPLICATE_SCANS)
         return;
+
     if (young == track) {
         track_t kept = *young;
         kept.id = old->id;

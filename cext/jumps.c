@@ -11,12 +11,11 @@
  * several others that agree set the time back. */
 #include "scan.h"
 
-#define AHEAD_DURATION 2000000000LL /* ns of one source's scans, of several, that are ahead before they are believed   \
-                                     */
-#define BACK_DURATION 5000000000LL  /* ns of scans that are too old before they are */
-#define MAX_STEP 86400000000000LL   /* ns */
-#define ACTIVE_WITHIN                                                                                                  \
-    3000000000LL /* ns: a source whose newest scan is older than the time by more is not held against the others */
+#define AHEAD_DURATION                                                                                                 \
+    2000000000LL                   /* ns of one source's scans, of several, that are ahead before they are believed    \
+                                    */
+#define BACK_DURATION 5000000000LL /* ns of scans that are too old before they are */
+#define MAX_STEP 86400000000000LL  /* ns */
 
 static int64_t bounded_step(int64_t step) { return step < 0 ? 0 : step > MAX_STEP ? MAX_STEP : step; }
 

@@ -26,8 +26,15 @@ static inline void apply_gain(double *x, double *p, int n, const double *pht, co
     for (int r = 0; r < n; r++)
         for (int c = r; c < n; c++)
             p[PACKED[r][c]] -= w[2 * r] * pht[2 * c] + w[2 * r + 1] * pht[2 * c + 1];
-    for (int r = 0; r < n; r++)
-        p[PACKED[r][r]] = bounded(p[PACKED[r][r]], MIN_VARIANCE, MAX_VARIANCE);
+    for (int r = 0; r < n; r++) {
+        double variance = p[PACKED[r][r]];
+        if (variance > MAX_VARIANCE) { /* with its covariances, or it would be none any more */
+            double share = sqrt(MAX_VARIANCE / variance);
+            for (int c = 0; c < n; c++)
+                p[PACKED[r][c]] *= c == r ? 1.0 : share;
+        }
+        p[PACKED[r][r]] = bounded(variance, MIN_VARIANCE, MAX_VARIANCE);
+    }
 }
 
 /* Fold in two components a and b of the state, measured; returns their likelihood's density without 1 / 2 pi. */

@@ -86,7 +86,7 @@ void turning_step(const turning_t *in, double dt, double q, double q_rate, turni
     out->x[4] = fade * rate;
     turn_covariance(in->p, a, b, t.cos, t.sin, f, fade, out->p);
     add_noise(out->p, dt, q);
-    out->p[14] = lesser(out->p[14] + q_rate * fabs(dt), INITIAL_RATE_VARIANCE * 4.0);
+    out->p[14] = lesser(out->p[14] + q_rate * fabs(dt), MAX_RATE_VARIANCE);
 }
 
 /* a = (1 - w) a + w b, with the spread of the means, on the four shared states */
@@ -128,7 +128,8 @@ void imm_step(const imm_t *in, const transition_t *transition, imm_t *out)
         out->turn_probability = 0.0;
         return;
     }
-    double turns = w * (1.0 - to_straight) + (1.0 - w) * to_turn;
+    double turns =
+        bounded(w * (1.0 - to_straight) + (1.0 - w) * to_turn, MIN_MODEL_PROBABILITY, 1.0 - MIN_MODEL_PROBABILITY);
     double from_turn = w * to_straight / (1.0 - turns), from_straight = (1.0 - w) * to_turn / turns;
     state_t a;
     turning_t b;
