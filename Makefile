@@ -19,6 +19,7 @@ bench-fusion: .venv/.peers
 
 lint: .venv/.lint
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest tests/test_layers.py
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c

@@ -5,22 +5,23 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes, maps
 from cloudctl.clock import MS, SECOND, cpu
 from cloudctl.codes import IntersectionCode
-from cloudctl.codes.j2735 import import_map
-from cloudctl.codes.map_export import write_map
-from cloudctl.codes.quality import SignalQuality
+from cloudctl.codes.compiled.rules import RuleTable
+from cloudctl.codes.formats.j2735.export import write_map
+from cloudctl.codes.formats.j2735.importer import import_map
+from cloudctl.codes.formats.messages.uper import decode, unframe
 from cloudctl.codes.registry import Index
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
-from cloudctl.codes.rules_table import RuleTable
-from cloudctl.codes.spat import read_spat, write_spat
-from cloudctl.codes.uper import decode, unframe
-from cloudctl.engine import Engine, EngineConfig, Output
-from cloudctl.schema import VERSION, Datum, Group, Signal, SignalState
+from cloudctl.engine import Engine, Output
+from cloudctl.schema import VERSION, Group, RawMessage, Signal, SignalState
+from cloudctl.settings import EngineConfig
+from cloudctl.signals.quality import SignalQuality
+from cloudctl.signals.spat import read_spat, write_spat
 
 CODES, QUERIES, PLAIN = 1000, 200_000, 2000
 INTERSECTIONS, HZ, BATCH = 880, 10, 88
@@ -59,7 +60,10 @@ def _moved(code: IntersectionCode, lat: int, lon: int) -> IntersectionCode:
 
     def move(node: object) -> object:
         if isinstance(node, dict):
-            return {key: value + (lat if key.endswith("lat_e7") else lon) if key.endswith("_e7") else move(value) for key, value in node.items()}
+            return {
+                key: value + (lat if key.endswith("lat_e7") else lon) if key.endswith("_e7") else move(value)
+                for key, value in node.items()
+            }
         if isinstance(node, list | tuple):
             if len(node) == 2 and all(isinstance(v, int) and abs(v) > 10_000_000 for v in node):
                 return [node[0] + lat, node[1] + lon]
@@ -82,9 +86,16 @@ def _loading(code: IntersectionCode) -> str:
     arrays = [codes.compile_code(c) for c in kept]
     whole = tracemalloc.get_traced_memory()[0] / len(arrays) / 1024
     tracemalloc.stop()
-    return table([f"{CODES} codes of {len(files[0]) // 1024} KiB JSON", "value", "must"], [
-        ["load and validate, s", parsed, "<= 2"], ["compile, s", compiled, ""], ["memory of one, loaded, KiB", model, ""],
-        ["memory of one, loaded and compiled, KiB", whole, "<= 200"], ["compact form, bytes", len(codes.compact(code)), "<= 8192"]])
+    return table(
+        [f"{CODES} codes of {len(files[0]) // 1024} KiB JSON", "value", "must"],
+        [
+            ["load and validate, s", parsed, "<= 2"],
+            ["compile, s", compiled, ""],
+            ["memory of one, loaded, KiB", model, ""],
+            ["memory of one, loaded and compiled, KiB", whole, "<= 200"],
+            ["compact form, bytes", len(codes.compact(code)), "<= 8192"],
+        ],
+    )
 
 
 def _lookups(code: IntersectionCode) -> str:
@@ -94,25 +105,45 @@ def _lookups(code: IntersectionCode) -> str:
     lat, lon = (ref + rng.integers(-5000, 20_000 * 6, QUERIES) for ref in (code.ref_lat_e7, code.ref_lon_e7))
     one = best(lambda: [index[name] for name in names])
     many = best(lambda: index.near(lat, lon))
-    return table([f"lookups among {len(index.names)} entities", "M/s", "must"],
-                 [["code -> entity", QUERIES / one / 1e6, ">= 1"], ["position -> entities", QUERIES / many / 1e6, ">= 1"]])
+    return table(
+        [f"lookups among {len(index.names)} entities", "M/s", "must"],
+        [["code -> entity", QUERIES / one / 1e6, ">= 1"], ["position -> entities", QUERIES / many / 1e6, ">= 1"]],
+    )
 
 
 def _rules(code: IntersectionCode) -> str:
-    more = (Rule("S1", "school_zone", (Target("code"),), 8.33, calendar=Calendar((1, 2, 3, 4, 5), ((420, 540),), None, "never")),
-            Rule("S2", "construction", (Target(code.lanes[0].id, 10.0, 200.0),), 11.1, temporary=True), Rule("S3", "mass_max", (Target(code.links[0].id),), 12.0),
-            Rule("S4", "speed_max", (Target(code.lanes[1].id),), 13.0, classes=("truck", "bus"), priority=1))
+    more = (
+        Rule(
+            "S1",
+            "school_zone",
+            (Target("code"),),
+            8.33,
+            calendar=Calendar((1, 2, 3, 4, 5), ((420, 540),), None, "never"),
+        ),
+        Rule("S2", "construction", (Target(code.lanes[0].id, 10.0, 200.0),), 11.1, temporary=True),
+        Rule("S3", "mass_max", (Target(code.links[0].id),), 12.0),
+        Rule("S4", "speed_max", (Target(code.lanes[1].id),), 13.0, classes=("truck", "bus"), priority=1),
+    )
     code = msgspec.structs.replace(code, rules=(*code.rules, *more))
     ruled, rng = RuleTable(code, ("2026-05-01",)), np.random.default_rng(2)
     fleet = (Vehicle("car"), Vehicle("truck", mass=20.0, height=4.0), Vehicle("bus"), Vehicle("car", automated=True))
     names = list(ruled.paths)
-    path, who, t = rng.integers(0, len(names), QUERIES), rng.integers(0, len(fleet), QUERIES), T + rng.integers(0, 365 * 86_400, QUERIES) * SECOND
+    path, who, t = (
+        rng.integers(0, len(names), QUERIES),
+        rng.integers(0, len(fleet), QUERIES),
+        T + rng.integers(0, 365 * 86_400, QUERIES) * SECOND,
+    )
     s = rng.random(QUERIES) * 300
     fast = best(lambda: ruled.effective(path, who, t, s, fleet=fleet)) / QUERIES
     rows = list(zip(path[:PLAIN].tolist(), who[:PLAIN].tolist(), t[:PLAIN].tolist(), s[:PLAIN].tolist(), strict=True))
-    plain = best(lambda: [effective(code, names[p], fleet[w], at, s=x, holidays=("2026-05-01",)) for p, w, at, x in rows]) / PLAIN
-    return table([f"rules.effective, {len(code.rules)} rules", "M queries/s", "x plain", "must"],
-                 [["compiled", 1e-6 / fast, plain / fast, ">= 1"], ["plain twin", 1e-6 / plain, 1.0, ""]])
+    plain = (
+        best(lambda: [effective(code, names[p], fleet[w], at, s=x, holidays=("2026-05-01",)) for p, w, at, x in rows])
+        / PLAIN
+    )
+    return table(
+        [f"rules.effective, {len(code.rules)} rules", "M queries/s", "x plain", "must"],
+        [["compiled", 1e-6 / fast, plain / fast, ">= 1"], ["plain twin", 1e-6 / plain, 1.0, ""]],
+    )
 
 
 def _groups(code: IntersectionCode, k: int) -> tuple[Group, ...]:
@@ -126,10 +157,23 @@ def _groups(code: IntersectionCode, k: int) -> tuple[Group, ...]:
 def _messages(code: IntersectionCode) -> str:
     sent = write_map(code, 19, region=10, frame=True)
     spat = write_spat(19, 1, T, _groups(code, 0), region=10, frame=True)
-    map_tree, map_code = best(lambda: [decode(*unframe(sent)) for _ in range(20)]) / 20, best(lambda: [import_map(sent) for _ in range(5)]) / 5
-    spat_tree, spat_ours = best(lambda: [decode(*unframe(spat)) for _ in range(200)]) / 200, best(lambda: [read_spat(spat, T) for _ in range(200)]) / 200
-    return table([f"UPER, pycrate: MAP {len(sent)} bytes, SPAT {len(spat)}", "messages/s"],
-                 [["MAP to a tree", 1 / map_tree], ["MAP to a digital code", 1 / map_code], ["SPAT to a tree", 1 / spat_tree], ["SPAT to our states", 1 / spat_ours]])
+    map_tree, map_code = (
+        best(lambda: [decode(*unframe(sent)) for _ in range(20)]) / 20,
+        best(lambda: [import_map(sent) for _ in range(5)]) / 5,
+    )
+    spat_tree, spat_ours = (
+        best(lambda: [decode(*unframe(spat)) for _ in range(200)]) / 200,
+        best(lambda: [read_spat(spat, T) for _ in range(200)]) / 200,
+    )
+    return table(
+        [f"UPER, pycrate: MAP {len(sent)} bytes, SPAT {len(spat)}", "messages/s"],
+        [
+            ["MAP to a tree", 1 / map_tree],
+            ["MAP to a digital code", 1 / map_code],
+            ["SPAT to a tree", 1 / spat_tree],
+            ["SPAT to our states", 1 / spat_ours],
+        ],
+    )
 
 
 def _signals(code: IntersectionCode) -> str:
@@ -139,7 +183,15 @@ def _signals(code: IntersectionCode) -> str:
     batches = []
     for k in range(steps):
         t, groups = T + k * 100 * MS, _groups(code, k)
-        batches.append((t + 5 * MS, [Datum("signal", "g", encode(Signal(VERSION, f"r{j}", c.id, 1, k, t, groups))) for j, c in enumerate(towns)]))
+        batches.append(
+            (
+                t + 5 * MS,
+                [
+                    RawMessage("signal", "g", encode(Signal(VERSION, f"r{j}", c.id, 1, k, t, groups)))
+                    for j, c in enumerate(towns)
+                ],
+            )
+        )
 
     def states() -> Engine:
         engine = Engine(towns, EngineConfig({"g": {f"r{j}": c.id for j, c in enumerate(towns)}}))
@@ -147,7 +199,7 @@ def _signals(code: IntersectionCode) -> str:
         for t, batch in batches:
             out = Output()
             for timed in engine.ingest.receive(t, batch).timed:
-                engine._timed(t, timed, out)
+                engine._handle_timestamped(t, timed, out)
         took.append((cpu() - begin) / SECOND / steps / BATCH)
         return engine
 
@@ -157,9 +209,30 @@ def _signals(code: IntersectionCode) -> str:
     ours = min(took)
     quality = SignalQuality(code)
     made = [_groups(code, k) for k in range(0, steps * 50, 50)]
-    checked = best(lambda: [quality.observe(T + k * 5 * SECOND, T + k * 5 * SECOND, 1, groups) for k, groups in enumerate(made)]) / steps
+    checked = (
+        best(
+            lambda: [
+                quality.observe(T + k * 5 * SECOND, T + k * 5 * SECOND, 1, groups) for k, groups in enumerate(made)
+            ]
+        )
+        / steps
+    )
     spat = write_spat(19, 1, T, _groups(code, 0), region=10, frame=True)
     uper = best(lambda: [read_spat(spat, T) for _ in range(100)]) / 100
-    rows = [["signal message: decode, checks, quality, states", ours], ["  of that, quality checks when every group changed", checked], ["the same as UPER SPAT, straight to the node", uper]]
-    return table([f"signal states of {len(code.signal_groups)} groups", "us", f"% of a core at {HZ} Hz x {INTERSECTIONS}", "must"],
-                 [[name, s * 1e6, s * HZ * INTERSECTIONS * 100 if k != 1 else "", "<= 5" if k == 0 else ""] for k, (name, s) in enumerate(rows)])
+    rows = [
+        ["signal message: decode, checks, quality, states", ours],
+        ["  of that, quality checks when every group changed", checked],
+        ["the same as UPER SPAT, straight to the node", uper],
+    ]
+    return table(
+        [
+            f"signal states of {len(code.signal_groups)} groups",
+            "us",
+            f"% of a core at {HZ} Hz x {INTERSECTIONS}",
+            "must",
+        ],
+        [
+            [name, s * 1e6, s * HZ * INTERSECTIONS * 100 if k != 1 else "", "<= 5" if k == 0 else ""]
+            for k, (name, s) in enumerate(rows)
+        ],
+    )

@@ -7,13 +7,13 @@ from statistics import median
 
 import aiomqtt  # noqa: TID251
 import msgspec
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
-from cloudctl import broker
 from cloudctl.clock import SECOND, WallClock, stopwatch
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 from cloudctl.topics import MqttTopics
 

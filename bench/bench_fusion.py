@@ -7,10 +7,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from cloudctl.sim.columns import CHANGES, changed
-from cloudctl.sim.evaluate import HELD_OUT, figures
-from cloudctl.sim.scenes import Case, crowd, driving, one_sensor, passing, three_units
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
+from cloudctl.sim.tracking.columns import CHANGES, changed
+from cloudctl.sim.tracking.evaluate import HELD_OUT, figures
+from cloudctl.sim.tracking.scenes import Case, crowd, driving, one_sensor, passing, three_units
 
 from bench import bench_fusion_scale
 from bench.__main__ import machine
@@ -88,7 +88,9 @@ def accuracy_table(peers: dict[str, Callable[[], Peer]], cases: Sequence[Case]) 
     return f"{cases[0].name}, medians of {len(cases)} seeds\n" + table(HEADER, rows)
 
 
-def took(make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()) -> tuple[list[int], int]:
+def took(
+    make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()
+) -> tuple[list[int], int]:
     """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections as our tracker takes them."""
     peer, out, busy = make(), list[int](), cpu()
     for k, (t, xy) in enumerate(frames):
@@ -157,7 +159,7 @@ def several(seeds: Sequence[int], peers: dict[str, Callable[[], Peer]]) -> str:
 
 def accuracy_ours(case: Case) -> dict[str, float]:
     """Score ours with its sources told apart."""
-    from cloudctl.sim.evaluate import follow
+    from cloudctl.sim.tracking.evaluate import follow
 
     return figures(follow(case)[0], case.match_m)
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
-from cloudctl.sim.scenes import one_sensor
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
+from cloudctl.sim.tracking.scenes import one_sensor
 
 from cloudctl.clock import MS, cpu
 from cloudctl.fusion import Fusion, FusionConfig, detections, update_batch
@@ -108,7 +108,14 @@ def run(rounds: int = 5) -> str:
     spread = quiet([crowd(None, True) for _ in range(rounds)])
     for name, standing in (("standing", True), ("others each scan", False)):
         dense = quiet([crowd(WITHIN, standing) for _ in range(rounds)])
-        rows.append([f"{PEOPLE} within {WITHIN:g} m, {name}, p99", f"{spread:.2f} -> {dense:.2f} ms", f"x {dense / spread:.1f}", "x 10, 5 ms"])
+        rows.append(
+            [
+                f"{PEOPLE} within {WITHIN:g} m, {name}, p99",
+                f"{spread:.2f} -> {dense:.2f} ms",
+                f"x {dense / spread:.1f}",
+                "x 10, 5 ms",
+            ]
+        )
     rows.append(["10,000 in one spot, slowest scan", f"{min(one_spot() for _ in range(rounds)):.1f} ms", "", ""])
     return table(["cost of a detection", "", "ratio", "at most"], rows)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.fuzz_engine import Result, accounted, growth, run_engine
 from bench.fuzz_node import run_node
@@ -65,9 +65,16 @@ def report(result: Result) -> str:
     text += f"\n{result.twins.compared} outputs for the victim compared, {result.twins.advisories} of them advisories"
     text += "\n\nrefused by rule (of those that were answered)\n" + table(["n", "rule"], rules)
     failures = result.failures
-    return text + "\n\n" + ("passed" if not failures else "FAILED: " + "\n  ".join(["", *failures[:MAX_LINES]]) + _details(result))
+    return (
+        text
+        + "\n\n"
+        + ("passed" if not failures else "FAILED: " + "\n  ".join(["", *failures[:MAX_LINES]]) + _details(result))
+    )
 
 
 def _details(result: Result) -> str:
-    lines = [*result.twins.first_difference.values(), *(text.rstrip()[-700:] for text in result.twins.first_crash.values())]
+    lines = [
+        *result.twins.first_difference.values(),
+        *(text.rstrip()[-700:] for text in result.twins.first_crash.values()),
+    ]
     return "\n\nthe first of each:\n" + "\n".join(lines[:MAX_LINES]) if lines else ""

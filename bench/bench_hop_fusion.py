@@ -1,7 +1,7 @@
 """Fuse frames through Python: one at a time, and a batch of many intersections in one call. Peers: make bench-fusion."""
 
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.scene import Scene, corridor
 from bench.timing import interleaved

@@ -16,19 +16,21 @@ from statistics import median
 
 import msgspec
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.scene import Scene, corridor, encode
-from cloudctl import broker, codes, live
+from cloudctl import codes
 from cloudctl.client.gateway import pack
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until
-from cloudctl.config import BrokerSection, GatewaySection, NodeConfig, NodeSection, PlanSection
 from cloudctl.engine import Output
 from cloudctl.engine import encode as encode_advisory
 from cloudctl.fusion import decode_batch
-from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Datum, Hello, Inputs, Perception
+from cloudctl.io import broker
+from cloudctl.io.zeromq import Dealer, KeyPair, new_keys
+from cloudctl.node import live
+from cloudctl.node.config import BrokerSection, GatewaySection, NodeConfig, NodeSection, PlanSection
+from cloudctl.schema import VERSION, Advisory, AdvisoryKind, Hello, Inputs, Perception, RawMessage
 from cloudctl.topics import MqttTopics
-from cloudctl.wire import Dealer, KeyPair, new_keys
 
 RATE = 1000  # frames a second
 OBJECTS = 60
@@ -40,7 +42,7 @@ ROUNDS = 3
 class Floor(live.Node):
     """The node with no work in it: decode, and publish one ready advisory for each frame."""
 
-    def step(self, batch: list[Datum]) -> Output:
+    def step(self, batch: list[RawMessage]) -> Output:
         header = msgspec.msgpack.Decoder(Perception).decode
         for datum in batch:
             if datum.kind == "perception":

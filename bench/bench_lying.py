@@ -31,4 +31,9 @@ def run() -> str:
         parts = list(pool.map(part, range(FIRST, FIRST + RUNS, PART)))
     violations = [text for _, _, found in parts for text in found]
     drivers, passed = sum(row[0] for row in parts), sum(row[1] for row in parts)
-    return "\n".join([f"{drivers:,} drivers, {passed:,} passed their line, {len(violations)} violations (must be 0)", *violations[:20]])
+    return "\n".join(
+        [
+            f"{drivers:,} drivers, {passed:,} passed their line, {len(violations)} violations (must be 0)",
+            *violations[:20],
+        ]
+    )

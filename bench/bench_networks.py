@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sumo
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes
 from cloudctl.clock import SECOND, cpu
@@ -46,7 +46,17 @@ ROADS = {
     "lanes": ("-L", "3", "--turn-lanes", "1", "--turn-lanes.length", "30"),
     "left-hand": ("--lefthand", "-L", "2"),
     "random lanes": ("-L", "3", "--random-lanenumber", "--random-priority"),
-    "people": ("-L", "2", "--sidewalks.guess", "--crossings.guess", "--bikelanes.guess", "--default.sidewalk-width", "2", "--default.bikelane-width", "1.5"),
+    "people": (
+        "-L",
+        "2",
+        "--sidewalks.guess",
+        "--crossings.guess",
+        "--bikelanes.guess",
+        "--default.sidewalk-width",
+        "2",
+        "--default.bikelane-width",
+        "1.5",
+    ),
     "no inner lanes": ("--no-internal-links",),
     "no turning back": ("--no-turnarounds", "-L", "2"),
 }
@@ -75,18 +85,33 @@ def run() -> str:
                 rows.append([name, "-", "-", "-", "-", f"{finding.field}: {finding.rule}"[:70]])
                 continue
             total = made.setdefault(name.partition(", ")[0], [0, 0, 0])
-            made[name.partition(", ")[0]] = [a + b for a, b in zip(total, (count.signalled, count.others, count.sound), strict=True)]
+            made[name.partition(", ")[0]] = [
+                a + b for a, b in zip(total, (count.signalled, count.others, count.sound), strict=True)
+            ]
             whole = [a + b for a, b in zip(whole, (count.signalled, count.others, count.sound), strict=True)]
             errors += count.errors
             if not name.startswith("made:") or count.errors:
-                rows.append([name, count.signalled, count.others, count.sound, f"{count.seconds:.1f}", next(iter(count.errors), "")[:70]])
+                rows.append(
+                    [
+                        name,
+                        count.signalled,
+                        count.others,
+                        count.sound,
+                        f"{count.seconds:.1f}",
+                        next(iter(count.errors), "")[:70],
+                    ]
+                )
         large, cost = large_grid(Path(folder))
     rows += [[f"{name}, all together", *total, "", ""] for name, total in made.items() if name.startswith("made:")]
     made_in_all = whole[0] + whole[1]
     lines = [table(["network", "signals", "others", "sound", "s", "not"], rows)]
     lines += [f"{n} x {error}" for error, n in errors.most_common(MAX_KINDS)]
-    lines.append(f"{whole[2]} of {made_in_all} codes without an error: {100 * whole[2] / made_in_all:.2f} %; must be 98 % at least")
-    lines.append(f"{large} signals, a grid of {LARGE_GRID} x {LARGE_GRID}: imported in {cost:.1f} s of processor time; must be 20 s at most")
+    lines.append(
+        f"{whole[2]} of {made_in_all} codes without an error: {100 * whole[2] / made_in_all:.2f} %; must be 98 % at least"
+    )
+    lines.append(
+        f"{large} signals, a grid of {LARGE_GRID} x {LARGE_GRID}: imported in {cost:.1f} s of processor time; must be 20 s at most"
+    )
     return "\n".join(lines)
 
 
@@ -141,7 +166,22 @@ def large_grid(folder: Path) -> tuple[int, float]:
     """Return how many codes a grid with a signal at each junction makes, and what its import costs, s of processor time."""
     path = folder / "large.net.xml"
     program = Path(sumo.SUMO_HOME) / "bin" / "netgenerate"
-    _made([program, "--grid", "--grid.number", str(LARGE_GRID), "--grid.length", "200", "-L", "2", "-j", "traffic_light", "-o", path])
+    _made(
+        [
+            program,
+            "--grid",
+            "--grid.number",
+            str(LARGE_GRID),
+            "--grid.length",
+            "200",
+            "-L",
+            "2",
+            "-j",
+            "traffic_light",
+            "-o",
+            path,
+        ]
+    )
     begin = cpu()
     found = codes.import_sumo(path)
     return len(found), (cpu() - begin) / SECOND

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.scene import Scene, corridor
 from cloudctl import planner, world
@@ -17,7 +17,7 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.fusion import TRACK
 from cloudctl.schema import Hazard, ObjectClass, SignalState
-from cloudctl.signals import NEVER, Signals
+from cloudctl.signals.states import NEVER, Signals
 
 T = 1_767_225_600 * SECOND
 WALK = 1.2  # m/s
@@ -45,7 +45,12 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         t = T + k * SECOND // 10
         state = scene.at(k * SECOND // 10)
         tracks["x"], tracks["y"], tracks["vx"], tracks["vy"] = state.T
-        tracks["id"], tracks["length"], tracks["existence"], tracks["class"] = np.arange(1, n + 1), 4.6, 1.0, ObjectClass.CAR
+        tracks["id"], tracks["length"], tracks["existence"], tracks["class"] = (
+            np.arange(1, n + 1),
+            4.6,
+            1.0,
+            ObjectClass.CAR,
+        )
         tracks["width"], tracks["height"], tracks["status"] = 1.8, 1.5, 1
         tracks["vehicle"][:connected] = np.arange(1, connected + 1)
         walk(code, tracks, walkers, k)
@@ -98,5 +103,10 @@ def walk(code: CompiledCode, tracks: Any, rows: Any, k: int) -> None:
         length = float(np.hypot(x1 - x0, y1 - y0))
         s = (0.12 * k + 3.7 * row) % length
         ux, uy = (x1 - x0) / length, (y1 - y0) / length
-        tracks["x"][row], tracks["y"][row], tracks["vx"][row], tracks["vy"][row] = x0 + s * ux, y0 + s * uy, WALK * ux, WALK * uy
+        tracks["x"][row], tracks["y"][row], tracks["vx"][row], tracks["vy"][row] = (
+            x0 + s * ux,
+            y0 + s * uy,
+            WALK * ux,
+            WALK * uy,
+        )
         tracks["class"][row], tracks["length"][row], tracks["width"][row] = ObjectClass.PEDESTRIAN, 0.5, 0.5

@@ -20,21 +20,25 @@ from typing import Any
 import msgspec
 
 from bench.scene import Scene, corridor
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
-from cloudctl.config import BrokerSection
-from cloudctl.egress import Egress
+from cloudctl.io import broker
+from cloudctl.io.egress import Egress
+from cloudctl.io.zeromq import new_keys, write_keys
 from cloudctl.metrics import Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, AdvisoryKind, Group, Inputs, SignalState
-from cloudctl.wire import new_keys, write_keys
 
 HANG = 60  # s
 CUT = int(os.environ.get("RECOVERY_CUT", "15"))  # s
 AFTERWARDS = 5  # s for which the delay of advice is measured when service is back
 PATIENCE = 40  # s that service is waited for
 HOUR = 3600 * SECOND
-NODE_ADDRESS, VEHICLE_ADDRESS = "127.0.0.3", "127.0.0.2"  # at which node and vehicle reach the broker: links that can be cut one by one
+NODE_ADDRESS, VEHICLE_ADDRESS = (
+    "127.0.0.3",
+    "127.0.0.2",
+)  # at which node and vehicle reach the broker: links that can be cut one by one
 CLOCK_PATCH = """import os, time
 _real, _file = time.time_ns, os.environ["CLOCK_FILE"]
 def _shifted():
@@ -49,7 +53,12 @@ time.time_ns = _shifted
 def run() -> str:
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables", "mosquitto"))):
         return "not measured: it needs root, unshare, ip, iptables and mosquitto"
-    done = subprocess.run(["unshare", "-n", sys.executable, __file__, "--inside"], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()})
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, __file__, "--inside"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
     return done.stdout.strip() or f"not measured: {done.stderr[-500:]}"
 
 
@@ -70,7 +79,9 @@ class Rig:
         (folder / "patch").mkdir()
         (folder / "patch" / "sitecustomize.py").write_text(CLOCK_PATCH)
         (folder / "code.json").write_bytes(codes.dump(self.code.code))
-        (folder / "mosquitto.conf").write_text(f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n")
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n"
+        )
         (folder / "node.toml").write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = "status.json"\n'
             f'[broker]\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = {str(embedded).lower()}\n[plan]\nrefresh = 0.0\n'
@@ -108,13 +119,29 @@ class Rig:
         return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
 
     def start_node(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"PYTHONPATH": f"{self.folder / 'patch'}:{os.environ.get('PYTHONPATH', '')}", "CLOCK_FILE": str(self.clock_file)}
+        environment = os.environ | {
+            "PYTHONPATH": f"{self.folder / 'patch'}:{os.environ.get('PYTHONPATH', '')}",
+            "CLOCK_FILE": str(self.clock_file),
+        }
         with (self.folder / "node.err").open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "cloudctl", "serve", str(self.folder / "node.toml")], stdout=subprocess.DEVNULL, stderr=log, env=environment)
+            return subprocess.Popen(
+                [sys.executable, "-m", "cloudctl", "serve", str(self.folder / "node.toml")],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment,
+            )
 
     def start_gateway(self) -> Gateway:
         wall = WallClock()
-        return Gateway(f"tcp://127.0.0.1:{self.port}", ["r0"], name="g", key=self.keys, node_key=self.node_keys.public, on_reject=lambda reject: self.lines.append(f"reject: {reject.rule}"), now=lambda: wall.now() + self.shift)
+        return Gateway(
+            f"tcp://127.0.0.1:{self.port}",
+            ["r0"],
+            name="g",
+            key=self.keys,
+            node_key=self.node_keys.public,
+            on_reject=lambda reject: self.lines.append(f"reject: {reject.rule}"),
+            now=lambda: wall.now() + self.shift,
+        )
 
     async def drive(self) -> None:
         wall = WallClock()
@@ -151,8 +178,13 @@ class Rig:
 
     def cut(self, address: str, port: int, cut: bool) -> None:
         """Drop every packet of one link, or let them pass again."""
-        for end in (["-d", address, "--dport"], ["-s", address, "--sport"]):  # on arrival: a drop on the way out would be noticed by the sender
-            subprocess.run(["iptables", "-A" if cut else "-D", "INPUT", "-p", "tcp", *end, str(port), "-j", "DROP"], check=True)
+        for end in (
+            ["-d", address, "--dport"],
+            ["-s", address, "--sport"],
+        ):  # on arrival: a drop on the way out would be noticed by the sender
+            subprocess.run(
+                ["iptables", "-A" if cut else "-D", "INPUT", "-p", "tcp", *end, str(port), "-j", "DROP"], check=True
+            )
 
 
 async def node_killed(rig: Rig) -> None:
@@ -268,7 +300,13 @@ async def measure(name: str) -> list[str]:
             lost = ", ".join(f"{key} {n}" for key, n in sorted(dropped.items())) or "-"
             if rig.vehicle.expired > expired:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
-            return [name, after if steady() else f"not within {PATIENCE}", delay, lost, f"{len(logged)}: {logged[0][:150] if logged else '-'}"]
+            return [
+                name,
+                after if steady() else f"not within {PATIENCE}",
+                delay,
+                lost,
+                f"{len(logged)}: {logged[0][:150] if logged else '-'}",
+            ]
 
 
 def _children(process: subprocess.Popen[bytes]) -> list[int]:
@@ -319,7 +357,15 @@ async def vehicle_back() -> list[str]:
 
 def main(names: list[str]) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    rows = [["cause", "service back after, s", "median delay before, after, ms", "dropped, refused", "logged: lines, the first"]]
+    rows = [
+        [
+            "cause",
+            "service back after, s",
+            "median delay before, after, ms",
+            "dropped, refused",
+            "logged: lines, the first",
+        ]
+    ]
     for name in CAUSES:
         if not names or any(wanted in name for wanted in names):
             rows.append(asyncio.run(measure(name)))

@@ -7,10 +7,11 @@ import msgspec
 
 from bench.scene import Scene, corridor
 from cloudctl import codes
-from cloudctl.engine import Engine, EngineConfig
+from cloudctl.engine import Engine
 from cloudctl.engine import encode as encode_advisory
-from cloudctl.log import Recorder
+from cloudctl.io.recording.reader import Recorder
 from cloudctl.replay import replay
+from cloudctl.settings import EngineConfig
 
 
 def record(path: Path, seconds: float, objects: int) -> None:

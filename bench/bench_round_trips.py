@@ -13,19 +13,23 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes
 from cloudctl.codes import CodeError, IntersectionCode
-from cloudctl.codes.exporting import Number, export_code
-from cloudctl.codes.round_trip import Difference
+from cloudctl.codes.formats.export import Number, export_code
+from cloudctl.codes.formats.round_trip import Difference
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 TARGETS = ("mapem", "ydt3709")
 NEVER = ("raised", "cut", "moved", "opened")
-GENERATED = (("--grid", "--grid.number", "4", "--default.lanenumber", "2"), ("--grid", "--grid.number", "3", "--default.lanenumber", "3", "--turn-lanes", "1"),
-             ("--spider", "--spider.arm-number", "6"), ("--rand", "--rand.iterations", "60", "--seed", "7"))
+GENERATED = (
+    ("--grid", "--grid.number", "4", "--default.lanenumber", "2"),
+    ("--grid", "--grid.number", "3", "--default.lanenumber", "3", "--turn-lanes", "1"),
+    ("--spider", "--spider.arm-number", "6"),
+    ("--rand", "--rand.iterations", "60", "--seed", "7"),
+)
 SIZE = 60_000_000  # bytes of a file, above which it is no map of one place
 
 
@@ -45,9 +49,21 @@ def run() -> str:
                 continue
             counts[to] += 1
             kinds[to].update({_kind(d) for d in exported.differences})
-    rows = [[f"{name} {what}", *(kinds[to][name, what] for to in TARGETS)] for name, what in sorted({key for to in TARGETS for key in kinds[to]}, key=_order)]
-    first = table([f"{counts['codes']} codes, {counts['connections']} connections", *TARGETS], [["came back", *(counts[to] for to in TARGETS)], ["refused", *(sum(refused[to].values()) for to in TARGETS)]])
-    why = table(["why refused", *TARGETS], [[reason[:110], *(refused[to][reason] for to in TARGETS)] for reason in sorted({r for to in TARGETS for r in refused[to]})])
+    rows = [
+        [f"{name} {what}", *(kinds[to][name, what] for to in TARGETS)]
+        for name, what in sorted({key for to in TARGETS for key in kinds[to]}, key=_order)
+    ]
+    first = table(
+        [f"{counts['codes']} codes, {counts['connections']} connections", *TARGETS],
+        [["came back", *(counts[to] for to in TARGETS)], ["refused", *(sum(refused[to].values()) for to in TARGETS)]],
+    )
+    why = table(
+        ["why refused", *TARGETS],
+        [
+            [reason[:110], *(refused[to][reason] for to in TARGETS)]
+            for reason in sorted({r for to in TARGETS for r in refused[to]})
+        ],
+    )
     return "\n\n".join([first, table(["codes with a difference, all declared", *TARGETS], rows), why])
 
 
@@ -62,7 +78,12 @@ def _order(key: tuple[str, str]) -> tuple[bool, str, str]:
 def sources() -> Iterator[tuple[str, IntersectionCode]]:
     """Yield every code that can be made of the files here, by the file's name; files that are no map, and codes with an error, are passed over."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [*sorted((ROOT / "maps").glob("*.json")), *_networks(), *_generated(Path(folder)), *(sorted(p for p in DATA.rglob("*") if p.is_file()) if DATA.exists() else [])]
+        files = [
+            *sorted((ROOT / "maps").glob("*.json")),
+            *_networks(),
+            *_generated(Path(folder)),
+            *(sorted(p for p in DATA.rglob("*") if p.is_file()) if DATA.exists() else []),
+        ]
         for file in files:
             if file.stat().st_size > SIZE:
                 continue
@@ -82,7 +103,11 @@ def _messages(file: Path) -> list[bytes]:
     if file.name == "j2735_uper_hex.json":
         return [row["hex"].encode() for row in json.loads(data)["MAP"]]
     if file.suffix == ".csv" and file.name.startswith("MAP"):
-        return [line[line.index("{"):].replace('"@MINUTE_OF_YEAR@"', "1").encode() for line in data.decode().splitlines() if "{" in line]
+        return [
+            line[line.index("{") :].replace('"@MINUTE_OF_YEAR@"', "1").encode()
+            for line in data.decode().splitlines()
+            if "{" in line
+        ]
     if file.suffix == ".md" and b"```json" in data:
         return [re.sub(r"//[^\n]*", "", data.decode().split("```json")[1].split("```")[0]).encode()]
     return [data]
@@ -104,6 +129,18 @@ def _generated(folder: Path) -> list[Path]:
     out = []
     for k, options in enumerate(GENERATED):
         file = folder / f"generated-{k}.net.xml"
-        subprocess.run([str(tool), *options, "--tls.guess", "--default-junction-type", "traffic_light", "--output-file", str(file)], check=True, capture_output=True)
+        subprocess.run(
+            [
+                str(tool),
+                *options,
+                "--tls.guess",
+                "--default-junction-type",
+                "traffic_light",
+                "--output-file",
+                str(file),
+            ],
+            check=True,
+            capture_output=True,
+        )
         out.append(file)
     return out

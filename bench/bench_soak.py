@@ -81,7 +81,11 @@ def _repair(system: System, soak: Soak) -> str:
     """Put the system right so that the next cause is not blamed for this one; return what that gave."""
     soak.causes.append(Cause("none (repaired by hand)", system.clock.now(), system.clock.now(), ()))
     system.repair()
-    return "; back after clocks and gateways were put right" if system.served(MAX_OUTAGE) else "; nor after clocks and gateways were put right"
+    return (
+        "; back after clocks and gateways were put right"
+        if system.served(MAX_OUTAGE)
+        else "; nor after clocks and gateways were put right"
+    )
 
 
 def _sample(system: System, soak: Soak, stop: threading.Event) -> None:

@@ -10,9 +10,10 @@ from statistics import median
 import msgspec
 
 from bench.scene import Scene, corridor
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
+from cloudctl.io import broker
 from cloudctl.schema import Group, SignalState
 
 

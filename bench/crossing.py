@@ -11,7 +11,11 @@ from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import VERSION, Group, Hello, Perception, Sensor, Signal, SignalState, VehicleState
 
-RED, GREEN, YELLOW = 16 * SECOND, 21 * SECOND, 3 * SECOND  # of the group that the connected vehicles wait for, in this order
+RED, GREEN, YELLOW = (
+    16 * SECOND,
+    21 * SECOND,
+    3 * SECOND,
+)  # of the group that the connected vehicles wait for, in this order
 CYCLE = RED + GREEN + YELLOW
 OTHERS_RED_ENDS = 60 * SECOND  # after now: the other groups stay red
 
@@ -54,12 +58,22 @@ class Crossing:
 
     def hello(self, gateway: str) -> bytes:
         """Return the hello of this crossing's gateway."""
-        return encode(Hello(VERSION, gateway, (self.rsu,), (Sensor("fused", lat=self.scene.lat, lon=self.scene.lon, range=300.0),), "bench"))
+        return encode(
+            Hello(
+                VERSION,
+                gateway,
+                (self.rsu,),
+                (Sensor("fused", lat=self.scene.lat, lon=self.scene.lon, range=300.0),),
+                "bench",
+            )
+        )
 
     def perception(self, seq: int, t: int) -> bytes:
         """Return what the sensor sees at `t`."""
         block = encode(pack(self.scene.columns(t)))
-        return encode(Perception(VERSION, self.rsu, "fused", seq, t, self.scene.lat, self.scene.lon, msgspec.Raw(block)))
+        return encode(
+            Perception(VERSION, self.rsu, "fused", seq, t, self.scene.lat, self.scene.lon, msgspec.Raw(block))
+        )
 
     def signal(self, seq: int, t: int, revision: int | None = None) -> bytes:
         """Return the signal message of `t`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sumolib
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes, maps
 from cloudctl.codes import IntersectionCode
@@ -26,7 +26,15 @@ def main(names: list[str]) -> int:
         for code in imported:
             pairs, same, foes = compare(net, code)
             wrong += pairs - same
-            rows.append([f"{Path(name).name.split('.')[0]} {code.name[:24]}", pairs, foes, same, 100.0 * same / pairs if pairs else 100.0])
+            rows.append(
+                [
+                    f"{Path(name).name.split('.')[0]} {code.name[:24]}",
+                    pairs,
+                    foes,
+                    same,
+                    100.0 * same / pairs if pairs else 100.0,
+                ]
+            )
         for loss in told:
             print(loss)
     print(table(["intersection", "pairs of movements", "foes", "equal", "% equal"], rows))

@@ -13,7 +13,7 @@ from bench.crossing import Crossing
 from bench.mutations import JSON, MSGPACK, Mutator
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.schema import Datum
+from cloudctl.schema import RawMessage
 from cloudctl.topics import KIND_OF_CODE, TOPICS, gateway_kind
 
 HOSTILE = "F"  # the hostile gateway
@@ -25,9 +25,37 @@ ODD_IDS = (
     *("G", "F", "operator", "node", "", " ", "car ", "Car", "é", "\U0001f697", "a" * 300, "x'; DROP TABLE", "..", "$SYS", "%u", "{0}", "null", "0"),
     *("vehicle:car", "intersection:", "cloudctl-node", "\u202ecar", "car\u200b", "\xa0"),
 )  # fmt: skip
-ODD_KINDS = (b"?", b"", b"\0", b"\xff", b"PP", b"P ", b"p", b"state", b"requests", b"advisories", b"perception", b"code", b"config", b"operator", b"x" * 300)
+ODD_KINDS = (
+    b"?",
+    b"",
+    b"\0",
+    b"\xff",
+    b"PP",
+    b"P ",
+    b"p",
+    b"state",
+    b"requests",
+    b"advisories",
+    b"perception",
+    b"code",
+    b"config",
+    b"operator",
+    b"x" * 300,
+)
 LEAVES = ("state", "requests", "acks")
-WEIGHTS = {"perception": 30, "signal": 20, "hazard": 8, "health": 8, "hello": 6, "sync": 6, "reject": 1, "broadcast": 1, "priority": 1, "unknown": 4, "frames": 3}
+WEIGHTS = {
+    "perception": 30,
+    "signal": 20,
+    "hazard": 8,
+    "health": 8,
+    "hello": 6,
+    "sync": 6,
+    "reject": 1,
+    "broadcast": 1,
+    "priority": 1,
+    "unknown": 4,
+    "frames": 3,
+}
 
 
 class Hostile(NamedTuple):
@@ -39,12 +67,12 @@ class Hostile(NamedTuple):
     leaf: str
     body: bytes
 
-    def datum(self) -> Datum:
+    def datum(self) -> RawMessage:
         """Return what a node makes of it before any decoding."""
         if not self.frames:
-            return Datum(self.leaf, self.vehicle, self.body)
+            return RawMessage(self.leaf, self.vehicle, self.body)
         kind, body = (self.frames[0], self.frames[1]) if len(self.frames) == 2 else (b"", b"")
-        return Datum(gateway_kind(kind), HOSTILE, body)
+        return RawMessage(gateway_kind(kind), HOSTILE, body)
 
 
 class HostileTraffic:
@@ -73,7 +101,9 @@ class HostileTraffic:
         rng, row = self._rng, self.mutator.pick(self._gateway_rows)
         if row == "frames":
             kind = rng.choice((b"P", b"S", b"H", b"?", b""))
-            frames = rng.choice(((kind,), (kind, b"\x80", b"\x80"), (kind, b"", b"", b"", b""), (b"",), (rng.randbytes(40),)))
+            frames = rng.choice(
+                ((kind,), (kind, b"\x80", b"\x80"), (kind, b"", b"", b"", b""), (b"",), (rng.randbytes(40),))
+            )
             return Hostile(row, frames, "", "", b"")
         if row == "unknown":
             kind = rng.choice((*ODD_KINDS, rng.randbytes(1)))
@@ -87,23 +117,71 @@ class HostileTraffic:
         rng, rsu = self._rng, self._rng.choice(self._rsus)
         home, lane = self._home, int(self._rng.randrange(self._home.code.n_lanes))
         if kind == "hello":
-            sensors = [{"id": name, "type": "camera", "lat": home.scene.lat, "lon": home.scene.lon, "heading": 0.0, "fov": 6.28, "range": 150.0, "hz": 10.0} for name in ("c1", "c2")]
+            sensors = [
+                {
+                    "id": name,
+                    "type": "camera",
+                    "lat": home.scene.lat,
+                    "lon": home.scene.lon,
+                    "heading": 0.0,
+                    "fov": 6.28,
+                    "range": 150.0,
+                    "hz": 10.0,
+                }
+                for name in ("c1", "c2")
+            ]
             return {"v": 1, "g": HOSTILE, "r": [rsu], "s": sensors, "sw": "x"}
         if kind == "signal":
             end = t + rng.randrange(1, 40) * SECOND
-            groups = [{"g": int(g), "s": 2, "mn": end, "mx": end, "lk": end, "c": 1.0, "ng": end, "nd": SECOND} for g in home.code.group_ids]
-            return {"v": 1, "r": rsu, "i": home.id, "rev": home.code.code.revision, "q": self._seq(rsu, "signal"), "t": t, "g": groups, "ln": []}
+            groups = [
+                {"g": int(g), "s": 2, "mn": end, "mx": end, "lk": end, "c": 1.0, "ng": end, "nd": SECOND}
+                for g in home.code.group_ids
+            ]
+            return {
+                "v": 1,
+                "r": rsu,
+                "i": home.id,
+                "rev": home.code.code.revision,
+                "q": self._seq(rsu, "signal"),
+                "t": t,
+                "g": groups,
+                "ln": [],
+            }
         if kind == "hazard":
-            polygon = [[home.scene.lat, home.scene.lon], [home.scene.lat, home.scene.lon + 0.001], [home.scene.lat + 0.001, home.scene.lon]]
+            polygon = [
+                [home.scene.lat, home.scene.lon],
+                [home.scene.lat, home.scene.lon + 0.001],
+                [home.scene.lat + 0.001, home.scene.lon],
+            ]
             return {"v": 1, "r": rsu, "id": f"h{rng.randrange(2_000)}", "kind": "works", "t": t, "start": t, "end": t + 60 * SECOND,
                     "lane": home.code.lane_ids[lane], "s": [10.0, 30.0], "polygon": polygon, "p": 1, "text": "works"}  # fmt: skip
         if kind == "health":
-            return {"v": 1, "r": rsu, "t": t, "s": [{"id": "c1", "alive": True, "hz": 10.0, "temperature": 40.0, "clock_offset": 1000}]}
+            return {
+                "v": 1,
+                "r": rsu,
+                "t": t,
+                "s": [{"id": "c1", "alive": True, "hz": 10.0, "temperature": 40.0, "clock_offset": 1000}],
+            }
         if kind == "sync":
-            return {"v": 1, "g": HOSTILE, "t1": t, "t2": t + 10, "t3": t + 20, "t4": t + 30} if rng.random() < 0.5 else {"v": 1, "g": HOSTILE, "t1": t}
+            return (
+                {"v": 1, "g": HOSTILE, "t1": t, "t2": t + 10, "t3": t + 20, "t4": t + 30}
+                if rng.random() < 0.5
+                else {"v": 1, "g": HOSTILE, "t1": t}
+            )
         if kind == "perception":
             return self._perception(t, rsu)
-        return {"v": 1, "kind": kind, "seq": 1, "t": t, "field": "x", "value": "1", "rule": "r", "remedy": "m", "i": home.id, "a": []}
+        return {
+            "v": 1,
+            "kind": kind,
+            "seq": 1,
+            "t": t,
+            "field": "x",
+            "value": "1",
+            "rule": "r",
+            "remedy": "m",
+            "i": home.id,
+            "a": [],
+        }
 
     def _perception(self, t: int, rsu: str) -> dict[str, Any]:
         rng, home = self._rng, self._home
@@ -113,10 +191,25 @@ class HostileTraffic:
             block = np.full((14, len(rows)), np.nan, "<f4")
             block[0] = 1.0
             block[1:3], block[4:6] = rows[:, :2].T, rows[:, 2:].T
-            objects: Any = np.arange(len(rows), dtype="<u4").tobytes() + block[:13].tobytes() + np.ones(len(rows), "u1").tobytes()
+            objects: Any = (
+                np.arange(len(rows), dtype="<u4").tobytes() + block[:13].tobytes() + np.ones(len(rows), "u1").tobytes()
+            )
         else:
-            objects = [{"x": float(x), "y": float(y), "vx": float(vx), "vy": float(vy), "class": "car", "length": 4.5} for x, y, vx, vy in rows[:4]]
-        return {"v": 1, "r": rsu, "s": sensor, "q": self._seq(rsu, sensor), "t": t, "lat": home.scene.lat, "lon": home.scene.lon, "o": objects, "frame": "ENU"}
+            objects = [
+                {"x": float(x), "y": float(y), "vx": float(vx), "vy": float(vy), "class": "car", "length": 4.5}
+                for x, y, vx, vy in rows[:4]
+            ]
+        return {
+            "v": 1,
+            "r": rsu,
+            "s": sensor,
+            "q": self._seq(rsu, sensor),
+            "t": t,
+            "lat": home.scene.lat,
+            "lon": home.scene.lon,
+            "o": objects,
+            "frame": "ENU",
+        }
 
     def _seq(self, rsu: str, stream: str) -> int:
         self._seqs[rsu, stream] = self._seqs.get((rsu, stream), -1) + 1
@@ -141,10 +234,23 @@ class HostileTraffic:
         """Return a valid body of a vehicle's kind, as a tree."""
         rng, home = self._rng, self._home
         if leaf == "requests":
-            return {"t": t, "id": f"p{rng.randrange(100)}", "intersection": home.id, "movement": home.scene.movement, "eta": t + 10 * SECOND, "action": "request", "version": 1}
+            return {
+                "t": t,
+                "id": f"p{rng.randrange(100)}",
+                "intersection": home.id,
+                "movement": home.scene.movement,
+                "eta": t + 10 * SECOND,
+                "action": "request",
+                "version": 1,
+            }
         if leaf == "acks":
             of = rng.choice((self._victim.code.id, home.id, vehicle))
-            return {"t": t, "advisory": f"{of}-{rng.randrange(3_000)}", "outcome": rng.choice(("applied", "declined", "expired")), "version": 1}
+            return {
+                "t": t,
+                "advisory": f"{of}-{rng.randrange(3_000)}",
+                "outcome": rng.choice(("applied", "declined", "expired")),
+                "version": 1,
+            }
         x, y, vx, vy = (float(v) for v in rng.choice(rng.choice(self._positions)))
         lat, lon = (float(v) for v in home.code.origin.to_geodetic(x, y))
         if rng.random() < 0.1:  # anywhere else

@@ -19,9 +19,10 @@ from bench.crossing import Crossing
 from bench.fuzz import HOSTILE, LEAVES, RSUS, HostileTraffic
 from bench.scene import corridor
 from cloudctl.clock import MS, SECOND, stopwatch
-from cloudctl.engine import Engine, EngineConfig, Output
+from cloudctl.engine import Engine, Output
 from cloudctl.planner.warm import warm
-from cloudctl.schema import Datum, Reject
+from cloudctl.schema import RawMessage, Reject
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
 
 VALID, VALID_RSU, VALID_VEHICLE = "G", "r0", "car"
@@ -34,7 +35,14 @@ SETTLED = 100  # steps after which the longest is looked for
 WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
 MEMORY_JUDGED = 50_000  # messages; in a shorter run memory says nothing
 MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
-NOT_INPUTS = ("reject.frames", "reject.unknown_key", "reject.row", "reject.signal_part", "reject.health_part", "reject.state_part")  # counted besides the message they belong to
+NOT_INPUTS = (
+    "reject.frames",
+    "reject.unknown_key",
+    "reject.row",
+    "reject.signal_part",
+    "reject.health_part",
+    "reject.state_part",
+)  # counted besides the message they belong to
 INPUT_DROPS = ("drop.queue", "drop.inbox")
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -62,7 +70,7 @@ def scenes() -> tuple[Crossing, Crossing]:
     return Crossing(made[0], VALID_RSU, 20), Crossing(made[-1], RSUS[0], 12, seed=2)
 
 
-def is_valid_sender(datum: Datum) -> bool:
+def is_valid_sender(datum: RawMessage) -> bool:
     """Return whether a datum is not of the hostile senders."""
     if datum.kind in TOPICS and TOPICS[datum.kind].code:
         return datum.sender == VALID
@@ -88,7 +96,7 @@ class Twins:
     def __post_init__(self) -> None:
         self.full, self.quiet = self.make(), self.make()
 
-    def step(self, t: int, batch: Sequence[Datum]) -> Output:
+    def step(self, t: int, batch: Sequence[RawMessage]) -> Output:
         """Step both at `t` and compare what concerns the victim; return what the one with everything gave out."""
         out = self._step(t, batch)
         alone = self.quiet.step(t, [datum for datum in batch if is_valid_sender(datum)])
@@ -104,7 +112,7 @@ class Twins:
             self.first_difference.setdefault(kind, text)
         return out
 
-    def _step(self, t: int, batch: Sequence[Datum]) -> Output:
+    def _step(self, t: int, batch: Sequence[RawMessage]) -> Output:
         begin = stopwatch()
         try:
             out = self.full.step(t, batch)
@@ -114,8 +122,11 @@ class Twins:
         took = (stopwatch() - begin) / MS
         self.steps += 1
         if self.steps > SETTLED and took > self.slowest[0]:
-            longest = max(batch, key=lambda datum: len(datum.body), default=Datum("", "", b""))
-            self.slowest = (took, f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes")
+            longest = max(batch, key=lambda datum: len(datum.body), default=RawMessage("", "", b""))
+            self.slowest = (
+                took,
+                f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes",
+            )
         for fault in out.errors:
             self._crashed(f"guarded, in {fault.place}: {fault.cause}", fault.text)
         return out
@@ -201,7 +212,10 @@ class Result:
     def failures(self) -> list[str]:
         """Return every way in which the run fell short."""
         out = list(self.notes)
-        out += [f"{n} steps in which output for the victim differs, first in: {kind}" for kind, n in self.twins.differences.most_common()]
+        out += [
+            f"{n} steps in which output for the victim differs, first in: {kind}"
+            for kind, n in self.twins.differences.most_common()
+        ]
         if self.twins.advisories == 0:
             out.append("the victim got no advisory at all: nothing was compared")
         out += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
@@ -235,7 +249,9 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
         drawn = [hostile.message(t - MS) for _ in range(min(BATCH, messages - sent.total()))]
         sent.update(message.row for message in drawn)
         half = len(drawn) // 2
-        twins.step(t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])])
+        twins.step(
+            t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])]
+        )
         if k % every == 0:
             memory.append(rss())
             progress(sent.total())
@@ -244,10 +260,10 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
     return result
 
 
-def valid_batch(crossing: Crossing, k: int, t: int) -> list[Datum]:
+def valid_batch(crossing: Crossing, k: int, t: int) -> list[RawMessage]:
     """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello first."""
     at = t - 5 * MS
-    batch = [Datum("hello", VALID, crossing.hello(VALID))] if k == 0 else []
-    batch.append(Datum("perception", VALID, crossing.perception(k, at)))
-    batch.append(Datum("signal", VALID, crossing.signal(k, at)))
-    return [*batch, Datum("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]
+    batch = [RawMessage("hello", VALID, crossing.hello(VALID))] if k == 0 else []
+    batch.append(RawMessage("perception", VALID, crossing.perception(k, at)))
+    batch.append(RawMessage("signal", VALID, crossing.signal(k, at)))
+    return [*batch, RawMessage("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]

@@ -33,11 +33,11 @@ from bench.fuzz_engine import (
 from bench.node_under_test import Mosquitto, NodeUnderTest, tracebacks, wait_for
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
-from cloudctl.log import Recording
+from cloudctl.io.recording.reader import Recording
+from cloudctl.io.zeromq import Dealer, KeyPair
 from cloudctl.replay import engine_of
 from cloudctl.schema import Reject
 from cloudctl.topics import MqttTopics
-from cloudctl.wire import Dealer, KeyPair
 
 RATE = 4_000  # messages a second, at most
 WINDOW = 3 * RATE  # messages that the node has not accounted for yet, at most: status comes once a second
@@ -60,7 +60,9 @@ def drive_valid(pipe: Connection, crossing: Crossing, address: str, keys: KeyPai
     with Gateway(address, [crossing.rsu], name=VALID, key=keys, node_key=node_key, on_reject=refused) as gateway:
         while not pipe.poll():
             t = clock.now()
-            gateway.perception(crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t)
+            gateway.perception(
+                crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t
+            )
             gateway.signal(crossing.rsu, crossing.id, crossing.code.code.revision, crossing.groups(t), t)
             vehicle.publish(MqttTopics.vehicle(VALID_VEHICLE, "state"), msgspec.json.encode(crossing.state(0, t)))
             gateway.poll()
@@ -112,10 +114,20 @@ def run_node(messages: int, seed: int = 1, progress: Callable[[int], Any] = lamb
     crossing, home = scenes()
     with tempfile.TemporaryDirectory() as scratch:
         mosquitto = Mosquitto(Path(scratch) / "broker")
-        node = NodeUnderTest(Path(scratch) / "node", [crossing.code, home.code], config_of(crossing, home).gateways, mosquitto.port)
+        node = NodeUnderTest(
+            Path(scratch) / "node", [crossing.code, home.code], config_of(crossing, home).gateways, mosquitto.port
+        )
         try:
             node.start()
-            result = _attack(node, mosquitto.port, crossing, HostileTraffic(crossing.code, home, (VALID_RSU,), seed), messages, progress, rate)
+            result = _attack(
+                node,
+                mosquitto.port,
+                crossing,
+                HostileTraffic(crossing.code, home, (VALID_RSU,), seed),
+                messages,
+                progress,
+                rate,
+            )
             status = node.stop() if node.alive() else node.process and node.process.returncode
             result.notes += [f"exit status {status}"] * (status != 0)
             _judge(node, crossing, result)
@@ -127,7 +139,13 @@ def run_node(messages: int, seed: int = 1, progress: Callable[[int], Any] = lamb
 
 
 def _attack(
-    node: NodeUnderTest, mqtt: int, crossing: Crossing, hostile: HostileTraffic, messages: int, progress: Callable[[int], Any], rate: int
+    node: NodeUnderTest,
+    mqtt: int,
+    crossing: Crossing,
+    hostile: HostileTraffic,
+    messages: int,
+    progress: Callable[[int], Any],
+    rate: int,
 ) -> Result:
     here, there = multiprocessing.get_context("spawn").Pipe()
     arguments = (there, crossing, node.address, node.keys[VALID], node.node.public, mqtt)
@@ -206,7 +224,9 @@ def _rough(node: NodeUnderTest, result: Result) -> None:
     oversized.send(b"P", b"\0" * CUT_OFF)
     for k in range(JUNK):
         with socket.create_connection(("127.0.0.1", node.port), 5) as stranger:
-            stranger.sendall((b"\xff" + b"\0" * 8 + b"\x7f\x03", b"GET / HTTP/1.1\r\n\r\n", bytes(range(k, 200)))[k % 3])
+            stranger.sendall(
+                (b"\xff" + b"\0" * 8 + b"\x7f\x03", b"GET / HTTP/1.1\r\n\r\n", bytes(range(k, 200)))[k % 3]
+            )
     if not wait_for(lambda: node.counters().get("accept.perception", {}).get(VALID_RSU, 0) > before + 5, 10.0):
         result.notes.append("nothing of the valid gateway was accepted within 10 s of connections that speak no ZeroMQ")
     oversized.close()
@@ -218,7 +238,9 @@ def _judge(node: NodeUnderTest, crossing: Crossing, result: Result) -> None:
     result.notes += [f"{loose} tracebacks on standard error"] * bool(loose)
     result.notes += [f"on standard error: {line[:200]}" for line in guarded]
     warnings = [line for line in node.stderr.splitlines() if "Warning: " in line]
-    result.notes += [f"{len(warnings)} warnings of a library on standard error, such as: {line[-150:]}" for line in warnings[:1]]
+    result.notes += [
+        f"{len(warnings)} warnings of a library on standard error, such as: {line[-150:]}" for line in warnings[:1]
+    ]
     recording = Recording(node.recordings / "run.mcap")
     twins = result.twins = Twins(lambda: engine_of(recording), crossing.id)
     steps = wrong = valid = 0

@@ -16,10 +16,11 @@ import numpy as np
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.engine import Engine, EngineConfig, encode
+from cloudctl.engine import Engine, encode
+from cloudctl.forecast.prediction import point
 from cloudctl.planner.candidate import stopping_distance
-from cloudctl.planner.prediction import point
-from cloudctl.schema import VERSION, Advisory, Datum, Group, Signal, SignalState, VehicleState
+from cloudctl.schema import VERSION, Advisory, Group, RawMessage, Signal, SignalState, VehicleState
+from cloudctl.settings import EngineConfig
 
 T = 1_767_225_600 * SECOND
 STEP = 100 * MS
@@ -66,7 +67,11 @@ def script(random: Random, seconds: float) -> list[Lamp]:
     """Return what one group shows for so long."""
     out, t, state = [], 0.0, random.choice((*REDS, *GREENS, S.RED))
     while t < seconds:
-        lasts = random.uniform(2.0, 5.0) if state == S.YELLOW_PROTECTED else random.choice((random.uniform(0.3, 8.0), random.uniform(3.0, 60.0)))
+        lasts = (
+            random.uniform(2.0, 5.0)
+            if state == S.YELLOW_PROTECTED
+            else random.choice((random.uniform(0.3, 8.0), random.uniform(3.0, 60.0)))
+        )
         lie = 0.0 if random.random() < 0.4 else random.uniform(-20.0, 60.0)
         out.append(Lamp(state, t, t + lasts, max(t + lasts - lie, t + 0.2), random.choice(STYLES)))
         t += lasts
@@ -75,7 +80,9 @@ def script(random: Random, seconds: float) -> list[Lamp]:
         elif state in GREENS:
             state = S.RED if random.random() < 0.3 else S.YELLOW_PROTECTED
         else:
-            state = random.choice(GREENS) if state in (S.RED, S.PRE_MOVEMENT) else random.choice((S.RED, S.RED, *GREENS))
+            state = (
+                random.choice(GREENS) if state in (S.RED, S.PRE_MOVEMENT) else random.choice((S.RED, S.RED, *GREENS))
+            )
     return out
 
 
@@ -101,7 +108,13 @@ def faults(random: Random, groups: int, seconds: float) -> Faults:
         return Faults([], [], {}, 0.0, random.choice((0, 50 * MS)))
     jumps = [(a, b, random.choice((-3600.0, -2.0, -0.3, 0.09, 0.3, 60.0))) for a, b in spans(random, 1, seconds)]
     vanishes = {g: spans(random, 1, seconds) for g in range(1, groups + 1) if random.random() < 0.2}
-    return Faults(spans(random, 1, seconds), jumps, vanishes, random.choice((0.0, 0.0, 0.3)), random.choice((0, 50, 150, 300)) * MS)
+    return Faults(
+        spans(random, 1, seconds),
+        jumps,
+        vanishes,
+        random.choice((0.0, 0.0, 0.3)),
+        random.choice((0, 50, 150, 300)) * MS,
+    )
 
 
 @dataclass
@@ -149,7 +162,9 @@ class Drive:
                     accel = -self.speed / dt
         elif speed_advice is not None and t < speed_advice.valid_until and speed_advice.speed is not None:
             wish = speed_advice.speed - self.speed
-            accel = min(GAINS, wish / dt) if wish > 0.0 else max(-EASE.get(speed_advice.behaviour or "", 2.5), wish / dt)
+            accel = (
+                min(GAINS, wish / dt) if wish > 0.0 else max(-EASE.get(speed_advice.behaviour or "", 2.5), wish / dt)
+            )
         self.speed = max(self.speed + accel * dt, 0.0)
         self.s += self.speed * dt
 
@@ -165,7 +180,11 @@ class Drive:
         if self.passed or self.left >= 0.0:
             return
         self.passed = True
-        if shows in REDS and self.could_stop is not None and (self.stop_since is None or self.stop_since > self.could_stop + 1e-6):
+        if (
+            shows in REDS
+            and self.could_stop is not None
+            and (self.stop_since is None or self.stop_since > self.could_stop + 1e-6)
+        ):
             self.violation = f"{self.name} passed its line at {now:.1f} s, {self.speed:.1f} m/s, at a red known while it could stop until {self.could_stop:.1f} s"
 
 
@@ -195,7 +214,9 @@ class Case:
         line = stop if stop == stop else float(code.path_length[lane])
         speed = random.uniform(3.0, 20.0)
         begin = line - random.uniform(min(stopping_distance(speed) + 5.0, line - 10.0), line - 5.0)
-        return Drive(f"v{lane}", lane, connection, random.random() < 0.85, int(code.conn_group[connection]), begin, speed, line)
+        return Drive(
+            f"v{lane}", lane, connection, random.random() < 0.85, int(code.conn_group[connection]), begin, speed, line
+        )
 
     def lamp(self, number: int, now: float) -> Lamp:
         return next((lamp for lamp in reversed(self.lamps[number]) if lamp.begin <= now), self.lamps[number][0])
@@ -205,7 +226,7 @@ class Case:
         code = self.code
         engine = Engine([code.code], EngineConfig({"g": {"r": code.code.id}}))
         known: dict[int, SignalState] = {}
-        waiting: list[tuple[int, Datum]] = []
+        waiting: list[tuple[int, RawMessage]] = []
         for step in range(int(self.seconds * SECOND / STEP)):
             now, t = step * STEP / SECOND, T + step * STEP
             message = self._signal(now, t)
@@ -232,7 +253,7 @@ class Case:
                 break
         return [drive.violation for drive in self.drives if drive.violation]
 
-    def _signal(self, now: float, t: int) -> Datum | None:
+    def _signal(self, now: float, t: int) -> RawMessage | None:
         lies = self.faults
         if any(a <= now < b for a, b in lies.freezes) or self.random.random() < lies.loss:
             return None
@@ -244,9 +265,9 @@ class Case:
         )
         self.messages += 1
         body = Signal(VERSION, "r", self.code.code.id, self.code.code.revision, self.messages, stamp, groups)
-        return Datum("signal", "g", msgspec.msgpack.encode(body))
+        return RawMessage("signal", "g", msgspec.msgpack.encode(body))
 
-    def _report(self, drive: Drive, t: int) -> Datum:
+    def _report(self, drive: Drive, t: int) -> RawMessage:
         code, spot = self.code, np.empty(4)
         middle = drive.s - 2.4
         path, at = drive.lane, middle
@@ -255,5 +276,7 @@ class Case:
         point(path, at, code.path_start, code.path_xy, code.path_s, spot)
         lat, lon = (float(v) for v in code.origin.to_geodetic(spot[0], spot[1]))
         movements = (code.conn_ids[drive.connection],) if drive.declares else None
-        state = VehicleState(t, lat, lon, drive.speed, float(np.arctan2(spot[3], spot[2])), accuracy=0.3, movements=movements)
-        return Datum("state", drive.name, msgspec.json.encode(state))
+        state = VehicleState(
+            t, lat, lon, drive.speed, float(np.arctan2(spot[3], spot[2])), accuracy=0.3, movements=movements
+        )
+        return RawMessage("state", drive.name, msgspec.json.encode(state))

@@ -22,7 +22,22 @@ TEXTS = (
     *("", " ", "0", "-1", "null", "NaN", "car", "van", "bus", "truck", "emergency", "motorcycle", "bicycle", "pedestrian", "taxi", "ENU"),
     *("x" * 65, "x" * 5_000, "ß" * 300, "\U0001f697" * 40, "a/b", "+", "#", "../../etc/passwd", "{0.__class__}", "%s%n", "a\nb: c", "a\0b", "\x1b[2J"),
 )  # fmt: skip
-FLOATS = (nan, inf, -inf, 0.0, -1.0, 1e38, -1e38, 1e-45, 6.5, 360.0, 61.0, 101.0, 2001.0, 1e9)  # of one slot of a block of objects
+FLOATS = (
+    nan,
+    inf,
+    -inf,
+    0.0,
+    -1.0,
+    1e38,
+    -1e38,
+    1e-45,
+    6.5,
+    360.0,
+    61.0,
+    101.0,
+    2001.0,
+    1e9,
+)  # of one slot of a block of objects
 DEPTHS = (50, 1_000, 20_000, 100_000)
 HUGE = 300_000  # bytes; over the greatest length of a body, under what cuts a connection off
 HUGE_SHARE = 0.0002  # of all messages
@@ -44,7 +59,20 @@ def _nested(levels: int) -> Any:
     return value
 
 
-SHARED = (None, True, False, [], {}, [[]], {"": {}}, [None] * 300, _nested(40), {"x": 1, "y": 2}, [1, 2, 3], ["", None, {}])
+SHARED = (
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    {"": {}},
+    [None] * 300,
+    _nested(40),
+    {"x": 1, "y": 2},
+    [1, 2, 3],
+    ["", None, {}],
+)
 SURROGATES = b"\xa6\xed\xa0\x80\xed\xb0\x80"  # a msgpack string of two surrogates, each encoded alone
 _packer, _written = msgspec.msgpack.Encoder(), json.JSONEncoder(default=lambda value: bytes(value).hex())
 
@@ -59,7 +87,15 @@ def _one_more_written(body: bytes, pair: bytes) -> bytes:
 
 MSGPACK = Codec(
     encode=_packer.encode,
-    values=(*SHARED, b"", b"\xff" * 60, b"\0" * 57, msgspec.Raw(SURROGATES), msgspec.msgpack.Ext(5, b"x"), msgspec.Raw(b"\xd6\xff\0\0\0\1")),
+    values=(
+        *SHARED,
+        b"",
+        b"\xff" * 60,
+        b"\0" * 57,
+        msgspec.Raw(SURROGATES),
+        msgspec.msgpack.Ext(5, b"x"),
+        msgspec.Raw(b"\xd6\xff\0\0\0\1"),
+    ),
     deep=((b"\x91", b""), (b"\x81\xa1a", b"")),
     pair=_one_more_packed,
 )
@@ -139,7 +175,9 @@ class Mutator:
             return rng.choice(TEXTS) if rng.random() < 0.6 else rng.choice((*NUMBERS, *codec.values))
         if isinstance(before, int | float):
             if rng.random() < 0.25 and -(2**64) < before < 2**64:  # nearly right: another unit, sign, or neighbour
-                near = rng.choice((-before, before + 1, before - 1, before / 1000, before * 57.3, float(before), before - 10**9))
+                near = rng.choice(
+                    (-before, before + 1, before - 1, before / 1000, before * 57.3, float(before), before - 10**9)
+                )
                 return max(min(near, 2**64 - 1), -(2**63)) if isinstance(near, int) else near
             return rng.choice(NUMBERS) if rng.random() < 0.6 else rng.choice((*TEXTS, *codec.values))
         return rng.choice((*NUMBERS, *TEXTS, *codec.values))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
-from cloudctl.wire import KeyPair, new_keys, write_keys
+from cloudctl.io import broker
+from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 
 QUEUE = 100_000  # messages that the broker keeps for a slow reader; what it drops is in its $SYS topics
 
@@ -37,8 +38,16 @@ class Mosquitto:
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
-        lines = (f"listener {self.port} 127.0.0.1", "allow_anonymous true", "set_tcp_nodelay true", "persistence false", "log_dest stderr")
-        self._config.write_text("\n".join((*lines, f"max_queued_messages {QUEUE}", "sys_interval 1", "log_type error")) + "\n")
+        lines = (
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "set_tcp_nodelay true",
+            "persistence false",
+            "log_dest stderr",
+        )
+        self._config.write_text(
+            "\n".join((*lines, f"max_queued_messages {QUEUE}", "sys_interval 1", "log_type error")) + "\n"
+        )
         self.start()
 
     def start(self) -> None:
@@ -63,7 +72,12 @@ class NodeUnderTest:
     """`cloudctl serve` with CURVE. `gateways`: by name, the intersection of each of its roadside units."""
 
     def __init__(
-        self, folder: Path, intersections: Sequence[CompiledCode], gateways: Mapping[str, Mapping[str, str]], mqtt: int, record: str = "runs/run.mcap"
+        self,
+        folder: Path,
+        intersections: Sequence[CompiledCode],
+        gateways: Mapping[str, Mapping[str, str]],
+        mqtt: int,
+        record: str = "runs/run.mcap",
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +90,9 @@ class NodeUnderTest:
         for number, code in enumerate(intersections):
             (self.codes / f"{number}.json").write_bytes(codes.dump(code.code))
         self.config = folder / "node.toml"
-        lines = [f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus = "status.json"']
+        lines = [
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus = "status.json"'
+        ]
         lines.append(f'[broker]\nport = {mqtt}\n[record]\npath = "{record}"')
         for name, rsus in gateways.items():
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
@@ -96,7 +112,9 @@ class NodeUnderTest:
     def start(self) -> None:
         """Start it and wait until it serves. Raises RuntimeError with what it wrote on standard error."""
         with (self.folder / "node.err").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "cloudctl", "serve", str(self.config)], stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cloudctl", "serve", str(self.config)], stdout=subprocess.PIPE, stderr=log
+            )
         assert self.process.stdout is not None
         if b"serving" not in self.process.stdout.readline():
             raise RuntimeError(f"the node did not start: {self.stderr[-1000:]}")

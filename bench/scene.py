@@ -9,7 +9,7 @@ from cloudctl import codes, maps
 from cloudctl.client.gateway import pack
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode, compile_code
-from cloudctl.schema import VERSION, Datum, Group, Perception, Signal, SignalState, VehicleState
+from cloudctl.schema import VERSION, Group, Perception, RawMessage, Signal, SignalState, VehicleState
 
 SPEED = 8.0  # m/s
 encode = msgspec.msgpack.Encoder().encode
@@ -98,16 +98,18 @@ class Scene:
         lat, lon = (float(v) for v in self.code.origin.to_geodetic(x, y))
         return VehicleState(t, lat, lon, SPEED, float(np.arctan2(vy, vx)), movements=(self.movement,))
 
-    def run(self, seconds: float, rsus: int = 3, begin: int = 1_767_225_600 * SECOND) -> list[tuple[int, list[Datum]]]:
+    def run(
+        self, seconds: float, rsus: int = 3, begin: int = 1_767_225_600 * SECOND
+    ) -> list[tuple[int, list[RawMessage]]]:
         """Return the batches of a run: `rsus` units at 10 Hz, signals at 10 Hz, the connected road user at 2 Hz."""
         out = []
         for k in range(int(seconds * 10)):
             t = begin + k * 100 * MS
             for unit in range(rsus):
-                batch = [Datum("perception", "g", self.perception(f"r{unit}", k, t))]
+                batch = [RawMessage("perception", "g", self.perception(f"r{unit}", k, t))]
                 if unit == 0:
-                    batch.append(Datum("signal", "g", self.signal("r0", k, t)))
+                    batch.append(RawMessage("signal", "g", self.signal("r0", k, t)))
                     if k % 5 == 0:
-                        batch.append(Datum("state", "car", msgspec.json.encode(self.state(t))))
+                        batch.append(RawMessage("state", "car", msgspec.json.encode(self.state(t))))
                 out.append((t + (40 + 12 * unit) * MS, batch))
         return out

@@ -13,8 +13,8 @@ import msgspec
 from bench.crossing import Crossing
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until
+from cloudctl.io.zeromq import KeyPair
 from cloudctl.schema import Group, SignalState
-from cloudctl.wire import KeyPair
 
 REPORT_INTERVAL = 0.2  # s between two states of a vehicle
 SERVICE = "glosa"  # the kind of advisory that needs everything to work: perception, signals, the vehicle's own reports
@@ -54,20 +54,33 @@ def run_gateway(name: str, crossing: Crossing, address: str, keys: KeyPair, node
     wall = WallClock()
     frozen: tuple[Group, ...] = ()
     with Gateway(
-        address, [crossing.rsu], name=name, key=keys, node_key=node_key, on_reject=lambda _: None, now=lambda: wall.now() + control[Control.CLOCK]
+        address,
+        [crossing.rsu],
+        name=name,
+        key=keys,
+        node_key=node_key,
+        on_reject=lambda _: None,
+        now=lambda: wall.now() + control[Control.CLOCK],
     ) as gateway:
         while True:
             t, ahead, mode = wall.now(), int(control[Control.CLOCK]), control[Control.SIGNALS]
-            gateway.perception(crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t + ahead)
+            gateway.perception(
+                crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t + ahead
+            )
             groups = crossing.groups(t)
             if mode == Signals.CONFLICTING:
                 groups = tuple(msgspec.structs.replace(group, state=SignalState.GREEN_PROTECTED) for group in groups)
             elif mode == Signals.OVERDUE:
-                frozen = groups = frozen or tuple(msgspec.structs.replace(g, min_end=t - SECOND, likely_end=t - SECOND, max_end=t - SECOND) for g in groups)
+                frozen = groups = frozen or tuple(
+                    msgspec.structs.replace(g, min_end=t - SECOND, likely_end=t - SECOND, max_end=t - SECOND)
+                    for g in groups
+                )
             else:
                 frozen = ()
             late = LATE if mode == Signals.LATE else 0
-            gateway.signal(crossing.rsu, crossing.id, control[Control.REVISION], shifted(groups, ahead), t + ahead - late)
+            gateway.signal(
+                crossing.rsu, crossing.id, control[Control.REVISION], shifted(groups, ahead), t + ahead - late
+            )
             gateway.poll()
             sleep_until(t + SECOND // 10)
 
@@ -94,7 +107,9 @@ class Log:
             self._newest[self._place] = delivery.t
 
 
-def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str) -> None:
+def run_vehicles(
+    pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str
+) -> None:
     """Drive the connected vehicles of all crossings until told to stop, what they print in the file `errors`; answer with every `Delivery`, and how many connections would not close."""
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)
@@ -103,7 +118,11 @@ def run_vehicles(pipe: Connection, crossings: Sequence[Crossing], port: int, con
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(pipe.fileno(), stop.set)
-        jobs = [_drive(crossing, k, port, log) for crossing, log in zip(crossings, logs, strict=True) for k in range(crossing.connected)]
+        jobs = [
+            _drive(crossing, k, port, log)
+            for crossing, log in zip(crossings, logs, strict=True)
+            for k in range(crossing.connected)
+        ]
         tasks = [asyncio.create_task(job) for job in (*jobs, _twin(crossings[0], port, control))]
         await stop.wait()
         for task in tasks:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import matplotlib
 import msgspec
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from bench.node_under_test import tracebacks
 from bench.soak_parts import SERVICE, Delivery
 from bench.soak_system import Cause, System
 from cloudctl.clock import SECOND
-from cloudctl.log import LogError, Recording
+from cloudctl.io.recording.reader import Recording, RecordingError
 from cloudctl.replay import replay
 
 matplotlib.use("agg")
@@ -30,7 +30,9 @@ LIMITS = {
     "gateway clock steps by 1 h": MAX_CLOCK_RECOVERY,
     **dict.fromkeys(("late signals", "conflicting signals", "overdue signals"), MAX_SIGNAL_RECOVERY),
 }
-INTERRUPTION = 2 * SECOND  # without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
+INTERRUPTION = (
+    2 * SECOND
+)  # without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
 NO_SERVICE = "degraded"  # the kind of advisory that says why there is no other
 
 
@@ -80,7 +82,9 @@ def gaps(times: Sequence[int], begin: int, end: int) -> list[tuple[int, int]]:
 def service_after(soak: Soak, k: int, places: Sequence[str]) -> Service:
     """Return the service from cause `k` to the next."""
     cause = soak.causes[k]
-    until = soak.causes[k + 1].begin if k + 1 < len(soak.causes) else max((d.t for d in soak.deliveries), default=cause.end)
+    until = (
+        soak.causes[k + 1].begin if k + 1 < len(soak.causes) else max((d.t for d in soak.deliveries), default=cause.end)
+    )
     times = {p: sorted(d.t for d in soak.deliveries if d.intersection == p and d.kind == SERVICE) for p in places}
     struck = cause.where or tuple(places)
     intervals = [interval for p in struck for interval in gaps(times[p], cause.begin, until)]
@@ -113,7 +117,9 @@ def report(soak: Soak, system: System, out: Path) -> str:
     failures += grown
     loose, guarded = tracebacks(soak.stderr)
     failures += [f"{loose} tracebacks on standard error that nothing guarded"] * bool(loose)
-    text += f"\nfaults of the node that were guarded: {len(guarded)} causes" + "".join(f"\n  {line[:200]}" for line in guarded)
+    text += f"\nfaults of the node that were guarded: {len(guarded)} causes" + "".join(
+        f"\n  {line[:200]}" for line in guarded
+    )
     lines, wrong = _replays(system)
     failures += wrong
     text += "\n" + "\n".join(lines) + "\n\nstandard error, by line:\n" + _stderr(soak.stderr)
@@ -131,7 +137,17 @@ def _services(soak: Soak, places: Sequence[str]) -> tuple[list[list[object]], li
         durations = [(cause.end - cause.begin) / SECOND for cause, _ in pairs]
         elsewhere = [service.elsewhere for _, service in pairs if service.elsewhere is not None]
         back = max(service.back for _, service in pairs)
-        rows.append([name, len(pairs), max(durations), max(s.gap for _, s in pairs), max(elsewhere) if elsewhere else "", back, sum(s.degraded for _, s in pairs)])
+        rows.append(
+            [
+                name,
+                len(pairs),
+                max(durations),
+                max(s.gap for _, s in pairs),
+                max(elsewhere) if elsewhere else "",
+                back,
+                sum(s.degraded for _, s in pairs),
+            ]
+        )
         if back > LIMITS.get(name, MAX_RECOVERY) and not name.startswith("none"):
             failures.append(f"service back {back:.1f} s after: {name}")
     return rows, failures
@@ -141,7 +157,9 @@ def _per_vehicle(soak: Soak) -> str:
     count = Counter(d.vehicle for d in soak.deliveries)
     kinds = Counter(d.kind for d in soak.deliveries)
     fewest = min(count.values(), default=0)
-    return f"the fewest to one vehicle {fewest} of {len(count)} vehicles; " + ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
+    return f"the fewest to one vehicle {fewest} of {len(count)} vehicles; " + ", ".join(
+        f"{kind} {n}" for kind, n in kinds.most_common()
+    )
 
 
 def _memory(soak: Soak) -> tuple[str, list[str]]:
@@ -171,14 +189,16 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
             try:
                 covered |= set(Recording(file).parts)
                 result = replay(file)
-            except LogError as error:
+            except RecordingError as error:
                 failures.append(f"replay of {folder.name}/{file.name}: {error}")
                 continue
             except Exception as error:
                 failures.append(f"replay of {folder.name}/{file.name} died: {error!r}")
                 continue
             name = f"{folder.name}/{file.name}"
-            lines.append(f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time")
+            lines.append(
+                f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time"
+            )
             lines += [f"  {note}" for note in (result.fault, *result.notes) if note]
             if result.difference is not None:
                 failures.append(f"replay of {name} is not byte-identical: {result.difference[:300]}")
@@ -199,7 +219,9 @@ def plot(soak: Soak, places: Sequence[str], path: Path) -> None:
     upper.plot(at, [sample.memory for sample in soak.samples], color="black", linewidth=1.2)
     upper.set_ylabel("resident memory of the node, MB")
     upper.set_ylim(0, 1.2 * max((sample.memory for sample in soak.samples), default=1.0))
-    colours = {name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(dict.fromkeys(cause.name for cause in soak.causes))}
+    colours = {
+        name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(dict.fromkeys(cause.name for cause in soak.causes))
+    }
     for cause in soak.causes:
         begin, end = (cause.begin - soak.begin) / SECOND, (cause.end - soak.begin) / SECOND
         for axes in (upper, lower):
@@ -209,7 +231,9 @@ def plot(soak: Soak, places: Sequence[str], path: Path) -> None:
     upper.legend(loc="lower right", fontsize=8, ncols=3)
     seconds = range(int(max(at, default=1.0)) + 1)
     for place in places:
-        per_second = Counter((d.t - soak.begin) // SECOND for d in soak.deliveries if d.intersection == place and d.kind == SERVICE)
+        per_second = Counter(
+            (d.t - soak.begin) // SECOND for d in soak.deliveries if d.intersection == place and d.kind == SERVICE
+        )
         lower.plot(seconds, [per_second[k] for k in seconds], linewidth=0.8, label=place)
     lower.set_ylabel("speed advice delivered per second")
     lower.set_xlabel("s")

@@ -48,20 +48,36 @@ class System:
         self.clock = WallClock()
         self._spawn = multiprocessing.get_context("spawn")
         made = corridor()
-        self.crossings = {"G": Crossing(made[0], "g0", 20, VEHICLES), "H": Crossing(made[-1], "h0", 20, VEHICLES, seed=2)}
+        self.crossings = {
+            "G": Crossing(made[0], "g0", 20, VEHICLES),
+            "H": Crossing(made[-1], "h0", 20, VEHICLES, seed=2),
+        }
         home = Crossing(made[2], RSUS[0], 12, seed=3)
         self.mosquitto = Mosquitto(folder / "broker")
-        gateways = {name: {crossing.rsu: crossing.id} for name, crossing in self.crossings.items()} | {HOSTILE: dict.fromkeys(RSUS, home.id)}
-        self.node = NodeUnderTest(folder, [*(c.code for c in self.crossings.values()), home.code], gateways, self.mosquitto.port)
+        gateways = {name: {crossing.rsu: crossing.id} for name, crossing in self.crossings.items()} | {
+            HOSTILE: dict.fromkeys(RSUS, home.id)
+        }
+        self.node = NodeUnderTest(
+            folder, [*(c.code for c in self.crossings.values()), home.code], gateways, self.mosquitto.port
+        )
         self.hostile = HostileTraffic(self.crossings["G"].code, home, ("g0", "h0"), seed)
         self.controls = {name: self._spawn.Array("q", len(Control), lock=False) for name in self.crossings}
         self.gateways: dict[str, Any] = {}
         self.kept = 0  # recordings of nodes that have ended, or of folders that were removed, are in kept-<number>
         self._revision = {name: crossing.code.code.revision for name, crossing in self.crossings.items()}
         self._pipe, there = self._spawn.Pipe()
-        self._newest = self._spawn.Array("q", len(self.crossings), lock=False)  # when each intersection's vehicles last got speed advice
+        self._newest = self._spawn.Array(
+            "q", len(self.crossings), lock=False
+        )  # when each intersection's vehicles last got speed advice
         self._vehicle_control = self._spawn.Array("q", len(Control), lock=False)
-        arguments = (there, list(self.crossings.values()), self.mosquitto.port, self._vehicle_control, self._newest, str(folder / "vehicles.err"))
+        arguments = (
+            there,
+            list(self.crossings.values()),
+            self.mosquitto.port,
+            self._vehicle_control,
+            self._newest,
+            str(folder / "vehicles.err"),
+        )
         self.vehicles = self._spawn.Process(target=run_vehicles, args=arguments, daemon=True)
         self.causes: dict[str, Callable[[], tuple[int, Iterable[str]]]] = {
             "broker kill -9": self._kill_broker,
@@ -141,7 +157,14 @@ class System:
     # --- harm ---
 
     def _start_gateway(self, name: str) -> None:
-        arguments = (name, self.crossings[name], self.node.address, self.node.keys[name], self.node.node.public, self.controls[name])
+        arguments = (
+            name,
+            self.crossings[name],
+            self.node.address,
+            self.node.keys[name],
+            self.node.node.public,
+            self.controls[name],
+        )
         self.gateways[name] = self._spawn.Process(target=run_gateway, args=arguments, daemon=True)
         self.gateways[name].start()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from statistics import median
 
-from cloudctl.sim.show import table
+from cloudctl.sim.common.terminal import table
 
 from cloudctl.clock import stopwatch
 

@@ -58,13 +58,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cloudctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve = _command(commands, "serve", "run a node from one TOML file", _serve)
-    serve.add_argument("config", type=Path, help="the node's file; docs/operations.md explains every key. SIGHUP reads it again")
-    serve.add_argument("--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback")
+    serve.add_argument(
+        "config", type=Path, help="the node's file; docs/operations.md explains every key. SIGHUP reads it again"
+    )
+    serve.add_argument(
+        "--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback"
+    )
     replay = _command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
-    replay.add_argument("file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order")
-    replay.add_argument("--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback")
     replay.add_argument(
-        "--compare", action="store_true", help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)"
+        "file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order"
+    )
+    replay.add_argument(
+        "--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback"
+    )
+    replay.add_argument(
+        "--compare",
+        action="store_true",
+        help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)",
     )
     keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
@@ -116,38 +126,57 @@ def _codes_parsers(commands: Any) -> None:
     imported.add_argument(
         "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
     )
-    imported.add_argument(
-        "--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules"
-    )
+    imported.add_argument("--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules")
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")
     imported.add_argument(
-        "--unsignalised", action="store_true", help="SUMO: junctions without a signal, too; without it only where the network has no signal"
+        "--unsignalised",
+        action="store_true",
+        help="SUMO: junctions without a signal, too; without it only where the network has no signal",
     )
     imported.add_argument("--at", help="LAT,LON of the map's own zero, for a map that is not placed on the globe")
-    imported.add_argument("--source", help="name of the map that the file is a version of (default: the file's name); what is gone from that map is taken out of the folder")
-    imported.add_argument("--valid-from", help="when changed codes take effect, ISO 8601 with its zone: they are written beside those in force (default: in their place)")
+    imported.add_argument(
+        "--source",
+        help="name of the map that the file is a version of (default: the file's name); what is gone from that map is taken out of the folder",
+    )
+    imported.add_argument(
+        "--valid-from",
+        help="when changed codes take effect, ISO 8601 with its zone: they are written beside those in force (default: in their place)",
+    )
     export = _command(commands, "export", "a digital code in another format", _codes("export"))
     export.add_argument("file", type=Path)
     export.add_argument("--to", choices=("mapem", "j2735", "ydt3709", "geojson", "compact"), required=True)
     export.add_argument("--out", type=Path, help="file to write (default: beside the code)")
     export.add_argument("--id", type=int, help="the intersection's 16-bit number (default: the code's own alias)")
     export.add_argument("--region", type=int, help="the region of that number")
-    export.add_argument("--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules")
-    export.add_argument("--strict", action="store_true", help="exit 1 when anything of the code is not in the file as it was")
+    export.add_argument(
+        "--asn1", type=Path, help="write YD/T 3709 in UPER instead of JSON: your own file of its ASN.1 modules"
+    )
+    export.add_argument(
+        "--strict", action="store_true", help="exit 1 when anything of the code is not in the file as it was"
+    )
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
     differ = _command(
         commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
     )
     differ.add_argument("before", type=Path)
     differ.add_argument("after", type=Path)
-    differ.add_argument("--fields", action="store_true", help="every field that differs, entity by entity, instead of words")
+    differ.add_argument(
+        "--fields", action="store_true", help="every field that differs, entity by entity, instead of words"
+    )
     _command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
     validate = _command(commands, "validate", "check digital codes: one line for each fault", _codes("check"))
     validate.add_argument("files", type=Path, nargs="+")
-    calendar = _command(commands, "calendar", "holidays and make-up working days of a country, to edit and to name in node.toml", _codes("calendar"))
+    calendar = _command(
+        commands,
+        "calendar",
+        "holidays and make-up working days of a country, to edit and to name in node.toml",
+        _codes("calendar"),
+    )
     calendar.add_argument("place", help="ISO 3166 code of a country, or of a region of one: CN, DE-BY")
     calendar.add_argument("years", type=int, nargs="+")
-    calendar.add_argument("--out", type=Path, default=Path("calendar.json"), help="file to write (default: calendar.json)")
+    calendar.add_argument(
+        "--out", type=Path, default=Path("calendar.json"), help="file to write (default: calendar.json)"
+    )
     show = _command(commands, "show", "draw a digital code as SVG, or as an HTML page", _codes("show"))
     show.add_argument("file", type=Path)
     show.add_argument("--out", type=Path, help="file to write, .svg or .html (default: .svg beside the code)")
@@ -216,7 +245,12 @@ def _study_parser(commands: Any) -> None:
     study.add_argument("--seconds", type=float, help="departures of so many seconds (default: the scenario's span)")
     study.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     study.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
-    study.add_argument("--delay-ms", type=float, default=0.0, help="ms added between sensor and vehicle: half on the way to our node, half on the way from it")
+    study.add_argument(
+        "--delay-ms",
+        type=float,
+        default=0.0,
+        help="ms added between sensor and vehicle: half on the way to our node, half on the way from it",
+    )
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
     _warnings_parser(commands)
@@ -256,7 +290,10 @@ def _warnings_parser(commands: Any) -> None:
     )
     bench.add_argument("--violators", type=float, default=0.22, help="share of drivers that run reds (default 0.22)")
     bench.add_argument(
-        "--sensing", choices=("noisy", "perfect"), default="noisy", help="roadside units as they are, or without noise, misses and delay (default noisy)"
+        "--sensing",
+        choices=("noisy", "perfect"),
+        default="noisy",
+        help="roadside units as they are, or without noise, misses and delay (default noisy)",
     )
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     bench.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
@@ -271,7 +308,9 @@ PRIORITY = """examples:
 def _priority_parser(commands: Any) -> None:
     bench = _command(commands, "priority", "what signal priority gives buses, and costs everybody else", _sim_priority)
     bench.formatter_class, bench.epilog = argparse.RawDescriptionHelpFormatter, PRIORITY
-    bench.add_argument("--sumocfg", default="corridor", help="a SUMO scenario, or `corridor`: ours, of five signals (default)")
+    bench.add_argument(
+        "--sumocfg", default="corridor", help="a SUMO scenario, or `corridor`: ours, of five signals (default)"
+    )
     bench.add_argument("--seeds", default="1..3", help="such as 1..5 or 1,2,9 (default 1..3)")
     bench.add_argument("--seconds", type=float, default=900.0, help="departures of so many seconds (default 900)")
     bench.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
@@ -291,7 +330,9 @@ def _eval_parser(commands: Any) -> None:
     score = _command(commands, "eval", "score tracks against truth: CLEAR MOT, IDF1, HOTA, GOSPA, OSPA(2), RMSE", _eval)
     score.formatter_class, score.epilog = argparse.RawDescriptionHelpFormatter, EVAL_EXAMPLES
     score.add_argument("--scene", nargs="+", metavar="NAME", help="made-up scenes, by name (default: all)")
-    score.add_argument("--ablate", action="store_true", help="the scenes again with each feature of the tracker left out")
+    score.add_argument(
+        "--ablate", action="store_true", help="the scenes again with each feature of the tracker left out"
+    )
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
     score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
@@ -300,28 +341,30 @@ def _eval_parser(commands: Any) -> None:
 
 
 def _eval(args: argparse.Namespace) -> None:
-    from .sim import evaluate
+    from .sim.tracking import evaluate
 
     evaluate.run(args)
 
 
 def _serve(args: argparse.Namespace) -> None:
-    from . import config, live
+    from .node import config, live
 
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.places), node.server.address
     with _traced(args.debug):
-        asyncio.run(node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)))
+        asyncio.run(
+            node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
+        )
 
 
 @contextlib.contextmanager
 def _traced(debug: bool) -> Iterator[None]:
     """In debugging, end the program at an exception with its traceback, exit status 2."""
-    from .parts import LogError
+    from .io.recording.parts import RecordingError
 
     try:
         yield
-    except LogError:
+    except RecordingError:
         raise
     except Exception:
         if not debug:
@@ -352,12 +395,14 @@ def _replay(args: argparse.Namespace) -> int:
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
     for (place, cause), count in result.faults.items():
-        print(f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip())
+        print(
+            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
+        )
     return int(bool(result.faults) or bool(args.compare and result.difference))
 
 
 def _keys_new(args: argparse.Namespace) -> None:
-    from .wire import write_keys
+    from .io.zeromq import write_keys
 
     keys = write_keys(args.name)
     print(
@@ -372,21 +417,21 @@ def _sim_run(args: argparse.Namespace) -> None:
 
 
 def _sim_study(args: argparse.Namespace) -> None:
-    from .sim import study
+    from .sim.study import bench
 
-    study.run(args)
+    bench.run(args)
 
 
 def _sim_warnings(args: argparse.Namespace) -> None:
-    from .sim import warning_bench
+    from .sim.warnings import bench
 
-    warning_bench.run(args)
+    bench.run(args)
 
 
 def _sim_priority(args: argparse.Namespace) -> None:
-    from .sim import priority_bench
+    from .sim.study import priority
 
-    priority_bench.run(args)
+    priority.run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -402,7 +447,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .node.doctor import examine
 
     faults = 0
     for item in examine():

@@ -61,7 +61,11 @@ class Tracker:
     def load(state: bytes) -> Tracker: ...
 
 def update_batch(
-    trackers: list[Tracker], t: NDArray[np.int64], sources: NDArray[np.int32], rows: NDArray[Any], offsets: NDArray[np.int64]
+    trackers: list[Tracker],
+    t: NDArray[np.int64],
+    sources: NDArray[np.int32],
+    rows: NDArray[Any],
+    offsets: NDArray[np.int64],
 ) -> tuple[int, int, str] | None: ...
 def decode_batch(
     payloads: list[bytes], shifts: NDArray[np.float64] | None = None

@@ -15,7 +15,9 @@ class Clock(Protocol):
         ...
 
 
-STEP = 250 * MS  # a clock that differs by more from what a monotonic one says has stepped; NTP slews away less than 128 ms
+STEP = (
+    250 * MS
+)  # a clock that differs by more from what a monotonic one says has stepped; NTP slews away less than 128 ms
 
 
 class WallClock:

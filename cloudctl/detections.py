@@ -14,8 +14,13 @@ CLASS = "class"  # what C calls cls
 MAX_SCAN: int = _core.BOUNDS["scan"]  # detections of one scan
 RULES = {  # of what is measured of a road user, as cext/check.c holds them: most, unit, remedy
     **dict.fromkeys(("vx", "vy"), (150.0, "m/s", "Divide km/h by 3.6; leave a velocity out that was not measured")),
-    **dict.fromkeys(("length", "width", "height"), (100.0, "m, and at least 0.001", "Divide centimetres by 100; leave a size out that was not measured")),
-    **dict.fromkeys(("var_x", "var_y"), (1e6, "m^2", "Square metres, not millimetres; leave a variance out that is not known")),
+    **dict.fromkeys(
+        ("length", "width", "height"),
+        (100.0, "m, and at least 0.001", "Divide centimetres by 100; leave a size out that was not measured"),
+    ),
+    **dict.fromkeys(
+        ("var_x", "var_y"), (1e6, "m^2", "Square metres, not millimetres; leave a variance out that is not known")
+    ),
 }
 HOW = "Make rows with cloudctl.fusion.detections(xy, vx=..., length=...)"
 
@@ -37,7 +42,9 @@ DETECTION = _dtype(_core.DETECTION_LAYOUT, _core.DETECTION_SIZE)
 TRACK = _dtype(_core.TRACK_LAYOUT, _core.TRACK_SIZE)
 COLUMNS: tuple[str, ...] = DETECTION.names or ()
 MEASURED = tuple(name for name in COLUMNS if DETECTION[name].kind == "f")  # NaN where not measured
-HIGHEST = {name: int(np.iinfo(DETECTION[name]).max) for name in COLUMNS if name not in MEASURED} | {CLASS: _core.LIMITS["classes"] - 1}
+HIGHEST = {name: int(np.iinfo(DETECTION[name]).max) for name in COLUMNS if name not in MEASURED} | {
+    CLASS: _core.LIMITS["classes"] - 1
+}
 
 
 def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
@@ -52,7 +59,9 @@ def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
     if places.size == 0:
         places = np.empty((0, 2))
     if places.ndim != 2 or places.shape[1] != 2:
-        raise ValueError(f"xy has the shape {places.shape}: must be (n, 2), a row per detection. Use np.column_stack([x, y])")
+        raise ValueError(
+            f"xy has the shape {places.shape}: must be (n, 2), a row per detection. Use np.column_stack([x, y])"
+        )
 
     rows = np.zeros(len(places), DETECTION)
     for name in MEASURED:
@@ -83,15 +92,25 @@ def as_rows(given: object) -> Rows:
     if names is None:
         if given.size == 0 or (given.ndim == 2 and given.shape[1] == 2):
             return detections(given)
-        raise TypeError(f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions, (n, 2). {HOW}")
+        raise TypeError(
+            f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions, (n, 2). {HOW}"
+        )
     if given.ndim != 1:
-        raise TypeError(f"detections has the shape {given.shape}: must be (n,), a row per detection. Use rows.reshape(-1)")
+        raise TypeError(
+            f"detections has the shape {given.shape}: must be (n,), a row per detection. Use rows.reshape(-1)"
+        )
     if given.dtype == DETECTION:
         return np.ascontiguousarray(given)
     unknown = [name for name in names if name not in COLUMNS and (name != "cls" or CLASS in names)]
     if unknown or "x" not in names or "y" not in names:
-        raise TypeError(f"detections has the columns {', '.join(names)}: must be x, y and others of {', '.join(COLUMNS)}. {HOW}")
-    if len(names) == len(COLUMNS) and all(given.dtype[name] == DETECTION[name] for name in COLUMNS if name in names) and "cls" not in names:
+        raise TypeError(
+            f"detections has the columns {', '.join(names)}: must be x, y and others of {', '.join(COLUMNS)}. {HOW}"
+        )
+    if (
+        len(names) == len(COLUMNS)
+        and all(given.dtype[name] == DETECTION[name] for name in COLUMNS if name in names)
+        and "cls" not in names
+    ):
         rows = np.zeros(len(given), DETECTION)  # the same columns in another layout, as np.concatenate makes it
         for name in COLUMNS:
             rows[name] = given[name]
@@ -114,7 +133,11 @@ def explain(rows: Rows, row: int, name: str) -> str:
     if name in RULES and (abs(value) > RULES[name][0] or value > 0):
         most, unit, remedy = RULES[name]
         return f"{name} = {value}: must be at most {most:g} {unit}, or NaN when not measured. {remedy}"
-    zeros = f". Rows of np.zeros say that everything was measured as 0, the velocity too: {HOW[0].lower()}{HOW[1:]}" if value == 0 else f". {HOW}"
+    zeros = (
+        f". Rows of np.zeros say that everything was measured as 0, the velocity too: {HOW[0].lower()}{HOW[1:]}"
+        if value == 0
+        else f". {HOW}"
+    )
     return f"{name} = {value}: must be over 0, or NaN when not measured{zeros}"
 
 
@@ -126,11 +149,15 @@ def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]]) -> NDA
     if values.size == 0:
         values = values.astype(np.int64)
     if values.dtype.kind not in "iu" or values.ndim != 1:
-        raise TypeError(f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use np.array(values, np.{dtype.__name__})")
+        raise TypeError(
+            f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use np.array(values, np.{dtype.__name__})"
+        )
     bounds = np.iinfo(dtype)
     wrong = np.flatnonzero((values < bounds.min) | (values > bounds.max))
     if len(wrong):
-        raise ValueError(f"{name}[{wrong[0]}] = {values[wrong[0]]}: must be within {bounds.min}..{bounds.max}. Leave the frame out")
+        raise ValueError(
+            f"{name}[{wrong[0]}] = {values[wrong[0]]}: must be within {bounds.min}..{bounds.max}. Leave the frame out"
+        )
     return np.array(values, dtype)
 
 
@@ -143,13 +170,17 @@ def _numbers(name: str, given: object) -> NDArray[Any]:
     except ValueError as error:
         raise TypeError(f"{name} is not an array of numbers: {error}. Make its rows alike") from error
     if values.size and values.dtype.kind not in "iuf":
-        raise TypeError(f"{name} is of {values.dtype}: must be numbers. Use NaN for what was not measured, and an array with one value per row")
+        raise TypeError(
+            f"{name} is of {values.dtype}: must be numbers. Use NaN for what was not measured, and an array with one value per row"
+        )
     return values
 
 
 def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
     if values.shape not in ((), rows.shape):
-        raise ValueError(f"{name} has the shape {values.shape}: must be one value, or {rows.shape} as there are rows. Give it for every row, NaN where not measured")
+        raise ValueError(
+            f"{name} has the shape {values.shape}: must be one value, or {rows.shape} as there are rows. Give it for every row, NaN where not measured"
+        )
     if name in MEASURED:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
             rows[name] = values
@@ -157,5 +188,7 @@ def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
     wrong = np.flatnonzero(~((values >= 0) & (values <= HIGHEST[name]) & (values == np.floor(values))))
     if len(wrong):
         value = values.reshape(-1)[wrong[0]]
-        raise ValueError(f"{name}[{wrong[0]}] = {value}: must be a whole number within 0..{HIGHEST[name]}. Leave the column out where it is not known")
+        raise ValueError(
+            f"{name}[{wrong[0]}] = {value}: must be a whole number within 0..{HIGHEST[name]}. Leave the column out where it is not known"
+        )
     rows[name] = values

@@ -54,7 +54,9 @@ class FaultReport:
     """Turns faults into lines: each cause once with its traceback, its repetitions counted and named once a minute at most."""
 
     def __init__(self) -> None:
-        self._repeated: dict[tuple[str, str], tuple[int, int]] = {}  # (place, cause) -> (ns of the last line, repetitions since)
+        self._repeated: dict[
+            tuple[str, str], tuple[int, int]
+        ] = {}  # (place, cause) -> (ns of the last line, repetitions since)
 
     def lines(self, t: int, faults: list[Fault]) -> list[str]:
         """Return what an operator is to read at `t` ns (of a clock that only runs forward) of these faults."""

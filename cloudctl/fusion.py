@@ -32,8 +32,13 @@ MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each tak
 MAX_TIME: int = _core.BOUNDS["time"]  # ns, either side of the epoch
 MIN_PERIOD_S = 1e-3  # s between scans of one source, on the mean: no sensor is faster, but stamps in ms or us taken for ns make one seem so
 MIN_INTERVALS = 20  # scans of a source before its period is one
-STATE = struct.Struct("<4sHHIII")  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
-STATE_MAGIC, STATE_VERSION = b"CCTF", 1  # the version counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
+STATE = struct.Struct(
+    "<4sHHIII"
+)  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
+STATE_MAGIC, STATE_VERSION = (
+    b"CCTF",
+    1,
+)  # the version counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
 
 
 class Fusion:
@@ -44,7 +49,9 @@ class Fusion:
         if config is None:
             config = FusionConfig()
         if not isinstance(config, FusionConfig):
-            raise TypeError(f"config is {type(config).__name__}: must be a FusionConfig. Write Fusion(FusionConfig(max_tracks=...))")
+            raise TypeError(
+                f"config is {type(config).__name__}: must be a FusionConfig. Write Fusion(FusionConfig(max_tracks=...))"
+            )
         self.core = _core.Tracker(int(config.max_tracks))
         self.core.configure(
             config.gate,
@@ -69,7 +76,9 @@ class Fusion:
         """Describe a source (0..MAX_SOURCES - 1) as far as it is known; one that was never added works with the defaults."""
         source_id = _check_source(source_id)
         if not isinstance(config, SourceConfig):
-            raise TypeError(f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=..., range_m=...)")
+            raise TypeError(
+                f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=..., range_m=...)"
+            )
         self.core.source(
             source_id,
             config.x is not None,
@@ -104,7 +113,9 @@ class Fusion:
             source_id = _check_source(source_id)
         rows = as_rows(detections)
         if len(rows) > MAX_SCAN:
-            raise ValueError(f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones")
+            raise ValueError(
+                f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones"
+            )
         wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
             raise ValueError(f"detections[{wrong[0]}].{explain(rows, *wrong)}")
@@ -148,7 +159,9 @@ class Fusion:
             raise ValueError(f"state of {len(state)} bytes: is no tracker's. Give what Fusion.state() returned")
         _, version, spare, *sizes, checksum = STATE.unpack_from(state)
         if version != STATE_VERSION or spare or tuple(sizes) != _core.STATE_SIZES:
-            raise ValueError(f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION}, {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl")
+            raise ValueError(
+                f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION}, {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl"
+            )
         saved = state[STATE.size :]
         if crc32(saved) != checksum:
             raise ValueError("state: its checksum is another. It was damaged on the way: save it again")
@@ -156,7 +169,9 @@ class Fusion:
         try:
             made.core = _core.Tracker.load(saved)
         except ValueError as error:
-            raise ValueError(f"state: its {error} cannot be. It was damaged before it was saved: begin with a new tracker") from error
+            raise ValueError(
+                f"state: its {error} cannot be. It was damaged before it was saved: begin with a new tracker"
+            ) from error
         return made
 
     def __reduce__(self) -> tuple[Callable[[bytes], "Fusion"], tuple[bytes]]:
@@ -230,7 +245,9 @@ def _check_core() -> None:
     wire = {"classes": len(ObjectClass), "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
     for name, value in wire.items():
         if _core.LIMITS[name] != value:
-            raise ImportError(f"cloudctl._core was built for {name} = {_core.LIMITS[name]}, schema.py says {value}. Change both (cext/track.h), and build it again")
+            raise ImportError(
+                f"cloudctl._core was built for {name} = {_core.LIMITS[name]}, schema.py says {value}. Change both (cext/track.h), and build it again"
+            )
 
 
 _check_core()
@@ -239,14 +256,18 @@ _check_core()
 def _check_source(source_id: int) -> int:
     source_id = _whole("source_id", source_id, "Sources are numbered: give 0 where there is one")
     if not 0 <= source_id < MAX_SOURCES:
-        raise ValueError(f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}. Number them in the order in which you meet them")
+        raise ValueError(
+            f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}. Number them in the order in which you meet them"
+        )
     return source_id
 
 
 def _check_time(t_ns: int) -> int:
     t_ns = _whole("t_ns", t_ns, "Use time.time_ns(), or round(seconds * 1e9)")
     if not -MAX_TIME <= t_ns <= MAX_TIME:
-        raise ValueError(f"t_ns = {t_ns}: must be within {MAX_TIME} ns of the epoch. Use time.time_ns(), or any other count of ns")
+        raise ValueError(
+            f"t_ns = {t_ns}: must be within {MAX_TIME} ns of the epoch. Use time.time_ns(), or any other count of ns"
+        )
     return t_ns
 
 

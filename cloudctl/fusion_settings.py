@@ -92,7 +92,9 @@ class FusionConfig:
     max_tracks: int = 512
     gate: float = 20.0  # squared Mahalanobis distance
     miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
-    confirm: float = 0.97  # existence probability from which a track is kept through misses, and teaches what is found of sources
+    confirm: float = (
+        0.97  # existence probability from which a track is kept through misses, and teaches what is found of sources
+    )
     false_cost: float = 1.0  # of a false road user given out, in missed ones: shown is whoever exists with more than false_cost / (1 + false_cost)
     drop: float = 0.01
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
@@ -105,7 +107,9 @@ class FusionConfig:
     def __post_init__(self) -> None:
         _check_ranges(self, FUSION_RANGES)
         if self.drop >= self.confirm:
-            raise ValueError(f"FusionConfig.drop = {self.drop}: must be below confirm ({self.confirm}). Leave it out for the default, 0.01")
+            raise ValueError(
+                f"FusionConfig.drop = {self.drop}: must be below confirm ({self.confirm}). Leave it out for the default, 0.01"
+            )
         _check_motion(self.motion)
         _check_without(self.without)
 
@@ -134,12 +138,25 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         if (self.x is None) != (self.y is None):
-            raise ValueError(f"SourceConfig.x, y = {self.x}, {self.y}: one is given without the other. Give both, or neither where its place is not known")
-        _check_ranges(self, {name: allowed for name, allowed in SOURCE_RANGES.items() if getattr(self, name) is not None or name not in "xy"})
+            raise ValueError(
+                f"SourceConfig.x, y = {self.x}, {self.y}: one is given without the other. Give both, or neither where its place is not known"
+            )
+        _check_ranges(
+            self,
+            {
+                name: allowed
+                for name, allowed in SOURCE_RANGES.items()
+                if getattr(self, name) is not None or name not in "xy"
+            },
+        )
         if not isinstance(self.kind, str) or self.kind not in KINDS:
-            raise ValueError(f"SourceConfig.kind = {self.kind!r}: must be one of {', '.join(KINDS)}. detections is what sensors send; tracks, what has ids that stay")
+            raise ValueError(
+                f"SourceConfig.kind = {self.kind!r}: must be one of {', '.join(KINDS)}. detections is what sensors send; tracks, what has ids that stay"
+            )
         if isinstance(self.bias_m, str) or not hasattr(self.bias_m, "__len__") or len(self.bias_m) != 2:
-            raise TypeError(f"SourceConfig.bias_m = {self.bias_m!r}: must be two numbers, east and north in m. Leave it out for none")
+            raise TypeError(
+                f"SourceConfig.bias_m = {self.bias_m!r}: must be two numbers, east and north in m. Leave it out for none"
+            )
         for axis, value in zip("xy", self.bias_m, strict=True):
             check_number(f"SourceConfig.bias_m ({axis})", value, Range(-100, 100, "m"), "Leave it out for none")
 
@@ -173,7 +190,13 @@ def _check_motion(motion: object) -> None:
     for item in motion:
         if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[1], Motion):
             raise TypeError(f"FusionConfig.motion has {item!r}: {rule}")
-        check_number("FusionConfig.motion, its class", item[0], Range(0, _core.LIMITS["classes"] - 1, "ObjectClass"), "Use an ObjectClass", whole=True)
+        check_number(
+            "FusionConfig.motion, its class",
+            item[0],
+            Range(0, _core.LIMITS["classes"] - 1, "ObjectClass"),
+            "Use an ObjectClass",
+            whole=True,
+        )
 
 
 def _check_without(without: object) -> None:

@@ -6,8 +6,8 @@ import msgspec
 
 from .clock import SECOND
 from .codes import CompiledCode
-from .covered import covered, path_of
-from .refusals import Refused
+from .ingest.rejections import RejectedMessage
+from .lane_stretches import covered, path_of
 from .schema import Hazard
 
 MAX_HAZARDS = 256  # of an intersection
@@ -29,22 +29,44 @@ class Hazards:
         return len(self._known)
 
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
-        """Raise Refused for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
+        """Raise RejectedMessage for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
         if hazard.end <= hazard.start:
-            raise Refused("end", hazard.end, f"is not after start ({hazard.start})", "send ns of UTC since 1970; end is when it is over")
+            raise RejectedMessage(
+                "end",
+                hazard.end,
+                f"is not after start ({hazard.start})",
+                "send ns of UTC since 1970; end is when it is over",
+            )
         if not hazard.kind or not hazard.id:
-            raise Refused("id, kind", (hazard.id, hazard.kind), "must not be empty", "name the hazard, and say what it is: works, accident, ice, ...")
+            raise RejectedMessage(
+                "id, kind",
+                (hazard.id, hazard.kind),
+                "must not be empty",
+                "name the hazard, and say what it is: works, accident, ice, ...",
+            )
         if hazard.end - offset > t + MAX_AHEAD:
-            raise Refused("end", hazard.end, f"is more than {MAX_AHEAD // DAY} days ahead", "send ns of UTC since 1970; send a hazard that lasts longer again before it is over")
+            raise RejectedMessage(
+                "end",
+                hazard.end,
+                f"is more than {MAX_AHEAD // DAY} days ahead",
+                "send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
+            )
         if hazard.end - offset <= t and (gateway, hazard.rsu, hazard.id) not in self._known:
             age = (t - hazard.end + offset) / SECOND
-            raise Refused("end", hazard.end, f"was over {age:.1f} s ago", "send when it will be over; set the clock, and answer sync")
+            raise RejectedMessage(
+                "end",
+                hazard.end,
+                f"was over {age:.1f} s ago",
+                "send when it will be over; set the clock, and answer sync",
+            )
         if hazard.lane is None and hazard.polygon is None:
-            raise Refused("lane, polygon", None, "a hazard is on a lane or in a polygon", "send one of them, or both")
+            raise RejectedMessage(
+                "lane, polygon", None, "a hazard is on a lane or in a polygon", "send one of them, or both"
+            )
         if hazard.lane is not None:
             _check_lane(code, hazard, hazard.lane)
         elif hazard.s is not None:
-            raise Refused("s", hazard.s, "is m along a lane, and no lane is named", "send lane, or leave s out")
+            raise RejectedMessage("s", hazard.s, "is m along a lane, and no lane is named", "send lane, or leave s out")
         if hazard.polygon is not None:
             _check_polygon(code, hazard, hazard.polygon)
 
@@ -85,23 +107,45 @@ class Hazards:
 def _check_lane(code: CompiledCode, hazard: Hazard, lane: str) -> None:
     path = path_of(code, lane)
     if path < 0:
-        raise Refused("lane", lane, "is no lane of this intersection", f"take an id of its digital code, such as {code.lane_ids[0]}")
+        raise RejectedMessage(
+            "lane",
+            lane,
+            "is no lane of this intersection",
+            f"take an id of its digital code, such as {code.lane_ids[0]}",
+        )
     if hazard.s is None:
         return
     low, high = hazard.s
     length = float(code.path_length[path])
     if not (isfinite(low) and isfinite(high) and 0.0 <= low <= high and low <= length + 1.0):
-        raise Refused("s", hazard.s, f"must run forwards, from 0 m to the lane's {length:.1f} m", "send [from, to] in m from the lane's beginning")
+        raise RejectedMessage(
+            "s",
+            hazard.s,
+            f"must run forwards, from 0 m to the lane's {length:.1f} m",
+            "send [from, to] in m from the lane's beginning",
+        )
 
 
 def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[float, float], ...]) -> None:
     if len(set(polygon)) < 3:
-        raise Refused("polygon", f"{len(set(polygon))} points", "has at least 3 different points", "send its outline as (lat, lon) in degrees")
+        raise RejectedMessage(
+            "polygon",
+            f"{len(set(polygon))} points",
+            "has at least 3 different points",
+            "send its outline as (lat, lon) in degrees",
+        )
     for k, (lat, lon) in enumerate(polygon):
         globe = isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180
         east, north = code.origin.to_local(lat, lon) if globe else (float("inf"), float("inf"))
         if not max(abs(float(east)), abs(float(north))) <= MAX_METRES:
             rule = f"must be degrees within {MAX_METRES:.0f} m of the intersection"
-            raise Refused(f"polygon[{k}]", (lat, lon), rule, "check the order (lat, lon) and the datum (WGS-84 / CGCS2000)")
+            raise RejectedMessage(
+                f"polygon[{k}]", (lat, lon), rule, "check the order (lat, lon) and the datum (WGS-84 / CGCS2000)"
+            )
     if not covered(code, hazard).stretches:
-        raise Refused("polygon", f"{len(polygon)} points", "covers no lane of this intersection", "draw it over the lanes it concerns, or name a lane")
+        raise RejectedMessage(
+            "polygon",
+            f"{len(polygon)} points",
+            "covers no lane of this intersection",
+            "draw it over the lanes it concerns, or name a lane",
+        )

@@ -29,7 +29,7 @@ class Tables(NamedTuple):
     """What matching reads of one code, beside its own arrays; made once."""
 
     width: Floats  # of each path; a connection has its lane's
-    shy: Floats
+    use_penalty: Floats
     only: Ints  # of each lane: the one connection it leads to, -1 when there are several or none
     turns: Ints  # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
     stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
@@ -129,7 +129,7 @@ def _connection(
 
 @njit(cache=True)
 def _match(
-    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, shy: Any, only: Any,
+    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty: Any, only: Any,
     turns: Any, stop: Any, lead: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any, cell_start: Any, cell_path: Any,
     x0: float, y0: float, cell_m: float, nx: int, ny: int,
     path: Any, s: Any, lateral: Any, along: Any, connection: Any, to_stop: Any,
@@ -147,7 +147,7 @@ def _match(
                 cos = (vx * ux + vy * uy) / speed if speed > MOVING else 1.0
                 if d > REACH or cos < ALONG:
                     continue
-                cost = (2.0 * d / width[p]) ** 2 + TURNING * (1.0 - cos) + shy[p]
+                cost = (2.0 * d / width[p]) ** 2 + TURNING * (1.0 - cos) + use_penalty[p]
                 for m in range(declared.shape[1]):
                     if declared[i, m] == p:
                         cost -= DECLARED
@@ -172,7 +172,7 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDAr
     first where it leaves the road before; `closed`: bool[n_paths], the tidal lanes that run the other way now."""
     n, table = len(tracks), tables(code)
     if closed is not None:
-        table = table._replace(shy=table.shy + CLOSED * closed)
+        table = table._replace(use_penalty=table.use_penalty + CLOSED * closed)
     out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
     _match(
         tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table[:-1], code.lane_to_stop,

@@ -8,7 +8,9 @@ class Repeats:
 
     def __init__(self, interval: int, size: int) -> None:
         self._interval, self._size = interval, size
-        self._last: OrderedDict[str, tuple[int, int]] = OrderedDict()  # when each was let through, the longest ago first, and how many were held back since
+        self._last: OrderedDict[str, tuple[int, int]] = (
+            OrderedDict()
+        )  # when each was let through, the longest ago first, and how many were held back since
 
     def again(self, name: str, t: int) -> int | None:
         """Return how many events of `name` were held back before this one of `t`; None where this one is held back too."""

@@ -9,12 +9,13 @@ import msgspec
 
 from .clock import SECOND, EventClock, stopwatch
 from .codes.canon import parse
-from .engine import Engine, EngineConfig, Output
+from .engine import Engine, Output
 from .faults import Fault, Faults
-from .log import LogError, Recording
+from .io.recording.reader import Recording, RecordingError
 from .metrics import Metrics
 from .payloads import encode_all
-from .schema import Datum
+from .schema import RawMessage
+from .settings import EngineConfig
 
 
 @dataclass
@@ -49,7 +50,7 @@ def replay(
     """Drive an engine with a recording and compare what it says; `said`, where given, collects the advisories.
 
     `path` is any file of the run, or its folder. A fault of the node's own is noted, and the replay goes on as the node did; with `debug`, the
-    first one is raised. Raises LogError when there is no run.
+    first one is raised. Raises RecordingError when there is no run.
     """
     recording = Recording(path)
     engine = engine_of(recording, debug)
@@ -78,7 +79,7 @@ def replay(
     return result
 
 
-def _step(engine: Engine, t: int, batch: tuple[Datum, ...], faults: Faults, result: Replay) -> list[bytes]:
+def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults, result: Replay) -> list[bytes]:
     """Take one step as the node did, and return the advisories it sent."""
     try:
         out = engine.step(t, batch)
@@ -98,15 +99,17 @@ def _note(result: Replay, faults: list[Fault]) -> None:
 
 
 def engine_of(recording: Recording, debug: bool = False) -> Engine:
-    """Return a fresh engine of a recording's own codes and configuration. Raises LogError when it holds none."""
+    """Return a fresh engine of a recording's own codes and configuration. Raises RecordingError when it holds none."""
     config, loaded = None, []
     for name, data in recording.meta:
         if name == "config":
             config = msgspec.json.decode(data, type=EngineConfig)
         elif name == "code":
-            loaded.append(parse(data, str(recording.path)))  # it was checked when the run was made, by the rules of that time
+            loaded.append(
+                parse(data, str(recording.path))
+            )  # it was checked when the run was made, by the rules of that time
     if config is None:
-        raise LogError(
+        raise RecordingError(
             f"{recording.path} holds no run that can be replayed. "
             + (recording.fault or "Record one with [record] path = ...")
         )

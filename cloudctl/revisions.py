@@ -7,10 +7,10 @@ from .codes import CompiledCode, IntersectionCode, compile_code
 from .codes.findings import refuse
 from .codes.versions import Versions, moment
 from .faults import Faults
-from .ingest import Ingest
-from .place import NEVER, Place
-from .roster import declared
-from .sensing import stand
+from .ingest.messages import Ingest
+from .intersection import NEVER, IntersectionState
+from .sensor_health import register_sensor_pose
+from .vehicles import declared
 
 NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
 
@@ -24,7 +24,7 @@ class Revisions:
             self.versions.add(code)
         self.change = self.versions.next_change(-NEVER) or NEVER
 
-    def begin(self, make: Callable[[CompiledCode], Place]) -> dict[str, Place]:
+    def begin(self, make: Callable[[CompiledCode], IntersectionState]) -> dict[str, IntersectionState]:
         """Return the place of every intersection, made of its first revision."""
         places = {}
         for name in self.versions.ids():
@@ -33,23 +33,49 @@ class Revisions:
             place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
         return places
 
-    def announce(self, code: IntersectionCode, t: int, places: dict[str, Place]) -> None:
+    def announce(self, code: IntersectionCode, t: int, places: dict[str, IntersectionState]) -> None:
         """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
         if code.id not in places:
-            raise refuse(code.id, "code", "id", code.id, "is no intersection of this node", "add it to the node's file and its gateway, and start the node again")
+            raise refuse(
+                code.id,
+                "code",
+                "id",
+                code.id,
+                "is no intersection of this node",
+                "add it to the node's file and its gateway, and start the node again",
+            )
         if self.versions.knows(code):
             return
         if self.versions.has_revision(code.id, code.revision):
-            raise refuse(code.id, "code", "revision", code.revision, "stands for another content already",
-                         f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more")
+            raise refuse(
+                code.id,
+                "code",
+                "revision",
+                code.revision,
+                "stands for another content already",
+                f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more",
+            )
         if code.valid_from is None or code.valid_from < t + NOTICE:
-            raise refuse(code.id, "code", "valid_from", "none" if code.valid_from is None else moment(code.valid_from),
-                         f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})", "set valid_from to a later time, in ns since 1970 (UTC)")
+            raise refuse(
+                code.id,
+                "code",
+                "valid_from",
+                "none" if code.valid_from is None else moment(code.valid_from),
+                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})",
+                "set valid_from to a later time, in ns since 1970 (UTC)",
+            )
         self.versions.add(code)
         self.change = min(self.change, code.valid_from)
         places[code.id].until = self.versions.change_of(code.id, t) or NEVER
 
-    def turn(self, t: int, places: dict[str, Place], ingest: Ingest, make: Callable[[CompiledCode], Place], faults: Faults) -> list[str]:
+    def activate(
+        self,
+        t: int,
+        places: dict[str, IntersectionState],
+        ingest: Ingest,
+        make: Callable[[CompiledCode], IntersectionState],
+        faults: Faults,
+    ) -> list[str]:
         """Bring into force what is in force at `t`; return the intersections whose code changed. One that cannot be made is out of force."""
         changed = []
         for name, place in places.items():
@@ -59,7 +85,7 @@ class Revisions:
             place.in_force, place.until = code is not None, self.versions.change_of(name, t) or NEVER
             if code is not None and code is not place.code.code:
                 try:
-                    _renew(place, make(compile_code(code)), ingest)
+                    _switch_revision(place, make(compile_code(code)), ingest)
                 except Exception as error:
                     place.in_force = False
                     faults.note("revision", name, error)
@@ -67,7 +93,7 @@ class Revisions:
         return changed
 
 
-def _renew(place: Place, fresh: Place, ingest: Ingest) -> None:
+def _switch_revision(place: IntersectionState, fresh: IntersectionState, ingest: Ingest) -> None:
     """Put a place on another revision: tracks stay where its origin stays, everything that names lanes or groups begins anew."""
     code = fresh.code
     moved = code.origin != place.code.origin
@@ -76,7 +102,7 @@ def _renew(place: Place, fresh: Place, ingest: Ingest) -> None:
     if moved:
         place.fusion = fresh.fusion
         for rsu, name in ingest.sources.move(code.code.id, code.origin):
-            stand(ingest.sources[rsu, name], place.fusion, code.origin)
+            register_sensor_pose(ingest.sources[rsu, name], place.fusion, code.origin)
     reports, place.reports = place.reports, {}
     place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .faults import Faults
-from .frames import Frames
 from .fusion import DETECTION, Fusion, update_batch
+from .ingest.frames import Frames
 
 
 class Scans:
@@ -46,7 +46,9 @@ class Scans:
         offsets = np.array(self._offsets[begin : end + 1], np.int64)
         times = np.array(self._times[begin:end], np.int64)
         sources = np.array(self._sources[begin:end], np.int32)
-        update_batch(self.fusions[begin:end], times, sources, self._rows(int(offsets[0]), int(offsets[-1])), offsets - offsets[0])
+        update_batch(
+            self.fusions[begin:end], times, sources, self._rows(int(offsets[0]), int(offsets[-1])), offsets - offsets[0]
+        )
 
     def _rows(self, begin: int, end: int) -> Any:
         """Return the rows `begin`..`end`, the vehicles' own after the frames'."""

@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Mapping
 
 from .clock import MS, SECOND
-from .place import NEVER, Place
+from .intersection import NEVER, IntersectionState
 
 MAX_SILENCE = 2 * SECOND  # an intersection without input for so long is not planned
 MIN_PERIOD = 20 * MS  # between plans that no fresh perception asked for
@@ -19,8 +19,10 @@ class PlanScheduler:
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self._plans: list[tuple[int, str]] = []  # a heap of (ns, intersection); `Place.waiting`: it is in there
-        self._urgent: list[Place] = []
+        self._plans: list[
+            tuple[int, str]
+        ] = []  # a heap of (ns, intersection); `IntersectionState.plan_scheduled`: it is in there
+        self._urgent: list[IntersectionState] = []
 
     @property
     def next(self) -> int:
@@ -32,27 +34,29 @@ class PlanScheduler:
         self._plans.clear()
         self._urgent.clear()
 
-    def wake(self, t: int, place: Place, urgent: bool = False) -> None:
+    def schedule_plan(self, t: int, place: IntersectionState, urgent: bool = False) -> None:
         """Plan an intersection soon, because something came for it at `t` ns; `urgent`: in this very step, vehicles may still be able to stop."""
-        place.heard = t
+        place.last_input = t
         if urgent and place not in self._urgent:
             self._urgent.append(place)
-        if not place.waiting:
-            place.waiting = True
-            heapq.heappush(self._plans, (t + self._grace, place.code.code.id))
+        if not place.plan_scheduled:
+            place.plan_scheduled = True
+            heapq.heappush(self._plans, (t + self._plan_delay, place.code.code.id))
 
-    def due(self, t: int, fresh: list[Place], places: Mapping[str, Place]) -> list[Place]:
+    def due(
+        self, t: int, fresh: list[IntersectionState], places: Mapping[str, IntersectionState]
+    ) -> list[IntersectionState]:
         """Return the intersections to plan at `t` ns, and schedule them again; `fresh`: those with new perception."""
-        rest = max(self.period, MIN_PERIOD) + self._grace
-        due = [place for place in fresh if t >= place.planned + self.period - self._grace]
+        rest = max(self.period, MIN_PERIOD) + self._plan_delay
+        due = [place for place in fresh if t >= place.planned + self.period - self._plan_delay]
         while self.next <= t:
             _, name = heapq.heappop(self._plans)
             place = places[name]
-            place.waiting = False
+            place.plan_scheduled = False
             if t >= place.planned + rest and place not in due:
                 due.append(place)
-            if t - place.heard < MAX_SILENCE:
-                place.waiting = True
+            if t - place.last_input < MAX_SILENCE:
+                place.plan_scheduled = True
                 planned = t if place in due else place.planned
                 heapq.heappush(self._plans, (planned + rest, name))
 
@@ -63,5 +67,5 @@ class PlanScheduler:
         return due
 
     @property
-    def _grace(self) -> int:
+    def _plan_delay(self) -> int:
         return int(self.period * SLACK)

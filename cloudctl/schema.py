@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from .declared import Declared
+from .rule_fields import Declared
 
 VERSION: Final = 1
 MAX_OBJECTS: Final = 1024  # of one perception message
@@ -66,7 +66,7 @@ class SignalState(IntEnum):
     YELLOW_FLASH = 10
 
 
-class Datum(NamedTuple):
+class RawMessage(NamedTuple):
     """One message on its way into a node: a kind of `TOPICS`, its proven sender, its undecoded body."""
 
     kind: str
@@ -81,13 +81,17 @@ class Sensor(Struct, frozen=True):
     """One sensor of a roadside unit: where it stands and what it can see."""
 
     id: Name
-    type: Name = "camera"  # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator
+    type: Name = (
+        "camera"  # "tracks": it sends tracks with ids of their own, not detections; any other name is for the operator
+    )
     lat: float | None = None
     lon: float | None = None
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float | None = None  # frames a second; None or 0: it sends when there is something to send, and its silence means nothing
+    hz: float | None = (
+        None  # frames a second; None or 0: it sends when there is something to send, and its silence means nothing
+    )
 
 
 class Hello(
@@ -145,7 +149,15 @@ class Group(
 class Signal(
     Struct,
     frozen=True,
-    rename={"version": "v", "rsu": "r", "intersection": "i", "revision": "rev", "seq": "q", "groups": "g", "lanes": "ln"},
+    rename={
+        "version": "v",
+        "rsu": "r",
+        "intersection": "i",
+        "revision": "rev",
+        "seq": "q",
+        "groups": "g",
+        "lanes": "ln",
+    },
 ):
     """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not told)."""
 
@@ -259,7 +271,9 @@ class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
     length: float = CAR_LENGTH
     width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
+    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = (
+        None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
+    )
     automated: bool = False
     version: int = VERSION
 
@@ -336,7 +350,9 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
     behaviour: str | None = None  # keep, coast, slow_down, speed_up, stop, give_way, change_left, change_right
-    status: str | None = None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
+    status: str | None = (
+        None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
+    )
     version: int = VERSION
 
 

@@ -3,20 +3,24 @@
 import msgspec
 
 from . import planner, world
-from .ingest import Ingest
+from .ingest.messages import Ingest
+from .intersection import IntersectionState
 from .metrics import Metrics
-from .place import Place
 from .schema import Priority, VehicleRequest
 
 
-def request(t: int, place: Place | None, vehicle: str, body: VehicleRequest, declared: str | None, metrics: Metrics) -> None:
+def request(
+    t: int, place: IntersectionState | None, vehicle: str, body: VehicleRequest, declared: str | None, metrics: Metrics
+) -> None:
     """Take a vehicle's request or cancellation; `declared` is the class it gives itself, None where the intersection does not know it."""
     metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
     if place:
         place.priority.take(t, vehicle, body, place.code, declared)
 
 
-def work(snapshot: world.World, place: Place, ingest: Ingest, metrics: Metrics) -> tuple[list[planner.Candidate], list[tuple[str, str, Priority]]]:
+def work(
+    snapshot: world.World, place: IntersectionState, ingest: Ingest, metrics: Metrics
+) -> tuple[list[planner.Candidate], list[tuple[str, str, Priority]]]:
     """Return what the vehicles are advised of their requests, and what each gateway is asked: (gateway, kind, body)."""
     if not place.priority.busy:
         return [], []

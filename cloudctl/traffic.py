@@ -16,8 +16,8 @@ import numpy as np
 
 from .clock import SECOND
 from .codes import CompiledCode
+from .forecast.stop_line import IS_GREEN, STANDING, passing
 from .matching import Floats
-from .planner.passing import IS_GREEN, STANDING, passing
 from .schema import Incident, LaneTraffic, MovementTraffic, ObjectClass, Traffic
 from .world import World
 
@@ -112,7 +112,9 @@ class TrafficState:
 
     def stopped(self, t: int) -> tuple[int, ...]:
         """Return the ids of tracks that have stood STOPPED with nothing ahead of them and no red."""
-        return tuple(n for n, seen in sorted(self._seen.items()) if seen.still is not None and t - seen.still >= STOPPED)
+        return tuple(
+            n for n, seen in sorted(self._seen.items()) if seen.still is not None and t - seen.still >= STOPPED
+        )
 
     # --- looking ---
 
@@ -211,7 +213,11 @@ class TrafficState:
             since = seen.still or world.t
             lat, lon = world.code.origin.to_geodetic(float(world.tracks["x"][row]), float(world.tracks["y"][row]))
             lane = world.code.lane_ids[seen.lane]
-            out.append(Incident("stopped_vehicle", lane, round(float(world.to_stop[row]), 1), since, number, float(lat), float(lon)))
+            out.append(
+                Incident(
+                    "stopped_vehicle", lane, round(float(world.to_stop[row]), 1), since, number, float(lat), float(lon)
+                )
+            )
         return out
 
 

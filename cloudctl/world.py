@@ -8,16 +8,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .as_ruled import vehicle_of
 from .codes import CompiledCode
+from .codes.compiled.rules import RuleTable, rule_table
 from .codes.rules import Vehicle
-from .codes.rules_table import RuleTable, rule_table
 from .matching import LEAVES, Floats, Ints, match
+from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
-from .signals import Doubt, Signals, believed
+from .signals.states import Doubt, Signals, believed
 
 UNKNOWN = (-1, -1, -1)  # the paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # of one that declared none here: it leaves the road before it comes to this intersection
+
 
 @dataclass(frozen=True)
 class Report:
@@ -28,7 +29,9 @@ class Report:
     state: VehicleState
     t: int
     connection: int
-    paths: tuple[int, int, int]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
+    paths: tuple[
+        int, int, int
+    ]  # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
     proven: bool = False  # whether the node's operator says it is what it says
     as_ruled: Vehicle = field(init=False)  # as rules ask of it; made once a report, not once a plan
 
@@ -36,7 +39,7 @@ class Report:
         object.__setattr__(self, "as_ruled", vehicle_of(self.state))
 
 
-class Beyond(NamedTuple):
+class NextSignal(NamedTuple):
     """The signal that a vehicle comes to after this one; times in s from now."""
 
     distance: float  # m from this stop line to that one
@@ -70,10 +73,12 @@ class World:
     signal_trouble: str | None  # why signal states are not to be trusted
     share: Floats  # float64[n_conns]: how often each movement was taken of late, against the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
-    beyond: Mapping[int, Beyond]  # by handle, of connected vehicles whose next signal is known
+    beyond: Mapping[int, NextSignal]  # by handle, of connected vehicles whose next signal is known
     reported: Ints  # ns; when each of `vehicles` last reported
     rules: RuleTable  # of the code, with the holidays that the node knows
-    doubt_reason: str | None = None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
+    doubt_reason: str | None = (
+        None  # why single signal groups are not to be trusted; what is doubted of them is unknown in `signals`
+    )
     sensor_trouble: str | None = None  # which sensors do not deliver what they should, and why
 
     @property
@@ -94,7 +99,7 @@ def build(
     signal_trouble: str | None = None,
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
-    beyond: Mapping[int, Beyond] | None = None,
+    beyond: Mapping[int, NextSignal] | None = None,
     doubts: Mapping[int, Doubt] | None = None,
     doubt_reason: str | None = None,
     sensor_trouble: str | None = None,

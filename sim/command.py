@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from .loop import LiveLoop
-from .run import Loop, Setup
-from .scenario import load
-from .sensors import Noise
-from .show import Progress, figures_table
+from .common.terminal import Progress, figures_table
+from .loop.real_time import LiveLoop
+from .loop.run import Loop, Setup
+from .loop.sensors import Noise
+from .scenario.scenario import load
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,10 +8,10 @@ import msgspec
 
 from ..replay import replay
 from . import report
-from .loop import LiveLoop
-from .run import Loop, Setup
-from .scenario import Scenario, braunschweig, corridor
-from .show import Progress, figures_table, table
+from .common.terminal import Progress, figures_table, table
+from .loop.real_time import LiveLoop
+from .loop.run import Loop, Setup
+from .scenario.scenario import Scenario, braunschweig, corridor
 
 WARM_UP = {"braunschweig": 240.0, "corridor": 240.0}  # s of traffic before a run is observed
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..metrics import BUCKETS_US
-from .show import FUSION, TRAFFIC, losses
+from .common.terminal import FUSION, TRAFFIC, losses
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt

@@ -1,6 +1,6 @@
 """A test of any importer: what it does not know, on each element that it reads, must show up in its report, its refusal, or its codes.
 
-Plug an importer in with one `Sample` in tests/test_codes_accounting.py; its file should have every element that the importer reads.
+Plug an importer in with one `Sample` in tests/codes/test_accounting.py; its file should have every element that the importer reads.
 """
 
 import copy
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cloudctl import codes
 from cloudctl.codes import CodeError
-from cloudctl.codes.accounting import EVERYWHERE
+from cloudctl.codes.formats.importing.accounting import EVERYWHERE
 from cloudctl.codes.report import Imported
 
 ODD = "zzvalue"
@@ -51,7 +51,11 @@ def silent_names(sample: Sample) -> list[str]:
     """Return the places where an unknown attribute (or key), and those where an unknown element (or object), goes in silence."""
     odd = _with_odd_names(sample)
     told = outcome(sample, odd.data)
-    return [f"{kind} in {path}" for word, kind, path in odd.words if not told.tells(word) and not _covered(sample, told, path)]
+    return [
+        f"{kind} in {path}"
+        for word, kind, path in odd.words
+        if not told.tells(word) and not _covered(sample, told, path)
+    ]
 
 
 def silent_values(sample: Sample) -> list[str]:
@@ -60,7 +64,12 @@ def silent_values(sample: Sample) -> list[str]:
     silent = []
     for path, name, first, every in _with_odd_values(sample):
         key = f"{path}@{name}"
-        if _ignored(sample, key) or key in sample.free or f"{_short(path)}@{name}" in sample.free or _covered(sample, plain, path):
+        if (
+            _ignored(sample, key)
+            or key in sample.free
+            or f"{_short(path)}@{name}" in sample.free
+            or _covered(sample, plain, path)
+        ):
             continue
         if f"{_short(path)}@{name}: " in plain.report:  # nothing reads it, and the report says so
             continue
@@ -88,7 +97,10 @@ def _covered(sample: Sample, told: Outcome, path: str) -> bool:
         tag, short = parts[k - 1], "/".join(parts[max(k - 2, 0) : k])
         if tag in sample.ignored or short in sample.ignored:
             return True
-        if f"dropped: {short}: element {tag} is not read" in told.report or f"dropped: {short}: key {tag} is not read" in told.report:
+        if (
+            f"dropped: {short}: element {tag} is not read" in told.report
+            or f"dropped: {short}: key {tag} is not read" in told.report
+        ):
             return True
     return False
 
@@ -107,7 +119,9 @@ def _with_odd_names(sample: Sample) -> _Odd:
         number = words.setdefault(path, len(words))
         element.set(f"zzattribute{number}x", "1")
         ET.SubElement(element, f"zzelement{number}x")
-    found = [(f"zzattribute{n}x", "attribute", path) for path, n in words.items()] + [(f"zzelement{n}x", "element", path) for path, n in words.items()]
+    found = [(f"zzattribute{n}x", "attribute", path) for path, n in words.items()] + [
+        (f"zzelement{n}x", "element", path) for path, n in words.items()
+    ]
     return _Odd(ET.tostring(root), found)
 
 
@@ -157,14 +171,20 @@ def _json_with_odd_names(tree: dict[str, Any]) -> _Odd:
         number = words.setdefault(path, len(words))
         item[f"zzkey{number}x"] = 1
         item[f"zzobject{number}x"] = {"zz": 1}
-    found = [(f"zzkey{n}x", "key", path) for path, n in words.items()] + [(f"zzobject{n}x", "object", path) for path, n in words.items()]
+    found = [(f"zzkey{n}x", "key", path) for path, n in words.items()] + [
+        (f"zzobject{n}x", "object", path) for path, n in words.items()
+    ]
     return _Odd(json.dumps(tree).encode(), found)
 
 
 def _json_with_odd_values(tree: dict[str, Any]) -> Iterator[tuple[str, str, bytes, bytes]]:
     kinds: dict[tuple[str, str], None] = {}
     for path, item in _objects(tree, "message"):
-        kinds.update(dict.fromkeys((path, key) for key, value in item.items() if value is not None and not isinstance(value, dict | list)))
+        kinds.update(
+            dict.fromkeys(
+                (path, key) for key, value in item.items() if value is not None and not isinstance(value, dict | list)
+            )
+        )
     for path, name in kinds:
         files = []
         for every in (False, True):

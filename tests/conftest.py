@@ -3,17 +3,29 @@
 from collections.abc import Iterator
 
 import pytest
+from messages_to_an_engine import OTHER
 from stage import Stage
 
 from bench.scene import Scene
-from cloudctl import broker, codes, maps
+from cloudctl import codes, maps
 from cloudctl.codes import CompiledCode, compile_code
+from cloudctl.engine import Engine
+from cloudctl.io import broker
+from cloudctl.settings import EngineConfig
 
 
 @pytest.fixture(scope="session")
 def code() -> CompiledCode:
     """The shipped four-leg intersection."""
     return compile_code(codes.load(maps.path("intersection.json")))
+
+
+@pytest.fixture
+def engine(code: CompiledCode) -> Engine:
+    """An engine of that intersection, with two gateways."""
+    return Engine(
+        [code.code], EngineConfig({"g": {"r0": code.code.id, "r1": code.code.id}, "h": {OTHER: code.code.id}})
+    )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 
-from cloudctl.codes.build import RawCode, RawLane, RawMove, build
+from cloudctl.codes.formats.importing.build import RawCode, RawLane, RawMove, build
 from cloudctl.codes.model import Alias, IntersectionCode
 
 SIDES = {"E": (1.0, 0.0), "N": (0.0, 1.0), "W": (-1.0, 0.0), "S": (0.0, -1.0)}
@@ -41,7 +41,9 @@ class Crossing:
 
     @classmethod
     def plain(cls, lanes: int = 3) -> "Crossing":
-        return cls([Lane(f"{side}{way}{k}", side, way, k) for side in SIDES for way in ("in", "out") for k in range(lanes)])
+        return cls(
+            [Lane(f"{side}{way}{k}", side, way, k) for side in SIDES for way in ("in", "out") for k in range(lanes)]
+        )
 
     def lane(self, name: str) -> Lane:
         return next(lane for lane in self.lanes if lane.name == name)
@@ -57,13 +59,29 @@ class Crossing:
             road = f"{self.tag}{lane.side}{lane.way}"
             role = "ingress" if lane.way == "in" else "egress"
             raw.lanes.append(
-                RawLane(self.tag + lane.name, self._line(lane), role, road, speed=lane.speed, width_cm=330, stop_s=np.inf if role == "ingress" else None, alias=(Alias("sumo", self.tag + lane.name),))
+                RawLane(
+                    self.tag + lane.name,
+                    self._line(lane),
+                    role,
+                    road,
+                    speed=lane.speed,
+                    width_cm=330,
+                    stop_s=np.inf if role == "ingress" else None,
+                    alias=(Alias("sumo", self.tag + lane.name),),
+                )
             )
         moves = [(a, b, group) for a in self.lanes for b in self.lanes for group in self._joined(a, b)]
         if self.seed:
             shuffle.shuffle(moves)
         for a, b, group in moves:
-            raw.moves.append(RawMove(self.tag + a.name, self.tag + b.name, group, alias=(Alias("sumo", f"{self.tag}{a.name}>{self.tag}{b.name}"),)))
+            raw.moves.append(
+                RawMove(
+                    self.tag + a.name,
+                    self.tag + b.name,
+                    group,
+                    alias=(Alias("sumo", f"{self.tag}{a.name}>{self.tag}{b.name}"),),
+                )
+            )
         return build(raw, "110115")
 
     def _line(self, lane: Lane) -> np.ndarray:

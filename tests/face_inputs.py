@@ -1,6 +1,6 @@
 """Anything at all for the tracker's face. Each trial either works or raises TypeError or ValueError with a remedy; nothing ends the interpreter.
 
-By hand against a core with sanitizers: tests/test_face_sanitized.py has the commands.
+By hand against a core with sanitizers: tests/tracker/test_face_sanitized.py has the commands.
 """
 
 import pickle
@@ -28,7 +28,11 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 TOTAL_BYTES = DETECTION.itemsize
 
 numbers = st.one_of(
-    st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([0, -1, 1, 2**31, 2**63, float("nan"), float("inf"), 1e-300, 1e300, True, None, "3", b"", [], (1, 2)])
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from(
+        [0, -1, 1, 2**31, 2**63, float("nan"), float("inf"), 1e-300, 1e300, True, None, "3", b"", [], (1, 2)]
+    ),
 )
 places = st.lists(st.tuples(st.floats(-60, 60), st.floats(-60, 60)), max_size=12)
 figures = st.one_of(st.floats(width=32), st.sampled_from([0.0, -1.0, 1.0, float("nan")]))
@@ -58,18 +62,37 @@ def arrays(draw: st.DrawFn) -> object:
         return np.zeros(n, [(name, draw(kinds)) for name in names])
     rows = detections(draw(st.lists(st.tuples(st.floats(-60, 60), st.floats(-60, 60)), min_size=n, max_size=n)))
     for name in draw(st.lists(st.sampled_from(DETECTION.names), max_size=3)):
-        rows[name][draw(st.integers(0, max(n - 1, 0))) :] = draw(figures) if DETECTION[name].kind == "f" else draw(st.integers(0, 255))
+        rows[name][draw(st.integers(0, max(n - 1, 0))) :] = (
+            draw(figures) if DETECTION[name].kind == "f" else draw(st.integers(0, 255))
+        )
     if kind == 4:
         return rows
     if kind == 5:
-        return draw(st.sampled_from([rows[::-1], rows[::2], rows[list(rows.dtype.names)[::-1]], rows.view(np.recarray), np.ma.masked_array(rows), rows.newbyteorder() if hasattr(rows, "newbyteorder") else rows]))
+        return draw(
+            st.sampled_from(
+                [
+                    rows[::-1],
+                    rows[::2],
+                    rows[list(rows.dtype.names)[::-1]],
+                    rows.view(np.recarray),
+                    np.ma.masked_array(rows),
+                    rows.newbyteorder() if hasattr(rows, "newbyteorder") else rows,
+                ]
+            )
+        )
     raw = np.zeros(n * TOTAL_BYTES + 1, np.uint8)
     raw[1:] = rows.view(np.uint8)
     return raw[1:].view(DETECTION)
 
 
 @MANY
-@given(st.lists(st.tuples(st.one_of(st.integers(-3, 30), numbers), st.one_of(st.integers(0, 31), numbers), arrays()), max_size=12), st.integers(1, 40))
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.integers(-3, 30), numbers), st.one_of(st.integers(0, 31), numbers), arrays()),
+        max_size=12,
+    ),
+    st.integers(1, 40),
+)
 def any_scans(scans: list, room: int) -> None:
     fusion = Fusion(FusionConfig(max_tracks=room))
     for step, source, rows in scans:
@@ -86,7 +109,11 @@ def any_scans(scans: list, room: int) -> None:
 
 
 @MANY
-@given(st.dictionaries(st.sampled_from([*FUSION_RANGES, "motion", "without"]), numbers, max_size=3), st.dictionaries(st.sampled_from([*SOURCE_RANGES, "kind", "bias_m"]), numbers, max_size=3), places)
+@given(
+    st.dictionaries(st.sampled_from([*FUSION_RANGES, "motion", "without"]), numbers, max_size=3),
+    st.dictionaries(st.sampled_from([*SOURCE_RANGES, "kind", "bias_m"]), numbers, max_size=3),
+    places,
+)
 def any_configuration(config: dict, source: dict, xy: list) -> None:
     try:
         chosen = FusionConfig(**config)
@@ -103,11 +130,26 @@ def any_configuration(config: dict, source: dict, xy: list) -> None:
 
 
 @MANY
-@given(st.lists(st.tuples(st.integers(0, 2), st.one_of(st.integers(0, 20), numbers), st.one_of(st.integers(0, 31), numbers), st.one_of(st.integers(0, 12), numbers)), max_size=8), arrays(), st.sampled_from(["i8", "i4", "f8", "O", "u8", ">i8"]))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.one_of(st.integers(0, 20), numbers),
+            st.one_of(st.integers(0, 31), numbers),
+            st.one_of(st.integers(0, 12), numbers),
+        ),
+        max_size=8,
+    ),
+    arrays(),
+    st.sampled_from(["i8", "i4", "f8", "O", "u8", ">i8"]),
+)
 def any_batch(frames: list, rows: object, dtype: str) -> None:
     pool = [Fusion(FusionConfig(max_tracks=20)) for _ in range(3)]
     try:
-        times, sources, ends = (np.array([*first, *(frame[k] for frame in frames)], object).astype(dtype) for k, first in ((1, ()), (2, ()), (3, (0,))))
+        times, sources, ends = (
+            np.array([*first, *(frame[k] for frame in frames)], object).astype(dtype)
+            for k, first in ((1, ()), (2, ()), (3, (0,)))
+        )
     except (TypeError, ValueError, OverflowError):
         return  # NumPy makes no such array
     try:
@@ -140,7 +182,10 @@ def any_state(data: st.DataObject) -> None:
 
 
 @MANY
-@given(st.lists(st.one_of(st.binary(max_size=80), numbers), max_size=4), st.one_of(st.none(), st.sampled_from([np.zeros((2, 2)), np.zeros(3), np.zeros((1, 1))])))
+@given(
+    st.lists(st.one_of(st.binary(max_size=80), numbers), max_size=4),
+    st.one_of(st.none(), st.sampled_from([np.zeros((2, 2)), np.zeros(3), np.zeros((1, 1))])),
+)
 def any_payloads(payloads: list, shifts: np.ndarray | None) -> None:
     try:
         rows, offsets, _ = decode_batch(payloads, shifts)
@@ -151,7 +196,12 @@ def any_payloads(payloads: list, shifts: np.ndarray | None) -> None:
 
 def odd_motion() -> None:
     """Whatever a class's motion may be, tracks stay finite."""
-    for straight, turning, rate, enter, leave in ((1000, 1000, 100, 100, 100), (1e-9, 0, 0, 0, 0), (5, 0, 0, 100, 0), (5, 9, 9, 0, 9)):
+    for straight, turning, rate, enter, leave in (
+        (1000, 1000, 100, 100, 100),
+        (1e-9, 0, 0, 0, 0),
+        (5, 0, 0, 100, 0),
+        (5, 9, 9, 0, 9),
+    ):
         motion = tuple((number, Motion(straight, turning, rate, enter, leave)) for number in range(8))
         fusion = Fusion(FusionConfig(motion=motion))
         for k in range(40):

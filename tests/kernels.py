@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PLACES = {4: (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 5: tuple(range(15))}
 AT = {
     4: [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)],
@@ -73,5 +73,7 @@ def assigned(core: ctypes.CDLL, table: np.ndarray, miss: float) -> tuple[np.ndar
     column, cost, mate = columns.astype(np.int32), table[rows, columns], np.empty(n, np.int32)
     core.assign_scratch.restype = ctypes.c_size_t
     memory = np.empty(core.assign_scratch(n, m), np.uint8)
-    core.assign(n, m, pointer(start), pointer(column), pointer(cost), ctypes.c_double(miss), pointer(mate), pointer(memory))
+    core.assign(
+        n, m, pointer(start), pointer(column), pointer(cost), ctypes.c_double(miss), pointer(mate), pointer(memory)
+    )
     return mate, sum(table[i, j] if j >= 0 else miss for i, j in enumerate(mate.tolist()))

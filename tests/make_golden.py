@@ -1,10 +1,10 @@
 """Makes tests/golden/run.mcap anew: `PYTHONPATH=. python tests/make_golden.py`. Do so only in a commit that says why what the node says has changed."""
 
-from pathlib import Path
+from paths import GOLDEN
 
 from bench.bench_replay import record
 
-FILE = Path(__file__).parent / "golden" / "run.mcap"
+FILE = GOLDEN
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cloudctl import broker, codes
+from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
+from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
-from cloudctl.wire import KeyPair, new_keys, write_keys
 
 
 def until(done: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> Any:

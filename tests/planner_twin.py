@@ -6,10 +6,20 @@ from math import erf, hypot, inf, sqrt
 
 import numpy as np
 
-from cloudctl.planner import collision, crossing, following, pedestrian, prediction
-from cloudctl.planner.passing import BRISK, FAR, GRACE, HEADWAY, IS_GREEN, MARGIN, OPENS, earliest
+from cloudctl.forecast import following, prediction
+from cloudctl.forecast.stop_line import (
+    BRISK,
+    FAR,
+    GRACE,
+    IS_GREEN,
+    MARGIN,
+    SATURATION_HEADWAY,
+    STARTUP_LOST_TIME,
+    earliest,
+)
+from cloudctl.planner.kinds import collision, crossing, pedestrian
 from cloudctl.schema import ObjectClass, SignalState
-from cloudctl.signals import IS_RED, NEVER
+from cloudctl.signals.states import IS_RED, NEVER
 from cloudctl.world import World
 
 
@@ -99,24 +109,32 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
         for place, i in enumerate(sorted(rows, key=lambda i: world.to_stop[i])):
             limit = max(float(code.lane_speed[lane]), 1.0)
             alone = earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit)
-            arrive, soonest = max(alone, before + HEADWAY), max(alone, soonest + BRISK)
+            arrive, soonest = max(alone, before + SATURATION_HEADWAY), max(alone, soonest + BRISK)
             group = int(code.conn_group[world.connection[i]]) if world.connection[i] >= 0 else -1
             if world.connection[i] < 0:
-                mine = [int(code.conn_group[k]) for k in range(code.n_conns) if code.conn_from[k] == lane and code.conn_group[k] >= 0]
+                mine = [
+                    int(code.conn_group[k])
+                    for k in range(code.n_conns)
+                    if code.conn_from[k] == lane and code.conn_group[k] >= 0
+                ]
                 group = mine[0] if mine else -1
             now = doubt = False
             if group < 0:
                 now = True
             else:
                 green = bool(IS_GREEN[signals.state[group]])
-                left = max((signals.min_end[group] - world.t) / 1e9, 0.0) if green and signals.min_end[group] < NEVER else 0.0
+                left = (
+                    max((signals.min_end[group] - world.t) / 1e9, 0.0)
+                    if green and signals.min_end[group] < NEVER
+                    else 0.0
+                )
                 known = [signals.next_green[group], signals.max_end[group] if IS_RED[signals.state[group]] else NEVER]
                 known = [opens for opens in known if opens != NEVER]
                 start = max((max(known) - world.t) / 1e9, 0.0) if known else FAR
                 now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
                 doubt = not now and green and soonest <= left + GRACE
                 if not now and not doubt:
-                    arrive = max(arrive, start + OPENS) if start < FAR else FAR
+                    arrive = max(arrive, start + STARTUP_LOST_TIME) if start < FAR else FAR
                     lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
                     if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
                         arrive = FAR
@@ -141,8 +159,14 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
 
     def window(i: int, far: float, own: int) -> tuple[float, float, float]:
         speed, length, track = max(float(world.speed[i]), 0.0), float(world.tracks["length"][i]), world.tracks[i]
-        enter, leave = (prediction.arrival(d, speed, float(world.accel[i]), float(code.conn_speed[own])) for d in (far, far + length))
-        position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+        enter, leave = (
+            prediction.arrival(d, speed, float(world.accel[i]), float(code.conn_speed[own]))
+            for d in (far, far + length)
+        )
+        position, velocity = (
+            0.5 * float(track["var_x"] + track["var_y"]),
+            0.5 * float(track["var_vx"] + track["var_vy"]),
+        )
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
         return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
 
@@ -160,10 +184,20 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
             for own, at_a in standing[a].items():
                 for c in range(code.conf_start[own], code.conf_start[own + 1]):
                     other = int(code.conf_other[c])
-                    if not (aims(a, own, float(code.conf_s[c])) and aims(b, own, float(code.conf_s[c]))) or a == b or other < own or other not in standing[b] or code.conf_type[c] == collision.DIVERGE:
+                    if (
+                        not (aims(a, own, float(code.conf_s[c])) and aims(b, own, float(code.conf_s[c])))
+                        or a == b
+                        or other < own
+                        or other not in standing[b]
+                        or code.conf_type[c] == collision.DIVERGE
+                    ):
                         continue
                     first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]), own)
-                    second = window(b, float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]), other)
+                    second = window(
+                        b,
+                        float(code.conf_s_other[c]) - standing[b][other] - 0.5 * float(world.tracks["length"][b]),
+                        other,
+                    )
                     ttc = max(first[0], second[0])
                     pet = ttc - min(first[1], second[1])
                     if first[1] > 0.0 and second[1] > 0.0 and ttc < collision.TTC:
@@ -197,12 +231,16 @@ def below(value: float, limit: float, sigma: float) -> float:
 def crossings(world: World) -> dict[tuple[int, int, float], float]:
     """Return the chance of meeting by (connected vehicle, walker, TTC to a ms), of every walker at every crosswalk on the vehicle's way."""
     code, out = world.code, {}
-    walkers = [j for j in range(len(world.tracks)) if world.tracks["class"][j] in (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)]
+    walkers = [
+        j for j in range(len(world.tracks)) if world.tracks["class"][j] in (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)
+    ]
     for k, i in enumerate(world.rows.tolist()):
         c, speed, length = int(world.connection[i]), float(world.speed[i]), float(world.tracks["length"][i])
         if c < 0 or speed < pedestrian.SLOWEST or not world.to_stop[i] < pedestrian.APPROACH:
             continue
-        front = (float(world.s[i]) if world.path[i] >= code.n_lanes else -float(world.to_stop[i]) - 0.5 * length) + 0.5 * length
+        front = (
+            float(world.s[i]) if world.path[i] >= code.n_lanes else -float(world.to_stop[i]) - 0.5 * length
+        ) + 0.5 * length
         for w in range(code.cw_start[c], code.cw_start[c + 1]):
             cross, middle = int(code.cw_cross[w]), 0.5 * float(code.cw_s_in[w] + code.cw_s_out[w])
             reach = 0.5 * float(code.cw_s_out[w] - code.cw_s_in[w]) + pedestrian.BESIDE
@@ -241,7 +279,9 @@ def waits(world: World, j: int, cross: int) -> bool:
     if group < 0 or not pedestrian.IS_RED[world.signals.state[group]]:
         return False
     begin, end = world.code.cross_axis[cross].reshape(2, 2)
-    along = np.dot([world.tracks["x"][j] - begin[0], world.tracks["y"][j] - begin[1]], end - begin) / np.dot(end - begin, end - begin)
+    along = np.dot([world.tracks["x"][j] - begin[0], world.tracks["y"][j] - begin[1]], end - begin) / np.dot(
+        end - begin, end - begin
+    )
     return not 0.0 <= along <= 1.0
 
 
@@ -251,7 +291,9 @@ def own_sigma(world: World, i: int, t: float) -> float:
     return sqrt(prediction.spread(position, velocity, float(prediction.SIGMA_A[1]), t))
 
 
-def crosses(track: np.void, place: np.ndarray, way: np.ndarray, reach: float) -> tuple[float, float, float, float, float] | None:
+def crosses(
+    track: np.void, place: np.ndarray, way: np.ndarray, reach: float
+) -> tuple[float, float, float, float, float] | None:
     """Return when a walker comes to a vehicle's path and leaves it, how far along it, the chance of that and its deviation; None: never."""
     at, velocity = np.array([track["x"], track["y"]]) - place, np.array([track["vx"], track["vy"]], float)
     pace, normal = float(np.hypot(*velocity)), np.array([-way[1], way[0]])
@@ -286,7 +328,10 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
 
     def deviation(i: int, t: float) -> float:
         track = world.tracks[i]
-        position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
+        position, velocity = (
+            0.5 * float(track["var_x"] + track["var_y"]),
+            0.5 * float(track["var_vx"] + track["var_vy"]),
+        )
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(t, 0.0))
         return sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
 
@@ -319,7 +364,11 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
             for v_conn, v_chance in chances[v].items():
                 for r_conn, r_chance in chances[r].items():
                     group = code.conn_group[r_conn]
-                    held = world.to_stop[r] > 0.0 and group >= 0 and world.signals.state[group] in (SignalState.RED, SignalState.RED_FLASH)
+                    held = (
+                        world.to_stop[r] > 0.0
+                        and group >= 0
+                        and world.signals.state[group] in (SignalState.RED, SignalState.RED_FLASH)
+                    )
                     if not held and (group < 0 or group != code.conn_group[v_conn]):
                         likely += meets(v, v_conn, r, r_conn) * v_chance * r_chance
             if likely >= crossing.LIKELY:

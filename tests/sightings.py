@@ -1,7 +1,7 @@
 """Road users as a sensor sees them, for tests of the tracker: rows of detections, and two who drive side by side."""
 
 import numpy as np
-from cloudctl.sim.scenes import positions
+from cloudctl.sim.tracking.scenes import positions
 
 from cloudctl.clock import MS, SECOND
 from cloudctl.fusion import Fusion, Rows, detections

@@ -8,7 +8,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.fusion import TRACK
 from cloudctl.planner import Candidate
 from cloudctl.schema import AdvisoryKind, Hazard, ObjectClass, SignalState, VehicleState
-from cloudctl.signals import Signals
+from cloudctl.signals.states import Signals
 
 T = 1_767_225_600 * SECOND
 RED, GREEN = int(SignalState.RED), int(SignalState.GREEN_PROTECTED)
@@ -58,12 +58,22 @@ class Stage:
             self.rows[-1]["vehicle"] = handle
             state = VehicleState(T, 0.0, 0.0, speed, 0.0, kind, automated=automated)
             paths = world.declare(code, connection) if connection is not None else (-1, -1, -1)
-            self.reports[handle] = world.Report(f"v{handle}", handle, state, T, -1 if connection is None else connection, paths)
+            self.reports[handle] = world.Report(
+                f"v{handle}", handle, state, T, -1 if connection is None else connection, paths
+            )
         return handle
 
     def at(self, x: float, y: float, vx: float, vy: float, **track: float) -> int:
         """Put a road user anywhere: a car, unless `track` says otherwise."""
-        row = {"length": 4.8, "width": 1.8, "height": 1.5, "existence": 1.0, "status": 1, "class": ObjectClass.CAR, "vehicle": 0}
+        row = {
+            "length": 4.8,
+            "width": 1.8,
+            "height": 1.5,
+            "existence": 1.0,
+            "status": 1,
+            "class": ObjectClass.CAR,
+            "vehicle": 0,
+        }
         row |= {"var_x": 0.04, "var_y": 0.04, "var_vx": 0.04, "var_vy": 0.04}
         self.rows.append(row | {"x": x, "y": y, "vx": vx, "vy": vy} | track)
         return len(self.rows)
@@ -83,7 +93,9 @@ class Stage:
             t, 1, self.code.code.revision, shown, ends, ends, ends, np.ones(n),
             np.where(shown == RED, ends, end + 30 * SECOND), np.full(n, 20 * SECOND), self.open,
         )  # fmt: skip
-        return world.build(t, self.code, tracks, signals, self.hazards, self.reports, t, t, self.before, None, self.share, self.stopped)
+        return world.build(
+            t, self.code, tracks, signals, self.hazards, self.reports, t, t, self.before, None, self.share, self.stopped
+        )
 
     def said(self, kind: AdvisoryKind) -> dict[str, Candidate]:
         return {c.target: c for c in planner.plan(self.world()) if c.kind is kind}

@@ -84,9 +84,7 @@ def test_a_broken_code_is_refused_line_by_line(capsys: pytest.CaptureFixture[str
         ('[[gateway]]\nname = "g"\nrsus = {}\n', "has no key"),
     ],
 )
-def test_a_wrong_file_is_explained(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, says: str
-) -> None:
+def test_a_wrong_file_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "node.toml").write_text(text)
     code, _, err = run(capsys, "serve", tmp_path / "node.toml")
     assert code == 2
@@ -112,7 +110,10 @@ def test_sim_run_writes_the_figures(tmp_path: Path) -> None:
     scenario = Path(sumo.SUMO_HOME) / "tools" / "game" / "fokr_bs_demo.sumocfg"
     words = ["sim", "run", "--sumocfg", str(scenario), "--in-process", "--seconds", "30", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "cloudctl", *words, str(tmp_path / "run.json")], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "cloudctl", *words, str(tmp_path / "run.json")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "run.json").read_text())

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 
 
@@ -30,7 +30,12 @@ def test_a_wheel_of_the_sdist_runs_without_the_tree(tmp_path: Path) -> None:
     wheel = build("build_wheel", source, tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("cloudctl/_core.") and name.endswith((".so", ".pyd")) for name in names)
-    for part in ("cloudctl/py.typed", "cloudctl/maps/intersection.json", "cloudctl/sim/demo.py", "cloudctl/codes/model.py"):
+    for part in (
+        "cloudctl/py.typed",
+        "cloudctl/maps/intersection.json",
+        "cloudctl/sim/demo.py",
+        "cloudctl/codes/model.py",
+    ):
         assert part in names
     assert not any(name.startswith(("tests/", "bench/", "cext/")) for name in names)
     site = tmp_path / "site"

@@ -1,95 +1,199 @@
-"""The design's layers, held: a module imports only lower ones, and a few names are imported in one place only."""
+"""The layers of the design, enforced: a module imports only from lower layers, and a few libraries have one importer each."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = (
-    ("declared",),
-    ("schema", "clock", "metrics", "geo", "gcj02", "maps", "_core", "__init__"),
-    ("topics", "rates"),
-    ("events",),
-    ("codes",),
-    ("detections", "fusion_settings"),
-    ("fusion", "matching", "refusals", "faults", "acks", "covered", "as_ruled"),
-    ("gateways", "payloads", "signal_groups", "sources", "hazards", "plausibility", "timekeeping"),
-    ("frames",),
-    ("ingest",),
-    ("signals",),
-    ("world",),
-    ("planner",),
-    ("traffic", "sensing"),
-    ("place",),
-    ("corridor", "roster", "scans", "scheduling", "signal_priority"),
-    ("revisions",),
-    ("engine",),
-    ("container", "parts"),
-    ("recorder",),
-    ("wire", "log", "broker"),
-    ("config",),
-    ("mqtt",),
-    ("egress", "web"),
-    ("calendars",),
-    ("publish", "reload"),
-    ("live", "replay", "client", "doctor"),
-    ("sim",),
-    ("__main__",),
-)
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY = {  # what may be imported where, and why
-    "time": ({"clock"}, "only clock.py reads time, so that a replay is the run"),
-    "zmq": ({"wire"}, "only wire.py speaks ZeroMQ, so that sockets and keys are in one place"),
-    "gmqtt": ({"mqtt"}, "only mqtt.py speaks MQTT for the node, so that the end of a connection is in one place"),
-    "aiohttp": ({"web"}, "only web.py serves HTTP, so that what can be asked is in one place"),
-    "aiomqtt": ({"client"}, "only client/vehicle.py uses the vehicle's MQTT client"),
-    "_core": ({"fusion", "detections", "fusion_settings"}, "the C core has one door, fusion.py and the two modules it is made of"),
-    "asyncio": (
-        {"egress", "mqtt", "live", "client", "broker", "__main__", "sim"},
-        "asyncio stays at the edges; the engine has no loop",
+
+# For each package, its modules and sub-packages from the lowest layer to the highest. One layer's members do not import one another.
+# A package that is not listed has no order of its own, beside having no circle.
+LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "cloudctl": (
+        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        ("__init__", "schema", "events", "faults"),
+        ("codes",),  # what a place is; knows nothing of traffic
+        (
+            "detections",
+            "fusion_settings",
+            "settings",
+            "topics",
+            "payloads",
+            "lane_stretches",
+            "rule_subjects",
+            "acknowledgements",
+        ),
+        ("fusion", "matching"),
+        (
+            "ingest",
+            "signals",
+            "io",
+        ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
+        ("hazards", "scans", "world"),
+        ("forecast", "sensor_health"),
+        ("planner", "traffic"),
+        ("intersection",),
+        ("downstream", "scheduling", "signal_priority", "vehicles"),
+        ("revisions",),
+        ("engine",),
+        ("client", "node", "replay"),
+        ("sim",),
+        ("__main__",),
     ),
-    "mcap": ({"log", "parts"}, "only log.py and parts.py read the file format; container.py writes it"),
+    "cloudctl.codes": (
+        ("byte_order_mark", "findings", "grid", "rule"),
+        ("citycode", "model", "strict_json"),
+        ("canon", "days", "distinct", "json_schema", "polylines", "registry"),
+        ("holidays", "report", "rules", "versions"),
+        ("compiled",),
+        ("checks",),
+        ("draw", "formats", "update"),
+        ("__init__", "command"),
+    ),
+    "cloudctl.codes.formats": (
+        ("__init__", "geojson", "held_limits", "importing"),
+        ("messages", "sumo"),
+        ("j2735", "lanelet2", "opendrive", "round_trip", "ydt"),
+        ("detect", "export"),
+    ),
+    "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),
+    "cloudctl.ingest": (
+        ("__init__", "rejections"),
+        ("gateways", "plausibility", "signal_groups", "sources"),
+        ("frames",),
+        ("messages",),
+    ),
+    "cloudctl.io": (("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),
+    "cloudctl.node": (
+        ("__init__", "calendars", "clock_steps", "config", "doctor"),
+        ("publish", "reload"),
+        ("live",),
+    ),
+    "cloudctl.planner": (
+        ("candidate", "class_evidence", "policy"),
+        ("filter", "kinds", "priority"),
+        ("__init__",),
+        ("warm",),
+    ),
+    "cloudctl.signals": (
+        ("__init__", "conflicts", "spat_time"),
+        ("quality", "spat_fields"),
+        ("spat", "states", "ydt_spat"),
+    ),
+    "cloudctl.sim": (
+        ("__init__", "common", "scenario"),
+        ("loop", "report"),
+        ("command", "demo", "study", "tracking"),
+        ("warnings",),
+    ),
+}
+
+# Libraries and modules with few importers: the module that may import each (and those below it), and why.
+ONLY: dict[str, tuple[tuple[str, ...], str]] = {
+    "time": (("cloudctl.clock",), "one module reads time, so that a replay is the run"),
+    "zmq": (("cloudctl.io.zeromq",), "sockets, keys and their limits are in one place"),
+    "gmqtt": (("cloudctl.io.mqtt",), "the node's MQTT connection, from CONNECT to its end, is in one place"),
+    "aiohttp": (("cloudctl.io.http",), "what can be asked over HTTP is in one place"),
+    "aiomqtt": (("cloudctl.client",), "only the vehicle client speaks MQTT that way"),
+    "mcap": (("cloudctl.io.recording",), "the file format of recordings is in one package"),
+    "cloudctl._core": (
+        ("cloudctl.fusion", "cloudctl.detections", "cloudctl.fusion_settings"),
+        "the C core has one door: the tracker and the two modules it is made of",
+    ),
+    "asyncio": (
+        ("cloudctl.io", "cloudctl.node", "cloudctl.client", "cloudctl.__main__", "cloudctl.sim"),
+        "event loops stay at the edges; the engine has none",
+    ),
 }
 
 
-def modules() -> list[tuple[str, Path]]:
-    out = []
-    for folder, prefix in (("cloudctl", ""), ("sim", "sim"), ("maps", "maps")):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            inner = path.relative_to(ROOT / folder).parts
-            out.append((prefix or inner[0].removesuffix(".py"), path))
-    return out
+def _modules() -> dict[str, Path]:
+    """Return the file of each module of the product, by dotted name; a package is `package.__init__`."""
+    folders = (("cloudctl", "cloudctl"), ("sim", "cloudctl.sim"), ("maps", "cloudctl.maps"))
+    return {
+        ".".join((package, *path.relative_to(ROOT / folder).with_suffix("").parts)): path
+        for folder, package in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    }
 
 
-def imports(name: str, path: Path) -> list[str]:
-    """Return what a file imports: our modules by their first name, others by their top name."""
-    base = ROOT / {"sim": "sim", "maps": "maps"}.get(name, "cloudctl")
-    package = ["cloudctl", *([name] if name in ("sim", "maps") else []), *path.relative_to(base).parts[:-1]]
-    out = []
-    for node in ast.walk(ast.parse(path.read_text())):
+MODULES = _modules()
+
+
+def _for_types_only(tree: ast.Module) -> set[ast.AST]:
+    """Return the nodes below `if TYPE_CHECKING:`: they are not imported when the program runs."""
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    return {inner for block in blocks for inner in ast.walk(block)}
+
+
+def imports(name: str) -> Iterator[str]:
+    """Yield what a module imports, by dotted name: modules of ours as in `MODULES`, others by their top name."""
+    tree = ast.parse(MODULES[name].read_text())
+    package = name.split(".")[:-1]
+    skipped = _for_types_only(tree)
+
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            out += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            stem = ".".join([*above, *([node.module] if node.module else [])])
-            out += [f"{stem}.{alias.name}" for alias in node.names] if stem == "cloudctl" else [stem]
-    return [found.split(".")[1] if found.startswith("cloudctl.") else found.split(".")[0] for found in out]
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node not in skipped:
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            if stem.split(".")[0] != "cloudctl":
+                yield stem.split(".")[0]
+                continue
+            for alias in node.names:
+                full = f"{stem}.{alias.name}"
+                candidates = (full, f"{full}.__init__", stem, f"{stem}.__init__")
+                yield next((found for found in candidates if found in MODULES), full)
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), modules(), ids=lambda value: str(value.relative_to(ROOT)) if isinstance(value, Path) else ""
-)
-def test_a_module_imports_only_lower_layers(name: str, path: Path) -> None:
-    for found in imports(name, path):
-        if found in RANK and found != name:
-            assert RANK[found] < RANK[name], (
-                f"{path.name} is layer {RANK[name]} and imports {found}, layer {RANK[found]}"
+def _rank(package: str, child: str) -> int:
+    return next(rank for rank, members in enumerate(LAYERS[package]) if child in members)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_lower_layers(name: str) -> None:
+    for imported in imports(name):
+        parts, other = name.split("."), imported.split(".")
+        shared = next((k for k, (a, b) in enumerate(zip(parts, other, strict=False)) if a != b), None)
+        if not shared:
+            continue  # the module itself, or a library
+        package = ".".join(parts[:shared])
+        if package in LAYERS:
+            assert _rank(package, other[shared]) < _rank(package, parts[shared]), (
+                f"{name} imports {imported}, which is not in a lower layer of {package}"
             )
-        if found in ONLY and name not in ("tests", "bench"):
-            where, why = ONLY[found]
-            assert name in where, f"{path.name} imports {found}: {why}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_library_with_one_place_is_imported_there_only(name: str) -> None:
+    for imported in imports(name):
+        if imported in ONLY:
+            allowed, reason = ONLY[imported]
+            inside = any(name == place or name.startswith(f"{place}.") for place in allowed)
+            assert inside, f"{name} imports {imported}: {reason}"
 
 
 def test_every_module_has_a_layer() -> None:
-    assert {name for name, _ in modules()} - set(RANK) == set()
+    for package, layers in LAYERS.items():
+        depth = package.count(".") + 1
+        children = {name.split(".")[depth] for name in MODULES if name.startswith(f"{package}.")}
+        listed = [member for members in layers for member in members if member != "_core"]
+        assert sorted(listed) == sorted(children), f"the modules of {package} and its layers differ"
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    finished: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name not in finished:
+            for imported in imports(name):
+                if imported in MODULES and imported != name:
+                    visit(imported, (*trail, name))
+            finished.add(name)
+
+    for name in MODULES:
+        visit(name, ())

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from node_process import NodeProcess, until
+from paths import ROOT
 
-from cloudctl import broker, codes, maps
+from cloudctl import codes, maps
 from cloudctl.__main__ import build_parser
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -37,9 +38,7 @@ def test_the_gateway_and_the_vehicle_run_as_printed(
 ) -> None:
     running = broker.start(tmp_path / "broker")
     process = NodeProcess(tmp_path, code, f"version = {running.version}\n")
-    process.config.write_text(
-        process.config.read_text().replace(f"port = {process.mqtt}", f"port = {running.port}")
-    )
+    process.config.write_text(process.config.read_text().replace(f"port = {process.mqtt}", f"port = {running.port}"))
     for name in ("key", "pub"):
         (tmp_path / f"g.{name}").rename(tmp_path / f"gateway-1.{name}")
     gateway = snippets[0].replace("tcp://127.0.0.1:7788", f"tcp://127.0.0.1:{process.port}")
@@ -68,20 +67,31 @@ def _publish_until(running: broker.Broker, client: subprocess.Popen[str]) -> Non
     import asyncio
     import select
 
-    from cloudctl.config import BrokerSection
-    from cloudctl.egress import Egress
     from cloudctl.engine import encode
+    from cloudctl.io.egress import Egress
     from cloudctl.metrics import Metrics
+    from cloudctl.node.config import BrokerSection
 
     async def publish() -> None:
-        egress = Egress(BrokerSection(port=running.port, version=running.version), WallClock(), Metrics(), lambda *_: None)
+        egress = Egress(
+            BrokerSection(port=running.port, version=running.version), WallClock(), Metrics(), lambda *_: None
+        )
         egress.start()
         await asyncio.wait_for(egress.connected.wait(), 15)
         for number in range(300):
             t = WallClock().now()
             advisory = Advisory(
-                f"a{number}", AdvisoryKind.GLOSA, "X", "vehicle:car-1", 2, 1.0, "slow down", t, t + 5 * SECOND,
-                Inputs(1), speed=9.0,
+                f"a{number}",
+                AdvisoryKind.GLOSA,
+                "X",
+                "vehicle:car-1",
+                2,
+                1.0,
+                "slow down",
+                t,
+                t + 5 * SECOND,
+                Inputs(1),
+                speed=9.0,
             )
             egress.advise(advisory, encode(advisory))
             if select.select([client.stdout], [], [], 0)[0]:

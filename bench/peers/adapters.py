@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from cloudctl.sim.scenes import positions
+from cloudctl.sim.tracking.scenes import positions
 
 from cloudctl.clock import SECOND
 from cloudctl.fusion import Fusion, FusionConfig

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..clock import MS, SECOND, STEP, WallClock, sleep_until, stopwatch
+from ..io.zeromq import Dealer, KeyPair, read_keys
 from ..rates import Repeats
 from ..schema import (
     COLUMNS,
@@ -26,7 +27,6 @@ from ..schema import (
     Sync,
 )
 from ..topics import KIND_OF_CODE, TOPICS
-from ..wire import Dealer, KeyPair, read_keys
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ class Gateway:
         message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only itself and is reported to `on_reject`,
         once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is as it should be.
         """
-        from ..codes.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
-        from ..codes.ydt_spat import read_ydt_spat
+        from ..signals.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
+        from ..signals.ydt_spat import read_ydt_spat
 
         read = read_ydt_spat if message.lstrip()[:1] == b"{" and b'"phaseStates"' in message else read_spat
         states = read(message, self._now())
@@ -214,7 +214,11 @@ class Gateway:
         ahead = self._now() - stopwatch()
         if self._ahead is not None and abs(ahead - self._ahead) > STEP:
             self.clock_steps += 1
-            log.warning("%s: this gateway's clock stepped by %+.3f s; it is compared with the node's again", self.name, (ahead - self._ahead) / SECOND)
+            log.warning(
+                "%s: this gateway's clock stepped by %+.3f s; it is compared with the node's again",
+                self.name,
+                (ahead - self._ahead) / SECOND,
+            )
             self._synced = None
         self._ahead = ahead
 

@@ -7,8 +7,13 @@ from ..clock import MS, SECOND
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
 REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
-TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 15.0  # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
-SHORT_LIVED = 5 * SECOND  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
+TAKEN_PAUSE, MAX_TAKEN_PAUSE = (
+    1.0,
+    15.0,
+)  # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
+SHORT_LIVED = (
+    5 * SECOND
+)  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
 MAX_SHORT_LIVED = 3  # such connections in a row
 SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND  # a connection that lasted longer proves that nobody else uses the id
 OFFSETS = 8  # messages among which the fastest one is taken to have had no delay

@@ -55,17 +55,23 @@ class Vehicle:
         on_trouble: Callable[[str], None] | None = None,
     ) -> None:
         if why := wrong_vehicle_id(id):
-            raise ValueError(f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no other vehicle has")
+            raise ValueError(
+                f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no other vehicle has"
+            )
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
-        self.clock_error: float | None = None  # s this vehicle's clock is ahead of the node's; None: right, or not known
+        self.clock_error: float | None = (
+            None  # s this vehicle's clock is ahead of the node's; None: right, or not known
+        )
         self.trouble: str | None = None
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
-        self.calendars: dict[str, bytes] = {}  # holidays and make-up days that rules ask for, as `codes.days` reads them
+        self.calendars: dict[
+            str, bytes
+        ] = {}  # holidays and make-up days that rules ask for, as `codes.days` reads them
         self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
         self._username, self._password = username, password
         self._intersections = intersections
@@ -156,7 +162,9 @@ class Vehicle:
         where = f"{self._host}:{self._port}"
         if lived is None:
             if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
-                self._report(f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password and certificate")
+                self._report(
+                    f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password and certificate"
+                )
                 return self._pauses.refused()
             self._report(f"no MQTT broker at {where} ({error}); trying again. Check address, port and network")
             return self._pauses.failed()
@@ -165,7 +173,9 @@ class Vehicle:
         reason = getattr(code, "value", None)
         if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
-            self._report(f"another client connects with the id {self.id!r}, and each ends the other's connection. Give every vehicle its own id")
+            self._report(
+                f"another client connects with the id {self.id!r}, and each ends the other's connection. Give every vehicle its own id"
+            )
             return self._pauses.taken_over()
         if self.taken_over == 0:
             self._report(f"the MQTT broker at {where} is gone ({code or error}); trying again")
@@ -175,7 +185,9 @@ class Vehicle:
         """Pass on what stands in the way, once: until all is well, the first reason stands."""
         if trouble is None:
             self.trouble = None
-        elif self.trouble is None or (self.taken_over == 1 and "another client" in trouble and "another client" not in self.trouble):
+        elif self.trouble is None or (
+            self.taken_over == 1 and "another client" in trouble and "another client" not in self.trouble
+        ):
             self.trouble = trouble
             self._on_trouble(trouble)
 

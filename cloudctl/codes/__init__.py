@@ -1,15 +1,15 @@
 """Intersection digital codes: model, city codes, rules, validation with reasons, compiled arrays, import, export, drawing."""
 
 from .canon import compact, content_hash, dump, from_compact
-from .compile import CompiledCode, compile_code
-from .findings import CodeError, Finding
+from .checks.validation import load, loads, validate
+from .compiled.code import CompiledCode, compile_code
+from .draw.drawing import show_svg
+from .findings import CodeError, Finding, Loss
+from .formats.detect import read_any
+from .formats.sumo.importer import import_sumo
 from .model import IntersectionCode
-from .reading import read_any
-from .report import Imported, Loss
-from .show import show_svg
-from .sumo import import_sumo
+from .report import Imported
 from .update.together import load_all
-from .validate import load, loads, validate
 
 __all__ = [
     "CodeError",

@@ -7,16 +7,24 @@ from typing import Any
 
 import msgspec
 
+from .byte_order_mark import without_mark
 from .findings import refuse
-from .marks import without_mark
 from .model import FORMATS, IntersectionCode, Point
 from .rule import Calendar, Rule
-from .strict import convert, read_json
+from .strict_json import convert, read_json
 
 OF_FORMAT_2: dict[str, object] = {
-    "date_ranges": (), "month_days": (), "make_up": "as_weekday", "plates": (), "fuels": (), "except_fuels": (),
+    "date_ranges": (),
+    "month_days": (),
+    "make_up": "as_weekday",
+    "plates": (),
+    "fuels": (),
+    "except_fuels": (),
 }  # fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that uses one is of format 2
-LATER: dict[str, object] = {"signal_exceptions": (), **OF_FORMAT_2}  # fields that the model has got since codes were first issued, and their defaults
+LATER: dict[str, object] = {
+    "signal_exceptions": (),
+    **OF_FORMAT_2,
+}  # fields that the model has got since codes were first issued, and their defaults
 MAX_COMPACT = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
 
 
@@ -38,7 +46,9 @@ def dump(code: IntersectionCode) -> bytes:
 def tree_of(code: IntersectionCode) -> dict[str, Any]:
     """Return a code as plain data, without the fields of `LATER` that have their default: readers of before know no such key, and refuse it."""
     tree: dict[str, Any] = msgspec.to_builtins(code)
-    tree["rules"] = [_spared(rule) | ({"calendar": _spared(rule["calendar"])} if rule["calendar"] else {}) for rule in tree["rules"]]
+    tree["rules"] = [
+        _spared(rule) | ({"calendar": _spared(rule["calendar"])} if rule["calendar"] else {}) for rule in tree["rules"]
+    ]
     return _spared(tree)
 
 

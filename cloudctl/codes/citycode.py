@@ -6,6 +6,7 @@ first registration. A code says nothing after it was issued: it is never changed
 
 from typing import NamedTuple
 
+from ..errors import CloudctlError
 from .grid import GridError, grid_decode, grid_encode
 
 __all__ = [
@@ -35,7 +36,7 @@ TYPES = {
 }
 
 
-class CityCodeError(ValueError):
+class CityCodeError(CloudctlError, ValueError):
     """A city code that is not well formed; the text names the part and the rule."""
 
 

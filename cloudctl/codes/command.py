@@ -8,24 +8,24 @@ import msgspec
 
 from cloudctl.clock import WallClock
 
-from .build import NO_ADM
+from .byte_order_mark import read_text
 from .canon import dump
-from .check_calendars import over_faults
-from .exporting import SUFFIX, Number, export_code
+from .checks.calendars import over_faults
+from .checks.validation import load, validate
+from .draw.drawing import show_svg
 from .findings import CodeError, refuse
-from .marks import read_text
+from .formats.detect import read_any
+from .formats.export import SUFFIX, Number, export_code
+from .formats.importing.build import NO_ADM
+from .formats.ydt.importer import import_ydt
+from .formats.ydt.uper import MAP, Modules
 from .model import Point
-from .reading import read_any
 from .report import Imported
-from .show import show_svg
 from .update.changes import changes
 from .update.folder import Filed
 from .update.take import bring_in
 from .update.together import together
-from .validate import load, validate
 from .versions import diff, json_schema
-from .ydt import import_ydt
-from .ydt_uper import MAP, Modules
 
 LONG_IMPORT = 50  # intersections from which on progress is shown
 
@@ -62,7 +62,14 @@ def import_(args: Namespace) -> int:
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
         return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
-    return read_any(args.file.read_bytes(), str(args.file), adm=args.adm, zero=_point(args.at), unsignalised=args.unsignalised or None, progress=_progress)
+    return read_any(
+        args.file.read_bytes(),
+        str(args.file),
+        adm=args.adm,
+        zero=_point(args.at),
+        unsignalised=args.unsignalised or None,
+        progress=_progress,
+    )
 
 
 def _refused(error: CodeError, folder: Path) -> None:
@@ -97,7 +104,9 @@ def export(args: Namespace) -> int:
     """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
     code = load(args.file)
     number = Number(args.id, args.region) if args.id is not None else None
-    exported = export_code(code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None)
+    exported = export_code(
+        code, args.to, number=number, station=args.station, modules=Modules(read_text(args.asn1)) if args.asn1 else None
+    )
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(exported.data)
     for loss in exported.losses:
@@ -145,18 +154,29 @@ def check(args: Namespace) -> int:
 def calendar(args: Namespace) -> None:
     """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
     from .days import dump_days
-    from .holiday_source import from_library
+    from .holidays import from_library
 
     days = from_library(args.place, args.years)
     try:
         with args.out.open("xb") as file:
             file.write(dump_days(days))
     except FileExistsError:
-        raise refuse(str(args.out), "file", "out", args.out, "is there already, perhaps edited by hand", "remove it, or give another --out") from None
-    print(f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}")
+        raise refuse(
+            str(args.out),
+            "file",
+            "out",
+            args.out,
+            "is there already, perhaps edited by hand",
+            "remove it, or give another --out",
+        ) from None
+    print(
+        f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}"
+    )
     for year in sorted(set(args.years)):
         if args.place == "CN" and not any(day.date.startswith(str(year)) for day in days.make_up_days):
-            print(f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand")
+            print(
+                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand"
+            )
 
 
 def show(args: Namespace) -> None:
@@ -164,7 +184,7 @@ def show(args: Namespace) -> None:
     out: Path = args.out or args.file.with_suffix(".svg")
     code = load(args.file)
     if out.suffix in (".html", ".htm"):
-        from .show_page import show_page
+        from .draw.page import show_page
 
         out.write_text(show_page(code))
     else:

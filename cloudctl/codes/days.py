@@ -13,10 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from .findings import CodeError, Finding, refuse
-from .strict import read_json
+from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
-MAX_APART = 60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
+MAX_APART = (
+    60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
+)
 DAY_FORMATS = (1,)
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -78,7 +80,14 @@ def read_days(path: Path) -> DayCalendar:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise refuse(str(path), "file", "path", path, error.strerror or "cannot be read", "make one with: cloudctl codes calendar CN 2026 --out calendar.json") from None
+        raise refuse(
+            str(path),
+            "file",
+            "path",
+            path,
+            error.strerror or "cannot be read",
+            "make one with: cloudctl codes calendar CN 2026 --out calendar.json",
+        ) from None
     return parse_days(data, str(path))
 
 
@@ -93,7 +102,13 @@ def parse_days(data: bytes, where: str) -> DayCalendar:
 
 def dump_days(calendar: DayCalendar) -> bytes:
     """Return a calendar as JSON for people to read and edit, a day a line."""
-    head = {"format": calendar.format, "place": calendar.place, "source": calendar.source, "first": calendar.first, "last": calendar.last}
+    head = {
+        "format": calendar.format,
+        "place": calendar.place,
+        "source": calendar.source,
+        "first": calendar.first,
+        "last": calendar.last,
+    }
     lines = [f" {_json(key)}: {_json(value)}" for key, value in head.items()]
     for key in ("holidays", "make_up_days"):
         rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
@@ -112,7 +127,10 @@ def check_days(calendar: DayCalendar) -> list[Finding]:
 
 def _faults(calendar: DayCalendar) -> Iterator[Finding]:
     rows = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
-    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
+        ("holidays", calendar.holidays),
+        ("make_up_days", calendar.make_up_days),
+    )
     for name, days in tables:
         if len(days) > MAX_DAYS:
             yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
@@ -128,15 +146,33 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
 
 def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
     if calendar.last < calendar.first:
-        yield _fault("last", calendar.last, f"is before the first day, {calendar.first}", "correct the days that the calendar covers")
+        yield _fault(
+            "last",
+            calendar.last,
+            f"is before the first day, {calendar.first}",
+            "correct the days that the calendar covers",
+        )
     seen: dict[str, str] = {}
-    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (("holidays", calendar.holidays), ("make_up_days", calendar.make_up_days))
+    tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
+        ("holidays", calendar.holidays),
+        ("make_up_days", calendar.make_up_days),
+    )
     for name, days in tables:
         for k, day in enumerate(days):
             if day.date in seen:
-                yield _fault(f"{name}[{k}].date", day.date, f"stands in {seen[day.date]} already", "a day is a holiday or a make-up day, once")
+                yield _fault(
+                    f"{name}[{k}].date",
+                    day.date,
+                    f"stands in {seen[day.date]} already",
+                    "a day is a holiday or a make-up day, once",
+                )
             elif not covers(calendar, day.date):
-                yield _fault(f"{name}[{k}].date", day.date, f"is not within {calendar.first} .. {calendar.last}", "correct the day, or what the calendar covers")
+                yield _fault(
+                    f"{name}[{k}].date",
+                    day.date,
+                    f"is not within {calendar.first} .. {calendar.last}",
+                    "correct the day, or what the calendar covers",
+                )
             seen[day.date] = f"{name}[{k}]"
     yield from _make_up_days(calendar)
     yield from _empty_years(calendar)
@@ -149,15 +185,35 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
         field = f"make_up_days[{k}].replaces"
         worked, off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
         if worked.isoweekday() <= 5:
-            yield _fault(f"make_up_days[{k}].date", day.date, f"is a {worked:%A}, a working day anyway", "name the Saturday or Sunday that is worked")
+            yield _fault(
+                f"make_up_days[{k}].date",
+                day.date,
+                f"is a {worked:%A}, a working day anyway",
+                "name the Saturday or Sunday that is worked",
+            )
         if off.isoweekday() > 5:
             yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
         elif covers(calendar, day.replaces) and day.replaces not in holidays:
-            yield _fault(field, day.replaces, "is no holiday of this calendar", "name the working day that is off for it, and list it under holidays")
+            yield _fault(
+                field,
+                day.replaces,
+                "is no holiday of this calendar",
+                "name the working day that is off for it, and list it under holidays",
+            )
         elif abs((worked - off).days) > MAX_APART:
-            yield _fault(field, day.replaces, f"is {abs((worked - off).days)} days from {day.date}, which is worked for it", "correct the year, or the day")
+            yield _fault(
+                field,
+                day.replaces,
+                f"is {abs((worked - off).days)} days from {day.date}, which is worked for it",
+                "correct the year, or the day",
+            )
         elif day.replaces in worked_for:
-            yield _fault(field, day.replaces, f"is worked for on {worked_for[day.replaces]} already", "a day off is worked for once")
+            yield _fault(
+                field,
+                day.replaces,
+                f"is worked for on {worked_for[day.replaces]} already",
+                "a day off is worked for once",
+            )
         worked_for[day.replaces] = day.date
 
 
@@ -167,9 +223,18 @@ def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
         return  # covers no day, as where there is no calendar, or is found as a fault of its own
     years = {day.date[:4] for day in calendar.holidays}
     covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))
-    empty = [year for year in covered if year not in years and calendar.first <= f"{year}-01-01" and f"{year}-12-31" <= calendar.last]
+    empty = [
+        year
+        for year in covered
+        if year not in years and calendar.first <= f"{year}-01-01" and f"{year}-12-31" <= calendar.last
+    ]
     if years and empty:
-        yield _fault("first, last", f"{calendar.first} .. {calendar.last}", f"covers {len(empty)} year(s) without any holiday, {empty[0]} first", "cover the years only whose holidays are listed")
+        yield _fault(
+            "first, last",
+            f"{calendar.first} .. {calendar.last}",
+            f"covers {len(empty)} year(s) without any holiday, {empty[0]} first",
+            "cover the years only whose holidays are listed",
+        )
 
 
 def is_day(text: str) -> bool:
@@ -178,7 +243,9 @@ def is_day(text: str) -> bool:
         day = date.fromisoformat(text)
     except ValueError:
         return False
-    return day.isoformat() == text and 1990 <= day.year <= 2199  # days are compared as texts: a week date, 2026-W10-1, is none
+    return (
+        day.isoformat() == text and 1990 <= day.year <= 2199
+    )  # days are compared as texts: a week date, 2026-W10-1, is none
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:

@@ -28,4 +28,11 @@ def _free(name: str, taken: set[str]) -> str:
         other = make(parts.adm, parts.kind, parts.grid, serial, parts.sub)
         if other not in taken:
             return other
-    raise refuse(name, "code", "id", name, "the serials of its cell are used up", "give an administrative code of its own with --adm")
+    raise refuse(
+        name,
+        "code",
+        "id",
+        name,
+        "the serials of its cell are used up",
+        "give an administrative code of its own with --adm",
+    )

@@ -1,11 +1,8 @@
 """What is wrong with a digital code, said so that a person can put it right."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from .report import Loss
+from ..errors import CloudctlError
 
 
 class Finding(Struct, frozen=True):
@@ -22,7 +19,26 @@ class Finding(Struct, frozen=True):
         return f"{self.severity}: {self.entity}.{self.field} = {self.value}: {self.rule}. {self.remedy}"
 
 
-class CodeError(ValueError):
+class Loss(Struct, frozen=True, order=True, omit_defaults=True):
+    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not understood),
+    guessed, repaired, or differs (kept, but worth a look)."""
+
+    what: str
+    entity: str
+    detail: str
+    count: int = 1
+    example: str = ""  # the first of them, as the file has it
+
+    def __str__(self) -> str:
+        line = f"{self.what}: {self.entity}: {self.detail}"
+        if self.example:
+            return (
+                f"{line} ({self.example})" if self.count == 1 else f"{line} ({self.count} times, first {self.example})"
+            )
+        return line if self.count == 1 else f"{line} ({self.count} times)"
+
+
+class CodeError(CloudctlError, ValueError):
     """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
 
     `losses` is the loss report of the import that was refused: what it had left out until then, which often is the cause.

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
+from ..errors import CloudctlError
+
 UNIT = 3600 * 2048  # units a degree
 DIGITS = "0123456789ABCDE"
 # Splits of a cell into (columns, rows) at levels 2 to 10, and how a part is written: two digits, or one of 2 x row + column.
@@ -20,7 +22,7 @@ for _columns, _rows, _ in SPLITS:
 MAX_COVER = 100_000  # cells that `cover` looks at
 
 
-class GridError(ValueError):
+class GridError(CloudctlError, ValueError):
     """A place or code the grid cannot hold; the text names the rule."""
 
 

@@ -118,9 +118,13 @@ class Registry:
                 out.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
                 out._issued[item.code] = item
         except CityCodeError as error:
-            raise CityCodeError(f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy") from None
+            raise CityCodeError(
+                f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy"
+            ) from None
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CityCodeError(f"{path}, line {number}, is no line of a registry ({error}): restore it from the last copy") from None
+            raise CityCodeError(
+                f"{path}, line {number}, is no line of a registry ({error}): restore it from the last copy"
+            ) from None
         return out
 
 

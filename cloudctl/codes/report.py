@@ -3,29 +3,12 @@
 from collections.abc import Callable, Iterable
 
 import msgspec
-from msgspec import Struct
 
 from .distinct import distinct
+from .findings import Loss
 from .model import IntersectionCode
 
 Progress = Callable[[int, int], None]  # (codes made, codes in all)
-
-
-class Loss(Struct, frozen=True, order=True, omit_defaults=True):
-    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not understood),
-    guessed, repaired, or differs (kept, but worth a look)."""
-
-    what: str
-    entity: str
-    detail: str
-    count: int = 1
-    example: str = ""  # the first of them, as the file has it
-
-    def __str__(self) -> str:
-        line = f"{self.what}: {self.entity}: {self.detail}"
-        if self.example:
-            return f"{line} ({self.example})" if self.count == 1 else f"{line} ({self.count} times, first {self.example})"
-        return line if self.count == 1 else f"{line} ({self.count} times)"
 
 
 class Imported(list[IntersectionCode]):

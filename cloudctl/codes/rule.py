@@ -85,7 +85,9 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
     tz: str = "Asia/Shanghai"
     date_ranges: tuple[tuple[str, str], ...] = ()  # several of `dates`: it holds in any of them
     month_days: tuple[int, ...] = ()  # days of the month, 1 .. 31; () all
-    make_up: str = "as_weekday"  # a weekend day that is worked: as_weekday, or as_workday (as the day off that it is worked for)
+    make_up: str = (
+        "as_weekday"  # a weekend day that is worked: as_weekday, or as_workday (as the day off that it is worked for)
+    )
 
 
 def asks_for_days(calendar: Calendar | None) -> bool:

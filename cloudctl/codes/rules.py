@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from .days import DayCalendar, Days, days_of
-from .lines import length
 from .model import IntersectionCode, Point
+from .polylines import length
 from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
 CAPS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
@@ -30,11 +30,23 @@ RESERVING = {
     "lane_use": (),
 }  # kinds that name who may; and who may where they name nobody
 SECOND = 1_000_000_000
-WITHOUT_PLATES = ("bicycle", "pedestrian", "logistics_robot", "tram")  # classes that no rule on number plates or engines is about
+WITHOUT_PLATES = (
+    "bicycle",
+    "pedestrian",
+    "logistics_robot",
+    "tram",
+)  # classes that no rule on number plates or engines is about
 WITHOUT_EXHAUST = ("electric", "hydrogen")
 CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
 SMALL, LARGE, SLIGHT = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
-MAX_SIZES = {"car": SMALL, "taxi": SMALL, "motorcycle": SLIGHT, "bicycle": SLIGHT, "pedestrian": SLIGHT, "logistics_robot": SLIGHT}
+MAX_SIZES = {
+    "car": SMALL,
+    "taxi": SMALL,
+    "motorcycle": SLIGHT,
+    "bicycle": SLIGHT,
+    "pedestrian": SLIGHT,
+    "logistics_robot": SLIGHT,
+}
 # height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802 (below 6 m and 4.5 t), all others
 # by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
@@ -97,14 +109,16 @@ class Effective(NamedTuple):
     allowed: bool
     refused_by: str  # rule; "" where allowed
     decisions: tuple[Decision, ...]
-    undecided_by: str = ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    undecided_by: str = (
+        ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    )
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
         return next((d.rule for d in self.decisions if d.kind == kind), "")
 
 
-class Place(NamedTuple):
+class IntersectionState(NamedTuple):
     """A rule at a place: how narrow it is (0 the whole intersection .. 4 a span) and from where to where, m."""
 
     rule: int
@@ -113,9 +127,9 @@ class Place(NamedTuple):
     s_to: float
 
 
-def places(code: IntersectionCode) -> dict[str, list[Place]]:
+def places(code: IntersectionCode) -> dict[str, list[IntersectionState]]:
     """Return the rules at each lane and connection, the one that decides first."""
-    out: dict[str, list[Place]] = {
+    out: dict[str, list[IntersectionState]] = {
         name: [] for name in (*(x.id for x in code.lanes), *(x.id for x in code.connections))
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
@@ -128,19 +142,21 @@ def places(code: IntersectionCode) -> dict[str, list[Place]]:
             span = target.s_from is not None or target.s_to is not None
             whole = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
             if target.entity in out:
-                out[target.entity].append(Place(index, 4 if span else 3, *whole))
+                out[target.entity].append(IntersectionState(index, 4 if span else 3, *whole))
             elif target.entity in zones:
                 for name, line in points.items():
-                    out[name] += [Place(index, 1, *part) for part in inside_spans(line, zones[target.entity])]
+                    out[name] += [
+                        IntersectionState(index, 1, *part) for part in inside_spans(line, zones[target.entity])
+                    ]
             else:
                 for name in members.get(target.entity, ()):
-                    out[name].append(Place(index, 0 if target.entity == "code" else 2, 0.0, inf))
+                    out[name].append(IntersectionState(index, 0 if target.entity == "code" else 2, 0.0, inf))
     for found in out.values():
         found.sort(key=lambda place: _rank(code.rules[place.rule], place))
     return out
 
 
-def _rank(rule: Rule, place: Place) -> tuple[object, ...]:
+def _rank(rule: Rule, place: IntersectionState) -> tuple[object, ...]:
     value = 0.0 if rule.value is None else rule.value
     loose = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
     return not rule.temporary, -rule.priority, -place.scope, -value if loose else value, place.rule, place.s_from
@@ -150,7 +166,10 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
     if len(line) < 2 or len(polygon) < 3:
         return  # a fault of its own
-    if any(max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon) for k in (0, 1)):
+    if any(
+        max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon)
+        for k in (0, 1)
+    ):
         return
     s, start = 0.0, None
     for a, b in itertools.pairwise(line):
@@ -197,7 +216,11 @@ def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Coll
 
 def in_force(rule: Rule, t: int, days: Days) -> bool:
     """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
-    return (rule.valid_from is None or rule.valid_from <= t) and (rule.valid_to is None or t < rule.valid_to) and holds(rule.calendar, t, days)
+    return (
+        (rule.valid_from is None or rule.valid_from <= t)
+        and (rule.valid_to is None or t < rule.valid_to)
+        and holds(rule.calendar, t, days)
+    )
 
 
 def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
@@ -266,7 +289,10 @@ def missing(rule: Rule, vehicle: Vehicle) -> tuple[str, ...]:
         "emission_stage": rule.kind == "emission_zone" and vehicle.between(rule.kind) == STAGES,
     }
     names = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
-    wanted |= {names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size) for kind, size in SIZES.items()}
+    wanted |= {
+        names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size)
+        for kind, size in SIZES.items()
+    }
     return tuple(name for name, is_missing in wanted.items() if is_missing)
 
 
@@ -278,7 +304,7 @@ def effective(
     *,
     s: float | None = None,
     holidays: DayCalendar | Days | Collection[str] = (),
-    at: dict[str, list[Place]] | None = None,
+    at: dict[str, list[IntersectionState]] | None = None,
 ) -> Effective:
     """Return what holds for a vehicle on a lane or connection at `t` ns, at `s` m along it (None: anywhere on it).
 
@@ -312,7 +338,14 @@ def effective(
     top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
     low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
     undecided = "" if refused is not None else next(_undecided(vehicle, decisions, open_, top), "")
-    return Effective(top, min(low, top), refused is None, refused or "", tuple(decisions[kind] for kind in sorted(decisions)), undecided)
+    return Effective(
+        top,
+        min(low, top),
+        refused is None,
+        refused or "",
+        tuple(decisions[kind] for kind in sorted(decisions)),
+        undecided,
+    )
 
 
 def _refusals(

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from .canon import content_hash
 from .findings import refuse
+from .json_schema import json_schema as json_schema
 from .model import IntersectionCode
-from .schema import json_schema as json_schema
 
 WIRE_REVISIONS = 128  # MAP and SPAT carry the revision in 7 bits
 
@@ -154,7 +154,9 @@ class Versions:
 
     @staticmethod
     def _next(codes: Iterable[IntersectionCode], t: int) -> int | None:
-        return min((at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None)
+        return min(
+            (at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None
+        )
 
     def ids(self) -> list[str]:
         """Return the intersections known, sorted."""

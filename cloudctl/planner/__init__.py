@@ -7,9 +7,14 @@ What several kinds read is computed once a snapshot: `prediction` (where everybo
 import numpy as np
 
 from ..clock import MS
+from ..forecast.following import follow
+from ..forecast.prediction import predict
+from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind
 from ..world import World
-from . import (
+from .candidate import Candidate
+from .filter import AdvisoryFilter
+from .kinds import (
     ahead,
     blind_spot,
     collision,
@@ -27,20 +32,15 @@ from . import (
     stopped,
     wrong_way,
 )
-from .candidate import Candidate
-from .discipline import Discipline
-from .following import follow
-from .passing import passing
 from .policy import policy_of
-from .prediction import predict
-from .priority import Desk, PrioritySettings
+from .priority import PriorityRequestServer
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["Candidate", "Desk", "Discipline", "PrioritySettings", "failed", "gate", "passing", "plan"]
+__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -82,14 +82,22 @@ def plan(world: World) -> list[Candidate]:
             out += keep_clear.plan(world, expected) + passing_order.plan(world, expected)
     if world.signals.t and world.signals.revision == world.code.code.revision:
         # What rests on the displayed state alone is never withheld: where the times are wrong, it is what protects.
-        slowed = {c.target.removeprefix("vehicle:") for c in out if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")}
+        slowed = {
+            c.target.removeprefix("vehicle:")
+            for c in out
+            if c.kind is AdvisoryKind.GLOSA and c.behaviour not in ("keep", "speed_up")
+        }
         out += signal_stop.plan(world, times, slowed) + red_light.plan(world, times, expected, behind)
     if perception is None:
         out += pedestrian.plan(world) + queue.plan(world, times) + wrong_way.plan(world)
         out += forward.plan(world, behind) + blind_spot.plan(world, expected) + stopped.plan(world)
     out += hazard.plan(world) + emergency.plan(world) + rules.plan(world, limits) + ahead.plan(world, limits)
 
-    doubt = None if signal or world.doubt_reason is None else f"single signal groups are not to be trusted: {world.doubt_reason}"
+    doubt = (
+        None
+        if signal or world.doubt_reason is None
+        else f"single signal groups are not to be trusted: {world.doubt_reason}"
+    )
     reasons = [why for why in (signal, doubt, perception, world.sensor_trouble) if why]
     if reasons:
         why = "; ".join(reasons)
@@ -99,20 +107,24 @@ def plan(world: World) -> list[Candidate]:
 
 def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
     """Drop what a vehicle's policy does not want told, and what needs a lane where its position is too poor to tell which."""
-    tracks, deaf, poor, unheard = world.tracks, {}, {}, set()
+    tracks, suppressed_kinds, poor, unheard = world.tracks, {}, {}, set()
     deviation = np.sqrt(np.maximum(tracks["var_x"][world.rows], tracks["var_y"][world.rows])).tolist()
     for vehicle, sigma in zip(world.vehicles, deviation, strict=True):
         policy = policy_of(vehicle.state)
-        if policy.deaf:
-            deaf[f"vehicle:{vehicle.id}"] = policy.deaf
+        if policy.suppressed_kinds:
+            suppressed_kinds[f"vehicle:{vehicle.id}"] = policy.suppressed_kinds
         if sigma > policy.position:
             why = f"your position is known to {sigma:.1f} m only; advice that needs your lane is withheld beyond {policy.position:.1f} m"
             poor[f"vehicle:{vehicle.id}"] = why
             if world.t - vehicle.t > SILENT:
                 unheard.add(f"vehicle:{vehicle.id}")  # gone, most likely
-    if not deaf and not poor:
+    if not suppressed_kinds and not poor:
         return candidates
-    kept = [c for c in candidates if c.kind not in deaf.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)]
+    kept = [
+        c
+        for c in candidates
+        if c.kind not in suppressed_kinds.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)
+    ]
     return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
 
 

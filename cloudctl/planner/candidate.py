@@ -42,7 +42,7 @@ LATE = 4.5  # m/s^2; drivers who mean to stop at a line have begun to brake befo
 
 
 @njit(cache=True)
-def late(speed: float, distance: float, braking: float, limit: float = LATE, share: float = SHARE) -> bool:
+def brakes_too_late(speed: float, distance: float, braking: float, limit: float = LATE, share: float = SHARE) -> bool:
     """Return whether a driver `distance` m before a place to stop at must brake harder than `limit` m/s^2 from this moment,
     and does not brake (m/s^2) even that `share` as hard. Who brakes in time is never warned of what he has seen. Outside compiled code give every
     argument: numba takes 20 us to fill in one that is left out."""

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 
 from ..schema import AdvisoryKind, VehicleState
 
-GREEN_ONLY = frozenset({AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP, AdvisoryKind.QUEUE, AdvisoryKind.KEEP_CLEAR, AdvisoryKind.PASSING_ORDER})
+GREEN_ONLY = frozenset(
+    {
+        AdvisoryKind.GLOSA,
+        AdvisoryKind.SIGNAL_STOP,
+        AdvisoryKind.QUEUE,
+        AdvisoryKind.KEEP_CLEAR,
+        AdvisoryKind.PASSING_ORDER,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Policy:
     top: float = float("inf")  # m/s; it drives no faster, whatever the limit
     reaction: float = 1.0  # s until a warning is acted on
     position: float = 2.0  # m of standard deviation beyond which advice that needs its lane is withheld
-    deaf: frozenset[AdvisoryKind] = frozenset()  # kinds it is not told
+    suppressed_kinds: frozenset[AdvisoryKind] = frozenset()  # kinds it is not told
 
 
 MACHINE = 0.5  # s of reaction of an automated vehicle
@@ -35,9 +43,12 @@ BY_KIND = {
     "truck": Policy(coasting=0.5, comfort=1.8, reaction=1.2),
     "logistics_robot": Policy(comfort=1.5, top=11.1, position=1.5),
     "sanitation": Policy(coasting=0.5, comfort=1.8, top=11.1),
-    "emergency": Policy(deaf=GREEN_ONLY),
+    "emergency": Policy(suppressed_kinds=GREEN_ONLY),
 }
-AUTOMATED = {kind: replace(policy, reaction=min(policy.reaction, MACHINE), position=min(policy.position, 1.5)) for kind, policy in BY_KIND.items()}
+AUTOMATED = {
+    kind: replace(policy, reaction=min(policy.reaction, MACHINE), position=min(policy.position, 1.5))
+    for kind, policy in BY_KIND.items()
+}
 
 
 def policy_of(state: VehicleState) -> Policy:

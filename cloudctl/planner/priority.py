@@ -10,19 +10,26 @@ Sources: SAE J2735 SSM; NTCIP 1211 (priority control); walking speed of GB 14886
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
 
 from ..clock import SECOND
 from ..codes import CompiledCode
+from ..forecast.stop_line import (
+    FAR,
+    IS_GREEN,
+    IS_YELLOW,
+    SATURATION_HEADWAY,
+    STARTUP_LOST_TIME,
+    StopLineForecast,
+    earliest,
+)
 from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
+from ..settings import PrioritySettings
 from ..world import World
 from .candidate import Candidate
-from .looks import contradicted
-from .passing import FAR, HEADWAY, IS_GREEN, IS_YELLOW, OPENS, Passing, earliest
+from .class_evidence import contradicted
 
 LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
 EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most
@@ -37,20 +44,6 @@ KEPT = 5 * SECOND  # a request that ended is told for so long
 MAX_REQUESTS = 64  # that an intersection holds at a time
 MAX_OPEN = 4  # of one vehicle, of those
 DISBELIEF = SECOND  # a class that sensors contradict for so long is refused
-
-
-class PrioritySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose class is proven: vehicles by name, or by a pattern of names ("bus-*"), and the class each has."""
-
-    vehicles: dict[str, str] = {}
-    trust_declared: bool = False  # believe every vehicle's own word: only for closed trials and simulation
-
-    def listed(self, vehicle: str) -> str | None:
-        """Return the class the operator gives a vehicle: by its name, else by the first pattern it fits."""
-        own = self.vehicles.get(vehicle)
-        if own is not None:
-            return own
-        return next((kind for name, kind in self.vehicles.items() if "*" in name and fnmatchcase(vehicle, name)), None)
 
 
 def _uncounted(_name: str, _source: str) -> None:
@@ -72,11 +65,11 @@ class Request:
     asked: Priority | None = None  # what the controller was last told
     level: int = 0  # of its class, as last known
 
-    def turn(self, status: str, why: str) -> None:
+    def set_status(self, status: str, why: str) -> None:
         self.status, self.why = status, why
 
     def end(self, t: int, status: str, why: str) -> None:
-        self.turn(status, why)
+        self.set_status(status, why)
         self.ended = t
 
 
@@ -90,7 +83,7 @@ class Need:
 
 
 @dataclass
-class Desk:
+class PriorityRequestServer:
     """The requests of one intersection. `take` what vehicles send, `work` every snapshot."""
 
     requests: dict[tuple[str, str], Request] = field(default_factory=dict)
@@ -124,12 +117,16 @@ class Desk:
             known.eta = body.eta
             return
         connection = code.connection(body.movement)
-        request = Request(vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0))
+        request = Request(
+            vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0)
+        )
         if sum(r.vehicle == vehicle and r.ended is None for r in self.requests.values()) >= MAX_OPEN:
             self._turn_away(t, request, f"you have {MAX_OPEN} requests open already: take one back first")
             return
         if len(self.requests) >= MAX_REQUESTS and not self._make_room(t, request):
-            self._turn_away(t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later")
+            self._turn_away(
+                t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later"
+            )
             return
         self.requests[key] = request
         if connection < 0 or not code.conn_inner[connection]:
@@ -145,7 +142,14 @@ class Desk:
             if self.requests[key].asked is None:
                 del self.requests[key]
                 return True
-        key = min(self.requests, key=lambda key: (self.requests[key].level, self.requests[key].status == "granted", -self.requests[key].begun))
+        key = min(
+            self.requests,
+            key=lambda key: (
+                self.requests[key].level,
+                self.requests[key].status == "granted",
+                -self.requests[key].begun,
+            ),
+        )
         if self.requests[key].level >= new.level:
             return False
         self._turn_away(t, self.requests.pop(key), "vehicles of a higher class ask: there is no room for yours")
@@ -160,7 +164,9 @@ class Desk:
             request.end(t, "rejected", why)
             self._turned_away[request.vehicle] = request
 
-    def work(self, world: World, passing: Passing, trouble: str | None) -> tuple[list[Candidate], list[Priority]]:
+    def work(
+        self, world: World, passing: StopLineForecast, trouble: str | None
+    ) -> tuple[list[Candidate], list[Priority]]:
         """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
         self._watch(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
@@ -173,7 +179,9 @@ class Desk:
             if request.vehicle in kinds:
                 request.level = LEVEL.get(self.proven(request.vehicle, kinds[request.vehicle]) or "", 0)
         for request in sorted(waiting, key=lambda r: (-r.level, r.eta, r.begun)):
-            self._advance(world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder)
+            self._advance(
+                world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder
+            )
             if request.status == "granted" and request.ended is None:
                 holder = request
         every = [*self.requests.values(), *self._turned_away.values()]
@@ -204,49 +212,59 @@ class Desk:
                 self._since[group] = (shown, world.t)
 
     def _advance(
-        self, world: World, passing: Passing, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
+        self, world: World, passing: StopLineForecast, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
     ) -> None:  # fmt: skip
         t = world.t
         if t > request.eta + PRESENCE:
             return request.end(t, "maxPresence", "you did not come by the time you said")
         if row < 0:
-            return request.turn("processing", "your position is not known here yet: send your state")
+            return request.set_status("processing", "your position is not known here yet: send your state")
         believed = self.proven(request.vehicle, kind)
         if believed is None and LEVEL.get(kind or "", 0):
             why = f"nobody vouches that you are of class {kind}: have the node's operator list you under [priority] vehicles"
             return request.end(t, "rejected", why)
         level = request.level
         if level == 0:
-            return request.end(t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority")
+            return request.end(
+                t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority"
+            )
         if request.vehicle in self._doubted:
             seen = contradicted(world, row, believed or "", self.settings.listed(request.vehicle) is not None)
             why = f"sensors see a {seen} where you say you are of class {believed}"
             long = t - self._doubted[request.vehicle] >= DISBELIEF
-            return request.end(t, "rejected", why) if long else request.turn("processing", why)
+            return request.end(t, "rejected", why) if long else request.set_status("processing", why)
         distance = float(world.to_stop[row])
         if not distance > 0.0:
             inside = world.path[row] >= world.code.n_lanes
             if inside or request.status == "granted":
                 self.served = t if request.asked is not None else self.served
                 return request.end(t, "served", "you are through")
-            return request.turn("processing", "you are on no approach of this intersection")
+            return request.set_status("processing", "you are on no approach of this intersection")
         if trouble is not None:
-            return request.turn("processing", trouble)
+            return request.set_status("processing", trouble)
         rest = 0 if self.served is None else RESERVICE - (t - self.served)
         if level < LEVEL["emergency"] and rest > 0 and request.status != "granted":
-            return request.turn("reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn")
+            return request.set_status(
+                "reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn"
+            )
         if holder is not None:
-            return request.turn("processing", "another vehicle is served first")
-        limit = max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
-        eta = max(earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * HEADWAY)
+            return request.set_status("processing", "another vehicle is served first")
+        limit = (
+            max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
+        )
+        eta = max(
+            earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * SATURATION_HEADWAY
+        )
         if eta > HORIZON:
-            return request.turn("processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead")
+            return request.set_status(
+                "processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead"
+            )
         need = self.need(world, passing, request.connection, eta, int(passing.ahead[row]), EXTENSION[level])
         if need.action == "impossible":
-            return request.turn("processing", need.why)
+            return request.set_status("processing", need.why)
         action = need.action
         group = int(world.code.group_ids[world.code.conn_group[request.connection]])
-        request.turn("granted", need.why)
+        request.set_status("granted", need.why)
         if action != "none":
             at = t + int(need.at * SECOND)
             last = request.asked
@@ -254,7 +272,9 @@ class Desk:
                 request.asked = Priority(VERSION, world.code.code.id, t, request.id, believed or "", group, action, at)
         return None
 
-    def need(self, world: World, passing: Passing, connection: int, eta: float, ahead: int, extension: float) -> Need:
+    def need(
+        self, world: World, passing: StopLineForecast, connection: int, eta: float, ahead: int, extension: float
+    ) -> Need:
         """Return what helps who arrives in `eta` s with `ahead` vehicles before it; an extension is at most `extension` s."""
         code, windows = world.code, passing.windows
         group = int(code.conn_group[connection])
@@ -265,7 +285,7 @@ class Desk:
             if left < FAR and eta + MARGIN - left <= extension:
                 return Need("extend", eta + MARGIN, f"your green is asked to last until you pass, in {eta:.0f} s")
         opens = float(windows.start[group])
-        wanted = max(eta - OPENS - ahead * HEADWAY, 0.0)  # those before it leave first
+        wanted = max(eta - STARTUP_LOST_TIME - ahead * SATURATION_HEADWAY, 0.0)  # those before it leave first
         if windows.green[group] or opens <= wanted:
             if opens >= FAR:
                 return Need("impossible", 0.0, "nobody says when your next green begins")
@@ -297,7 +317,11 @@ class Desk:
             return []
         if request.status != "granted":
             request.asked = None
-            return [Priority(VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t)]
+            return [
+                Priority(
+                    VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t
+                )
+            ]
         return [asked] if asked.t == world.t else []
 
 

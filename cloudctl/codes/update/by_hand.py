@@ -7,13 +7,17 @@ import msgspec
 from msgspec.structs import replace
 
 from ..canon import dump
+from ..findings import Loss
 from ..model import IntersectionCode
-from ..report import Loss
 from .folder import CodeFolder, Filed
 from .merge import Notes, repeats_lanes
 from .rules import Relocation, relocated, written
 
-PARTS = ("zones", "devices", "rules")  # tables whose rows are written by hand, in the order in which one names the other
+PARTS = (
+    "zones",
+    "devices",
+    "rules",
+)  # tables whose rows are written by hand, in the order in which one names the other
 
 
 class Announced(NamedTuple):
@@ -56,12 +60,16 @@ def with_later_edits(earlier: Sequence[Filed], kept: Sequence[IntersectionCode |
             code = _with_added(table, item, before, code, notes)
         since = f"since revision {last.code.revision} was announced ({last.path.name})"
         for what in _other_edits(before, item.code):
-            notes.kept(what, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last")
+            notes.kept(
+                what, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
+            )
         losses += [replace(loss, entity=f"{item.path.name} {loss.entity}") for loss in notes]
     return Announced(code, losses)
 
 
-def _with_added(table: str, item: Filed, before: IntersectionCode, code: IntersectionCode, notes: Notes) -> IntersectionCode:
+def _with_added(
+    table: str, item: Filed, before: IntersectionCode, code: IntersectionCode, notes: Notes
+) -> IntersectionCode:
     """Return the announced code with the rows that a hand added to one table of the earlier one."""
     was, there = ({row.id: row for row in getattr(owner, table)} for owner in (before, code))
     added: list[Any] = []
@@ -70,7 +78,9 @@ def _with_added(table: str, item: Filed, before: IntersectionCode, code: Interse
             continue
         name = f"{table[:-1]} {row.id}"
         if row.id in there:
-            notes.kept(name, f"was written by hand, and the announced revision has another {name}: give one of them another id")
+            notes.kept(
+                name, f"was written by hand, and the announced revision has another {name}: give one of them another id"
+            )
             continue
         rows = relocated(notes, row, Relocation.between(item.code, code)) if table == "rules" else [row]
         if rows:
@@ -89,7 +99,11 @@ def _other_edits(before: IntersectionCode, after: IntersectionCode) -> Iterator[
             yield f"code.{field}"
             continue
         old, new = {row.id: row for row in was}, {row.id: row for row in now}
-        changed = [name for name in {**old, **new} if old.get(name) != new.get(name) and not (name not in old and field in PARTS)]
+        changed = [
+            name
+            for name in {**old, **new}
+            if old.get(name) != new.get(name) and not (name not in old and field in PARTS)
+        ]
         yield from (f"{field.rstrip('s').replace('_', ' ')} {name}" for name in changed)
 
 
@@ -98,7 +112,13 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
     for table in (*PARTS, "plans"):
         given: dict[str, Any] = {row.id: row for row in getattr(base, table)} if base is not None else {}
         for row in getattr(code, table):
-            if given.get(row.id) == row or (base is None and (table == "plans" or (table == "rules" and repeats_lanes(code, row)))):
+            if given.get(row.id) == row or (
+                base is None and (table == "plans" or (table == "rules" and repeats_lanes(code, row)))
+            ):
                 continue
             text = written(row) if table == "rules" else msgspec.json.encode(row).decode()
-            yield Loss("dropped", f"{table[:-1]} {row.id}", f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer in the map; it was {text}")
+            yield Loss(
+                "dropped",
+                f"{table[:-1]} {row.id}",
+                f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer in the map; it was {text}",
+            )

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ..canon import dump
+from ..findings import Loss
 from ..model import IntersectionCode
-from ..report import Loss
 from ..versions import WIRE_REVISIONS, wire_revision
 from .match import match
 from .merge import Three, assumed_base, merged
@@ -24,7 +24,9 @@ class Carried(NamedTuple):
     changed: bool
 
 
-def carry(prev: IntersectionCode, base: IntersectionCode | None, new: IntersectionCode, highest: dict[str, int]) -> Carried:
+def carry(
+    prev: IntersectionCode, base: IntersectionCode | None, new: IntersectionCode, highest: dict[str, int]
+) -> Carried:
     """Return the next revision of `prev`, of which the last import was `base`, from the import `new`; `highest` are the numbers ever given.
 
     The revision is the same where the content is. Raises CodeError where a number runs out.
@@ -34,7 +36,13 @@ def carry(prev: IntersectionCode, base: IntersectionCode | None, new: Intersecti
     losses = [Loss("dropped", name, "stood twice in the code: the first one stays") for name in doubled]
     if base is None:
         base = assumed_base(prev, new)
-        losses.append(Loss("guessed", prev.id, "what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known"))
+        losses.append(
+            Loss(
+                "guessed",
+                prev.id,
+                "what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known",
+            )
+        )
     numbering = Numbering(highest)
     numbering.note((prev, base))
     fixed = given(new)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..canon import dump
-from ..lines import M_PER_E7, distance
 from ..model import IntersectionCode
+from ..polylines import M_PER_E7, distance
 from .compared import Compared
 from .control_changes import rules, signals
 from .likeness import SAME_SHIFT
@@ -19,9 +19,32 @@ from .rename import TABLES
 from .road_changes import conflicts, geometry, limits, movements, roads, stops
 from .words import MAX_PAIRS, direction, listed, metres, text
 
-WORDS = {"nodes": "node", "links": "link", "lanes": "lane", "connections": "movement", "crosswalks": "crosswalk", "zones": "zone", "devices": "device"}
-TABLED = frozenset((*TABLES, "alias", "rules", "plans", "signal_groups", "stop_lines", "conflicts", "signal_exceptions", "ref_lat_e7", "ref_lon_e7"))
-WORDED = frozenset(("id", "alias", "points", "speed", "group", "axis", "polygon", "lat_e7", "lon_e7"))  # fields that have words of their own
+WORDS = {
+    "nodes": "node",
+    "links": "link",
+    "lanes": "lane",
+    "connections": "movement",
+    "crosswalks": "crosswalk",
+    "zones": "zone",
+    "devices": "device",
+}
+TABLED = frozenset(
+    (
+        *TABLES,
+        "alias",
+        "rules",
+        "plans",
+        "signal_groups",
+        "stop_lines",
+        "conflicts",
+        "signal_exceptions",
+        "ref_lat_e7",
+        "ref_lon_e7",
+    )
+)
+WORDED = frozenset(
+    ("id", "alias", "points", "speed", "group", "axis", "polygon", "lat_e7", "lon_e7")
+)  # fields that have words of their own
 
 
 def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
@@ -32,7 +55,9 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
     parts = (_whole, roads, geometry, limits, movements, stops, conflicts, signals, rules, _others, _fields)
     lines = [line for part in parts for line in part(two)]
     if two.renumbered:
-        lines.append(f"ids given otherwise: {listed(two.renumbered)} (an import into the folder of the earlier code keeps them)")
+        lines.append(
+            f"ids given otherwise: {listed(two.renumbered)} (an import into the folder of the earlier code keeps them)"
+        )
     return lines or ["only the order of entries differs"]
 
 
@@ -43,7 +68,10 @@ def _whole(two: Compared) -> Iterator[str]:
         if was != now:
             yield f"code.{field}: {text(was)} -> {text(now)}"
     if two.shift:
-        north, east = two.shift[0] * M_PER_E7, two.shift[1] * M_PER_E7 * float(np.cos(np.radians(two.a.ref_lat_e7 / 1e7)))
+        north, east = (
+            two.shift[0] * M_PER_E7,
+            two.shift[1] * M_PER_E7 * float(np.cos(np.radians(two.a.ref_lat_e7 / 1e7))),
+        )
         yield f"everything moved {metres(float(np.hypot(north, east)))} to the {direction(np.array([east, north]))}"
     was, now = ((code.ref_lat_e7, code.ref_lon_e7) for code in (two.unshifted, two.b))
     if was != now:

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..lines import M_PER_E7
 from ..model import IntersectionCode
+from ..polylines import M_PER_E7
 from .likeness import SAME_SHIFT, shifted
 from .match import Matches, match
 from .rename import TABLES, Numbering, applied, named_rules, unique
@@ -43,7 +43,11 @@ class Compared:
         found = [name for name, (x, y) in self.rows[table].items() if x and y and x.points != y.points]
         if not self.shift:
             return found
-        return [name for name in found if not same_points(self.origin, self.rows[table][name][0].points, self.rows[table][name][1].points)]
+        return [
+            name
+            for name in found
+            if not same_points(self.origin, self.rows[table][name][0].points, self.rows[table][name][1].points)
+        ]
 
 
 def _renumbered(matches: Matches) -> list[str]:
@@ -61,10 +65,14 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
     for table in TABLES:
         used = {item.id for item in getattr(before, table)}
         known: dict[str, str] = getattr(matches, table)
-        names[table] = {item.id: known.get(item.id) or (item.id + NEW if item.id in used else item.id) for item in getattr(after, table)}
+        names[table] = {
+            item.id: known.get(item.id) or (item.id + NEW if item.id in used else item.id)
+            for item in getattr(after, table)
+        }
     used_groups = {group.id for group in before.signal_groups}
     groups = {
-        group.id: matches.groups.get(group.id) or (group.id + 1000 if group.id in used_groups else group.id) for group in after.signal_groups
+        group.id: matches.groups.get(group.id) or (group.id + 1000 if group.id in used_groups else group.id)
+        for group in after.signal_groups
     }
     after = applied(after, names, groups)
     same = tuple(rule for rule in after.rules if rule in before.rules)

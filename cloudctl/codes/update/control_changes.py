@@ -86,7 +86,11 @@ def rules(two: Compared) -> Iterator[str]:
             yield f"{_rule(y)} added: {_terms(y)}"
         elif x is not None and y is None:
             lost = all(target.entity not in entities for target in x.targets)
-            why = f"lost its place: {_targets(x.targets)} {'is' if len(x.targets) == 1 else 'are'} gone" if lost else f"removed: it was {_terms(x)}"
+            why = (
+                f"lost its place: {_targets(x.targets)} {'is' if len(x.targets) == 1 else 'are'} gone"
+                if lost
+                else f"removed: it was {_terms(x)}"
+            )
             yield f"{_rule(x)} {why}"
         elif x is not None and y is not None:
             yield from _rule_changes(x, y, entities)
@@ -97,13 +101,20 @@ def rules(two: Compared) -> Iterator[str]:
 def _phase_times(times: list[list[Any]]) -> str:
     if len(times[0]) != len(times[1]):
         return ""
-    different = [f"phase {k} {a[0] / 1000:g} -> {b[0] / 1000:g} s" if a[0] != b[0] else f"phase {k} bounds" for k, (a, b) in enumerate(zip(*times, strict=True), 1) if a != b]
+    different = [
+        f"phase {k} {a[0] / 1000:g} -> {b[0] / 1000:g} s" if a[0] != b[0] else f"phase {k} bounds"
+        for k, (a, b) in enumerate(zip(*times, strict=True), 1)
+        if a != b
+    ]
     return f" ({listed(different)})"
 
 
 def _shown(code: IntersectionCode, plan: Any, groups: set[int]) -> list[list[tuple[int, str]]]:
     order = [group.id for group in code.signal_groups]
-    return [sorted((g, letter) for g, letter in zip(order, phase.shows, strict=False) if g in groups) for phase in plan.phases]
+    return [
+        sorted((g, letter) for g, letter in zip(order, phase.shows, strict=False) if g in groups)
+        for phase in plan.phases
+    ]
 
 
 def _recoloured(a: IntersectionCode, x: Any, b: IntersectionCode, y: Any, groups: set[int]) -> list[str]:
@@ -116,7 +127,9 @@ def _recoloured(a: IntersectionCode, x: Any, b: IntersectionCode, y: Any, groups
 
 
 def _entities(code: IntersectionCode) -> set[str]:
-    return {"code"} | {row.id for table in ("links", "lanes", "connections", "zones", "crosswalks") for row in getattr(code, table)}
+    return {"code"} | {
+        row.id for table in ("links", "lanes", "connections", "zones", "crosswalks") for row in getattr(code, table)
+    }
 
 
 def _rule(rule: Rule) -> str:
@@ -175,7 +188,11 @@ def _calendar_changes(name: str, was: Calendar | None, now: Calendar | None) -> 
     """Yield a line for each field of a calendar that differs; of a calendar that came or went, what it says."""
     if was is None or now is None:
         said = was or now or Calendar()
-        fields = ", ".join(f"{field} {text(getattr(said, field))}" for field in said.__struct_fields__ if getattr(said, field) != getattr(Calendar(), field))
+        fields = ", ".join(
+            f"{field} {text(getattr(said, field))}"
+            for field in said.__struct_fields__
+            if getattr(said, field) != getattr(Calendar(), field)
+        )
         yield f"{name} holds {'always' if now is None else 'by a calendar'} now: {'it was' if now is None else 'it is'} {fields or 'every day'}"
         return
     for field in now.__struct_fields__:

@@ -1,9 +1,9 @@
 """A folder of digital codes: one file an intersection, the registry of every city code ever given, and what was replaced.
 
-    0.json, 1.json ...           the codes; a later revision with its own beginning stands beside, 0-r2.json
-    registry.jsonl               every city code ever given here, also of intersections that are gone
-    history/<city code>.cc       what the last import gave for it, to tell what was written by hand since
-    history/<city code>.r1.json  revisions that were replaced, and intersections that are gone
+0.json, 1.json ...           the codes; a later revision with its own beginning stands beside, 0-r2.json
+registry.jsonl               every city code ever given here, also of intersections that are gone
+history/<city code>.cc       what the last import gave for it, to tell what was written by hand since
+history/<city code>.r1.json  revisions that were replaced, and intersections that are gone
 """
 
 import fcntl
@@ -79,7 +79,14 @@ class CodeFolder:
                 else:
                     registry.adopt(name, code.ref_lat_e7, code.ref_lon_e7, 0, code.name)
         except CityCodeError as error:
-            raise refuse(str(self.path), "registry", "city code", REGISTRY, str(error), "correct it, or restore the file from the last copy") from None
+            raise refuse(
+                str(self.path),
+                "registry",
+                "city code",
+                REGISTRY,
+                str(error),
+                "correct it, or restore the file from the last copy",
+            ) from None
         return registry
 
     def save(self) -> None:
@@ -95,7 +102,9 @@ class CodeFolder:
         absent = [row for row in self.registry if row.code not in self.files]
         found = [(row, self._last_of(row.code) or self.last_import(row.code)) for row in absent]
         highest = {row.code: max(row.revision, 1) + (UNSEEN if row.retired is None else 0) for row in absent}
-        return [replace(code, revision=max(highest[row.code], code.revision)) for row, code in found if code is not None]
+        return [
+            replace(code, revision=max(highest[row.code], code.revision)) for row, code in found if code is not None
+        ]
 
     def _last_of(self, name: str) -> IntersectionCode | None:
         found = [parse(path.read_bytes(), str(path)) for path in sorted((self.path / HISTORY).glob(f"{name}.r*.json"))]
@@ -149,7 +158,9 @@ class CodeFolder:
 
     def free_file(self, taken: set[Path]) -> Path:
         """Return the file for one more code: numbered after all that are or were just now here."""
-        numbers = [_number(path)[0] for path in (*taken, *(item.path for filed in self.files.values() for item in filed))]
+        numbers = [
+            _number(path)[0] for path in (*taken, *(item.path for filed in self.files.values() for item in filed))
+        ]
         return self.path / f"{max((k for k in numbers if k < UNNUMBERED), default=-1) + 1}.json"
 
 
@@ -196,7 +207,14 @@ def _is_code(data: bytes, path: Path) -> bool:
     try:
         tree: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refuse(str(path), "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "correct it, or move it out of the folder: what was written by hand in it would be lost") from None
+        raise refuse(
+            str(path),
+            "file",
+            "JSON",
+            f"{len(data)} bytes",
+            f"cannot be read ({error})",
+            "correct it, or move it out of the folder: what was written by hand in it would be lost",
+        ) from None
     return isinstance(tree, dict) and "ref_lat_e7" in tree and "lanes" in tree
 
 
@@ -210,4 +228,3 @@ def _write(path: Path, data: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(data)
     fresh.replace(path)
-

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec.structs import replace
 
-from ..lines import F8, M_PER_E7, distance
 from ..model import Alias, IntersectionCode, Point
+from ..polylines import F8, M_PER_E7, distance
 from .match import BARRED, assign
 
 REACH = 150.0  # m between two reference points beyond which only the name can tell that they are one intersection's
@@ -24,7 +24,10 @@ def mouths(code: IntersectionCode) -> F8:
     """Return where lanes reach and leave the intersection, float64[n, 3]: latitude, longitude (1e-7 degree), 1 for a way in."""
     role = {link.id: link.role for link in code.links}
     rows = [
-        (*(lane.points[-1] if role.get(lane.link) == "ingress" else lane.points[0]), float(role.get(lane.link) == "ingress"))
+        (
+            *(lane.points[-1] if role.get(lane.link) == "ingress" else lane.points[0]),
+            float(role.get(lane.link) == "ingress"),
+        )
         for lane in code.lanes
         if role.get(lane.link) in ("ingress", "egress") and lane.points
     ]
@@ -47,7 +50,9 @@ def names(code: IntersectionCode) -> set[Alias]:
     return {alias for alias in code.alias if alias.kind in NAMES}
 
 
-def pair_up(before: Sequence[IntersectionCode], after: Sequence[IntersectionCode], same_source: Sequence[bool]) -> dict[int, int]:
+def pair_up(
+    before: Sequence[IntersectionCode], after: Sequence[IntersectionCode], same_source: Sequence[bool]
+) -> dict[int, int]:
     """Return, for each new code that was there before, its place among the earlier ones. `same_source` of each earlier one: of this very map.
 
     Of two files, or called otherwise, two are one intersection only where their lanes lie on each other.
@@ -129,10 +134,12 @@ def shifted(code: IntersectionCode, by: Point) -> IntersectionCode:
     changes: dict[str, object] = {"ref_lat_e7": code.ref_lat_e7 + by[0], "ref_lon_e7": code.ref_lon_e7 + by[1]}
     for table in ("lanes", "connections"):
         changes[table] = tuple(replace(row, points=line(row.points)) for row in getattr(code, table))
-    changes["crosswalks"] = tuple(replace(walk, axis=line(walk.axis), polygon=line(walk.polygon)) for walk in code.crosswalks)
+    changes["crosswalks"] = tuple(
+        replace(walk, axis=line(walk.axis), polygon=line(walk.polygon)) for walk in code.crosswalks
+    )
     changes["zones"] = tuple(replace(zone, polygon=line(zone.polygon)) for zone in code.zones)
     for table in ("nodes", "devices"):
-        changes[table] = tuple(replace(row, lat_e7=row.lat_e7 + by[0], lon_e7=row.lon_e7 + by[1]) for row in getattr(code, table))
+        changes[table] = tuple(
+            replace(row, lat_e7=row.lat_e7 + by[0], lon_e7=row.lon_e7 + by[1]) for row in getattr(code, table)
+        )
     return replace(code, **changes)
-
-

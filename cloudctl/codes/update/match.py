@@ -15,17 +15,24 @@ from scipy.optimize import linear_sum_assignment
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, distance
+from ..compiled.code import local_lines
 from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
+from ..polylines import F8, distance
 from .shapes import Shape, boxes, compare, near_boxes, shape
 
-MAX_OFFSET = 2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
+MAX_OFFSET = (
+    2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
+)
 MAX_MOVED = 30.0  # m a lane may have moved to be the same by its alias
 MIN_OVERLAP = 0.5  # of the shorter of two lanes that must lie beside the other
 ALIAS_COST = ID_COST = 1.0  # m; another alias, another id (where ids count)
 TURN_COST, USE_COST, ROLE_COST, PART_COST = 1.0, 1.0, 3.0, 0.5  # m; other turns, use, role; one is a part of the other
-NODE_REACH, WALK_REACH, ZONE_REACH, DEVICE_REACH = 15.0, 4.0, 5.0, 1.0  # m within which two are the same without an alias
+NODE_REACH, WALK_REACH, ZONE_REACH, DEVICE_REACH = (
+    15.0,
+    4.0,
+    5.0,
+    1.0,
+)  # m within which two are the same without an alias
 BARRED = 1e6  # cost of a pair that cannot be the same
 
 
@@ -42,14 +49,18 @@ class Matches(NamedTuple):
     devices: dict[str, str]
 
 
-def match(before: IntersectionCode, after: IntersectionCode, *, ids_count: bool = False, groups_fixed: bool = False) -> Matches:
+def match(
+    before: IntersectionCode, after: IntersectionCode, *, ids_count: bool = False, groups_fixed: bool = False
+) -> Matches:
     """Return what is what. `ids_count`: both give out ids that were kept; `groups_fixed`: signal groups are the same by their numbers."""
     id_cost = ID_COST if ids_count else 0.0
     origin = Origin(before.ref_lat_e7 / 1e7, before.ref_lon_e7 / 1e7)
     lanes = _lanes(before, after, origin, id_cost)
     links = _links(before, after, lanes)
     connections = _connections(before, after, lanes)
-    walks = _items(before.crosswalks, after.crosswalks, lambda a, b: _apart_either_way(a.axis, b.axis), WALK_REACH, id_cost)
+    walks = _items(
+        before.crosswalks, after.crosswalks, lambda a, b: _apart_either_way(a.axis, b.axis), WALK_REACH, id_cost
+    )
     if groups_fixed:
         known = {group.id for group in before.signal_groups}
         groups = {group.id: group.id for group in after.signal_groups if group.id in known}
@@ -162,16 +173,23 @@ def _connections(before: IntersectionCode, after: IntersectionCode, lanes: dict[
     return out
 
 
-def _groups(before: IntersectionCode, after: IntersectionCode, connections: dict[str, str], walks: dict[str, str]) -> dict[int, int]:
+def _groups(
+    before: IntersectionCode, after: IntersectionCode, connections: dict[str, str], walks: dict[str, str]
+) -> dict[int, int]:
     """Return the group that most of a group's movements and crosswalks had."""
-    had: dict[str, int] = {c.id: c.group for c in before.connections} | {walk.id: walk.group for walk in before.crosswalks}
+    had: dict[str, int] = {c.id: c.group for c in before.connections} | {
+        walk.id: walk.group for walk in before.crosswalks
+    }
     was = connections | walks
     votes: Counter[tuple[int, int]] = Counter()
     users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
     for item in users:
         if item.group and item.id in was and had[was[item.id]]:
             votes[had[was[item.id]], item.group] += 1
-    old, new = {g.id: k for k, g in enumerate(before.signal_groups)}, {g.id: k for k, g in enumerate(after.signal_groups)}
+    old, new = (
+        {g.id: k for k, g in enumerate(before.signal_groups)},
+        {g.id: k for k, g in enumerate(after.signal_groups)},
+    )
     cost = np.full((len(old), len(new)), BARRED)
     for (a, b), count in votes.items():
         if a in old and b in new:
@@ -185,14 +203,18 @@ def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) ->
     out = {own_new: own_old} if own_old and own_new else {}
     old = [node for node in before.nodes if node.id != own_old or not out]
     new = [node for node in after.nodes if node.id != own_new or not out]
-    return out | _items(old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), NODE_REACH, id_cost)
+    return out | _items(
+        old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), NODE_REACH, id_cost
+    )
 
 
 def _own_node(code: IntersectionCode) -> str:
     return next((link.downstream for link in code.links if link.role == "ingress"), "")
 
 
-def _items(old: Sequence[Any], new: Sequence[Any], apart: Callable[[Any, Any], float], reach: float, id_cost: float) -> dict[str, str]:
+def _items(
+    old: Sequence[Any], new: Sequence[Any], apart: Callable[[Any, Any], float], reach: float, id_cost: float
+) -> dict[str, str]:
     """Return which of a few things are the same: near each other, or called the same and not far away."""
     cost = np.full((len(old), len(new)), BARRED)
     for i, a in enumerate(old):
@@ -224,4 +246,3 @@ def _middle(points: Iterable[Point]) -> Point:
     table = np.array(list(points), float)
     lat, lon = np.rint(table.mean(axis=0))
     return int(lat), int(lon)
-

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ..findings import Loss
 from ..model import Alias, IntersectionCode, Plan, SignalGroup
-from ..report import Loss
 from ..rule import Rule
 from ..rules import inside_spans
 from .rules import Relocation, merged_rules, written
 from .settle import oriented, pair
 
 Key = Hashable
-OWN_WAY = frozenset(("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions"))  # fields that have a way of their own here
+OWN_WAY = frozenset(
+    ("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions")
+)  # fields that have a way of their own here
 SILENT = ("number",)  # fields that follow from other changes: a hand's word about them is not worth a line
 
 
@@ -55,14 +57,18 @@ def merged(three: Three, name_rule: Callable[[], str]) -> tuple[IntersectionCode
             tables[field] = _table(notes, three, field, by_id, field.rstrip("s").replace("_", " "))
         else:
             tables[field] = _field(notes, "code", field, *values)
-    tables["stop_lines"] = _table(notes, _along_lanes(three, tables["lanes"]), "stop_lines", lambda row: row.lane, "stop line")
+    tables["stop_lines"] = _table(
+        notes, _along_lanes(three, tables["lanes"]), "stop_lines", lambda row: row.lane, "stop line"
+    )
     tables["conflicts"] = _table(notes, _turned(three), "conflicts", pair, "conflict")
     tables["signal_exceptions"] = _table(notes, three, "signal_exceptions", pair, "signal exception")
     tables["plans"] = _table(notes, _lettered(notes, three, tables["signal_groups"]), "plans", by_id, "plan")
     code = replace(three.prev, **tables, alias=_aliases(*(code.alias for code in three)))
     code = _whole(notes, code)
     relocation = Relocation.between(three.prev, code)
-    code = replace(code, rules=merged_rules(notes, three.base.rules, three.prev.rules, three.new.rules, relocation, name_rule))
+    code = replace(
+        code, rules=merged_rules(notes, three.base.rules, three.prev.rules, three.new.rules, relocation, name_rule)
+    )
     _empty_zones(notes, three.prev, code)
     return _without_empty_zones(notes, code), notes
 
@@ -87,7 +93,9 @@ def _table(notes: Notes, three: Three, table: str, key: Callable[[Any], Key], ki
     for name, row in new.items():
         if name not in prev and name in base:
             if base[name] != row:
-                notes.kept(f"{kind} {_text(name)}", "was taken out by hand and stays out, though the source has changed it")
+                notes.kept(
+                    f"{kind} {_text(name)}", "was taken out by hand and stays out, though the source has changed it"
+                )
         elif name not in prev:
             out.append(row)
     return tuple(out)
@@ -119,7 +127,9 @@ def _field(notes: Notes, name: str, field: str, base: Any, prev: Any, new: Any) 
     if prev != base and field not in SILENT:
         drawn = field in ("points", "axis", "polygon", "phases")
         values = "" if drawn else f": {prev} stays, the source had {base} and has {new} now"
-        notes.kept(f"{name}.{field}", f"was changed by hand and in the source{values or ': as written by hand it stays'}")
+        notes.kept(
+            f"{name}.{field}", f"was changed by hand and in the source{values or ': as written by hand it stays'}"
+        )
         return prev
     return new
 
@@ -174,9 +184,16 @@ def _lettered(notes: Notes, three: Three, groups: tuple[SignalGroup, ...]) -> Th
         added = sorted(set(order) - {group.id for group in three.prev.signal_groups})
         if added and plan.id not in new and plan.id not in old:
             groups_named = ", ".join(map(str, added))
-            notes.kept(f"plan {plan.id}", f"was written by hand and says nothing of the new signal group(s) {groups_named}: red throughout until it is edited")
+            notes.kept(
+                f"plan {plan.id}",
+                f"was written by hand and says nothing of the new signal group(s) {groups_named}: red throughout until it is edited",
+            )
         prev.append(plan)
-    return Three(replace(three.base, plans=base), replace(three.prev, plans=tuple(prev)), replace(three.new, plans=tuple(new.values())))
+    return Three(
+        replace(three.base, plans=base),
+        replace(three.prev, plans=tuple(prev)),
+        replace(three.new, plans=tuple(new.values())),
+    )
 
 
 def _spread(code: IntersectionCode, order: list[int], like: dict[str, Plan]) -> tuple[Plan, ...]:
@@ -187,9 +204,14 @@ def _spread(code: IntersectionCode, order: list[int], like: dict[str, Plan]) -> 
         other = like.get(plan.id)
         phases = []
         for n, phase in enumerate(plan.phases):
-            beside = other.phases[n].shows if other is not None and len(other.phases) == len(plan.phases) else "R" * len(order)
+            beside = (
+                other.phases[n].shows
+                if other is not None and len(other.phases) == len(plan.phases)
+                else "R" * len(order)
+            )
             shows = "".join(
-                phase.shows[place[g]] if g in place and place[g] < len(phase.shows) else beside[k] for k, g in enumerate(order)
+                phase.shows[place[g]] if g in place and place[g] < len(phase.shows) else beside[k]
+                for k, g in enumerate(order)
             )
             phases.append(replace(phase, shows=shows))
         out.append(replace(plan, phases=tuple(phases)))
@@ -206,7 +228,10 @@ def _whole(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     groups = {group.id for group in code.signal_groups} | {0}
     return replace(
         code,
-        links=tuple(replace(link, upstream=_in(link.upstream, nodes), downstream=_in(link.downstream, nodes)) for link in code.links),
+        links=tuple(
+            replace(link, upstream=_in(link.upstream, nodes), downstream=_in(link.downstream, nodes))
+            for link in code.links
+        ),
         lanes=lanes,
         connections=tuple(_grouped(notes, c, groups) for c in connections),
         conflicts=tuple(c for c in code.conflicts if {c.a, c.b} <= moves),
@@ -224,12 +249,17 @@ def _in(name: str, known: set[str]) -> str:
     return name if name in known else ""
 
 
-def _kept(notes: Notes, kind: str, rows: Sequence[Any], needs: Callable[[Any], list[Any]], known: set[Any]) -> tuple[Any, ...]:
+def _kept(
+    notes: Notes, kind: str, rows: Sequence[Any], needs: Callable[[Any], list[Any]], known: set[Any]
+) -> tuple[Any, ...]:
     out = []
     for row in rows:
         gone = [str(name) for name in needs(row) if name not in known]
         if gone:
-            notes.lost(f"{kind} {getattr(row, 'id', _text(pair(row)) if kind == 'signal exception' else '')}", f"lost its place: {', '.join(gone)} is gone")
+            notes.lost(
+                f"{kind} {getattr(row, 'id', _text(pair(row)) if kind == 'signal exception' else '')}",
+                f"lost its place: {', '.join(gone)} is gone",
+            )
         else:
             out.append(row)
     return tuple(out)
@@ -252,9 +282,15 @@ def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode
 
 def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     """Return the code without rules on zones that cover no lane and no movement: a node would refuse it whole."""
-    lines = [points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points]
+    lines = [
+        points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points
+    ]
     ruled = {target.entity for rule in code.rules for target in rule.targets}
-    empty = {zone.id for zone in code.zones if zone.id in ruled and zone.polygon and not any(next(inside_spans(line, zone.polygon), None) for line in lines)}
+    empty = {
+        zone.id
+        for zone in code.zones
+        if zone.id in ruled and zone.polygon and not any(next(inside_spans(line, zone.polygon), None) for line in lines)
+    }
     rules = []
     for rule in code.rules:
         targets = tuple(target for target in rule.targets if target.entity not in empty)
@@ -262,7 +298,11 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
             rules.append(replace(rule, targets=targets))
         if len(targets) < len(rule.targets):
             gone = ", ".join(sorted(empty & {target.entity for target in rule.targets}))
-            notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {gone} covers no lane any more; " + (f"it stays on the rest; it was {written(rule)}" if targets else f"it was {written(rule)}"))
+            notes.lost(
+                f"rule {rule.id}",
+                f"({rule.kind}) lost its place: {gone} covers no lane any more; "
+                + (f"it stays on the rest; it was {written(rule)}" if targets else f"it was {written(rule)}"),
+            )
     return replace(code, rules=tuple(rules)) if empty else code
 
 
@@ -273,7 +313,12 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
     not name, aliases of kinds that it does not give, and the interval in which the revision holds.
     """
     kinds = {alias.kind for alias in new.alias}
-    kinds |= {alias.kind for table in ("nodes", "links", "lanes", "connections", "crosswalks") for row in getattr(new, table) for alias in row.alias}
+    kinds |= {
+        alias.kind
+        for table in ("nodes", "links", "lanes", "connections", "crosswalks")
+        for row in getattr(new, table)
+        for alias in row.alias
+    }
     named = {plan.id for plan in new.plans}
     zones, devices = _ids(new.zones), _ids(new.devices)
     return replace(
@@ -292,7 +337,9 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
 
 def repeats_lanes(code: IntersectionCode, rule: Rule) -> bool:
     """Return whether a rule says no more than the lanes it names: their limit, or that they are bus lanes."""
-    if rule != Rule(rule.id, rule.kind, rule.targets, rule.value) or any(t.s_from is not None or t.s_to is not None for t in rule.targets):
+    if rule != Rule(rule.id, rule.kind, rule.targets, rule.value) or any(
+        t.s_from is not None or t.s_to is not None for t in rule.targets
+    ):
         return False
     names = {target.entity for target in rule.targets}
     lanes = [lane for lane in code.lanes if (lane.id in names or lane.link in names) and lane.use != "pedestrian"]

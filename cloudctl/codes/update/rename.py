@@ -12,8 +12,25 @@ from ..model import IntersectionCode
 from ..rule import Rule, Target
 from .match import Matches
 
-TABLES = ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices")  # of entities with a letter and a number
-LETTERS = {"nodes": "N", "links": "K", "lanes": "L", "connections": "C", "crosswalks": "X", "zones": "Z", "devices": "D", "rules": "R"}
+TABLES = (
+    "nodes",
+    "links",
+    "lanes",
+    "connections",
+    "crosswalks",
+    "zones",
+    "devices",
+)  # of entities with a letter and a number
+LETTERS = {
+    "nodes": "N",
+    "links": "K",
+    "lanes": "L",
+    "connections": "C",
+    "crosswalks": "X",
+    "zones": "Z",
+    "devices": "D",
+    "rules": "R",
+}
 GROUPS = "G"
 MAX_GROUP = 255  # a signal group has eight bits in MAP and SPAT
 SPAN = 0.05  # m along a lane by which a place may be rounded
@@ -65,13 +82,22 @@ class Numbering:
         if number > MAX_GROUP:
             free = [k for k in range(1, MAX_GROUP + 1) if k not in taken]
             if not free:
-                raise refuse(where, where, "signal_groups", len(taken) + 1, f"an intersection has at most {MAX_GROUP} signal groups", "split the signal in the source")
+                raise refuse(
+                    where,
+                    where,
+                    "signal_groups",
+                    len(taken) + 1,
+                    f"an intersection has at most {MAX_GROUP} signal groups",
+                    "split the signal in the source",
+                )
             return free[0]
         self._raise(GROUPS, number)
         return number
 
 
-def renamed(code: IntersectionCode, matches: Matches, numbering: Numbering, groups_fixed: bool = False) -> IntersectionCode:
+def renamed(
+    code: IntersectionCode, matches: Matches, numbering: Numbering, groups_fixed: bool = False
+) -> IntersectionCode:
     """Return a code with the ids that its entities had before (`matches`), and new ones for what is new. Rules keep their own ids."""
     names: dict[str, dict[str, str]] = {}
     for table in TABLES:
@@ -101,13 +127,20 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
     def group(number: int) -> int:
         return groups.get(number, number)
 
-    wired = all(g.channels == (g.id,) for g in code.signal_groups)  # the source knows no columns: the channel is the group's number
+    wired = all(
+        g.channels == (g.id,) for g in code.signal_groups
+    )  # the source knows no columns: the channel is the group's number
     entity = {old: new for table in TABLES for old, new in names[table].items()}
     return replace(
         code,
         nodes=tuple(replace(n, id=name("nodes", n.id)) for n in code.nodes),
         links=tuple(
-            replace(link, id=name("links", link.id), upstream=name("nodes", link.upstream), downstream=name("nodes", link.downstream))
+            replace(
+                link,
+                id=name("links", link.id),
+                upstream=name("nodes", link.upstream),
+                downstream=name("nodes", link.downstream),
+            )
             for link in code.links
         ),
         lanes=tuple(replace(lane, id=name("lanes", lane.id), link=name("links", lane.link)) for lane in code.lanes),
@@ -122,7 +155,9 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
             for c in code.connections
         ),
         conflicts=tuple(replace(c, a=name("connections", c.a), b=name("connections", c.b)) for c in code.conflicts),
-        signal_groups=tuple(replace(g, id=group(g.id), channels=(group(g.id),) if wired else g.channels) for g in code.signal_groups),
+        signal_groups=tuple(
+            replace(g, id=group(g.id), channels=(group(g.id),) if wired else g.channels) for g in code.signal_groups
+        ),
         stop_lines=tuple(replace(line, lane=name("lanes", line.lane)) for line in code.stop_lines),
         crosswalks=tuple(replace(w, id=name("crosswalks", w.id), group=group(w.group)) for w in code.crosswalks),
         zones=tuple(replace(z, id=name("zones", z.id)) for z in code.zones),
@@ -140,7 +175,9 @@ def _target(target: Target, entity: dict[str, str]) -> Target:
     return replace(target, entity=entity.get(target.entity, target.entity))
 
 
-def named_rules(before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Numbering, own: bool = False) -> tuple[Rule, ...]:
+def named_rules(
+    before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Numbering, own: bool = False
+) -> tuple[Rule, ...]:
     """Return the rules of a later import with the ids they had in an earlier one, both in the same entities' ids.
 
     A rule is the same where all but its places is the same, or else where kind and most of its places are (its value changed). `own`: ids
@@ -163,8 +200,14 @@ def named_rules(before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Nu
     used = {rule.id for rule in before}
     own_ids = {k: rule.id for k, rule in enumerate(after) if own and rule.id not in used}
     terms = {rule.id: rule for rule in before}
-    rows = [replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"])) for k, rule in enumerate(after)]
-    return tuple(replace(rule, targets=_in_order(terms[rule.id].targets, rule.targets)) if rule.id in terms else rule for rule in rows)
+    rows = [
+        replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"]))
+        for k, rule in enumerate(after)
+    ]
+    return tuple(
+        replace(rule, targets=_in_order(terms[rule.id].targets, rule.targets)) if rule.id in terms else rule
+        for rule in rows
+    )
 
 
 def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Target, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..compile import local_lines
+from ..compiled.code import local_lines
 from ..model import Conflict, StopLine
 from .compared import Compared, gone
 from .settle import oriented, pair

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, at
+from ..compiled.code import local_lines
 from ..model import IntersectionCode
+from ..polylines import F8, at
 from ..rule import Rule, Target
 from .shapes import Shape, project, shape
 
@@ -85,8 +85,14 @@ class Relocation:
             return [piece for other in self.new for piece in self._piece(old, first, last, other)]
         if _unchanged(old, self.new[name]):
             return [target]
-        kept = self._stretched(target) if target.s_from is None and target.s_to is None else _span(old, self.new[name], target)
-        return ([kept] if kept is not None else []) + [piece for other in self.added for piece in self._piece(old, first, last, other)]
+        kept = (
+            self._stretched(target)
+            if target.s_from is None and target.s_to is None
+            else _span(old, self.new[name], target)
+        )
+        return ([kept] if kept is not None else []) + [
+            piece for other in self.added for piece in self._piece(old, first, last, other)
+        ]
 
     def _stretched(self, target: Target) -> Target:
         """Return a whole lane as a place: whole still, but for what it took over from a lane that is gone."""
@@ -117,7 +123,13 @@ class Relocation:
         if float(s[-1] - s[0]) < MIN_STRETCH:
             return []
         s_from, s_to = float(s[0]), float(s[-1])
-        return [Target(other, _rounded(s_from if s_from > MIN_STRETCH else None), _rounded(s_to if line.size - s_to > MIN_STRETCH else None))]
+        return [
+            Target(
+                other,
+                _rounded(s_from if s_from > MIN_STRETCH else None),
+                _rounded(s_to if line.size - s_to > MIN_STRETCH else None),
+            )
+        ]
 
     def _on_link(self, target: Target) -> list[Target]:
         out = [target] if target.entity in self.links_new else []
@@ -201,7 +213,12 @@ def _inside(points: F8, ring: F8) -> Any:
 
 
 def merged_rules(
-    notes: Says, base: tuple[Rule, ...], prev: tuple[Rule, ...], new: tuple[Rule, ...], places: Relocation, name_rule: Callable[[], str]
+    notes: Says,
+    base: tuple[Rule, ...],
+    prev: tuple[Rule, ...],
+    new: tuple[Rule, ...],
+    places: Relocation,
+    name_rule: Callable[[], str],
 ) -> tuple[Rule, ...]:
     """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an id never given."""
     was, will = {rule.id: rule for rule in base}, {rule.id: rule for rule in new}
@@ -214,7 +231,9 @@ def merged_rules(
         elif _edited(rule, was[rule.id]):
             kept = relocated(notes, rule, places)
             if kept:
-                notes.kept(f"rule {rule.id}", "was changed by hand, and the source no longer gives it: it stays as it is")
+                notes.kept(
+                    f"rule {rule.id}", "was changed by hand, and the source no longer gives it: it stays as it is"
+                )
             out += kept
     present = {rule.id for rule in prev}
     for rule in new:
@@ -241,10 +260,15 @@ def relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
         if not here:
             gone.append(_place(target))
     if not targets:
-        notes.lost(f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written(rule)}")
+        notes.lost(
+            f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written(rule)}"
+        )
         return []
     if gone:
-        notes.lost(f"rule {rule.id}", f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest")
+        notes.lost(
+            f"rule {rule.id}",
+            f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest",
+        )
     return [replace(rule, targets=tuple(dict.fromkeys(targets)))]
 
 
@@ -253,7 +277,9 @@ def written(rule: Rule) -> str:
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
     plain = msgspec.to_builtins(Rule(rule.id, rule.kind, ()))
-    return msgspec.json.encode({key: value for key, value in tree.items() if key not in plain or value != plain[key] or key in ("id", "kind")}).decode()
+    return msgspec.json.encode(
+        {key: value for key, value in tree.items() if key not in plain or value != plain[key] or key in ("id", "kind")}
+    ).decode()
 
 
 def _place(target: Target) -> str:
@@ -280,7 +306,10 @@ def _three_way(notes: Says, base: Rule, prev: Rule, new: Rule, places: Relocatio
         if field in ("id", "targets") or theirs in (before, mine):
             continue
         if mine != before:
-            notes.kept(f"rule {prev.id}.{field}", f"was changed by hand and in the source: {mine} stays, the source had {before} and has {theirs} now")
+            notes.kept(
+                f"rule {prev.id}.{field}",
+                f"was changed by hand and in the source: {mine} stays, the source had {before} and has {theirs} now",
+            )
         else:
             changes[field] = theirs
     return [replace(prev, **changes)]

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import distance
+from ..compiled.code import local_lines
 from ..model import Conflict, IntersectionCode, Point
+from ..polylines import distance
 from .shapes import same_line, shape
 
 LINE = 0.02  # m; two roundings to 1e-7 degree, north and east
@@ -30,7 +30,9 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
     new = _reference(base, new)
     for table, line in (("lanes", "points"), ("connections", "points"), ("crosswalks", "axis"), ("zones", "polygon")):
         known = {item.id: item for item in getattr(base, table)}
-        rows = tuple(_line(origin, known[item.id], item, line) if item.id in known else item for item in getattr(new, table))
+        rows = tuple(
+            _line(origin, known[item.id], item, line) if item.id in known else item for item in getattr(new, table)
+        )
         new = replace(new, **{table: rows})
     for table in ("nodes", "devices"):
         known = {item.id: item for item in getattr(base, table)}
@@ -43,7 +45,8 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
     new = _in_order(base, new)
     stops = {line.lane: line for line in base.stop_lines}
     lines = tuple(
-        stops[line.lane] if line.lane in stops and abs(stops[line.lane].s - line.s) <= STOP else line for line in new.stop_lines
+        stops[line.lane] if line.lane in stops and abs(stops[line.lane].s - line.s) <= STOP else line
+        for line in new.stop_lines
     )
     return replace(new, stop_lines=lines, conflicts=_conflicts(base, new))
 

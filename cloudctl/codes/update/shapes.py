@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lines import F8, arc, at
+from ..polylines import F8, arc, at
 
 NOWHERE = 1e9  # m
 SAMPLES = 16  # points of a line that are compared with another

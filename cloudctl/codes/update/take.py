@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from cloudctl.clock import SECOND, WallClock
 
 from ..canon import content_hash, dump
+from ..checks.validation import validate
 from ..citycode import CityCodeError, parse_code
-from ..findings import Finding, refuse
-from ..lines import distance
+from ..findings import Finding, Loss, refuse
 from ..model import IntersectionCode
-from ..report import Imported, Loss
-from ..validate import validate
+from ..polylines import distance
+from ..report import Imported
 from .by_hand import bring_forward, parts_by_hand
 from .carry import Carried, carry
 from .changes import changes
@@ -27,7 +27,9 @@ from .likeness import common_shift, pair_up, same_intersection, shifted
 from .rename import Numbering
 
 MARK = "#"  # between a map's name and its number, where several are called the same
-SAME_PLACE = 100.0  # m from where a city code was given within which a code that carries it is taken for the same intersection
+SAME_PLACE = (
+    100.0  # m from where a city code was given within which a code that carries it is taken for the same intersection
+)
 
 
 class Taken(NamedTuple):
@@ -86,11 +88,20 @@ def time_of(text: str | None) -> int | None:
     except ValueError:
         moment = datetime.min
     if moment.tzinfo is None:
-        raise refuse("--valid-from", "code", "valid_from", text, "must be a time with its zone, or ns since 1970", "write it as 2026-12-01T04:00:00+08:00")
+        raise refuse(
+            "--valid-from",
+            "code",
+            "valid_from",
+            text,
+            "must be a time with its zone, or ns since 1970",
+            "write it as 2026-12-01T04:00:00+08:00",
+        )
     return int(moment.timestamp()) * SECOND
 
 
-def take(folder: CodeFolder, found: Imported, source: str, t: int, valid_from: int | None = None, certain: bool = False) -> Outcome:
+def take(
+    folder: CodeFolder, found: Imported, source: str, t: int, valid_from: int | None = None, certain: bool = False
+) -> Outcome:
     """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when changed codes take effect;
     `certain`: the file is a version of the map `source`, even if nothing of that is in it.
 
@@ -159,7 +170,9 @@ def _source(folder: CodeFolder, plans: list[_Plan], source: str, certain: bool) 
     return f"{source}{MARK}{len(known) + 1}"
 
 
-def _registered(folder: CodeFolder, waiting: list[_Plan], earlier: Sequence[IntersectionCode], found: Imported, out: Outcome) -> None:
+def _registered(
+    folder: CodeFolder, waiting: list[_Plan], earlier: Sequence[IntersectionCode], found: Imported, out: Outcome
+) -> None:
     """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost road."""
     if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in found.losses):
         return
@@ -169,12 +182,25 @@ def _registered(folder: CodeFolder, waiting: list[_Plan], earlier: Sequence[Inte
     for plan in waiting:
         plan.new = shifted(plan.new, (-by[0], -by[1]))
     metres = distance((0, 0), by)
-    out.losses.append(Loss("guessed", "location", f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where this one would"))
+    out.losses.append(
+        Loss(
+            "guessed",
+            "location",
+            f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where this one would",
+        )
+    )
 
 
 def _check_beginning(prev: IntersectionCode, carried: Carried, valid_from: int | None) -> None:
     if carried.changed and valid_from is not None and prev.valid_from is not None and valid_from <= prev.valid_from:
-        raise refuse(prev.id, "code", "valid_from", valid_from, f"must be after the beginning of revision {prev.revision} ({prev.valid_from})", "give a later --valid-from, or none to replace that revision")
+        raise refuse(
+            prev.id,
+            "code",
+            "valid_from",
+            valid_from,
+            f"must be after the beginning of revision {prev.revision} ({prev.valid_from})",
+            "give a later --valid-from, or none to replace that revision",
+        )
 
 
 def _unsound(plan: _Plan) -> list[Finding]:
@@ -182,7 +208,11 @@ def _unsound(plan: _Plan) -> list[Finding]:
     if plan.filed is None or plan.carried is None or not plan.carried.changed:
         return []
     wrong = _errors(plan.carried.code)
-    return wrong if wrong and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id)) else []
+    return (
+        wrong
+        if wrong and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id))
+        else []
+    )
 
 
 def _errors(code: IntersectionCode) -> list[Finding]:
@@ -209,9 +239,13 @@ def _stale(folder: CodeFolder, plans: list[_Plan], asked: str, source: str, cert
         if other in same and other:
             stale.append(item)
         elif not other and met[other]:
-            out.removed.append(f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. Take it away if it is gone")
+            out.removed.append(
+                f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. Take it away if it is gone"
+            )
         elif other and (met[other] or (_is_name(other, asked) and not met[source])):
-            out.removed.append(f"{item.path}: {item.code.id} is of {other}, and not in this file: it stays. If the file takes the place of {other}, say so with --source {other}")
+            out.removed.append(
+                f"{item.path}: {item.code.id} is of {other}, and not in this file: it stays. If the file takes the place of {other}, say so with --source {other}"
+            )
     return stale
 
 
@@ -226,14 +260,24 @@ def _issue(folder: CodeFolder, plan: _Plan, t: int) -> IntersectionCode:
     try:
         name = folder.registry.allocate(parts.adm, parts.kind, new.ref_lat_e7, new.ref_lon_e7, t, new.name)
     except CityCodeError as error:
-        raise refuse(new.name, "code", "id", new.id, str(error), "give an administrative code of its own with --adm") from None
+        raise refuse(
+            new.name, "code", "id", new.id, str(error), "give an administrative code of its own with --adm"
+        ) from None
     numbering = Numbering()
     numbering.note([new])
     folder.registry[name].highest = numbering.highest
     return replace(new, id=name)
 
 
-def _write(folder: CodeFolder, plan: _Plan, code: IntersectionCode, source: str, valid_from: int | None, taken: set[Path], out: Outcome) -> Taken:
+def _write(
+    folder: CodeFolder,
+    plan: _Plan,
+    code: IntersectionCode,
+    source: str,
+    valid_from: int | None,
+    taken: set[Path],
+    out: Outcome,
+) -> Taken:
     """Write one code where it belongs, and keep what the import gave."""
     row = folder.registry[code.id]
     if plan.unchanged and plan.filed is not None:
@@ -241,7 +285,14 @@ def _write(folder: CodeFolder, plan: _Plan, code: IntersectionCode, source: str,
         return Taken(plan.filed.path, code, "unchanged")
     if plan.left and plan.filed is not None:
         remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
-        out.losses += [Loss("differs", f"{plan.filed.path.name} {fault.entity}.{fault.field}", f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}") for fault in plan.left]
+        out.losses += [
+            Loss(
+                "differs",
+                f"{plan.filed.path.name} {fault.entity}.{fault.field}",
+                f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}",
+            )
+            for fault in plan.left
+        ]
         return Taken(plan.filed.path, code, "left as it was: a node would refuse the next revision")
     if plan.filed is None:
         path = folder.free_file(taken)
@@ -262,7 +313,9 @@ def _write(folder: CodeFolder, plan: _Plan, code: IntersectionCode, source: str,
     return result
 
 
-def _next_file(folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_from: int | None) -> tuple[Path, IntersectionCode]:
+def _next_file(
+    folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_from: int | None
+) -> tuple[Path, IntersectionCode]:
     """Return where the next revision goes, and the revision: beside the one in force where it has a beginning of its own, else in its place."""
     stem = filed.path.stem.partition("-r")[0]
     if valid_from is not None:
@@ -277,7 +330,10 @@ def _next_file(folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_f
 
 def _retire(folder: CodeFolder, filed: Filed, t: int, out: Outcome) -> None:
     name = filed.code.id
-    out.losses += [replace(loss, entity=f"{filed.path.name} {loss.entity}") for loss in parts_by_hand(filed.code, folder.last_import(name))]
+    out.losses += [
+        replace(loss, entity=f"{filed.path.name} {loss.entity}")
+        for loss in parts_by_hand(filed.code, folder.last_import(name))
+    ]
     for item in list(folder.files[name]):
         kept = folder.shelve(item)
         out.removed.append(f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept}")
@@ -291,7 +347,9 @@ def _clear(folder: CodeFolder, touched: list[str], t: int, out: Outcome) -> None
         filed = folder.files.get(name, [])
         for item, later in pairwise(list(filed)):
             if later.code.valid_from is None or later.code.valid_from <= t:
-                out.removed.append(f"{item.path}: revision {item.code.revision} was followed by revision {later.code.revision}: taken out, kept as {folder.shelve(item)}")
+                out.removed.append(
+                    f"{item.path}: revision {item.code.revision} was followed by revision {later.code.revision}: taken out, kept as {folder.shelve(item)}"
+                )
 
 
 def take_whole(folder: CodeFolder, found: Imported, t: int) -> Outcome:
@@ -321,14 +379,21 @@ def take_whole(folder: CodeFolder, found: Imported, t: int) -> Outcome:
     return out
 
 
-def _place_of(folder: CodeFolder, code: IntersectionCode, t: int, out: Outcome) -> tuple[IntersectionCode, Filed | None]:
+def _place_of(
+    folder: CodeFolder, code: IntersectionCode, t: int, out: Outcome
+) -> tuple[IntersectionCode, Filed | None]:
     """Return a whole code under the city code that it has in this folder, and what stands there under it."""
     standing = folder.files.get(code.id)
     if standing and same_intersection(standing[-1].code, code):
         last = standing[-1]
         if code.revision <= last.code.revision and dump(code) != dump(last.code):
             raise refuse(
-                code.id, "code", "revision", code.revision, f"{last.path} is revision {last.code.revision} with another content", f"give the changed code revision {last.code.revision + 1}"
+                code.id,
+                "code",
+                "revision",
+                code.revision,
+                f"{last.path} is revision {last.code.revision} with another content",
+                f"give the changed code revision {last.code.revision + 1}",
             )
         return code, last
     row = folder.registry.get(code.id)
@@ -336,7 +401,12 @@ def _place_of(folder: CodeFolder, code: IntersectionCode, t: int, out: Outcome) 
     if not standing and row is None:
         folder.registry.adopt(code.id, *here, t, code.name)
         return code, None
-    if not standing and row is not None and distance((row.lat_e7, row.lon_e7), here) <= SAME_PLACE and row.note in ("", code.name):
+    if (
+        not standing
+        and row is not None
+        and distance((row.lat_e7, row.lon_e7), here) <= SAME_PLACE
+        and row.note in ("", code.name)
+    ):
         return code, None
     parts = parse_code(code.id)
     name = folder.registry.allocate(parts.adm, parts.kind, *here, t, code.name)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..checks.validation import load
 from ..findings import CodeError, Finding
-from ..lines import distance
 from ..model import IntersectionCode
-from ..validate import load
+from ..polylines import distance
 from .folder import Filed, clashes
 from .likeness import MIN_LIKE, OFFICIAL, REACH, likeness, mouths, names
 
@@ -29,7 +29,9 @@ def _places(filed: Sequence[Filed]) -> Iterable[Finding]:
         cells.setdefault((row, column), []).append(k)
         for j in around:
             other = filed[j]
-            if other.code.id != item.code.id and (likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)):
+            if other.code.id != item.code.id and (
+                likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)
+            ):
                 yield Finding(
                     item.code.id,
                     "id",

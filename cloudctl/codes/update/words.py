@@ -8,9 +8,9 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ..compile import local_lines
-from ..lines import F8, at
+from ..compiled.code import local_lines
 from ..model import IntersectionCode, Link
+from ..polylines import F8, at
 from .shapes import Shape, project, shape
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
@@ -29,13 +29,23 @@ class Names:
     def __init__(self, code: IntersectionCode, origin: Origin) -> None:
         self._middle = np.array([float(v) for v in origin.to_local(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)])
         rows = list(code.lanes)
-        self.shapes = {lane.id: shape(xy) for lane, xy in zip(rows, local_lines(origin, [lane.points for lane in rows]), strict=True)}
+        self.shapes = {
+            lane.id: shape(xy)
+            for lane, xy in zip(rows, local_lines(origin, [lane.points for lane in rows]), strict=True)
+        }
         sides = {link.id: self._side(code, link) for link in code.links}
         count = Counter(sides.values())
-        self.links = {name: f"{side} ({name})" if count[side] > 1 or "upstream" in side else side for name, side in sides.items()}
-        self.lanes = {lane.id: f"lane {lane.number} of {self.links.get(lane.link, lane.link)} ({lane.id})" for lane in code.lanes}
+        self.links = {
+            name: f"{side} ({name})" if count[side] > 1 or "upstream" in side else side for name, side in sides.items()
+        }
+        self.lanes = {
+            lane.id: f"lane {lane.number} of {self.links.get(lane.link, lane.link)} ({lane.id})" for lane in code.lanes
+        }
         lane_link = {lane.id: lane.link for lane in code.lanes}
-        self.moves = {c.id: f"movement {c.id} ({self.links.get(lane_link.get(c.from_lane, ''), c.from_lane)}, {c.turn})" for c in code.connections}
+        self.moves = {
+            c.id: f"movement {c.id} ({self.links.get(lane_link.get(c.from_lane, ''), c.from_lane)}, {c.turn})"
+            for c in code.connections
+        }
 
     def _side(self, code: IntersectionCode, link: Link) -> str:
         """Return from which side of the compass a road comes, or to which it goes."""

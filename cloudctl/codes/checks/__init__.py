@@ -1,0 +1,1 @@
+"""The checks of a digital code, one file for each subject; `validation` runs them all."""

@@ -1,0 +1,109 @@
+"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no whole lanes."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from ..findings import Finding
+from ..model import IntersectionCode
+from ..rule import FUELS, VEHICLE_CLASSES, Rule
+from ..rules import RESERVING, SIZES, Vehicle, binds
+
+NARROWING = ("classes", "except_classes", "plates", "fuels", "except_fuels")
+FOOT_AND_CYCLE = ("pedestrian", "bike")  # uses of lanes that no tidal lane and no bus lane is of
+DRIVEN = ("bus_lane", "tidal_lane", "speed_min")  # kinds that are about vehicles on a road
+
+
+def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
+    """Yield where a rule binds nobody, or cannot hold on what it names; words must be known."""
+    if rule.kind == "tidal_lane":
+        yield from _tidal(code, rule)
+    elif any(getattr(rule, field) for field in NARROWING) and not _binds_someone(rule):
+        severity = "warning" if rule.kind in RESERVING else "error"
+        named = ", ".join(field for field in NARROWING if getattr(rule, field))
+        yield _fault(
+            rule,
+            named,
+            rule.kind,
+            "binds nobody: no vehicle that it names can break it",
+            "correct whom it names, or drop the rule",
+            severity,
+        )
+    if rule.kind in DRIVEN:
+        yield from _driven(code, rule)
+
+
+def _fault(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
+    return Finding(rule.id, field, str(value), broken, severity, remedy)
+
+
+def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
+    """Yield what a strip of road that turns its direction cannot be: a part of a lane, a lane for some only."""
+    for field in NARROWING:
+        if getattr(rule, field):
+            yield _fault(
+                rule,
+                field,
+                ", ".join(map(str, getattr(rule, field))),
+                "a tidal lane runs one way for everybody",
+                "drop it; who may use the lane is a rule of its own, lane_use or no_entry",
+            )
+    lanes, uses = (
+        {lane.id for lane in code.lanes},
+        {link.id: [lane.use for lane in code.lanes if lane.link == link.id] for link in code.links},
+    )
+    for target in rule.targets:
+        if target.s_from is not None or target.s_to is not None:
+            yield _fault(
+                rule,
+                "targets.s",
+                target.entity,
+                "a tidal lane turns its direction as a whole",
+                "drop the span; split the lane where only a part of it turns",
+            )
+        if target.entity in lanes:
+            continue
+        if target.entity not in uses:
+            yield _fault(
+                rule, "targets", target.entity, "tidal_lane holds on lanes, or all lanes of a link", "name the lanes"
+            )
+        elif set(uses[target.entity]) & set(FOOT_AND_CYCLE):
+            yield _fault(
+                rule,
+                "targets",
+                target.entity,
+                "has lanes for pedestrians or bicycles, which the rule would close too",
+                "name the lanes that turn their direction",
+            )
+
+
+def _driven(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
+    use = {lane.id: (lane.use, *lane.shared) for lane in code.lanes}
+    for target in rule.targets:
+        if target.entity in use and set(use[target.entity]) <= set(FOOT_AND_CYCLE):
+            yield _fault(
+                rule,
+                "targets",
+                target.entity,
+                f"is a lane for {' and '.join(use[target.entity])}s: no {rule.kind} is there",
+                "name a lane for vehicles",
+                "warning",
+            )
+
+
+def _binds_someone(rule: Rule) -> bool:
+    """Return whether there is a vehicle that a rule binds, and that it can keep out or slow down."""
+    plates, fuels = (rule.plates[:1] or (0,)), sorted(set(FUELS) - set(rule.except_fuels)) or FUELS
+    for kind, fuel, automated, dangerous in product(sorted(VEHICLE_CLASSES), fuels, (False, True), (False, True)):
+        vehicle = Vehicle(kind, automated, plate=plates[0], fuel=fuel, dangerous_goods=dangerous)
+        if binds(rule, vehicle) and _can_break(rule, vehicle):
+            return True
+    return False
+
+
+def _can_break(rule: Rule, vehicle: Vehicle) -> bool:
+    least, greatest = vehicle.between(rule.kind) if rule.kind in (*SIZES, "emission_zone") else (0.0, 0.0)
+    if rule.kind == "emission_zone":
+        return rule.value is None or least < rule.value
+    if rule.kind in SIZES and rule.classes:
+        return rule.value is None or greatest > rule.value
+    return True

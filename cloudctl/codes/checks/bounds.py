@@ -1,0 +1,114 @@
+"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or quoted."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..findings import Finding
+from ..model import IntersectionCode
+
+INT64 = (-(2**63), 2**63 - 1)  # what JSON readers, MessagePack and the compiled arrays hold
+FIELD_BOUNDS: dict[str, tuple[int, int]] = {
+    "priority": (-1_000_000, 1_000_000),
+    "channels": (0, 65_535),  # columns of a controller; SUMO counts its links from 0
+    "offset_ms": (-86_400_000, 86_400_000),  # a day: no programme is longer
+    "revision": (1, 2**31 - 1),  # the compiled arrays and most databases hold it as int32
+}
+COORDINATE = 2**53  # 1e-7 degree; where a point may lie is measured later, with whole numbers that a float64 holds
+MAX_TEXT = 4_000  # characters of one text: a regulation's paragraph; a code is published retained, whole
+MAX_ID = 64  # characters
+ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+SUSPECT = re.compile(
+    rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT // 2)
+)  # in JSON: many digits, what cannot be printed, a long text
+NAMED = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
+
+
+def bounds(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield numbers and texts that are beyond what their field can be, and ids that are none."""
+    if _is_suspect(code):
+        yield from _fields(code, "code", "")
+    for table in NAMED:
+        for row in getattr(code, table):
+            if not (ID.fullmatch(row.id) and len(row.id) <= MAX_ID):
+                yield _fault(row.id or f"{table[:-1]} without id", "id", row.id[:40] or "empty",
+                             f"ids are 1 .. {MAX_ID} letters, digits and . : _ - of ASCII, a letter or digit first", "give it another, as " + ("R20" if table == "rules" else "L7 or Z1"))  # fmt: skip
+
+
+def _is_suspect(code: IntersectionCode) -> bool:
+    """Return whether a code may have a fault here, judged by its text: to walk through every field takes as long as all other checks."""
+    try:
+        data = msgspec.json.encode(code)
+    except (UnicodeEncodeError, OverflowError):
+        return True
+    bounded = [
+        ("revision", code.revision),
+        *(("priority", rule.priority) for rule in code.rules),
+        *(("offset_ms", plan.offset_ms) for plan in code.plans),
+    ]
+    bounded += [("channels", channel) for group in code.signal_groups for channel in group.channels]
+    return SUSPECT.search(data) is not None or not all(
+        FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded
+    )
+
+
+def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:
+    return Finding(entity, field, shown(value), rule, "error", remedy)
+
+
+def shown(value: object) -> str:
+    """Return a value as a finding shows it: at most 40 characters, a number of many digits by its size."""
+    text = (
+        f"{value:.6g}"
+        if isinstance(value, float)
+        else f"{value:.6e}"
+        if isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300
+        else repr(value)
+    )
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _fields(item: Struct, entity: str, path: str) -> Iterator[Finding]:
+    for field in item.__struct_fields__:
+        yield from _value(getattr(item, field), entity, field, f"{path}{field}")
+
+
+def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
+    """Yield the faults of one value; of a table, those of each row."""
+    if isinstance(value, tuple) and value and isinstance(value[0], Struct):
+        for k, row in enumerate(value):
+            name = getattr(row, "id", None)
+            called = f"group {name}" if isinstance(name, int) else name or entity
+            yield from _fields(row, called, "" if name else f"{path}[{k}].")
+    elif isinstance(value, tuple) and field in ("points", "axis", "polygon"):
+        far = next((point for point in value if max(map(abs, point)) > COORDINATE), None)
+        if far is not None:
+            yield _fault(entity, path, far, "is no place: coordinates are 1e-7 degree", "check order, unit and datum")
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _value(item, entity, field, path)
+    elif isinstance(value, Struct):
+        yield from _fields(value, entity, f"{path}.")
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int):
+        low, high = FIELD_BOUNDS.get(field, INT64)
+        if not low <= value <= high:
+            yield _fault(entity, path, value, f"must be a whole number within {low} .. {high}", "correct it")
+    elif isinstance(value, str) and (len(value) > MAX_TEXT or UNPRINTABLE.search(value)):
+        rule = (
+            f"a text has at most {MAX_TEXT} characters"
+            if len(value) > MAX_TEXT
+            else "holds a character that cannot be printed"
+        )
+        yield _fault(
+            entity,
+            path,
+            value[:40],
+            rule,
+            "shorten it; the regulation itself belongs elsewhere" if len(value) > MAX_TEXT else "take it out",
+        )

@@ -1,0 +1,293 @@
+"""Checks of values that are possible as numbers and cannot be meant: a time in 1970, latitude and longitude swapped, km/h written as m/s.
+
+Each names what was probably meant. What needs nothing but the values themselves is checked first (`meaning`), what needs the references after (`plausibility`).
+"""
+
+from collections.abc import Iterable, Iterator
+from math import cos, radians
+
+from ..citycode import CityCodeError, parse_code
+from ..findings import Finding
+from ..grid import grid_decode
+from ..model import Connection, IntersectionCode, Lane, Point
+from ..polylines import M_PER_E7, distance, length
+from ..rules import inside_spans
+
+FIRST_TIME, LAST_TIME = (
+    631_152_000_000_000_000,
+    7_258_118_400_000_000_000,
+)  # ns: 1990 and 2200, within which codes, rules and devices have their times
+UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
+NEAR, AROUND, CITY = (
+    5_000.0,
+    50_000.0,
+    200_000.0,
+)  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
+MAX_MOVED = 20_000.0  # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
+ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
+SHORT_PHASE, LONG_PHASE = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
+MIN_AREA = 0.5  # m^2 of a zone
+MAX_BEFORE_END = 100.0  # m from a stop line to the end of its lane
+MAX_CROSSING = 100.0  # m; the widest avenues have some 80 m from kerb to kerb
+MAX_CORNERS = 400  # of an outline whose crossings are looked for
+
+
+def meaning(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield times and places that cannot be meant."""
+    yield from _times(
+        [
+            ("code", "valid_from", code.valid_from),
+            ("code", "valid_to", code.valid_to),
+            *((device.id, "installed", device.installed) for device in code.devices),
+        ]
+    )
+    yield from _cell(code)
+    for entity, field, points, reach in _located(code):
+        yield from _far(code, entity, field, points, reach)
+    for device in code.devices:
+        if device.heading_deg is not None and not 0.0 <= device.heading_deg <= 360.0:
+            yield _fault(
+                device.id,
+                "heading_deg",
+                device.heading_deg,
+                "must be 0 .. 360 degrees clockwise from north",
+                "give degrees, not radians, and none below 0",
+            )
+        if not -5_000 <= device.height_cm <= 20_000:
+            yield _fault(
+                device.id,
+                "height_cm",
+                device.height_cm,
+                "must be -5,000 .. 20,000 cm above the road",
+                "give cm above the road, not above the sea",
+            )
+
+
+def plausibility(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield speeds, phases and zones that cannot be meant; references must hold."""
+    yield from _times(
+        [
+            (rule.id, field, t)
+            for rule in code.rules
+            for field, t in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))
+        ]
+    )
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    for item in items:
+        yield from _round_speed(item.id, "speed", item.speed)
+    for rule in code.rules:
+        if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
+            yield from _round_speed(rule.id, "value", rule.value)
+    for plan in code.plans:
+        for number, phase in enumerate(plan.phases):
+            if not SHORT_PHASE <= phase.ms <= LONG_PHASE:
+                yield _fault(
+                    f"plan {plan.id} phase {number}",
+                    "ms",
+                    phase.ms,
+                    f"a phase lasts {SHORT_PHASE} .. {LONG_PHASE} ms",
+                    "give milliseconds, not seconds",
+                    "warning",
+                )
+    yield from _zones(code)
+    yield from _misplaced(code)
+
+
+def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield stop lines far before the intersection, crosswalks longer than any road is wide, devices below the road."""
+    size = {lane.id: length(lane.points) for lane in code.lanes}
+    for line in code.stop_lines:
+        if size[line.lane] - line.s > MAX_BEFORE_END:
+            yield _fault(
+                f"stop line {line.lane}",
+                "s",
+                line.s,
+                f"is {size[line.lane] - line.s:.0f} m before the end of its lane",
+                "measure s from the beginning of the lane, in driving direction",
+                "warning",
+            )
+    for walk in code.crosswalks:
+        if (across := length(walk.axis)) > MAX_CROSSING:
+            yield _fault(
+                walk.id,
+                "axis",
+                f"{across:.0f} m",
+                f"is longer than {MAX_CROSSING:.0f} m, wider than any road",
+                "draw it from kerb to kerb",
+                "warning",
+            )
+    for device in code.devices:
+        if device.height_cm < 0:
+            yield _fault(
+                device.id,
+                "height_cm",
+                device.height_cm,
+                "lies below the road",
+                "give cm above the road; 0 where it is not known",
+                "warning",
+            )
+
+
+def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
+    return Finding(entity, field, str(value), rule, severity, remedy)
+
+
+def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
+    for entity, field, t in rows:
+        if t is not None and not FIRST_TIME <= t <= LAST_TIME:
+            unit = next(
+                (
+                    f"it reads as {name}: multiply by {factor}"
+                    for name, factor in UNITS
+                    if FIRST_TIME <= t * factor <= LAST_TIME
+                ),
+                "give ns since 1970 (UTC), or leave it out",
+            )
+            yield _fault(entity, field, t, "is no time from 1990 to 2200 in ns since 1970 (UTC)", unit)
+
+
+def _cell(code: IntersectionCode) -> Iterator[Finding]:
+    try:
+        south, west, north, east = grid_decode(parse_code(code.id).grid)
+    except (CityCodeError, ValueError):
+        return  # said of the id itself
+    ref, at = (code.ref_lat_e7, code.ref_lon_e7), (round((south + north) * 5_000_000), round((west + east) * 5_000_000))
+    apart = distance(ref, at)
+    if apart > MAX_MOVED:
+        swapped = distance((ref[1], ref[0]), at) < MAX_MOVED
+        remedy = (
+            "latitude and longitude are swapped"
+            if swapped
+            else "check order, unit and datum, or take a city code of this place"
+        )
+        yield _fault(
+            "code",
+            "ref_lat_e7, ref_lon_e7",
+            f"{ref[0]}, {ref[1]}",
+            f"is {apart / 1000:.0f} km from the place that the city code was issued for",
+            remedy,
+        )
+
+
+def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point], float]]:
+    """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
+    items: list[Lane | Connection] = [*code.lanes, *code.connections]
+    for item in items:
+        yield item.id, "points", item.points[:1], NEAR  # the rest of a line is measured with its geometry
+    for walk in code.crosswalks:
+        yield walk.id, "axis", walk.axis, NEAR
+        yield walk.id, "polygon", walk.polygon, NEAR
+    for zone in code.zones:
+        yield zone.id, "polygon", zone.polygon, CITY
+    for device in code.devices:
+        yield device.id, "lat_e7, lon_e7", ((device.lat_e7, device.lon_e7),), NEAR
+    for node in code.nodes:
+        yield node.id, "lat_e7, lon_e7", ((node.lat_e7, node.lon_e7),), AROUND
+
+
+def _far(code: IntersectionCode, entity: str, field: str, points: Iterable[Point], reach: float) -> Iterator[Finding]:
+    """Yield the first point of an entity that lies too far away, or where no place is."""
+    ref = (code.ref_lat_e7, code.ref_lon_e7)
+    span = reach / M_PER_E7
+    for point in points:
+        if abs(point[0] - ref[0]) < span / 2 and abs(point[1] - ref[1]) < span / 2:
+            continue  # near enough, whatever the latitude
+        apart = distance(ref, point)
+        if apart <= reach:
+            continue
+        swapped = distance(ref, (point[1], point[0])) <= reach
+        remedy = (
+            "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
+            if swapped
+            else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
+        )
+        rule = (
+            "is no place: latitude is within 90 degrees"
+            if abs(point[0]) > 900_000_000
+            else f"is {apart / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
+        )
+        yield _fault(entity, field, f"{point[0]}, {point[1]}", rule, remedy)
+        return
+
+
+def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
+    if speed in ROUND_SPEEDS:
+        yield _fault(
+            entity,
+            field,
+            speed,
+            f"is {speed * 3.6:.0f} km/h, which is no limit",
+            f"speeds are m/s: {speed:g} km/h is {speed / 3.6:.2f}",
+            "warning",
+        )
+
+
+def _zones(code: IntersectionCode) -> Iterator[Finding]:
+    lines = [*(lane.points for lane in code.lanes), *(c.points for c in code.connections)]
+    ruled = {target.entity for rule in code.rules for target in rule.targets}
+    for zone in code.zones:
+        if len(zone.polygon) < 3:
+            continue  # said of its outline
+        area = _area(zone.polygon)
+        if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{len(zone.polygon)} corners",
+                "the outline crosses itself",
+                "give the corners in order around the area",
+                "warning",
+            )
+        elif area < MIN_AREA:
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{area:.2f} m2",
+                "an outline encloses an area",
+                "draw it around the area, corner by corner",
+            )
+        if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
+            severity = "error" if zone.id in ruled else "warning"
+            remedy = (
+                "correct its outline: points are [lat_e7, lon_e7]"
+                if severity == "error"
+                else "correct its outline, or drop it"
+            )
+            yield _fault(
+                zone.id,
+                "polygon",
+                f"{len(zone.polygon)} corners",
+                "covers no lane and no movement" + (": the rules on it hold nowhere" if severity == "error" else ""),
+                remedy,
+                severity,
+            )
+
+
+def _area(polygon: tuple[Point, ...]) -> float:
+    """Return m^2 (shoelace)."""
+    lat0, lon0 = polygon[0]
+    twice = sum(
+        (a[1] - lon0) * (b[0] - lat0) - (b[1] - lon0) * (a[0] - lat0)
+        for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True)
+    )
+    return abs(twice) / 2 * M_PER_E7**2 * cos(radians(min(abs(lat0) / 1e7, 89.0)))
+
+
+def _crosses_itself(polygon: tuple[Point, ...]) -> bool:
+    sides = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
+    return any(
+        _cross(*sides[i], *sides[j])
+        for i in range(len(sides))
+        for j in range(i + 2, len(sides))
+        if i or j < len(sides) - 1
+    )
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Return whether two segments cross (beyond touching)."""
+    return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
+
+
+def _turn(a: Point, b: Point, c: Point) -> int:
+    side = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return (side > 0) - (side < 0)

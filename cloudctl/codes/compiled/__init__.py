@@ -1,0 +1,1 @@
+"""A digital code as arrays, and the kernels that read them."""

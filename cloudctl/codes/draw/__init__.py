@@ -1,0 +1,1 @@
+"""A digital code as a drawing and as a page."""

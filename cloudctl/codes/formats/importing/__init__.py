@@ -1,0 +1,1 @@
+"""What importers share: an account of everything that was read, and a code built from lanes and movements."""

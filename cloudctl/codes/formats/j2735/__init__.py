@@ -1,0 +1,1 @@
+"""MAP of SAE J2735 <-> digital codes."""

@@ -1,0 +1,1 @@
+"""Lanelet2 maps -> digital codes."""

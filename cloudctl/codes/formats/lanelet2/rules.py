@@ -1,0 +1,181 @@
+"""Regulatory elements of Lanelet2: limits (by sign, too), lights, right of way, signs. Those of other kinds are reported."""
+
+import re
+from dataclasses import dataclass, field
+
+from ...polylines import F8
+from .access import speed_of
+from .osm import OsmMap, Tags
+
+# Signs by their type, small letters: a German number (de274-30), or a text with the value at its end (cn-40).
+GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
+AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
+PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
+# Sub-types of a head -> whether it is for pedestrians, who have no yellow.
+HEADS = {
+    "red_green": True,
+    **dict.fromkeys(
+        ("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"),
+        False,
+    ),
+}
+# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs begin at 101.
+MAX_PLAIN = 100
+MILES = ("us", "uk", "gb")  # countries with limits in mph
+SIGNS_WITH_LIMIT = {
+    "de274.1": 8.33,
+    "274.1": 8.33,
+    "de325": 1.94,
+    "de325.1": 1.94,
+    "325.1": 1.94,
+    "de310": 13.89,
+}  # m/s: 30 zone, play street, town
+STOP_SIGNS, YIELD_SIGNS = (
+    ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"),
+    ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way"),
+)
+
+
+@dataclass
+class Lights:
+    """A traffic light element: the names of its heads, its stop lines, whether it is for pedestrians."""
+
+    id: str
+    names: list[str]
+    lines: list[F8]
+    walking: bool
+
+
+@dataclass
+class Regulations:
+    """What the regulatory elements of a map say."""
+
+    lights: list[Lights] = field(default_factory=list)
+    stop_lines: list[F8] = field(default_factory=list)
+    speeds: dict[str, float] = field(default_factory=dict)  # element -> limit, m/s
+    yields: list[tuple[set[str], set[str]]] = field(default_factory=list)  # lanelets that yield, to which
+    giving_way: set[str] = field(default_factory=set)  # elements with a stop or yield sign
+    all_stop: set[str] = field(default_factory=set)  # lanelets of all-way stops
+
+
+def read_regulations(osm: OsmMap) -> Regulations:
+    """Return what the regulatory elements say."""
+    out = Regulations()
+    out.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
+    for element in osm.relations:
+        if element.get("type") == "regulatory_element":
+            _read(out, osm, element)
+    return out
+
+
+def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
+    kind = element.get("subtype")
+    lines = [osm.lines[ref] for ref in element.refs("ref_line") if ref in osm.lines]
+    if element.flag("dynamic"):
+        element.accounts.enter(
+            "differs",
+            f"element {kind}",
+            "holds under a condition that the map does not say: taken as always in force",
+            f"element {element.id}",
+        )
+    if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
+        element.accounts.enter(
+            "differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
+        )
+    if kind == "traffic_light":
+        heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
+        names = [head.get("name") or head.id for head in heads]
+        walking = [head.choice("subtype", HEADS, False) for head in heads]
+        out.lights.append(Lights(element.id, names, lines, bool(walking) and all(walking)))
+    elif kind in ("speed_limit", "traffic_sign"):
+        _sign(out, osm, element, lines)
+    elif kind == "right_of_way":
+        out.yields.append((set(element.refs("yield")), set(element.refs("right_of_way"))))
+        out.stop_lines += lines
+    elif kind == "all_way_stop":
+        out.all_stop.update(element.refs("yield"))
+        out.stop_lines += lines
+    else:
+        element.accounts.enter(
+            "dropped",
+            "regulatory element",
+            f"{kind or 'without subtype'}: elements of this kind are not read",
+            f"element {element.id}",
+        )
+        for name in list(element.values):
+            element.get(name)  # the whole element is reported
+    _roles(element, kind)
+
+
+ROLES = {
+    "traffic_light": ("refers", "ref_line", "light_bulbs"),
+    "speed_limit": ("refers",),
+    "traffic_sign": ("refers",),
+    "right_of_way": ("yield", "right_of_way", "ref_line"),
+    "all_way_stop": ("yield", "ref_line", "refers"),
+}
+
+
+def _roles(element: Tags, kind: str) -> None:
+    """Report members in roles that are not read."""
+    for role in sorted({role for role, _, _ in element.members} - set(ROLES.get(kind, ()))) if kind in ROLES else ():
+        element.accounts.enter(
+            "dropped",
+            f"element {kind}",
+            f"members in the role {role} are not read"
+            + (": it holds on the whole lanelet" if role in ("ref_line", "cancel_line") else ""),
+            f"element {element.id}",
+        )
+
+
+def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
+    """Read what a sign says: of the element's own sign_type, else of the signs it refers to."""
+    own = element.get("sign_type")
+    kinds = [own] if own else [_kind(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
+    if not kinds:
+        element.accounts.enter(
+            "dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}"
+        )
+    speeds = []
+    for kind in kinds:
+        speed = sign_speed(kind, plain=element.get("subtype") == "speed_limit")
+        if speed is not None:
+            speeds.append(speed)
+        elif kind.lower() in (*STOP_SIGNS, *YIELD_SIGNS):
+            out.giving_way.add(element.id)
+            out.stop_lines += lines
+        else:
+            element.unknown("sign_type", kind, "the sign is left out")
+    if speeds:
+        out.speeds[element.id] = min(speeds)
+
+
+def _kind(sign: Tags) -> str:
+    """Return the type of a sign: its subtype, or the limit that it writes beside one such as "speed_limit"."""
+    kind = sign.get("subtype")
+    beside = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
+    if sign_speed(kind) is not None or not beside:
+        return kind
+    text = sign.get(beside).strip()
+    return f"{text} km/h" if beside != "sign_type" and text.isdecimal() else text
+
+
+def sign_speed(kind: str, plain: bool = True) -> float | None:
+    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25", "cn-40", "50 km/h".
+
+    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can stand.
+    """
+    text = kind.strip().lower()
+    if text in SIGNS_WITH_LIMIT:
+        return SIGNS_WITH_LIMIT[text]
+    for pattern, unit in (
+        (GERMAN_LIMIT, "km/h"),
+        (AMERICAN_LIMIT, "mph"),
+        (PLAIN_LIMIT, "mph" if text[:2] in MILES else "km/h"),
+    ):
+        found = pattern.fullmatch(text)
+        if found and pattern is PLAIN_LIMIT and not (plain and int(found[1]) <= MAX_PLAIN and int(found[1]) % 5 == 0):
+            return None
+        if found:
+            return speed_of(f"{found[1]} {unit}")
+    return None if text.isdecimal() else speed_of(text)

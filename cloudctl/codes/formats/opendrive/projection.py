@@ -1,0 +1,104 @@
+"""Where an OpenDRIVE map lies: from its x, y to degrees, by the projection that its header names."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pyproj
+
+from cloudctl.geo import Origin
+
+from ...findings import CodeError, Loss, refuse
+from ...model import Point
+from ...polylines import F8
+from ..importing.accounting import XmlRecord
+from ..sumo.reader import E_TOWN
+
+ToGlobe = Callable[[F8], F8]
+VERTICAL = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
+GRID = re.compile(r"\+nadgrids=(?!@null)\S")
+REMEDY = "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with --at LAT,LON"
+
+
+def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
+    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own word. Raises CodeError."""
+    text = root.findtext("header/geoReference")
+    shift, turn = _offset(root.find("header/offset"))
+    if text and zero is None:
+        projection = _projection(text, losses)
+
+        def on_globe(xy: F8) -> F8:
+            lon, lat = projection.transform(*(xy @ turn.T + shift).T)
+            table = np.stack([lat, lon], axis=1)
+            if not np.isfinite(table).all():
+                raise refuse(
+                    "OpenDRIVE", "header", "geoReference", text, "puts points of the map nowhere on the globe", REMEDY
+                )
+            return table
+
+        return on_globe
+    if zero is None:
+        losses.add(
+            Loss(
+                "guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"
+            )
+        )
+    elif text:
+        losses.add(Loss("dropped", "map", "its geoReference is not used: --at says where it lies"))
+    origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
+
+    def about_origin(xy: F8) -> F8:
+        east, north = (xy @ turn.T).T
+        return np.stack(origin.to_geodetic(east, north), axis=1)
+
+    return about_origin
+
+
+def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
+    """Return the shift (m) and the rotation that lead from the map to its projection: first turned, then shifted (1.8, 8.5)."""
+    if element is None:
+        return np.zeros(2), np.eye(2)
+    x, y, hdg = (element.number(name, 0.0) for name in ("x", "y", "hdg"))
+    return np.array([x, y]), np.array([[np.cos(hdg), -np.sin(hdg)], [np.sin(hdg), np.cos(hdg)]])
+
+
+def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
+    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a geoid is needed."""
+    flat = " ".join(VERTICAL.sub(" ", text).split()) if text.startswith("+") else text
+    if flat != " ".join(text.split()):
+        losses.add(Loss("dropped", "map", "what its geoReference says of heights (geoid) is left out: a code has none"))
+    try:
+        system = _horizontal(pyproj.CRS(flat))
+        if system.is_geographic:
+            raise refuse(
+                "OpenDRIVE",
+                "header",
+                "geoReference",
+                text,
+                "counts in degrees, and the x, y of a map are metres",
+                REMEDY,
+            )
+        if GRID.search(flat):
+            losses.add(
+                Loss(
+                    "guessed",
+                    "map",
+                    "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
+                )
+            )
+        return pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
+    except CodeError:
+        raise
+    except (pyproj.exceptions.ProjError, ValueError, IndexError) as error:  # CRSError is a ProjError
+        raise refuse(
+            "OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY
+        ) from None
+
+
+def _horizontal(system: pyproj.CRS) -> pyproj.CRS:
+    """Return the horizontal part of a system."""
+    if system.is_compound:
+        return _horizontal(system.sub_crs_list[0])
+    if len(system.axis_info) == 3:
+        return system.to_2d()
+    return system

@@ -1,0 +1,1 @@
+"""SUMO networks -> digital codes."""

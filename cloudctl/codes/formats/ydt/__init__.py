@@ -1,0 +1,1 @@
+"""MAP of YD/T 3709 <-> digital codes."""

@@ -1,0 +1,1 @@
+"""Everything that touches a socket, a broker or a disk. Nothing here knows the engine."""

@@ -1,0 +1,292 @@
+"""Starting an MQTT broker: mosquitto where it is on PATH, else amqtt (pure Python, MQTT 3.1.1 only), as a child process.
+
+The child ends with its parent, however that ends (on Linux, by PR_SET_PDEATHSIG), and `keep` starts it again when it dies.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..clock import SECOND, WallClock, sleep_until, stopwatch
+from ..errors import CloudctlError
+
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
+CHECK_INTERVAL = 0.1  # s between two looks at whether the broker still runs
+FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # s before a broker that died again is started again; the first time there is none
+SETTLED = 60 * SECOND  # a broker that ran so long did not die of its start
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+# Who may do what, by name of the client's certificate. `node` is the node's own.
+ACL = """user node
+topic readwrite cloudctl/#
+pattern read cloudctl/v1/codes/#
+pattern read cloudctl/v1/signals/#
+pattern read cloudctl/v1/intersections/#
+pattern read cloudctl/v1/vehicles/%u/advisories
+pattern read cloudctl/v1/vehicles/%u/rejects
+pattern write cloudctl/v1/vehicles/%u/state
+pattern write cloudctl/v1/vehicles/%u/requests
+pattern write cloudctl/v1/vehicles/%u/acks
+pattern write cloudctl/v1/vehicles/%u/hello
+"""
+
+
+AMQTT_NOTE = "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
+
+
+class BrokerError(CloudctlError, RuntimeError):
+    """No broker could be started; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What switches TLS and the per-vehicle ACL on: PEM files."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(eq=False)
+class Broker:
+    """A running broker. It is stopped with its last reference, too: a start that fails further on leaves none behind."""
+
+    name: str
+    port: int
+    version: int  # of MQTT: 5 or 4
+    process: subprocess.Popen[bytes]
+    note: str = ""
+    host: str = "127.0.0.1"
+    command: tuple[str, ...] = ()
+    folder: Path | None = None
+    trouble: str | None = None  # that it died, for the operator
+    restarts: int = 0
+    temporary: bool = False  # whether its folder goes with it
+    _finalizer: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._guard()
+
+    def stop(self) -> None:
+        """Stop it; its temporary folder goes with it."""
+        self._finalizer()
+
+    async def keep(self, count: Callable[[str], None] = lambda _: None) -> None:
+        """Start it again whenever it has died, after a pause that grows; `count` is called with "broker.restart" each time."""
+        pause, begun = 0.0, stopwatch()
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            if self.process.poll() is None:
+                if self.trouble is not None and stopwatch() - begun > SECOND:
+                    self.trouble = None
+                continue
+            if stopwatch() - begun > SETTLED:
+                pause = 0.0
+            if self.trouble is None:
+                self.trouble = (
+                    f"the embedded MQTT broker ({self.name}) ended with status {self.process.returncode}: {self.last_words()}. "
+                    "It is started again, after a pause that grows up to half a minute"
+                )
+            await asyncio.sleep(pause)
+            pause = min(max(2 * pause, FIRST_PAUSE), MAX_PAUSE)
+            count("broker.restart")
+            begun = stopwatch()
+            self._finalizer.detach()
+            self.process = _spawn(self.command, self.folder)
+            self.restarts += 1
+            self._guard()
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        with contextlib.suppress(OSError):
+            if self.folder is not None:
+                return (self.folder / "broker.log").read_text(errors="replace")[-500:].strip() or "it logged nothing"
+        return "it left no log"
+
+    def _guard(self) -> None:
+        self._finalizer = weakref.finalize(self, _end, self.process, self.folder if self.temporary else None)
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path | None) -> None:
+    """Terminate a broker and remove its folder; one that is stopped (SIGSTOP) cannot end in peace and is killed."""
+    process.terminate()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spawn(command: tuple[str, ...], folder: Path | None) -> subprocess.Popen[bytes]:
+    assert folder is not None
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        if _libc is not None:
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it ended in between
+                os._exit(1)
+
+    with (folder / "broker.log").open("wb") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that is free on `host` now."""
+    family, address = _address(host, 0)
+    with socket.socket(family) as probe:
+        probe.bind(address)
+        return int(probe.getsockname()[1])
+
+
+def reachable(host: str) -> str:
+    """Return the address at which this machine reaches a broker that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """Return the family and socket address of `host`. Raises BrokerError where it has none."""
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise BrokerError(
+            f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 or its name"
+        ) from None
+    return found[0], found[4]
+
+
+def mosquitto() -> str | None:
+    """Return the path of mosquitto, None where there is none."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+
+
+def start(
+    folder: Path | None, port: int = 0, tls: Tls | None = None, prefer: str | None = None, host: str = "127.0.0.1"
+) -> Broker:
+    """Start a broker on `host`:`port` (0 picks one), its files in `folder` (None: a temporary one); `prefer` is "mosquitto" or "amqtt".
+
+    Raises BrokerError when none can be started.
+    """
+    host = host.strip("[]")
+    port = port or free_port(host)
+    _refuse_taken(host, port)
+    program = None if prefer == "amqtt" else mosquitto()
+    if tls is not None and program is None:
+        raise BrokerError("TLS and per-vehicle ACL need mosquitto on PATH. Install it with: apt-get install mosquitto")
+    temporary = folder is None
+    folder = Path(tempfile.mkdtemp(prefix="cloudctl-broker-")) if folder is None else folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if program is not None:
+            config = folder / "mosquitto.conf"
+            config.write_text(mosquitto_config(folder, host, port, tls))
+            command: tuple[str, ...] = (program, "-c", str(config))
+        else:
+            command = (sys.executable, "-m", "cloudctl.io.broker", host, str(port))
+        process = _spawn(command, folder)
+    except OSError as error:
+        raise BrokerError(
+            f"cannot write the broker's files to {folder}: {error.strerror}. Give the node's user the right to write there, or choose another [record] path"
+        ) from None
+    name, version, note = ("mosquitto", 5, "") if program is not None else ("amqtt", 4, AMQTT_NOTE)
+    broker = Broker(name, port, version, process, note, host, command, folder, temporary=temporary)
+    _await(broker)
+    return broker
+
+
+def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:
+    """Return a mosquitto configuration: no Nagle delay, bounded queues, TLS and ACL where certificates are given."""
+    lines = [
+        f"listener {port} {host}",
+        "set_tcp_nodelay true",
+        "max_queued_messages 1000",
+        "persistence false",
+        f"user {pwd.getpwuid(os.getuid()).pw_name}",
+        "log_type error",
+        "log_type warning",
+        "log_dest stderr",
+    ]
+    if tls is None:
+        lines.append("allow_anonymous true")
+    else:
+        acl = folder / "acl"
+        acl.write_text(ACL)
+        acl.chmod(0o600)
+        lines += [
+            f"cafile {tls.ca}",
+            f"certfile {tls.cert}",
+            f"keyfile {tls.key}",
+            "require_certificate true",
+            "use_identity_as_username true",
+            f"acl_file {acl}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family, address = _address(host, port)
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise BrokerError(
+                f"cannot start a broker on {host}:{port}: {error.strerror}. "
+                "Choose another [broker] port, or set embedded = false to use the one that runs there"
+            ) from None
+
+
+def _await(broker: Broker) -> None:
+    clock = WallClock()
+    deadline = stopwatch() + 20 * SECOND
+    while stopwatch() < deadline and broker.process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((reachable(broker.host), broker.port), 1):
+            return
+        sleep_until(clock.now() + SECOND // 20)
+    logged = broker.last_words()
+    broker.stop()
+    raise BrokerError(
+        f"{broker.name} did not start on {broker.host}:{broker.port}: {logged}. "
+        "Without mosquitto, the embedded broker needs: pip install 'cloudctl[sim]'"
+    )
+
+
+def _serve_amqtt(host: str, port: int) -> None:
+    from amqtt.broker import Broker as Amqtt
+
+    async def serve() -> None:
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        server = Amqtt(
+            {
+                "listeners": {
+                    "default": {"type": "tcp", "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+                },
+                "plugins": plugins,
+            }
+        )
+        await server.start()
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        await stopped.wait()
+        await server.shutdown()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    _serve_amqtt(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,255 @@
+"""MQTT: what the node publishes to vehicles, and what comes from them.
+
+Nothing is sent after its `valid_until`; the newest of each kind to each target is kept until then, and sent again when a lost broker comes
+back and when its vehicle does. What waits is bounded, newest wins, and every drop is counted. What is retained does not outlive the node:
+it is cleared at a clean stop, and the broker (MQTT 5) lets go of what is no longer renewed.
+"""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from ..clock import MS, SECOND, Clock, stopwatch
+from ..metrics import Metrics
+from ..schema import Advisory, AdvisoryKind, Reject, Signals
+from ..settings import BrokerSection
+from ..topics import MqttTopics, wrong_vehicle_id
+from .mqtt import Connection
+
+MAX_HELD = 50_000  # advisories kept for a broker or vehicle that is away
+MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
+RETRY = (0.2, 0.5)  # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
+RENEWED = 600  # s that the broker keeps what is retained; it is published anew after a third of that
+MAX_VEHICLES = 100_000  # whose last message is remembered
+ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
+RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
+INBOX = ("state", "requests", "acks")
+HELLO = "hello"
+Hear = Callable[[str, str, bytes], None]
+log = logging.getLogger("cloudctl.io.egress")
+
+
+@dataclass
+class Retained:
+    """What the broker is to retain on one topic; `seconds` of the broker's keeping, times by `stopwatch`."""
+
+    payload: bytes
+    seconds: int
+    renewed: bool  # for as long as the node runs; else it is published once
+    since: int
+
+
+class Egress:
+    """The node's connection to a broker. `hear(kind, vehicle, body)` gets what vehicles send, on the event loop."""
+
+    def __init__(self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear) -> None:
+        self._section, self._clock, self._metrics, self._on_vehicle_message = section, clock, metrics, hear
+        self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
+        self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._retained: dict[str, Retained] = {}
+        self._vehicles: dict[
+            str, tuple[int, int]
+        ] = {}  # when each was last heard and sent to again, the longest silent first
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._encode = msgspec.json.Encoder().encode
+        self.connected = asyncio.Event()
+        self.trouble: str | None = None  # why there is no connection, for the operator
+
+    def start(self) -> None:
+        """Connect, and keep connected, in the background."""
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Clear what is retained and disconnect; at most about a second."""
+        if self._task:
+            while not self._task.done():  # `wait_for` may swallow a cancellation that comes as the connection fails
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=0.2)
+        if self._connection is not None and self.connected.is_set():
+            for topic, item in self._retained.items():
+                if item.payload:
+                    self._connection.publish(topic, b"", retain=True)
+            await self._connection.close()
+        self._drop()
+
+    def revive(self) -> BaseException | None:
+        """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        crash = self._task.exception()
+        self.connected.clear()
+        self._drop()
+        self.start()
+        return crash
+
+    # --- sending ---
+
+    def advise(self, advisory: Advisory, payload: bytes) -> bool:
+        """Send an advisory, or keep it while the broker is away. False when it was too late or there is no room."""
+        if self._clock.now() >= advisory.valid_until:
+            self._metrics.count("egress.expired", advisory.kind)
+            return False
+        topic = topic_of(advisory)
+        key = (topic, advisory.kind)
+        if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
+            self._metrics.count("drop.egress", advisory.kind)
+            return False
+        self._held[key] = (advisory.valid_until, payload)
+        return self._put(topic, payload)
+
+    def waiting(self) -> int:
+        """Return how many bytes wait in the socket."""
+        return self._connection.waiting() if self._connection is not None and self.connected.is_set() else 0
+
+    def signals(self, signals: Signals) -> None:
+        """Send signal states; they are not kept."""
+        if not self._put(MqttTopics.signals(signals.intersection), self._encode(signals)):
+            self._metrics.count("drop.signals", signals.intersection)
+
+    def reject(self, vehicle: str, reject: Reject) -> None:
+        """Send a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be answered."""
+        if wrong_vehicle_id(vehicle) or not self._put(MqttTopics.vehicle(vehicle, "rejects"), self._encode(reject)):
+            self._metrics.count("drop.reject", vehicle)
+
+    def retain(self, topic: str, payload: bytes, seconds: int | None = None) -> None:
+        """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as the node runs."""
+        item = Retained(payload, seconds or RENEWED, seconds is None, stopwatch())
+        self._retained[topic] = item
+        self._put_retained(topic, item)
+
+    def forget(self) -> None:
+        """Drop advisories that are kept: time has moved, and with it what `valid_until` means."""
+        self._held.clear()
+
+    def _put(self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None) -> bool:
+        connection = self._connection
+        if connection is None or not self.connected.is_set():
+            return False
+        if connection.waiting() > MAX_UNSENT:
+            self._metrics.count("drop.slow_broker", topic.rpartition("/")[2])
+            return False
+        connection.publish(topic, payload, retain, expiry)
+        return True
+
+    def _put_retained(self, topic: str, item: Retained) -> bool:
+        return self._put(topic, item.payload, True, item.seconds if item.payload else None)
+
+    def _renew(self) -> None:
+        """Publish anew what the broker would let go of, and let go of what has had its time."""
+        now = stopwatch()
+        for topic, item in list(self._retained.items()):
+            age = now - item.since
+            if item.renewed and item.payload and age > item.seconds * SECOND // 3:
+                if self._put_retained(topic, item):
+                    item.since = now
+            elif not item.renewed and age > item.seconds * SECOND:
+                del self._retained[topic]
+
+    def _expire(self) -> bool:
+        now = self._clock.now()
+        old = [key for key, (valid_until, _) in self._held.items() if valid_until <= now]
+        for key in old:
+            del self._held[key]
+        return bool(old)
+
+    # --- staying connected ---
+
+    async def _keep(self) -> None:
+        where = f"{self._section.host}:{self._section.port}"
+        while True:
+            try:
+                reason = await self._serve()
+                self._metrics.count("egress.lost")
+                self.trouble = (
+                    f"the MQTT broker at {where} is gone: {reason}; trying again. "
+                    "What is still valid then is sent when it is back"
+                )
+            except (TimeoutError, OSError) as error:
+                self._metrics.count("egress.unreachable")
+                if self.trouble is None or not self.trouble.startswith("the MQTT"):  # what was lost is reported once
+                    self.trouble = (
+                        f"no MQTT broker at {where} ({error or type(error).__name__}); trying again. "
+                        "Start one, or set [broker] embedded = true"
+                    )
+            self._drop()
+            await asyncio.sleep(random.uniform(*RETRY))
+
+    async def _serve(self) -> str:
+        """Connect, publish what is kept, and return why the connection was lost. Raises OSError when there is none to be had."""
+        connection = Connection(self._section, self._client_id, self._on_message)
+        await connection.open()
+        self._connection = connection
+        for leaf in (*INBOX, HELLO):
+            # an id with a slash is a mistake that must not go unnoticed: it comes under more levels
+            for levels in ("+", "+/+", "+/+/+"):
+                connection.subscribe(MqttTopics.vehicle(levels, leaf))
+        self.connected.set()
+        self.trouble = None
+        self._renew()
+        for topic, item in self._retained.items():
+            self._put_retained(topic, item)
+        self._expire()
+        for (topic, _), (_, payload) in self._held.items():
+            self._put(topic, payload)
+        while not connection.lost.is_set():
+            await connection.watch()
+            self._renew()
+        return connection.reason
+
+    def _drop(self) -> None:
+        self.connected.clear()
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+    # --- what comes ---
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        vehicle, _, leaf = topic.removeprefix(f"{MqttTopics.ROOT}/vehicles/").rpartition("/")
+        if why := wrong_vehicle_id(vehicle):
+            if not self._metrics.total("reject.vehicle_id"):
+                log.warning(
+                    "cloudctl: messages under the vehicle id %.80r are refused: it %s. Further ones are counted only",
+                    vehicle,
+                    why,
+                )
+            self._metrics.count("reject.vehicle_id")
+            return
+        self._returned(vehicle, leaf == HELLO)
+        if leaf != HELLO:
+            self._on_vehicle_message(leaf, vehicle, payload)
+
+    def _returned(self, vehicle: str, hello: bool) -> None:
+        """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""
+        now = stopwatch()
+        heard, resent = self._vehicles.pop(vehicle, (-ABSENCE, -RESEND_INTERVAL))
+        back = hello or now - heard > ABSENCE
+        if back and now - resent > RESEND_INTERVAL:
+            resent = now
+            self._resend(vehicle)
+        elif hello:
+            self._metrics.count("drop.hello")
+        if len(self._vehicles) >= MAX_VEHICLES:
+            del self._vehicles[next(iter(self._vehicles))]
+        self._vehicles[vehicle] = (now, resent)
+
+    def _resend(self, vehicle: str) -> None:
+        topic, now = MqttTopics.vehicle(vehicle, "advisories"), self._clock.now()
+        for kind in AdvisoryKind:
+            valid_until, payload = self._held.get((topic, kind), (0, b""))
+            if now < valid_until and self._put(topic, payload):
+                self._metrics.count("egress.resent", kind)
+
+
+def topic_of(advisory: Advisory) -> str:
+    """Return the topic an advisory is published on."""
+    whom, _, name = advisory.target.partition(":")
+    return (
+        MqttTopics.vehicle(name, "advisories") if whom == "vehicle" else MqttTopics.intersection(advisory.intersection)
+    )

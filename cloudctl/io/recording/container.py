@@ -1,0 +1,197 @@
+"""An MCAP file that is only appended to, in whole chunks (lz4), each of which can be read without those before it.
+
+What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that could not be written to one
+file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its sections; no schemas, since bodies describe themselves.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import lz4.frame
+
+MAGIC = b"\x89MCAP0\r\n"
+LIBRARY = "cloudctl"
+HEADER, FOOTER, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX, STATISTICS, DATA_END = 1, 2, 4, 5, 6, 7, 8, 11, 15
+MESSAGE_HEAD = struct.Struct("<BQHIQQ")
+FAST = 0  # lz4's own default: a recorder must not hold up the node
+
+
+class Chunk(NamedTuple):
+    """Messages that are ready to be appended to any file."""
+
+    record: bytes  # the Chunk record
+    indexes: tuple[tuple[int, bytes], ...]  # (channel, MessageIndex record)
+    counts: dict[int, int]  # messages by channel
+    channels: tuple[bytes, ...]  # the Channel records of those
+    first: int  # ns, log time
+    last: int
+    size: int  # bytes of its records, uncompressed
+
+    @property
+    def messages(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def length(self) -> int:
+        """Bytes on disk."""
+        return len(self.record) + sum(len(data) for _, data in self.indexes)
+
+
+class ChunkBuilder:
+    """Gathers messages into chunks; channels keep their numbers from one chunk, and one file, to the next."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, tuple[int, bytes]] = {}  # topic -> (number, Channel record)
+        self._sequence = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._data = bytearray()
+        self._index: dict[int, list[int]] = {}  # channel -> log time and offset, by turns
+        self._first = self._last = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes gathered, uncompressed."""
+        return len(self._data)
+
+    def add(self, topic: str, data: bytes, t: int) -> None:
+        """Add a message logged at `t` ns. Raises OverflowError or struct.error for a time that is not of 64 bits."""
+        channel = self._channels.get(topic)
+        if channel is None:
+            channel = self._channels[topic] = self._channel(topic)
+        number, record = channel
+        head = MESSAGE_HEAD.pack(MESSAGE, 22 + len(data), number, self._sequence & 0xFFFFFFFF, t, t)
+        index = self._index.get(number)
+        if index is None:
+            self._data += record
+            index = self._index[number] = []
+        index += (t, len(self._data))
+        self._data += head
+        self._data += data
+        self._sequence += 1
+        self._first = t if self._first < 0 else min(self._first, t)
+        self._last = max(self._last, t)
+
+    def finish(self) -> Chunk | None:
+        """Return what was gathered; None where that is nothing."""
+        if not self._data:
+            return None
+        data = bytes(self._data)
+        packed = lz4.frame.compress(data, compression_level=FAST)
+        head = struct.pack("<QQQI", self._first, self._last, len(data), zlib.crc32(data))
+        indexes = tuple((number, _index(number, entries)) for number, entries in self._index.items())
+        chunk = Chunk(
+            record=_record(CHUNK, head + _text("lz4") + struct.pack("<Q", len(packed)) + packed),
+            indexes=indexes,
+            counts={number: len(entries) // 2 for number, entries in self._index.items()},
+            channels=tuple(record for number, record in self._channels.values() if number in self._index),
+            first=self._first,
+            last=self._last,
+            size=len(data),
+        )
+        self._begin()
+        return chunk
+
+    def _channel(self, topic: str) -> tuple[int, bytes]:
+        number = len(self._channels) + 1
+        encoding = "json" if topic.startswith("out/") else "msgpack"
+        return number, _record(
+            CHANNEL, struct.pack("<HH", number, 0) + _text(topic) + _text(encoding) + struct.pack("<I", 0)
+        )
+
+
+class McapFile:
+    """One file, by its descriptor. After an OSError it holds what was whole before."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._end = 0  # bytes that are whole
+        self._crc = 0  # of those
+        self._chunk_indexes: list[bytes] = []
+        self._channels: dict[bytes, None] = {}
+        self._counts: dict[int, int] = {}
+        self._span = (2**63 - 1, 0)  # ns, log times
+        self._write(MAGIC + _record(HEADER, _text("") + _text(LIBRARY)))
+
+    @property
+    def size(self) -> int:
+        return self._end
+
+    def append(self, chunk: Chunk) -> None:
+        """Append a chunk, whole or not at all. Raises OSError."""
+        start = self._end
+        offsets, at = [], start + len(chunk.record)
+        for number, data in chunk.indexes:
+            offsets.append(struct.pack("<HQ", number, at))
+            at += len(data)
+        self._write(b"".join((chunk.record, *(data for _, data in chunk.indexes))))
+        body = struct.pack("<QQQQ", chunk.first, chunk.last, start, len(chunk.record)) + _map(offsets)
+        compressed = len(chunk.record) - 9 - 28 - 7 - 8
+        body += (
+            struct.pack("<Q", at - start - len(chunk.record))
+            + _text("lz4")
+            + struct.pack("<QQ", compressed, chunk.size)
+        )
+        self._chunk_indexes.append(_record(CHUNK_INDEX, body))
+        self._channels.update(dict.fromkeys(chunk.channels))
+        for number, count in chunk.counts.items():
+            self._counts[number] = self._counts.get(number, 0) + count
+        self._span = min(self._span[0], chunk.first), max(self._span[1], chunk.last)
+
+    def close(self) -> None:
+        """Append the summary, so that the file is complete. Raises OSError; the file holds all its chunks even then."""
+        end = _record(DATA_END, struct.pack("<I", self._crc))
+        summary = b"".join((*self._channels, self._statistics(), *self._chunk_indexes))
+        footer = struct.pack("<BQQQ", FOOTER, 20, self._end + len(end), 0)
+        self._write(end + summary + footer + struct.pack("<I", zlib.crc32(footer, zlib.crc32(summary))) + MAGIC)
+
+    def _statistics(self) -> bytes:
+        messages, (first, last) = sum(self._counts.values()), self._span
+        counts = _map(struct.pack("<HQ", number, count) for number, count in self._counts.items())
+        head = struct.pack(
+            "<QHIIIIQQ", messages, 0, len(self._channels), 0, 0, len(self._chunk_indexes), min(first, last), last
+        )
+        return _record(STATISTICS, head + counts)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            self._cut()
+            raise
+        self._end += len(data)
+        self._crc = zlib.crc32(data, self._crc)
+
+    def _cut(self) -> None:
+        """Take back what was written of something that did not fit."""
+        try:
+            os.ftruncate(self._descriptor, self._end)
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+        except OSError:
+            pass  # a device or a pipe: there is nothing to take back
+
+
+def _record(opcode: int, body: bytes) -> bytes:
+    return struct.pack("<BQ", opcode, len(body)) + body
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<I", len(data)) + data
+
+
+def _map(entries: Iterable[bytes]) -> bytes:
+    data = b"".join(entries)
+    return struct.pack("<I", len(data)) + data
+
+
+def _index(number: int, entries: list[int]) -> bytes:
+    return _record(
+        MESSAGE_INDEX, struct.pack("<HI", number, len(entries) * 8) + struct.pack(f"<{len(entries)}Q", *entries)
+    )

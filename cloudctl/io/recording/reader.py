@@ -1,0 +1,124 @@
+"""Reading runs as they were recorded: MCAP files, the parts of one run one after the other. `recorder` writes them and lists their topics."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from mcap.exceptions import EndOfFile
+from mcap.records import Channel, Message
+from mcap.stream_reader import StreamReader
+
+from ...schema import RawMessage
+from .parts import UNREADABLE, Part, RecordingError, parts_of
+from .writer import Recorder
+
+__all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
+
+
+class Step(NamedTuple):
+    """One call of the engine as it was recorded: when, what it was given, what it said."""
+
+    t: int
+    batch: tuple[RawMessage, ...]
+    advisories: tuple[bytes, ...]
+
+
+class Recording:
+    """Reads one run, in the order it was written, given any file of it or its folder.
+
+    After the end, `fault` says what was wrong with a file, if anything, and `notes` what of the run is missing. Raises RecordingError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self.meta: list[tuple[str, bytes]] = []
+        self.parts, missing = parts_of(path)
+        self.notes: list[str] = [missing] if missing else []
+        self._steps = self._read()
+        self._first = next(self._steps, None)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps; can be walked once."""
+        if self._first is not None:
+            yield self._first
+            yield from self._steps
+
+    def _read(self) -> Iterator[Step]:
+        for number, path in enumerate(self.parts):
+            last = number == len(self.parts) - 1
+            yield from self._read_part(PartReader(path), first=number == 0, last=last)
+
+    def _read_part(self, reader: "PartReader", first: bool, last: bool) -> Iterator[Step]:
+        t: int | None = None
+        batch: list[RawMessage] = []
+        sent: list[bytes] = []
+        waiting: list[RawMessage] = []
+        for topic, message in reader.messages():
+            if topic == "meta":
+                self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
+            elif topic == "out/advisories":
+                sent.append(message.data)
+            elif topic == "tick":
+                if t is not None:
+                    yield Step(t, tuple(batch), tuple(sent))
+                t, batch, sent, waiting = message.log_time, waiting, [], []
+            elif topic.startswith("in/"):
+                waiting.append(_datum(topic[3:], *msgspec.msgpack.decode(message.data)))
+        if reader.fault is not None and not (
+            reader.cut_off and not last
+        ):  # an earlier part is closed without its summary where the disk was full
+            self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
+        if t is not None and (reader.fault is None or (reader.cut_off and reader.whole_steps)):
+            yield Step(t, tuple(batch), tuple(sent))  # else the last step may lack advisories: leave it out
+
+    def _meta(self, name: str, data: bytes, first: bool) -> None:
+        if name == "run":
+            self.notes += [str(lost) for lost in msgspec.json.decode(data, type=Part).lost]
+        elif first:
+            self.meta.append((name, data))
+
+
+class PartReader:
+    """Reads one file. After the end: `fault` says what was wrong; `cut_off`, that it only ends early; `whole_steps`, that a chunk never ends in a step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self.cut_off = self.whole_steps = False
+
+    def messages(self) -> Iterator[tuple[str, Message]]:
+        """Yield (topic, message) as far as the file is whole."""
+        topics: dict[int, str] = {}
+        count = 0
+        with self.path.open("rb") as file:
+            try:
+                for record in StreamReader(file, validate_crcs=True).records:
+                    if isinstance(record, Channel):
+                        topics[record.id] = record.topic
+                    elif isinstance(record, Message):
+                        count += 1
+                        topic = topics[record.channel_id]
+                        self.whole_steps |= count == 1 and topic == "meta" and b"run" in record.data[:8]
+                        yield topic, record
+            except UNREADABLE as error:
+                self.cut_off = isinstance(error, EndOfFile)
+                reason = str(error) or type(error).__name__
+                self.fault = (
+                    f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
+                    "What is whole before that was used"
+                )
+
+
+def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> RawMessage:
+    """Return what was received, from what was recorded of it: a body that was cut for its length is as long again, of zeros."""
+    return RawMessage(kind if unknown is None else unknown, sender, body.ljust(size, b"\0"))
+
+
+def truths(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (t, data) of every truth record in a file."""
+    for part in parts_of(path)[0]:
+        for topic, message in PartReader(part).messages():
+            if topic == "truth":
+                yield message.log_time, message.data

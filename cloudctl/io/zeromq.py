@@ -1,0 +1,303 @@
+"""ZeroMQ: the node's ROUTER, the gateway's DEALER, CURVE keys and the allow-list. The only importer of zmq.
+
+A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its socket in batches; the key that the CURVE
+handshake proved comes with every frame, so a gateway is known by its key and by nothing it says.
+"""
+
+import os
+import socket as sockets
+import tomllib
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zmq  # noqa: TID251
+from zmq.auth.thread import ThreadAuthenticator  # noqa: TID251
+from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
+
+from ..errors import CloudctlError
+from ..schema import MAX_BODY
+
+ZAP_DOMAIN = b"cloudctl"
+MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
+OTHERS = "(others)"
+HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
+# A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries again about every second.
+HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 1000, 2000  # ms between ZMTP pings, and to wait for an answer
+CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
+    1000,
+    2000,
+)  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
+RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
+USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
+
+
+class ZeroMqError(CloudctlError, RuntimeError):
+    """A socket, key or address that cannot be used; the text says what to do."""
+
+
+class KeyPair(NamedTuple):
+    """A CURVE key pair, Z85 text. `secret` is empty where only the public half is known."""
+
+    public: str
+    secret: str
+
+
+def new_keys() -> KeyPair:
+    """Make a CURVE key pair."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public.decode(), secret.decode())
+
+
+def write_keys(path: Path) -> KeyPair:
+    """Make a key pair and write `path`.key (secret, mode 0600) and `path`.pub; never overwrites."""
+    secret_file, public_file = path.with_suffix(".key"), path.with_suffix(".pub")
+    for file in (secret_file, public_file):
+        if file.exists():
+            raise ZeroMqError(f"{file} exists; keys are never overwritten. Choose another name, or remove it first")
+    keys = new_keys()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as out:
+        out.write(f'public = "{keys.public}"\nsecret = "{keys.secret}"\n')
+    public_file.write_text(f'public = "{keys.public}"\n')
+    return keys
+
+
+def read_keys(path: Path) -> KeyPair:
+    """Read a .key or .pub file."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8-sig"))
+        keys = KeyPair(table["public"], table.get("secret", ""))
+    except FileNotFoundError:
+        raise ZeroMqError(
+            f"key file {path} does not exist. Make one with: cloudctl keys new {path.with_suffix('')}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+        raise ZeroMqError(
+            f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
+        ) from None
+    check_key(keys.public, str(path))
+    return keys
+
+
+def check_key(key: str, where: str) -> None:
+    """Raise ZeroMqError unless `key` is 40 characters of Z85."""
+    try:
+        zmq.utils.z85.decode(key.encode())
+        good = len(key) == 40
+    except (ValueError, KeyError, OverflowError):
+        good = False
+    if not good:
+        raise ZeroMqError(
+            f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl keys new NAME"
+        )
+
+
+class Received(NamedTuple):
+    """One message as it came: who sent it (public key, "" without CURVE), on which connection, what."""
+
+    peer: bytes
+    key: str
+    kind: bytes
+    body: bytes
+
+
+class Server:
+    """The node's side. `readable()` says whether to `drain()`; `fd` is for an event loop.
+
+    `allowed` maps public keys to anything; without `keys`, the socket speaks in clear (only for a closed test bench).
+    """
+
+    def __init__(self, bind: str, keys: KeyPair | None, allowed: Mapping[str, object]) -> None:
+        self.refused: Counter[str] = Counter()  # handshakes refused, by public key
+        self.malformed = 0
+        self._context = zmq.Context()
+        self._allowed = allowed
+        self._auth = self._authenticate() if keys else None
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
+        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
+        self._socket.setsockopt(
+            zmq.MAXMSGSIZE, 2 * MAX_BODY
+        )  # what is over MAX_BODY is refused with a reason; far over, cut off
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a reply to nobody is known to be lost
+        _notice_cut_links(self._socket, bind)
+        if keys:
+            self._socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+            self._socket.curve_server = True
+            self._socket.curve_publickey = keys.public.encode()
+            self._socket.curve_secretkey = keys.secret.encode()
+        try:
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ZeroMqError(
+                f"cannot listen on {bind}: {error}. Is another node running there? "
+                "Choose another port under [node] bind, or stop it"
+            ) from None
+        self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.fd = int(self._socket.getsockopt(zmq.FD))
+
+    def _authenticate(self) -> ThreadAuthenticator:
+        auth = ThreadAuthenticator(self._context)
+        auth.start()
+        auth.configure_curve_callback(ZAP_DOMAIN.decode(), self)
+        return auth
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Answer ZAP: is this public key on the list? (the name is the authenticator's)."""
+        text = key.decode()
+        if text in self._allowed:
+            return True
+        self.refused[text if text in self.refused or len(self.refused) < MAX_REFUSED else OTHERS] += 1
+        return False
+
+    def allow(self, allowed: Mapping[str, object]) -> None:
+        """Put another list of public keys in place of the one in use; connections that are open stay, and are known by their keys as before."""
+        self._allowed = allowed
+
+    def readable(self) -> bool:
+        """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    def drain(self, limit: int = 512) -> list[Received]:
+        """Return what waits, at most `limit` messages, without blocking."""
+        out: list[Received] = []
+        receive = self._socket.recv
+        try:
+            while len(out) < limit:
+                peer = receive(zmq.NOBLOCK)
+                frames = []
+                while self._socket.getsockopt(zmq.RCVMORE):
+                    frames.append(receive(copy=False))
+                if len(frames) != 2:
+                    self.malformed += 1
+                    kind, body = b"", b""
+                else:
+                    kind, body = frames[0].bytes, frames[1].bytes
+                out.append(Received(peer, _user(frames[-1]) if frames else "", kind, body))
+        except zmq.Again:
+            pass
+        return out
+
+    def send(self, peer: bytes, kind: bytes, body: bytes) -> bool:
+        """Send without blocking; False when the peer is gone or its queue is full."""
+        try:
+            self._socket.send_multipart((peer, kind, body), zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close(0)
+        if self._auth:
+            self._auth.stop()
+        self._context.term()
+
+
+def _notice_cut_links(socket: Any, address: str) -> None:
+    """Set what makes an end notice that the other is gone, and IPv6 where the address needs it."""
+    for option, value in (
+        (zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL),
+        (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT),
+        (zmq.HEARTBEAT_TTL, HEARTBEAT_INTERVAL + HEARTBEAT_TIMEOUT),
+        (zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT),
+        (zmq.TCP_MAXRT, USER_TIMEOUT),
+        (zmq.IPV6, int(_needs_ipv6(address))),
+    ):
+        socket.setsockopt(option, value)
+
+
+def _needs_ipv6(address: str) -> bool:
+    """Return whether an address is one of IPv6, or a name that has no other: ZeroMQ would prefer IPv6 for every name, and not fall back."""
+    host = address.removeprefix("tcp://").rpartition(":")[0]
+    if host.startswith("["):
+        return True
+    try:
+        sockets.getaddrinfo(host, None, sockets.AF_INET)
+    except (OSError, UnicodeError):
+        return host not in ("", "*")
+    return False
+
+
+def _user(frame: Any) -> str:
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""
+
+
+class Dealer:
+    """The gateway's side: one connection to a node, reconnecting by itself; `close()` sends what is queued and ends it.
+
+    `only_connected` queues nothing while there is no connection: `send` is then False.
+    """
+
+    def __init__(
+        self,
+        connect: str,
+        keys: KeyPair | None,
+        node_key: str | None,
+        high_water: int = 1000,
+        *,
+        only_connected: bool = False,
+    ) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 500)
+        self._socket.setsockopt(zmq.SNDHWM, high_water)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_INTERVAL)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_INTERVAL)
+        self._socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT)
+        self._socket.setsockopt(zmq.IMMEDIATE, int(only_connected))
+        _notice_cut_links(self._socket, connect)
+        if keys:
+            check_key(node_key or "", "node_key")
+            self._socket.curve_publickey = keys.public.encode()
+            self._socket.curve_secretkey = keys.secret.encode()
+            self._socket.curve_serverkey = (node_key or "").encode()
+        events = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        events |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self._monitor = self._socket.get_monitor_socket(events)
+        self.close = weakref.finalize(self, _end, self._socket, self._monitor, self._context)
+        try:
+            self._socket.connect(connect)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ZeroMqError(
+                f"cannot connect to {connect!r}: {error}. An address looks like tcp://host:7788"
+            ) from None
+
+    def send(self, kind: bytes, body: bytes) -> bool:
+        """Queue a message without blocking; False when the queue is full (the message is not sent)."""
+        try:
+            self._socket.send_multipart((kind, body), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, timeout_ms: int = 0) -> tuple[bytes, bytes] | None:
+        """Return the next (kind, body) from the node, or None when nothing came in `timeout_ms`."""
+        if not self._socket.poll(timeout_ms):
+            return None
+        frames = self._socket.recv_multipart()
+        return (frames[0], frames[1]) if len(frames) == 2 else None
+
+    def events(self, seen: Callable[[str], None]) -> None:
+        """Call `seen` with "connected", "disconnected" or "refused" for each change since the last call."""
+        names: dict[int, str] = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected", zmq.EVENT_DISCONNECTED: "disconnected"}
+        while self._monitor.poll(0):
+            event = int(recv_monitor_message(self._monitor)["event"])
+            seen(names.get(event, "refused"))
+
+
+def _end(socket: Any, monitor: Any, context: Any) -> None:
+    """Send what is queued (LINGER at most), and let go; also when its owner is forgotten or the process ends."""
+    socket.disable_monitor()
+    monitor.close(0)
+    socket.close()
+    context.term()

@@ -1,0 +1,239 @@
+"""A node's one TOML file, checked on load: every mistake is named with its key and what to write instead."""
+
+import difflib
+import glob
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct, field
+
+from ..errors import CloudctlError
+from ..fusion import MAX_TRACKS
+from ..io.zeromq import KeyPair, check_key, read_keys
+from ..planner.priority import LEVEL
+from ..settings import (
+    BrokerSection,
+    EngineConfig,
+    GatewaySection,
+    HttpSection,
+    NodeSection,
+    PlanSection,
+    PrioritySettings,
+    RecordSection,
+)
+
+
+class ConfigError(CloudctlError, ValueError):
+    """A configuration that cannot be used; the text says what to do."""
+
+
+class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of a node."""
+
+    node: NodeSection = field(default_factory=NodeSection)
+    broker: BrokerSection = field(default_factory=BrokerSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    record: RecordSection = field(default_factory=RecordSection)
+    plan: PlanSection = field(default_factory=PlanSection)
+    priority: PrioritySettings = field(default_factory=PrioritySettings)
+    gateway: tuple[GatewaySection, ...] = ()
+
+    @property
+    def engine(self) -> EngineConfig:
+        return EngineConfig(
+            {g.name: dict(g.rsus) for g in self.gateway},
+            self.plan.period_ms,
+            self.plan.refresh,
+            self.plan.max_tracks,
+            self.priority,
+        )
+
+    def allowed(self) -> dict[str, str]:
+        """Return gateway name by public key."""
+        return {g.key: g.name for g in self.gateway if g.key}
+
+    def keys(self) -> KeyPair | None:
+        """Return the node's key pair, None where CURVE is off."""
+        if not self.node.curve:
+            return None
+        if self.node.key is None:
+            raise ConfigError(
+                '[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys new node" '
+                'and write key = "node.key", or write curve = false on a closed test bench'
+            )
+        return read_keys(Path(self.node.key))
+
+
+def load(path: Path) -> NodeConfig:
+    """Read a node's file; paths in it are taken from its own folder. Raises ConfigError."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        config = msgspec.convert(table, NodeConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+    _check(config, path)
+    return _located(config, path.resolve().parent)
+
+
+def code_files(config: NodeConfig) -> list[Path]:
+    """Return the digital codes that [node] codes names. Raises ConfigError for a pattern that matches nothing."""
+    files: list[Path] = []
+    own = {config.node.status, config.node.trace, config.node.calendar}  # none of these is a code
+    for pattern in config.node.codes:
+        found = [name for name in sorted(glob.glob(pattern)) if name not in own]
+        if not found:
+            raise ConfigError(
+                f'[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = ["codes/*.json"]'
+            )
+        files += map(Path, found)
+    return files
+
+
+class Bound(NamedTuple):
+    """What a number of the node's file may be, and what it is."""
+
+    section: str
+    key: str
+    low: float
+    high: float
+    unit: str
+
+
+BOUNDS = (
+    Bound("broker", "port", 1, 65_535, "a TCP port"),
+    Bound("plan", "period_ms", 1, 10_000, "ms"),
+    Bound("plan", "refresh", 0, 1, "a share of an advisory's validity"),
+    Bound("plan", "max_tracks", 1, MAX_TRACKS, "tracks of one intersection"),
+    Bound("record", "part_mb", 0.0625, 1_048_576, "MiB of one file"),
+    Bound("record", "part_minutes", 0.01, 44_640, "minutes of one file"),
+    Bound("record", "keep_mb", 0.125, 2**40, "MiB of the whole folder"),
+    Bound("record", "keep_days", 0.0001, 36_500, "days"),
+)
+
+
+def _check_numbers(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for a number that cannot be meant."""
+    for section, key, low, high, unit in BOUNDS:
+        value = getattr(getattr(config, section), key)
+        low = 0 if (section, key) == ("broker", "port") and config.broker.embedded else low  # 0 picks a free one
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                f"{path}: [{section}] {key} = {value} must be within {low:,g} .. {high:,g} ({unit}). Correct it, or leave it out"
+            )
+    record = config.record
+    if record.keep_mb is not None and record.keep_mb < 2 * record.part_mb:
+        raise ConfigError(
+            f"{path}: [record] keep_mb = {record.keep_mb:g} must be at least twice part_mb = {record.part_mb:g}: the file that is "
+            f"written is never deleted. Write part_mb = {record.keep_mb / 4:g} or less"
+        )
+
+
+def _check_address(where: str, address: str, path: Path) -> None:
+    """Raise ConfigError for a ZeroMQ or HTTP address whose port cannot be."""
+    port = address.rpartition(":")[2]
+    if address.startswith(("ipc:", "inproc:")) or port == "*":
+        return
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
+        raise ConfigError(
+            f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, such as 7788"
+        )
+
+
+def _check(config: NodeConfig, path: Path) -> None:
+    _check_numbers(config, path)
+    _check_address("[node] bind", config.node.bind, path)
+    names: set[str] = set()
+    for gateway in config.gateway:
+        if gateway.name in names:
+            raise ConfigError(f"{path}: gateway {gateway.name!r} stands twice. Give each [[gateway]] a name of its own")
+        names.add(gateway.name)
+        if config.node.curve and gateway.key is None:
+            raise ConfigError(
+                f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the public key of its .pub file'
+            )
+        if gateway.key is not None:
+            check_key(gateway.key, f"{path}: gateway {gateway.name}")
+    _check_rsus(config, path)
+    for vehicle, kind in config.priority.vehicles.items():
+        if kind not in LEVEL:
+            raise ConfigError(
+                f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. Classes: {', '.join(LEVEL)}"
+            )
+    bind = config.http.bind
+    if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
+        raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
+    if bind is not None:
+        _check_address("[http] bind", bind, path)
+    if config.broker.version not in (None, 4, 5):
+        raise ConfigError(
+            f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
+        )
+
+
+def _check_rsus(config: NodeConfig, path: Path) -> None:
+    """An RSU that two gateways speak for stands at one intersection: sources are known by RSU."""
+    known: dict[str, tuple[str, str]] = {}
+    for gateway in config.gateway:
+        for rsu, intersection in gateway.rsus.items():
+            name, other = known.setdefault(rsu, (gateway.name, intersection))
+            if other != intersection:
+                raise ConfigError(
+                    f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for {gateway.name!r}. "
+                    "Give each RSU an id of its own"
+                )
+
+
+def _located(config: NodeConfig, base: Path) -> NodeConfig:
+    def at(name: str | None) -> str | None:
+        return None if name is None else str(base / name)
+
+    node, broker = config.node, config.broker
+    node = msgspec.structs.replace(
+        node,
+        key=at(node.key),
+        status=at(node.status),
+        trace=at(node.trace),
+        calendar=at(node.calendar),
+        codes=tuple(str(base / c) for c in node.codes),
+    )
+    broker = msgspec.structs.replace(
+        broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")}
+    )
+    record = msgspec.structs.replace(config.record, path=at(config.record.path))
+    return msgspec.structs.replace(config, node=node, broker=broker, record=record)
+
+
+SECTIONS = {
+    "node": NodeSection,
+    "broker": BrokerSection,
+    "http": HttpSection,
+    "record": RecordSection,
+    "plan": PlanSection,
+    "priority": PrioritySettings,
+    "gateway": GatewaySection,
+}
+
+
+def _explain(text: str) -> str:
+    """Turn msgspec's sentence into one that names the key and the nearest right one."""
+    message, _, where = text.partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    section = SECTIONS.get(where.split("[")[0].split(".")[0])
+    if "unknown field" in message:
+        wrong = message.split("`")[1]
+        known = section.__struct_fields__ if section else tuple(SECTIONS)
+        near = difflib.get_close_matches(wrong, known, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
+        return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
+    return f"[{where}]: {message}"

@@ -1,0 +1,188 @@
+"""Digital codes out of a running node: retained over MQTT, and new revisions in from the node's folder while it runs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from .. import codes
+from ..clock import SECOND
+from ..codes.days import NO_DAYS, dump_days
+from ..engine import Answer, Engine
+from ..faults import Faults
+from ..io.egress import Egress
+from ..schema import RawMessage
+from ..topics import OPERATOR, MqttTopics
+from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
+from .config import ConfigError, NodeConfig, code_files
+
+MINUTE = 60 * SECOND
+Submit = Callable[[list[RawMessage]], list[Answer]]
+
+
+class Publisher:
+    """Keeps the broker's retained codes those in force and announced, and takes in files that appear in the node's folder.
+
+    `submit`, where given, takes a step of the node with an operator's input; without it the engine takes one by itself.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        engine: Engine,
+        egress: Egress,
+        submit: Submit | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.config = config
+        self._engine, self._egress, self._submit = engine, egress, submit
+        self._faults = faults or engine.faults
+        self._seen = {path: _stamp(path) for path in code_files(config)}
+        self._days_seen = _days_stamp(config)
+        self._last_notice = ""
+        self._announced: dict[str, int] = {}
+        self._refused: dict[Path, str] = {}
+        self._looked = 0  # the minute in which the days were last compared with today
+        self._with_days: set[str] = set()  # intersections whose calendar is retained
+
+    def publish(self, t: int, names: list[str] | None = None) -> None:
+        """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
+        versions = self._engine.versions
+        for name in versions.ids() if names is None else names:
+            code, later = versions.current(name, t), versions.announced(name, t)
+            self._egress.retain(MqttTopics.codes(name), codes.compact(code) if code else b"")
+            if later is not None or name in self._announced:
+                self._egress.retain(MqttTopics.next_code(name), codes.compact(later) if later else b"")
+            if later is not None:
+                self._announced[name] = later.revision
+        self.publish_days(t, names)
+
+    # --- holidays and make-up days ---
+
+    def publish_days(self, t: int, names: list[str] | None = None) -> None:
+        """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
+        days = dump_days(self._engine.config.days)
+        for name in self._engine.versions.ids() if names is None else names:
+            if asking(self._standing(name, t)):
+                self._egress.retain(MqttTopics.calendar(name), days)
+                self._with_days.add(name)
+            elif name in self._with_days:
+                self._egress.retain(MqttTopics.calendar(name), b"")
+                self._with_days.remove(name)
+
+    def wanted_days(self, config: NodeConfig, t: int) -> NodeDays:
+        """Return the days that a configuration and the codes in force and announced ask for. Raises CodeError for a faulty calendar."""
+        known = [code for name in self._engine.versions.ids() for code in self._standing(name, t)]
+        return node_days(config.node.calendar, known, t)
+
+    def _standing(self, name: str, t: int) -> list[codes.IntersectionCode]:
+        """Return the revisions of an intersection in force and announced at `t` ns."""
+        versions = self._engine.versions
+        return [code for code in (versions.current(name, t), versions.announced(name, t)) if code is not None]
+
+    def notice_days(self, notice: str) -> None:
+        """Tell the operator, once each, of what the days that rules are answered with come from, or lack."""
+        if notice and notice != self._last_notice:
+            self._last_notice = notice
+            print(f"cloudctl: {notice}", file=sys.stderr, flush=True)
+
+    def _watch_days(self, t: int, has_new_codes: bool) -> None:
+        """Take in another calendar where its file has changed, or new codes ask for days."""
+        stamp = _days_stamp(self.config)
+        if stamp != self._days_seen or (has_new_codes and self.config.node.calendar is None):
+            self._days_seen = stamp
+            try:
+                wanted = self.wanted_days(self.config, t)
+            except codes.CodeError as error:
+                self._engine.metrics.count("calendar.refused")
+                self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
+                return
+            if wanted.days != self._engine.config.days:
+                refusal = self._give(
+                    "config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t
+                ).refusal
+                self._looked = -1  # whether it covers today is asked at once
+                self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
+                self.notice_days(
+                    f"the calendar is not taken in, what runs stays: {refusal}"
+                    if refusal
+                    else wanted.notice or f"{self.config.node.calendar} was read again"
+                )
+                self.publish_days(t)
+        if t // MINUTE == self._looked:
+            return  # whether it covers today is asked once a minute: it goes through every rule
+        self._looked = t // MINUTE
+        versions = self._engine.versions
+        in_force = [code for name in versions.ids() if (code := versions.current(name, t)) is not None]
+        day = uncovered(self._engine.config.days, in_force, t) if self._engine.config.days != NO_DAYS else ""
+        self._engine.metrics.put("calendar.uncovered", "", int(bool(day)))
+        if day:
+            self.notice_days(
+                f"the calendar says nothing of {day}: it is taken as its weekday, no holiday. Its last day is {self._engine.config.days.last}; {MAKE_ONE}"
+            )
+
+    # --- new revisions ---
+
+    def watch(self, t: int) -> list[str]:
+        """Take in what is new under [node] codes; return the intersections that have a new announcement."""
+        out = []
+        try:
+            found = code_files(self.config)
+        except ConfigError:
+            return []  # all files gone: what is loaded stays in force
+        for path in found:
+            stamp = _stamp(path)
+            if self._seen.get(path) == stamp:
+                continue
+            self._seen[path] = stamp
+            try:
+                name = self._take_in(path, t)
+            except Exception as error:
+                self._faults.note("codes", str(path), error)
+                continue
+            if name is not None:
+                out.append(name)
+        if out:
+            self.publish(t, out)
+        self._watch_days(t, bool(out))
+        return out
+
+    def _take_in(self, path: Path, t: int) -> str | None:
+        """Give the engine a file's code as an input of a step; return its intersection, None where it was refused."""
+        answer = self._given(path, t)
+        if answer.refusal is None:
+            self._refused.pop(path, None)
+            self._engine.metrics.count("code.announced", answer.name)
+            return answer.name
+        if self._refused.get(path) != answer.refusal:
+            self._refused[path] = answer.refusal
+            self._engine.metrics.count("code.refused", str(path))
+            print(f"cloudctl: {path} is not taken in: {answer.refusal}", file=sys.stderr, flush=True)
+        return None
+
+    def _given(self, path: Path, t: int) -> Answer:
+        try:
+            datum = RawMessage("code", OPERATOR, codes.dump(codes.load(path)))
+        except (codes.CodeError, OSError) as error:
+            return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
+        return self._give(datum.kind, datum.body, t)
+
+    def _give(self, kind: str, body: bytes, t: int) -> Answer:
+        """Give the engine an operator's input in a step."""
+        datum = RawMessage(kind, OPERATOR, body)
+        answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
+        return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
+
+
+def _days_stamp(config: NodeConfig) -> tuple[str | None, tuple[int, int]]:
+    return config.node.calendar, _stamp(Path(config.node.calendar)) if config.node.calendar else (0, 0)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0)
+    return stat.st_mtime_ns, stat.st_size

@@ -1,0 +1,1 @@
+"""The advisory kinds, one file each. `cloudctl.planner` holds the table that lists them."""

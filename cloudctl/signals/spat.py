@@ -1,0 +1,243 @@
+"""SPAT of SAE J2735 / ISO/TS 19091 (SPATEM) <-> our signal states. What is wrong loses only itself: see `spat_reading`; times: see `spat_time`."""
+
+from typing import Any
+
+import msgspec
+
+from cloudctl.schema import Group, SignalState
+
+from ..codes.findings import CodeError, refuse
+from ..codes.formats.messages.tree import MALFORMED
+from ..codes.formats.messages.uper import decode, encode, framed, is_pdu, read_pdu, unframe, write_pdu
+from .spat_fields import (
+    STATE_DOUBTS,
+    STATUS_BITS,
+    TIME_DOUBTS,
+    Refusals,
+    Spat,
+    Spats,
+    Tree,
+    as_signal,
+    check_written,
+    doubts_of,
+    groups_of,
+    name_of,
+    note_ends,
+    spats,
+    time_of_message,
+)
+from .spat_time import MILLISECOND, UNKNOWN_MARK, ends_of, mark_of, minute_of_year, time_of
+
+STATES = (
+    "unavailable",
+    "dark",
+    "stop-Then-Proceed",
+    "stop-And-Remain",
+    "pre-Movement",
+    "permissive-Movement-Allowed",
+    "protected-Movement-Allowed",
+    "permissive-clearance",
+    "protected-clearance",
+    "caution-Conflicting-Traffic",
+)
+OURS = (
+    SignalState.UNKNOWN,
+    SignalState.DARK,
+    SignalState.RED_FLASH,
+    SignalState.RED,
+    SignalState.PRE_MOVEMENT,
+    SignalState.GREEN_PERMISSIVE,
+    SignalState.GREEN_PROTECTED,
+    SignalState.YELLOW_PERMISSIVE,
+    SignalState.YELLOW_PROTECTED,
+    SignalState.YELLOW_FLASH,
+)
+READ = {name.replace("-", "_").upper(): state for name, state in zip(STATES, OURS, strict=True)}
+WRITTEN = {state: name for name, state in zip(STATES, OURS, strict=True)} | {
+    SignalState.GREEN_FLASH: "permissive-Movement-Allowed"
+}
+CONFIDENCE = (21, 36, 47, 56, 62, 68, 73, 77, 81, 85, 88, 91, 94, 96, 98, 100)  # % of the sixteen levels
+GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED)
+END_NAMES = ("minEndTime", "maxEndTime", "likelyTime")
+MAX_GROUPS = 255
+
+
+def read_spat(data: bytes, received: int) -> Spats:
+    """Return the states a SPAT holds: a frame or SPAT in UPER, or JSON; what was refused of them is in `.refused`.
+
+    `received`, ns, tells what the message leaves open: the year, and the minute or all of its time. Raises CodeError where no intersection is as it should be.
+    """
+    refusals = Refusals("SPAT")
+    try:
+        tree = _tree(data)
+        rows, minute = _rows(tree), tree.get("timeStamp")
+    except MALFORMED as error:
+        if isinstance(error, CodeError):
+            raise
+        raise refuse(
+            "SPAT",
+            "SPAT",
+            "fields",
+            f"{error!r:.80}",
+            "a SPAT has intersections, each with id, revision and states",
+            "correct the sender",
+        ) from None
+    return spats(rows, lambda row: _state(row, minute, received, refusals), refusals)
+
+
+def _tree(data: bytes) -> Tree:
+    if data.lstrip()[:1] == b"{":
+        try:
+            tree: Tree = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise refuse(
+                "SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+            ) from None
+        found: Tree = tree.get("payload", {}).get("data", tree)
+        return found
+    # Values out of their range are refused one by one, as those of JSON are: the message's other values are good.
+    if data[:2] == b"\x00\x13":
+        return decode(*unframe(data), bounded=False)
+    return read_pdu("SPATEM", data, bounded=False) if is_pdu("SPATEM", data) else decode("SPAT", data, bounded=False)
+
+
+def _rows(tree: Tree) -> Any:
+    return tree.get("intersections") or tree["intersectionStateList"]["intersectionStatelist"]
+
+
+def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
+    name = name_of(row.get("id"), refusals)
+    revision = refusals.number(name, "revision", row.get("revision"), 127)
+    t = time_of_message(name, row, minute, received, refusals)
+    states, times = doubts_of(_status(name, row.get("status"), refusals))
+    moves = row.get("states")
+    moves = moves.get("movementList") if isinstance(moves, dict) else moves
+    groups = groups_of(name, moves, "states", lambda move: _group(name, move, t, refusals), refusals)
+    return Spat(name, revision, t, groups, states, times)
+
+
+def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
+    """Return the bits of IntersectionStatusObject, the first of them the highest. Raises CodeError: what they say decides whether the states may be used."""
+    if status is None:
+        return [False] * STATUS_BITS
+    if isinstance(status, dict):
+        flags = [False] * STATUS_BITS
+        for name, bit in (STATE_DOUBTS | TIME_DOUBTS).items():
+            value = status.get(name)
+            if value is not None and not isinstance(value, bool):
+                raise refusals.error(entity, f"status.{name}", value, "must be true or false")
+            flags[bit] = bool(value)
+        return flags
+    if isinstance(status, tuple | list) and len(status) == 2 and status[1] == STATUS_BITS:
+        number = refusals.number(entity, "status", status[0], 2**STATUS_BITS - 1)
+        return [bool(number >> (STATUS_BITS - 1 - bit) & 1) for bit in range(STATUS_BITS)]
+    raise refusals.error(entity, "status", status, f"must be {STATUS_BITS} bits, or their names with true or false")
+
+
+def _group(entity: str, move: Tree, t: int, refusals: Refusals) -> Group:
+    number = refusals.number(entity, "signalGroup", move.get("signalGroup"), MAX_GROUPS, 1)
+    name = f"{entity} group {number}"
+    events = move.get("state-time-speed")
+    if events is None:
+        outer = move.get("state_time_speed")
+        events = outer.get("movementEventList") if isinstance(outer, dict) else outer
+    if not isinstance(events, list | tuple) or not events:
+        refusals.add(name, "state-time-speed", events, "must be a list of events, the present one first")
+        return refusals.unknown(number)
+
+    state = _light(name, events[0], refusals)
+    if state is None:
+        return refusals.unknown(number)
+
+    timing = _timing(name, events[0], refusals)
+    low, high, likely = (refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
+    refusals.mark(name, "startTime", timing.get("startTime"))  # when the present state began is not used
+    ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, (low, high, likely), refusals)
+    level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
+    confidence = None if level is None else CONFIDENCE[level] / 100
+    return Group(
+        number,
+        state,
+        ends.earliest,
+        ends.greatest,
+        ends.likely,
+        confidence,
+        _next_green(name, events, timing, t, refusals),
+    )
+
+
+def _light(entity: str, event: Any, refusals: Refusals) -> SignalState | None:
+    value = event.get("eventState") if isinstance(event, dict) else event
+    state = READ.get(value.replace("-", "_").upper()) if isinstance(value, str) else None
+    if state is None:
+        refusals.add(entity, "eventState", value, "is no MovementPhaseState")
+    return state
+
+
+def _timing(entity: str, event: Tree, refusals: Refusals) -> Tree:
+    timing = event.get("timing")
+    if timing is not None and not isinstance(timing, dict):
+        refusals.add(entity, "timing", timing, "must give minEndTime and what else is known")
+    return timing if isinstance(timing, dict) else {}
+
+
+def _next_green(entity: str, events: Any, timing: Tree, t: int, refusals: Refusals) -> int | None:
+    """Return when the next green begins: that of the first green event to come, else the time the present event gives."""
+    for event in events[1:]:
+        if _light(entity, event, refusals) in GREEN:
+            return time_of(refusals.mark(entity, "startTime", _timing(entity, event, refusals).get("startTime")), t)
+    return time_of(refusals.mark(entity, "nextTime", timing.get("nextTime")), t)
+
+
+def write_spat(
+    intersection: int,
+    revision: int,
+    t: int,
+    groups: tuple[Group, ...],
+    *,
+    region: int | None = None,
+    frame: bool = False,
+    station: int | None = None,
+) -> bytes:
+    """Return a SPAT in UPER: bare, in a J2735 frame, or as the SPATEM of a `station`. Raises CodeError.
+
+    `revision` is the wire's (0 .. 127). An end that is not known is 36001, an hour or more 36000; an earliest end that has passed is `t`, another is not known.
+    """
+    check_written("SPAT", groups, MAX_GROUPS, "movements")
+    t = t // MILLISECOND * MILLISECOND  # as it is read back
+    minute, ms = minute_of_year(t)
+    number = {"id": intersection} if region is None else {"region": region, "id": intersection}
+    row = {
+        "id": number,
+        "revision": revision % 128,
+        "status": (0, 16),
+        "moy": minute,
+        "timeStamp": ms,
+        "states": [_movement(g, t) for g in groups],
+    }
+    tree = {"intersections": [row]}
+    if station is not None:
+        return write_pdu("SPATEM", tree, station)
+    body = encode("SPAT", tree)
+    return framed("SPAT", body) if frame else body
+
+
+def _movement(group: Group, t: int) -> dict[str, Any]:
+    earliest = mark_of(group.min_end, t)
+    if group.min_end is not None and earliest == UNKNOWN_MARK:
+        earliest = mark_of(t, t)
+    timing = {"minEndTime": earliest}
+    for name, time in (("maxEndTime", group.max_end), ("likelyTime", group.likely_end), ("nextTime", group.next_green)):
+        if time is not None:
+            timing[name] = mark_of(time, t)
+    if group.confidence is not None:
+        timing["confidence"] = max(
+            [k for k, share in enumerate(CONFIDENCE) if share <= group.confidence * 100 + 1e-6], default=0
+        )
+    return {
+        "signalGroup": group.group,
+        "state-time-speed": [{"eventState": WRITTEN[SignalState(group.state)], "timing": timing}],
+    }
+
+
+__all__ = ["CodeError", "Spat", "Spats", "as_signal", "mark_of", "minute_of_year", "read_spat", "time_of", "write_spat"]

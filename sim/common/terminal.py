@@ -1,0 +1,98 @@
+"""What a person sees in the terminal: progress and tables."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ...clock import SECOND, stopwatch
+
+
+class Progress:
+    """One line that moves on a terminal; a line every ten seconds elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._start = stopwatch()
+        self._last = 0.0
+        self._live = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        print(f"{self.what}: {text}", file=sys.stderr, flush=True)
+
+    def at(self, done: float, total: float) -> None:
+        """Show how far it is."""
+        took = (stopwatch() - self._start) / SECOND
+        if self._live or took - self._last > 10.0:
+            self._last = took
+            left = took / max(done, 1e-9) * max(total - done, 0.0)
+            bar = "#" * int(24 * min(done / total, 1.0))
+            text = f"{self.what}: [{bar:<24}] {done:.0f} of {total:.0f} s simulated, {left:.0f} s left"
+            print(f"\r{text}  " if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        if self._live:
+            print("\r" + " " * 90 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a plain text table, numbers to the right."""
+    cells = [list(header), *[[_cell(value) for value in row] for row in rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    lines = []
+    for n, row in enumerate(cells):
+        lines.append(
+            "  ".join(
+                text.ljust(w) if k == 0 else text.rjust(w) for k, (text, w) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )
+        if n == 0:
+            lines.append("  ".join("-" * w for w in widths))
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def figures_table(results: Sequence[dict[str, Any]]) -> str:
+    """Return the figures of runs as tables: traffic, fusion, latency, advisories, what was dropped or refused."""
+    parts = []
+    traffic = [
+        [f"{r['scenario']} seed {r['seed']} advice {r['advice']}", *(r["traffic"][k] for k in TRAFFIC)] for r in results
+    ]
+    parts.append(
+        table(["traffic, a motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic)
+    )
+    fused = [r for r in results if r.get("fusion")]
+    if fused:
+        rows = [[r["scenario"], *(r["fusion"].get(k, float("nan")) for k in FUSION)] for r in fused]
+        parts.append(table(["fusion against truth", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"], rows))
+        rows = [
+            [f"{r['scenario']} {name}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))]
+            for r in fused
+            for name, h in r["latency_us"].items()
+        ]
+        parts.append(table(["latency, us", "n", "p50", "p99", "p99.9", "max"], rows))
+        rows = [[f"{r['scenario']} {kind}", n] for r in fused for kind, n in r["advisories"]["by_kind"].items()]
+        rows += [[f"{r['scenario']} arrived after valid_until", r["advisories"]["late"]] for r in fused]
+        parts.append(table(["advisories", "n"], rows))
+        parts.append(table(["dropped, refused", "n"], losses(fused) or [["nothing", 0]]))
+    return "\n\n".join(parts)
+
+
+TRAFFIC = ("trips", "stops", "waiting_s", "travel_time_s", "time_loss_s", "fuel_g")
+FUSION = ("mota", "idf1", "id_switches", "rmse_m", "gospa")
+LOSSES = ("drop.", "reject.", "sequence.", "egress.", "signal.")
+
+
+def losses(results: Sequence[dict[str, Any]]) -> list[list[object]]:
+    """Return [what (by whom), how many] for everything that was not used."""
+    return [
+        [f"{r['scenario']} {name} {source}".rstrip(), n]
+        for r in results
+        for name, by in r["counters"].items()
+        if name.startswith(LOSSES)
+        for source, n in by.items()
+    ]

@@ -1,0 +1,88 @@
+"""What real roadside units do beside noise: they stall and then send several frames at once, round their stamps, send a frame twice, lose a road
+user for a second or two, see one that is not there.
+
+As recorded at Mcity: a stall of 0.35 s, then the frames held back, stamped as they leave within 50 ms; and a second road user reported beside a
+vehicle, 1.4 m off, for 0.6 s.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...clock import MS, SECOND
+
+GHOST_M = 1.4
+GHOST_NS = 6 * SECOND // 10
+
+
+@dataclass(frozen=True)
+class Unsteady:
+    """How a unit's stamps and frames go wrong; all 0: they do not."""
+
+    stall: float = 0.0  # share of frames at which it stalls
+    stall_ms: float = 350.0
+    burst_ms: float = 12.0  # between the frames sent after a stall
+    quantum_ms: float = 0.0  # stamps are whole multiples of it
+    wander: bool = False  # frames are made at any moment of their period
+    twice: float = 0.0  # share of frames sent twice, half of them under a second stamp
+    ghosts: float = 0.0  # begun per second and road user
+    dropouts: float = 0.0  # of 1 to 2 s, begun per second and road user
+
+
+STEADY = Unsteady()
+BURSTY = Unsteady(stall=0.03, twice=0.02)
+ROUNDED = Unsteady(quantum_ms=100.0, wander=True)
+LOSSY = Unsteady(dropouts=0.1)
+GHOSTLY = Unsteady(ghosts=0.02)
+
+
+class UnsteadyUnit:
+    """Stamps the frames of one unit."""
+
+    def __init__(self, how: Unsteady) -> None:
+        self.how = how
+        self._until = self._held = self._last = 0
+        self._ghosts: dict[int, tuple[int, float]] = {}
+        self._lost: dict[int, int] = {}
+
+    def stamps(self, t: int, rng: np.random.Generator) -> list[int]:
+        """Return the stamps (ns) under which the frame made at `t` is sent: one, or two where it is sent twice."""
+        how = self.how
+        if how.stall and t >= self._until and rng.random() < how.stall:
+            self._until, self._held = t + int(how.stall_ms * MS), 0
+        stamp = t
+        if t < self._until:
+            stamp = self._until + int(self._held * how.burst_ms * MS)
+            self._held += 1
+        if how.quantum_ms:
+            stamp -= stamp % int(how.quantum_ms * MS)
+        else:
+            stamp = max(stamp, self._last)
+        self._last = stamp
+        if how.twice and rng.random() < how.twice:
+            return [stamp, stamp + (20 * MS if rng.random() < 0.5 else 0)]
+        return [stamp]
+
+    def lost(self, t: int, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return bool[n]: which road users the unit does not see now, for a second or two."""
+        if self.how.dropouts:
+            for number in ids[rng.random(len(ids)) < self.how.dropouts / 10].tolist():
+                self._lost.setdefault(number, t + int(rng.uniform(1.0, 2.0) * SECOND))
+            self._lost = {number: until for number, until in self._lost.items() if t < until}
+        return np.array([number in self._lost for number in ids.tolist()], bool)
+
+    def ghosts(
+        self, t: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return the places (m, float64[n, 2]) at which road users that are not there are seen beside those that are."""
+        if not self.how.ghosts:
+            return np.empty((0, 2))
+        for number in ids[rng.random(len(ids)) < self.how.ghosts / 10].tolist():
+            self._ghosts.setdefault(number, (t + GHOST_NS, GHOST_M * float(rng.choice((-1.0, 1.0)))))
+        self._ghosts = {number: ghost for number, ghost in self._ghosts.items() if t < ghost[0]}
+        places = []
+        for k, number in enumerate(ids.tolist()):
+            if number in self._ghosts:
+                aside = self._ghosts[number][1]
+                places.append(xy[k] + aside * np.array([-np.sin(heading[k]), np.cos(heading[k])]))
+        return np.reshape(places, (-1, 2))

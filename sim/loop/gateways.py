@@ -1,0 +1,100 @@
+"""The process of the RSU gateways: takes frames from the traffic process, holds each for its sensor's delay, sends it to the node."""
+
+import heapq
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from ...client.gateway import Gateway
+from ...clock import MS, SECOND, WallClock, sleep_until
+from ...io.zeromq import KeyPair
+from ...schema import Group, Reject, Sensor
+from .run import shifted
+
+IDLE = MS // 2
+
+
+@dataclass(frozen=True)
+class GatewayPlan:
+    """What one gateway needs to connect."""
+
+    name: str
+    address: str
+    node_key: str
+    keys: KeyPair
+    sensors: dict[str, tuple[Sensor, ...]]  # by RSU
+    offset: int  # ns; how far this gateway's clock is off
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """One frame or signal message on its way: when it leaves, from which RSU."""
+
+    due: int
+    gateway: str
+    rsu: str
+    t: int
+    lat: float = 0.0
+    lon: float = 0.0
+    columns: dict | None = None
+    intersection: str = ""
+    revision: int = 0
+    groups: tuple[Group, ...] = ()
+
+
+def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
+    """Serve until the traffic process says None; answers with what was sent, dropped and refused."""
+    wall = WallClock()
+    refusals: list[str] = []
+
+    def refused(reject: Reject) -> None:
+        refusals.append(str(reject))
+
+    gateways = {
+        plan.name: Gateway(
+            plan.address,
+            tuple(plan.sensors),
+            name=plan.name,
+            key=plan.keys,
+            node_key=plan.node_key,
+            on_reject=refused,
+            sensors=next(iter(plan.sensors.values())),
+            now=lambda off=plan.offset: wall.now() + off,
+        )
+        for plan in plans
+    }
+    offsets = {plan.name: plan.offset for plan in plans}
+    waiting: list[tuple[int, int, Sensed]] = []
+    count = 0
+    polled = 0
+    running = True
+    while running or waiting:
+        while inbox.poll(0):
+            item = inbox.recv()
+            if item is None:
+                running = False
+                break
+            count += 1
+            heapq.heappush(waiting, (item.due, count, item))
+        now = wall.now()
+        while waiting and waiting[0][0] <= now:
+            _send(gateways, offsets, heapq.heappop(waiting)[2])
+        if now - polled > SECOND // 50:
+            polled = now
+            for gateway in gateways.values():
+                gateway.poll()
+        sleep_until(min(waiting[0][0] if waiting else now + IDLE, now + IDLE))
+    inbox.send(
+        {name: {"sent": g.sent, "dropped": g.dropped, "rejected": g.rejected} for name, g in gateways.items()}
+        | {"refusals": refusals[:20]}
+    )
+    for gateway in gateways.values():
+        gateway.close()
+
+
+def _send(gateways: dict[str, Gateway], offsets: dict[str, int], item: Sensed) -> None:
+    gateway, offset = gateways[item.gateway], offsets[item.gateway]
+    if item.columns is not None:
+        gateway.perception(item.rsu, "fused", item.lat, item.lon, item.columns, item.t + offset)
+    else:
+        groups = [shifted(group, offset) for group in item.groups]
+        gateway.signal(item.rsu, item.intersection, item.revision, groups, item.t + offset)

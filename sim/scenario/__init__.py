@@ -1,0 +1,1 @@
+"""SUMO scenarios: networks, demand and signal programmes."""

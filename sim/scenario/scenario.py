@@ -1,0 +1,182 @@
+"""A SUMO scenario and what the loop needs of it: its network as digital codes, its intersections' frames, its roadside units."""
+
+import gzip
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from ... import codes, maps
+from ...codes import CompiledCode, compile_code
+from ...errors import CloudctlError
+from ...schema import Sensor
+
+RSUS = 3  # roadside units an intersection
+POLE_M = 16.0  # of a roadside unit's pole from the middle of the intersection
+RANGE_M = 120.0
+
+
+class ScenarioError(CloudctlError, ValueError):
+    """A scenario that cannot be run; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Rsu:
+    """One roadside unit: its pole in the intersection's frame (m), and on the globe."""
+
+    id: str
+    x: float
+    y: float
+    lat: float
+    lon: float
+    sensor: Sensor
+
+
+@dataclass(frozen=True)
+class Junction:
+    """One signalised intersection: its code, and SUMO's coordinates -> its local frame (`local = xy @ turn + shift`)."""
+
+    code: CompiledCode
+    signal: str  # SUMO's tlLogic id
+    turn: np.ndarray
+    shift: np.ndarray
+    rsus: tuple[Rsu, ...]
+
+    @property
+    def id(self) -> str:
+        return self.code.code.id
+
+    def local(self, xy: np.ndarray) -> np.ndarray:
+        """Return float64[n, 2] metres east-north of the intersection's origin."""
+        return xy @ self.turn + self.shift
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A SUMO configuration with its digital codes."""
+
+    name: str
+    sumocfg: Path
+    net: Path
+    begin: float
+    end: float
+    junctions: tuple[Junction, ...]
+    extra: tuple[str, ...] = ()
+    additional: tuple[Path, ...] = ()  # the configuration's own additional files
+    gateways: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = lambda _: None) -> Scenario:
+    """Import any SUMO scenario with signals; raises ScenarioError with the reason and the remedy."""
+    os.environ.setdefault("PROJ_DATA", str(files("sumo") / "data" / "proj"))
+    if not sumocfg.is_file():
+        raise ScenarioError(f"{sumocfg} does not exist. Give the .sumocfg of a SUMO scenario")
+    options = _options(sumocfg)
+    if "net-file" not in options:
+        raise ScenarioError(f'{sumocfg} names no net-file. A scenario needs <net-file value="..."/> under <input>')
+    net = (sumocfg.parent / options["net-file"]).resolve()
+    say(f"importing {net.name}")
+    extra = [(sumocfg.parent / name).resolve() for name in options.get("additional-files", "").split(",") if name]
+    imported = codes.import_sumo(net, additional=extra, unsignalised=False)
+    if not imported:
+        raise ScenarioError(f"{net} has no signalised intersection; cloudctl places roadside units at signals")
+    shapes = _lane_shapes(net)
+    junctions = tuple(_junction(code, shapes, k) for k, code in enumerate(imported))
+    begin, end = _seconds(options.get("begin", "0")), _seconds(options.get("end", "-1"))
+    name = name or sumocfg.stem
+    gateways = {f"{name}-gateway": {rsu.id: junction.id for junction in junctions for rsu in junction.rsus}}
+    return Scenario(
+        name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), tuple(extra), gateways
+    )
+
+
+def braunschweig(say: Callable[[str], None] = lambda _: None) -> Scenario:
+    """Return the real Braunschweig intersection that ships in SUMO's wheel: cars, bicycles and pedestrians as recorded."""
+    return load(Path(str(files("sumo") / "tools" / "game" / "fokr_bs_demo.sumocfg")), "braunschweig", say)
+
+
+def drt(folder: Path, say: Callable[[str], None] = lambda _: None) -> Scenario:
+    """Return the part of Berlin that ships in SUMO's wheel for its demand-responsive game, with demand written into `folder`."""
+    from .city import write
+
+    scenario = load(write(folder, Path(str(files("sumo") / "tools" / "game" / "DRT" / "osm.net.xml"))), "drt", say)
+    return replace(scenario, extra=("--ignore-route-errors", "--ignore-junction-blocker", "10"))
+
+
+def corridor(folder: Path, say: Callable[[str], None] = lambda _: None, flow: float = 1.0) -> Scenario:
+    """Return our corridor of five signals at Beijing E-Town, with demand written into `folder`."""
+    from .demand import write_corridor
+
+    return load(write_corridor(folder, maps.path("corridor.net.xml.gz"), flow), "corridor", say)
+
+
+def inputs(sumocfg: Path) -> list[Path]:
+    """Return the files a SUMO configuration is made of, itself first, those that exist."""
+    options = _options(sumocfg)
+    names = [n for key in ("net-file", "route-files", "additional-files") for n in options.get(key, "").split(",") if n]
+    return [sumocfg, *(file for n in names if (file := (sumocfg.parent / n.strip()).resolve()).is_file())]
+
+
+def _options(sumocfg: Path) -> dict[str, str]:
+    try:
+        root = ET.parse(sumocfg).getroot()
+    except ET.ParseError as error:
+        raise ScenarioError(f"{sumocfg} is not a SUMO configuration: {error}") from None
+    return {node.tag: node.attrib["value"] for node in root.iter() if "value" in node.attrib}
+
+
+def _seconds(text: str) -> float:
+    """Return a SUMO time: seconds, or [days:]hours:minutes:seconds."""
+    total = 0.0
+    for part, unit in zip(reversed(text.split(":")), (1, 60, 3600, 86_400), strict=False):
+        total += float(part) * unit
+    return total
+
+
+def _lane_shapes(net: Path) -> dict[str, np.ndarray]:
+    opener = gzip.open if net.suffix == ".gz" else open
+    shapes = {}
+    with opener(net, "rb") as file:
+        for _, lane in ET.iterparse(file):
+            if lane.tag == "lane":
+                shapes[lane.attrib["id"]] = np.array(
+                    [[float(v) for v in p.split(",")[:2]] for p in lane.attrib["shape"].split()]
+                )
+    return shapes
+
+
+def _junction(code: codes.IntersectionCode, shapes: dict[str, np.ndarray], number: int) -> Junction:
+    compiled = compile_code(code)
+    turn, shift = _frame(compiled, shapes)
+    rsus = []
+    for k in range(RSUS):
+        angle = 2 * np.pi * k / RSUS + 0.4
+        x, y = POLE_M * np.cos(angle), POLE_M * np.sin(angle)
+        lat, lon = (float(v) for v in compiled.origin.to_geodetic(x, y))
+        sensor = Sensor("fused", "camera+radar", lat, lon, float(angle), 2 * np.pi, RANGE_M, 10.0)
+        rsus.append(Rsu(f"rsu-{number}-{k}", float(x), float(y), lat, lon, sensor))
+    return Junction(compiled, _signal_id(code), turn, shift, tuple(rsus))
+
+
+def _frame(code: CompiledCode, shapes: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Fit SUMO's coordinates to the code's frame by the lanes both know: exact but for projection, so least squares."""
+    there, here = [], []
+    for alias, lane in code.lane_alias.items():
+        if alias in shapes:
+            a, b = code.path_start[lane], code.path_start[lane + 1]
+            there.append(shapes[alias][-1])
+            here.append(code.path_xy[b - 1])
+            there.append(shapes[alias][-2] if b - a == len(shapes[alias]) else shapes[alias][-1])
+            here.append(code.path_xy[b - 2] if b - a == len(shapes[alias]) else code.path_xy[b - 1])
+    there_xy, here_xy = np.array(there), np.array(here)
+    middle = there_xy.mean(axis=0)
+    solved, *_ = np.linalg.lstsq(np.c_[there_xy - middle, np.ones(len(there_xy))], here_xy, rcond=None)
+    return solved[:2], solved[2] - middle @ solved[:2]
+
+
+def _signal_id(code: codes.IntersectionCode) -> str:
+    return next(str(alias.value) for alias in code.alias if alias.kind == "sumo_tl")

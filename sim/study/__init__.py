@@ -1,0 +1,1 @@
+"""The closed-loop study: what advice changes, against none and against SUMO's own GLOSA."""

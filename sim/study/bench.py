@@ -1,0 +1,208 @@
+"""`cloudctl sim study`: what advice changes in closed loop, against no advice and against SUMO's own GLOSA device.
+
+What is fair: every run of a seed has the same trips, the same step and the same random numbers of SUMO; the device goes to the very
+vehicles that are connected in ours; a run goes on, advice and all, until everyone who was to depart within the span has
+arrived; only trips that ended in every run of the seed are compared. Ours sees what noisy roadside units see and hears what
+vehicles say; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are stops,
+waiting, fuel and travel time, not time loss: SUMO holds that against the speed factor its device lowers.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ...clock import SECOND, stopwatch
+from ..common import pool
+from ..common.net import approach_of, by_approach, read
+from ..common.terminal import table
+from . import ratio, seed_run
+from .seed_run import ARMS, Job
+
+WINDOW = 480.0  # s of a run that a time-space diagram shows
+HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "SUMO's stops", "no stop at all")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run a study from the command line's arguments: runs, table, ratios as JSON, plots."""
+    jobs = plan(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    seed_run.scenario_of(args.sumocfg, args.out / "input" / "check")  # a missing file is told before anything runs
+    baseline = _run_all([job for job in jobs if job.arm == "none"], args.out, args.jobs, "no advice")
+    lost = [job.name for job in jobs if job.arm == "none" and job not in baseline]
+    if lost:
+        raise RuntimeError(f"SUMO died in {lost[0]}, without any advice. Run the scenario in sumo itself to see why")
+    names = {job.seed: tuple(result["trips"]) for job, result in baseline.items()}
+    rest = [replace(job, vehicles=names[job.seed]) for job in jobs if job.arm != "none"]
+    results = baseline | _run_all(rest, args.out, args.jobs, "with advice")
+    died = {job.arm: job.name for job in rest if job not in results}
+    study = summary({job: result for job, result in results.items() if job.arm not in died})
+    study["died"] = died
+    if len({r["key"]["made_from"] for job, r in results.items() if job.arm == "ours"}) > 1:
+        print("note: the source changed while the study ran; the same command again runs what is out of date")
+    for arm, name in died.items():
+        print(f"note: {arm} is left out: SUMO died in {name}. Its use-queue does on programmes that begin with a green")
+    print(ratio_table(study))
+    (args.out / "study.json").write_bytes(msgspec.json.format(msgspec.json.encode(study)))
+    files = [args.out / "study.json", *draw(args, study, {job: r for job, r in results.items() if job.arm not in died})]
+    print("\nwrote " + ", ".join(str(file) for file in files))
+
+
+def plan(args: argparse.Namespace) -> list[Job]:
+    """Return every run the arguments ask for; raises ValueError naming the argument that is wrong."""
+    arms = ["none", *dict.fromkeys(a for a in args.against.split(",") if a != "none")]
+    arms += [] if args.baselines else ["ours"]
+    for arm in arms:
+        if arm not in ARMS:
+            raise ValueError(f"--against {arm}: must be some of {', '.join(ARMS[:-1])}, with commas between")
+    shares = [_share(text) for text in args.penetration.split(",")]
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: must be 1 or more; as many as there are cores is best")
+    if args.seconds is not None and args.seconds <= 0:
+        raise ValueError(f"--seconds {args.seconds}: must be above 0")
+    source = args.sumocfg if args.sumocfg == "corridor" else str(Path(args.sumocfg).resolve())
+    common = (args.seconds, args.step, args.delay_ms, args.miss)
+    jobs = [Job(source, "none", seed, 0.0, *common) for seed in numbers(args.seeds)]
+    jobs += [
+        Job(source, arm, seed, share, *common)
+        for arm in reversed(arms[1:])
+        for share in shares
+        for seed in numbers(args.seeds)
+    ]
+    return jobs
+
+
+def numbers(text: str) -> list[int]:
+    """Return the seeds of `1..5` or `1,2,9`; raises ValueError with the rule."""
+    try:
+        out: list[int] = []
+        for part in text.split(","):
+            first, dots, last = part.partition("..")
+            out += range(int(first), int(last) + 1) if dots else [int(first)]
+    except ValueError:
+        out = []
+    if not out or min(out) < 0:
+        raise ValueError(f"--seeds {text}: must be whole numbers from 0 up, such as 1..5 or 1,2,9")
+    return list(dict.fromkeys(out))
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"--penetration {text}: must be shares above 0 up to 1, such as 1.0,0.3")
+    return share
+
+
+def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[Job, dict[str, Any]]:
+    """Return the result of each job, from its file where that answers the very same question, else by running it."""
+    results = {job: found for job in jobs if (found := cached(job, out)) is not None}
+    left = [job for job in jobs if job not in results]
+    if results:
+        print(f"study, {what}: {len(results)} of {len(jobs)} runs are there already", file=sys.stderr, flush=True)
+    if not left:
+        return results
+    start = stopwatch()
+    for n, (work, result) in enumerate(pool.each(_one, [(job, out) for job in left], processes), 1):
+        took = (stopwatch() - start) / SECOND
+        if result is None:
+            told = "SUMO died in it"
+        else:
+            results[work[0]] = result
+            told = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
+            told += "".join(f"; REFUSED {n} of {of} {kind} messages" for kind, (n, of) in result["refused"].items())
+        print(
+            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {work[0].name}: {told}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return results
+
+
+def _one(work: tuple[Job, Path]) -> dict[str, Any]:
+    return seed_run.run(*work)
+
+
+def cached(job: Job, out: Path) -> dict[str, Any] | None:
+    """Return a run's result from the study's folder, None where there is none or it was asked differently."""
+    file = out / f"{job.name}.json"
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    return found if found["key"] == job.key() else None
+
+
+def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dict[str, Any]]) -> list[Path]:
+    """Draw the study's plots into its folder and return their files; diagrams are of the first seed and the largest share."""
+    from . import plot
+
+    net = read(seed_run.scenario_of(args.sumocfg, args.out / "input" / "check").net)
+    share = max(job.penetration for job in results)
+    shown = [job for job in results if job.arm == "none" or job.penetration == share]
+    first = sorted((job for job in shown if job.seed == study["seeds"][0]), key=lambda job: ARMS.index(job.arm))
+    routes = results[first[0]]["routes"]
+    approach = approach_of(net, routes)
+    stops = []
+    for arm in dict.fromkeys(job.arm for job in first):
+        total: defaultdict[str, float] = defaultdict(float)
+        for job in (job for job in shown if job.arm == arm):
+            for name, n in by_approach(results[job]["stops_by_edge"], approach).items():
+                total[name] += n / len(study["seeds"])
+        stops.append((arm, dict(total)))
+    title = f"{study['scenario']}, {100 * share:g} % connected"
+    plot.ratios(study, args.out / "ratios.png")
+    plot.stops_by_approach(stops, f"{title}, mean of {len(study['seeds'])} seed(s)", args.out / "stops.png")
+    path = plot.lay_out(net, plot.main_route(routes, net))
+    panels = [(job.arm, dict(np.load(args.out / f"{job.name}.npz")), results[job]["signals"]) for job in first]
+    last = float(panels[0][1]["t"].max()) if len(panels[0][1]["t"]) else 0.0
+    window = (0.3 * last, min(0.3 * last + WINDOW, last))
+    plot.time_space(panels, path, window, f"{title}, seed {study['seeds'][0]}", args.out / "time-space.png")
+    return [args.out / name for name in ("ratios.png", "stops.png", "time-space.png")]
+
+
+def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
+    """Return {scenario, rows}: for each adviser and share of connected vehicles, `study_ratio.compare` with no advice."""
+    seeds = sorted({job.seed for job in results})
+    alike = {seed: ratio.common([r["trips"] for job, r in results.items() if job.seed == seed]) for seed in seeds}
+    base = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
+    rows = []
+    columns = sorted({(ARMS.index(job.arm), -job.penetration) for job in results})
+    for arm, share in ((ARMS[k], -share) for k, share in columns):
+        runs = {job.seed: r for job, r in results.items() if (job.arm, job.penetration) == (arm, share)}
+        row = ratio.compare(
+            [{n: base[s][n] for n in alike[s]} for s in seeds],
+            [{n: runs[s]["trips"][n] for n in alike[s]} for s in seeds],
+        )
+        counts = {k: sum(r["counts"].get(k, 0) for r in runs.values()) for k in next(iter(runs.values()))["counts"]}
+        rows.append({"arm": arm, "penetration": share, **row, "counts": counts})
+    dropped = sum(len(set(r["trips"]) - set(alike[job.seed])) for job, r in results.items())
+    return {
+        "scenario": next(iter(results.values()))["scenario"],
+        "seeds": seeds,
+        "dropped_trips": dropped,
+        "rows": rows,
+    }
+
+
+def ratio_table(study: dict[str, Any]) -> str:
+    """Return the study as text: means over the seeds, and half the width of the 95 % interval."""
+    lines = []
+    for row in study["rows"]:
+        label = row["arm"] if row["arm"] == "none" else f"{row['arm']}, {100 * row['penetration']:g} %"
+        cells = [_with_interval(row[name]) for name in ratio.FIGURES]
+        lines.append([label, row["trips"], *cells])
+    first = study["rows"][0]
+    notes = ", ".join(f"{k.replace('_', ' ')} {first[k]['without']:.2f}" for k in ratio.FIGURES)
+    return f"{study['scenario']}, seeds {study['seeds']}; without advice, a trip: {notes}\n\n" + table(HEADER, lines)
+
+
+def _with_interval(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:.3f} ±{(figure['high'] - figure['low']) / 2:.3f}"

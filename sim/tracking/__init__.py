@@ -1,0 +1,1 @@
+"""The tracker against truth: made-up scenes, real roadside units, recordings."""

@@ -1,0 +1,55 @@
+"""Whether existence means what it says: of the tracks given out with so much existence, how many there are in truth."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..common.score import far
+from ..common.terminal import table
+
+BINS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+
+
+def exists(moment: Any, match_m: float) -> np.ndarray:
+    """Return bool[m]: which tracks are of a road user that there is, each of at most one track, no further than `match_m`."""
+    distance = far(moment)
+    out = np.zeros(distance.shape[1], bool)
+    rows, columns = linear_sum_assignment(np.minimum(distance, match_m))
+    out[columns[distance[rows, columns] < match_m]] = True
+    return out
+
+
+def diagram(moments: Sequence[Any], match_m: float) -> np.ndarray:
+    """Return float64[10, 3] by tenth of existence: tracks given out, their mean existence, the share that exist (NaN where none)."""
+    said = np.concatenate([moment[4] for moment in moments]) if moments else np.empty(0)
+    true = np.concatenate([exists(moment, match_m) for moment in moments]) if moments else np.empty(0, bool)
+    found = np.full((len(BINS) - 1, 3), np.nan)
+    tenth = np.clip(np.digitize(said, BINS) - 1, 0, len(BINS) - 2)
+    for k in range(len(found)):
+        own = tenth == k
+        found[k, 0] = own.sum()
+        if own.any():
+            found[k, 1:] = said[own].mean(), true[own].mean()
+    return found
+
+
+def lines(diagrams: Sequence[tuple[str, np.ndarray]]) -> str:
+    """Return a table: by sequence and tenth of existence, the share that exist and how many were given out."""
+    header = ["existence", *(f"{low:.1f}-{high:.1f}" for low, high in itertools.pairwise(BINS))]
+    cells = [
+        [name, *("" if not n else f"{share:.3f} of {int(n):,}" for n, _, share in found)] for name, found in diagrams
+    ]
+    return table(header, cells)
+
+
+def draw(axes: Any, found: np.ndarray) -> None:
+    """Draw a reliability diagram: share that exist over what was said, beside the diagonal."""
+    axes.plot([0, 1], [0, 1], c="0.7", lw=1)
+    good = found[:, 0] > 0
+    axes.plot(found[good, 1], found[good, 2], "o-", ms=4)
+    axes.set(
+        title="existence", xlabel="given out", ylabel="share that exist", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal"
+    )

@@ -1,0 +1,72 @@
+"""Drivers who make warnings worth having: red-light runners and careless ones, as copies of a scenario's own vehicle types."""
+
+import xml.etree.ElementTree as ET
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from ..scenario.scenario import Scenario, inputs
+
+LATE = {"jmDriveAfterRedTime": "4", "jmDriveAfterYellowTime": "6"}  # s: drives on when the red is younger
+RECKLESS = {"jmDriveAfterRedTime": "300", "jmDriveAfterYellowTime": "60", "speedFactor": "1.2"}
+CARELESS = {
+    "sigma": "0.9",
+    "speedFactor": "1.25",
+    "tau": "0.7",
+    "jmIgnoreFoeProb": "0.4",
+    "jmIgnoreFoeSpeed": "12",
+    "jmTimegapMinor": "0.3",
+    "jmCrossingGap": "1",
+    "impatience": "0.9",
+}
+WAYS = {"late": LATE, "reckless": RECKLESS, "careless": CARELESS}
+SHARES = {"late": 0.10, "reckless": 0.12, "careless": 0.10}
+VIOLATORS = SHARES["late"] + SHARES["reckless"]  # of drivers, run reds
+UNTOUCHED = ("bicycle", "pedestrian")
+PLAIN = ET.fromstring('<vType id="DEFAULT_VEHTYPE" vClass="passenger"/>')
+
+
+def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
+    """Write each motor type of a scenario in each of WAYS, named TYPE~WAY; return SUMO's arguments that load it.
+
+    `vehicletype.setParameter` does not make SUMO run reds; a type from a file does.
+    """
+    own = inputs(scenario.sumocfg)
+    types = {"DEFAULT_VEHTYPE": PLAIN}
+    for source in (f for f in own if f.name.endswith(".xml") and not f.name.endswith(".net.xml")):
+        for _, node in ET.iterparse(source):
+            if node.tag == "vType" and node.get("vClass", "passenger") not in UNTOUCHED:
+                types[node.attrib["id"]] = node
+    root = ET.Element("additional")
+    for node in types.values():
+        for way, changes in WAYS.items():
+            attributes = {k: v for k, v in node.attrib.items() if k not in ("speedDev", "speedFactor")}
+            if "speedFactor" not in changes:
+                attributes |= {k: v for k, v in node.attrib.items() if k in ("speedDev", "speedFactor")}
+            ET.SubElement(root, "vType", attributes | changes | {"id": f"{node.attrib['id']}~{way}"})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ET.ElementTree(root).write(file)
+    kept = [str(f) for f in scenario.additional]
+    return ("--additional-files", ",".join([*kept, str(file)]))
+
+
+def shares_of(violators: float) -> dict[str, float]:
+    """Return the share of drivers in each of WAYS when `violators` of all run reds, late and reckless ones in the proportion of SHARES."""
+    more = violators / VIOLATORS
+    return {way: share if way == "careless" else share * more for way, share in SHARES.items()}
+
+
+def way_of(name: str, seed: int, shares: Mapping[str, float] = MappingProxyType(SHARES)) -> str | None:
+    """Return how a vehicle drives: one of WAYS or None; decided by its name and the seed."""
+    draw = zlib.crc32(f"way {seed}:{name}".encode()) / 2**32
+    for way, share in shares.items():
+        if draw < share:
+            return way
+        draw -= share
+    return None
+
+
+def typed(kind: str, way: str) -> str:
+    """Return the name of a type in one of WAYS; `kind` as a vehicle has it, which may be a copy of its own (TYPE@VEHICLE)."""
+    return f"{kind.partition('@')[0]}~{way}"

@@ -1,0 +1,95 @@
+"""True trajectories near intersections, kept by moment, and the meetings with pedestrians and cyclists found in them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...schema import ObjectClass
+from ..loop.traffic import Truth
+from ..scenario.scenario import Scenario
+from .encounters import conflicts, merged, near_pairs, of_pair, radius
+from .ssm import Conflict
+
+REACH = 100.0  # m around an intersection, east-west and north-south, within which conflicts are expected to be seen
+WALKERS = (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)
+MEET = 25.0  # m at which a vehicle and a pedestrian or cyclist may be about to meet
+STEP = 0.1  # s between moments
+EARLY = 1.5  # s before a conflict that both must have been in reach for it to be visible that early
+
+
+@dataclass
+class Trails:
+    """Who was where near the intersections of a scenario, ten times a second."""
+
+    scenario: Scenario
+    names: dict[int, str] = field(default_factory=dict)
+    sizes: dict[int, tuple[float, float, int]] = field(default_factory=dict)  # length, width (m), class
+
+    def __post_init__(self) -> None:
+        self._moments: list[tuple[float, np.ndarray, np.ndarray]] = []  # s, numbers, x y heading speed
+        self._tracks: dict[str, tuple[int, np.ndarray]] = {}
+
+    def note(self, truth: Truth, now: float) -> list[int]:
+        """Keep who is in reach at `now` s; return their rows in `truth`."""
+        here = np.zeros(len(truth.ids), bool)
+        for junction in self.scenario.junctions:
+            here |= (np.abs(junction.local(truth.xy)) < REACH).all(axis=1)
+        rows = np.flatnonzero(here)
+        for k in rows.tolist():
+            number = int(truth.numbers[k])
+            if number not in self.names:
+                self.names[number] = truth.ids[k]
+                self.sizes[number] = (float(truth.length[k]), float(truth.width[k]), int(truth.kind[k]))
+        columns = np.column_stack([truth.xy[rows], truth.heading[rows], truth.speed[rows]])
+        self._moments.append((now, truth.numbers[rows], columns))
+        return [int(k) for k in rows]
+
+    def there(self, name: str, t: float) -> bool:
+        """Return whether a road user was in reach at `t` s."""
+        return len(self.speeds(name, t, t)) > 0
+
+    def speeds(self, name: str, begin: float, end: float) -> np.ndarray:
+        """Return a road user's speeds (m/s) at the moments from `begin` to `end` s that it was in reach."""
+        if not self._tracks:
+            self._tracks = {self.names[n]: track for n, track in self._by_number().items()}
+        if name not in self._tracks:
+            return np.empty(0)
+        first, rows = self._tracks[name]
+        a, b = (round((t - self._moments[0][0]) / STEP) - first for t in (begin, end))
+        speed = rows[max(a, 0) : max(b + 1, 0), 3]
+        return speed[np.isfinite(speed)]
+
+    def seen_early(self, conflict: Conflict) -> bool:
+        """Return whether both of a conflict were in reach EARLY s before it."""
+        names = [name for name in (conflict.a, conflict.b) if name]
+        return all(self.there(name, conflict.crossed - EARLY) for name in names)
+
+    def meetings(self) -> list[Conflict]:
+        """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle, `b` the first it met."""
+        walkers = {n for n, (_, _, kind) in self.sizes.items() if kind in WALKERS}
+        places = [(m[1], m[2][:, :2], np.isin(m[1], list(walkers))) for m in self._moments]
+        tracks = self._by_number()
+        out: list[Conflict] = []
+        for a, b in sorted(near_pairs(places, MEET)):
+            (first, mover), (second, walker) = tracks[a], tracks[b]
+            length, width, _ = self.sizes[a]
+            r = radius(self.sizes[b][2] == ObjectClass.BICYCLE, self.sizes[b][0])
+            measures = of_pair(mover, walker, (first, second), (length, width, r), STEP)
+            times = self._moments[0][0] + STEP * (first + np.arange(len(mover)))
+            out += conflicts((self.names[a], self.names[b]), measures, times)
+        return merged(out)
+
+    def _by_number(self) -> dict[int, tuple[int, np.ndarray]]:
+        """Return, for each road user, the first moment and the rows from then on; nan while out of reach."""
+        found: defaultdict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+        for k, (_, numbers, columns) in enumerate(self._moments):
+            for number, row in zip(numbers.tolist(), columns, strict=True):
+                found[number].append((k, row))
+        out = {}
+        for number, rows in found.items():
+            first, last = rows[0][0], rows[-1][0]
+            track = np.full((last - first + 1, 4), np.nan)
+            track[[k - first for k, _ in rows]] = [row for _, row in rows]
+            out[number] = (first, track)
+        return out

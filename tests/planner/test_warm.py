@@ -1,0 +1,66 @@
+"""No message pays for a kernel: after `warm` nothing is compiled any more, whatever comes. In a process of its own, where no other test compiled."""
+
+import dataclasses
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+
+from numba.core.registry import CPUDispatcher
+from paths import TESTS
+
+import cloudctl
+from cloudctl import codes, maps, planner
+from cloudctl.codes import compile_code
+from cloudctl.planner.warm import warm
+from cloudctl.schema import Hazard
+
+PACKAGES = ("cloudctl.planner", "cloudctl.codes", "cloudctl.forecast", "cloudctl.signals")
+
+
+def test_nothing_is_compiled_after_warming() -> None:
+    done = subprocess.run(
+        [sys.executable, __file__], env=os.environ | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def compiled() -> dict[str, int]:
+    """Return in how many variants each kernel of the planner, and what it rests on, is compiled."""
+    names = [m.name for m in pkgutil.walk_packages(cloudctl.__path__, "cloudctl.") if m.name.startswith(PACKAGES)]
+    modules = [importlib.import_module(name) for name in (*names, "cloudctl.matching", "cloudctl.world")]
+    kernels = {d for module in modules for d in vars(module).values() if isinstance(d, CPUDispatcher)}
+    return {f"{d.py_func.__module__}.{d.py_func.__name__}": len(d.signatures) for d in kernels}
+
+
+def main() -> None:
+    """Warm, plan for random worlds, for one vehicle alone, and before a hazard; print the kernels that were compiled meanwhile."""
+    from stage import GREEN, Stage
+    from test_planner_twins import random_world
+
+    code = compile_code(
+        codes.load(
+            maps.path(next(name for name in maps.names() if name.startswith("corridor") and name.endswith(".json")))
+        )
+    )
+    warm(code)
+    before = compiled()
+    for seed in range(40):
+        snapshot = random_world(code, seed, people=bool(seed % 2))
+        planner.plan(snapshot)
+    alone = Stage(code)
+    alone.state, alone.left = GREEN, 30.0
+    alone.put(alone.ingress[0], 80.0, 10.0)
+    planner.plan(alone.world())
+    lanes = [
+        Hazard(1, "r0", str(k), "obstacle", snapshot.t, snapshot.t, snapshot.t + 10**10, code.lane_ids[k], (30.0, 40.0))
+        for k in alone.ingress
+    ]
+    for hazard in lanes:
+        planner.plan(dataclasses.replace(snapshot, hazards=(hazard,)))
+    print("".join(f"{name}\n" for name, n in sorted(compiled().items()) if n != before[name]), end="")
+
+
+if __name__ == "__main__":
+    main()

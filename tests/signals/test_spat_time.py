@@ -1,0 +1,71 @@
+"""Times of SPAT messages by the standard: moments, time marks, and what neither can name."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year, moment, time_of
+
+MS, DAY = 10**6, 24 * HOUR
+T = 1_748_764_798_400 * MS  # 07:59:58.4
+
+
+def utc(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000) * MS
+
+
+@pytest.mark.parametrize(
+    ("minute", "ms", "received", "want"),
+    [
+        (None, 59_900, "2026-05-04T12:00:00.100", "2026-05-04T11:59:59.900"),  # over the minute's edge
+        (None, 100, "2026-05-04T11:59:59.950", "2026-05-04T12:00:00.100"),
+        (None, 30_000, "2026-05-04T12:00:31", "2026-05-04T12:00:30"),
+        (None, None, "2026-05-04T12:00:31", "2026-05-04T12:00:31"),
+        (525_599, 59_900, "2027-01-01T00:00:00.100", "2026-12-31T23:59:59.900"),  # over the year's edge
+        (0, 100, "2026-12-31T23:59:59.950", "2027-01-01T00:00:00.100"),
+        (527_039, 59_900, "2029-01-01T00:00:00.100", "2028-12-31T23:59:59.900"),  # of a leap year
+        (176_400, None, "2026-05-03T12:00:31", "2026-05-03T12:00:31"),  # the minute alone: `received` within it
+        (176_400, None, "2026-05-03T12:01:00.200", "2026-05-03T12:00:59.999"),
+        (176_400, None, "2026-05-03T11:59:59.900", "2026-05-03T12:00:00"),
+        (176_400, 60_500, "2026-05-03T12:01:00.600", "2026-05-03T12:01:00.500"),  # a leap second
+    ],
+)
+def test_the_time_of_a_message_is_the_one_of_that_name_nearest_to_its_arrival(
+    minute: int | None, ms: int | None, received: str, want: str
+) -> None:
+    assert moment(minute, ms, utc(received)) == utc(want)
+
+
+@given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(-180 * DAY // MS, 180 * DAY // MS))
+def test_any_time_of_any_year_comes_back_within_half_a_year(t_ms: int, late_ms: int) -> None:
+    t = t_ms * MS
+    assert moment(*minute_of_year(t), t + late_ms * MS) == t
+    assert moment(None, t_ms % 60_000, t + late_ms % 59_000 * MS - 29_000 * MS) == t
+
+
+@given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(0, 35_999))
+def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: int, mark: int) -> None:
+    time = time_of(mark, t_ms * MS)
+    assert time is not None
+    assert time % HOUR == mark * TENTH
+    assert -PAST < time - t_ms * MS <= HOUR - PAST
+    assert mark_of(time, t_ms * MS) == mark
+
+
+@pytest.mark.parametrize(
+    ("ahead", "mark"),
+    [
+        (HOUR, 36_000),
+        (HOUR - TENTH, 36_000),
+        (5 * HOUR, 36_000),
+        (2**62, 36_000),
+        (-2 * SECOND, 36_001),
+        (-PAST, 36_001),
+        (-40 * MINUTE, 36_001),
+    ],
+)
+def test_what_no_mark_stands_for_is_far_or_unknown_and_never_another_time(ahead: int, mark: int) -> None:
+    assert mark_of(T + ahead, T) == mark
+    assert time_of(mark, T) is None
