@@ -24,6 +24,7 @@
 #define MIN_PAIR_INTERVAL 0.4 /* s: over a shorter one the noise of places hides the displacement */
 #define MAX_PAIR_INTERVAL 2.0 /* s: over a longer one the velocity changes */
 #define MIN_DISPLACED2 0.5    /* m^2/s^2: where nothing moves no velocity is disproved */
+#define MAX_RATIO_ERROR 0.2 /* of reported over true velocity */
 #define MAX_UNEXPLAINED                                                                                                \
     0.35 /* share of the displacements' square that right velocities leave unexplained: manoeuvres between two scans   \
           */
@@ -92,10 +93,12 @@ static void judge_velocity(velocity_test_t *test, double variance)
     test->ratio = displaced > MIN_DISPLACED2 ? test->product / n / displaced : 0.0;
     if (n < MIN_PAIRS)
         return;
-    if (error <= MAX_UNEXPLAINED * displaced + 2.0 * variance + sampling)
+    int moved = displaced > MIN_DISPLACED2 + sampling;
+    int scaled = moved && fabs(test->ratio - 1.0) > MAX_RATIO_ERROR + sqrt(sampling / displaced);
+    if (error <= MAX_UNEXPLAINED * displaced + 2.0 * variance + sampling && !scaled)
         test->verdict = VELOCITY_TRUSTED;
     else
-        test->verdict = displaced > MIN_DISPLACED2 + sampling ? VELOCITY_REJECTED : VELOCITY_UNPROVEN;
+        test->verdict = moved ? VELOCITY_REJECTED : VELOCITY_UNPROVEN;
 }
 
 /* Velocities against displacements: compared with the tracks they would look right, for a wrong velocity draws the

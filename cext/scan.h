@@ -201,7 +201,7 @@ int encloses(const track_t *track, double x, double y, uint8_t cls, double lengt
 int overlaps(const track_t *track, double x, double y, uint8_t cls, double length); /* and their class is disputed */
 /* The nearest track around a detection in that sense, of those that this scan has hit, or has not; or UNASSIGNED. */
 int32_t enclosing_track(const fusion_t *fusion, const scan_t *scan, int32_t j, int hit);
-/* Whether two detections of one scan are the same box. */
+/* Whether two detections of one scan are the same box: too near to one another to be two road users. */
 int same_box(const scan_t *scan, int32_t j, int32_t other);
 /* Whether a detection that hit no track is another one of the scan again, or lies in a vehicle that was hit. */
 int is_doubled(const fusion_t *fusion, const scan_t *scan, int32_t j);
