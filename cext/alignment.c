@@ -20,6 +20,13 @@
     1.5 /* of the source's period between the first of these and the last: the scans of one burst prove nothing */
 #define MIN_BEAT_INTERVALS 5 /* intervals before a source's period is known well enough */
 #define MIN_TRACK_SPEED2 4.0 /* m^2/s^2: a slower road user says nothing of time */
+#define MAX_ALIGNMENT_CHECKS                                                                                           \
+    100 /* scans in which a source that shares no road user with another is compared in vain                           \
+         */
+/* Scans of a new source, of a time far from the newest, that are put aside until there are tracks to compare them with:
+ * taken at a wrong time they would spoil the first tracks. */
+#define MAX_HELD_SCANS 30
+#define MAX_SPEED_ERROR2 0.04 /* variance of a voting track's velocity over its square */
 #define MIN_VOTES 3
 #define MAX_ASIDE 1.5 /* m: of a detection from its track's line of travel */
 #define MAX_VOTE 2.5  /* s: before or after the newest scan */
@@ -28,8 +35,6 @@
 #define MAX_VOTING_TRACKS 64
 #define MAX_VOTING_DETECTIONS 256
 #define HIT_WITHIN 1000000000LL /* ns: only tracks hit within so long vote */
-
-_Static_assert(BINS *BIN >= 2.0 * MAX_VOTE - 1e-9, "every vote has a bin");
 
 typedef struct { /* votes by time relative to the newest scan */
     int32_t count[BINS];
@@ -66,6 +71,17 @@ static int vote(votes_t *votes, const fusion_t *fusion, const source_t *source, 
     return voted != 0;
 }
 
+/* Whether a track moves, and its velocity is known well enough to say when it passes a place. */
+static int is_steady(const track_t *track)
+{
+    const double *v = &track->mean.x[2], *p = track->mean.p;
+    double square = v[0] * v[0] + v[1] * v[1];
+    return square >= MIN_TRACK_SPEED2 && p[7] + p[9] < MAX_SPEED_ERROR2 * square;
+}
+
+/* Whether a source was compared with the others, or that was tried often enough in vain. */
+static int is_compared(const source_t *source) { return source->alignment_checks >= MAX_ALIGNMENT_CHECKS; }
+
 static void collect(votes_t *votes, const fusion_t *fusion, int32_t source_id, const detection_t *detections,
                     int32_t count)
 {
@@ -74,11 +90,13 @@ static void collect(votes_t *votes, const fusion_t *fusion, int32_t source_id, c
     memset(votes, 0, sizeof *votes);
     for (int32_t i = 0; i < fusion->count && asked < MAX_VOTING_TRACKS; i++) {
         const track_t *track = track_at(fusion, i);
-        const double *v = &track->mean.x[2];
-        if (track->status != CONFIRMED || v[0] * v[0] + v[1] * v[1] < MIN_TRACK_SPEED2 ||
-            fusion->newest - track->last_hit > HIT_WITHIN)
+        if (track->status != CONFIRMED || !is_steady(track) || fusion->newest - track->last_hit > HIT_WITHIN)
             continue;
-        if (source->scans && !(track->sources >> source_id & 1u)) /* it may lie where this source sees nothing */
+        /* a track that this source never hit may lie where it sees nothing; of one that was never compared, its own
+         * tracks would only show that it agrees with itself */
+        uint32_t own = 1u << source_id, others = fusion->active_sources & ~own;
+        uint32_t shared = is_compared(source) || !others ? own : others;
+        if (!(track->sources & shared))
             continue;
         asked++;
         votes->voters += vote(votes, fusion, source, track, detections, count);
@@ -100,7 +118,7 @@ static int32_t around_bin(const votes_t *votes, int bin, double *mean)
 
 /* The time (ns) at which a scan's detections fit the tracks; `t` where that fits as well, or where too little moves to
  * say. */
-static int64_t fitting_time(const fusion_t *fusion, int32_t source_id, int64_t t, const detection_t *detections,
+static int64_t fitting_time(fusion_t *fusion, int32_t source_id, int64_t t, const detection_t *detections,
                             int32_t count)
 {
     votes_t votes;
@@ -119,8 +137,12 @@ static int64_t fitting_time(const fusion_t *fusion, int32_t source_id, int64_t t
         (double)(t - fusion->newest) * 1e-9; /* the stamp's own time has the same width as any other, and wins a draw */
     if (fabs(claimed) < MAX_VOTE)
         stamped = around_bin(&votes, cell_index((claimed + MAX_VOTE) / BIN, BINS), &mean);
-    if (best < MIN_VOTES || 2 * best < votes.voters || 2 * stamped >= best)
+    if (best < MIN_VOTES || 2 * best < votes.voters)
         return t;
+    if (2 * stamped >= best) {
+        fusion->sources[source_id].alignment_checks = MAX_ALIGNMENT_CHECKS;
+        return t;
+    }
     return fusion->newest + (int64_t)(best_mean * 1e9);
 }
 
@@ -129,7 +151,7 @@ static int is_suspect(const fusion_t *fusion, const source_t *source, int64_t st
 {
     if (source->step_scans > 0 || t < fusion->newest - fusion->window || t > fusion->newest + fusion->window)
         return 1;
-    if (source->scans == 0) /* its clock was never compared with the others' */
+    if (!is_compared(source))
         return 1;
     double interval = (double)(stamp - source->last_stamp) * 1e-9, off = fabs(interval - source->period) * 1e9;
     return source->intervals >= MIN_BEAT_INTERVALS && off > (double)MIN_CLOCK_STEP;
@@ -178,6 +200,7 @@ static void adopt_offset(fusion_t *fusion, int32_t source_id, int64_t offset)
     source->clock_offset = offset;
     source->clock_steps++;
     source->step_scans = 0;
+    source->alignment_checks = MAX_ALIGNMENT_CHECKS;
     if (leads(fusion, source_id)) {
         fusion->active_sources |= 1u << source_id;
         fusion->clock_steps++;
@@ -185,31 +208,39 @@ static void adopt_offset(fusion_t *fusion, int32_t source_id, int64_t offset)
     }
 }
 
-int64_t align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count)
+int align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count,
+                int64_t *t)
 {
     source_t *source = &fusion->sources[source_id];
-    int64_t lag = (int64_t)(source->lag * 1e9), t = clamped(stamp + source->clock_offset - lag);
+    int64_t lag = (int64_t)(source->lag * 1e9);
+    *t = clamped(stamp + source->clock_offset - lag);
     if (fusion->active_sources == 0 || source->kind == COOPERATIVE || fusion->features & NO_CLOCK ||
-        !is_suspect(fusion, source, stamp, t))
-        return t;
+        !is_suspect(fusion, source, stamp, *t))
+        return ACCEPTED;
 
-    int64_t fitting = fitting_time(fusion, source_id, t, detections, count), offset = fitting - (stamp - lag);
-    if (distance_ns(fitting, t) < MIN_CLOCK_STEP || distance_ns(offset, 0) > MAX_CLOCK_OFFSET) {
+    uint32_t others = fusion->active_sources & ~(1u << source_id);
+    if (!is_compared(source) && others)
+        source->alignment_checks++;
+    int64_t fitting = fitting_time(fusion, source_id, *t, detections, count), offset = fitting - (stamp - lag);
+    if (distance_ns(fitting, *t) < MIN_CLOCK_STEP || distance_ns(offset, 0) > MAX_CLOCK_OFFSET) {
         source->step_scans = 0;
-        return t;
+        int64_t off = distance_ns(*t, fusion->newest);
+        int apart = off > MIN_CLOCK_STEP && off <= fusion->window; /* what is further off is judged by check_stamp */
+        return others && apart && source->alignment_checks < MAX_HELD_SCANS ? NOT_COMPARED : ACCEPTED;
     }
 
     if (source->step_scans == 0 || distance_ns(offset, source->step_offset) > SAME_OFFSET) {
         source->step_scans = 0;
-        source->step_first = source->scans == 0;
+        source->step_first = !is_compared(source);
         source->step_begin = stamp;
         source->step_offset = offset;
     }
     source->step_scans++;
-    double beats = (double)(stamp - source->step_begin) * 1e-9;
-    if (source->step_scans >= MIN_STEP_SCANS && beats >= MIN_BEATS * source->period) {
+    double span = (double)(stamp - source->step_begin) * 1e-9;
+    *t = fitting;
+    if (source->step_scans >= MIN_STEP_SCANS && span >= MIN_BEATS * source->period) {
         adopt_offset(fusion, source_id, source->step_offset);
-        return clamped(stamp + source->clock_offset - lag);
+        *t = clamped(stamp + source->clock_offset - lag);
     }
-    return fitting;
+    return ACCEPTED;
 }

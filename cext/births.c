@@ -1,5 +1,5 @@
-/* Initiation: a detection that belongs to no track begins one. The track exists with the share of such births that came to
- * be road users, by the confidence its source reports and by where it lies. */
+/* Initiation: a detection that belongs to no track begins one. The track exists with the share of such births that came
+ * to be road users, by the confidence its source reports and by where it lies. */
 #include "numeric.h"
 #include "scan.h"
 

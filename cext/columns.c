@@ -24,7 +24,7 @@
 #define MIN_PAIR_INTERVAL 0.4 /* s: over a shorter one the noise of places hides the displacement */
 #define MAX_PAIR_INTERVAL 2.0 /* s: over a longer one the velocity changes */
 #define MIN_DISPLACED2 0.5    /* m^2/s^2: where nothing moves no velocity is disproved */
-#define MAX_RATIO_ERROR 0.2 /* of reported over true velocity */
+#define MAX_RATIO_ERROR 0.2   /* of reported over true velocity */
 #define MAX_UNEXPLAINED                                                                                                \
     0.35 /* share of the displacements' square that right velocities leave unexplained: manoeuvres between two scans   \
           */

@@ -155,8 +155,10 @@ int fusion_update_checked(fusion_t *fusion, int64_t stamp, int32_t source_id, co
     }
 
     int64_t claimed = stamp + source->clock_offset - (int64_t)(source->lag * 1e9);
-    int64_t t = align_stamp(fusion, source_id, stamp, detections, count);
-    code = check_stamp(fusion, source_id, t);
+    int64_t t;
+    code = align_stamp(fusion, source_id, stamp, detections, count, &t);
+    if (code == ACCEPTED)
+        code = check_stamp(fusion, source_id, t);
     if (code != ACCEPTED) {
         source->refused++;
         return code;

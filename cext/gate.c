@@ -18,10 +18,6 @@
 #define MAX_CELL_MEAN 4.0                   /* detections in a cell, on the mean, at most */
 #define MAX_DENSITY 8.0                     /* detections per m^2 that are looked at: a crush holds fewer people */
 #define REAPPEARANCE_COST 3.0 /* what a track that was proved and then lost costs more than one that is seen */
-#define ID_COST 4.0           /* what it counts that a source whose ids stay gives the same id as before, or another */
-#define MAX_ATTRIBUTE_COST                                                                                             \
-    4.0 /* what class, size and velocity together may count: they choose between road users, and break no track by     \
-           themselves */
 
 /* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are
    taken than road users can stand in a cell, the first of the scan: so a scan's time grows with its detections,

@@ -6,17 +6,18 @@
 
 #include <math.h>
 
-#define MAX_OCCLUDERS 16                      /* of one scan */
-#define ACTIVE_WITHIN 3000000000LL            /* ns: a source without a scan for longer is not active */
-#define MAX_TRACK_PLACE 2e6                   /* m from the origin; a track beyond is pruned, as is one over these: */
-#define MAX_TRACK_SPEED 1e4                   /* m/s */
-#define MAX_PLACE_VARIANCE 1e12               /* m^2 */
-#define MAX_SPEED_VARIANCE 1e8                /* m^2/s^2 */
-#define MAX_RATE_VARIANCE 0.64                /* rad^2/s^2 */
-#define MAX_EXISTENCE 0.9995                  /* no evidence is certain */
-#define MIN_MODEL_PROBABILITY 1e-6            /* of either model between two measurements */
-#define MAX_CLOCK_OFFSET 315360000000000000LL /* ns, 10 years: no clock is further off, and no sum of times overflows  \
-                                               */
+#define MAX_OCCLUDERS 16           /* of one scan */
+#define ACTIVE_WITHIN 3000000000LL /* ns: a source without a scan for longer is not active */
+#define MAX_TRACK_PLACE 2e6        /* m from the origin; a track beyond is pruned, as is one over these: */
+#define MAX_TRACK_SPEED 1e4        /* m/s */
+#define MAX_PLACE_VARIANCE 1e12    /* m^2 */
+#define MAX_SPEED_VARIANCE 1e8     /* m^2/s^2 */
+#define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
+#define MAX_EXISTENCE 0.9995       /* no evidence is certain */
+#define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
+#define MAX_CLOCK_OFFSET                                                                                               \
+    315360000000000000LL /* ns, 10 years: no clock is further off, and no sum of times overflows                       \
+                          */
 
 enum { UNASSIGNED = -1 };            /* in scan_t.hit and scan_t.owner */
 enum { CROWDED = -3, DOUBLED = -4 }; /* in scan_t.owner: left out, too many in one place, or another one again */
@@ -109,8 +110,10 @@ static inline double mahalanobis2(const double *mean, const double *p, double x,
     return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
 }
 
-/* alignment.c: the time of a scan on the tracker's time line: its stamp, or where its detections fit the tracks. */
-int64_t align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count);
+/* alignment.c: the time of a scan on the tracker's time line: its stamp, or where its detections fit the tracks.
+ * ACCEPTED, or NOT_COMPARED while that cannot be known of a new source. */
+int align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count,
+                int64_t *t);
 
 /* jumps.c: whether a scan's time is plausible beside those before it: ACCEPTED, TOO_OLD or TOO_NEW. */
 int check_stamp(fusion_t *fusion, int32_t source_id, int64_t t);

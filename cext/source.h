@@ -97,7 +97,8 @@ typedef struct {
     int64_t step_offset;                  /* ns: the offset that its last scans agree on */
     int64_t step_begin;                   /* ns: stamp of the first of these */
     int32_t step_scans;                   /* how many there were */
-    int32_t step_first;                   /* there was no accepted scan before these */
+    int32_t step_first;                   /* its clock was never compared before these */
+    int32_t alignment_checks;             /* scans in which its clock was compared with the others' */
 } source_t;
 
 #endif

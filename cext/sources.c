@@ -22,7 +22,7 @@
 #define PRIOR_BIAS_SAMPLES 3.0  /* residual variance over the variance of biases at first */
 #define MIN_OFFSET_SAMPLES 30.0 /* residuals before a source's offsets count */
 #define SETTLED_SAMPLES 300.0   /* residuals after which offsets are found: before, they make all residuals alike */
-#define CORRELATED_SCANS 4.0   /* successive residuals of one road user that say no more than one */
+#define CORRELATED_SCANS 4.0    /* successive residuals of one road user that say no more than one */
 #define MAX_SHIFT 0.1      /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
 #define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
 #define MIN_AREA 400.0     /* m^2 */

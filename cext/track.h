@@ -56,8 +56,15 @@ AT(track_row_t, status, 105);
 _Static_assert(sizeof(detection_t) == 72, "detection_t");
 _Static_assert(sizeof(track_row_t) == 112, "track_row_t");
 
-enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 };                             /* status of a track */
-enum { ACCEPTED = 0, TOO_OLD = 1, NOT_FINITE = 2, TOO_NEW = 3, WRONG_UNIT = 4 }; /* what became of a scan */
+enum { TENTATIVE = 0, CONFIRMED = 1, COASTING = 2 }; /* status of a track */
+enum {
+    ACCEPTED = 0,
+    TOO_OLD = 1,
+    NOT_FINITE = 2,
+    TOO_NEW = 3,
+    WRONG_UNIT = 4,
+    NOT_COMPARED = 5
+}; /* what became of a scan */
 
 /* Covariances are packed: 00 01 02 03 11 12 13 22 23 33 and, for a fifth state, 04 14 24 34 44. */
 typedef struct { /* x, y, vx, vy */
@@ -122,9 +129,9 @@ typedef struct {
     float length, width, height; /* m */
     float direction[2];          /* unit vector of its front, 0 when unknown */
 
-    int64_t anchor_time; /* ns: of the position from which the next velocity is tested */
-    float anchor_x, anchor_y, anchor_vx, anchor_vy;
-    uint8_t anchor_source; /* counted from 1 */
+    float anchor_x, anchor_y, anchor_vx, anchor_vy; /* from here the next velocity is tested: columns.c */
+    uint8_t anchor_source;                          /* counted from 1 */
+    int64_t anchor_time;                            /* ns */
 } track_t;
 
 _Static_assert(offsetof(track_t, past) == CACHE_LINE, "what every scan reads of a track is one cache line");

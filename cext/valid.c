@@ -12,9 +12,10 @@
 
 #define MAX_MODEL_SHARE                                                                                                \
     1e6 /* variance of one model over the most of the mean of both, to which each contributes 1e-6 and more */
-#define MAX_RATE 1e3   /* rad/s */
-#define MIN_PIVOT 1e-3 /* added to the pivots of a correlation matrix: posteriors of the past are of single precision  \
-                        */
+#define MAX_SAVED_RATE 1e3 /* rad/s */
+#define MIN_PIVOT                                                                                                      \
+    1e-3 /* added to the pivots of a correlation matrix: posteriors of the past are of single precision                \
+          */
 #define MAX_AVERAGED 1e6         /* samples of any average */
 #define MAX_SUM 1e12             /* of the faded sums, whose every sample adds less than fading takes from this */
 #define MAX_WAIT 3600000000000LL /* ns */
@@ -174,6 +175,7 @@ const range_t SOURCE_RANGES[] = {S(x, -MAX_PLACE, MAX_PLACE),
                                  STAMP(source_t, step_begin),
                                  S(step_scans, 0.0, 1e9),
                                  S(step_first, 0.0, 1.0),
+                                 S(alignment_checks, 0.0, 1e9),
                                  FREE(source_t, clock_steps),
                                  FREE(source_t, wrong_unit),
                                  S(short_steps, 0.0, 1e9),
@@ -317,7 +319,7 @@ static int valid_models(const imm_t *models)
     const turning_t *turning = &models->turning;
     if (!plausible_mean(models->straight.x) || !valid_covariance(models->straight.p, 4, MAX_MODEL_SHARE))
         return 0;
-    if (!plausible_mean(turning->x) || !(fabs(turning->x[4]) <= MAX_RATE))
+    if (!plausible_mean(turning->x) || !(fabs(turning->x[4]) <= MAX_SAVED_RATE))
         return 0;
     if (models->turn_probability == 0.0) { /* the model is not run; it begins anew from the other, but for its rate */
         int finite = turning->p[14] >= 0.0 && turning->p[14] <= MAX_RATE_VARIANCE;
