@@ -14,34 +14,25 @@
 #define MIN_SIGHTINGS 200 /* places seen before a side is one */
 #define MAX_LOSSES 50.0f
 #define PRIOR_LOSSES 2.0   /* ends at a side that the chance that it is none is worth */
+#define MIN_LOGIT -20.0 /* further inside than this nothing is beyond a side */
 #define SIDE_VARIANCE 0.04 /* m^2: a side is known no better than to 0.2 m */
 
-/* cos of 0, 1/64, .. 8/32 of a full turn */
-static const double COS[9] = {1.0,
-                              0.98078528040323043,
-                              0.92387953251128674,
-                              0.83146961230254524,
-                              0.70710678118654757,
-                              0.55557023301960218,
-                              0.38268343236508977,
-                              0.19509032201612825,
-                              0.0};
+/* cos of 1/64 .. 7/64 of a turn */
+#define C0 1.0
+#define C1 0.98078528040323043
+#define C2 0.92387953251128674
+#define C3 0.83146961230254524
+#define C4 0.70710678118654757
+#define C5 0.55557023301960218
+#define C6 0.38268343236508977
+#define C7 0.19509032201612825
 
-/* How far a place lies along the normal of side k. */
-static double side_distance(int k, double x, double y)
-{
-    double c = COS[k & 7], s = COS[8 - (k & 7)], a = c * x + s * y, b = c * y - s * x;
-    switch (k >> 3) {
-    case 0:
-        return a;
-    case 1:
-        return b;
-    case 2:
-        return -a;
-    default:
-        return -b;
-    }
-}
+/* The outward normal of each side. */
+static const double NORMAL_X[SIDES] = {C0, C1, C2, C3, C4, C5, C6, C7, 0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7, 0.0, C7, C6, C5, C4, C3, C2, C1};
+static const double NORMAL_Y[SIDES] = {0.0, C7, C6, C5, C4, C3, C2, C1, C0, C1, C2, C3, C4, C5, C6, C7, 0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7};
+
+/* How far a position lies along the normal of side k. */
+static double side_distance(int k, double x, double y) { return NORMAL_X[k] * x + NORMAL_Y[k] * y; }
 
 /* Most places lie in the circle around the middle that touches no side's strip: only the others are held against every
  * side. */
@@ -99,18 +90,21 @@ void record_loss(coverage_t *coverage, double x, double y, double vx, double vy,
 
 double probability_beyond(const coverage_t *coverage, double x, double y, double variance)
 {
-    double most = 0.0, sharp = 0.0;
     if (coverage->sightings < MIN_SIGHTINGS || well_inside(coverage, x, y))
         return 0.0;
+
+    double outside[SIDES], dx = x - coverage->x, dy = y - coverage->y; /* m beyond each side */
+    for (int k = 0; k < SIDES; k++)
+        outside[k] = NORMAL_X[k] * dx + NORMAL_Y[k] * dy - (double)coverage->extent[k];
+
+    double sharp = 1.7 / sqrt(variance + SIDE_VARIANCE); /* of the logistic curve nearest the normal distribution */
+    double most = 0.0;
     for (int k = 0; k < SIDES; k++) {
-        double ends = (double)coverage->losses[k];
-        if (ends < 1.0)
+        double losses = (double)coverage->losses[k], z = sharp * outside[k];
+        if (losses < 1.0 || z < MIN_LOGIT)
             continue;
-        if (sharp <= 0.0)
-            sharp = 1.7 / sqrt(variance + SIDE_VARIANCE); /* the logistic curve nearest the normal distribution */
-        double z = sharp * (side_distance(k, x - coverage->x, y - coverage->y) - (double)coverage->extent[k]),
-               tail = exp_negative(z < 0.0 ? z : -z);
-        most = greater(most, ends / (ends + PRIOR_LOSSES) * (z < 0.0 ? tail : 1.0) / (1.0 + tail));
+        double tail = exp_negative(z < 0.0 ? z : -z);
+        most = greater(most, losses / (losses + PRIOR_LOSSES) * (z < 0.0 ? tail : 1.0) / (1.0 + tail));
     }
     return most;
 }
