@@ -116,6 +116,15 @@ static int32_t around_bin(const votes_t *votes, int bin, double *mean)
     return count;
 }
 
+/* Votes that any time gets by chance, times two: in a crowd, somebody is everywhere at any time. */
+static int32_t chance_votes(const votes_t *votes)
+{
+    int32_t sum = 0;
+    for (int bin = 0; bin < BINS; bin++)
+        sum += votes->count[bin];
+    return 2 * 3 * sum / BINS;
+}
+
 /* The time (ns) at which a scan's detections fit the tracks; `t` where that fits as well, or where too little moves to
  * say. */
 static int64_t fitting_time(fusion_t *fusion, int32_t source_id, int64_t t, const detection_t *detections,
@@ -137,7 +146,7 @@ static int64_t fitting_time(fusion_t *fusion, int32_t source_id, int64_t t, cons
         (double)(t - fusion->newest) * 1e-9; /* the stamp's own time has the same width as any other, and wins a draw */
     if (fabs(claimed) < MAX_VOTE)
         stamped = around_bin(&votes, cell_index((claimed + MAX_VOTE) / BIN, BINS), &mean);
-    if (best < MIN_VOTES || 2 * best < votes.voters)
+    if (best < MIN_VOTES + chance_votes(&votes) || 2 * best < votes.voters)
         return t;
     if (2 * stamped >= best) {
         fusion->sources[source_id].alignment_checks = MAX_ALIGNMENT_CHECKS;
@@ -147,11 +156,11 @@ static int64_t fitting_time(fusion_t *fusion, int32_t source_id, int64_t t, cons
 }
 
 /* Whether a stamp is odd enough to be compared with the tracks. */
-static int is_suspect(const fusion_t *fusion, const source_t *source, int64_t stamp, int64_t t)
+static int is_suspect(const fusion_t *fusion, const source_t *source, uint32_t own, int64_t stamp, int64_t t)
 {
     if (source->step_scans > 0 || t < fusion->newest - fusion->window || t > fusion->newest + fusion->window)
         return 1;
-    if (!is_compared(source))
+    if (!is_compared(source) && fusion->active_sources & ~own)
         return 1;
     double interval = (double)(stamp - source->last_stamp) * 1e-9, off = fabs(interval - source->period) * 1e9;
     return source->intervals >= MIN_BEAT_INTERVALS && off > (double)MIN_CLOCK_STEP;
@@ -215,7 +224,7 @@ int align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detect
     int64_t lag = (int64_t)(source->lag * 1e9);
     *t = clamped(stamp + source->clock_offset - lag);
     if (fusion->active_sources == 0 || source->kind == COOPERATIVE || fusion->features & NO_CLOCK ||
-        !is_suspect(fusion, source, stamp, *t))
+        !is_suspect(fusion, source, 1u << source_id, stamp, *t))
         return ACCEPTED;
 
     uint32_t others = fusion->active_sources & ~(1u << source_id);

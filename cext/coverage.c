@@ -14,7 +14,7 @@
 #define MIN_SIGHTINGS 200 /* places seen before a side is one */
 #define MAX_LOSSES 50.0f
 #define PRIOR_LOSSES 2.0   /* ends at a side that the chance that it is none is worth */
-#define MIN_LOGIT -20.0 /* further inside than this nothing is beyond a side */
+#define MIN_LOGIT -20.0    /* further inside than this nothing is beyond a side */
 #define SIDE_VARIANCE 0.04 /* m^2: a side is known no better than to 0.2 m */
 
 /* cos of 1/64 .. 7/64 of a turn */
@@ -28,8 +28,10 @@
 #define C7 0.19509032201612825
 
 /* The outward normal of each side. */
-static const double NORMAL_X[SIDES] = {C0, C1, C2, C3, C4, C5, C6, C7, 0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7, 0.0, C7, C6, C5, C4, C3, C2, C1};
-static const double NORMAL_Y[SIDES] = {0.0, C7, C6, C5, C4, C3, C2, C1, C0, C1, C2, C3, C4, C5, C6, C7, 0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7};
+static const double NORMAL_X[SIDES] = {C0,  C1,  C2,  C3,  C4,  C5,  C6,  C7,  0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1,
+                                       -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7, 0.0, C7,  C6,  C5,  C4,  C3,  C2,  C1};
+static const double NORMAL_Y[SIDES] = {0.0, C7,  C6,  C5,  C4,  C3,  C2,  C1,  C0,  C1,  C2,  C3,  C4,  C5,  C6,  C7,
+                                       0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7};
 
 /* How far a position lies along the normal of side k. */
 static double side_distance(int k, double x, double y) { return NORMAL_X[k] * x + NORMAL_Y[k] * y; }

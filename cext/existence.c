@@ -6,7 +6,7 @@
 
 #define TWO_PI 6.283185307179586
 #define MAX_CERTAIN 0.999 /* existence after any number of hits */
-#define VIEW_MARGIN 60.0 /* m around what a source has seen that it is taken to look at: who leaves is missed there */
+#define VIEW_MARGIN 60.0  /* m around what a source has seen that it is taken to look at: who leaves is missed there */
 #define MAX_DEPARTURES 200.0 /* ends of road users after which the old ones count half */
 #define MIN_STAY 5.0         /* s */
 #define MAX_STAY 300.0
@@ -125,7 +125,7 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
     track_t *track = track_at(fusion, i);
     source_t *source = &fusion->sources[scan->source_id];
     const state_t *m = &scan->mean[i];
-    if (scan->t <= track->last_hit || !looks_at(source, m->x[0], m->x[1]))
+    if (track->existence <= 0.0 || scan->t <= track->last_hit || !looks_at(source, m->x[0], m->x[1]))
         return;
     double variance = 0.5 * (m->p[0] + m->p[4]),
            blind = fusion->features & NO_LIFE ? 0.0 : probability_beyond(&source->coverage, m->x[0], m->x[1], variance);
@@ -158,8 +158,7 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
 /* How much likelier a detection is as a road user's than as a false one. */
 static double likelihood_ratio(const source_t *source, double d, double det)
 {
-    return source->detection_probability * exp_negative(-0.5 * d) /
-           (TWO_PI * sqrt(det) * source->clutter_density);
+    return source->detection_probability * exp_negative(-0.5 * d) / (TWO_PI * sqrt(det) * source->clutter_density);
 }
 
 /* Of a track of one hit, by the likelier of the mean and its faster model: the mean knows of no driver's speed. */
@@ -178,20 +177,22 @@ double second_hit_existence(const fusion_t *fusion, const scan_t *scan, const tr
     return odds * prior / (1.0 - prior + odds * prior);
 }
 
-/* Whether a hit is so near to a track that is so certain that its existence ends up at MAX_CERTAIN whatever the exact figures
- * are: true of most hits, and much cheaper to see than the figures. */
-static int is_certain_hit(const fusion_t *fusion, const track_t *track, const source_t *source, double d, double det, int64_t t)
+/* Whether a hit is so near to a track that is so certain that its existence ends up at MAX_CERTAIN whatever the exact
+ * figures are: true of most hits, and much cheaper to see than the figures. */
+static int is_certain_hit(const fusion_t *fusion, const track_t *track, const source_t *source, double d, double det,
+                          int64_t t)
 {
     double dt = (double)(t - track->last_hit) * 1e-9;
-    if (track->existence < 0.995 || track->miss_run || d > 8.0 || dt < 0.0 || dt * fusion->departures > 0.004 * fusion->followed_s)
+    if (track->existence < 0.995 || track->miss_run || d > 8.0 || dt < 0.0 ||
+        dt * fusion->departures > 0.004 * fusion->followed_s)
         return 0;
     /* the prior is at least 0.991, so that a ratio of 9.1 is enough; exp(-8 / 2) is 0.0183 */
     double hit = 0.0183 * source->detection_probability, clutter = 9.1 * TWO_PI * source->clutter_density;
     return hit * hit > clutter * clutter * det;
 }
 
-void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, const state_t *mean, const double *position,
-                      const double r[3])
+void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, const double *position, const double r[3],
+                      double d, double det)
 {
     int64_t t = scan->t;
     const source_t *source = &fusion->sources[scan->source_id];
@@ -199,7 +200,6 @@ void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, cons
     if (track->status == CONFIRMED && t <= track->last_hit && t < track->last_miss)
         return;
 
-    double det, d = mahalanobis2(mean->x, mean->p, position[0], position[1], r, &det);
     if (track->status == CONFIRMED && is_certain_hit(fusion, track, source, d, det, t)) {
         track->existence = MAX_CERTAIN;
         return;
@@ -222,13 +222,14 @@ int64_t max_silence(const fusion_t *fusion, const track_t *track)
     return looked_at ? fusion->coast : 3 * fusion->coast;
 }
 
-/* Whether a track is still of something on a road: what has drifted beyond every measurement says nothing. */
-static int is_plausible(const track_t *track)
+/* What has drifted beyond every measurement says nothing: it is pruned at the end of the scan. */
+void drop_implausible(track_t *track)
 {
     const double *p = track->mean.p;
-    return plausible_mean(track->models.straight.x) && plausible_mean(track->models.turning.x) &&
-           p[0] <= MAX_PLACE_VARIANCE && p[4] <= MAX_PLACE_VARIANCE && p[7] <= MAX_SPEED_VARIANCE &&
-           p[9] <= MAX_SPEED_VARIANCE;
+    if (!(plausible_mean(track->models.straight.x) && plausible_mean(track->models.turning.x) &&
+          p[0] <= MAX_PLACE_VARIANCE && p[4] <= MAX_PLACE_VARIANCE && p[7] <= MAX_SPEED_VARIANCE &&
+          p[9] <= MAX_SPEED_VARIANCE))
+        track->existence = 0.0;
 }
 
 static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
@@ -236,7 +237,7 @@ static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
     int looked_again = track->hits > 1 || track->last_miss > track->last_hit; /* no birth fails before a second look */
     if (track->status == TENTATIVE && track->existence < fusion->drop && looked_again)
         return 1;
-    return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track) || !is_plausible(track);
+    return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track);
 }
 
 void prune(fusion_t *fusion, int64_t t)

@@ -46,6 +46,7 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
     double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
     if (scan->t != track->t) {
         imm_update_late(track, scan->t, &fusion->motion[track->cls], x, y, r);
+        drop_implausible(track);
         return;
     }
 
@@ -58,6 +59,7 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
     if (!scan->positions_only && velocity_usable(source, z))
         imm_update_velocity(&track->models, z->vx, z->vy, source->columns.velocity_variance);
     imm_mean(&track->models, &track->mean);
+    drop_implausible(track);
     store_posterior(track);
 }
 
@@ -83,19 +85,21 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
     track_t *track = track_at(fusion, i);
     source_t *source = &fusion->sources[scan->source_id];
     const detection_t *z = &scan->detections[j];
-    double x = scan->positions[2 * j], y = scan->positions[2 * j + 1], r[3];
+    const state_t *before = &scan->mean[i];
+    double x = scan->positions[2 * j], y = scan->positions[2 * j + 1], r[3], det;
     if (z->vehicle && !claim_identity(fusion, track, z->vehicle, x, y, scan->t))
         return;
 
     scan->hit[i] = j;
     stamp_adjusted_noise(scan, i, j, track, r);
-    update_existence(fusion, track, scan, &scan->mean[i], &scan->positions[2 * j], r);
+    double d = mahalanobis2(before->x, before->p, x, y, r, &det);
+    update_existence(fusion, track, scan, &scan->positions[2 * j], r, d, det);
     if (!note_position(scan, i, j, track, source)) {
         update_state(fusion, scan, i, j, track, r);
         if (track->hits > 1)
-            note_residual(fusion, scan, track, &scan->mean[i], &scan->positions[2 * j], &scan->noise[3 * j]);
+            note_residual(fusion, scan, track, before, &scan->positions[2 * j], &scan->noise[3 * j], d);
         if (!scan->positions_only && track->status == CONFIRMED && track->hits > 5)
-            learn_columns(fusion, scan, track, &scan->mean[i], z);
+            learn_columns(fusion, scan, track, before, z);
     }
 
     scan->sums.hits += track->status == CONFIRMED && track->miss_run == 0 && scan->t > track->last_hit;

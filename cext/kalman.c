@@ -55,9 +55,9 @@ static inline double update_pair(double *x, double *p, int n, int a, int b, doub
 /* Bayes over the two models from their distances and determinants. */
 static inline void update_model_weights(imm_t *s, double da, double det_a, double db, double det_b)
 {
-    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)),
-           odds = (1.0 - s->turn_probability) / s->turn_probability * sqrt(det_b / det_a);
-    double straight = off > 0.0 ? odds * e : odds, turning = off > 0.0 ? 1.0 : e;
+    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)), p = s->turn_probability;
+    double straight = (1.0 - p) * sqrt(det_b) * (off > 0.0 ? e : 1.0),
+           turning = p * sqrt(det_a) * (off > 0.0 ? 1.0 : e);
     s->turn_probability = bounded(turning / (straight + turning), 0.001, 0.999);
 }
 

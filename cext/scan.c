@@ -65,6 +65,7 @@ static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *t
         track->models = ahead;
         track->t = scan->t;
         imm_mean(&track->models, &track->mean);
+        drop_implausible(track);
     }
     *mean = track->mean;
 }

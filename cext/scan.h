@@ -175,8 +175,10 @@ double probability_uncovered(const fusion_t *fusion, const track_t *track, doubl
 /* Probability that a road user that is there is missed, by its misses in a row. */
 double miss_probability(const fusion_t *fusion, const source_t *source, const track_t *track);
 void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i);
-void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, const state_t *mean, const double *position,
-                      const double r[3]);
+/* d, det: squared Mahalanobis distance of the hit with noise r, and the determinant of its covariance. */
+void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, const double *position, const double r[3],
+                      double d, double det);
+void drop_implausible(track_t *track);
 /* Existence that a track of one hit would have, were detection j its second. */
 double second_hit_existence(const fusion_t *fusion, const scan_t *scan, const track_t *track, int32_t j);
 void learn_stay(fusion_t *fusion, int64_t t);                /* time passes for all tracks, until a scan of t */
@@ -214,7 +216,7 @@ void merge_young_duplicates(fusion_t *fusion, const scan_t *scan);
 void measurement_noise(const source_t *source, const detection_t *z, double r[3]);
 /* The residual of one track: `before` its update, and its mean after it. */
 void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t *before, const double *position,
-                   const double *r);
+                   const double *r, double d);
 void learn_source(fusion_t *fusion, const scan_t *scan);
 
 /* columns.c: what the columns beside the position are worth */

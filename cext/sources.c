@@ -97,12 +97,12 @@ static double residual_variance(const scan_t *scan, const track_t *track, const 
 }
 
 void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t *before, const double *position,
-                   const double *r)
+                   const double *r, double d)
 {
     source_t *source = &fusion->sources[scan->source_id];
     scan_sums_t *sums = &scan->sums;
     double nx = position[0] - before->x[0], ny = position[1] - before->x[1], vx = before->x[2], vy = before->x[3];
-    double square = vx * vx + vy * vy, det;
+    double square = vx * vx + vy * vy;
     if (square < MIN_SPEED2)
         return;
     note_correlation(fusion, scan, track, nx, ny);
@@ -123,7 +123,7 @@ void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t
     sums->samples += 1.0;
     sums->noise += residual_variance(scan, track, before, position);
     sums->nominal_noise += r[0] + r[1];
-    sums->distance2 += mahalanobis2(before->x, before->p, position[0], position[1], r, &det);
+    sums->distance2 += d;
 }
 
 /* Whether a source filters, from the mean cosine of successive residuals. */

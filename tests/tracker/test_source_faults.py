@@ -112,7 +112,7 @@ def test_the_same_box_twice_in_a_scan_is_one_road_user(jitter: float, kind: int)
         places = cars(0.1 * k) + rng.normal(0, 0.25, (CARS, 2))
         again = places + rng.normal(0, 1, places.shape) * jitter
         fusion.update(T + k * SECOND // 10, 0, detections(np.vstack([places, again]), class_=kind))
-    assert len(fusion.tracks(T + 79 * SECOND // 10)) <= CARS + (jitter > 0.05), "boxes 0.3 m apart may be two people"
+    assert len(fusion.tracks(T + 79 * SECOND // 10)) <= CARS + (jitter > 0.05), "boxes far enough apart may be two people, until they stay together"
     assert any("another one of the same scan again" in warning for warning in fusion.stats()["warnings"])
 
 
