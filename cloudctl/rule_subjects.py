@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from .codes.rules import MAX_SIZES, Vehicle
+from .codes.rules import MAX_SIZES_OF_CLASS, Vehicle
 from .schema import CAR_WIDTH, VehicleState
 
 NAN = float("nan")
@@ -11,7 +11,7 @@ NAN = float("nan")
 def vehicle_of(state: VehicleState) -> Vehicle:
     """Return a connected vehicle as rules ask of it."""
     width = (
-        state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES else None
+        state.width if state.width != CAR_WIDTH or state.kind in MAX_SIZES_OF_CLASS else None
     )  # the default of a large vehicle's state is no width of it
     return _vehicle(
         state.kind,

@@ -14,7 +14,7 @@ from cloudctl.schema import Group, SignalState
 from ..codes.findings import refuse
 from ..codes.formats.messages.bit_strings import read_bits
 from ..codes.formats.messages.tree import MALFORMED
-from ..codes.formats.ydt.importer import rows
+from ..codes.formats.ydt.importer import list_items
 from .spat_fields import (
     STATUS_BITS,
     Refusals,
@@ -89,7 +89,7 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
     try:
         tree = msgspec.json.decode(data)
         tree = tree.get("spatFrame", tree)
-        found, minute = rows(tree["intersections"], "IntersectionState"), tree.get("moy")
+        found, minute = list_items(tree["intersections"], "IntersectionState"), tree.get("moy")
     except (msgspec.DecodeError, RecursionError, *MALFORMED) as error:
         raise refuse(
             "YD/T 3709 SPAT",
@@ -111,7 +111,7 @@ def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
     states, times = doubts_of(flags)
     groups = groups_of(
-        name, rows(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals
+        name, list_items(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals
     )
     return Spat(name, None, t, groups, states, times)
 
@@ -120,7 +120,7 @@ def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
     number = refusals.number(entity, "phases.id", phase.get("id"), 255, 1)
     name = f"{entity} group {number}"
     timed = each(
-        rows(phase.get("phaseStates"), "PhaseState"),
+        list_items(phase.get("phaseStates"), "PhaseState"),
         lambda state: _phase_state(name, state, t, refusals),
         name,
         "phaseStates",
