@@ -98,7 +98,8 @@ def test_no_constant_of_the_core_is_defined_in_two_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("MAX_EDGES", 3), ("MAX_EDGES", 40), ("MAX_POSTERIORS", 2), ("MAX_CONFLICTS", 3), ("SOURCES", 9)]
+    ("name", "value"),
+    [("MAX_EDGES", 3), ("MAX_EDGES", 40), ("MAX_POSTERIORS", 2), ("MAX_CONFLICTS", 3), ("SOURCES", 9)],
 )
 def test_a_changed_constant_changes_every_place_that_depends_on_it(name: str, value: int, tmp_path: Path) -> None:
     """The scratch is as large as what is written to it, whatever the constant: the core, built with another, runs clean under the sanitizers."""

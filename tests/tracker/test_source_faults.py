@@ -62,7 +62,9 @@ def test_a_clock_that_steps_doubles_no_road_user_and_loses_no_identity(step: flo
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(2, 3), st.floats(0.5, 20.0), st.sampled_from([-1, 1]), st.integers(0, 2**31))
-def test_a_clock_that_is_off_from_the_first_costs_only_the_scans_until_road_users_are_known(sources: int, off: float, side: int, seed: int) -> None:
+def test_a_clock_that_is_off_from_the_first_costs_only_the_scans_until_road_users_are_known(
+    sources: int, off: float, side: int, seed: int
+) -> None:
     fusion = Fusion()
     for _ in watch(fusion, [{}, *({0: side * off} if n == sources - 2 else {} for n in range(sources - 1))], 120, seed):
         pass
@@ -74,8 +76,7 @@ def test_a_clock_that_is_off_from_the_first_costs_only_the_scans_until_road_user
 @pytest.mark.parametrize("ahead", [0.6, 1.2, 3.0, 9.0, 600.0])
 def test_of_two_sources_the_one_that_is_ahead_is_the_one_that_is_moved_though_it_came_first(ahead: float) -> None:
     fusion = Fusion()
-    for _, t in watch(fusion, [{0: ahead}, {}], 150):
-        pass
+    *_, (_, t) = watch(fusion, [{0: ahead}, {}], 150)
     stats = fusion.stats()
     assert error(fusion, t, t) < 0.5
     assert len(fusion.tracks(T + round(t * 1e9))) == CARS
@@ -112,7 +113,9 @@ def test_the_same_box_twice_in_a_scan_is_one_road_user(jitter: float, kind: int)
         places = cars(0.1 * k) + rng.normal(0, 0.25, (CARS, 2))
         again = places + rng.normal(0, 1, places.shape) * jitter
         fusion.update(T + k * SECOND // 10, 0, detections(np.vstack([places, again]), class_=kind))
-    assert len(fusion.tracks(T + 79 * SECOND // 10)) <= CARS + (jitter > 0.05), "boxes far enough apart may be two people, until they stay together"
+    assert len(fusion.tracks(T + 79 * SECOND // 10)) <= CARS + (jitter > 0.05), (
+        "boxes far enough apart may be two people, until they stay together"
+    )
     assert any("another one of the same scan again" in warning for warning in fusion.stats()["warnings"])
 
 
@@ -120,7 +123,9 @@ def test_people_at_arms_length_are_as_many_as_they_are() -> None:
     fusion, rng = Fusion(), np.random.default_rng(2)
     people = np.column_stack([0.6 * np.arange(12), np.zeros(12)])
     for k in range(60):
-        fusion.update(T + k * SECOND // 10, 0, detections(people + [0.1 * k, 0] + rng.normal(0, 0.05, people.shape), class_=6))
+        fusion.update(
+            T + k * SECOND // 10, 0, detections(people + rng.normal((0.1 * k, 0), 0.05, people.shape), class_=6)
+        )
     assert len(fusion.tracks(T + 59 * SECOND // 10)) == 12
     assert fusion.stats()["sources"][0]["doubled"] == 0
 
@@ -234,7 +239,9 @@ def one_way(bias: float, lag: float, spread: float) -> tuple[Fusion, float]:
 def test_a_bias_along_a_one_way_street_is_not_taken_for_a_latency(bias: float, spread: float) -> None:
     fusion, shift = one_way(bias, 0.0, spread)
     sources = fusion.stats()["sources"]
-    assert abs(shift) < 0.5 * abs(bias) + 0.08, "two sources differ by the bias: the middle of both is as near as one can know"
+    assert abs(shift) < 0.5 * abs(bias) + 0.08, (
+        "two sources differ by the bias: the middle of both is as near as one can know"
+    )
     assert sources[1]["bias_x"] - sources[0]["bias_x"] == pytest.approx(bias, abs=0.1)
     assert all(abs(source["lag"]) < 0.01 for source in sources.values())
     if spread < 0.5:

@@ -1,13 +1,12 @@
 """Saved trackers: a state that is accepted once is accepted ever after, whatever was done to its bytes; and processes that fork."""
 
 import copy
+import gc
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import threading
-import time
 from zlib import crc32
 
 import numpy as np
@@ -91,14 +90,24 @@ def test_a_state_that_is_accepted_once_is_accepted_after_any_scans(seed: int) ->
     assert refused > 50
 
 
-@pytest.mark.parametrize("name", ["gate", "survive_s", "false_cost", "coast_ms", "window_ms", "jump_ms", "drop", "confirm", "miss_cost"])
+@pytest.mark.parametrize(
+    "name", ["gate", "survive_s", "false_cost", "coast_ms", "window_ms", "jump_ms", "drop", "confirm", "miss_cost"]
+)
 def test_trackers_of_any_configuration_are_restored(name: str) -> None:
     from cloudctl.fusion_settings import FUSION_RANGES
 
     allowed = FUSION_RANGES[name]
     for value in (allowed.low if not allowed.above else allowed.low + 1e-9, allowed.high):
         given = {name: int(value) if name.endswith("_ms") else value}
-        fusion = Fusion(FusionConfig(**({"confirm": 0.9, "drop": 0.001} | given if name not in ("drop", "confirm") else {"drop": 0.001} | given)))
+        fusion = Fusion(
+            FusionConfig(
+                **(
+                    {"confirm": 0.9, "drop": 0.001} | given
+                    if name not in ("drop", "confirm")
+                    else {"drop": 0.001} | given
+                )
+            )
+        )
         drive(fusion, 0, 12)
         assert Fusion.restore(fusion.state()).state() == fusion.state()
 
@@ -159,7 +168,13 @@ print("all children went on")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.timeout(180)
 def test_a_child_of_fork_can_use_every_tracker_while_other_threads_update() -> None:
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORKED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         out, errors = process.communicate(timeout=150)
     except subprocess.TimeoutExpired:
@@ -175,7 +190,5 @@ def test_a_tracker_that_is_gone_is_not_held_at_a_fork() -> None:
     fusions = [Fusion(FusionConfig(max_tracks=8)) for _ in range(20)]
     assert len(_core.LIVE_TRACKERS) == before + 20
     del fusions
-    deadline = time.monotonic() + 5
-    while len(_core.LIVE_TRACKERS) > before and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    assert len(_core.LIVE_TRACKERS) == before
+    gc.collect()
+    assert len(_core.LIVE_TRACKERS) <= before
