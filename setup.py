@@ -20,7 +20,7 @@ setup(
                 "cloudctl._core",
                 ["cext/_core.pyx", *sorted(glob("cext/*.c"))],
                 include_dirs=["cext"],
-                depends=sorted(glob("cext/*.h")),
+                depends=sorted(glob("cext/*.h") + glob("cext/*.pxi")),
                 extra_compile_args=FLAGS,
             )
         ],

@@ -4,26 +4,29 @@
 #include <float.h>
 #include <math.h>
 
-#define MAX_PLACE 1e6 /* m from the origin */
-#define MAX_SPEED 150.0f   /* m/s, of either axis: no road user is faster */
-#define MIN_SIZE 1e-3f     /* m */
-#define MAX_SIZE 100.0f    /* m: the longest road trains are about 60 m */
-#define MAX_NOISE 1e6f  /* m^2: a standard deviation of 1 km says nothing */
-#define FIGURES 10    /* of a detection that need not be measured */
+#define MAX_SPEED 150.0f /* m/s, of either axis: no road user is faster */
+#define MIN_SIZE 1e-3f   /* m */
+#define MAX_SIZE 100.0f  /* m: the longest road trains are about 60 m */
+#define MAX_NOISE 1e6f   /* m^2: a standard deviation of 1 km says nothing */
+#define FIGURES 10       /* of a detection that need not be measured */
 
-static const char *const NAMES[FIGURES] = {"vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "confidence"};
+static const char *const NAMES[FIGURES] = {"vx",     "vy",    "heading", "length", "width",
+                                           "height", "var_x", "var_y",   "cov_xy", "confidence"};
 
-/* Whether no figure is infinite and the position is one; NaN stands for "not measured". Without a branch for each: nearly all are good. */
-static inline int usable(const detection *d)
+/* Whether no figure is infinite and the position is one; NaN stands for "not measured". Without a branch for each:
+ * nearly all are good. */
+static inline int usable(const detection_t *d)
 {
     int bad = !(fabs(d->x) <= MAX_PLACE) | !(fabs(d->y) <= MAX_PLACE);
-    bad |= (fabsf(d->vx) > FLT_MAX) | (fabsf(d->vy) > FLT_MAX) | (fabsf(d->heading) > FLT_MAX) | (fabsf(d->length) > FLT_MAX);
-    bad |= (fabsf(d->width) > FLT_MAX) | (fabsf(d->height) > FLT_MAX) | (fabsf(d->var_x) > FLT_MAX) | (fabsf(d->var_y) > FLT_MAX);
+    bad |= (fabsf(d->vx) > FLT_MAX) | (fabsf(d->vy) > FLT_MAX) | (fabsf(d->heading) > FLT_MAX) |
+           (fabsf(d->length) > FLT_MAX);
+    bad |= (fabsf(d->width) > FLT_MAX) | (fabsf(d->height) > FLT_MAX) | (fabsf(d->var_x) > FLT_MAX) |
+           (fabsf(d->var_y) > FLT_MAX);
     bad |= (fabsf(d->cov_xy) > FLT_MAX) | (fabsf(d->confidence) > FLT_MAX);
     return !bad;
 }
 
-int32_t fusion_check(const detection *z, int32_t n, const char **field)
+int32_t fusion_check(const detection_t *z, int32_t n, const char **field)
 {
     for (int32_t j = 0; j < n; j++) {
         if (usable(&z[j]))
@@ -39,12 +42,14 @@ int32_t fusion_check(const detection *z, int32_t n, const char **field)
     return -1;
 }
 
-/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is one, and nothing is beyond what can be
- * measured of a road user. NaN passes. */
-static inline int filled(const detection *d)
+/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is
+ * one, and nothing is beyond what can be measured of a road user. NaN passes. */
+static inline int plausible(const detection_t *d)
 {
-    int bad = (d->length < MIN_SIZE) | (d->width < MIN_SIZE) | (d->height < MIN_SIZE) | (d->var_x <= 0.0f) | (d->var_y <= 0.0f);
-    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_NOISE) | (d->var_y > MAX_NOISE);
+    int bad = (d->length < MIN_SIZE) | (d->width < MIN_SIZE) | (d->height < MIN_SIZE) | (d->var_x <= 0.0f) |
+              (d->var_y <= 0.0f);
+    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_NOISE) |
+           (d->var_y > MAX_NOISE);
     bad |= (fabsf(d->vx) > MAX_SPEED) | (fabsf(d->vy) > MAX_SPEED);
     bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
     return !bad;
@@ -54,20 +59,27 @@ static int no_size(float v) { return v < MIN_SIZE || v > MAX_SIZE; }
 
 static int no_variance(float v) { return v <= 0.0f || v > MAX_NOISE; }
 
-static const char *unfilled(const detection *d)
+static const char *implausible_field(const detection_t *d)
 {
-    return fabsf(d->vx) > MAX_SPEED ? "vx" : fabsf(d->vy) > MAX_SPEED ? "vy" : no_size(d->length) ? "length" : no_size(d->width) ? "width" : no_size(d->height) ? "height" :
-           no_variance(d->var_x) ? "var_x" : no_variance(d->var_y) ? "var_y" : d->cls >= CLASSES ? "class" : "confidence";
+    return fabsf(d->vx) > MAX_SPEED   ? "vx"
+           : fabsf(d->vy) > MAX_SPEED ? "vy"
+           : no_size(d->length)       ? "length"
+           : no_size(d->width)        ? "width"
+           : no_size(d->height)       ? "height"
+           : no_variance(d->var_x)    ? "var_x"
+           : no_variance(d->var_y)    ? "var_y"
+           : d->cls >= CLASSES        ? "class"
+                                      : "confidence";
 }
 
-int32_t fusion_check_filled(const detection *z, int32_t n, const char **field)
+int32_t fusion_check_strict(const detection_t *z, int32_t n, const char **field)
 {
     for (int32_t j = 0; j < n; j++) {
-        const detection *d = &z[j];
-        if (usable(d) & filled(d))
+        const detection_t *d = &z[j];
+        if (usable(d) & plausible(d))
             continue;
         if (fusion_check(d, 1, field) < 0)
-            *field = unfilled(d);
+            *field = implausible_field(d);
         return j;
     }
     return -1;

@@ -1,149 +1,151 @@
-/* What a source covers, found from where it sees road users: the tightest polygon of SIDES sides that holds every place at which it saw one.
- * Where road users are lost on their way over a side time and again, the source sees nothing beyond it: a track predicted there is gone,
- * and a detection just within it is likely to be somebody new. A side that is passed is moved out, and what ended at it is forgotten. */
+/* What a source covers, found from where it sees road users: the tightest polygon of SIDES sides that holds every place
+ * at which it saw one. Where road users are lost on their way over a side time and again, the source sees nothing
+ * beyond it: a track predicted there is gone, and a detection just within it is likely to be somebody new. A side that
+ * is passed is moved out, and what ended at it is forgotten. */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
 #include <math.h>
 
-#define OCCLUDES 6.0      /* m: a longer road user hides what is behind it */
-#define SHADE 0.7         /* m: and so much beside its outline, for what is hidden has a width too */
-#define MARGIN 1.5      /* m: so deep is the strip along a side in which road users first appear: 1.5 periods at 10 m/s */
-#define MIN_SIGHTS 200  /* places seen before a side is one */
-#define MAX_ENDS 50.0f
-#define DOUBTED 2.0     /* ends at a side that the chance that it is none is worth */
-#define SOFT 0.04       /* m^2: a side is known no better than to 0.2 m */
+#define MIN_OCCLUDER_LENGTH 6.0 /* m: a longer road user hides what is behind it */
+#define OCCLUDER_MARGIN 0.7     /* m: and so much beside its outline, for what is hidden has a width too */
+#define EDGE_STRIP                                                                                                     \
+    1.5 /* m: so deep is the strip along a side in which road users first appear: 1.5 periods at 10 m/s */
+#define MIN_SIGHTINGS 200 /* places seen before a side is one */
+#define MAX_LOSSES 50.0f
+#define PRIOR_LOSSES 2.0   /* ends at a side that the chance that it is none is worth */
+#define MIN_LOGIT -20.0    /* further inside than this nothing is beyond a side */
+#define SIDE_VARIANCE 0.04 /* m^2: a side is known no better than to 0.2 m */
 
-/* cos of 0, 1/64, .. 8/32 of a full turn */
-static const double COS[9] = {1.0,
-                              0.98078528040323043,
-                              0.92387953251128674,
-                              0.83146961230254524,
-                              0.70710678118654757,
-                              0.55557023301960218,
-                              0.38268343236508977,
-                              0.19509032201612825,
-                              0.0};
+/* cos of 1/64 .. 7/64 of a turn */
+#define C0 1.0
+#define C1 0.98078528040323043
+#define C2 0.92387953251128674
+#define C3 0.83146961230254524
+#define C4 0.70710678118654757
+#define C5 0.55557023301960218
+#define C6 0.38268343236508977
+#define C7 0.19509032201612825
 
-/* How far a place lies along the normal of side k. */
-static double along(int k, double x, double y)
+/* The outward normal of each side. */
+static const double NORMAL_X[SIDES] = {C0,  C1,  C2,  C3,  C4,  C5,  C6,  C7,  0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1,
+                                       -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7, 0.0, C7,  C6,  C5,  C4,  C3,  C2,  C1};
+static const double NORMAL_Y[SIDES] = {0.0, C7,  C6,  C5,  C4,  C3,  C2,  C1,  C0,  C1,  C2,  C3,  C4,  C5,  C6,  C7,
+                                       0.0, -C7, -C6, -C5, -C4, -C3, -C2, -C1, -C0, -C1, -C2, -C3, -C4, -C5, -C6, -C7};
+
+/* How far a position lies along the normal of side k. */
+static double side_distance(int k, double x, double y) { return NORMAL_X[k] * x + NORMAL_Y[k] * y; }
+
+/* Most places lie in the circle around the middle that touches no side's strip: only the others are held against every
+ * side. */
+static int well_inside(const coverage_t *coverage, double x, double y)
 {
-    double c = COS[k & 7], s = COS[8 - (k & 7)], a = c * x + s * y, b = c * y - s * x;
-    switch (k >> 3) {
-    case 0:
-        return a;
-    case 1:
-        return b;
-    case 2:
-        return -a;
-    default:
-        return -b;
-    }
+    double dx = x - coverage->x - coverage->centre_x, dy = y - coverage->y - coverage->centre_y;
+    return dx * dx + dy * dy < coverage->inner_radius2;
 }
 
-/* Most places lie in the circle around the middle that touches no side's strip: only the others are held against every side. */
-static int well_inside(const coverage_t *e, double x, double y)
-{
-    double dx = x - e->x - e->middle_x, dy = y - e->y - e->middle_y;
-    return dx * dx + dy * dy < e->inner;
-}
-
-static void round_off(coverage_t *e)
+static void update_inner_circle(coverage_t *coverage)
 {
     double least = 1e9;
-    e->middle_x = 0.5 * (double)(e->reach[0] - e->reach[SIDES / 2]);
-    e->middle_y = 0.5 * (double)(e->reach[SIDES / 4] - e->reach[3 * SIDES / 4]);
+    coverage->centre_x = 0.5 * (double)(coverage->extent[0] - coverage->extent[SIDES / 2]);
+    coverage->centre_y = 0.5 * (double)(coverage->extent[SIDES / 4] - coverage->extent[3 * SIDES / 4]);
     for (int k = 0; k < SIDES; k++)
-        least = lesser(least, (double)e->reach[k] - along(k, e->middle_x, e->middle_y));
-    least -= MARGIN;
-    e->inner = least > 0.0 ? least * least : 0.0;
+        least = lesser(least, (double)coverage->extent[k] - side_distance(k, coverage->centre_x, coverage->centre_y));
+    least -= EDGE_STRIP;
+    coverage->inner_radius2 = least > 0.0 ? least * least : 0.0;
 }
 
-void cover(coverage_t *e, double x, double y)
+void extend_coverage(coverage_t *coverage, double x, double y)
 {
-    if (e->sights == 0) {
-        e->x = x;
-        e->y = y;
+    if (coverage->sightings == 0) {
+        coverage->x = x;
+        coverage->y = y;
     }
-    if (e->sights < MIN_SIGHTS)
-        e->sights++;
-    if (well_inside(e, x, y))
+    if (coverage->sightings < MIN_SIGHTINGS)
+        coverage->sightings++;
+    if (well_inside(coverage, x, y))
         return;
     int moved = 0;
     for (int k = 0; k < SIDES; k++) {
-        float there = (float)along(k, x - e->x, y - e->y), more = there - e->reach[k];
+        float there = (float)side_distance(k, x - coverage->x, y - coverage->y), more = there - coverage->extent[k];
         if (more <= 0.0f)
             continue;
-        e->reach[k] = there;
-        e->ends[k] *= more < 1.0f ? 1.0f - more : 0.0f;
+        coverage->extent[k] = there;
+        coverage->losses[k] *= more < 1.0f ? 1.0f - more : 0.0f;
         moved = 1;
     }
     if (moved)
-        round_off(e);
+        update_inner_circle(coverage);
 }
 
-void lost_at(coverage_t *e, double x, double y, double vx, double vy, double ahead)
+void record_loss(coverage_t *coverage, double x, double y, double vx, double vy, double ahead)
 {
-    if (well_inside(e, x + ahead * vx, y + ahead * vy))
+    if (well_inside(coverage, x + ahead * vx, y + ahead * vy))
         return;
     for (int k = 0; k < SIDES; k++) {
-        double v = along(k, vx, vy);
-        if (v > 0.0 && along(k, x - e->x, y - e->y) + ahead * v > (double)e->reach[k] && e->ends[k] < MAX_ENDS)
-            e->ends[k] += 1.0f;
+        double v = side_distance(k, vx, vy);
+        if (v > 0.0 && side_distance(k, x - coverage->x, y - coverage->y) + ahead * v > (double)coverage->extent[k] &&
+            coverage->losses[k] < MAX_LOSSES)
+            coverage->losses[k] += 1.0f;
     }
 }
 
-double beyond(const coverage_t *e, double x, double y, double variance)
+double probability_beyond(const coverage_t *coverage, double x, double y, double variance)
 {
-    double most = 0.0, sharp = 0.0;
-    if (e->sights < MIN_SIGHTS || well_inside(e, x, y))
+    if (coverage->sightings < MIN_SIGHTINGS || well_inside(coverage, x, y))
         return 0.0;
+
+    double outside[SIDES], dx = x - coverage->x, dy = y - coverage->y; /* m beyond each side */
+    for (int k = 0; k < SIDES; k++)
+        outside[k] = NORMAL_X[k] * dx + NORMAL_Y[k] * dy - (double)coverage->extent[k];
+
+    double sharp = 1.7 / sqrt(variance + SIDE_VARIANCE); /* of the logistic curve nearest the normal distribution */
+    double most = 0.0;
     for (int k = 0; k < SIDES; k++) {
-        double ends = (double)e->ends[k];
-        if (ends < 1.0)
+        double losses = (double)coverage->losses[k], z = sharp * outside[k];
+        if (losses < 1.0 || z < MIN_LOGIT)
             continue;
-        if (sharp <= 0.0)
-            sharp = 1.7 / sqrt(variance + SOFT); /* the logistic curve nearest the normal distribution */
-        double z = sharp * (along(k, x - e->x, y - e->y) - (double)e->reach[k]), tail = exp_negative(z < 0.0 ? z : -z);
-        most = greater(most, ends / (ends + DOUBTED) * (z < 0.0 ? tail : 1.0) / (1.0 + tail));
+        double tail = exp_negative(z < 0.0 ? z : -z);
+        most = greater(most, losses / (losses + PRIOR_LOSSES) * (z < 0.0 ? tail : 1.0) / (1.0 + tail));
     }
     return most;
 }
 
-int at_edge(const coverage_t *e, double x, double y)
+int at_edge(const coverage_t *coverage, double x, double y)
 {
-    if (e->sights < MIN_SIGHTS || well_inside(e, x, y))
+    if (coverage->sightings < MIN_SIGHTINGS || well_inside(coverage, x, y))
         return 0;
     for (int k = 0; k < SIDES; k++)
-        if (along(k, x - e->x, y - e->y) > (double)e->reach[k] - MARGIN)
+        if (side_distance(k, x - coverage->x, y - coverage->y) > (double)coverage->extent[k] - EDGE_STRIP)
             return 1;
     return 0;
 }
 
 /* What is long enough to hide others, and was seen in this scan by a source whose place is known. */
-void find_occluders(fusion_t *f, frame_t *w)
+void find_occluders(fusion_t *fusion, scan_t *scan)
 {
-    w->hiding = 0;
-    if (w->plain || !f->sources[w->source].placed)
+    scan->occluders = 0;
+    if (scan->positions_only || !fusion->sources[scan->source_id].has_position)
         return;
-    for (int32_t i = 0; i < w->known && w->hiding < OCCLUDERS; i++) {
-        const track_t *k = track_at(f, i);
-        if (w->hit[i] >= 0 && k->length > OCCLUDES && k->status == CONFIRMED)
-            w->occluder[w->hiding++] = i;
+    for (int32_t i = 0; i < scan->tracks && scan->occluders < MAX_OCCLUDERS; i++) {
+        const track_t *track = track_at(fusion, i);
+        if (scan->hit[i] >= 0 && track->length > MIN_OCCLUDER_LENGTH && track->status == CONFIRMED)
+            scan->occluder[scan->occluders++] = i;
     }
 }
 
 /* Whether something long stands in the line of sight from the source to a place. */
-int hidden(const fusion_t *f, const frame_t *w, double x, double y)
+int is_occluded(const fusion_t *fusion, const scan_t *scan, double x, double y)
 {
-    const source_t *s = &f->sources[w->source];
-    double tx = x - s->x, ty = y - s->y, far = sqrt(tx * tx + ty * ty);
-    for (int n = 0; n < w->hiding && far > 1.0; n++) {
-        const track_t *o = track_at(f, w->occluder[n]);
-        double ox = o->mean.x[0] - s->x, oy = o->mean.x[1] - s->y, along = (ox * tx + oy * ty) / far, aside = fabs(ox * ty - oy * tx) / far;
-        double slant = fabs((double)o->ahead[0] * ty - (double)o->ahead[1] * tx) / far;
-        double half = 0.5 * ((double)o->length * slant + (double)o->width) + SHADE;
-        if (along > 0.0 && along < far - OCCLUDES * 0.5 && aside < half)
+    const source_t *source = &fusion->sources[scan->source_id];
+    double tx = x - source->x, ty = y - source->y, far = sqrt(tx * tx + ty * ty);
+    for (int n = 0; n < scan->occluders && far > 1.0; n++) {
+        const track_t *other = track_at(fusion, scan->occluder[n]);
+        double ox = other->mean.x[0] - source->x, oy = other->mean.x[1] - source->y, along = (ox * tx + oy * ty) / far,
+               aside = fabs(ox * ty - oy * tx) / far;
+        double slant = fabs((double)other->direction[0] * ty - (double)other->direction[1] * tx) / far;
+        double half = 0.5 * ((double)other->length * slant + (double)other->width) + OCCLUDER_MARGIN;
+        if (along > 0.0 && along < far - MIN_OCCLUDER_LENGTH * 0.5 && aside < half)
             return 1;
     }
     return 0;

@@ -101,21 +101,40 @@ static int read_value(reader *r, value *v)
         return p != NULL && number(v, p, tag);
     }
     switch (tag) {
-    case 0xc0: v->kind = 'n'; return 1;
-    case 0xc2: case 0xc3: v->kind = 'b'; v->number = tag & 1; return 1;
-    case 0xc4: return sized(r, v, 'x', 1);
-    case 0xc5: return sized(r, v, 'x', 2);
-    case 0xc6: return sized(r, v, 'x', 4);
-    case 0xc7: return sized(r, v, '?', 1);
-    case 0xc8: return sized(r, v, '?', 2);
-    case 0xd9: return sized(r, v, 's', 1);
-    case 0xda: return sized(r, v, 's', 2);
-    case 0xdb: return sized(r, v, 's', 4);
-    case 0xdc: return sized(r, v, 'a', 2);
-    case 0xdd: return sized(r, v, 'a', 4);
-    case 0xde: return sized(r, v, 'm', 2);
-    case 0xdf: return sized(r, v, 'm', 4);
-    default: break;
+    case 0xc0:
+        v->kind = 'n';
+        return 1;
+    case 0xc2:
+    case 0xc3:
+        v->kind = 'b';
+        v->number = tag & 1;
+        return 1;
+    case 0xc4:
+        return sized(r, v, 'x', 1);
+    case 0xc5:
+        return sized(r, v, 'x', 2);
+    case 0xc6:
+        return sized(r, v, 'x', 4);
+    case 0xc7:
+        return sized(r, v, '?', 1);
+    case 0xc8:
+        return sized(r, v, '?', 2);
+    case 0xd9:
+        return sized(r, v, 's', 1);
+    case 0xda:
+        return sized(r, v, 's', 2);
+    case 0xdb:
+        return sized(r, v, 's', 4);
+    case 0xdc:
+        return sized(r, v, 'a', 2);
+    case 0xdd:
+        return sized(r, v, 'a', 4);
+    case 0xde:
+        return sized(r, v, 'm', 2);
+    case 0xdf:
+        return sized(r, v, 'm', 4);
+    default:
+        break;
     }
     if (tag >= 0xd4 && tag <= 0xd8) { /* fixext */
         v->kind = '?';
@@ -124,7 +143,8 @@ static int read_value(reader *r, value *v)
     return 0;
 }
 
-/* Pass over the members of what was just read, however deeply they are nested: each takes a byte at least, so this ends. */
+/* Pass over the members of what was just read, however deeply they are nested: each takes a byte at least, so this
+ * ends. */
 static int skip(reader *r, const value *v)
 {
     uint64_t left = v->kind == 'm' ? 2 * (uint64_t)v->size : v->kind == 'a' ? v->size : 0;
@@ -138,22 +158,29 @@ static int skip(reader *r, const value *v)
     return 1;
 }
 
-static const char *const CLASS_NAMES[CLASSES] = {"unknown", "car", "truck", "bus", "motorcycle", "bicycle", "pedestrian", "static"};
+static const char *const CLASS_NAMES[CLASSES] = {"unknown",    "car",     "truck",      "bus",
+                                                 "motorcycle", "bicycle", "pedestrian", "static"};
 
-static int same(const value *v, const char *text) { return v->size == strlen(text) && memcmp(v->data, text, v->size) == 0; }
+static int same(const value *v, const char *text)
+{
+    return v->size == strlen(text) && memcmp(v->data, text, v->size) == 0;
+}
 
-/* Names of the fields of a map: the FLOATS floats, then id and class. Senders write every object with its keys in one order, so the
-   field that stood at this place of the object before is tried first. */
+/* Names of the fields of a map: the FLOATS floats, then id and class. Senders write every object with its keys in one
+   order, so the field that stood at this place of the object before is tried first. */
 enum { ID = FLOATS, CLASS, FIELDS, PLACES = 24 };
 typedef struct {
     const char *name;
     uint32_t size;
 } field_t;
-static const field_t FIELD[FIELDS] = {
-    {"confidence", 10}, {"x", 1}, {"y", 1}, {"z", 1}, {"vx", 2}, {"vy", 2}, {"heading", 7}, {"length", 6},
-    {"width", 5}, {"height", 6}, {"var_x", 5}, {"var_y", 5}, {"cov_xy", 6}, {"id", 2}, {"class", 5}};
+static const field_t FIELD[FIELDS] = {{"confidence", 10}, {"x", 1},       {"y", 1},      {"z", 1},     {"vx", 2},
+                                      {"vy", 2},          {"heading", 7}, {"length", 6}, {"width", 5}, {"height", 6},
+                                      {"var_x", 5},       {"var_y", 5},   {"cov_xy", 6}, {"id", 2},    {"class", 5}};
 
-static int names(const value *key, int k) { return key->size == FIELD[k].size && memcmp(key->data, FIELD[k].name, key->size) == 0; }
+static int names(const value *key, int k)
+{
+    return key->size == FIELD[k].size && memcmp(key->data, FIELD[k].name, key->size) == 0;
+}
 
 static int field_of(const value *key, uint8_t *last)
 {
@@ -168,7 +195,7 @@ static int field_of(const value *key, uint8_t *last)
 }
 
 /* Put the FLOATS columns of one object into its row. */
-static void fill(detection *d, const double c[FLOATS])
+static void fill(detection_t *d, const double c[FLOATS])
 {
     d->confidence = (float)c[0];
     d->x = c[1];
@@ -184,11 +211,11 @@ static void fill(detection *d, const double c[FLOATS])
     d->cov_xy = (float)c[12];
 }
 
-static int32_t decode_block(const value *v, double dx, double dy, detection *out, faults_t *f)
+static int32_t decode_block(const value *v, double dx, double dy, detection_t *out, faults_t *f)
 {
     int32_t n = (int32_t)(v->size / BLOCK_BYTES);
     const uint8_t *column = v->data;
-    detection *d = out;
+    detection_t *d = out;
     for (int32_t i = 0; i < n; i++) {
         double c[FLOATS];
         float one;
@@ -219,16 +246,18 @@ static int32_t class_of(const value *v)
     return -1;
 }
 
-static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *out, int32_t row, faults_t *f)
+static int32_t decode_field(int k, const value *v, double c[FLOATS], detection_t *out, int32_t row, faults_t *f)
 {
     if (k == ID) {
         if (v->kind != 'i' || v->number < 0 || v->number > 4294967295.0)
-            return fail(f, row, "id", v->number, "must be an integer of 32 bits", "count objects up from 0, or leave id out");
+            return fail(f, row, "id", v->number, "must be an integer of 32 bits",
+                        "count objects up from 0, or leave id out");
         out->id = (uint32_t)v->number;
     } else if (k == CLASS) {
         int32_t cls = class_of(v);
         if (cls < 0)
-            return fail(f, row, "class", v->kind == 'i' || v->kind == 'f' ? v->number : NAN, "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
+            return fail(f, row, "class", v->kind == 'i' || v->kind == 'f' ? v->number : NAN,
+                        "must be 0..7 or a class name", "unknown is a class; docs/wire.md has them");
         out->cls = (uint8_t)cls;
     } else if (k >= 0) {
         if (v->kind != 'i' && v->kind != 'f' && v->kind != 'n')
@@ -238,7 +267,8 @@ static int32_t decode_field(int k, const value *v, double c[FLOATS], detection *
     return 0;
 }
 
-/* What a key and the tag of a 64-bit float begin with on the wire, by field: the first eight bytes, and which of them count. */
+/* What a key and the tag of a 64-bit float begin with on the wire, by field: the first eight bytes, and which of them
+ * count. */
 typedef struct {
     uint64_t bytes[ID], mask[ID];
 } heads;
@@ -265,7 +295,8 @@ static int quick(reader *r, const heads *h, int k, double c[FLOATS])
     if (k >= ID || (size_t)(r->end - r->at) < n + 10)
         return 0;
     memcpy(&word, r->at, 8);
-    if ((word & h->mask[k]) != h->bytes[k] || (n > 6 && (memcmp(r->at + 1, FIELD[k].name, n) != 0 || r->at[n + 1] != 0xcb)))
+    if ((word & h->mask[k]) != h->bytes[k] ||
+        (n > 6 && (memcmp(r->at + 1, FIELD[k].name, n) != 0 || r->at[n + 1] != 0xcb)))
         return 0;
     word = big_endian(r->at + n + 2, 8);
     memcpy(&c[k], &word, 8);
@@ -274,7 +305,7 @@ static int quick(reader *r, const heads *h, int k, double c[FLOATS])
 }
 
 /* One object: 1 where it can be used, 0 where it is refused, -1 where what follows cannot be read either. */
-static int decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection *out, faults_t *f)
+static int decode_map(reader *r, int32_t row, const heads *h, uint8_t last[PLACES], detection_t *out, faults_t *f)
 {
     static const char CUT_OFF[] = "is cut off, or not msgpack", WHOLE[] = "send the message whole";
     value map, key, v;
@@ -314,7 +345,8 @@ int32_t objects_count(const uint8_t *data, size_t size, faults_t *f)
         return fail(f, -1, "length", (double)size, "is cut off, or not msgpack", "send the message whole");
     if (v.kind == 'x') {
         if (v.size % BLOCK_BYTES)
-            return fail(f, -1, "length", v.size, "a block must be a multiple of " TEXT(BLOCK_BYTES) " bytes", "send every column whole; docs/wire.md has them");
+            return fail(f, -1, "length", v.size, "a block must be a multiple of " TEXT(BLOCK_BYTES) " bytes",
+                        "send every column whole; docs/wire.md has them");
         v.size /= BLOCK_BYTES;
     } else if (v.kind != 'a') {
         return fail(f, -1, "type", NAN, "must be a block (bin) or a list of maps", "docs/wire.md has both forms");
@@ -324,7 +356,7 @@ int32_t objects_count(const uint8_t *data, size_t size, faults_t *f)
     return (int32_t)v.size;
 }
 
-int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection *out, faults_t *f)
+int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection_t *out, faults_t *f)
 {
     reader r = {data, data + size};
     value v;

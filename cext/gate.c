@@ -1,154 +1,140 @@
-/* Gating: a grid over the scan's detections, and for each track the detections inside its own gate with the cost of each pair. */
+/* Gating: a grid over the scan's detections, and for each track the detections inside its own gate with the cost of
+ * each pair. */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
 #include <math.h>
 
-#define REACH 12.0   /* m: a gate is never wider */
-#define FIRST_REACH 40.0 /* m: but of one seen once, which may be as far as its speed can be */
-#define JUST_UNDER 0.01  /* of the cost of a miss: what a second hit that is less likely than a miss, but can be, costs less */
-#define WIDEST 4e6   /* m: a scan is never wider, for positions are within 1,000 km */
-#define LOST 0.6     /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
-#define BRAKES 0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
-#define LOOKS 64      /* detections that a track looks at, about: where its gate holds more, it shrinks */
-#define FEW_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
-#define OCCUPIED 4.0  /* detections in a cell, on the mean, at most */
-#define DENSITY 8.0  /* detections per m^2 that are looked at: a crush holds fewer people */
-#define COMES_BACK 3.0 /* what a track that was proved and then lost costs more than one that is seen */
-#define TOLD 4.0     /* what it counts that a source whose ids stay gives the same id as before, or another */
-#define MOST_LIKE 4.0 /* what class, size and velocity together may count: they choose between road users, and break no track by themselves */
+#define MAX_GATE 12.0       /* m: a gate is never wider */
+#define MAX_FIRST_GATE 40.0 /* m: but of one seen once, which may be as far as its speed can be */
+#define SECOND_HIT_MARGIN                                                                                              \
+    0.01 /* of the cost of a miss: what a second hit that is less likely than a miss, but can be, costs less */
+#define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
+#define RUN_NOISE 0.6  /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
+#define RUN_SPEED_NOISE                                                                                                \
+    0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
+#define MAX_CANDIDATES 64 /* detections that a track looks at, about: where its gate holds more, it shrinks */
+#define CROWDED_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
+#define MAX_CELL_MEAN 4.0                   /* detections in a cell, on the mean, at most */
+#define MAX_DENSITY 8.0                     /* detections per m^2 that are looked at: a crush holds fewer people */
+#define REAPPEARANCE_COST 3.0 /* what a track that was proved and then lost costs more than one that is seen */
 
-/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are taken than road users can
-   stand in a cell, the first of the scan: so a scan's time grows with its detections, wherever they are. Returns how many are left out. */
-static int32_t sort_by_cell(frame_t *w, const grid_t *g)
+/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are
+   taken than road users can stand in a cell, the first of the scan: so a scan's time grows with its detections,
+   wherever they are. Returns how many are left out. */
+static int32_t sort_by_cell(scan_t *scan, const grid_t *grid)
 {
-    int32_t cells = g->columns * g->rows, room = (int32_t)bounded(DENSITY / (g->one * g->one), DENSITY, MAX_SCAN), crowded = 0;
-    memset(w->head, 0, sizeof(int32_t) * ((size_t)cells + 1));
-    w->fullest = 0;
-    for (int32_t j = 0; j < w->n; j++) {
-        int32_t c = clipped((w->xy[2 * j] - g->left) * g->one, g->columns) + g->columns * clipped((w->xy[2 * j + 1] - g->bottom) * g->one, g->rows);
-        int full = w->head[c + 1] >= room;
+    int32_t cells = grid->columns * grid->rows,
+            room = (int32_t)bounded(MAX_DENSITY / (grid->cells_per_m * grid->cells_per_m), MAX_DENSITY, MAX_SCAN),
+            crowded = 0;
+    memset(scan->cell_start, 0, sizeof(int32_t) * ((size_t)cells + 1));
+    scan->fullest_cell = 0;
+    for (int32_t j = 0; j < scan->count; j++) {
+        int32_t c =
+            cell_index((scan->positions[2 * j] - grid->left) * grid->cells_per_m, grid->columns) +
+            grid->columns * cell_index((scan->positions[2 * j + 1] - grid->bottom) * grid->cells_per_m, grid->rows);
+        int full = scan->cell_start[c + 1] >= room;
         crowded += full;
-        w->head[c + 1] += !full;
-        w->fullest = w->head[c + 1] > w->fullest ? w->head[c + 1] : w->fullest;
-        w->cell[j] = full ? CROWDED : c;
+        scan->cell_start[c + 1] += !full;
+        scan->fullest_cell =
+            scan->cell_start[c + 1] > scan->fullest_cell ? scan->cell_start[c + 1] : scan->fullest_cell;
+        scan->owner[j] = full ? CROWDED : c;
     }
     for (int32_t c = 0; c < cells; c++)
-        w->head[c + 1] += w->head[c];
-    int32_t taken = w->head[cells];
-    for (int32_t j = w->n - 1; j >= 0; j--)
-        if (w->cell[j] != CROWDED)
-            w->order[--w->head[w->cell[j] + 1]] = j;
+        scan->cell_start[c + 1] += scan->cell_start[c];
+    int32_t taken = scan->cell_start[cells];
+    for (int32_t j = scan->count - 1; j >= 0; j--)
+        if (scan->owner[j] != CROWDED)
+            scan->cell_order[--scan->cell_start[scan->owner[j] + 1]] = j;
     /* head[c + 1] is now where cell c begins; shift back */
-    memmove(w->head, w->head + 1, sizeof(int32_t) * (size_t)cells);
-    w->head[cells] = taken;
+    memmove(scan->cell_start, scan->cell_start + 1, sizeof(int32_t) * (size_t)cells);
+    scan->cell_start[cells] = taken;
     return crowded;
 }
 
 /* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
-void lay_grid(fusion_t *f, frame_t *w)
+void build_grid(fusion_t *fusion, scan_t *scan)
 {
-    double low[2] = {w->xy[0], w->xy[1]}, high[2] = {w->xy[0], w->xy[1]}, size = bounded(1.3 * f->reach, 0.5, REACH);
-    for (int32_t j = 1; j < w->n; j++)
+    double low[2] = {scan->positions[0], scan->positions[1]}, high[2] = {scan->positions[0], scan->positions[1]},
+           size = bounded(1.3 * fusion->mean_gate, 0.5, MAX_GATE);
+    for (int32_t j = 1; j < scan->count; j++)
         for (int i = 0; i < 2; i++) {
-            double v = w->xy[2 * j + i];
+            double v = scan->positions[2 * j + i];
             low[i] = v < low[i] ? v : low[i];
             high[i] = v > high[i] ? v : high[i];
         }
-    double width = lesser(high[0] - low[0] + 1e-3, WIDEST), height = lesser(high[1] - low[1] + 1e-3, WIDEST), most = (double)w->cells;
-    size = lesser(size, greater(sqrt(OCCUPIED * width * height / (double)w->n), 0.25));
+    double width = lesser(high[0] - low[0] + 1e-3, MAX_EXTENT), height = lesser(high[1] - low[1] + 1e-3, MAX_EXTENT),
+           most = (double)scan->max_cells;
+    size = lesser(size, greater(sqrt(MAX_CELL_MEAN * width * height / (double)scan->count), 0.25));
     while ((floor(width / size) + 1.0) * (floor(height / size) + 1.0) > most)
         size *= 1.4;
-    grid_t g = {low[0], low[1], 1.0 / size, clipped(width / size, w->cells) + 1, clipped(height / size, w->cells) + 1};
-    w->grid = g;
-    w->area = width * height;
-    f->crowded += (uint64_t)sort_by_cell(w, &g);
+    grid_t grid = {low[0], low[1], 1.0 / size, cell_index(width / size, scan->max_cells) + 1,
+                   cell_index(height / size, scan->max_cells) + 1};
+    scan->grid = grid;
+    scan->area = width * height;
+    fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
 }
 
-/* What class, size, velocity and claimed identity add to the cost of a pair; INFINITY when they forbid it. */
-static double likeness(const fusion_t *f, const track_t *k, const state_t *s, const detection *z, int32_t source)
-{
-    const worth_t *g = &f->sources[source].worth;
-    double cost = 0.0;
-    if (g->names > 0.5 && z->id && k->told && k->teller == source) {
-        double kept = TOLD * (2.0 * g->names - 1.0);
-        cost += z->id == k->told ? -kept : k->run == 0 ? kept : 0.0; /* the id of one that was given up is not used again */
-    }
-    if (z->vehicle && k->vehicle && z->vehicle != k->vehicle)
-        return INFINITY;
-    if (z->vehicle && z->vehicle == k->vehicle)
-        cost -= 6.0;
-    if (f->features & NO_CLASS)
-        return cost;
-    double like = 0.0;
-    if (z->cls && k->cls) {
-        double own = (double)k->class_p[z->cls & (CLASSES - 1)], other = (1.0 - g->right) / (CLASSES - 2);
-        like -= 2.0 * ln((CLASSES - 1) * (own * g->right + (1.0 - own) * other));
-    }
-    if (isfinite(z->length) && z->length > 0.0f && k->sizes) {
-        double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        like += lesser(off * off / g->size, 6.0) - 1.0;
-    }
-    if (isfinite(z->vx) && isfinite(z->vy)) {
-        double dx = (double)z->vx - s->x[2], dy = (double)z->vy - s->x[3];
-        like += lesser((dx * dx + dy * dy) / (2.0 * g->speed + 0.1 + s->p[7] + s->p[9]), 6.0) - 2.0;
-    }
-    return cost + bounded(like, -MOST_LIKE, MOST_LIKE);
-}
-
-/* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to the squared distance. */
+/* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to
+ * the squared distance. */
 typedef struct {
-    double x, y, i[3], more;
-} gauge_t;
+    double x, y, inverse[3], log_det;
+} innovation_t;
 
-static inline void gauge(gauge_t *g, const double *mean, const double *p, const double r[3])
+static inline void set_innovation(innovation_t *innovation, const double *mean, const double *p, const double r[3])
 {
-    g->x = mean[0];
-    g->y = mean[1];
-    g->more = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], g->i);
+    innovation->x = mean[0];
+    innovation->y = mean[1];
+    innovation->log_det = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], innovation->inverse);
 }
 
-static inline double to(const gauge_t *g, double x, double y)
+static inline double squared_distance(const innovation_t *innovation, double x, double y)
 {
-    double dx = x - g->x, dy = y - g->y;
-    return dx * dx * g->i[0] + dy * dy * g->i[1] + 2.0 * dx * dy * g->i[2];
+    double dx = x - innovation->x, dy = y - innovation->y;
+    return dx * dx * innovation->inverse[0] + dy * dy * innovation->inverse[1] + 2.0 * dx * dy * innovation->inverse[2];
 }
 
 /* A track, as the detections of one noise are measured against it. Noise is mostly the same for all of a scan. */
 typedef struct {
-    double r[3]; /* the noise */
-    gauge_t mean, slow, fast;
-    int either; /* a track of one hit is a walker's or a driver's: the likelier of the two models counts */
-} measure_t;
+    double noise[3]; /* the noise */
+    innovation_t mean, slow, fast;
+    int two_models; /* a track of one hit is a walker's or a driver's: the likelier of the two models counts */
+} track_innovation_t;
 
-int seen_once(const track_t *k, int64_t t) { return k->hits == 1 && k->status == TENTATIVE && t == k->t && k->now.turns > 0.01; }
-
-static void measure_for(measure_t *m, const track_t *k, const state_t *s, const double own[3], double late)
+int awaits_second_hit(const track_t *track, int64_t t)
 {
-    const double r[3] = {own[0] + late, own[1] + late, own[2]};
-    memcpy(m->r, own, sizeof m->r);
-    gauge(&m->mean, s->x, s->p, r);
-    if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
-        m->mean.more = greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
-    m->mean.more = ln(m->mean.more);
-    if (!m->either)
-        return;
-    gauge(&m->slow, k->now.straight.x, k->now.straight.p, r);
-    gauge(&m->fast, k->now.turning.x, k->now.turning.p, r);
-    m->slow.more = ln(m->slow.more) - 2.0 * ln(1.0 - k->now.turns);
-    m->fast.more = ln(m->fast.more) - 2.0 * ln(k->now.turns);
+    return track->hits == 1 && track->status == TENTATIVE && t == track->t && track->models.turn_probability > 0.01;
 }
 
-static inline double cost_of(const measure_t *m, double d, double x, double y)
+static void set_noise(track_innovation_t *innovation, const track_t *track, const state_t *s, const double own[3],
+                      double late)
 {
-    if (!m->either)
-        return d + m->mean.more;
-    double a = to(&m->slow, x, y) + m->slow.more, b = to(&m->fast, x, y) + m->fast.more;
+    const double r[3] = {own[0] + late, own[1] + late, own[2]};
+    memcpy(innovation->noise, own, sizeof innovation->noise);
+    set_innovation(&innovation->mean, s->x, s->p, r);
+    if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
+        innovation->mean.log_det =
+            greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
+    innovation->mean.log_det = ln(innovation->mean.log_det);
+    if (!innovation->two_models)
+        return;
+    set_innovation(&innovation->slow, track->models.straight.x, track->models.straight.p, r);
+    set_innovation(&innovation->fast, track->models.turning.x, track->models.turning.p, r);
+    innovation->slow.log_det = ln(innovation->slow.log_det) - 2.0 * ln(1.0 - track->models.turn_probability);
+    innovation->fast.log_det = ln(innovation->fast.log_det) - 2.0 * ln(track->models.turn_probability);
+}
+
+static inline double pair_cost(const track_innovation_t *innovation, double d, double x, double y)
+{
+    if (!innovation->two_models)
+        return d + innovation->mean.log_det;
+    double a = squared_distance(&innovation->slow, x, y) + innovation->slow.log_det,
+           b = squared_distance(&innovation->fast, x, y) + innovation->fast.log_det;
     return a < b ? a : b;
 }
 
 /* Keep an edge, in place of the worst where there are enough; `worst` is its place, or -1 while there is room. */
-static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t most, int32_t j, double c, int32_t *worst)
+static int32_t keep_edge(int32_t *column, double *cost, int32_t n, int32_t most, int32_t j, double c, int32_t *worst)
 {
     if (n < most) {
         column[n] = j;
@@ -171,82 +157,98 @@ static int32_t keep(int32_t *column, double *cost, int32_t n, int32_t most, int3
 /* The cells that a gate touches; none where right < left. */
 typedef struct {
     int32_t left, right, low, high;
-} span_t;
+} cell_range_t;
 
-static span_t span(const grid_t *g, const state_t *s, double hx, double hy)
+static cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy)
 {
-    double x0 = (s->x[0] - hx - g->left) * g->one, x1 = (s->x[0] + hx - g->left) * g->one;
-    double y0 = (s->x[1] - hy - g->bottom) * g->one, y1 = (s->x[1] + hy - g->bottom) * g->one;
-    if (x1 < 0.0 || y1 < 0.0 || x0 > g->columns || y0 > g->rows)
-        return (span_t){.left = 0, .right = -1};
-    return (span_t){clipped(x0, g->columns), clipped(x1, g->columns), clipped(y0, g->rows), clipped(y1, g->rows)};
+    double x0 = (s->x[0] - hx - grid->left) * grid->cells_per_m, x1 = (s->x[0] + hx - grid->left) * grid->cells_per_m;
+    double y0 = (s->x[1] - hy - grid->bottom) * grid->cells_per_m,
+           y1 = (s->x[1] + hy - grid->bottom) * grid->cells_per_m;
+    if (x1 < 0.0 || y1 < 0.0 || x0 > grid->columns || y0 > grid->rows)
+        return (cell_range_t){.left = 0, .right = -1};
+    return (cell_range_t){cell_index(x0, grid->columns), cell_index(x1, grid->columns), cell_index(y0, grid->rows),
+                          cell_index(y1, grid->rows)};
 }
 
-/* How many detections they hold, where it may be more than LOOKS. */
-static int32_t held(const frame_t *w, const span_t *in)
+/* How many detections they hold, where it may be more than MAX_CANDIDATES. */
+static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
 {
     int32_t n = 0;
-    if (w->fullest * (in->right - in->left + 1) * (in->high - in->low + 1) <= LOOKS)
+    if (scan->fullest_cell * (in->right - in->left + 1) * (in->high - in->low + 1) <= MAX_CANDIDATES)
         return 0;
     for (int32_t row = in->low; row <= in->high; row++)
-        n += w->head[row * w->grid.columns + in->right + 1] - w->head[row * w->grid.columns + in->left];
+        n += scan->cell_start[row * scan->grid.columns + in->right + 1] -
+             scan->cell_start[row * scan->grid.columns + in->left];
     return n;
 }
 
-int32_t gate(fusion_t *f, frame_t *w, int32_t i, int32_t edges)
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
 {
-    const track_t *k = track_at(f, i);
-    const state_t *s = &w->mean[i];
-    const grid_t *g = &w->grid;
-    int32_t *column = w->column + edges, n = 0, worst = -1;
-    double *cost = w->cost + edges;
-    double away = k->run < 5 ? (double)k->run : 5.0;
-    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], late = w->unsure * square + away * away * (LOST * w->widest + BRAKES * square);
-    double hx = lesser(sqrt(f->gate * (s->p[0] + w->widest + late)), REACH), hy = lesser(sqrt(f->gate * (s->p[4] + w->widest + late)), REACH);
-    w->reach += hx;
-    int once = seen_once(k, w->t);
+    const track_t *track = track_at(fusion, i);
+    const state_t *s = &scan->mean[i];
+    const grid_t *grid = &scan->grid;
+    int32_t *column = scan->column + edges, n = 0, worst = -1;
+    double *cost = scan->cost + edges;
+    double away = track->miss_run < 5 ? (double)track->miss_run : 5.0;
+    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3],
+           late = scan->latency_variance * square +
+                  away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
+    double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
+           hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
+    scan->gate_sum += hx;
+    int once = awaits_second_hit(track, scan->t);
     if (once) { /* it may be a driver's: as far as the faster of its models has it */
-        hx = greater(hx, lesser(sqrt(f->gate * (k->now.turning.p[0] + w->widest + late)), FIRST_REACH));
-        hy = greater(hy, lesser(sqrt(f->gate * (k->now.turning.p[4] + w->widest + late)), FIRST_REACH));
+        hx = greater(
+            hx, lesser(sqrt(fusion->gate * (track->models.turning.p[0] + scan->max_variance + late)), MAX_FIRST_GATE));
+        hy = greater(
+            hy, lesser(sqrt(fusion->gate * (track->models.turning.p[4] + scan->max_variance + late)), MAX_FIRST_GATE));
     }
-    span_t in = span(g, s, hx, hy);
+    cell_range_t in = cells_in_gate(grid, s, hx, hy);
     int32_t most = MAX_EDGES;
     if (in.right < in.left)
         return edges;
-    int32_t there = held(w, &in);
-    if (there > LOOKS) { /* the nearest of so many are what matters: the others would fall out of the edges kept */
-        double share = sqrt((double)LOOKS / (double)there);
+    int32_t there = detections_in(scan, &in);
+    if (there >
+        MAX_CANDIDATES) { /* the nearest of so many are what matters: the others would fall out of the edges kept */
+        double share = sqrt((double)MAX_CANDIDATES / (double)there);
         hx *= share;
         hy *= share;
-        in = span(g, s, hx, hy);
-        most = FEW_EDGES;
+        in = cells_in_gate(grid, s, hx, hy);
+        most = CROWDED_EDGES;
     }
-    measure_t m; /* what is not set yet belongs to no noise: none is negative */
-    m.r[0] = -1.0;
-    m.either = k->hits == 1 && w->t == k->t && k->now.turns > 0.01;
-    double young = k->existence < 0.9 ? -2.0 * ln(k->existence + 1e-3) : 0.0;
-    if (k->status == CONFIRMED && f->sources[w->source].filtered) /* it may have given up one that is there */
-        young = lesser(young, COMES_BACK);
-    else if (k->status == CONFIRMED && k->run > 1) /* an occluded road user is unlikely to reappear at just this scan */
-        young -= 2.0 * ln(1.0 - miss_chance(f, &f->sources[w->source], k));
+    track_innovation_t innovation; /* what is not set yet belongs to no noise: none is negative */
+    innovation.noise[0] = -1.0;
+    innovation.two_models = track->hits == 1 && scan->t == track->t && track->models.turn_probability > 0.01;
+    double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
+    if (track->status == CONFIRMED &&
+        fusion->sources[scan->source_id].filtered) /* it may have given up one that is there */
+        young = lesser(young, REAPPEARANCE_COST);
+    else if (track->status == CONFIRMED &&
+             track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
+        young -= 2.0 * ln(1.0 - miss_probability(fusion, &fusion->sources[scan->source_id], track));
     for (int32_t row = in.low; row <= in.high; row++)
-        for (int32_t e = w->head[row * g->columns + in.left]; e < w->head[row * g->columns + in.right + 1]; e++) {
-            int32_t j = w->order[e];
-            double x = w->xy[2 * j], y = w->xy[2 * j + 1];
+        for (int32_t e = scan->cell_start[row * grid->columns + in.left];
+             e < scan->cell_start[row * grid->columns + in.right + 1]; e++) {
+            int32_t j = scan->cell_order[e];
+            double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
             if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
                 continue;
-            const double *own = &w->r[3 * j];
-            if (own[0] != m.r[0] || own[1] != m.r[1] || own[2] != m.r[2])
-                measure_for(&m, k, s, own, late);
-            double d = to(&m.mean, x, y);
-            if (!(d < f->gate) && !(once && to(&m.fast, x, y) < f->gate))
+            const double *own = &scan->noise[3 * j];
+            if (own[0] != innovation.noise[0] || own[1] != innovation.noise[1] || own[2] != innovation.noise[2])
+                set_noise(&innovation, track, s, own, late);
+            double d = squared_distance(&innovation.mean, x, y);
+            if (!(d < fusion->gate) && !(once && squared_distance(&innovation.fast, x, y) < fusion->gate))
                 continue;
-            double c = young + (w->plain ? 0.0 : likeness(f, k, s, &w->z[j], w->source));
-            c += cost_of(&m, d, x, y);
-            if (once && c >= f->miss_cost && c < INFINITY && hit_chance(f, w, k, j) > f->drop) /* nobody knows its speed: the cost is that of not knowing */
-                c = f->miss_cost * (1.0 - JUST_UNDER / c);
-            if (c < f->miss_cost)
-                n = keep(column, cost, n, most, j, c, &worst);
+            double c =
+                young +
+                (scan->positions_only ? 0.0 : attribute_cost(fusion, track, s, &scan->detections[j], scan->source_id));
+            c += pair_cost(&innovation, d, x, y);
+            if (once && c >= fusion->miss_cost && c < INFINITY &&
+                second_hit_existence(fusion, scan, track, j) >
+                    fusion->drop) /* nobody knows its speed: the cost is that of not knowing */
+                c = fusion->miss_cost * (1.0 - SECOND_HIT_MARGIN / c);
+            if (c < fusion->miss_cost)
+                n = keep_edge(column, cost, n, most, j, c, &worst);
         }
     return edges + n;
 }

@@ -1,18 +1,21 @@
-/* Measurement updates: position, velocity, any two linear combinations of the state; of one model and of both interacting. */
+/* Measurement updates: position, velocity, any two linear combinations of the state; of one model and of both
+ * interacting. */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
 #include <math.h>
 
-#define LEAST 1e-6 /* m^2: a variance never falls below */
-#define MOST 1e4
-#define INCREMENT 0.1 /* variance of a filtered track's increments over that of its places */
-#define AGREES 9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
+#define MIN_VARIANCE 1e-6 /* m^2: a variance never falls below */
+#define MAX_VARIANCE 1e4
+#define INCREMENT_SHARE 0.1 /* variance of a filtered track's increments over that of its places */
+#define VELOCITY_GATE                                                                                                  \
+    9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
 
-static const uint8_t AT[5][5] = {{0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
+static const uint8_t PACKED[5][5] = {
+    {0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
 
 /* x += w v, p -= w (pht)' for a gain w = pht S^-1 of two measured components; n is 4 or 5 */
-static inline void correct(double *x, double *p, int n, const double *pht, const double i[3], double dx, double dy)
+static inline void apply_gain(double *x, double *p, int n, const double *pht, const double i[3], double dx, double dy)
 {
     double w[10];
     for (int r = 0; r < n; r++) {
@@ -22,64 +25,75 @@ static inline void correct(double *x, double *p, int n, const double *pht, const
     }
     for (int r = 0; r < n; r++)
         for (int c = r; c < n; c++)
-            p[AT[r][c]] -= w[2 * r] * pht[2 * c] + w[2 * r + 1] * pht[2 * c + 1];
-    for (int r = 0; r < n; r++)
-        p[AT[r][r]] = bounded(p[AT[r][r]], LEAST, MOST);
+            p[PACKED[r][c]] -= w[2 * r] * pht[2 * c] + w[2 * r + 1] * pht[2 * c + 1];
+    for (int r = 0; r < n; r++) {
+        double variance = p[PACKED[r][r]];
+        if (variance > MAX_VARIANCE) { /* with its covariances, or it would be none any more */
+            double share = sqrt(MAX_VARIANCE / variance);
+            for (int c = 0; c < n; c++)
+                p[PACKED[r][c]] *= c == r ? 1.0 : share;
+        }
+        p[PACKED[r][r]] = bounded(variance, MIN_VARIANCE, MAX_VARIANCE);
+    }
 }
 
 /* Fold in two components a and b of the state, measured; returns their likelihood's density without 1 / 2 pi. */
-static inline double fold(double *x, double *p, int n, int a, int b, double za, double zb, const double r[3], double *d)
+static inline double update_pair(double *x, double *p, int n, int a, int b, double za, double zb, const double r[3],
+                                 double *d)
 {
     double i[3], pht[10], dx = za - x[a], dy = zb - x[b];
-    double det = invert2(p[AT[a][a]] + r[0], p[AT[b][b]] + r[1], p[AT[a][b]] + r[2], i);
+    double det = invert2(p[PACKED[a][a]] + r[0], p[PACKED[b][b]] + r[1], p[PACKED[a][b]] + r[2], i);
     for (int k = 0; k < n; k++) {
-        pht[2 * k] = p[AT[k][a]];
-        pht[2 * k + 1] = p[AT[k][b]];
+        pht[2 * k] = p[PACKED[k][a]];
+        pht[2 * k + 1] = p[PACKED[k][b]];
     }
     *d = dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
-    correct(x, p, n, pht, i, dx, dy);
+    apply_gain(x, p, n, pht, i, dx, dy);
     return det;
 }
 
 /* Bayes over the two models from their distances and determinants. */
-static inline void weigh(imm_t *s, double da, double det_a, double db, double det_b)
+static inline void update_model_weights(imm_t *s, double da, double det_a, double db, double det_b)
 {
-    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)), odds = (1.0 - s->turns) / s->turns * sqrt(det_b / det_a);
-    double straight = off > 0.0 ? odds * e : odds, turning = off > 0.0 ? 1.0 : e;
-    s->turns = bounded(turning / (straight + turning), 0.001, 0.999);
+    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)), p = s->turn_probability;
+    double straight = (1.0 - p) * sqrt(det_b) * (off > 0.0 ? e : 1.0),
+           turning = p * sqrt(det_a) * (off > 0.0 ? 1.0 : e);
+    s->turn_probability = bounded(turning / (straight + turning), 0.001, 0.999);
 }
 
 void imm_update(imm_t *s, double x, double y, const double r[3])
 {
-    double da, db, det_a = fold(s->straight.x, s->straight.p, 4, 0, 1, x, y, r, &da);
-    if (s->turns <= 0.0)
+    double da, db, det_a = update_pair(s->straight.x, s->straight.p, 4, 0, 1, x, y, r, &da);
+    if (s->turn_probability <= 0.0)
         return;
-    double det_b = fold(s->turning.x, s->turning.p, 5, 0, 1, x, y, r, &db);
-    weigh(s, da, det_a, db, det_b);
+    double det_b = update_pair(s->turning.x, s->turning.p, 5, 0, 1, x, y, r, &db);
+    update_model_weights(s, da, det_a, db, det_b);
 }
 
-/* Noise of a velocity that disagrees grows with its distance: it still says that something changed, but not how much. */
-static double trusted(const double *x, const double *p, double vx, double vy, double r)
+/* Noise of a velocity that disagrees grows with its distance: it still says that something changed, but not how much.
+ */
+static double robust_noise(const double *x, const double *p, double vx, double vy, double r)
 {
     double i[3], dx = vx - x[2], dy = vy - x[3];
     invert2(p[7] + r, p[9] + r, p[8], i);
     double d = dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
-    return d < AGREES ? r : r * d / AGREES;
+    return d < VELOCITY_GATE ? r : r * d / VELOCITY_GATE;
 }
 
 void imm_update_velocity(imm_t *s, double vx, double vy, double r)
 {
-    double da, db, one = trusted(s->straight.x, s->straight.p, vx, vy, r), ra[3] = {one, one, 0.0};
-    double det_a = fold(s->straight.x, s->straight.p, 4, 2, 3, vx, vy, ra, &da);
-    if (s->turns <= 0.0)
+    double da, db, one = robust_noise(s->straight.x, s->straight.p, vx, vy, r), ra[3] = {one, one, 0.0};
+    double det_a = update_pair(s->straight.x, s->straight.p, 4, 2, 3, vx, vy, ra, &da);
+    if (s->turn_probability <= 0.0)
         return;
-    double two = trusted(s->turning.x, s->turning.p, vx, vy, r), rb[3] = {two, two, 0.0};
-    double det_b = fold(s->turning.x, s->turning.p, 5, 2, 3, vx, vy, rb, &db);
-    weigh(s, da, det_a, db, det_b);
+    double two = robust_noise(s->turning.x, s->turning.p, vx, vy, r), rb[3] = {two, two, 0.0};
+    double det_b = update_pair(s->turning.x, s->turning.p, 5, 2, 3, vx, vy, rb, &db);
+    update_model_weights(s, da, det_a, db, det_b);
 }
 
-/* p = d p d for d = diag(by, by, 1, 1, 1): the position's part grows, what it has in common with the rest keeps its correlation */
-static void widen(double *p, double by)
+/* p = d p d for d = diag(by, by, 1, 1, 1): the position's part grows, what it has in common with the rest keeps its
+ * correlation */
+static void inflate_position(double *p, double by)
 {
     const uint8_t rest[4] = {2, 3, 5, 6};
     p[0] *= by * by;
@@ -89,42 +103,43 @@ static void widen(double *p, double by)
         p[rest[i]] *= by;
 }
 
-/* Covariance intersection of positions, in information weights w and 1 - w, w by traces (Niehsen 2002): the source's estimate may
- * already hold ours. Velocity is not measured, so it is not given away. */
-void imm_intersect(imm_t *s, const state_t *mean, double x, double y, const double r[3])
+/* Covariance intersection of positions, in information weights w and 1 - w, w by traces (Niehsen 2002): the source's
+ * estimate may already hold ours. Velocity is not measured, so it is not given away. */
+void imm_update_intersection(imm_t *s, const state_t *mean, double x, double y, const double r[3])
 {
     double ours = mean->p[0] + mean->p[4], theirs = r[0] + r[1], w = bounded(theirs / (ours + theirs), 0.3, 0.95);
     double wide[3] = {r[0] / (1.0 - w), r[1] / (1.0 - w), r[2] / (1.0 - w)}, by = sqrt(1.0 / w);
-    widen(s->straight.p, by);
-    widen(s->turning.p, by);
+    inflate_position(s->straight.p, by);
+    inflate_position(s->turning.p, by);
     s->turning.p[10] *= by;
     s->turning.p[11] *= by;
     imm_update(s, x, y, wide);
 }
 
-/* A filtered track errs alike from scan to scan: its increments are good, its place is no better for being repeated. So it is followed closely, with a
- * share of its noise, and what was left out is given back to the place afterwards. */
-void imm_follow(imm_t *s, double x, double y, const double r[3])
+/* A filtered track errs alike from scan to scan: its increments are good, its place is no better for being repeated. So
+ * it is followed closely, with a share of its noise, and what was left out is given back to the place afterwards. */
+void imm_update_filtered(imm_t *s, double x, double y, const double r[3])
 {
-    double small[3] = {INCREMENT * r[0], INCREMENT * r[1], INCREMENT * r[2]};
+    double small[3] = {INCREMENT_SHARE * r[0], INCREMENT_SHARE * r[1], INCREMENT_SHARE * r[2]};
     imm_update(s, x, y, small);
     for (int i = 0; i < 2; i++) {
         double *p = i ? s->turning.p : s->straight.p;
-        p[0] += (1.0 - INCREMENT) * r[0];
-        p[4] += (1.0 - INCREMENT) * r[1];
-        p[1] += (1.0 - INCREMENT) * r[2];
+        p[0] += (1.0 - INCREMENT_SHARE) * r[0];
+        p[4] += (1.0 - INCREMENT_SHARE) * r[1];
+        p[1] += (1.0 - INCREMENT_SHARE) * r[2];
     }
 }
 
 /* Two linear combinations h (2x4) of position and velocity, measured as z with noise r */
-static double fold_linear(double *x, double *p, int n, const double h[8], const double z[2], const double r[3], double *d)
+static double update_linear(double *x, double *p, int n, const double h[8], const double z[2], const double r[3],
+                            double *d)
 {
     double i[3], pht[10], v[2] = {z[0], z[1]}, s[3] = {r[0], r[1], r[2]};
     for (int k = 0; k < n; k++) {
         pht[2 * k] = pht[2 * k + 1] = 0.0;
         for (int c = 0; c < 4; c++) {
-            pht[2 * k] += p[AT[k][c]] * h[c];
-            pht[2 * k + 1] += p[AT[k][c]] * h[4 + c];
+            pht[2 * k] += p[PACKED[k][c]] * h[c];
+            pht[2 * k + 1] += p[PACKED[k][c]] * h[4 + c];
         }
     }
     for (int c = 0; c < 4; c++) {
@@ -136,15 +151,15 @@ static double fold_linear(double *x, double *p, int n, const double h[8], const 
     }
     double det = invert2(s[0], s[1], s[2], i);
     *d = v[0] * v[0] * i[0] + v[1] * v[1] * i[1] + 2.0 * v[0] * v[1] * i[2];
-    correct(x, p, n, pht, i, v[0], v[1]);
+    apply_gain(x, p, n, pht, i, v[0], v[1]);
     return det;
 }
 
 void imm_update_linear(imm_t *s, const double h[8], const double z[2], const double r[3])
 {
-    double da, db, det_a = fold_linear(s->straight.x, s->straight.p, 4, h, z, r, &da);
-    if (s->turns <= 0.0)
+    double da, db, det_a = update_linear(s->straight.x, s->straight.p, 4, h, z, r, &da);
+    if (s->turn_probability <= 0.0)
         return;
-    double det_b = fold_linear(s->turning.x, s->turning.p, 5, h, z, r, &db);
-    weigh(s, da, det_a, db, det_b);
+    double det_b = update_linear(s->turning.x, s->turning.p, 5, h, z, r, &db);
+    update_model_weights(s, da, det_a, db, det_b);
 }

@@ -1,14 +1,14 @@
-/* Prediction: constant velocity, constant turn (extended), and the interacting multiple model of both (Blom, Bar-Shalom 1988).
- * The turn rate is the turning model's own: mixing shares position and velocity only. */
+/* Prediction: constant velocity, constant turn (extended), and the interacting multiple model of both (Blom, Bar-Shalom
+ * 1988). The turn rate is the turning model's own: mixing shares position and velocity only. */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
 #include <math.h>
 
-#define TURN_MOST 1.2  /* rad in one step; a longer turn is not foreseen */
-#define RATE_MOST 1.5  /* rad/s */
-#define RATE_SPREAD 0.16 /* rad^2/s^2 at birth */
-#define RATE_FADES 1.5 /* s: without evidence a turn ends */
+#define MAX_TURN 1.2               /* rad in one step; a longer turn is not foreseen */
+#define MAX_RATE 1.5               /* rad/s */
+#define INITIAL_RATE_VARIANCE 0.16 /* rad^2/s^2 at birth */
+#define RATE_TIME_CONSTANT 1.5     /* s: without evidence a turn ends */
 
 static void add_noise(double *p, double dt, double q)
 {
@@ -42,7 +42,8 @@ void straight_step(const state_t *in, double dt, double q, state_t *out)
 }
 
 /* out = F p F' for F = [1 0 a -b f0; 0 1 b a f1; 0 0 c -s f2; 0 0 s c f3; 0 0 0 0 e] */
-static void turn_covariance(const double *p, double a, double b, double c, double s, const double f[4], double e, double *out)
+static void turn_covariance(const double *p, double a, double b, double c, double s, const double f[4], double e,
+                            double *out)
 {
     const double row2[5] = {p[2], p[5], p[7], p[8], p[12]}, row3[5] = {p[3], p[6], p[8], p[9], p[13]};
     const double row4[5] = {p[10], p[11], p[12], p[13], p[14]}, row0[5] = {p[0], p[1], p[2], p[3], p[10]};
@@ -72,11 +73,12 @@ static void turn_covariance(const double *p, double a, double b, double c, doubl
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out)
 {
     const double *x = in->x;
-    double rate = fabs(x[4] * dt) <= TURN_MOST ? x[4] : x[4] < 0.0 ? -TURN_MOST / fabs(dt) : TURN_MOST / fabs(dt);
+    double rate = fabs(x[4] * dt) <= MAX_TURN ? x[4] : x[4] < 0.0 ? -MAX_TURN / fabs(dt) : MAX_TURN / fabs(dt);
     turn_t t = turn_of(rate * dt);
     double a = dt * t.sinc, b = dt * t.cosc, da = dt * dt * t.dsinc, db = dt * dt * t.dcosc;
-    double f[4] = {da * x[2] - db * x[3], db * x[2] + da * x[3], -dt * (t.sin * x[2] + t.cos * x[3]), dt * (t.cos * x[2] - t.sin * x[3])};
-    double fade = 1.0 / (1.0 + fabs(dt) / RATE_FADES);
+    double f[4] = {da * x[2] - db * x[3], db * x[2] + da * x[3], -dt * (t.sin * x[2] + t.cos * x[3]),
+                   dt * (t.cos * x[2] - t.sin * x[3])};
+    double fade = 1.0 / (1.0 + fabs(dt) / RATE_TIME_CONSTANT);
     out->x[0] = x[0] + a * x[2] - b * x[3];
     out->x[1] = x[1] + b * x[2] + a * x[3];
     out->x[2] = t.cos * x[2] - t.sin * x[3];
@@ -84,11 +86,11 @@ void turning_step(const turning_t *in, double dt, double q, double q_rate, turni
     out->x[4] = fade * rate;
     turn_covariance(in->p, a, b, t.cos, t.sin, f, fade, out->p);
     add_noise(out->p, dt, q);
-    out->p[14] = lesser(out->p[14] + q_rate * fabs(dt), RATE_SPREAD * 4.0);
+    out->p[14] = lesser(out->p[14] + q_rate * fabs(dt), MAX_RATE_VARIANCE);
 }
 
 /* a = (1 - w) a + w b, with the spread of the means, on the four shared states */
-static void blend(const double *xa, const double *pa, const double *xb, const double *pb, double w, double *x, double *p)
+static void mix(const double *xa, const double *pa, const double *xb, const double *pb, double w, double *x, double *p)
 {
     double d[4], keep = 1.0 - w, both = w * keep;
     for (int i = 0; i < 4; i++) {
@@ -103,40 +105,43 @@ static void blend(const double *xa, const double *pa, const double *xb, const do
 
 void imm_mean(const imm_t *in, state_t *out)
 {
-    blend(in->straight.x, in->straight.p, in->turning.x, in->turning.p, in->turns, out->x, out->p);
+    mix(in->straight.x, in->straight.p, in->turning.x, in->turning.p, in->turn_probability, out->x, out->p);
 }
 
 /* Chances that a manoeuvre has begun, or ended, after dt. */
-change_t change_after(double dt, const motion_t *m)
+transition_t model_transition(double dt, const motion_t *motion)
 {
-    double both = m->enter + m->leave, h = both * fabs(dt), change = (1.0 - 1.0 / (1.0 + h * (1.0 + 0.5 * h))) / (both + 1e-12);
-    change_t c = {dt, m, change * m->enter, change * m->leave};
-    return c;
+    double both = motion->enter + motion->leave, h = both * fabs(dt),
+           change = (1.0 - 1.0 / (1.0 + h * (1.0 + 0.5 * h))) / (both + 1e-12);
+    transition_t transition = {dt, motion, change * motion->enter, change * motion->leave};
+    return transition;
 }
 
-void imm_step(const imm_t *in, const change_t *c, imm_t *out)
+void imm_step(const imm_t *in, const transition_t *transition, imm_t *out)
 {
-    const motion_t *m = c->motion;
-    double dt = c->dt, to_turn = c->to_turn, to_straight = c->to_straight, w = in->turns;
-    if (m->enter <= 0.0) {
-        straight_step(&in->straight, dt, m->straight, &out->straight);
+    const motion_t *motion = transition->motion;
+    double dt = transition->dt, to_turn = transition->to_turn, to_straight = transition->to_straight,
+           w = in->turn_probability;
+    if (motion->enter <= 0.0) {
+        straight_step(&in->straight, dt, motion->straight, &out->straight);
         out->turning = in->turning;
-        out->turns = 0.0;
+        out->turn_probability = 0.0;
         return;
     }
-    double turns = w * (1.0 - to_straight) + (1.0 - w) * to_turn;
+    double turns =
+        bounded(w * (1.0 - to_straight) + (1.0 - w) * to_turn, MIN_MODEL_PROBABILITY, 1.0 - MIN_MODEL_PROBABILITY);
     double from_turn = w * to_straight / (1.0 - turns), from_straight = (1.0 - w) * to_turn / turns;
     state_t a;
     turning_t b;
-    blend(in->straight.x, in->straight.p, in->turning.x, in->turning.p, from_turn, a.x, a.p);
-    blend(in->turning.x, in->turning.p, in->straight.x, in->straight.p, from_straight, b.x, b.p);
+    mix(in->straight.x, in->straight.p, in->turning.x, in->turning.p, from_turn, a.x, a.p);
+    mix(in->turning.x, in->turning.p, in->straight.x, in->straight.p, from_straight, b.x, b.p);
     b.x[4] = in->turning.x[4];
     for (int i = 10; i < 14; i++)
         b.p[i] = (1.0 - from_straight) * in->turning.p[i];
     b.p[14] = in->turning.p[14];
-    straight_step(&a, dt, m->straight, &out->straight);
-    turning_step(&b, dt, m->turning, m->rate, &out->turning);
-    out->turns = turns;
+    straight_step(&a, dt, motion->straight, &out->straight);
+    turning_step(&b, dt, motion->turning, motion->turn_rate, &out->turning);
+    out->turn_probability = turns;
 }
 
 void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast)
@@ -151,6 +156,6 @@ void imm_start(imm_t *out, const double x[4], const double r[3], double slow, do
         p[k][1] = r[2];
         p[k][7] = p[k][9] = k ? fast : slow;
     }
-    out->turning.p[14] = RATE_SPREAD;
-    out->turns = slow < fast ? 0.5 : 0.2;
+    out->turning.p[14] = INITIAL_RATE_VARIANCE;
+    out->turn_probability = slow < fast ? 0.5 : 0.2;
 }

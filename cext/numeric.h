@@ -13,8 +13,13 @@ static inline double exp_negative(double x)
         return 0.0;
     x = x < 0.0 ? x : 0.0;
     double k = (double)(int64_t)(x * 1.4426950408889634 - 0.5), r = x - k * 0.6931471805599453, scale;
-    double e = 1.0 + r * (1.0 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * (1.0 / 5040
-             + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));
+    double e =
+        1.0 +
+        r * (1.0 + r * (1.0 / 2 +
+                        r * (1.0 / 6 +
+                             r * (1.0 / 24 +
+                                  r * (1.0 / 120 +
+                                       r * (1.0 / 720 + r * (1.0 / 5040 + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));
     uint64_t bits = (uint64_t)((int64_t)k + 1023) << 52;
     memcpy(&scale, &bits, sizeof scale);
     return e * scale;
@@ -34,11 +39,13 @@ static inline double ln(double x)
         k++;
     }
     double s = (m - 1.0) / (m + 1.0), z = s * s;
-    return (double)k * 0.6931471805599453 + 2.0 * s * (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11
-           + z * (1.0 / 13)))))));
+    return (double)k * 0.6931471805599453 +
+           2.0 * s *
+               (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13)))))));
 }
 
-/* For a turn of |a| <= 1.2 rad, to 1e-8: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+/* For a turn of |a| <= 1.2 rad, to 1e-8: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two.
+ */
 typedef struct {
     double sin, cos, sinc, cosc, dsinc, dcosc;
 } turn_t;
@@ -48,7 +55,8 @@ static inline turn_t turn_of(double a)
     double z = a * a;
     turn_t t;
     t.sinc = 1.0 - z * (1.0 / 6 - z * (1.0 / 120 - z * (1.0 / 5040 - z * (1.0 / 362880 - z * (1.0 / 39916800)))));
-    t.cosc = a * (1.0 / 2 - z * (1.0 / 24 - z * (1.0 / 720 - z * (1.0 / 40320 - z * (1.0 / 3628800 - z * (1.0 / 479001600))))));
+    t.cosc = a * (1.0 / 2 -
+                  z * (1.0 / 24 - z * (1.0 / 720 - z * (1.0 / 40320 - z * (1.0 / 3628800 - z * (1.0 / 479001600))))));
     t.dsinc = -a * (1.0 / 3 - z * (1.0 / 30 - z * (1.0 / 840 - z * (1.0 / 45360 - z * (1.0 / 3991680)))));
     t.dcosc = 1.0 / 2 - z * (1.0 / 8 - z * (1.0 / 144 - z * (1.0 / 5760 - z * (1.0 / 403200 - z * (1.0 / 43545600)))));
     t.sin = a * t.sinc;
@@ -60,10 +68,12 @@ static inline turn_t turn_of(double a)
 static inline double angle_of(double y, double x)
 {
     static const double AT[5] = {0.0, 0.24497866312686414, 0.4636476090008061, 0.6435011087932844, 0.7853981633974483};
-    double ax = fabs(x), ay = fabs(y), most = ax > ay ? ax : ay, least = ax > ay ? ay : ax, t = most > 0.0 ? least / most : 0.0;
+    double ax = fabs(x), ay = fabs(y), most = ax > ay ? ax : ay, least = ax > ay ? ay : ax,
+           t = most > 0.0 ? least / most : 0.0;
     int near = t > 0.0 && t <= 1.0 ? (int)(4.0 * t + 0.5) : 0; /* NaN has no nearest */
     double c = 0.25 * near, u = (t - c) / (1.0 + t * c), z = u * u, z2 = z * z;
-    double low = 1.0 - z * (1.0 / 3) + z2 * (1.0 / 5 - z * (1.0 / 7)), high = 1.0 / 9 - z * (1.0 / 11) + z2 * (1.0 / 13 - z * (1.0 / 15) + z2 * (1.0 / 17));
+    double low = 1.0 - z * (1.0 / 3) + z2 * (1.0 / 5 - z * (1.0 / 7)),
+           high = 1.0 / 9 - z * (1.0 / 11) + z2 * (1.0 / 13 - z * (1.0 / 15) + z2 * (1.0 / 17));
     double a = AT[near] + u * (low + z2 * z2 * high);
     a = ay > ax ? 1.5707963267948966 - a : a;
     a = signbit(x) ? 3.141592653589793 - a : a;
@@ -78,7 +88,7 @@ static inline double greater(double a, double b) { return a > b ? a : b; }
 static inline double bounded(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 /* Which of `most` cells v falls into, whatever it is: the nearest for those outside, the first for NaN. */
-static inline int32_t clipped(double v, int32_t most)
+static inline int32_t cell_index(double v, int32_t most)
 {
     return !(v > 0.0) ? 0 : v >= (double)most ? most - 1 : (int32_t)v;
 }

@@ -1,42 +1,46 @@
 /* Tracks as they are given out: what is known of them at any moment near the last scan. */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
-#define SEEN_LATELY 300000000 /* ns; who was not seen for longer is coasting */
+#define COASTING_AFTER 300000000 /* ns; who was not seen for longer is coasting */
 
-/* Whether anything is known of a track at t. Once the last scan is `coast` ago, the sensors may all be dead: nothing is foreseen any more, but for
-   vehicles known by their own reports, which come seldom. What is older than any late scan may be was never asked for in time. */
-static int known_at(const fusion_t *f, const track_t *k, int64_t t)
+/* Whether anything is known of a track at t. Once the last scan is `coast` ago, the sensors may all be dead: nothing is
+   foreseen any more, but for vehicles known by their own reports, which come seldom. What is older than any late scan
+   may be was never asked for in time. */
+static int is_known(const fusion_t *fusion, const track_t *track, int64_t t)
 {
-    int64_t most = t - f->newest > f->coast && k->sensed ? f->coast : patience(f, k);
-    return t - k->last <= most && f->newest - t <= f->window + f->coast;
+    int64_t most =
+        t - fusion->newest > fusion->coast && track->seen_by_sensor ? fusion->coast : max_silence(fusion, track);
+    return t - track->last_hit <= most && fusion->newest - t <= fusion->window + fusion->coast;
 }
 
-/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every source covers. */
-static double existence_at(const fusion_t *f, const track_t *k, int64_t t, const state_t *m)
+/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every
+ * source covers. */
+static double existence_at(const fusion_t *fusion, const track_t *track, int64_t t, const state_t *m)
 {
-    double existence = aged(f, k, t);
-    if (t <= k->last || f->features & NO_LIFE)
+    double existence = decayed_existence(fusion, track, t);
+    if (t <= track->last_hit || fusion->features & NO_LIFE)
         return existence;
-    return (1.0 - gone(f, k, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * existence;
+    return (1.0 - probability_uncovered(fusion, track, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * existence;
 }
 
 /* Field by field into its place: a row made elsewhere and copied would wait for its own bytes. */
-static void give_out(const track_t *k, int64_t t, const state_t *s, double existence, track_row *row)
+static void write_row(const track_t *track, int64_t t, const state_t *s, double existence, track_row_t *row)
 {
     const double *x = s->x, *p = s->p;
     double square = x[2] * x[2] + x[3] * x[3];
-    int along = square > 1.0 || (k->ahead[0] == 0.0f && k->ahead[1] == 0.0f);
+    int along = square > 1.0 || (track->direction[0] == 0.0f && track->direction[1] == 0.0f);
     row->t = t;
     row->x = x[0];
     row->y = x[1];
     row->vx = (float)x[2];
     row->vy = (float)x[3];
-    row->heading = (float)(along ? angle_of(x[3], x[2]) : angle_of((double)k->ahead[1], (double)k->ahead[0]));
-    row->yaw_rate = (float)(k->now.turns * k->now.turning.x[4]);
-    row->length = k->length;
-    row->width = k->width;
-    row->height = k->height;
+    row->heading =
+        (float)(along ? angle_of(x[3], x[2]) : angle_of((double)track->direction[1], (double)track->direction[0]));
+    row->yaw_rate = (float)(track->models.turn_probability * track->models.turning.x[4]);
+    row->length = track->length;
+    row->width = track->width;
+    row->height = track->height;
     row->var_x = (float)p[0];
     row->var_y = (float)p[4];
     row->cov_xy = (float)p[1];
@@ -44,28 +48,28 @@ static void give_out(const track_t *k, int64_t t, const state_t *s, double exist
     row->var_vy = (float)p[9];
     row->cov_vxvy = (float)p[8];
     row->existence = (float)existence;
-    row->class_p = k->cls ? k->class_p[k->cls] : 0.0f;
-    row->id = k->id;
-    row->vehicle = k->vehicle;
-    row->sources = k->sources;
-    row->last = k->last;
-    row->cls = k->cls;
-    row->status = t - k->last > SEEN_LATELY ? COASTING : CONFIRMED;
+    row->class_p = track->cls ? track->class_p[track->cls] : 0.0f;
+    row->id = track->id;
+    row->vehicle = track->vehicle;
+    row->sources = track->sources;
+    row->last = track->last_hit;
+    row->cls = track->cls;
+    row->status = t - track->last_hit > COASTING_AFTER ? COASTING : CONFIRMED;
     memset(row->pad, 0, sizeof row->pad);
 }
 
-int32_t fusion_tracks(const fusion_t *f, int64_t t, track_row *out)
+int32_t fusion_tracks(const fusion_t *fusion, int64_t t, track_row_t *out)
 {
     int32_t n = 0;
-    for (int32_t i = 0; i < f->count; i++) {
-        const track_t *k = track_at(f, i);
-        if (k->existence < f->show || !known_at(f, k, t))
+    for (int32_t i = 0; i < fusion->count; i++) {
+        const track_t *track = track_at(fusion, i);
+        if (track->existence < fusion->show_threshold || !is_known(fusion, track, t))
             continue;
         state_t s;
-        state_at(k, t, &f->motion[k->cls], &s);
-        double existence = existence_at(f, k, t, &s);
-        if (existence >= f->show)
-            give_out(k, t, &s, existence, &out[n++]);
+        state_at(track, t, &fusion->motion[track->cls], &s);
+        double existence = existence_at(fusion, track, t, &s);
+        if (existence >= fusion->show_threshold)
+            write_row(track, t, &s, existence, &out[n++]);
     }
     return n;
 }

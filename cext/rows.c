@@ -1,4 +1,5 @@
-/* Rows that break a rule: what means "not available" is taken as not measured, everything else is refused with its reason. */
+/* Rows that break a rule: what means "not available" is taken as not measured, everything else is refused with its
+ * reason. */
 #include "rows.h"
 
 /* Note why a message (row -1) or one of its rows is refused: the first ROW_FAULTS are kept, all are counted. */
@@ -17,9 +18,11 @@ int32_t fail(faults_t *f, int32_t row, const char *field, double v, const char *
     return -1;
 }
 
-/* What interfaces write for "not available" in a column of metres, m/s or rad: the widest figure of their integer, unscaled or in the units of
-   J2735 and ETSI TS 102 894-2 (speed 8191 x .02 and 16383 x .01, heading 28800 x .0125 and 3601 x .1 degrees, length 1023 x .1). */
-static const double ANY[] = {-999.0, -9999.0, -32768.0, 999.0, 9999.0, 32767.0, 65535.0, 99999.0, 1e9, 2147483647.0, 4294967295.0, 3.4028234663852886e38};
+/* What interfaces write for "not available" in a column of metres, m/s or rad: the widest figure of their integer,
+   unscaled or in the units of J2735 and ETSI TS 102 894-2 (speed 8191 x .02 and 16383 x .01, heading 28800 x .0125 and
+   3601 x .1 degrees, length 1023 x .1). */
+static const double ANY[] = {-999.0,  -9999.0, -32768.0, 999.0,        9999.0,       32767.0,
+                             65535.0, 99999.0, 1e9,      2147483647.0, 4294967295.0, 3.4028234663852886e38};
 static const double SPEEDS[] = {163.82, 163.83, 163.84, 327.67, 327.68, 655.34, 655.35, 8191.0, 16383.0};
 static const double HEADINGS[] = {360.0, 360.1, 6.2849309, 28800.0, 3601.0, 511.0};
 static const double LENGTHS[] = {0.0, -1.0, 102.2, 102.3, 1023.0, 4095.0};
@@ -33,7 +36,8 @@ static int one_of(double v, const double *list, size_t n)
     return 0;
 }
 
-#define IS(v, list) (one_of((double)(v), list, sizeof list / sizeof *list) || one_of((double)(v), ANY, sizeof ANY / sizeof *ANY))
+#define IS(v, list)                                                                                                    \
+    (one_of((double)(v), list, sizeof list / sizeof *list) || one_of((double)(v), ANY, sizeof ANY / sizeof *ANY))
 
 static int blank(float *v, int unavailable)
 {
@@ -42,10 +46,12 @@ static int blank(float *v, int unavailable)
     return unavailable;
 }
 
-/* A row that breaks a rule: put NaN, "not measured", where it has a usual word for that in a column that need not be measured. Returns how often. */
-static int mend(detection *d)
+/* A row that breaks a rule: put NaN, "not measured", where it has a usual word for that in a column that need not be
+ * measured. Returns how often. */
+static int mend(detection_t *d)
 {
-    int n = 0, speed = IS(hypot((double)d->vx, (double)d->vy), SPEEDS) || IS(fabs((double)d->vx), SPEEDS) || IS(fabs((double)d->vy), SPEEDS);
+    int n = 0, speed = IS(hypot((double)d->vx, (double)d->vy), SPEEDS) || IS(fabs((double)d->vx), SPEEDS) ||
+                       IS(fabs((double)d->vy), SPEEDS);
     n += blank(&d->vx, speed);
     n += blank(&d->vy, speed);
     n += blank(&d->heading, IS(d->heading, HEADINGS));
@@ -56,13 +62,20 @@ static int mend(detection *d)
     return n;
 }
 
-static const char PLACE[] = "must be finite and within 2000 m of the origin", PLACE_REMEDY[] = "leave out what has no place; x is metres east, y north";
+static const char PLACE[] = "must be finite and within 2000 m of the origin",
+                  PLACE_REMEDY[] = "leave out what has no place; x is metres east, y north";
 
 /* The first rule that a row breaks, in `f`; NaN passes where "not measured" may stand. 0 where it breaks none. */
-static int broken(const detection *d, fault_t *f)
+static int broken(const detection_t *d, fault_t *f)
 {
     *f = (fault_t){.remedy = UNMEASURED};
-#define RULE(bad, name, v, text) if (bad) { f->field = name; f->value = (double)(v); f->rule = text; return 1; }
+#define RULE(bad, name, v, text)                                                                                       \
+    if (bad) {                                                                                                         \
+        f->field = name;                                                                                               \
+        f->value = (double)(v);                                                                                        \
+        f->rule = text;                                                                                                \
+        return 1;                                                                                                      \
+    }
     if (!(fabs(d->x) <= MAX_METRES) || !(fabs(d->y) <= MAX_METRES)) {
         int x = !(fabs(d->x) <= MAX_METRES);
         f->remedy = PLACE_REMEDY;
@@ -89,7 +102,7 @@ static int broken(const detection *d, fault_t *f)
     return 0;
 }
 
-int32_t mend_or_refuse(detection *d, int32_t row, faults_t *f)
+int32_t mend_or_refuse(detection_t *d, int32_t row, faults_t *f)
 {
     fault_t one;
     int mended = mend(d);

@@ -1,248 +1,275 @@
-/* What is found out about a source while it is heard: noise, bias, latency, detection probability, false detections.
- * Residuals are taken on confirmed tracks only; each figure moves by its share of the evidence so far, and never stops moving. */
+/* What is learned about a source while it sends: noise, bias, latency, detection probability, clutter, stamp errors.
+ * Residuals are taken on confirmed tracks only; each figure moves by its share of the evidence so far, and never stops.
+ */
 #include "numeric.h"
-#include "track.h"
+#include "scan.h"
 
 #include <math.h>
 
-#define PRIOR 10.0    /* detections that what a source is said to have is worth */
-#define MEMORY 1500.0 /* detections after which the old is forgotten; of offsets, which change less, after twice as many */
-#define CORRELATED_KEPT 600.0 /* pairs of residuals after which the old count less */
-#define CORRELATED_PRIOR 300.0 /* pairs that the configured kind "tracks" counts for */
-#define CORRELATED_SURE 60.0  /* pairs before it is known whether a source filters */
-#define FILTERED 0.3   /* mean cosine of residuals a scan apart: of what is measured anew each time it is 0, of filtered tracks 0.5 and more */
-#define UNFILTERED -0.1 /* while it is followed closely: of what is measured anew the increments turn back, -0.4 */
-#define TINY 1e-8      /* m^2 */
-#define SLOW 0.25     /* m^2/s^2: who stands says nothing of noise, for sensors repeat themselves, nor of latency */
-#define STIFF_BIAS 3.0 /* how firmly no bias and no latency are believed in at first: residual variance over the prior's */
-#define STIFF_LAG 10.0
-#define FEW 30.0       /* residuals before a source's offsets count */
-#define SETTLED 300.0  /* residuals after which its offsets are found: until then they are in every residual, and those look alike */
-#define AREA_FADES 0.9995 /* a scan: a few detections do not show how far the source looks */
-#define MIN_AREA 400.0 /* m^2 */
-#define RIGHT 0.85     /* share of right classes before any is found */
-#define WORTH_SAID 20.0   /* detections that what a source is held to be worth at first is worth */
-#define WORTH_KEPT 1000.0 /* detections after which the old count less */
-#define MIN_PAIRS 30.0 /* velocities held against places before they are judged by it */
-#define GROSS 2.0      /* m^2/s^2 */
-#define FAST 9.0       /* m^2/s^2: a slower road user tells nothing of time stamps */
-#define LAG_MOST 0.8  /* s */
-#define BIAS_MOST 2.0 /* m */
+#define PRIOR_WEIGHT 10.0             /* detections that the configured noise is worth */
+#define MAX_WEIGHT 1500.0             /* detections after which older ones fade; of offsets, after twice as many */
+#define MAX_CORRELATION_PAIRS 600.0   /* pairs of residuals after which older ones fade */
+#define PRIOR_CORRELATION_PAIRS 300.0 /* pairs that the configured kind "tracks" is worth */
+#define PRIOR_CORRELATION 0.6         /* of filtered tracks */
+#define MIN_CORRELATION_PAIRS 60.0    /* pairs before it is decided whether a source filters */
+#define MIN_FILTERED_COSINE 0.3       /* mean of successive residuals: of new measurements 0, of filtered tracks 0.5 */
+#define MAX_UNFILTERED_COSINE -0.1    /* while followed closely: increments of new measurements turn back, -0.4 */
+#define MIN_RESIDUAL2 1e-8            /* m^2 */
+#define MIN_SPEED2 0.25      /* m^2/s^2: sensors repeat the positions of what stands, which says nothing of noise */
+#define MIN_STAMP_SPEED2 9.0 /* m^2/s^2: a slower road user says nothing of stamps */
+#define PRIOR_DOUBTS 20.0    /* suspected stamp errors that the prior is worth */
+#define MAX_DOUBTS 300.0
+#define PRIOR_BIAS_SAMPLES 3.0  /* residual variance over the variance of biases at first */
+#define MIN_OFFSET_SAMPLES 30.0 /* residuals before a source's offsets count */
+#define SETTLED_SAMPLES 300.0   /* residuals after which offsets are found: before, they make all residuals alike */
+#define CORRELATED_SCANS 4.0    /* successive residuals of one road user that say no more than one */
+#define MAX_SHIFT 0.1      /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
+#define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
+#define MIN_AREA 400.0     /* m^2 */
+#define MIN_DEVIATION 0.03 /* m: no sensor is more accurate */
+#define MAX_LATENCY 0.8    /* s, from the configured one */
+#define MAX_BIAS 2.0       /* m, from the configured one */
 
-void source_start(source_t *s)
+void source_start(source_t *source)
 {
-    s->scale = 1.0;
-    s->bias_x = s->own_x = s->said_x;
-    s->bias_y = s->own_y = s->said_y;
-    s->lag = s->own_lag = s->said_lag;
-    memset(s->sum, 0, sizeof s->sum);
-    s->seen = s->p_detect;
-    s->strewn = s->clutter;
-    s->deaths = 0.0;
-    s->residual = 2.0;
-    s->weight = PRIOR;
-    s->worth = (worth_t){.right = RIGHT, .size = 1.0, .speed = s->sigma_v * s->sigma_v, .names = s->kind == FROM_TRACKS ? 0.95 : 0.5};
-    s->jitter = s->fast = s->doubted = 0.0;
-    s->believed = 1.0;
-    s->self = s->kind == FROM_TRACKS ? CORRELATED_PRIOR : 0.0; /* the configured kind is a hint */
-    s->cross = 0.6 * s->self;
-    s->filtered = s->kind == FROM_TRACKS;
+    source->noise_scale = 1.0;
+    source->bias_x = source->raw_bias_x = source->configured_bias_x;
+    source->bias_y = source->raw_bias_y = source->configured_bias_y;
+    source->lag = source->raw_lag = source->configured_lag;
+    source->lag_observable = 0;
+    memset(source->offset_sums, 0, sizeof source->offset_sums);
+
+    source->detection_probability = source->p_detect;
+    source->clutter_density = source->clutter;
+    source->failed_births = 0.0;
+    source->residual = 2.0;
+    source->weight = PRIOR_WEIGHT;
+    columns_start(source);
+
+    source->jitter = source->moving_samples = source->doubt_samples = 0.0;
+    source->doubt_scale = 1.0;
+    source->filtered = source->kind == FROM_TRACKS; /* the configured kind is a hint */
+    source->correlation_pairs = source->filtered ? PRIOR_CORRELATION_PAIRS : 0.0;
+    source->correlation_sum = PRIOR_CORRELATION * source->correlation_pairs;
 }
 
-void measurement_noise(const source_t *s, const detection *z, double r[3])
+void measurement_noise(const source_t *source, const detection_t *z, double r[3])
 {
-    double least = 0.03 * 0.03, own = s->sigma * s->sigma;
-    r[0] = greater((isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : own) * s->scale, least);
-    r[1] = greater((isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : own) * s->scale, least);
+    double least = MIN_DEVIATION * MIN_DEVIATION, configured = source->sigma * source->sigma;
+    double xx = isfinite(z->var_x) && z->var_x > 0.0f ? (double)z->var_x : configured;
+    double yy = isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : configured;
+    r[0] = greater(xx * source->noise_scale, least);
+    r[1] = greater(yy * source->noise_scale, least);
     double limit = 0.99 * sqrt(r[0] * r[1]);
-    r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * s->scale, -limit, limit) : 0.0;
+    r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * source->noise_scale, -limit, limit) : 0.0;
 }
 
-/* Noise is the residual before times that after the update (Desroziers 2005); of a late scan, whose state is smoothed and not updated
- * itself, the square of the residual less the state's own variance. */
-void note_residual(fusion_t *f, frame_t *w, track_t *k, const state_t *before, const double *z, const double *r)
+/* The cosine of a residual and the track's previous one: as a cosine, so that one jump counts no more than one scan. */
+static void note_correlation(fusion_t *fusion, scan_t *scan, track_t *track, double nx, double ny)
 {
-    source_t *s = &f->sources[w->source];
-    sums_t *a = &w->sums;
-    double nx = z[0] - before->x[0], ny = z[1] - before->x[1], det, vx = before->x[2], vy = before->x[3];
-    double square = vx * vx + vy * vy, ox = nx + s->bias_x - s->lag * vx, oy = ny + s->bias_y - s->lag * vy;
-    if (square < SLOW)
-        return;
-    double now = nx * nx + ny * ny, then = (double)k->off[0] * (double)k->off[0] + (double)k->off[1] * (double)k->off[1];
-    int settled = !f->several || s->sum[0] >= SETTLED;
-    if (k->judge == w->source + 1 && settled && now > TINY && then > TINY) { /* the cosine: one jump says no more than one scan */
-        a->cross += (nx * (double)k->off[0] + ny * (double)k->off[1]) / sqrt(now * then);
-        a->self += 1.0;
+    const source_t *source = &fusion->sources[scan->source_id];
+    double ox = (double)track->residual[0], oy = (double)track->residual[1];
+    double now = nx * nx + ny * ny, previous = ox * ox + oy * oy;
+    int settled = !fusion->multiple_sources || source->offset_sums[0] >= SETTLED_SAMPLES;
+    if (track->residual_source == scan->source_id + 1 && settled && now > MIN_RESIDUAL2 && previous > MIN_RESIDUAL2) {
+        scan->sums.correlation_sum += (nx * ox + ny * oy) / sqrt(now * previous);
+        scan->sums.correlation_pairs += 1.0;
     }
-    k->judge = (uint8_t)(w->source + 1);
-    k->off[0] = (float)nx;
-    k->off[1] = (float)ny;
-    if (square > FAST) { /* a stamp that is off moves a road user along its way, noise does so either way */
-        double ahead = nx * vx + ny * vy, aside = nx * vy - ny * vx;
-        a->fast += 1.0;
-        a->along += (ahead * ahead - aside * aside) / (square * square);
+    track->residual_source = (uint8_t)(scan->source_id + 1);
+    track->residual[0] = (float)nx;
+    track->residual[1] = (float)ny;
+}
+
+/* Variance that a residual shows: the residual before times that after the update (Desroziers 2005); of a late scan,
+ * whose state is smoothed and not updated itself, its square less the state's own variance. Where stamps are uncertain
+ * only the part across the velocity counts, for errors of stamps are no noise of positions. */
+static double residual_variance(const scan_t *scan, const track_t *track, const state_t *before, const double *position)
+{
+    double nx = position[0] - before->x[0], ny = position[1] - before->x[1], vx = before->x[2], vy = before->x[3];
+    double ax = position[0] - track->mean.x[0], ay = position[1] - track->mean.x[1], square = vx * vx + vy * vy;
+    int updated = track->t == scan->t;
+    if (scan->stamp_variance > 0.0) {
+        double across = nx * vy - ny * vx, after = ax * vy - ay * vx;
+        return 2.0 *
+               (updated ? across * after / square : across * across / square - 0.5 * (before->p[0] + before->p[4]));
     }
-    if (w->doubt > 0.0)
+    return updated ? nx * ax + ny * ay : nx * nx + ny * ny - before->p[0] - before->p[4];
+}
+
+void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t *before, const double *position,
+                   const double *r, double d)
+{
+    source_t *source = &fusion->sources[scan->source_id];
+    scan_sums_t *sums = &scan->sums;
+    double nx = position[0] - before->x[0], ny = position[1] - before->x[1], vx = before->x[2], vy = before->x[3];
+    double square = vx * vx + vy * vy;
+    if (square < MIN_SPEED2)
         return;
-    const double more[7] = {1.0, vx, vy, square, ox, oy, ox * vx + oy * vy};
+    note_correlation(fusion, scan, track, nx, ny);
+
+    if (square > MIN_STAMP_SPEED2) { /* stamp errors move a road user along its velocity, noise moves it either way */
+        double along = nx * vx + ny * vy, across = nx * vy - ny * vx;
+        sums->stamp_samples += 1.0;
+        sums->stamp_variance += (along * along - across * across) / (square * square);
+    }
+    if (scan->stamp_doubt > 0.0)
+        return;
+
+    double ox = nx + source->bias_x - source->lag * vx, oy = ny + source->bias_y - source->lag * vy;
+    const double terms[7] = {1.0, vx, vy, square, ox, oy, ox * vx + oy * vy};
     for (int i = 0; i < 7; i++)
-        s->sum[i] += more[i];
-    a->moved += 1.0;
-    a->n += 1.0;
-    if (w->blur > 0.0) { /* what its stamps do is no noise of its places: taken across the way alone */
-        double aside = nx * vy - ny * vx, after = (z[0] - k->mean.x[0]) * vy - (z[1] - k->mean.x[1]) * vx;
-        a->noise += 2.0 * (k->t == w->t ? aside * after / square : aside * aside / square - 0.5 * (before->p[0] + before->p[4]));
-    } else if (k->t == w->t)
-        a->noise += nx * (z[0] - k->mean.x[0]) + ny * (z[1] - k->mean.x[1]);
-    else
-        a->noise += nx * nx + ny * ny - before->p[0] - before->p[4];
-    a->said += r[0] + r[1];
-    a->distance += distance(before->x, before->p, z[0], z[1], r, &det);
+        source->offset_sums[i] += terms[i];
+    sums->moving += 1.0;
+    sums->samples += 1.0;
+    sums->noise += residual_variance(scan, track, before, position);
+    sums->nominal_noise += r[0] + r[1];
+    sums->distance2 += d;
 }
 
-static void move_to(double *value, double *n, double found)
+/* Whether a source filters, from the mean cosine of successive residuals. */
+static void learn_correlation(source_t *source, const scan_sums_t *sums)
 {
-    *n = lesser(*n + 1.0, WORTH_KEPT);
-    *value += (found - *value) / (WORTH_SAID + *n);
-}
-
-void note_worth(fusion_t *f, const frame_t *w, const track_t *k, const state_t *before, const detection *z)
-{
-    worth_t *g = &f->sources[w->source].worth;
-    if (z->cls && k->cls && k->class_p[k->cls] > 0.8f)
-        move_to(&g->right, &g->n[0], z->cls == k->cls ? 0.99 : 0.12);
-    if (isfinite(z->length) && z->length > 0.0f && k->sizes > 5) {
-        double off = (double)(z->length - k->length) / (0.3 + 0.15 * (double)k->length);
-        move_to(&g->size, &g->n[1], bounded(off * off, 0.1, 40.0));
-    }
-    if (isfinite(z->vx) && isfinite(z->vy) && !g->drawn) {
-        double dx = (double)z->vx - before->x[2], dy = (double)z->vy - before->x[3];
-        move_to(&g->speed, &g->n[2], bounded(0.5 * (dx * dx + dy * dy - before->p[7] - before->p[9]), 0.01, 400.0));
-    }
-    if (z->id && k->told && k->teller == w->source)
-        move_to(&g->names, &g->n[3], z->id == k->told ? 1.0 : 0.0);
-}
-
-/* A velocity that is far from what was travelled, as a column that is always 0, would draw the tracks after it and then look right to them: so it is held
- * against the places alone, which are noisy but cannot be drawn. */
-void note_speed(source_t *s, const track_t *k, const detection *z, int32_t source, int64_t t, const double r[3])
-{
-    worth_t *g = &s->worth;
-    double dt = (double)(t - k->given) * 1e-9;
-    if (k->giver != source || dt < 0.02 || dt > 1.0 || !isfinite(z->vx) || !isfinite(z->vy))
+    double fade = 1.0 - sums->correlation_pairs / (MAX_CORRELATION_PAIRS + sums->correlation_pairs);
+    source->correlation_sum = fade * source->correlation_sum + sums->correlation_sum;
+    source->correlation_pairs = fade * source->correlation_pairs + sums->correlation_pairs;
+    double cosine = source->correlation_sum / source->correlation_pairs;
+    if (source->correlation_pairs <= MIN_CORRELATION_PAIRS)
         return;
-    double dx = (z->x - k->given_x) / dt - (double)z->vx, dy = (z->y - k->given_y) / dt - (double)z->vy, noise = (r[0] + r[1]) / (dt * dt);
-    g->pairs = lesser(g->pairs + 1.0, WORTH_KEPT);
-    g->gross += (0.5 * (dx * dx + dy * dy) - noise - g->gross) / g->pairs;
-    g->noise += (noise - g->noise) / g->pairs;
-    g->drawn = g->pairs >= MIN_PAIRS && g->gross > GROSS + 2.0 * s->sigma_v * s->sigma_v + 4.0 * g->noise / sqrt(g->pairs);
-    if (g->drawn)
-        g->speed = lesser(g->gross, 400.0);
+    if (!source->filtered && cosine > MIN_FILTERED_COSINE) {
+        source->filtered = 1;
+        source->noise_scale = 1.0; /* what was learned of its noise was that of its increments */
+    } else if (source->filtered && cosine < MAX_UNFILTERED_COSINE) {
+        source->filtered = 0;
+    }
 }
 
-/* How far stamps are off, from residuals along the way against those across it; and whether errors of one scan are those of the scan before. */
-static void learn_stamps(source_t *s, const frame_t *w)
+/* How far stamps are off, from residuals along the velocity against those across it. */
+static void learn_stamps(source_t *source, const scan_t *scan)
 {
-    const sums_t *a = &w->sums;
-    if (a->self > 0.0 && w->doubt <= 0.0) {
-        double fade = 1.0 - a->self / (CORRELATED_KEPT + a->self);
-        s->cross = fade * s->cross + a->cross;
-        s->self = fade * s->self + a->self;
-        double alike = s->cross / s->self;
-        if (s->self > CORRELATED_SURE && !s->filtered && alike > FILTERED) {
-            s->filtered = 1;
-            s->scale = 1.0; /* what was found of its noise was that of its increments */
-        } else if (s->self > CORRELATED_SURE && s->filtered && alike < UNFILTERED) {
-            s->filtered = 0;
-        }
-    }
-    if (a->fast <= 0.0)
+    const scan_sums_t *sums = &scan->sums;
+    if (sums->correlation_pairs > 0.0 && scan->stamp_doubt <= 0.0)
+        learn_correlation(source, sums);
+    if (sums->stamp_samples <= 0.0)
         return;
-    if (w->doubt > 0.0) {
-        s->doubted = lesser(s->doubted + a->fast, 300.0);
-        s->believed += a->fast / (WORTH_SAID + s->doubted) * (bounded(a->along / (a->fast * w->doubt), 0.0, 2.0) - s->believed);
+    double mean = sums->stamp_variance / sums->stamp_samples;
+    if (scan->stamp_doubt > 0.0) {
+        source->doubt_samples = lesser(source->doubt_samples + sums->stamp_samples, MAX_DOUBTS);
+        double share = sums->stamp_samples / (PRIOR_DOUBTS + source->doubt_samples);
+        double confirmed = bounded(sums->stamp_variance / (sums->stamp_samples * scan->stamp_doubt), 0.0, 2.0);
+        source->doubt_scale += lesser(share, 1.0) * (confirmed - source->doubt_scale);
         return;
     }
-    s->fast = lesser(s->fast + a->fast, MEMORY);
-    s->jitter += a->fast / s->fast * (a->along / a->fast - s->jitter);
+    source->moving_samples = lesser(source->moving_samples + sums->stamp_samples, MAX_WEIGHT);
+    source->jitter += lesser(sums->stamp_samples / source->moving_samples, 1.0) * (mean - source->jitter);
 }
 
-/* Least squares of o = bias - lag v over the faded sums. */
-static void solve_offset(source_t *s)
+/* Least squares of o = bias - lag v over the faded sums. Where all road users move alike, as on a one-way street, a
+ * bias along it and a latency look the same: the information on the latency that is left once the bias is free says how
+ * certain it is. While it is not, the latency stays as it was last found, or configured, and the bias is found beside
+ * it. */
+static void solve_offsets(source_t *source)
 {
-    const double *m = s->sum;
-    double n = m[0] + STIFF_BIAS, spread = m[3] + STIFF_LAG - (m[1] * m[1] + m[2] * m[2]) / n;
-    double lag = -(m[6] - (m[1] * m[4] + m[2] * m[5]) / n) / spread;
-    s->own_lag = bounded(lag, -LAG_MOST, LAG_MOST);
-    s->own_x = bounded((m[4] + s->own_lag * m[1]) / n, -BIAS_MOST, BIAS_MOST);
-    s->own_y = bounded((m[5] + s->own_lag * m[2]) / n, -BIAS_MOST, BIAS_MOST);
+    const double *m = source->offset_sums;
+    double n = m[0] + PRIOR_BIAS_SAMPLES, information = m[3] - (m[1] * m[1] + m[2] * m[2]) / n;
+    double variance =
+        source->sigma * source->sigma * source->noise_scale * CORRELATED_SCANS; /* of a residual of its own */
+    double shift2 = variance * m[3] / m[0]; /* of the position at the usual speed, times the information */
+    source->lag_observable = information > 0.0 && shift2 < MAX_SHIFT * MAX_SHIFT * information;
+    if (source->lag_observable) {
+        double lag = -(m[6] - (m[1] * m[4] + m[2] * m[5]) / n) / information;
+        source->raw_lag = bounded(lag, source->configured_lag - MAX_LATENCY, source->configured_lag + MAX_LATENCY);
+    }
+    source->raw_bias_x = bounded((m[4] + source->raw_lag * m[1]) / n, source->configured_bias_x - MAX_BIAS,
+                                 source->configured_bias_x + MAX_BIAS);
+    source->raw_bias_y = bounded((m[5] + source->raw_lag * m[2]) / n, source->configured_bias_y - MAX_BIAS,
+                                 source->configured_bias_y + MAX_BIAS);
 }
 
-/* Only differences between sources can be seen. In time the connected vehicles, which have GNSS time, are the reference where there are
- * any, else the earliest source. In place the mean over the others is held to be right: a vehicle's place is no better than its
- * receiver, and no report may move what every unit sees. A single source keeps its configured values. */
-static void anchor(fusion_t *f)
+static int offsets_count(const fusion_t *fusion, int i)
 {
-    double bx = 0.0, by = 0.0, weights = 1e-12, least = 2.0 * LAG_MOST;
-    const source_t *reference = NULL;
-    int known = 0;
+    return (fusion->active_sources >> i & 1u) && fusion->sources[i].offset_sums[0] >= MIN_OFFSET_SAMPLES;
+}
+
+/* Only differences between sources can be seen. In time the connected vehicles, which have GNSS time, are the reference
+ * where there are any, else the earliest source. In position the mean over the others is held to be right: a vehicle's
+ * position is no better than its receiver, and no report may move what every unit sees. A single source keeps its
+ * configured values. */
+static void anchor_offsets(fusion_t *fusion)
+{
+    double bx = 0.0, by = 0.0, weights = 1e-12, earliest = 0.0;
+    int count = 0, timed = 0, vehicles = 0;
     for (int i = 0; i < SOURCES; i++) {
-        const source_t *s = &f->sources[i];
-        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
+        const source_t *source = &fusion->sources[i];
+        if (!offsets_count(fusion, i))
             continue;
-        known++;
-        least = s->own_lag - s->said_lag < least ? s->own_lag - s->said_lag : least;
-        if (s->kind == COOPERATIVE) {
-            reference = s;
-            continue;
+        count++;
+        double late = source->raw_lag - source->configured_lag;
+        if (source->lag_observable && source->kind == COOPERATIVE) {
+            earliest = late;
+            vehicles = 1;
+        } else if (source->lag_observable && !vehicles && (!timed || late < earliest)) {
+            earliest = late;
         }
-        double weight = 1.0 / (s->scale * s->sigma * s->sigma);
-        bx += weight * (s->own_x - s->said_x);
-        by += weight * (s->own_y - s->said_y);
+        timed += source->lag_observable;
+        if (source->kind == COOPERATIVE)
+            continue;
+        double weight = 1.0 / (source->noise_scale * source->sigma * source->sigma);
+        bx += weight * (source->raw_bias_x - source->configured_bias_x);
+        by += weight * (source->raw_bias_y - source->configured_bias_y);
         weights += weight;
     }
-    if (known < 2)
+    if (count < 2)
         return;
-    least = reference ? reference->own_lag - reference->said_lag : least;
+
     for (int i = 0; i < SOURCES; i++) {
-        source_t *s = &f->sources[i];
-        if (!(f->heard >> i & 1u) || s->sum[0] < FEW)
+        source_t *source = &fusion->sources[i];
+        if (!offsets_count(fusion, i))
             continue;
-        if (!(f->features & NO_BIAS) && s->kind != COOPERATIVE) {
-            s->bias_x = s->own_x - bx / weights;
-            s->bias_y = s->own_y - by / weights;
+        if (!(fusion->features & NO_BIAS) && source->kind != COOPERATIVE) {
+            source->bias_x = source->raw_bias_x - bx / weights;
+            source->bias_y = source->raw_bias_y - by / weights;
         }
-        if (!(f->features & NO_LAG))
-            s->lag = s->own_lag - least;
+        if (!(fusion->features & NO_LAG) && source->lag_observable && timed > 1)
+            source->lag = source->raw_lag - earliest;
     }
 }
 
-void learn(fusion_t *f, const frame_t *w)
+/* Share of clutter and of detected road users. */
+static void learn_detection(source_t *source, const scan_sums_t *sums)
 {
-    source_t *s = &f->sources[w->source];
-    sums_t a = w->sums;
-    s->area = greater(AREA_FADES * s->area, greater(w->area, MIN_AREA));
-    if (!(f->features & NO_LIFE)) {
-        s->strewn = bounded(s->strewn + 0.01 * (s->deaths / s->area - s->strewn), 1e-6, 0.1);
-        s->deaths = 0.0;
-    }
-    if (a.hits + a.misses > 0.0 && !(f->features & NO_LIFE)) {
-        double share = (a.hits + a.misses) / (300.0 + a.hits + a.misses);
-        s->seen = bounded(s->seen + share * (a.hits / (a.hits + a.misses) - s->seen), 0.2, 0.98);
-    }
-    learn_stamps(s, w);
-    if (a.moved > 0.0) {
-        double fade = 1.0 - a.moved / (2.0 * MEMORY + a.moved);
-        for (int i = 0; i < 7; i++)
-            s->sum[i] *= fade;
-        solve_offset(s);
-        anchor(f);
-    }
-    if (a.n <= 0.0)
+    double density = source->failed_births / source->area, looks = sums->hits + sums->misses;
+    source->clutter_density = bounded(source->clutter_density + 0.01 * (density - source->clutter_density), 1e-6, 0.1);
+    source->failed_births = 0.0;
+    if (looks <= 0.0)
         return;
-    s->weight = lesser(s->weight + a.n, MEMORY);
-    double share = a.n / s->weight;
-    s->residual += share * (a.distance / a.n - s->residual);
-    if (!(f->features & NO_NOISE) && !s->filtered) /* another's tracks err alike from scan to scan */
-        s->scale = bounded(s->scale * (1.0 + share * (bounded(a.noise / a.said, 0.0, 10.0) - 1.0)), 0.01, 25.0);
+    double step = looks / (300.0 + looks) * (sums->hits / looks - source->detection_probability);
+    source->detection_probability = bounded(source->detection_probability + step, 0.2, 0.98);
+}
+
+void learn_source(fusion_t *fusion, const scan_t *scan)
+{
+    source_t *source = &fusion->sources[scan->source_id];
+    const scan_sums_t *sums = &scan->sums;
+    source->area = greater(AREA_DECAY * source->area, greater(scan->area, MIN_AREA));
+    if (!(fusion->features & NO_LIFE))
+        learn_detection(source, sums);
+    learn_stamps(source, scan);
+
+    if (sums->moving > 0.0) {
+        double fade = 1.0 - sums->moving / (2.0 * MAX_WEIGHT + sums->moving);
+        for (int i = 0; i < 7; i++)
+            source->offset_sums[i] *= fade;
+        solve_offsets(source);
+        anchor_offsets(fusion);
+    }
+    if (sums->samples <= 0.0)
+        return;
+
+    source->weight = lesser(source->weight + sums->samples, MAX_WEIGHT);
+    double share = sums->samples / source->weight;
+    source->residual += lesser(share, 1.0) * (sums->distance2 / sums->samples - source->residual);
+    if (fusion->features & NO_NOISE || source->filtered) /* the tracks of another filter err alike from scan to scan */
+        return;
+    double ratio = bounded(sums->noise / sums->nominal_noise, 0.0, 10.0);
+    source->noise_scale = bounded(source->noise_scale * (1.0 + share * (ratio - 1.0)), 0.01, 25.0);
 }

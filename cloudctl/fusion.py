@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .clock import MS
+from .clock import MS, SECOND
 from .detections import DETECTION, MAX_SCAN, TRACK, Rows, as_rows, detections, explain, whole_numbers
+from .fusion_health import source_warnings
 from .fusion_settings import FEATURES, KINDS, MAX_JUMP_MS, MAX_SOURCES, FusionConfig, Motion, SourceConfig, features_of
 from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
@@ -30,8 +31,6 @@ VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own report
 SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
 MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
 MAX_TIME: int = _core.BOUNDS["time"]  # ns, either side of the epoch
-MIN_PERIOD_S = 1e-3  # s between scans of one source, on the mean: no sensor is faster, but stamps in ms or us taken for ns make one seem so
-MIN_INTERVALS = 20  # scans of a source before its period is one
 STATE = struct.Struct(
     "<4sHHIII"
 )  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
@@ -137,11 +136,8 @@ class Fusion:
         found = self.core.stats()
         for source in found["sources"].values():
             source["sigma"] *= source["scale"] ** 0.5
-        found["warnings"] = [
-            f"source {number}: its scans are {source['period'] * 1e9:.0f} ns apart: a sensor's are at least {MIN_PERIOD_S} s. Give t_ns in nanoseconds: round(seconds * 1e9), milliseconds * 10**6"
-            for number, source in found["sources"].items()
-            if source["scans"] > MIN_INTERVALS and source["kind"] != "cooperative" and source["period"] < MIN_PERIOD_S
-        ]
+            source["clock_offset"] /= SECOND
+        found["warnings"] = source_warnings(found["sources"])
         return found
 
     def state(self) -> bytes:

@@ -37,8 +37,8 @@ def library(folder: Path) -> ctypes.CDLL:
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC", f"-I{ROOT / 'cext'}"]
     subprocess.run(["gcc", *flags, *sources, "-lm", "-o", str(out)], check=True)
     core = ctypes.CDLL(str(out))
-    core.change_after.restype = Change
-    core.change_after.argtypes = [ctypes.c_double, ctypes.c_void_p]
+    core.model_transition.restype = Change
+    core.model_transition.argtypes = [ctypes.c_double, ctypes.c_void_p]
     return core
 
 

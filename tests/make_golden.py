@@ -8,5 +8,6 @@ FILE = GOLDEN
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
+    FILE.unlink(missing_ok=True)  # a recorder never writes over a recording
     record(FILE, 6.0, 12)
     print(f"wrote {FILE}, {FILE.stat().st_size} bytes")

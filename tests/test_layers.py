@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("codes",),  # what a place is; knows nothing of traffic
         (
             "detections",
+            "fusion_health",
             "fusion_settings",
             "settings",
             "topics",

@@ -136,7 +136,7 @@ class Traffic:
             self.wish[k] = low
 
 
-class StopLineForecast(Traffic):
+class PassingTraffic(Traffic):
     """Road users that enter anywhere along the edge, at once and at full speed, and vanish as abruptly wherever they get to it."""
 
     SHARE = (0.8, 0.1, 0.1)
@@ -314,20 +314,20 @@ def passing(seed: int, n: int = 60, frames: int = 500, features: bool = False) -
     """One sensor as in `one_sensor`; road users enter and vanish abruptly, anywhere at the edge."""
     rng = np.random.default_rng(seed)
     return play(
-        "one sensor, abrupt exits", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features
+        "one sensor, abrupt exits", PassingTraffic(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(),), frames, rng, features
     )
 
 
 def passing_three(seed: int, n: int = 60, frames: int = 500) -> Case:
     """The three units, late and out of order; road users enter and vanish abruptly, anywhere at the edge."""
     rng = np.random.default_rng(seed)
-    return play("three units, abrupt exits", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng)
+    return play("three units, abrupt exits", PassingTraffic(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng)
 
 
 def _unsteady(name: str, how: Unsteady) -> Callable[[int], Case]:
     def make(seed: int, n: int = 60, frames: int = 500) -> Case:
         rng = np.random.default_rng(seed)
-        return play(name, StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(unsteady=how),), frames, rng)
+        return play(name, PassingTraffic(n, 120.0 * (n / 60) ** 0.5, rng), (Unit(unsteady=how),), frames, rng)
 
     return make
 
@@ -344,7 +344,7 @@ def driving(seed: int, n: int = 60, frames: int = 500) -> Case:
     rng = np.random.default_rng(seed)
     unit = Unit(sigma=0.4, miss=0.15, clutter=0.33, rate=5)
     return play(
-        "detector at 2 Hz, every column", StopLineForecast(n, 120.0 * (n / 60) ** 0.5, rng), (unit,), frames, rng, True
+        "detector at 2 Hz, every column", PassingTraffic(n, 120.0 * (n / 60) ** 0.5, rng), (unit,), frames, rng, True
     )
 
 

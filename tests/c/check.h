@@ -1,4 +1,5 @@
-/* Just enough to test C with: a check that says where it failed, a random source with a seed, an allocator that counts. */
+/* Just enough to test C with: a check that says where it failed, a random source with a seed, an allocator that counts.
+ */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -7,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(what)                                                                \
-    do {                                                                           \
-        if (!(what)) {                                                             \
-            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #what); \
-            exit(1);                                                               \
-        }                                                                          \
+#define CHECK(what)                                                                                                    \
+    do {                                                                                                               \
+        if (!(what)) {                                                                                                 \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #what);                                   \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static uint64_t seed_ = 1;

@@ -1,7 +1,8 @@
 /* libFuzzer: any bytes are the objects of a perception message. By hand, ten minutes:
- *   clang -std=c11 -O1 -g -ffp-contract=off -fsanitize=fuzzer,address,undefined -Icext tests/c/fuzz_decode.c cext/[a-z]*.c -lm -o fuzz
+ *   clang -std=c11 -O1 -g -ffp-contract=off -fsanitize=fuzzer,address,undefined -Icext tests/c/fuzz_decode.c
+ * cext/[a-z]*.c -lm -o fuzz
  *   ./fuzz -max_total_time=600 -max_len=8192 */
-#include "../../cext/track.h"
+#include "../../cext/messages.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,15 +16,20 @@ static void must(int holds)
 
 static int within(float v, double low, double high) { return isnan(v) || (v >= low && v <= high); }
 
-static void check_row(const detection *d)
+static void check_row(const detection_t *d)
 {
     must(fabs(d->x) <= 2.0 * MAX_METRES && fabs(d->y) <= 2.0 * MAX_METRES && d->cls < CLASSES);
-    must(within(d->vx, -100, 100) && within(d->vy, -100, 100) && within(d->heading, -6.3, 6.3) && within(d->confidence, 0, 1));
+    must(within(d->vx, -100, 100) && within(d->vy, -100, 100) && within(d->heading, -6.3, 6.3) &&
+         within(d->confidence, 0, 1));
     must(within(d->length, 9e-4, 61) && within(d->width, 9e-4, 61) && within(d->height, 9e-4, 61));
-    must(within(d->var_x, 0, 1e4) && within(d->var_y, 0, 1e4) && within(d->cov_xy, -1e4, 1e4) && d->var_x != 0.0f && d->var_y != 0.0f);
+    must(within(d->var_x, 0, 1e4) && within(d->var_y, 0, 1e4) && within(d->cov_xy, -1e4, 1e4) && d->var_x != 0.0f &&
+         d->var_y != 0.0f);
 }
 
-static void check_fault(const fault_t *fault) { must(fault->field != NULL && strlen(fault->field) && strlen(fault->rule) && strlen(fault->remedy)); }
+static void check_fault(const fault_t *fault)
+{
+    must(fault->field != NULL && strlen(fault->field) && strlen(fault->rule) && strlen(fault->remedy));
+}
 
 static void decode(const uint8_t *bytes, size_t size)
 {
@@ -38,7 +44,7 @@ static void decode(const uint8_t *bytes, size_t size)
         free(data);
         return;
     }
-    detection *rows = malloc(sizeof *rows * (size_t)n + !n);
+    detection_t *rows = malloc(sizeof *rows * (size_t)n + !n);
     int32_t good = objects_decode(data, size, 100.0, -100.0, rows, &faults);
     must(good <= n);
     if (good < 0) {
@@ -49,7 +55,7 @@ static void decode(const uint8_t *bytes, size_t size)
             check_fault(&faults.first[k]);
         for (int32_t k = 0; k < good; k++)
             check_row(&rows[k]);
-        must(fusion_check_filled(rows, good, &field) == -1); /* what is decoded, the tracker takes */
+        must(fusion_check_strict(rows, good, &field) == -1); /* what is decoded, the tracker takes */
     }
     free(rows);
     free(data);

@@ -1,13 +1,15 @@
-/* Unit tests of the tracker in C alone: cc -std=c11 -fsanitize=address,undefined -Icext tests/c/test_track.c cext/[a-z]*.c -lm */
+/* Unit tests of the tracker in C alone: cc -std=c11 -fsanitize=address,undefined -Icext tests/c/test_track.c
+ * cext/[a-z]*.c -lm */
 #include "check.h"
 #include "../../cext/numeric.h"
-#include "../../cext/track.h"
+#include "../../cext/scan.h"
 
 #include <string.h>
 
 static int64_t allocations;
 
-/* The core may not allocate: these replace the C library's for the whole programme (but not under a sanitizer, which has its own). */
+/* The core may not allocate: these replace the C library's for the whole programme (but not under a sanitizer, which
+ * has its own). */
 #ifdef COUNT_ALLOCATIONS
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t m);
@@ -22,16 +24,26 @@ void *__wrap_realloc(void *p, size_t n) { return allocations++, __real_realloc(p
 
 static fusion_t *fresh(void **scratch)
 {
-    fusion_t *f = calloc(1, fusion_size(CAPACITY));
+    fusion_t *fusion = calloc(1, fusion_size(CAPACITY));
     *scratch = malloc(fusion_scratch(CAPACITY, MOST));
-    fusion_init(f, CAPACITY);
-    return f;
+    fusion_init(fusion, CAPACITY);
+    return fusion;
 }
 
-static detection at(double x, double y)
+static detection_t at(double x, double y)
 {
-    detection z = {.x = x, .y = y, .vx = NAN, .vy = NAN, .heading = NAN, .length = NAN, .width = NAN, .height = NAN,
-                   .var_x = NAN, .var_y = NAN, .cov_xy = NAN, .confidence = NAN};
+    detection_t z = {.x = x,
+                     .y = y,
+                     .vx = NAN,
+                     .vy = NAN,
+                     .heading = NAN,
+                     .length = NAN,
+                     .width = NAN,
+                     .height = NAN,
+                     .var_x = NAN,
+                     .var_y = NAN,
+                     .cov_xy = NAN,
+                     .confidence = NAN};
     return z;
 }
 
@@ -53,7 +65,7 @@ static void test_functions(void)
     for (int i = 0; i < 7; i++)
         for (int j = 0; j < 7; j++)
             CHECK(fabs(angle_of(few[i], few[j]) - atan2(few[i], few[j])) < 1e-15);
-    CHECK(clipped(NAN, 5) == 0 && clipped(-1.0, 5) == 0 && clipped(1e300, 5) == 4 && clipped(2.5, 5) == 2);
+    CHECK(cell_index(NAN, 5) == 0 && cell_index(-1.0, 5) == 0 && cell_index(1e300, 5) == 4 && cell_index(2.5, 5) == 2);
 }
 
 static void test_turning_is_straight_without_a_turn(void)
@@ -123,13 +135,13 @@ static void test_assignment_is_the_cheapest(void)
     }
 }
 
-static void sane(const fusion_t *f, int64_t t)
+static void sane(const fusion_t *fusion, int64_t t)
 {
-    track_row out[CAPACITY];
-    int32_t n = fusion_tracks(f, t, out);
-    CHECK(f->count >= 0 && f->count <= f->capacity && n <= f->count);
+    track_row_t out[CAPACITY];
+    int32_t n = fusion_tracks(fusion, t, out);
+    CHECK(fusion->count >= 0 && fusion->count <= fusion->capacity && n <= fusion->count);
     for (int32_t i = 0; i < n; i++) {
-        const track_row *r = &out[i];
+        const track_row_t *r = &out[i];
         CHECK(isfinite(r->x) && isfinite(r->y) && isfinite(r->vx) && isfinite(r->vy) && isfinite(r->heading));
         CHECK(r->var_x > 0 && r->var_y > 0 && r->var_vx > 0 && r->var_vy > 0);
         CHECK((double)r->cov_xy * r->cov_xy <= (double)r->var_x * r->var_y * 1.0001);
@@ -137,24 +149,25 @@ static void sane(const fusion_t *f, int64_t t)
     }
 }
 
-/* Three sources, late scans, clutter, twins of the same detection, jumps of time: everything stays finite, bounded and in order. */
+/* Three sources, late scans, clutter, twins of the same detection_t, jumps of time: everything stays finite, bounded
+ * and in order. */
 static void test_a_rough_ride(void)
 {
     void *scratch;
-    fusion_t *f = fresh(&scratch);
-    detection z[MOST];
+    fusion_t *fusion = fresh(&scratch);
+    detection_t z[MOST];
     int64_t t = 1000000000;
-    f->sources[2].kind = FROM_TRACKS;
-    f->sources[3].kind = COOPERATIVE;
+    fusion->sources[2].kind = FROM_TRACKS;
+    fusion->sources[3].kind = COOPERATIVE;
     for (int k = 0; k < 3000; k++) {
-        int source = k % 4, n = source == 3 ? 1 : (int)uniform(0, 80);
+        int source_id = k % 4, n = source_id == 3 ? 1 : (int)uniform(0, 80);
         t += uniform(0, 1) < 0.01 ? (int64_t)uniform(0, 4e9) : 25000000;
         for (int j = 0; j < n; j++) {
             double phase = 0.05 * j + 0.0002 * k * j;
             z[j] = at(60.0 * cos(phase) + normal(0.3), 60.0 * sin(phase) + normal(0.3));
             z[j].cls = (uint8_t)uniform(0, 8);
             z[j].id = (uint32_t)j;
-            z[j].vehicle = source == 3 ? 1 + (uint32_t)uniform(0, 20) : 0;
+            z[j].vehicle = source_id == 3 ? 1 + (uint32_t)uniform(0, 20) : 0;
             z[j].vx = uniform(0, 1) < 0.5 ? (float)uniform(-20, 20) : NAN;
             z[j].vy = z[j].vx;
             z[j].var_x = uniform(0, 1) < 0.3 ? (float)uniform(-1, 9) : NAN;
@@ -164,42 +177,43 @@ static void test_a_rough_ride(void)
             z[j].length = (float)uniform(-1, 12);
             z[j].confidence = (float)uniform(-1, 2);
         }
-        fusion_update(f, t - (int64_t)uniform(0, 3e8), source, z, n, scratch);
+        fusion_update(fusion, t - (int64_t)uniform(0, 3e8), source_id, z, n, scratch);
         if (k % 7 == 0)
-            sane(f, t + (int64_t)uniform(-5e8, 1e9));
+            sane(fusion, t + (int64_t)uniform(-5e8, 1e9));
     }
-    CHECK(f->next_id > 100);
-    free(f);
+    CHECK(fusion->next_id > 100);
+    free(fusion);
     free(scratch);
 }
 
 static void test_what_is_not_finite_is_refused(void)
 {
     void *scratch;
-    fusion_t *f = fresh(&scratch);
-    detection z[3] = {at(0, 0), at(5, 5), at(9, 9)};
+    fusion_t *fusion = fresh(&scratch);
+    detection_t z[3] = {at(0, 0), at(5, 5), at(9, 9)};
     const char *field;
     CHECK(fusion_check(z, 3, &field) == -1);
     z[1].y = NAN;
     CHECK(fusion_check(z, 3, &field) == 1 && strcmp(field, "y") == 0);
-    CHECK(fusion_update(f, 1, 0, z, 3, scratch) == NOT_FINITE && f->count == 0 && f->sources[0].refused == 1);
+    CHECK(fusion_update(fusion, 1, 0, z, 3, scratch) == NOT_FINITE && fusion->count == 0 &&
+          fusion->sources[0].refused == 1);
     z[1].y = 5.0;
     z[2].var_y = INFINITY;
     CHECK(fusion_check(z, 3, &field) == 2 && strcmp(field, "var_y") == 0);
-    free(f);
+    free(fusion);
     free(scratch);
 }
 
 static void test_too_old_is_counted_and_refused(void)
 {
     void *scratch;
-    fusion_t *f = fresh(&scratch);
-    detection z = at(0, 0);
-    CHECK(fusion_update(f, 5000000000, 0, &z, 1, scratch) == TAKEN);
-    CHECK(fusion_update(f, 3900000000, 0, &z, 1, scratch) == TOO_OLD);
-    CHECK(f->refused_old == 1 && f->sources[0].refused == 1);
-    CHECK(fusion_update(f, 4100000000, 0, &z, 1, scratch) == TAKEN);
-    free(f);
+    fusion_t *fusion = fresh(&scratch);
+    detection_t z = at(0, 0);
+    CHECK(fusion_update(fusion, 5000000000, 0, &z, 1, scratch) == ACCEPTED);
+    CHECK(fusion_update(fusion, 3900000000, 0, &z, 1, scratch) == TOO_OLD);
+    CHECK(fusion->refused_old == 1 && fusion->sources[0].refused == 1);
+    CHECK(fusion_update(fusion, 4100000000, 0, &z, 1, scratch) == ACCEPTED);
+    free(fusion);
     free(scratch);
 }
 
@@ -208,8 +222,8 @@ static void test_determinism_and_no_allocation(void)
 {
     void *sa, *sb;
     fusion_t *a = fresh(&sa), *b = fresh(&sb);
-    detection z[60];
-    static track_row out[CAPACITY];
+    detection_t z[60];
+    static track_row_t out[CAPACITY];
     int64_t before = allocations;
     for (int k = 0; k < 1000; k++) {
         int64_t t = 1000000000 + k * 40000000LL - (k % 5 == 0) * 90000000LL;

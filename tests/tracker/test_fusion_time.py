@@ -7,7 +7,7 @@ from cloudctl.sim.tracking.scenes import Case, Scan, one_sensor
 from sightings import STEP, T, drive_two
 
 from cloudctl.clock import MS, SECOND
-from cloudctl.fusion import Fusion, FusionConfig, detections
+from cloudctl.fusion import Fusion, FusionConfig, detections, update_batch
 
 
 def test_after_the_last_scan_nothing_is_given_out_once_coast_is_over() -> None:
@@ -145,14 +145,42 @@ def test_several_sources_set_the_time_back_that_one_alone_was_ahead_with_from_th
     assert len(fusion.tracks(t)) == 1
 
 
-@pytest.mark.parametrize(("per_second", "warned"), [(10**3, True), (10**6, True), (10**9, False)])
-def test_stamps_in_milliseconds_or_microseconds_are_warned_of_with_the_remedy(per_second: int, warned: bool) -> None:
-    fusion = Fusion()
+@pytest.mark.parametrize("per_second", [1, 10**3, 10**6])
+@pytest.mark.parametrize("begin", [1_767_225_600, 0])
+def test_stamps_in_another_unit_are_refused_at_once_with_the_remedy(per_second: int, begin: int) -> None:
+    fusion, folded, refusal = Fusion(), 0, ""
     for k in range(30):
-        fusion.update(round((1_767_225_600 + 0.1 * k) * per_second), 3, detections([[0.8 * k, 0.0]]))
-    warnings = fusion.stats()["warnings"]
-    assert len(warnings) == warned
-    assert all("source 3" in one and "Give t_ns in nanoseconds" in one for one in warnings)
+        try:
+            fusion.update(round((begin + 0.1 * k) * per_second), 3, detections([[0.8 * k, 0.0]]))
+            folded += 1
+        except ValueError as error:
+            refusal = str(error)
+            break
+    assert "less than a millisecond apart" in refusal
+    assert "Give round(seconds * 1e9)" in refusal
+    assert folded <= (1 if begin else 20), "a clock that counts from 0 is known by its steps alone"
+
+
+@pytest.mark.parametrize("begin", [0, 1_700_000_000_000, 1_767_225_600 * SECOND, -5 * SECOND])
+def test_nanoseconds_of_any_clock_are_taken_and_so_are_the_frames_of_a_burst(begin: int) -> None:
+    fusion = Fusion()
+    for k in range(60):
+        burst = [0, 90_000, 180_000, 4000] if k % 20 == 10 else [0]  # ns: frames held back, stamped as they arrive
+        for held in burst:
+            fusion.update(begin + k * STEP + held, 0, detections([[0.8 * k, 0.0]]))
+    assert fusion.stats()["sources"][0]["refused"] == 0
+    assert fusion.stats()["warnings"] == []
+
+
+def test_a_batch_counts_the_frames_whose_stamps_are_no_nanoseconds_and_takes_the_others() -> None:
+    right, wrong = Fusion(), Fusion()
+    for k in range(30):
+        rows = detections([[0.8 * k, 0.0], [0.8 * k, 0.0]])
+        times = np.array([T + k * STEP, T // 10**6 + 100 * k])
+        update_batch([right, wrong], times, np.array([0, 0]), rows, np.array([0, 1, 2]))
+    assert len(right.tracks(T + 29 * STEP)) == 1
+    assert wrong.stats()["sources"][0]["wrong_unit"] == 29
+    assert any("Give t_ns in nanoseconds" in warning for warning in wrong.stats()["warnings"])
 
 
 @pytest.mark.parametrize("late_ms", [0, 250, 400])

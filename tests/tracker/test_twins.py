@@ -75,7 +75,7 @@ def test_turning(core: ctypes.CDLL, seed: int, dt: float, q: float, rate: float)
 @given(seed=seeds, dt=st.floats(0.001, 3))
 def test_interacting_models(core: ctypes.CDLL, seed: int, dt: float) -> None:
     before, motion, out = pair(np.random.default_rng(seed)), np.array(MOTION), np.empty(35)
-    flat, change = pack_pair(before), core.change_after(dt, pointer(motion))
+    flat, change = pack_pair(before), core.model_transition(dt, pointer(motion))
     core.imm_step(pointer(flat), ctypes.byref(change), pointer(out))
     same_pair(unpack_pair(out), twin.step(before, dt, MOTION))
     mean = np.empty(14)
@@ -112,7 +112,7 @@ def test_covariance_intersection(core: ctypes.CDLL, seed: int) -> None:
     before, r = pair(rng), spd(rng, 2)
     z = before[0][0][:2] + rng.normal(size=2)
     flat, noise, mean = pack_pair(before), np.array([r[0, 0], r[1, 1], r[0, 1]]), pack(*twin.blend(*before))
-    core.imm_intersect(pointer(flat), pointer(mean), f64(z[0]), f64(z[1]), pointer(noise))
+    core.imm_update_intersection(pointer(flat), pointer(mean), f64(z[0]), f64(z[1]), pointer(noise))
     same_pair(unpack_pair(flat), twin.intersect(before, z, r))
 
 

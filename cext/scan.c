@@ -1,0 +1,132 @@
+/* A scan against the tracks: its noise, every track carried to its time, the pairs within the gates. */
+#include "numeric.h"
+#include "scan.h"
+
+#include <math.h>
+
+#define PRIOR_LATENCY 0.15      /* s: a latency not yet found, where several sources look */
+#define LATENCY_SAMPLES 300.0   /* residuals after which it is */
+#define PREFETCH_DISTANCE 3     /* tracks ahead of the one that is worked on */
+#define MIN_STAMP_VARIANCE 6e-4 /* s^2: stamps that are off by less, 25 ms, are no worse than any */
+
+void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
+{
+    scan->max_variance = scan->latency_variance = 0.0;
+    if (fusion->multiple_sources && source->kind != COOPERATIVE && source->offset_sums[0] < LATENCY_SAMPLES &&
+        !(fusion->features & NO_LAG)) {
+        double left = PRIOR_LATENCY * (1.0 - source->offset_sums[0] / LATENCY_SAMPLES);
+        scan->latency_variance = left * left;
+    }
+    scan->stamp_variance =
+        source->doubt_scale * scan->stamp_doubt +
+        (source->moving_samples >= LATENCY_SAMPLES && source->jitter > MIN_STAMP_VARIANCE ? source->jitter : 0.0);
+    scan->latency_variance += scan->stamp_variance;
+    scan->positions_only = 1;
+    for (int32_t j = 0; j < scan->count; j++) {
+        const detection_t *z = &scan->detections[j];
+        double *r = &scan->noise[3 * j];
+        scan->positions[2 * j] = z->x - source->bias_x;
+        scan->positions[2 * j + 1] = z->y - source->bias_y;
+        measurement_noise(source, z, r);
+        scan->max_variance = r[0] > scan->max_variance ? r[0] : scan->max_variance;
+        scan->max_variance = r[1] > scan->max_variance ? r[1] : scan->max_variance;
+        if (z->cls || z->vehicle || z->id || isfinite(z->vx) || isfinite(z->length))
+            scan->positions_only = 0;
+    }
+}
+
+/* The few reports of connected vehicles concern few tracks: the others are left where they are, out of every gate. */
+static int out_of_reach(const scan_t *scan, const track_t *track)
+{
+    double dt = fabs((double)(scan->t - track->t)) * 1e-9,
+           reach = 30.0 + dt * (fabs(track->mean.x[2]) + fabs(track->mean.x[3]) + 10.0);
+    for (int32_t j = 0; j < scan->count; j++)
+        if (fabs(scan->positions[2 * j] - track->mean.x[0]) < reach &&
+            fabs(scan->positions[2 * j + 1] - track->mean.x[1]) < reach)
+            return 0;
+    return 1;
+}
+
+/* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
+static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *track, transition_t *transition,
+                          state_t *mean)
+{
+    const motion_t *motion = &fusion->motion[track->cls];
+    if (scan->t < track->t) {
+        state_at(track, scan->t, motion, mean);
+        return;
+    }
+    if (scan->t > track->t) {
+        imm_t ahead;
+        double dt = (double)(scan->t - track->t) * 1e-9;
+        if (dt != transition->dt || motion != transition->motion)
+            *transition = model_transition(dt, motion);
+        imm_step(&track->models, transition, &ahead);
+        track->models = ahead;
+        track->t = scan->t;
+        imm_mean(&track->models, &track->mean);
+        drop_implausible(track);
+    }
+    *mean = track->mean;
+}
+
+/* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read
+ * whole. */
+static inline void prefetch_track(const track_t *track)
+{
+#if defined(__GNUC__)
+    const char *from = (const char *)track, *end = from + sizeof *track;
+    __builtin_prefetch(from, 1);
+    for (from += offsetof(track_t, past_times); from < end; from += CACHE_LINE)
+        __builtin_prefetch(from, 1);
+#else
+    (void)k;
+#endif
+}
+
+void predict_and_gate(fusion_t *fusion, scan_t *scan)
+{
+    int32_t edges = 0, few = scan->count <= 4 && fusion->sources[scan->source_id].kind == COOPERATIVE;
+    transition_t transition = {0.0, NULL, 0.0, 0.0};
+    if (scan->count)
+        build_grid(fusion, scan);
+    scan->start[0] = 0;
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        track_t *track = track_at(fusion, i);
+        if (i + PREFETCH_DISTANCE < scan->tracks)
+            prefetch_track(track_at(fusion, i + PREFETCH_DISTANCE));
+        scan->hit[i] = UNASSIGNED;
+        if (few && out_of_reach(scan, track)) {
+            scan->mean[i] = track->mean;
+        } else {
+            predict_track(fusion, scan, track, &transition, &scan->mean[i]);
+            if (scan->count)
+                edges = gate_track(fusion, scan, i, edges);
+        }
+        scan->start[i + 1] = edges;
+    }
+    if (scan->tracks && scan->count && !few)
+        fusion->mean_gate = scan->gate_sum / (double)scan->tracks;
+}
+
+/* From cells to owners: nobody has a detection yet. */
+void release_detections(scan_t *scan)
+{
+    for (int32_t j = 0; j < scan->count; j++)
+        if (scan->owner[j] != CROWDED)
+            scan->owner[j] = UNASSIGNED;
+}
+
+void assign_nearest(scan_t *scan)
+{
+    release_detections(scan);
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        int32_t best = -1;
+        for (int32_t e = scan->start[i]; e < scan->start[i + 1]; e++)
+            if (scan->owner[scan->column[e]] == UNASSIGNED && (best < 0 || scan->cost[e] < scan->cost[best]))
+                best = e;
+        scan->assigned[i] = best < 0 ? -1 : scan->column[best];
+        if (best >= 0)
+            scan->owner[scan->column[best]] = i;
+    }
+}

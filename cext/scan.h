@@ -1,0 +1,242 @@
+/* A scan while it is folded in, and what the files of the core offer one another. */
+#ifndef CLOUDCTL_SCAN_H
+#define CLOUDCTL_SCAN_H
+
+#include "track.h"
+
+#include <math.h>
+
+#define MAX_OCCLUDERS 16           /* of one scan */
+#define ACTIVE_WITHIN 3000000000LL /* ns: a source without a scan for longer is not active */
+#define MAX_TRACK_PLACE 2e6        /* m from the origin; a track beyond is pruned, as is one over these: */
+#define MAX_TRACK_SPEED 1e4        /* m/s */
+#define MAX_PLACE_VARIANCE 1e12    /* m^2 */
+#define MAX_SPEED_VARIANCE 1e8     /* m^2/s^2 */
+#define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
+#define MAX_EXISTENCE 0.9995       /* no evidence is certain */
+#define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
+#define MAX_CLOCK_OFFSET                                                                                               \
+    315360000000000000LL /* ns, 10 years: no clock is further off, and no sum of times overflows                       \
+                          */
+
+enum { UNASSIGNED = -1 };            /* in scan_t.hit and scan_t.owner */
+enum { CROWDED = -3, DOUBLED = -4 }; /* in scan_t.owner: left out, too many in one place, or another one again */
+
+typedef struct { /* what a step of dt (s) does to the probabilities of the models */
+    double dt;
+    const motion_t *motion;
+    double to_turn, to_straight;
+} transition_t;
+
+typedef struct { /* a grid over a scan's detections */
+    double left, bottom, cells_per_m;
+    int32_t columns, rows;
+} grid_t;
+
+typedef struct { /* what one scan says of its source: sources.c */
+    double samples, noise, nominal_noise, distance2;
+    double hits, misses, moving;
+    double stamp_samples, stamp_variance;
+    double correlation_sum, correlation_pairs;
+} scan_sums_t;
+
+typedef struct { /* all pointers into the caller's scratch */
+    int64_t t;   /* ns: the stamp less the latency, on the tracker's time line */
+    int32_t source_id;
+    const detection_t *detections;
+    int32_t count;
+    int32_t positions_only; /* no detection has a column beside its position */
+    double *positions;      /* m, per detection: x, y less the source's bias */
+    double *noise;          /* m^2, per detection: variance xx, yy, xy */
+    double max_variance;    /* m^2: the largest of these */
+    double area;            /* m^2: of the box around the detections */
+
+    int32_t tracks;  /* live before this scan */
+    state_t *mean;   /* per track: at the scan's time, of both models */
+    int32_t *hit;    /* per track: its detection, or UNASSIGNED */
+    double gate_sum; /* m: of the gates' half widths */
+
+    grid_t grid;
+    int32_t max_cells, fullest_cell;  /* fullest_cell: most detections in one cell */
+    int32_t *cell_start, *cell_order; /* detections of cell c: cell_order[cell_start[c]] .. [cell_start[c + 1] - 1] */
+    int32_t *owner; /* per detection: its cell while the grid is built, then the track it hit, or UNASSIGNED */
+
+    int32_t *start, *column; /* edges of track i: column[start[i]] .. column[start[i + 1] - 1] */
+    double *cost;            /* per edge */
+    int32_t *assigned;       /* per track: its detection in the assignment, or -1 */
+    void *assignment;        /* scratch of assign() */
+
+    double latency_variance; /* s^2: of a latency that is not yet found, and of the stamp */
+    double stamp_variance;   /* s^2 */
+    double stamp_doubt;      /* s^2: the part of it that is this scan's own */
+    scan_sums_t sums;
+    int32_t occluders, occluder[MAX_OCCLUDERS]; /* tracks that hide what is behind them from this source */
+} scan_t;
+
+/* Whether a position (m) and a velocity (m/s) can be a road user's. */
+static inline int plausible_mean(const double *x)
+{
+    return fabs(x[0]) <= MAX_TRACK_PLACE && fabs(x[1]) <= MAX_TRACK_PLACE && fabs(x[2]) <= MAX_TRACK_SPEED &&
+           fabs(x[3]) <= MAX_TRACK_SPEED;
+}
+
+/* Part of a caller's scratch: `count` items of `size` bytes from *end on, which moves behind them; returns where it
+ * begins. The walk that measures a scratch is the walk that lays it out, so that they cannot differ. */
+static inline size_t part_of(size_t *end, size_t count, size_t size)
+{
+    size_t begin = (*end + 15) & ~(size_t)15;
+    *end = begin + count * size;
+    return begin;
+}
+
+/* Inverse of the symmetric 2x2 (xx, yy, xy); returns the determinant, kept positive. */
+static inline double invert2(double xx, double yy, double xy, double inverse[3])
+{
+    double det = xx * yy - xy * xy;
+    det = det > 1e-12 ? det : 1e-12;
+    double one = 1.0 / det;
+    inverse[0] = yy * one;
+    inverse[1] = xx * one;
+    inverse[2] = -xy * one;
+    return det;
+}
+
+/* Squared Mahalanobis distance of a position with noise r (xx, yy, xy), and the determinant of its covariance. */
+static inline double mahalanobis2(const double *mean, const double *p, double x, double y, const double r[3],
+                                  double *det)
+{
+    double i[3], dx = x - mean[0], dy = y - mean[1];
+    *det = invert2(p[0] + r[0], p[4] + r[1], p[1] + r[2], i);
+    return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
+}
+
+/* alignment.c: the time of a scan on the tracker's time line: its stamp, or where its detections fit the tracks.
+ * ACCEPTED, or NOT_COMPARED while that cannot be known of a new source. */
+int align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count,
+                int64_t *t);
+
+/* jumps.c: whether a scan's time is plausible beside those before it: ACCEPTED, TOO_OLD or TOO_NEW. */
+int check_stamp(fusion_t *fusion, int32_t source_id, int64_t t);
+
+/* stamps.c */
+int stamp_unit(source_t *source, int64_t stamp);           /* ACCEPTED, or WRONG_UNIT where its stamps are no ns */
+double stamp_uncertainty(source_t *source, int64_t stamp); /* s: how far a scan's stamp may be off */
+/* Whether a detection repeats the source's previous one of the same road user, which must have moved since. */
+int repeats_position(const track_t *track, const detection_t *z, int32_t source_id, int64_t t, const state_t *mean);
+
+/* scan.c */
+void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan);
+void predict_and_gate(fusion_t *fusion, scan_t *scan);
+void release_detections(scan_t *scan);
+void assign_nearest(scan_t *scan);
+
+/* motion.c: prediction. `out` may not be `in`. */
+void straight_step(const state_t *in, double dt, double q, state_t *out);
+void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
+void imm_mean(const imm_t *in, state_t *out);
+transition_t model_transition(double dt, const motion_t *motion);
+void imm_step(const imm_t *in, const transition_t *transition, imm_t *out);
+/* slow, fast: velocity variances (m^2/s^2) of the straight and of the turning model of a new track */
+void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
+
+/* kalman.c: measurement updates; r: noise xx, yy, xy (m^2) */
+void imm_update(imm_t *models, double x, double y, const double r[3]);
+void imm_update_velocity(imm_t *models, double vx, double vy, double variance);
+/* h: 2x4, of position and velocity; z = h x + noise */
+void imm_update_linear(imm_t *models, const double h[8], const double z[2], const double r[3]);
+void imm_update_intersection(imm_t *models, const state_t *mean, double x, double y, const double r[3]);
+void imm_update_filtered(imm_t *models, double x, double y, const double r[3]);
+
+/* late.c: earlier states, and late measurements */
+void store_posterior(track_t *track);
+void state_at(const track_t *track, int64_t t, const motion_t *motion, state_t *out);
+void imm_update_late(track_t *track, int64_t t, const motion_t *motion, double x, double y, const double r[3]);
+
+/* gate.c */
+void build_grid(fusion_t *fusion, scan_t *scan);
+/* Add the edges of track i behind the first `edges`; returns how many there are then. */
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges);
+int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicted to t, whose velocity is unknown */
+
+/* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
+size_t assign_scratch(int32_t rows, int32_t columns);
+void assign(int32_t rows, int32_t columns, const int32_t *start, const int32_t *column, const double *cost, double miss,
+            int32_t *mate, void *scratch);
+
+/* hits.c */
+void apply_assignment(fusion_t *fusion, scan_t *scan);
+
+/* existence.c */
+int looks_at(const source_t *source, double x, double y);
+void extend_view(source_t *source, double x, double y);                            /* it hit a track there */
+double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t); /* before any look at t */
+/* Probability that a position is outside the coverage of every source, where no track is kept. */
+double probability_uncovered(const fusion_t *fusion, const track_t *track, double x, double y, double variance);
+/* Probability that a road user that is there is missed, by its misses in a row. */
+double miss_probability(const fusion_t *fusion, const source_t *source, const track_t *track);
+void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i);
+/* d, det: squared Mahalanobis distance of the hit with noise r, and the determinant of its covariance. */
+void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, const double *position, const double r[3],
+                      double d, double det);
+void drop_implausible(track_t *track);
+/* Existence that a track of one hit would have, were detection j its second. */
+double second_hit_existence(const fusion_t *fusion, const scan_t *scan, const track_t *track, int32_t j);
+void learn_stay(fusion_t *fusion, int64_t t);                /* time passes for all tracks, until a scan of t */
+void learn_miss_run(fusion_t *fusion, const track_t *track); /* from the misses before a hit */
+void prune(fusion_t *fusion, int64_t t);
+int64_t max_silence(const fusion_t *fusion, const track_t *track); /* ns without a measurement until it is pruned */
+
+/* births.c */
+void initiate(fusion_t *fusion, const scan_t *scan, int32_t j);
+void record_birth_outcome(fusion_t *fusion, const track_t *track, int confirmed);
+
+/* description.c; own_report: of the vehicle itself */
+void update_description(track_t *track, const detection_t *z, double class_accuracy, int own_report);
+
+/* identity.c */
+/* A report on a track names `vehicle`; 0 where another track that is still seen has that name. */
+int claim_identity(fusion_t *fusion, track_t *track, uint32_t vehicle, double x, double y, int64_t t);
+void record_conflict(fusion_t *fusion, uint32_t vehicle, double x, double y, int64_t t);
+/* Merge the tracks at `hit` and `other`, of which the first was hit, once they prove to be one road user's. */
+void merge_duplicate(fusion_t *fusion, const scan_t *scan, int32_t hit, int32_t other);
+
+/* doubles.c */
+/* Whether a motor vehicle's position lies within the outline of a track of one: two cannot be in one another. */
+int encloses(const track_t *track, double x, double y, uint8_t cls, double length);
+int overlaps(const track_t *track, double x, double y, uint8_t cls, double length); /* and their class is disputed */
+/* The nearest track around a detection in that sense, of those that this scan has hit, or has not; or UNASSIGNED. */
+int32_t enclosing_track(const fusion_t *fusion, const scan_t *scan, int32_t j, int hit);
+/* Whether two detections of one scan are the same box: too near to one another to be two road users. */
+int same_box(const scan_t *scan, int32_t j, int32_t other);
+/* Whether a detection that hit no track is another one of the scan again, or lies in a vehicle that was hit. */
+int is_doubled(const fusion_t *fusion, const scan_t *scan, int32_t j);
+void merge_young_duplicates(fusion_t *fusion, const scan_t *scan);
+
+/* sources.c: noise, bias, latency, detection probability */
+void measurement_noise(const source_t *source, const detection_t *z, double r[3]);
+/* The residual of one track: `before` its update, and its mean after it. */
+void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t *before, const double *position,
+                   const double *r, double d);
+void learn_source(fusion_t *fusion, const scan_t *scan);
+
+/* columns.c: what the columns beside the position are worth */
+void columns_start(source_t *source);
+int velocity_usable(const source_t *source, const detection_t *z);
+double attribute_cost(const fusion_t *fusion, const track_t *track, const state_t *mean, const detection_t *z,
+                      int32_t source_id);
+void learn_columns(fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *before,
+                   const detection_t *z);
+void learn_clutter(fusion_t *fusion, const scan_t *scan);
+void test_velocity(source_t *source, track_t *track, const detection_t *z, int32_t source_id, int64_t t,
+                   const double noise[3]);
+
+/* coverage.c: the area in which a source sees road users */
+void extend_coverage(coverage_t *coverage, double x, double y);
+/* A road user last seen at a position was lost on its way; `ahead` (s) later it would have been missed. */
+void record_loss(coverage_t *coverage, double x, double y, double vx, double vy, double ahead);
+double probability_beyond(const coverage_t *coverage, double x, double y, double variance);
+int at_edge(const coverage_t *coverage, double x, double y); /* where road users first appear */
+void find_occluders(fusion_t *fusion, scan_t *scan);
+int is_occluded(const fusion_t *fusion, const scan_t *scan, double x, double y);
+
+#endif
