@@ -9,8 +9,9 @@ import msgspec
 from ..clock import Clock
 from ..engine import Engine, Output
 from ..io.egress import Egress
-from ..schema import Advisory, Traffic
+from ..schema import Advisory
 from ..topics import MqttTopics
+from ..traffic_messages import Traffic
 from .peers import Peers
 from .publish import Publisher
 from .reports import Reports
