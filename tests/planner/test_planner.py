@@ -101,9 +101,12 @@ def test_who_drives_at_a_red_is_warned_and_who_brakes_in_time_is_not(stage: Stag
         (3.2, 6.1, -2.5, True),
         (3.2, 6.1, 0.0, False),
         (8.0, 5.2, -2.2, False),
+        (15.0, 11.7, -2.0, False),
+        (22.0, 12.6, -2.5, False),
+        (9.0, 11.5, -2.0, True),
     ],
 )
-def test_who_brakes_too_weakly_to_stop_at_a_red_is_warned(
+def test_a_driver_is_warned_who_brakes_too_weakly_or_gains_speed_near_a_red_not_one_who_gains_speed_before_braking(
     stage: Stage, before: float, speed: float, braking: float, warned: bool
 ) -> None:
     """What it takes to stop within 2 m past the line is v^2 / (2 (d + 2))."""

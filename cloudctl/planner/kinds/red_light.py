@@ -1,7 +1,9 @@
 """Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun (FASTER where it gains speed), or takes more than OVERRUN and is begun too weakly, unless green at the arrival is well founded: the light
-shows red and no believed end of that comes before the vehicle, or yellow that ends before. Also once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
+A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at
+the arrival is well founded: the light shows red and no believed end of that comes before the vehicle, or yellow that ends
+before. Within NEAR_LINE of the line it is also warned once stopping takes more than FASTER while it gains speed, or more
+than OVERRUN while it brakes too weakly, and once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
 Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL from this moment on, or drives on over the line.
 """
 
@@ -23,12 +25,12 @@ from ..policy import PRIVATE, policy_of
 from . import crossing
 
 REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
-FASTER = 2.5  # m/s^2 that stopping takes, beyond which nobody who means to stop gains speed
+FASTER = 2.5  # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
 OVERRUN, OVERRUN_SHARE = (
     5.0,
     0.7,
 )  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
-OVERRUN_RANGE = 7.0  # m before the line within which that shows; further off, braking has only begun
+NEAR_LINE = 7.0  # m before the line within which these show; further off, drivers still gain speed and brake late, or have just begun to brake
 CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
 TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
 PAST_LINE = (
@@ -57,8 +59,10 @@ def _violators(
             continue
         group = conn_group[connection[i]]
         before = to_stop[i] + PAST_LINE
-        too_late = brakes_too_late(speed[i], before, -accel[i], FASTER if accel[i] > GAINING else LATE, SHARE)
-        overruns = to_stop[i] < OVERRUN_RANGE and brakes_too_late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
+        is_near = to_stop[i] < NEAR_LINE
+        limit = FASTER if is_near and accel[i] > GAINING else LATE
+        too_late = brakes_too_late(speed[i], before, -accel[i], limit, SHARE)
+        overruns = is_near and brakes_too_late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
         if group < 0 or not (sets_off or too_late or overruns):
             continue
         arrives = to_stop[i] / speed[i]
