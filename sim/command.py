@@ -30,7 +30,14 @@ def run(args: argparse.Namespace) -> None:
     scenario = load(args.sumocfg, say=progress.say)
     noise = Noise() if args.miss is None else Noise(miss=args.miss)
     setup = Setup(
-        args.seed, args.penetration, args.advice == "on", args.seconds, args.warm_up, args.step, noise, args.extra_delay
+        seed=args.seed,
+        penetration=args.penetration,
+        advice=args.advice == "on",
+        seconds=args.seconds,
+        warm_up=args.warm_up,
+        step_s=args.step,
+        noise=noise,
+        extra_delay_ms=args.extra_delay,
     )
     if in_process:
         result = Loop(scenario, setup, args.record).run(progress.at)

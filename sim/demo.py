@@ -89,7 +89,7 @@ def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
 def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
     name, seed, advice, seconds, out = job
     scenario = braunschweig() if name == "braunschweig" else corridor(out / f"corridor-{seed}")
-    return Loop(scenario, Setup(seed, advice=advice, seconds=seconds)).run()
+    return Loop(scenario, Setup(seed=seed, advice=advice, seconds=seconds)).run()
 
 
 def _proof(result: Replay) -> str:

@@ -15,7 +15,16 @@ OTHERS_NAMES = {
     "_cont",
     "_exit",
     "_SAFE_BND",
-}  # of the standard library and of pycrate
+    "_thread",
+}  # of the standard library, pycrate and paho
+# These still look inside the player and the observer of the page: take one off when it does not any more.
+LOOK_INSIDE = {
+    "page_messages.py",
+    "view/test_observer.py",
+    "view/test_player.py",
+    "view/test_reasons.py",
+    "view/test_socket.py",
+}
 FILES = sorted(path for path in TESTS.rglob("*.py") if "__pycache__" not in path.parts)
 
 
@@ -61,7 +70,10 @@ def test_a_file_of_tests_keeps_to_the_habits(path: Path) -> None:
     assert [name for name in sorted(modules) if name.rpartition(".")[2].startswith("test_")] == [], (
         "what two files of tests share stands in a module of helpers in tests/"
     )
-    assert list(private_names(tree)) == [], "test through what is public, or make it public"
+    if name_of(path) in LOOK_INSIDE:
+        assert list(private_names(tree)) != [], "take it off the list"
+    else:
+        assert list(private_names(tree)) == [], "test through what is public, or make it public"
     if path.name != "deadlines.py":
         assert list(long_sleeps(tree)) == [], "wait with `when` or `until` of deadlines.py for what is to happen"
 

@@ -1,4 +1,4 @@
-"""What plots need of a SUMO network: how long edges are, which links are signalled and by which column of the signal's state."""
+"""What plots need of a SUMO network: the lengths of edges, and the signalled links with their column of the signal's state."""
 
 import gzip
 import xml.etree.ElementTree as ET
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-INSIDE, BEYOND = "inside an intersection", "past the last signal"
+INSIDE, PAST_SIGNALS = "inside an intersection", "past the last signal"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def approach_of(net: Net, routes: Mapping[str, Sequence[str]]) -> dict[str, str]
     ahead: defaultdict[str, Counter[str]] = defaultdict(Counter)
     approaches = net.approaches
     for route in routes.values():
-        following = BEYOND
+        following = PAST_SIGNALS
         for edge in reversed(route):
             following = edge if edge in approaches else following
             ahead[edge][following] += 1
@@ -69,7 +69,8 @@ def approach_of(net: Net, routes: Mapping[str, Sequence[str]]) -> dict[str, str]
 
 def by_approach(stops: Mapping[str, float], approach: Mapping[str, str]) -> dict[str, float]:
     """Return stops by approach from stops by edge; those on a junction's own edges are INSIDE."""
-    out: defaultdict[str, float] = defaultdict(float)
+    totals: defaultdict[str, float] = defaultdict(float)
     for edge, n in stops.items():
-        out[INSIDE if edge.startswith(":") else approach.get(edge, BEYOND)] += n
-    return dict(out)
+        name = INSIDE if edge.startswith(":") else approach.get(edge, PAST_SIGNALS)
+        totals[name] += n
+    return dict(totals)

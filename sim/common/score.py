@@ -28,7 +28,7 @@ def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
         clear = CLEAR({"THRESHOLD": 0.5, "PRINT_CONFIG": False}).eval_sequence(data)
         identity = Identity({"THRESHOLD": 0.5, "PRINT_CONFIG": False}).eval_sequence(data)
         hota = HOTA().eval_sequence(data)
-    rmse, gospa = _distances(moments, match_m)
+    rmse, gospa = _rmse_and_gospa(moments, match_m)
     return {
         "mota": float(clear["MOTA"]),
         "idf1": float(identity["IDF1"]),
@@ -45,17 +45,9 @@ def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
 
 def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
     """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5 is `match_m`."""
-    truth_number = (
-        {name: k for k, name in enumerate(np.unique(np.concatenate([m[0] for m in moments])).tolist())}
-        if moments
-        else {}
-    )
-    track_number = (
-        {name: k for k, name in enumerate(np.unique(np.concatenate([m[2] for m in moments])).tolist())}
-        if moments
-        else {}
-    )
-    similarity = [np.maximum(1.0 - 0.5 * far(m) / match_m, 0.0) for m in moments]
+    truth_number = _numbered([moment[0] for moment in moments])
+    track_number = _numbered([moment[2] for moment in moments])
+    similarity = [np.maximum(1.0 - 0.5 * distances(m) / match_m, 0.0) for m in moments]
     return {
         "num_timesteps": len(moments),
         "num_gt_ids": len(truth_number),
@@ -68,7 +60,14 @@ def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
     }
 
 
-def far(moment: Any) -> np.ndarray:
+def _numbered(ids: Sequence[np.ndarray]) -> dict[int, int]:
+    """Return a number from 0 up for each id, in their order."""
+    if not ids:
+        return {}
+    return {name: number for number, name in enumerate(np.unique(np.concatenate(ids)).tolist())}
+
+
+def distances(moment: Any) -> np.ndarray:
     """Return float64[n, m]: metres between each true and each tracked object."""
     a, b = moment[1], moment[3]
     a, b = np.reshape(a, (-1, 2)), np.reshape(b, (-1, 2))
@@ -81,10 +80,10 @@ def ospa2(moments: Sequence[Any], window: int = 50, cut_m: float = GOSPA_CUT) ->
     The distance of a true and an estimated track is their mean distance over the moments at which either is there, cut at `cut_m`, which
     is also the price of a moment at which only one of them is.
     """
-    found = [
-        _ospa2(moments[k : k + window], cut_m) for k in range(0, max(len(moments) - window // 2, 1), window) if moments
-    ]
-    return float(np.mean(found)) if found else 0.0
+    if not moments:
+        return 0.0
+    begins = range(0, max(len(moments) - window // 2, 1), window)  # a rest of less than half a window is left out
+    return float(np.mean([_ospa2(moments[begin : begin + window], cut_m) for begin in begins]))
 
 
 def _ospa2(moments: Sequence[Any], cut_m: float) -> float:
@@ -92,36 +91,40 @@ def _ospa2(moments: Sequence[Any], cut_m: float) -> float:
     n, m = len(truth), len(tracks)
     if not n or not m:
         return cut_m if n + m else 0.0
-    table = np.empty((n, m))
-    for k, path in enumerate(truth):
-        here, there = np.isfinite(path[None, :, 0]), np.isfinite(tracks[:, :, 0])
-        far_ = np.minimum(np.hypot(*(tracks - path[None]).transpose(2, 0, 1)), cut_m)
-        far_ = np.where(here & there, far_, cut_m) * (here | there)
-        table[k] = far_.sum(1) / np.maximum((here | there).sum(1), 1)
-    rows, columns = linear_sum_assignment(table)
-    return float(table[rows, columns].sum() + cut_m * abs(n - m)) / max(n, m)
+
+    cost = np.empty((n, m))
+    for row, path in enumerate(truth):
+        in_truth, in_tracks = np.isfinite(path[None, :, 0]), np.isfinite(tracks[:, :, 0])
+        distance = np.minimum(np.hypot(*(tracks - path[None]).transpose(2, 0, 1)), cut_m)
+        distance = np.where(in_truth & in_tracks, distance, cut_m) * (in_truth | in_tracks)
+        cost[row] = distance.sum(1) / np.maximum((in_truth | in_tracks).sum(1), 1)
+
+    rows, columns = linear_sum_assignment(cost)
+    return float(cost[rows, columns].sum() + cut_m * abs(n - m)) / max(n, m)
 
 
 def _paths(moments: Sequence[Any], column: int) -> np.ndarray:
     """Return float64[ids, moments, 2], NaN where absent."""
     names = np.unique(np.concatenate([m[column] for m in moments]))
-    out = np.full((len(names), len(moments), 2), np.nan)
+    paths = np.full((len(names), len(moments), 2), np.nan)
     for k, moment in enumerate(moments):
-        out[np.searchsorted(names, moment[column]), k] = np.reshape(moment[column + 1], (-1, 2))
-    return out
+        paths[np.searchsorted(names, moment[column]), k] = np.reshape(moment[column + 1], (-1, 2))
+    return paths
 
 
-def _distances(moments: Sequence[Any], match_m: float) -> tuple[float, float]:
+def _rmse_and_gospa(moments: Sequence[Any], match_m: float) -> tuple[float, float]:
     squares, n, gospa = 0.0, 0, 0.0
     for moment in moments:
-        table = far(moment)
-        rows, columns = linear_sum_assignment(np.minimum(table, match_m))
-        good = table[rows, columns] < match_m
-        squares += float((table[rows, columns][good] ** 2).sum())
-        n += int(good.sum())
-        clipped = np.minimum(table, GOSPA_CUT) ** 2
+        distance = distances(moment)
+
+        rows, columns = linear_sum_assignment(np.minimum(distance, match_m))
+        matched = distance[rows, columns] < match_m
+        squares += float((distance[rows, columns][matched] ** 2).sum())
+        n += int(matched.sum())
+
+        clipped = np.minimum(distance, GOSPA_CUT) ** 2
         rows, columns = linear_sum_assignment(clipped)
-        near = table[rows, columns] < GOSPA_CUT
-        alone = len(moment[0]) + len(moment[2]) - 2 * int(near.sum())
-        gospa += (float(clipped[rows, columns][near].sum()) + GOSPA_CUT**2 / 2 * alone) ** 0.5
+        assigned = distance[rows, columns] < GOSPA_CUT
+        unassigned = len(moment[0]) + len(moment[2]) - 2 * int(assigned.sum())
+        gospa += (float(clipped[rows, columns][assigned].sum()) + GOSPA_CUT**2 / 2 * unassigned) ** 0.5
     return (squares / max(n, 1)) ** 0.5, gospa / max(len(moments), 1)

@@ -6,6 +6,9 @@ from typing import Any
 
 from ...clock import SECOND, stopwatch
 
+BAR_WIDTH, LINE_WIDTH = 24, 90  # characters
+LINE_INTERVAL = 10.0  # s between two lines where the output is no terminal
+
 
 class Progress:
     """One line that moves on a terminal; a line every ten seconds elsewhere."""
@@ -13,46 +16,53 @@ class Progress:
     def __init__(self, what: str) -> None:
         self.what = what
         self._start = stopwatch()
-        self._last = 0.0
-        self._live = sys.stderr.isatty()
+        self._last_shown = 0.0  # s
+        self._is_terminal = sys.stderr.isatty()
 
     def say(self, text: str) -> None:
+        """Print a line beside the progress."""
         print(f"{self.what}: {text}", file=sys.stderr, flush=True)
 
     def at(self, done: float, total: float) -> None:
         """Show how far it is."""
-        took = (stopwatch() - self._start) / SECOND
-        if self._live or took - self._last > 10.0:
-            self._last = took
-            left = took / max(done, 1e-9) * max(total - done, 0.0)
-            bar = "#" * int(24 * min(done / total, 1.0))
-            text = f"{self.what}: [{bar:<24}] {done:.0f} of {total:.0f} s simulated, {left:.0f} s left"
-            print(f"\r{text}  " if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+        elapsed = (stopwatch() - self._start) / SECOND
+        if not self._is_terminal and elapsed - self._last_shown <= LINE_INTERVAL:
+            return
+        self._last_shown = elapsed
+
+        left = elapsed / max(done, 1e-9) * max(total - done, 0.0)
+        bar = "#" * int(BAR_WIDTH * min(done / total, 1.0))
+        text = f"{self.what}: [{bar:<{BAR_WIDTH}}] {done:.0f} of {total:.0f} s simulated, {left:.0f} s left"
+        if self._is_terminal:
+            print(f"\r{text}  ", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def done(self) -> None:
-        if self._live:
-            print("\r" + " " * 90 + "\r", end="", file=sys.stderr, flush=True)
+        """Clear the line."""
+        if self._is_terminal:
+            print("\r" + " " * LINE_WIDTH + "\r", end="", file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a plain text table, numbers to the right."""
     cells = [list(header), *[[_cell(value) for value in row] for row in rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
-    lines = []
-    for n, row in enumerate(cells):
-        lines.append(
-            "  ".join(
-                text.ljust(w) if k == 0 else text.rjust(w) for k, (text, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-        )
-        if n == 0:
-            lines.append("  ".join("-" * w for w in widths))
-    return "\n".join(lines)
+
+    def line(row: Sequence[str]) -> str:
+        numbers = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        return "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line(cells[0]), rule, *map(line, cells[1:])])
 
 
 def _cell(value: object) -> str:
+    """Return a value with about three figures."""
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+        if abs(value) >= 100:
+            return f"{value:,.0f}"
+        return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -63,7 +73,7 @@ def figures_table(results: Sequence[dict[str, Any]]) -> str:
         [f"{r['scenario']} seed {r['seed']} advice {r['advice']}", *(r["traffic"][k] for k in TRAFFIC)] for r in results
     ]
     parts.append(
-        table(["traffic, a motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic)
+        table(["traffic, per motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic)
     )
     fused = [r for r in results if r.get("fusion")]
     if fused:

@@ -1,5 +1,5 @@
-"""What real roadside units do beside noise: they stall and then send several frames at once, round their stamps, send a frame twice, lose a road
-user for a second or two, see one that is not there.
+"""Faults of real roadside units beside noise: they stall and then send several frames at once, round their stamps, send a frame twice, lose a road
+user for a second or two, report one that is not there (a ghost).
 
 As recorded at Mcity: a stall of 0.35 s, then the frames held back, stamped as they leave within 50 ms; and a second road user reported beside a
 vehicle, 1.4 m off, for 0.6 s.
@@ -11,11 +11,13 @@ import numpy as np
 
 from ...clock import MS, SECOND
 
-GHOST_M = 1.4
-GHOST_NS = 6 * SECOND // 10
+GHOST_OFFSET = 1.4  # m
+GHOST_DURATION = 6 * SECOND // 10  # ns
+SECOND_STAMP = 20 * MS  # later, of a frame sent twice
+FRAME_RATE = 10  # Hz
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unsteady:
     """How a unit's stamps and frames go wrong; all 0: they do not."""
 
@@ -41,32 +43,36 @@ class UnsteadyUnit:
 
     def __init__(self, how: Unsteady) -> None:
         self.how = how
-        self._until = self._held = self._last = 0
+        self._stalled_until = 0  # ns
+        self._held_back = 0  # frames since it stalled
+        self._last_stamp = 0  # ns
         self._ghosts: dict[int, tuple[int, float]] = {}
         self._lost: dict[int, int] = {}
 
     def stamps(self, t: int, rng: np.random.Generator) -> list[int]:
         """Return the stamps (ns) under which the frame made at `t` is sent: one, or two where it is sent twice."""
         how = self.how
-        if how.stall and t >= self._until and rng.random() < how.stall:
-            self._until, self._held = t + int(how.stall_ms * MS), 0
+        if how.stall and t >= self._stalled_until and rng.random() < how.stall:
+            self._stalled_until, self._held_back = t + int(how.stall_ms * MS), 0
         stamp = t
-        if t < self._until:
-            stamp = self._until + int(self._held * how.burst_ms * MS)
-            self._held += 1
+        if t < self._stalled_until:
+            stamp = self._stalled_until + int(self._held_back * how.burst_ms * MS)
+            self._held_back += 1
+
         if how.quantum_ms:
             stamp -= stamp % int(how.quantum_ms * MS)
         else:
-            stamp = max(stamp, self._last)
-        self._last = stamp
+            stamp = max(stamp, self._last_stamp)
+        self._last_stamp = stamp
+
         if how.twice and rng.random() < how.twice:
-            return [stamp, stamp + (20 * MS if rng.random() < 0.5 else 0)]
+            return [stamp, stamp + (SECOND_STAMP if rng.random() < 0.5 else 0)]
         return [stamp]
 
     def lost(self, t: int, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return bool[n]: which road users the unit does not see now, for a second or two."""
+        """Return bool[n]: which road users the unit does not detect now, for a second or two."""
         if self.how.dropouts:
-            for number in ids[rng.random(len(ids)) < self.how.dropouts / 10].tolist():
+            for number in ids[rng.random(len(ids)) < self.how.dropouts / FRAME_RATE].tolist():
                 self._lost.setdefault(number, t + int(rng.uniform(1.0, 2.0) * SECOND))
             self._lost = {number: until for number, until in self._lost.items() if t < until}
         return np.array([number in self._lost for number in ids.tolist()], bool)
@@ -74,11 +80,11 @@ class UnsteadyUnit:
     def ghosts(
         self, t: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Return the places (m, float64[n, 2]) at which road users that are not there are seen beside those that are."""
+        """Return where ghosts are detected, m, float64[n, 2]: beside road users that are there."""
         if not self.how.ghosts:
             return np.empty((0, 2))
-        for number in ids[rng.random(len(ids)) < self.how.ghosts / 10].tolist():
-            self._ghosts.setdefault(number, (t + GHOST_NS, GHOST_M * float(rng.choice((-1.0, 1.0)))))
+        for number in ids[rng.random(len(ids)) < self.how.ghosts / FRAME_RATE].tolist():
+            self._ghosts.setdefault(number, (t + GHOST_DURATION, GHOST_OFFSET * float(rng.choice((-1.0, 1.0)))))
         self._ghosts = {number: ghost for number, ghost in self._ghosts.items() if t < ghost[0]}
         places = []
         for k, number in enumerate(ids.tolist()):

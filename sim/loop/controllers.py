@@ -13,80 +13,97 @@ from ...schema import Priority
 from ..scenario.scenario import Junction
 from .traffic import GREEN, Program
 
-MIN_GREEN = 7.0  # s, who walks included
+MIN_GREEN = 7.0  # s, crosswalks included
 EXTENSION = 30.0  # s
-PART = 0.25  # of a green that is taken from, or added to it, on the way back
-NEAR = 0.2  # s; a smaller difference is none
+RETURN_SHARE = 0.25  # of a green that is taken from, or added to it, on the way back
+TOLERANCE = 0.2  # s; a smaller difference is none
+MIN_LEFT = 0.1  # s; SUMO ends no phase in the past
 
 
 @dataclass
-class Asked:
+class PriorityCall:
     """What a node asked for."""
 
     column: int  # of the signal's state
-    action: str
+    action: str  # "extend" or "early"
     at: float  # s of SUMO
 
 
 class Controller:
-    """One signal. `ask` what a node sends, `step` every step of SUMO."""
+    """One signal. Call `ask` with what a node sends, `step` every step of SUMO."""
 
     def __init__(self, junction: Junction, program: Program) -> None:
         self.signal, self.program = junction.signal, program
         self.columns = {group.id: group.channels[0] for group in junction.code.code.signal_groups}
-        self.ahead = 0.0  # s by which the programme runs late (positive) or early
+        self.lateness = 0.0  # s by which the programme runs late (positive) or early
         self.changes = 0
-        self._asked: Asked | None = None
-        self._given = 0.0
+        self._call: PriorityCall | None = None
+        self._extended = 0.0  # s, of the phase in force
         self._phase = -1
 
     def ask(self, body: Priority, t: int) -> None:
         """Take a request; `t` is the node's clock now."""
         if body.action == "release":
-            self._asked = None
+            self._call = None
             return
         at = float(libsumo.simulation.getTime()) + (body.at - t) / SECOND
-        self._asked = Asked(self.columns[body.group], body.action, at)
+        self._call = PriorityCall(self.columns[body.group], body.action, at)
 
     def step(self) -> None:
         """Do what is asked, or go on the way back to the programme."""
-        if self._asked is None and abs(self.ahead) < NEAR:
+        if self._call is None and abs(self.lateness) < TOLERANCE:
             return
-        api = libsumo.trafficlight
-        phase, now = api.getPhase(self.signal), float(libsumo.simulation.getTime())
-        left, gone = float(api.getNextSwitch(self.signal)) - now, float(api.getSpentDuration(self.signal))
-        fresh, self._phase = phase != self._phase, phase
-        if fresh:
-            self._given = 0.0
-        shown = self.program.phases[phase][0]
-        if "y" in shown or "Y" in shown or not any(letter in GREEN for letter in shown):
-            return
-        wanted = left
-        if self._asked is None:
-            if fresh:
-                part = PART * self.program.phases[phase][1]
-                wanted = max(left - max(min(self.ahead, part), -part), MIN_GREEN - gone)
-        elif shown[self._asked.column] in GREEN:
-            following = self.program.phases[(phase + 1) % len(self.program.phases)][0]
-            if self._asked.action == "extend" and following[self._asked.column] not in GREEN:
-                wanted = max(left, min(self._asked.at - now, left + EXTENSION - self._given))
-        elif self._asked.action == "early":
-            late = now + left + self._between(phase, self._asked.column) - self._asked.at
-            wanted = max(min(left, left - late), MIN_GREEN - gone, 0.1)
-            wanted = min(wanted, left)
-        if abs(wanted - left) > NEAR:
-            api.setPhaseDuration(self.signal, wanted)
-            self.ahead += wanted - left
-            self._given += max(wanted - left, 0.0)
+        lights = libsumo.trafficlight
+        phase, now = lights.getPhase(self.signal), float(libsumo.simulation.getTime())
+        left, spent = float(lights.getNextSwitch(self.signal)) - now, float(lights.getSpentDuration(self.signal))
+        is_new, self._phase = phase != self._phase, phase
+        if is_new:
+            self._extended = 0.0
+
+        state = self.program.phases[phase].state
+        if not _is_green(state):
+            return  # transitions protect those who clear the intersection
+        if self._call is None:
+            wanted = self._on_the_way_back(phase, left, spent) if is_new else left
+        else:
+            wanted = self._as_asked(self._call, phase, left, spent, now)
+
+        if abs(wanted - left) > TOLERANCE:
+            lights.setPhaseDuration(self.signal, wanted)
+            self.lateness += wanted - left
+            self._extended += max(wanted - left, 0.0)
             self.changes += 1
 
-    def _between(self, phase: int, column: int) -> float:
-        """Return s of the phases between the end of this one and the next green of a column; greens among them as short as may be."""
+    def _on_the_way_back(self, phase: int, left: float, spent: float) -> float:
+        """Return how long a phase that begins is to last, s: nearer to the programme."""
+        share = RETURN_SHARE * self.program.phases[phase].duration
+        return max(left - max(min(self.lateness, share), -share), MIN_GREEN - spent)
+
+    def _as_asked(self, call: PriorityCall, phase: int, left: float, spent: float, now: float) -> float:
+        """Return how long the phase is to last from now, s, within the controller's limits."""
+        phases = self.program.phases
+        if phases[phase].state[call.column] in GREEN:
+            ends_next = phases[(phase + 1) % len(phases)].state[call.column] not in GREEN
+            if call.action == "extend" and ends_next:
+                return max(left, min(call.at - now, left + EXTENSION - self._extended))
+            return left
+        if call.action == "early":
+            late = now + left + self._until_green(phase, call.column) - call.at
+            wanted = max(min(left, left - late), MIN_GREEN - spent, MIN_LEFT)
+            return min(wanted, left)
+        return left
+
+    def _until_green(self, phase: int, column: int) -> float:
+        """Return s from the end of a phase to the next green of a column, with greens between them as short as may be."""
         phases, total = self.program.phases, 0.0
         for k in range(1, len(phases)):
-            state, duration = phases[(phase + k) % len(phases)][:2]
-            if state[column] in GREEN:
+            following = phases[(phase + k) % len(phases)]
+            if following.state[column] in GREEN:
                 return total
-            moving = any(letter in GREEN for letter in state) and "y" not in state and "Y" not in state
-            total += min(duration, MIN_GREEN) if moving else duration
+            total += min(following.duration, MIN_GREEN) if _is_green(following.state) else following.duration
         return total
+
+
+def _is_green(state: str) -> bool:
+    """Return whether a phase shows a green and no yellow: one whose length a controller may choose."""
+    return any(letter in GREEN for letter in state) and "y" not in state and "Y" not in state

@@ -1,19 +1,30 @@
-"""The process of the vehicle clients: one MQTT client a vehicle; reports go out, advice comes in and is passed to the traffic process."""
+"""The process of the vehicle clients: one MQTT client per vehicle; reports go out, advice comes in and is passed to the traffic process."""
 
 import asyncio
 import contextlib
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...client.vehicle import Vehicle
 from ...clock import WallClock
 from ...schema import VehicleState
 
-GONE = 5_000_000_000  # ns without a report after which a vehicle's client is closed
+SILENCE = 5_000_000_000  # ns without a report after which a vehicle's client is closed
+
+
+class Arrival(NamedTuple):
+    """An advisory as it reached its vehicle; times in ns."""
+
+    advisory: str
+    kind: str
+    t_sensor: int
+    t_rx: int  # at the node
+    t_arrived: int
+    valid_until: int
 
 
 def run(pipe: Connection, host: str, port: int, version: int) -> None:
-    """Serve until the traffic process says None; answers with every advisory's times of arrival and the clients' counts."""
+    """Serve until the traffic process sends None; the answer holds every `Arrival` and the clients' counts."""
     asyncio.run(_Fleet(pipe, host, port, version).serve())
 
 
@@ -23,7 +34,7 @@ class _Fleet:
         self.clock = WallClock()
         self.clients: dict[str, tuple[Vehicle, asyncio.Task[None]]] = {}
         self.last_seen: dict[str, int] = {}
-        self.arrivals: list[tuple[Any, ...]] = []
+        self.arrivals: list[Arrival] = []
         self.expired = self.unsent = 0
         self.pending: set[asyncio.Task[Any]] = set()
 
@@ -33,6 +44,7 @@ class _Fleet:
         loop.add_reader(self.pipe.fileno(), self._take)
         self.pipe.send("ready")
         await self.stopped.wait()
+
         loop.remove_reader(self.pipe.fileno())
         for name in list(self.clients):
             await self._leave(name)
@@ -47,7 +59,7 @@ class _Fleet:
             for name, state in states.items():
                 self._task(self._report(name, state))
             now = self.clock.now()
-            for name in [name for name, t in self.last_seen.items() if now - t > GONE]:
+            for name in [name for name, t in self.last_seen.items() if now - t > SILENCE]:
                 self._task(self._leave(name))
 
     def _task(self, work: Any) -> None:
@@ -67,17 +79,15 @@ class _Fleet:
     async def _listen(self, name: str, vehicle: Vehicle) -> None:
         async with vehicle:
             async for advisory in vehicle.advisories():
-                now = self.clock.now()
-                self.arrivals.append(
-                    (
-                        advisory.id,
-                        str(advisory.kind),
-                        advisory.inputs.t_sensor,
-                        advisory.inputs.t_rx,
-                        now,
-                        advisory.valid_until,
-                    )
+                arrival = Arrival(
+                    advisory=advisory.id,
+                    kind=str(advisory.kind),
+                    t_sensor=advisory.inputs.t_sensor,
+                    t_rx=advisory.inputs.t_rx,
+                    t_arrived=self.clock.now(),
+                    valid_until=advisory.valid_until,
                 )
+                self.arrivals.append(arrival)
                 self.pipe.send((name, advisory))
                 await vehicle.acknowledge(advisory, "applied")
 

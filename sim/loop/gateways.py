@@ -11,9 +11,11 @@ from ...schema import Group, Reject, Sensor
 from .run import shifted
 
 IDLE = MS // 2
+POLL_INTERVAL = SECOND // 50  # between two looks at what the node answers
+MAX_REFUSALS = 20  # that are kept in words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GatewayPlan:
     """What one gateway needs to connect."""
 
@@ -25,7 +27,7 @@ class GatewayPlan:
     offset: int  # ns; how far this gateway's clock is off
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sensed:
     """One frame or signal message on its way: when it leaves, from which RSU."""
 
@@ -42,11 +44,11 @@ class Sensed:
 
 
 def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
-    """Serve until the traffic process says None; answers with what was sent, dropped and refused."""
+    """Serve until the traffic process sends None; the answer holds what was sent, dropped and refused."""
     wall = WallClock()
     refusals: list[str] = []
 
-    def refused(reject: Reject) -> None:
+    def note_refusal(reject: Reject) -> None:
         refusals.append(str(reject))
 
     gateways = {
@@ -56,16 +58,17 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
             name=plan.name,
             key=plan.keys,
             node_key=plan.node_key,
-            on_reject=refused,
+            on_reject=note_refusal,
             sensors=next(iter(plan.sensors.values())),
-            now=lambda off=plan.offset: wall.now() + off,
+            now=lambda offset=plan.offset: wall.now() + offset,
         )
         for plan in plans
     }
     offsets = {plan.name: plan.offset for plan in plans}
-    waiting: list[tuple[int, int, Sensed]] = []
+
+    waiting: list[tuple[int, int, Sensed]] = []  # a heap by when each is due; the count keeps their order
     count = 0
-    polled = 0
+    last_poll = 0
     running = True
     while running or waiting:
         while inbox.poll(0):
@@ -75,18 +78,21 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
                 break
             count += 1
             heapq.heappush(waiting, (item.due, count, item))
+
         now = wall.now()
         while waiting and waiting[0][0] <= now:
             _send(gateways, offsets, heapq.heappop(waiting)[2])
-        if now - polled > SECOND // 50:
-            polled = now
+        if now - last_poll > POLL_INTERVAL:
+            last_poll = now
             for gateway in gateways.values():
                 gateway.poll()
         sleep_until(min(waiting[0][0] if waiting else now + IDLE, now + IDLE))
-    inbox.send(
-        {name: {"sent": g.sent, "dropped": g.dropped, "rejected": g.rejected} for name, g in gateways.items()}
-        | {"refusals": refusals[:20]}
-    )
+
+    counts = {
+        name: {"sent": gateway.sent, "dropped": gateway.dropped, "rejected": gateway.rejected}
+        for name, gateway in gateways.items()
+    }
+    inbox.send({**counts, "refusals": refusals[:MAX_REFUSALS]})
     for gateway in gateways.values():
         gateway.close()
 

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from ... import codes
 from ...clock import MS, SECOND, WallClock, sleep_until
 from ...errors import CloudctlError
@@ -22,13 +20,18 @@ from ...metrics import Histogram
 from ...view.routes import new_token, page_address
 from ..scenario.scenario import Scenario
 from . import fleet_process, gateways
-from .run import Setup
+from .fleet_process import Arrival
+from .run import Setup, clock_offsets, gateway_of
 from .sensors import RsuModel, near
 from .traffic import Traffic, Truth, trips
 from .truthfile import TruthFile, fusion_figures
 from .vehicles import Fleet
 
-START = 30  # s a process may take to be ready
+START_TIMEOUT = 30  # s that a process may take to be ready, or to answer at the end
+STOP_TIMEOUT = 15  # s that the node may take to close its recording
+SIGNAL_DELAY = 10 * MS
+PROGRESS_STEPS = 10  # between two calls of `progress`
+LOG_EXCERPT = 800  # characters of the node's log in an error
 
 
 class LoopError(CloudctlError, RuntimeError):
@@ -62,32 +65,37 @@ class LiveLoop:
         self._page_bind = f"127.0.0.1:{broker.free_port()}" if view else ""
         self._page_token = new_token()
         self.page = page_address(f"http://{self._page_bind}", self._page_token) if view else ""
-        self.lag = Histogram()
+        self.lag = Histogram()  # us, of the steps behind real time
         self.applied: Counter[str] = Counter()
         self._node: subprocess.Popen[bytes] | None = None
 
     def run(self, progress: Callable[[float, float], None] = lambda done, total: None) -> dict[str, object]:
         """Run it for `setup.seconds` (the scenario's span when None) of real time; return the figures."""
         try:
-            _node_key, plans = self._write_node()
+            plans = self._write_node()
             self._start_node()
             with tempfile.TemporaryDirectory() as scratch:
                 tripinfo = Path(scratch) / "trips.xml"
-                sent, heard = self._drive(plans, tripinfo, progress)
+                sent, received = self._drive(plans, tripinfo, progress)
                 self._stop_node()
                 self.truth_file.close()
-                return self._figures(tripinfo, sent, heard)
+                return self._figures(tripinfo, sent, received)
         finally:
             self._stop_node()
             self.broker.stop()
 
     # --- the node ---
 
-    def _write_node(self) -> tuple[str, list[gateways.GatewayPlan]]:
+    def _write_node(self) -> list[gateways.GatewayPlan]:
+        """Write the node's file, keys and codes as an operator would, and return what each gateway needs."""
         node, folder = new_keys(), self.folder
         (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
         (folder / "node.key").chmod(0o600)
-        offsets = np.random.default_rng([self.setup.seed, 5])
+        for old in folder.glob("*.code.json"):
+            old.unlink()
+        for number, junction in enumerate(self.scenario.junctions):
+            (folder / f"{number}.code.json").write_bytes(codes.dump(junction.code.code))
+
         text = [
             f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
             f'trace = "published.txt"\n\n[broker]\nopen = true\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
@@ -96,28 +104,25 @@ class LiveLoop:
         ]
         if self._page_bind:
             text.append(f'[http]\nbind = "{self._page_bind}"\ntoken = "{self._page_token}"\n')
-        for old in folder.glob("*.code.json"):
-            old.unlink()
-        for number, junction in enumerate(self.scenario.junctions):
-            (folder / f"{number}.code.json").write_bytes(codes.dump(junction.code.code))
+        offsets = clock_offsets(self.scenario, self.setup)
         plans = []
         for name, rsus in self.scenario.gateways.items():
             keys = new_keys()
             units = {rsu.id: rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus}
-            bound = ", ".join(f'"{rsu}" = "{place}"' for rsu, place in rsus.items())
+            bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             text.append(f'\n[[gateway]]\nname = "{name}"\nkey = "{keys.public}"\nrsus = {{ {bound} }}\n')
             plans.append(
                 gateways.GatewayPlan(
-                    name,
-                    f"tcp://127.0.0.1:{self.node_port}",
-                    node.public,
-                    KeyPair(*keys),
-                    {rsu: (unit.sensor,) for rsu, unit in units.items()},
-                    int(offsets.normal(0, self.setup.noise.clock_ms) * MS),
+                    name=name,
+                    address=f"tcp://127.0.0.1:{self.node_port}",
+                    node_key=node.public,
+                    keys=KeyPair(*keys),
+                    sensors={rsu: (unit.sensor,) for rsu, unit in units.items()},
+                    offset=offsets[name],
                 )
             )
         (folder / "node.toml").write_text("".join(text))
-        return node.public, plans
+        return plans
 
     def _start_node(self) -> None:
         log = (self.folder / "node.log").open("wb")
@@ -128,13 +133,14 @@ class LiveLoop:
         line = self._node.stdout.readline()
         if b"serving" not in line:
             self._node.wait(5)
-            raise LoopError(f"the node did not start: {(self.folder / 'node.log').read_text(errors='replace')[-800:]}")
+            reason = (self.folder / "node.log").read_text(errors="replace")[-LOG_EXCERPT:]
+            raise LoopError(f"the node did not start: {reason}")
 
     def _stop_node(self) -> None:
         if self._node and self._node.poll() is None:
             self._node.terminate()
             try:
-                self._node.wait(15)
+                self._node.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self._node.kill()
                 self._node.wait()
@@ -144,6 +150,7 @@ class LiveLoop:
     def _drive(
         self, plans: list[gateways.GatewayPlan], tripinfo: Path, progress: Callable[[float, float], None]
     ) -> tuple[dict, dict]:
+        """Run gateways and vehicle clients beside SUMO; return what the gateways sent and what the vehicles received."""
         spawn = multiprocessing.get_context("spawn")
         to_gateways, gateway_end = spawn.Pipe()
         to_fleet, fleet_end = spawn.Pipe()
@@ -157,8 +164,9 @@ class LiveLoop:
         ]
         for worker in workers:
             worker.start()
-        if not to_fleet.poll(START) or to_fleet.recv() != "ready":
+        if not to_fleet.poll(START_TIMEOUT) or to_fleet.recv() != "ready":
             raise LoopError("the vehicle clients' process did not start")
+
         traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, 0, tripinfo, self.setup.arguments)
         try:
             if self.setup.warm_up:
@@ -166,22 +174,24 @@ class LiveLoop:
             self._pace(traffic, to_gateways, to_fleet, progress)
         finally:
             traffic.close()
+
         to_gateways.send(None)
-        sent = to_gateways.recv() if to_gateways.poll(START) else {}
+        sent = to_gateways.recv() if to_gateways.poll(START_TIMEOUT) else {}
         to_fleet.send(None)
-        heard: dict = {}
-        while to_fleet.poll(START):
+        received: dict = {}
+        while to_fleet.poll(START_TIMEOUT):
             item = to_fleet.recv()
-            if isinstance(item, dict):
-                heard = item
+            if isinstance(item, dict):  # advisories still under way come before the summary
+                received = item
                 break
         for worker in workers:
             worker.join(5)
-        return sent, heard
+        return sent, received
 
     def _pace(
         self, traffic: Traffic, to_gateways: object, to_fleet: object, progress: Callable[[float, float], None]
     ) -> None:
+        """Step SUMO in real time, and pass on what is sensed, reported and advised."""
         models = {
             junction.id: [RsuModel(junction, k, self.setup.noise, self.setup.seed) for k in range(len(junction.rsus))]
             for junction in self.scenario.junctions
@@ -190,75 +200,69 @@ class LiveLoop:
         total = self.setup.seconds or self.scenario.end - self.scenario.begin
         wall = WallClock()
         traffic.epoch += wall.now() // MS * MS
-        begun = traffic.t
+
+        begin = traffic.t
         steps = 0
-        while (traffic.t - begun) / SECOND < total and not traffic.done:
+        while (traffic.t - begin) / SECOND < total and not traffic.done:
             traffic.step()
             steps += 1
             sleep_until(traffic.t)
             self.lag.add((wall.now() - traffic.t) / 1000)
+
             while to_fleet.poll(0):
                 name, advisory = to_fleet.recv()
                 if fleet.follow(name, advisory):
                     self.applied[advisory.kind] += 1
             fleet.release(traffic.t)
+
             truth = traffic.truth()
             self._sense(models, traffic, truth, to_gateways)
             states = fleet.states(truth)
             if states:
                 to_fleet.send(states)
             self.truth_file.note(truth)
-            if steps % 10 == 0:
-                progress((traffic.t - begun) / SECOND, total)
+            if steps % PROGRESS_STEPS == 0:
+                progress((traffic.t - begin) / SECOND, total)
 
     def _sense(self, models: dict[str, list[RsuModel]], traffic: Traffic, truth: Truth, to_gateways: object) -> None:
         for junction in self.scenario.junctions:
-            gateway = next(name for name, rsus in self.scenario.gateways.items() if junction.rsus[0].id in rsus)
+            gateway = gateway_of(self.scenario, junction)
             around = near(truth, junction)
             for model in models[junction.id]:
                 rsu = model.rsu
                 columns = model.observe(around)
                 for stamp in model.stamps(truth.t):
-                    due = model.leaves(stamp) + int(self.setup.extra_delay_ms * MS)
-                    to_gateways.send(gateways.Sensed(due, gateway, rsu.id, stamp, rsu.lat, rsu.lon, columns))
+                    frame = gateways.Sensed(
+                        due=model.departure(stamp) + int(self.setup.extra_delay_ms * MS),
+                        gateway=gateway,
+                        rsu=rsu.id,
+                        t=stamp,
+                        lat=rsu.lat,
+                        lon=rsu.lon,
+                        columns=columns,
+                    )
+                    to_gateways.send(frame)
             to_gateways.send(
                 gateways.Sensed(
-                    truth.t + 10 * MS,
-                    gateway,
-                    junction.rsus[0].id,
-                    truth.t,
+                    due=truth.t + SIGNAL_DELAY,
+                    gateway=gateway,
+                    rsu=junction.rsus[0].id,
+                    t=truth.t,
                     intersection=junction.id,
                     revision=junction.code.code.revision,
                     groups=traffic.groups(junction),
                 )
             )
 
-    # --- what came of it ---
+    # --- the figures ---
 
-    def _figures(self, tripinfo: Path, sent: dict, heard: dict) -> dict[str, object]:
+    def _figures(self, tripinfo: Path, sent: dict, received: dict) -> dict[str, object]:
         status = json.loads((self.folder / "status.json").read_text())
-        published = dict(
-            line.split() for line in (self.folder / "published.txt").read_text().splitlines() if " " in line
-        )
-        hops = {
-            name: Histogram()
-            for name in ("sensor_to_node", "node_to_published", "published_to_vehicle", "sensor_to_vehicle")
-        }
-        late = 0
-        for name, _, t_sensor, t_rx, arrived, valid_until in heard.get("arrivals", ()):
-            late += arrived >= valid_until
-            at = int(published.get(name, 0))
-            if at:
-                hops["node_to_published"].add((at - t_rx) / 1000)
-                hops["published_to_vehicle"].add((arrived - at) / 1000)
-            hops["sensor_to_node"].add((t_rx - t_sensor) / 1000)
-            hops["sensor_to_vehicle"].add((arrived - t_sensor) / 1000)
+        arrivals = [Arrival(*row) for row in received.get("arrivals", ())]
+        hops = self._hops(arrivals)
+        latency = {name: {**histogram.summary(), "buckets": histogram.counts} for name, histogram in hops.items()}
+        late = sum(arrival.t_arrived >= arrival.valid_until for arrival in arrivals)
         counters = status["counters"]
-        latency = {
-            **{name: {**h.summary(), "buckets": h.counts} for name, h in hops.items()},
-            **dict(status["latency_us"].items()),
-        }
-        arrived = len(heard.get("arrivals", ()))
         return {
             "scenario": self.scenario.name,
             "seed": self.setup.seed,
@@ -267,13 +271,13 @@ class LiveLoop:
             "broker": self.broker.name,
             "noise": asdict(self.setup.noise),
             "traffic": trips(tripinfo),
-            "latency_us": latency,
+            "latency_us": latency | status["latency_us"],
             "fusion": fusion_figures(self.record, self.truth_file.path),
             "advisories": {
                 "sent": sum(counters.get("advisory", {}).values()),
                 "by_kind": counters.get("advisory", {}),
-                "arrived": arrived,
-                "late": late + heard.get("expired", 0),
+                "arrived": len(arrivals),
+                "late": late + received.get("expired", 0),
                 "followed": dict(self.applied),
             },
             "counters": counters,
@@ -281,3 +285,20 @@ class LiveLoop:
             "pace_lag_us": self.lag.summary(),
             "recording": str(self.record),
         }
+
+    def _hops(self, arrivals: list[Arrival]) -> dict[str, Histogram]:
+        """Return how long advisories took from one place to the next, us."""
+        lines = (self.folder / "published.txt").read_text().splitlines()
+        published = dict(line.split() for line in lines if " " in line)  # the last line may be cut off
+        hops = {
+            name: Histogram()
+            for name in ("sensor_to_node", "node_to_published", "published_to_vehicle", "sensor_to_vehicle")
+        }
+        for arrival in arrivals:
+            t_published = int(published.get(arrival.advisory, 0))
+            if t_published:
+                hops["node_to_published"].add((t_published - arrival.t_rx) / 1000)
+                hops["published_to_vehicle"].add((arrival.t_arrived - t_published) / 1000)
+            hops["sensor_to_node"].add((arrival.t_rx - arrival.t_sensor) / 1000)
+            hops["sensor_to_vehicle"].add((arrival.t_arrived - arrival.t_sensor) / 1000)
+        return hops

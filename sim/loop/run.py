@@ -1,4 +1,4 @@
-"""One run in one process: SUMO, sensors, the node's engine and the vehicles, faster than real time. Time is simulated, nothing else is."""
+"""One run in one process: SUMO, sensors, the node's engine and the vehicles, faster than real time. Only time is simulated."""
 
 import heapq
 import tempfile
@@ -26,18 +26,21 @@ from .truthfile import TruthFile
 from .vehicles import Fleet
 from .watch import Watch
 
-EPOCH = (
-    1_767_225_600 * SECOND
-)  # 2026-01-01: simulated runs begin here, so that every run of a seed is the same to the byte
+# 2026-01-01: simulated runs begin here, so that every run of a seed is the same to the byte
+EPOCH = 1_767_225_600 * SECOND
 SLOT = 20 * MS  # what arrives within one slot is one batch
+OBSERVATION_INTERVAL = 100 * MS
+PROGRESS_STEPS = 200  # between two calls of `progress`
+CLOCK_STREAM = 5  # of the random numbers from which the gateways' clock offsets are drawn
+VEHICLE_TARGET = "vehicle:"
 SIGNAL_DELAY = 20 * MS
 REPORT_DELAY = 30 * MS
 ADVICE_DELAY = 40 * MS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What one run is: everything that decides its outcome."""
+    """Everything that decides the outcome of one run."""
 
     seed: int = 1
     penetration: float = 1.0
@@ -48,11 +51,14 @@ class Setup:
     noise: Noise = field(default_factory=Noise)
     extra_delay_ms: float = 0.0
     arguments: tuple[str, ...] = ()
-    priority: bool = False  # whether buses ask for signal priority, and controllers heed it
+    priority: bool = False  # whether buses request signal priority, and controllers grant it
 
 
 class Loop:
-    """The loop in one process. `run()` returns the figures; `record`, where given, gets the run and its truth."""
+    """The loop in one process. `run()` returns the figures; `record`, where given, is the file of the run, its truth beside it.
+
+    Benches derive from it and override `is_over`, `on_step`, `on_truth` and `on_advisory`.
+    """
 
     def __init__(
         self,
@@ -65,44 +71,48 @@ class Loop:
         """`outputs`: folder where SUMO's own files are kept; `scored`: whether fusion is held against the truth."""
         self.outputs, self.scored = outputs, scored
         self.scenario, self.setup, self.metrics = scenario, setup, Metrics()
+
         loaded = [junction.code.code for junction in scenario.junctions]
         config = EngineConfig(scenario.gateways, priority=PrioritySettings(trust_declared=True))
         self.engine = Engine(loaded, config, self.metrics)
         self.recorder = Recorder(record) if record else None
-        self.truth_file = TruthFile(self.recorder.first.with_suffix(".truth.mcap"), scenario) if self.recorder else None
+        self.truth_file: TruthFile | None = None
         if self.recorder:
+            self.truth_file = TruthFile(self.recorder.first.with_suffix(".truth.mcap"), scenario)
             self.recorder.meta("config", msgspec.json.encode(config))
             for code in loaded:
                 self.recorder.meta("code", codes.dump(code))
+
         self.models = {
             junction.id: [RsuModel(junction, k, setup.noise, setup.seed) for k in range(len(junction.rsus))]
             for junction in scenario.junctions
         }
-        offsets = np.random.default_rng([setup.seed, 5])
-        self.offset = {name: int(offsets.normal(0, setup.noise.clock_ms) * MS) for name in scenario.gateways}
+        self.offset = clock_offsets(scenario, setup)
         self.watch = Watch(scenario)
         self.advised: Counter[str] = Counter()
-        self.late = 0
+        self.late = 0  # advisories that arrived after their time
         self.controllers: dict[str, Controller] = {}  # of the signals that take requests
-        self._queue: list[tuple[int, int, RawMessage]] = []
-        self._advice: list[tuple[int, int, Advisory]] = []
+
+        # Heaps by time of arrival; `_count` keeps what arrives together in the order in which it was sent.
+        self._messages: list[tuple[int, int, RawMessage]] = []
+        self._advisories: list[tuple[int, int, Advisory]] = []
         self._count = 0
         self._seq: Counter[str] = Counter()
         self._encode = msgspec.msgpack.Encoder().encode
         self._json = msgspec.json.Encoder().encode
 
     def run(self, progress: Callable[[float, float], None] = lambda done, total: None) -> dict[str, object]:
-        """Run it; `progress` gets simulated seconds done and in all."""
+        """Return the figures of the run; `progress` gets simulated seconds done and in all."""
         with tempfile.TemporaryDirectory() as folder:
-            kept = self.outputs or Path(folder)
-            tripinfo = kept / "trips.xml"
-            args = ("--statistic-output", str(kept / "statistics.xml"), *self.setup.arguments)
-            traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, EPOCH, tripinfo, args)
+            outputs = self.outputs or Path(folder)
+            tripinfo = outputs / "trips.xml"
+            arguments = ("--statistic-output", str(outputs / "statistics.xml"), *self.setup.arguments)
+            traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, EPOCH, tripinfo, arguments)
             try:
-                took = self._drive(traffic, progress)
+                speed = self._drive(traffic, progress)
             finally:
                 traffic.close()
-            result = {
+            result: dict[str, object] = {
                 "scenario": self.scenario.name,
                 "seed": self.setup.seed,
                 "penetration": self.setup.penetration,
@@ -110,13 +120,18 @@ class Loop:
                 "noise": asdict(self.setup.noise),
                 "traffic": trips(tripinfo),
             }
-        result["speed"] = took
+
+        result["speed"] = speed
         result |= dict.fromkeys(("latency_us", "fusion", "advisories"))  # null without advice: there is no node then
         if self.setup.advice:
             result |= {
-                "latency_us": self._latency(),
+                "latency_us": {name: histogram.summary() for name, histogram in self.metrics.histograms.items()},
                 "fusion": self.watch.figures(),
-                "advisories": self._advisories(),
+                "advisories": {
+                    "sent": sum(self.advised.values()),
+                    "by_kind": dict(sorted(self.advised.items())),
+                    "late": self.late,
+                },
                 "counters": self.metrics.by_source(""),
             }
         if self.recorder and self.truth_file:
@@ -125,19 +140,22 @@ class Loop:
         return result
 
     def _drive(self, traffic: Traffic, progress: Callable[[float, float], None]) -> dict[str, float]:
+        """Run SUMO to the end of the run, and return how fast that was."""
         setup = self.setup
         total = setup.seconds or self.scenario.end - self.scenario.begin
         start = stopwatch()
         if setup.warm_up:
             traffic.fast_forward(setup.warm_up)
+
         fleet = Fleet(self.scenario, setup.seed, setup.penetration)
         if setup.priority:
             self.controllers = {j.id: Controller(j, traffic.programs[j.id]) for j in self.scenario.junctions}
         if setup.advice:
             self._register_sensors(traffic.t)
-        begun = traffic.t
+
+        begin = traffic.t
         steps = 0
-        while not self.is_over(traffic, (traffic.t - begun) / SECOND, total):
+        while not self.is_over(traffic, (traffic.t - begin) / SECOND, total):
             traffic.step()
             steps += 1
             self.on_step(traffic)
@@ -145,28 +163,26 @@ class Loop:
                 controller.step()
             if setup.advice:
                 self._observe(traffic, fleet)
-            if steps % 200 == 0:
-                progress((traffic.t - begun) / SECOND, total)
-        took = (stopwatch() - start) / SECOND
-        return {
-            "simulated_s": (traffic.t - begun) / SECOND,
-            "took_s": took,
-            "times_real": (traffic.t - begun) / SECOND / max(took, 1e-9),
-        }
+            if steps % PROGRESS_STEPS == 0:
+                progress((traffic.t - begin) / SECOND, total)
+
+        took_s = (stopwatch() - start) / SECOND
+        simulated_s = (traffic.t - begin) / SECOND
+        return {"simulated_s": simulated_s, "took_s": took_s, "times_real": simulated_s / max(took_s, 1e-9)}
 
     def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
-        """Return whether to end, `done` of `total` simulated seconds in; here: when the time is up or the roads are empty."""
+        """Return whether the run ends, `done` of `total` simulated seconds in; here: when the time is up or the roads are empty."""
         return done >= total or traffic.done
 
     def on_step(self, traffic: Traffic) -> None:
         """Called after each step of SUMO, before it is observed."""
 
     def on_truth(self, truth: Truth) -> None:
-        """Called ten times a second with everyone as they are."""
+        """Called ten times a second with every road user as it is."""
 
     def on_advisory(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
         """Called when an advisory arrives at a vehicle, in time; here: the vehicle acts on it."""
-        fleet.follow(advisory.target[8:], advisory)
+        fleet.follow(advisory.target.removeprefix(VEHICLE_TARGET), advisory)
 
     # --- one step of observation ---
 
@@ -174,112 +190,137 @@ class Loop:
         t = traffic.t
         self._deliver(t, fleet)
         fleet.release(t)
-        if (t - EPOCH) % (100 * MS) < round(self.setup.step_s * SECOND):
-            truth = traffic.truth()
-            for junction in self.scenario.junctions:
-                self._sense(junction, truth, traffic)
-            states = fleet.states(truth)
-            for name, state in states.items():
-                self._push(t + REPORT_DELAY, RawMessage("state", name, self._json(state)))
-            if self.setup.priority:
-                for name, request in fleet.requests(truth.t, states).items():
-                    self._push(t + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
-            self.on_truth(truth)
-            if self.scored:
-                self.watch.note(truth, self.engine)
-            if self.truth_file:
-                self.truth_file.note(truth)
+        if (t - EPOCH) % OBSERVATION_INTERVAL >= round(self.setup.step_s * SECOND):
+            return
+
+        truth = traffic.truth()
+        for junction in self.scenario.junctions:
+            self._sense(junction, truth, traffic)
+        self._report(t, truth, fleet)
+
+        self.on_truth(truth)
+        if self.scored:
+            self.watch.note(truth, self.engine)
+        if self.truth_file:
+            self.truth_file.note(truth)
+
+    def _report(self, t: int, truth: Truth, fleet: Fleet) -> None:
+        """Send what connected vehicles report and request."""
+        states = fleet.states(truth)
+        for name, state in states.items():
+            self._send(t + REPORT_DELAY, RawMessage("state", name, self._json(state)))
+        if self.setup.priority:
+            for name, request in fleet.requests(truth.t, states).items():
+                self._send(t + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
 
     def _sense(self, junction: Junction, truth: Truth, traffic: Traffic) -> None:
-        gateway = next(name for name, rsus in self.scenario.gateways.items() if junction.rsus[0].id in rsus)
+        """Send what the units of an intersection see, and what its signals show; stamps are on their gateway's clock."""
+        gateway = gateway_of(self.scenario, junction)
         offset, t = self.offset[gateway], truth.t
         around = near(truth, junction)
+
         for model in self.models[junction.id]:
             rsu = model.rsu
             block = self._encode(pack(model.observe(around)))
             for stamp in model.stamps(t):
                 body = Perception(
-                    VERSION, rsu.id, "fused", self._next(rsu.id), stamp + offset, rsu.lat, rsu.lon, msgspec.Raw(block)
+                    version=VERSION,
+                    rsu=rsu.id,
+                    sensor="fused",
+                    seq=self._next_seq(rsu.id),
+                    t=stamp + offset,
+                    lat=rsu.lat,
+                    lon=rsu.lon,
+                    objects=msgspec.Raw(block),
                 )
-                due = model.leaves(stamp) + int(self.setup.extra_delay_ms * MS)
-                self._push(due, RawMessage("perception", gateway, self._encode(body)))
-        groups = tuple(shifted(group, offset) for group in traffic.groups(junction))
+                departure = model.departure(stamp) + int(self.setup.extra_delay_ms * MS)
+                self._send(departure, RawMessage("perception", gateway, self._encode(body)))
+
         signal = Signal(
-            VERSION,
-            junction.rsus[0].id,
-            junction.id,
-            junction.code.code.revision,
-            self._next(junction.id),
-            t + offset,
-            groups,
+            version=VERSION,
+            rsu=junction.rsus[0].id,
+            intersection=junction.id,
+            revision=junction.code.code.revision,
+            seq=self._next_seq(junction.id),
+            t=t + offset,
+            groups=tuple(shifted(group, offset) for group in traffic.groups(junction)),
         )
-        self._push(t + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
+        self._send(t + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
 
     def _register_sensors(self, t: int) -> None:
         for gateway, rsus in self.scenario.gateways.items():
             units = [rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus]
             for rsu in units:
-                self._push(
-                    t,
-                    RawMessage(
-                        "hello", gateway, self._encode(Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim"))
-                    ),
-                )
-            self._push(t, RawMessage("sync", gateway, self._encode(exchange(gateway, t, self.offset[gateway]))))
+                hello = Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim")
+                self._send(t, RawMessage("hello", gateway, self._encode(hello)))
+            sync = exchange(gateway, t, self.offset[gateway])
+            self._send(t, RawMessage("sync", gateway, self._encode(sync)))
 
-    def _next(self, stream: str) -> int:
+    def _next_seq(self, stream: str) -> int:
         self._seq[stream] += 1
         return self._seq[stream]
 
-    def _push(self, at: int, datum: RawMessage) -> None:
+    def _send(self, arrival: int, message: RawMessage) -> None:
+        """Have a message arrive at the node at the end of the slot of `arrival`, ns."""
         self._count += 1
-        heapq.heappush(self._queue, (-(-at // SLOT) * SLOT, self._count, datum))
+        slot_end = -(-arrival // SLOT) * SLOT
+        heapq.heappush(self._messages, (slot_end, self._count, message))
 
-    # --- the node, and what it says ---
+    # --- the node, and its advisories ---
 
     def _deliver(self, now: int, fleet: Fleet) -> None:
-        while self._queue and self._queue[0][0] <= now:
-            at = self._queue[0][0]
+        """Give the node what has arrived by `now`, slot by slot, then the vehicles the advisories that have reached them."""
+        while self._messages and self._messages[0][0] <= now:
+            arrival = self._messages[0][0]
             batch = []
-            while self._queue and self._queue[0][0] == at:
-                batch.append(heapq.heappop(self._queue)[2])
-            self._step(at, batch)
+            while self._messages and self._messages[0][0] == arrival:
+                batch.append(heapq.heappop(self._messages)[2])
+            self._step(arrival, batch)
+
         due = self.engine.next_plan()
         if due is not None and due <= now:
             self._step(now, [])
-        while self._advice and self._advice[0][0] <= now:
-            arrives, _, advisory = heapq.heappop(self._advice)
-            if arrives >= advisory.valid_until:
+
+        while self._advisories and self._advisories[0][0] <= now:
+            arrival, _, advisory = heapq.heappop(self._advisories)
+            if arrival >= advisory.valid_until:
                 self.late += 1
-            elif advisory.target.startswith("vehicle:"):
-                self.on_advisory(advisory, arrives, fleet)
+            elif advisory.target.startswith(VEHICLE_TARGET):
+                self.on_advisory(advisory, arrival, fleet)
 
     def _step(self, t: int, batch: list[RawMessage]) -> None:
-        self._lap = stopwatch()
-        out = self.engine.step(t, batch, self._time)
-        for gateway, kind, body in out.replies:
+        self._stage_begin = stopwatch()
+        output = self.engine.step(t, batch, self._time_stage)
+        for gateway, kind, body in output.replies:
             if kind == "priority" and body.intersection in self.controllers:
                 self.controllers[body.intersection].ask(body, t + self.offset[gateway])
-        for advisory in out.advisories:
+
+        arrival = t + ADVICE_DELAY + int(self.setup.extra_delay_ms * MS)
+        for advisory in output.advisories:
             self.advised[advisory.kind] += 1
             self._count += 1
-            arrives = t + ADVICE_DELAY + int(self.setup.extra_delay_ms * MS)
-            heapq.heappush(self._advice, (arrives, self._count, advisory))
+            heapq.heappush(self._advisories, (arrival, self._count, advisory))
             if advisory.inputs.t_sensor:
-                self.metrics.time("sensor_to_vehicle", (arrives - advisory.inputs.t_sensor) / 1000)
+                self.metrics.time("sensor_to_vehicle", (arrival - advisory.inputs.t_sensor) / 1000)
+
         if self.recorder:
-            self.recorder.step(t, batch, [encode(advisory) for advisory in out.advisories])
+            self.recorder.step(t, batch, [encode(advisory) for advisory in output.advisories])
 
-    def _time(self, name: str) -> None:
+    def _time_stage(self, name: str) -> None:
         now = stopwatch()
-        self.metrics.time(name, (now - self._lap) / 1000)
-        self._lap = now
+        self.metrics.time(name, (now - self._stage_begin) / 1000)
+        self._stage_begin = now
 
-    def _latency(self) -> dict[str, object]:
-        return {name: histogram.summary() for name, histogram in self.metrics.histograms.items()}
 
-    def _advisories(self) -> dict[str, object]:
-        return {"sent": sum(self.advised.values()), "by_kind": dict(sorted(self.advised.items())), "late": self.late}
+def clock_offsets(scenario: Scenario, setup: Setup) -> dict[str, int]:
+    """Return by how many ns the clock of each gateway is ahead of the node's."""
+    rng = np.random.default_rng([setup.seed, CLOCK_STREAM])
+    return {name: int(rng.normal(0, setup.noise.clock_ms) * MS) for name in scenario.gateways}
+
+
+def gateway_of(scenario: Scenario, junction: Junction) -> str:
+    """Return the gateway that sends for an intersection."""
+    return next(name for name, rsus in scenario.gateways.items() if junction.rsus[0].id in rsus)
 
 
 def shifted(group: msgspec.Struct, offset: int) -> msgspec.Struct:

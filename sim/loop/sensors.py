@@ -11,10 +11,16 @@ from ..scenario.scenario import POLE_M, RANGE_M, Junction
 from .traffic import Truth
 
 CONFUSED = np.array([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN], np.int64)
-OCCLUDER_M = 6.0  # a road user longer than this hides what stands behind it
+CLUTTER_ID = 9999
+HEADING_NOISE = 0.05  # rad, 1 sigma
+
+# Occlusion
+MIN_OCCLUDER_M = 6.0  # a road user longer than this hides others
+OCCLUDER_HALF_WIDTH = 1.2  # m
+SHADOW = (4.0, 30.0)  # m behind it, from and to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Noise:
     """How bad a roadside unit is."""
 
@@ -23,7 +29,7 @@ class Noise:
     size: float = 0.1  # relative
     miss: float = 0.08
     far_miss: float = 0.25  # more at the edge of the range, growing with the square of distance
-    clutter: float = 0.3  # false detections a frame
+    clutter: float = 0.3  # false detections per frame
     confuse: float = 0.05  # share of wrong classes
     delay_ms: float = 40.0
     jitter_ms: float = 15.0  # mean of an exponential on top
@@ -45,13 +51,13 @@ PERFECT = Noise(
     jitter_ms=0.0,
     spike=0.0,
     clock_ms=0.0,
-)  # as it is, but for who stands behind something long
+)  # the truth, but for what is occluded
 SENSING = {"noisy": Noise(), "perfect": PERFECT, "bursty": Noise(unsteady=BURSTY)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Around:
-    """Who is near an intersection, in its frame: metres east and north of its origin, m/s, rad; shared by its roadside units."""
+    """Road users near an intersection, in its frame: m east and north of its origin, m/s, rad; shared by its roadside units."""
 
     xy: np.ndarray
     velocity: np.ndarray
@@ -62,20 +68,22 @@ class Around:
 
 
 def near(truth: Truth, junction: Junction) -> Around:
-    """Return who is near enough to an intersection for any of its units to see."""
+    """Return the road users near enough to an intersection for any of its units to detect."""
     xy = junction.local(truth.xy)
     rows = np.flatnonzero((np.abs(xy) < POLE_M + RANGE_M).all(axis=1))
-    ahead = np.empty((len(rows), 2))
-    np.cos(truth.heading[rows], out=ahead[:, 0])
-    np.sin(truth.heading[rows], out=ahead[:, 1])
-    ahead = ahead @ junction.turn
+
+    direction = np.empty((len(rows), 2))
+    np.cos(truth.heading[rows], out=direction[:, 0])
+    np.sin(truth.heading[rows], out=direction[:, 1])
+    direction = direction @ junction.turn
+
     return Around(
-        xy[rows],
-        ahead * truth.speed[rows, None],
-        np.arctan2(ahead[:, 1], ahead[:, 0]),
-        truth.length[rows],
-        truth.width[rows],
-        truth.kind[rows],
+        xy=xy[rows],
+        velocity=direction * truth.speed[rows, None],
+        heading=np.arctan2(direction[:, 1], direction[:, 0]),
+        length=truth.length[rows],
+        width=truth.width[rows],
+        kind=truth.kind[rows],
     )
 
 
@@ -86,54 +94,59 @@ class RsuModel:
         self.junction, self.rsu, self.noise = junction, junction.rsus[index], noise
         self._rng = np.random.default_rng([seed, index, *junction.id.encode()])
         self._pole = (self.rsu.x, self.rsu.y)
-        self._left = 0
+        self._last_departure = 0  # ns
         self._unsteady = UnsteadyUnit(noise.unsteady)
-        self._scale = (0.85, 1.0, 1.3)[index % 3]
+        self._scale = (0.85, 1.0, 1.3)[index % 3]  # of the position's noise: no two units of an intersection are alike
 
     def observe(self, around: Around) -> dict[str, np.ndarray]:
-        """Return the columns of one frame, metres east-north of this unit's pole; `around` as `near` gives it."""
+        """Return the columns of one frame, m east and north of this unit's pole; `around` as `near` gives it.
+
+        The order of the random draws is part of what a seed means: another order gives another run.
+        """
         noise, rng, reach = self.noise, self._rng, self.rsu.sensor.range
         xy = around.xy - self._pole
         distance = np.hypot(xy[:, 0], xy[:, 1])
-        seen = distance < reach
-        seen &= ~self._hidden(around, xy, distance, seen)
-        seen &= rng.random(len(seen)) > noise.miss + noise.far_miss * np.minimum(distance / reach, 1.0) ** 2
-        rows = np.flatnonzero(seen)
+
+        in_range = distance < reach
+        detected = in_range & ~self._occluded(around, xy, distance, in_range)
+        detected &= rng.random(len(detected)) > noise.miss + noise.far_miss * np.minimum(distance / reach, 1.0) ** 2
+        rows = np.flatnonzero(detected)
         n = len(rows)
+
         sigma = noise.position * self._scale * (0.7 + 0.6 * distance[rows] / reach)
-        draw = rng.standard_normal((7, n))
+        normal = rng.standard_normal((7, n))
         kinds = around.kind[rows]
-        wrong = rng.random(n) < noise.confuse
-        kinds[wrong] = rng.choice(CONFUSED, int(np.count_nonzero(wrong)))
-        size = np.minimum(np.maximum(1 + noise.size * draw[5:7], 0.5), 1.5)
+        is_confused = rng.random(n) < noise.confuse
+        kinds[is_confused] = rng.choice(CONFUSED, int(np.count_nonzero(is_confused)))
+        size_factor = np.minimum(np.maximum(1 + noise.size * normal[5:7], 0.5), 1.5)
+
         frame = {
             "id": rows,
-            "x": xy[rows, 0] + sigma * draw[0],
-            "y": xy[rows, 1] + sigma * draw[1],
-            "vx": around.velocity[rows, 0] + noise.velocity * draw[2],
-            "vy": around.velocity[rows, 1] + noise.velocity * draw[3],
-            "heading": around.heading[rows] + 0.05 * draw[4],
-            "length": around.length[rows] * size[0],
-            "width": around.width[rows] * size[1],
+            "x": xy[rows, 0] + sigma * normal[0],
+            "y": xy[rows, 1] + sigma * normal[1],
+            "vx": around.velocity[rows, 0] + noise.velocity * normal[2],
+            "vy": around.velocity[rows, 1] + noise.velocity * normal[3],
+            "heading": around.heading[rows] + HEADING_NOISE * normal[4],
+            "length": around.length[rows] * size_factor[0],
+            "width": around.width[rows] * size_factor[1],
             "var_x": sigma**2,
             "var_y": sigma**2,
             "cov_xy": np.zeros(n),
             "confidence": 0.7 + 0.3 * rng.random(n),
             "class": kinds,
         }
-        false = int(rng.poisson(noise.clutter))
-        return (
-            {name: np.concatenate([frame[name], more]) for name, more in self._clutter(false).items()}
-            if false
-            else frame
-        )
+        false_detections = int(rng.poisson(noise.clutter))
+        if not false_detections:
+            return frame
+        clutter = self._clutter(false_detections)
+        return {name: np.concatenate([frame[name], column]) for name, column in clutter.items()}
 
     def _clutter(self, n: int) -> dict[str, np.ndarray]:
         """Return `n` detections of nothing, in the order of a frame's columns."""
         radius, angle = self.rsu.sensor.range * np.sqrt(self._rng.random(n)), 2 * np.pi * self._rng.random(n)
         unknown = np.full(n, np.nan)
         return {
-            "id": np.full(n, 9999),
+            "id": np.full(n, CLUTTER_ID),
             "x": radius * np.cos(angle),
             "y": radius * np.sin(angle),
             "vx": unknown,
@@ -149,28 +162,30 @@ class RsuModel:
         }
 
     def stamps(self, t: int) -> list[int]:
-        """Return the stamps (ns) under which the frame of `t` is sent: its own, but of a unit that is unsteady."""
+        """Return the stamps (ns) under which the frame of `t` is sent: `t` itself, but for a unit that is unsteady."""
         return self._unsteady.stamps(t, self._rng)
 
-    def leaves(self, t: int) -> int:
+    def departure(self, t: int) -> int:
         """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""
         noise = self.noise
-        late = SPIKE_MS if self._rng.random() < noise.spike else 0.0
-        self._left = max(
-            t + int((noise.delay_ms + self._rng.exponential(noise.jitter_ms) + late) * MS), self._left + MS
-        )
-        return self._left
+        spike = SPIKE_MS if self._rng.random() < noise.spike else 0.0
+        delay_ms = noise.delay_ms + self._rng.exponential(noise.jitter_ms) + spike
+        self._last_departure = max(t + int(delay_ms * MS), self._last_departure + MS)
+        return self._last_departure
 
     @staticmethod
-    def _hidden(around: Around, xy: np.ndarray, distance: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """Return what stands behind something long, as seen from the pole."""
-        hidden = np.zeros(len(distance), bool)
-        occluders = np.flatnonzero(near & (around.length > OCCLUDER_M))
+    def _occluded(around: Around, xy: np.ndarray, distance: np.ndarray, in_range: np.ndarray) -> np.ndarray:
+        """Return bool[n]: which road users are behind something long, as seen from the pole."""
+        occluded = np.zeros(len(distance), bool)
+        occluders = np.flatnonzero(in_range & (around.length > MIN_OCCLUDER_M))
         if not len(occluders):
-            return hidden
+            return occluded
+
         bearing = np.arctan2(xy[:, 1], xy[:, 0])
         for k in occluders:
-            half = np.arctan2(around.length[k] / 2 * abs(np.sin(around.heading[k] - bearing[k])) + 1.2, distance[k])
+            across = around.length[k] / 2 * abs(np.sin(around.heading[k] - bearing[k])) + OCCLUDER_HALF_WIDTH
+            half_angle = np.arctan2(across, distance[k])
             off = np.abs((bearing - bearing[k] + np.pi) % (2 * np.pi) - np.pi)
-            hidden |= (off < half) & (distance > distance[k] + 4.0) & (distance < distance[k] + 30.0)
-        return hidden
+            behind = (distance > distance[k] + SHADOW[0]) & (distance < distance[k] + SHADOW[1])
+            occluded |= (off < half_angle) & behind
+        return occluded

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-CARS = 80.0  # an hour on each entering lane
-CYCLISTS, WALKERS = 60.0, 90.0  # an hour at each signalised intersection
+CARS = 80.0  # per hour on each entering lane
+CYCLISTS, WALKERS = 60.0, 90.0  # per hour at each signalised intersection
 SPAN = 3600.0  # s
 KINDS = (("car", "passenger", 0.85), ("van", "delivery", 0.07), ("bus", "bus", 0.03), ("truck", "truck", 0.05))
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge of a network: the junctions it joins, and how many of its lanes carry whom."""
+    """An edge of a network: the junctions it joins, and how many of its lanes carry cars, bicycles and pedestrians."""
 
     id: str
     start: str
@@ -47,19 +47,16 @@ def write(folder: Path, net: Path, seed: int = 7) -> Path:
 def _cars(edges: list[Edge], rng: np.random.Generator) -> Iterator[tuple[float, str]]:
     """Yield trips from where roads enter the network to where they leave it."""
     ways = Counter(node for edge in edges if edge.cars for node in {edge.start, edge.end})
-    into = [
-        edge for edge in edges if edge.cars and ways[edge.start] <= 2 and not _leads_to(edges, edge.start, edge.end)
-    ]
-    out = [edge for edge in edges if edge.cars and ways[edge.end] <= 2 and not _leaves(edges, edge.end, edge.start)]
-    for a in into:
-        for t in _arrivals(CARS * a.cars, rng):
-            b = out[int(rng.integers(len(out)))]
+    driven = [edge for edge in edges if edge.cars]
+    entries = [edge for edge in driven if ways[edge.start] <= 2 and not _leads_to(edges, edge.start, edge.end)]
+    exits = [edge for edge in driven if ways[edge.end] <= 2 and not _leaves(edges, edge.end, edge.start)]
+    for entry in entries:
+        for t in _arrivals(CARS * entry.cars, rng):
+            end = exits[int(rng.integers(len(exits)))]
             kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
-            if b.end != a.start:
-                yield (
-                    t,
-                    f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{a.id}" to="{b.id}" departLane="best"/>',
-                )
+            if end.end != entry.start:
+                route = f'from="{entry.id}" to="{end.id}" departLane="best"'
+                yield t, f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" {route}/>'
 
 
 def _leads_to(edges: list[Edge], node: str, other: str) -> bool:
@@ -71,23 +68,23 @@ def _leaves(edges: list[Edge], node: str, other: str) -> bool:
 
 
 def _locals(edges: list[Edge], signals: set[str], rng: np.random.Generator) -> Iterator[tuple[float, str]]:
-    """Yield who walks or cycles from one arm of a signalised intersection to another."""
+    """Yield the trips of pedestrians and cyclists from one arm of a signalised intersection to another."""
     for node in sorted(signals):
-        for who, rate in (("bicycles", CYCLISTS), ("walkers", WALKERS)):
-            here = [edge for edge in edges if edge.end == node and getattr(edge, who)]
-            away = [edge for edge in edges if edge.start == node and getattr(edge, who)]
-            for t in _arrivals(rate if here and away else 0.0, rng):
-                a, b = here[int(rng.integers(len(here)))], away[int(rng.integers(len(away)))]
+        for users, rate in (("bicycles", CYCLISTS), ("walkers", WALKERS)):
+            arriving = [edge for edge in edges if edge.end == node and getattr(edge, users)]
+            leaving = [edge for edge in edges if edge.start == node and getattr(edge, users)]
+            for t in _arrivals(rate if arriving and leaving else 0.0, rng):
+                a, b = arriving[int(rng.integers(len(arriving)))], leaving[int(rng.integers(len(leaving)))]
                 if b.end == a.start:
-                    continue
-                if who == "walkers":
+                    continue  # back the way it came
+                if users == "walkers":
                     yield t, f'<person id="p{{n}}" depart="{t:.1f}"><walk from="{a.id}" to="{b.id}"/></person>'
                 else:
                     yield t, f'<trip id="b{{n}}" type="bicycle" depart="{t:.1f}" from="{a.id}" to="{b.id}"/>'
 
 
 def _arrivals(rate: float, rng: np.random.Generator) -> list[float]:
-    """Return the moments of a Poisson process of `rate` an hour, s."""
+    """Return the moments of a Poisson process of `rate` per hour, s."""
     if rate <= 0.0:
         return []
     times = np.cumsum(rng.exponential(3600.0 / rate, int(2 * rate) + 10))
@@ -101,11 +98,20 @@ def _read(net: Path) -> tuple[list[Edge], set[str]]:
             signals.add(node.attrib["id"])
         elif node.tag == "edge" and node.get("function") is None:
             lanes = node.findall("lane")
-            carried = [sum(_carries(lane, who) for lane in lanes) for who in ("passenger", "bicycle", "pedestrian")]
-            edges.append(Edge(node.attrib["id"], node.attrib["from"], node.attrib["to"], *carried))
+            edge = Edge(
+                id=node.attrib["id"],
+                start=node.attrib["from"],
+                end=node.attrib["to"],
+                cars=sum(_carries(lane, "passenger") for lane in lanes),
+                bicycles=sum(_carries(lane, "bicycle") for lane in lanes),
+                walkers=sum(_carries(lane, "pedestrian") for lane in lanes),
+            )
+            edges.append(edge)
     return edges, signals
 
 
-def _carries(lane: ET.Element, who: str) -> bool:
-    allow, disallow = lane.get("allow"), lane.get("disallow", "")
-    return who in allow.split() or allow == "all" if allow is not None else who not in disallow.split()
+def _carries(lane: ET.Element, vehicle_class: str) -> bool:
+    allow = lane.get("allow")
+    if allow is not None:
+        return allow == "all" or vehicle_class in allow.split()
+    return vehicle_class not in lane.get("disallow", "").split()

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 DURATION = 3600.0  # s
-PER_LANE = 230.0  # vehicles an hour entering on one lane of the main road, 40 % of it on a side road
-SIDE = 0.4
+MAIN_ROAD_FLOW = 230.0  # vehicles per hour entering on one lane of the main road
+SIDE_ROAD_SHARE = 0.4  # of that, on a lane of a side road
 KINDS = (("car", "passenger", 0.86), ("van", "delivery", 0.06), ("bus", "bus", 0.03), ("truck", "truck", 0.05))
-WALKERS = 25.0  # an hour between each two roads of an outer intersection
+WALKERS = 25.0  # per hour between each two roads of an outer intersection
 
 
 def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) -> Path:
@@ -21,20 +21,21 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
     entries, exits = _fringe(net)
     rng = np.random.default_rng(seed)
     trips: list[tuple[float, str]] = []
-    main = max(edge.lanes for edge in entries.values())
+    main_lanes = max(edge.lanes for edge in entries.values())
     for entry, edge in entries.items():
-        rate = PER_LANE * edge.lanes * flow * (1.0 if edge.lanes == main else SIDE) / 3600.0
+        share = 1.0 if edge.lanes == main_lanes else SIDE_ROAD_SHARE
+        rate = MAIN_ROAD_FLOW * edge.lanes * flow * share / 3600.0
         weights = np.array([out.lanes**2 if out.end != edge.start else 0.0 for out in exits.values()], float)
         for t in np.cumsum(rng.exponential(1 / rate, int(rate * DURATION * 1.5) + 10)):
             to = list(exits)[int(rng.choice(len(exits), p=weights / weights.sum()))]
             kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
             if t < DURATION:
-                trips.append(
-                    (
-                        float(t),
-                        f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{entry}" to="{to}" departLane="best" departSpeed="max"/>',
-                    )
+                trip = (
+                    f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" from="{entry}" to="{to}" '
+                    'departLane="best" departSpeed="max"/>'
                 )
+                trips.append((float(t), trip))
+
     walks = [
         (a, b)
         for a, x in entries.items()
@@ -45,6 +46,7 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
         for t in np.cumsum(rng.exponential(3600.0 / (WALKERS * flow), int(WALKERS * flow * 2) + 10)):
             if t < DURATION:
                 trips.append((float(t), f'<person id="p{{n}}" depart="{t:.1f}"><walk from="{a}" to="{b}"/></person>'))
+
     trips.sort()
     types = "".join(f'  <vType id="{name}" vClass="{kind}" speedDev="0.1"/>\n' for name, kind, _ in KINDS)
     body = "".join("  " + text.format(n=n) + "\n" for n, (_, text) in enumerate(trips))

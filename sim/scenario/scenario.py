@@ -15,7 +15,9 @@ from ...codes import CompiledCode, compile_code
 from ...errors import CloudctlError
 from ...schema import Sensor
 
-RSUS = 3  # roadside units an intersection
+RSUS = 3  # roadside units per intersection
+FIRST_POLE = 0.4  # rad, of the first roadside unit, counter-clockwise from east
+DEFAULT_SPAN = 3600.0  # s, of a scenario that gives no end
 POLE_M = 16.0  # of a roadside unit's pole from the middle of the intersection
 RANGE_M = 120.0
 
@@ -24,7 +26,7 @@ class ScenarioError(CloudctlError, ValueError):
     """A scenario that cannot be run; the text says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rsu:
     """One roadside unit: its pole in the intersection's frame (m), and on the globe."""
 
@@ -36,7 +38,7 @@ class Rsu:
     sensor: Sensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Junction:
     """One signalised intersection: its code, and SUMO's coordinates -> its local frame (`local = xy @ turn + shift`)."""
 
@@ -55,7 +57,7 @@ class Junction:
         return xy @ self.turn + self.shift
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A SUMO configuration with its digital codes."""
 
@@ -78,19 +80,28 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
     options = _options(sumocfg)
     if "net-file" not in options:
         raise ScenarioError(f'{sumocfg} names no net-file. A scenario needs <net-file value="..."/> under <input>')
+
     net = (sumocfg.parent / options["net-file"]).resolve()
     say(f"importing {net.name}")
     extra = [(sumocfg.parent / name).resolve() for name in options.get("additional-files", "").split(",") if name]
     imported = codes.import_sumo(net, additional=extra, unsignalised=False)
     if not imported:
         raise ScenarioError(f"{net} has no signalised intersection; cloudctl places roadside units at signals")
+
     shapes = _lane_shapes(net)
     junctions = tuple(_junction(code, shapes, k) for k, code in enumerate(imported))
     begin, end = _seconds(options.get("begin", "0")), _seconds(options.get("end", "-1"))
     name = name or sumocfg.stem
     gateways = {f"{name}-gateway": {rsu.id: junction.id for junction in junctions for rsu in junction.rsus}}
     return Scenario(
-        name, sumocfg, net, begin, end if end > begin else begin + 3600.0, junctions, (), tuple(extra), gateways
+        name=name,
+        sumocfg=sumocfg,
+        net=net,
+        begin=begin,
+        end=end if end > begin else begin + DEFAULT_SPAN,
+        junctions=junctions,
+        additional=tuple(extra),
+        gateways=gateways,
     )
 
 
@@ -154,27 +165,29 @@ def _junction(code: codes.IntersectionCode, shapes: dict[str, np.ndarray], numbe
     turn, shift = _frame(compiled, shapes)
     rsus = []
     for k in range(RSUS):
-        angle = 2 * np.pi * k / RSUS + 0.4
+        angle = 2 * np.pi * k / RSUS + FIRST_POLE
         x, y = POLE_M * np.cos(angle), POLE_M * np.sin(angle)
         lat, lon = (float(v) for v in compiled.origin.to_geodetic(x, y))
         sensor = Sensor("fused", "camera+radar", lat, lon, float(angle), 2 * np.pi, RANGE_M, 10.0)
-        rsus.append(Rsu(f"rsu-{number}-{k}", float(x), float(y), lat, lon, sensor))
-    return Junction(compiled, _signal_id(code), turn, shift, tuple(rsus))
+        rsus.append(Rsu(id=f"rsu-{number}-{k}", x=float(x), y=float(y), lat=lat, lon=lon, sensor=sensor))
+    return Junction(code=compiled, signal=_signal_id(code), turn=turn, shift=shift, rsus=tuple(rsus))
 
 
 def _frame(code: CompiledCode, shapes: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Fit SUMO's coordinates to the code's frame by the lanes both know: exact but for projection, so least squares."""
-    there, here = [], []
+    sumo_points, code_points = [], []
     for alias, lane in code.lane_alias.items():
         if alias in shapes:
-            a, b = code.path_start[lane], code.path_start[lane + 1]
-            there.append(shapes[alias][-1])
-            here.append(code.path_xy[b - 1])
-            there.append(shapes[alias][-2] if b - a == len(shapes[alias]) else shapes[alias][-1])
-            here.append(code.path_xy[b - 2] if b - a == len(shapes[alias]) else code.path_xy[b - 1])
-    there_xy, here_xy = np.array(there), np.array(here)
-    middle = there_xy.mean(axis=0)
-    solved, *_ = np.linalg.lstsq(np.c_[there_xy - middle, np.ones(len(there_xy))], here_xy, rcond=None)
+            shape = shapes[alias]
+            begin, end = code.path_start[lane], code.path_start[lane + 1]
+            # Lines with the same number of points have their last two in common, others (joined, thinned) the last one.
+            has_same_points = end - begin == len(shape)
+            sumo_points += [shape[-1], shape[-2] if has_same_points else shape[-1]]
+            code_points += [code.path_xy[end - 1], code.path_xy[end - 2 if has_same_points else end - 1]]
+
+    sumo_xy, code_xy = np.array(sumo_points), np.array(code_points)
+    middle = sumo_xy.mean(axis=0)
+    solved, *_ = np.linalg.lstsq(np.c_[sumo_xy - middle, np.ones(len(sumo_xy))], code_xy, rcond=None)
     return solved[:2], solved[2] - middle @ solved[:2]
 
 

@@ -2,8 +2,8 @@
 
 What is fair: every run of a seed has the same trips, the same step and the same random numbers of SUMO; the device goes to the very
 vehicles that are connected in ours; a run goes on, advice and all, until everyone who was to depart within the span has
-arrived; only trips that ended in every run of the seed are compared. Ours sees what noisy roadside units see and hears what
-vehicles say; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are stops,
+arrived; only trips that ended in every run of the seed are compared. Ours has what noisy roadside units detect and what
+vehicles report; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are stops,
 waiting, fuel and travel time, not time loss: SUMO holds that against the speed factor its device lowers.
 """
 
@@ -26,6 +26,7 @@ from . import ratio, seed_run
 from .seed_run import ARMS, Job
 
 WINDOW = 480.0  # s of a run that a time-space diagram shows
+WARMED_UP = 0.3  # share of a run after which its roads are full
 HEADER = ("against no advice", "trips", "stops", "waiting", "fuel", "travel time", "SUMO's stops", "no stop at all")
 
 
@@ -33,15 +34,17 @@ def run(args: argparse.Namespace) -> None:
     """Run a study from the command line's arguments: runs, table, ratios as JSON, plots."""
     jobs = plan(args)
     args.out.mkdir(parents=True, exist_ok=True)
-    seed_run.scenario_of(args.sumocfg, args.out / "input" / "check")  # a missing file is told before anything runs
+    seed_run.scenario_of(args.sumocfg, args.out / "input" / "check")  # a missing file is reported before anything runs
     baseline = _run_all([job for job in jobs if job.arm == "none"], args.out, args.jobs, "no advice")
     lost = [job.name for job in jobs if job.arm == "none" and job not in baseline]
     if lost:
         raise RuntimeError(f"SUMO died in {lost[0]}, without any advice. Run the scenario in sumo itself to see why")
+
     names = {job.seed: tuple(result["trips"]) for job, result in baseline.items()}
     rest = [replace(job, vehicles=names[job.seed]) for job in jobs if job.arm != "none"]
     results = baseline | _run_all(rest, args.out, args.jobs, "with advice")
     died = {job.arm: job.name for job in rest if job not in results}
+
     study = summary({job: result for job, result in results.items() if job.arm not in died})
     study["died"] = died
     if len({r["key"]["made_from"] for job, r in results.items() if job.arm == "ours"}) > 1:
@@ -67,29 +70,38 @@ def plan(args: argparse.Namespace) -> list[Job]:
     if args.seconds is not None and args.seconds <= 0:
         raise ValueError(f"--seconds {args.seconds}: must be above 0")
     source = args.sumocfg if args.sumocfg == "corridor" else str(Path(args.sumocfg).resolve())
-    common = (args.seconds, args.step, args.delay_ms, args.miss)
-    jobs = [Job(source, "none", seed, 0.0, *common) for seed in numbers(args.seeds)]
-    jobs += [
-        Job(source, arm, seed, share, *common)
-        for arm in reversed(arms[1:])
-        for share in shares
-        for seed in numbers(args.seeds)
+
+    def job(arm: str, seed: int, share: float) -> Job:
+        return Job(
+            source=source,
+            arm=arm,
+            seed=seed,
+            penetration=share,
+            seconds=args.seconds,
+            step_s=args.step,
+            delay_ms=args.delay_ms,
+            miss=args.miss,
+        )
+
+    seeds = numbers(args.seeds)
+    return [
+        *(job("none", seed, 0.0) for seed in seeds),
+        *(job(arm, seed, share) for arm in reversed(arms[1:]) for share in shares for seed in seeds),
     ]
-    return jobs
 
 
 def numbers(text: str) -> list[int]:
     """Return the seeds of `1..5` or `1,2,9`; raises ValueError with the rule."""
     try:
-        out: list[int] = []
+        seeds: list[int] = []
         for part in text.split(","):
             first, dots, last = part.partition("..")
-            out += range(int(first), int(last) + 1) if dots else [int(first)]
+            seeds += range(int(first), int(last if dots else first) + 1)
     except ValueError:
-        out = []
-    if not out or min(out) < 0:
+        seeds = []
+    if not seeds or min(seeds) < 0:
         raise ValueError(f"--seeds {text}: must be whole numbers from 0 up, such as 1..5 or 1,2,9")
-    return list(dict.fromkeys(out))
+    return list(dict.fromkeys(seeds))
 
 
 def _share(text: str) -> float:
@@ -104,27 +116,33 @@ def _share(text: str) -> float:
 
 def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[Job, dict[str, Any]]:
     """Return the result of each job, from its file where that answers the very same question, else by running it."""
-    results = {job: found for job in jobs if (found := cached(job, out)) is not None}
+    results = {job: result for job in jobs if (result := cached(job, out)) is not None}
     left = [job for job in jobs if job not in results]
     if results:
         print(f"study, {what}: {len(results)} of {len(jobs)} runs are there already", file=sys.stderr, flush=True)
     if not left:
         return results
+
     start = stopwatch()
-    for n, (work, result) in enumerate(pool.each(_one, [(job, out) for job in left], processes), 1):
+    for n, ((job, _), result) in enumerate(pool.each(_one, [(job, out) for job in left], processes), 1):
         took = (stopwatch() - start) / SECOND
-        if result is None:
-            told = "SUMO died in it"
-        else:
-            results[work[0]] = result
-            told = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
-            told += "".join(f"; REFUSED {n} of {of} {kind} messages" for kind, (n, of) in result["refused"].items())
+        if result is not None:
+            results[job] = result
         print(
-            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {work[0].name}: {told}",
+            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {job.name}: {_outcome(result)}",
             file=sys.stderr,
             flush=True,
         )
     return results
+
+
+def _outcome(result: dict[str, Any] | None) -> str:
+    """Return a run's result in a few words; the node of a fair run refuses nothing."""
+    if result is None:
+        return "SUMO died in it"
+    trips = f"{len(result['trips'])} trips at {result['speed']['times_real']:.0f} x real time"
+    refused = [f"REFUSED {n} of {received} {kind} messages" for kind, (n, received) in result["refused"].items()]
+    return "; ".join([trips, *refused])
 
 
 def _one(work: tuple[Job, Path]) -> dict[str, Any]:
@@ -132,12 +150,12 @@ def _one(work: tuple[Job, Path]) -> dict[str, Any]:
 
 
 def cached(job: Job, out: Path) -> dict[str, Any] | None:
-    """Return a run's result from the study's folder, None where there is none or it was asked differently."""
+    """Return a run's result from the study's folder, None where there is none or it is of another question."""
     file = out / f"{job.name}.json"
     if not file.is_file():
         return None
-    found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
-    return found if found["key"] == job.key() else None
+    result: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    return result if result["key"] == job.key() else None
 
 
 def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dict[str, Any]]) -> list[Path]:
@@ -150,6 +168,7 @@ def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dic
     first = sorted((job for job in shown if job.seed == study["seeds"][0]), key=lambda job: ARMS.index(job.arm))
     routes = results[first[0]]["routes"]
     approach = approach_of(net, routes)
+
     stops = []
     for arm in dict.fromkeys(job.arm for job in first):
         total: defaultdict[str, float] = defaultdict(float)
@@ -157,33 +176,37 @@ def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dic
             for name, n in by_approach(results[job]["stops_by_edge"], approach).items():
                 total[name] += n / len(study["seeds"])
         stops.append((arm, dict(total)))
+
     title = f"{study['scenario']}, {100 * share:g} % connected"
     plot.ratios(study, args.out / "ratios.png")
     plot.stops_by_approach(stops, f"{title}, mean of {len(study['seeds'])} seed(s)", args.out / "stops.png")
+
     path = plot.lay_out(net, plot.main_route(routes, net))
     panels = [(job.arm, dict(np.load(args.out / f"{job.name}.npz")), results[job]["signals"]) for job in first]
     last = float(panels[0][1]["t"].max()) if len(panels[0][1]["t"]) else 0.0
-    window = (0.3 * last, min(0.3 * last + WINDOW, last))
+    begin = WARMED_UP * last
+    window = (begin, min(begin + WINDOW, last))
     plot.time_space(panels, path, window, f"{title}, seed {study['seeds'][0]}", args.out / "time-space.png")
     return [args.out / name for name in ("ratios.png", "stops.png", "time-space.png")]
 
 
 def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
-    """Return {scenario, rows}: for each adviser and share of connected vehicles, `study_ratio.compare` with no advice."""
+    """Return {scenario, rows}: for each adviser and share of connected vehicles, `ratio.compare` with no advice."""
     seeds = sorted({job.seed for job in results})
-    alike = {seed: ratio.common([r["trips"] for job, r in results.items() if job.seed == seed]) for seed in seeds}
-    base = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
+    common = {seed: ratio.common([r["trips"] for job, r in results.items() if job.seed == seed]) for seed in seeds}
+    baseline = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
+    without = [{name: baseline[seed][name] for name in common[seed]} for seed in seeds]
+
     rows = []
-    columns = sorted({(ARMS.index(job.arm), -job.penetration) for job in results})
-    for arm, share in ((ARMS[k], -share) for k, share in columns):
+    order = sorted({(ARMS.index(job.arm), -job.penetration) for job in results})
+    for arm, share in ((ARMS[index], -share) for index, share in order):
         runs = {job.seed: r for job, r in results.items() if (job.arm, job.penetration) == (arm, share)}
-        row = ratio.compare(
-            [{n: base[s][n] for n in alike[s]} for s in seeds],
-            [{n: runs[s]["trips"][n] for n in alike[s]} for s in seeds],
-        )
-        counts = {k: sum(r["counts"].get(k, 0) for r in runs.values()) for k in next(iter(runs.values()))["counts"]}
-        rows.append({"arm": arm, "penetration": share, **row, "counts": counts})
-    dropped = sum(len(set(r["trips"]) - set(alike[job.seed])) for job, r in results.items())
+        advised = [{name: runs[seed]["trips"][name] for name in common[seed]} for seed in seeds]
+        names = next(iter(runs.values()))["counts"]
+        counts = {name: sum(run["counts"].get(name, 0) for run in runs.values()) for name in names}
+        rows.append({"arm": arm, "penetration": share, **ratio.compare(without, advised), "counts": counts})
+
+    dropped = sum(len(set(result["trips"]) - set(common[job.seed])) for job, result in results.items())
     return {
         "scenario": next(iter(results.values()))["scenario"],
         "seeds": seeds,
@@ -201,7 +224,7 @@ def ratio_table(study: dict[str, Any]) -> str:
         lines.append([label, row["trips"], *cells])
     first = study["rows"][0]
     notes = ", ".join(f"{k.replace('_', ' ')} {first[k]['without']:.2f}" for k in ratio.FIGURES)
-    return f"{study['scenario']}, seeds {study['seeds']}; without advice, a trip: {notes}\n\n" + table(HEADER, lines)
+    return f"{study['scenario']}, seeds {study['seeds']}; without advice, per trip: {notes}\n\n" + table(HEADER, lines)
 
 
 def _with_interval(figure: dict[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""`cloudctl sim priority`: what signal priority gives buses, and what it costs everybody else, with advice to all on both sides."""
+"""`cloudctl sim priority`: what signal priority gives buses, and what it costs all others, with advice to all on both sides."""
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import libsumo
 import msgspec
@@ -14,10 +14,10 @@ from ..common import pool
 from ..common.terminal import table
 from ..loop.run import Setup
 from ..loop.traffic import Traffic
-from ..scenario.scenario import Scenario, corridor, load
+from ..scenario.scenario import Scenario
 from . import ratio
 from .bench import numbers
-from .seed_run import StudyLoop, trips
+from .seed_run import StudyLoop, scenario_of, trips
 
 FIGURES = ("travel_time_s", "waiting_s", "stops", "fuel_g")
 HEADER = ("with priority, against without", "trips", "travel time", "waiting", "stops", "fuel")
@@ -32,8 +32,18 @@ class PriorityLoop(StudyLoop):
 
     def on_step(self, traffic: Traffic) -> None:
         super().on_step(traffic)
-        api = libsumo.vehicle
-        self.buses |= {name for name in libsumo.simulation.getDepartedIDList() if api.getVehicleClass(name) == "bus"}
+        departed = libsumo.simulation.getDepartedIDList()
+        self.buses |= {name for name in departed if libsumo.vehicle.getVehicleClass(name) == "bus"}
+
+
+class Work(NamedTuple):
+    """One run of the bench."""
+
+    source: str  # a .sumocfg file, or `corridor`
+    seed: int
+    seconds: float
+    priority: bool
+    folder: Path
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,67 +52,70 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = numbers(args.seeds)
-    works = [(args.sumocfg, seed, args.seconds, asks, args.out) for seed in seeds for asks in (False, True)]
-    found: dict[tuple[int, bool], dict[str, Any]] = {}
+    works = [Work(args.sumocfg, seed, args.seconds, priority, args.out) for seed in seeds for priority in (False, True)]
+
+    results: dict[tuple[int, bool], dict[str, Any]] = {}
     start = stopwatch()
     for n, (work, result) in enumerate(pool.each(_one, works, args.jobs), 1):
         if result is None:
             raise RuntimeError(
-                f"SUMO died in seed {work[1]}. Leave it out, or run the scenario in sumo itself to see why"
+                f"SUMO died in seed {work.seed}. Leave it out, or run the scenario in sumo itself to see why"
             )
-        found[work[1], work[3]] = result
+        results[work.seed, work.priority] = result
         left = (stopwatch() - start) / SECOND / n * (len(works) - n)
         print(f"priority: {n} of {len(works)} runs, {left:.0f} s left", file=sys.stderr, flush=True)
-    result = judge([found[seed, False] for seed in seeds], [found[seed, True] for seed in seeds])
-    print(f"seeds {seeds}, {args.seconds:.0f} s of departures each\n\n{figures_table(result)}")
-    changes = sum(found[seed, True]["changes"] for seed in seeds)
+
+    figures = judge([results[seed, False] for seed in seeds], [results[seed, True] for seed in seeds])
+    print(f"seeds {seeds}, {args.seconds:.0f} s of departures each\n\n{figures_table(figures)}")
+    changes = sum(results[seed, True]["changes"] for seed in seeds)
     print(
-        f"\n{result['requests']} requests, {changes} changes of a phase, {result['countdown']} broken countdowns told by the signals"
+        f"\n{figures['requests']} requests, {changes} changes of a phase, {figures['countdown']} countdowns that the signals broke"
     )
     file = args.out / "priority.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
     print(f"wrote {file}")
 
 
 def judge(without: list[dict[str, Any]], given: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the ratios, with over without priority: of buses, and of everybody else."""
-    buses = {name for one in without for name in one["buses"]}
-    out: dict[str, Any] = {}
-    for who in ("buses", "others"):
-        sides = [
-            [{n: t for n, t in one["trips"].items() if (n in buses) == (who == "buses")} for one in runs]
-            for runs in (without, given)
-        ]
-        out[who] = ratio.compare(*sides)
-    out["requests"] = sum(one["requests"] for one in given)
-    out["countdown"] = sum(one["countdown"] for one in given)
-    return out
+    """Return the ratios, with over without priority: of buses, and of all others."""
+    buses = {name for run in without for name in run["buses"]}
+
+    def trips_of(runs: list[dict[str, Any]], of_buses: bool) -> list[dict[str, Any]]:
+        return [{name: trip for name, trip in run["trips"].items() if (name in buses) == of_buses} for run in runs]
+
+    return {
+        "buses": ratio.compare(trips_of(without, True), trips_of(given, True)),
+        "others": ratio.compare(trips_of(without, False), trips_of(given, False)),
+        "requests": sum(run["requests"] for run in given),
+        "countdown": sum(run["countdown"] for run in given),
+    }
 
 
 def figures_table(result: dict[str, Any]) -> str:
     """Return the ratios as text."""
     rows = []
-    for who in ("buses", "others"):
-        found = result[who]
-        cells = [f"{found[k]['value']:.3f} ({found[k]['low']:.3f}-{found[k]['high']:.3f})" for k in FIGURES]
-        rows.append([who, found["trips"], *cells])
+    for name in ("buses", "others"):
+        figures = result[name]
+        cells = [f"{figures[k]['value']:.3f} ({figures[k]['low']:.3f}-{figures[k]['high']:.3f})" for k in FIGURES]
+        rows.append([name, figures["trips"], *cells])
     return table(HEADER, rows)
 
 
-def _one(work: tuple[str, int, float, bool, Path]) -> dict[str, Any]:
-    source, seed, seconds, asks, out = work
-    name = f"{'with' if asks else 'without'}-{seed}"
-    scenario = corridor(out / "input" / name) if source == "corridor" else load(Path(source))
+def _one(work: Work) -> dict[str, Any]:
+    name = f"{'with' if work.priority else 'without'}-{work.seed}"
+    scenario = scenario_of(work.source, work.folder / "input" / name)
+    setup = Setup(seed=work.seed, seconds=work.seconds, priority=work.priority)
     with tempfile.TemporaryDirectory() as folder:
-        loop = PriorityLoop(scenario, Setup(seed, seconds=seconds, priority=asks), Path(folder))
+        loop = PriorityLoop(scenario, setup, Path(folder))
         loop.run()
-        ended = trips(Path(folder) / "trips.xml", scenario.begin, scenario.begin + seconds)
+        finished = trips(Path(folder) / "trips.xml", scenario.begin, scenario.begin + work.seconds)
+
     _, stops = loop.trace.stops()
-    for vehicle, trip in ended.items():
+    for vehicle, trip in finished.items():
         trip["stops"] = stops.get(vehicle, 0)
     counters = loop.metrics.by_source("")
     return {
-        "trips": ended,
+        "trips": finished,
         "buses": sorted(loop.buses),
         "changes": sum(controller.changes for controller in loop.controllers.values()),
         "requests": sum(counters.get("vehicle.request", {}).values()),

@@ -9,13 +9,15 @@ from scipy import stats
 FIGURES = ("stops", "waiting_s", "fuel_g", "travel_time_s", "halts", "free_share")
 LEVEL = 0.95
 DRAWS = 1000  # of the bootstrap, where there is one seed only
+MIN_MEAN = 1e-9  # keeps a ratio to nothing finite
 
 Trips = Mapping[str, Mapping[str, float]]
 
 
 def columns(trips: Trips, names: Sequence[str]) -> np.ndarray:
     """Return float64[n, 6]: FIGURES of the named trips; the last is 1 for a trip without a stop."""
-    rows = [[*(trips[n][k] for k in FIGURES[:-1]), float(trips[n]["stops"] == 0)] for n in names]
+    measured = FIGURES[:-1]
+    rows = [[*(trips[name][key] for key in measured), float(trips[name]["stops"] == 0)] for name in names]
     return np.array(rows, float).reshape(-1, len(FIGURES))
 
 
@@ -30,7 +32,7 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
 
     `base[k]` and `other[k]` are the trips of one seed and hold the same vehicles. A seed's ratio is that of the two
     means. The interval is Student's t over the seeds' ratios; with one seed, the bootstrap over its trips, drawn in
-    pairs (Efron 1979): it tells what this seed's trips leave open, and nothing of other seeds. `free_share` is the share of trips
+    pairs (Efron 1979): it shows what this seed's trips leave open, and nothing of other seeds. `free_share` is the share of trips
     without a stop: shares, not ratios.
     """
     pairs = []
@@ -39,13 +41,14 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
         if not names:
             raise ValueError("study: no trip ended in both runs of a seed. Give it more --seconds")
         pairs.append((columns(a, names), columns(b, names)))
-    out: dict[str, Any] = {"trips": int(sum(len(a) for a, _ in pairs)), "seeds": len(pairs)}
-    for k, name in enumerate(FIGURES):
-        means = np.array([[a[:, k].mean(), b[:, k].mean()] for a, b in pairs])
-        shares = name == "free_share"
-        values = means[:, 1] if shares else means[:, 1] / np.maximum(means[:, 0], 1e-9)
-        low, high = _interval(values) if len(pairs) > 1 else _bootstrap(*pairs[0], k, shares)
-        out[name] = {
+
+    compared: dict[str, Any] = {"trips": int(sum(len(a) for a, _ in pairs)), "seeds": len(pairs)}
+    for column, name in enumerate(FIGURES):
+        means = np.array([[a[:, column].mean(), b[:, column].mean()] for a, b in pairs])
+        is_share = name == "free_share"
+        values = means[:, 1] if is_share else means[:, 1] / np.maximum(means[:, 0], MIN_MEAN)
+        low, high = _interval(values) if len(pairs) > 1 else _bootstrap(*pairs[0], column, is_share)
+        compared[name] = {
             "value": float(values.mean()),
             "low": low,
             "high": high,
@@ -53,7 +56,7 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
             "with": float(means[:, 1].mean()),
             "by_seed": values.tolist(),
         }
-    return out
+    return compared
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -61,10 +64,11 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _bootstrap(a: np.ndarray, b: np.ndarray, k: int, shares: bool) -> tuple[float, float]:
+def _bootstrap(base: np.ndarray, other: np.ndarray, column: int, is_share: bool) -> tuple[float, float]:
     rng = np.random.default_rng(1)
-    draws = rng.integers(0, len(a), (DRAWS, len(a)))
-    upper = b[draws, k].mean(axis=1)
-    found = upper if shares else upper / np.maximum(a[draws, k].mean(axis=1), 1e-9)
-    low, high = np.quantile(found, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    draws = rng.integers(0, len(base), (DRAWS, len(base)))
+    values = other[draws, column].mean(axis=1)
+    if not is_share:
+        values = values / np.maximum(base[draws, column].mean(axis=1), MIN_MEAN)
+    low, high = np.quantile(values, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return float(low), float(high)

@@ -35,9 +35,10 @@ GLOSA = {
         *("--device.glosa.use-queue", "true"),
     ),
 }
-DRAIN = 1800.0  # s at most after the demand, until the last vehicle of it has arrived
-HALT = 0.1  # m/s: below it a vehicle stands, as SUMO counts it
-MOVING = 1.5  # m/s: only above it has a vehicle set off again; inching along in a queue is not a stop more
+MAX_DRAIN = 1800.0  # s after the demand, until the last vehicle of it has arrived
+HALTING_SPEED = 0.1  # m/s: a vehicle below it is stationary, as SUMO counts it
+MOVING_SPEED = 1.5  # m/s: only above it has a vehicle set off again; inching along in a queue is no further stop
+COHORT_STEPS = 50  # between two looks at which vehicles are still on their way
 TRIP = {  # our name: SUMO's in a tripinfo file
     "depart_s": "depart",
     "depart_delay_s": "departDelay",
@@ -49,7 +50,7 @@ TRIP = {  # our name: SUMO's in a tripinfo file
 BICYCLES = ("bicycle", "bike", "pedestrian")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One run of a study; its `name` is its file in the study's folder."""
 
@@ -65,10 +66,14 @@ class Job:
 
     @property
     def name(self) -> str:
-        share = "" if self.arm == "none" else f"-p{self.penetration:g}"
-        worse = f"-d{self.delay_ms:g}" if self.arm == "ours" and self.delay_ms else ""
-        worse += f"-m{self.miss:g}" if self.arm == "ours" and self.miss is not None else ""
-        return f"{self.arm}{share}{worse}-s{self.seed}"
+        parts = [self.arm]
+        if self.arm != "none":
+            parts.append(f"p{self.penetration:g}")
+        if self.arm == "ours" and self.delay_ms:
+            parts.append(f"d{self.delay_ms:g}")
+        if self.arm == "ours" and self.miss is not None:
+            parts.append(f"m{self.miss:g}")
+        return "-".join([*parts, f"s{self.seed}"])
 
     def key(self) -> dict[str, Any]:
         """Return what a cached result must agree with to be used again."""
@@ -86,8 +91,10 @@ class Job:
 
 
 def scenario_of(source: str, folder: Path) -> Scenario:
-    """Return the scenario of a `--sumocfg` argument; raises ScenarioError (a ValueError) when there is none such."""
-    return corridor(folder / "corridor") if source == "corridor" else load(Path(source))
+    """Return the scenario of a `--sumocfg` argument; raises ScenarioError (a ValueError) where there is none."""
+    if source == "corridor":
+        return corridor(folder / "corridor")
+    return load(Path(source))
 
 
 @cache
@@ -109,7 +116,7 @@ def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study/seed_run"
 
 
 class Trace:
-    """Where every vehicle was, once a second, and what the signals showed."""
+    """The place of every vehicle, once a second, and what the signals showed."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.signals: dict[str, list[tuple[float, str]]] = {junction.signal: [] for junction in scenario.junctions}
@@ -124,15 +131,18 @@ class Trace:
         for name in libsumo.simulation.getDepartedIDList():
             self.routes[name] = list(libsumo.vehicle.getRoute(name))
             self._numbers[name] = len(self._numbers)
+
         for signal, changes in self.signals.items():
             state = libsumo.trafficlight.getRedYellowGreenState(signal)
             if not changes or changes[-1][1] != state:
                 changes.append((round(seconds, 3), state))
+
         if abs(seconds - round(seconds)) < 1e-6:
-            api = libsumo.vehicle
-            for name in api.getIDList():
-                edge = self._edge(api.getLaneID(name))
-                self.rows.append((seconds, self._numbers[name], edge, api.getLanePosition(name), api.getSpeed(name)))
+            vehicles = libsumo.vehicle
+            for name in vehicles.getIDList():
+                edge = self._edge(vehicles.getLaneID(name))
+                position, speed = vehicles.getLanePosition(name), vehicles.getSpeed(name)
+                self.rows.append((seconds, self._numbers[name], edge, position, speed))
 
     def _edge(self, lane: str) -> int:
         number = self._lanes.get(lane)
@@ -155,16 +165,16 @@ class Trace:
         )
 
     def stops(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return how often a vehicle came to stand, by edge and by vehicle: below HALT, having been above MOVING since."""
+        """Return how often a vehicle came to stand, by edge and by vehicle: below HALTING_SPEED, having been above MOVING_SPEED since."""
         by_edge: Counter[int] = Counter()
         by_vehicle: Counter[int] = Counter()
         standing: set[int] = set()
         for _, vehicle, edge, _, speed in self.rows:
-            if speed < HALT and vehicle not in standing:
+            if speed < HALTING_SPEED and vehicle not in standing:
                 standing.add(vehicle)
                 by_edge[edge] += 1
                 by_vehicle[vehicle] += 1
-            elif speed > MOVING:
+            elif speed > MOVING_SPEED:
                 standing.discard(vehicle)
         return (
             {name: by_edge[k] for name, k in sorted(self.edges.items()) if by_edge[k]},
@@ -181,14 +191,14 @@ class StudyLoop(Loop):
         self._cohort: set[str] | None = None
 
     def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
-        """Return whether all who were to depart within the span have arrived, or were waited for DRAIN s."""
-        if traffic.done or done >= total + DRAIN:
+        """Return whether all who were to depart within the span have arrived, or were waited for MAX_DRAIN s."""
+        if traffic.done or done >= total + MAX_DRAIN:
             return True
         if done < total:
             return False
-        if self._cohort is None or round(done / self.setup.step_s) % 50 == 0:
-            there = {*libsumo.vehicle.getIDList(), *libsumo.simulation.getPendingVehicles()}
-            self._cohort = there if self._cohort is None else self._cohort & there
+        if self._cohort is None or round(done / self.setup.step_s) % COHORT_STEPS == 0:
+            under_way = {*libsumo.vehicle.getIDList(), *libsumo.simulation.getPendingVehicles()}
+            self._cohort = under_way if self._cohort is None else self._cohort & under_way
         return not self._cohort
 
     def on_step(self, traffic: Traffic) -> None:
@@ -200,10 +210,10 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
     scenario = scenario_of(job.source, folder / "input" / job.name)
     ours = job.arm == "ours"
     setup = Setup(
-        job.seed,
-        job.penetration,
-        ours,
-        job.seconds,
+        seed=job.seed,
+        penetration=job.penetration,
+        advice=ours,
+        seconds=job.seconds,
         step_s=job.step_s,
         noise=Noise() if job.miss is None else Noise(miss=job.miss),
         extra_delay_ms=job.delay_ms / 2 if ours else 0.0,
@@ -219,6 +229,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
             "trips": trips(Path(outputs) / "trips.xml", scenario.begin, scenario.begin + span),
             **statistics(Path(outputs) / "statistics.xml"),
         }
+
     by_edge, by_vehicle = loop.trace.stops()
     for name, trip in result["trips"].items():
         trip["stops"] = by_vehicle.get(name, 0)
@@ -230,6 +241,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
         "signals": loop.trace.signals,
         "routes": loop.trace.routes,
     }
+
     loop.trace.save(folder / f"{job.name}.npz")
     whole = folder / f"{job.name}.json"
     part = whole.with_suffix(".part")
@@ -255,29 +267,33 @@ def device(job: Job) -> tuple[str, ...]:
 
 def trips(tripinfo: Path, begin: float, end: float) -> dict[str, dict[str, float]]:
     """Return the finished motor trips meant to depart within [begin, end) s, by vehicle: the figures of TRIP."""
-    out: dict[str, dict[str, float]] = {}
+    finished: dict[str, dict[str, float]] = {}
     for _, trip in ET.iterparse(tripinfo):
         if trip.tag != "tripinfo":
             continue
-        get = {name: float(trip.get(attribute, 0)) for name, attribute in TRIP.items()}
-        motor = not any(word in trip.get("vType", "") for word in BICYCLES)
-        if motor and begin <= get["depart_s"] - get["depart_delay_s"] < end:
+        figures = {name: float(trip.get(attribute, 0)) for name, attribute in TRIP.items()}
+        is_motor = not any(word in trip.get("vType", "") for word in BICYCLES)
+        if is_motor and begin <= figures["depart_s"] - figures["depart_delay_s"] < end:
             emissions = trip.find("emissions")
-            get["fuel_g"] = float(emissions.get("fuel_abs", 0)) / 1000 if emissions is not None else 0.0
-            out[trip.attrib["id"]] = get
-        trip.clear()
-    return out
+            figures["fuel_g"] = float(emissions.get("fuel_abs", 0)) / 1000 if emissions is not None else 0.0
+            finished[trip.attrib["id"]] = figures
+        trip.clear()  # the file of a long run is larger than memory
+    return finished
 
 
 def statistics(file: Path) -> dict[str, Any]:
-    """Return what SUMO counted of a run: collisions, vehicles it moved by hand, emergency stops, trips never ended."""
+    """Return what SUMO counted of a run: collisions, vehicles it teleported, emergency braking, trips that never ended."""
     root = ET.parse(file).getroot()
-    get = {
+    places = {
         "collisions": ("safety", "collisions"),
         "emergency_brakings": ("safety", "emergencyBraking"),
         "teleports": ("teleports", "total"),
         "still_running": ("vehicles", "running"),
         "never_departed": ("vehicles", "waiting"),
     }
-    found = {name: root.find(tag) for name, (tag, _) in get.items()}
-    return {"counts": {name: int(float(node.get(get[name][1], 0))) for name, node in found.items() if node is not None}}
+    counts = {}
+    for name, (tag, attribute) in places.items():
+        node = root.find(tag)
+        if node is not None:
+            counts[name] = int(float(node.get(attribute, 0)))
+    return {"counts": counts}

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from ...fusion import FEATURES, Fusion, FusionConfig, SourceConfig
-from ..common.score import far, ospa2, score
+from ..common.score import distances, ospa2, score
 from ..common.terminal import table
 from . import mcity, mcity_eval, reliability
 from .mcity_eval import Moments, moment
@@ -53,7 +53,7 @@ def figures(moments: Moments, match_m: float) -> dict[str, float]:
     """Return every figure of a sequence: those of `score`, `ospa2` and `mean_error_m` of the matched."""
     out = score(moments, match_m)
     out["ospa2"] = ospa2(moments)
-    near = [d[d < match_m] for d in (far(m).min(1) for m in moments if len(m[0]) and len(m[2]))]
+    near = [d[d < match_m] for d in (distances(m).min(1) for m in moments if len(m[0]) and len(m[2]))]
     out["mean_error_m"] = float(np.concatenate(near).mean()) if near else float("nan")
     return out
 
@@ -107,7 +107,7 @@ def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> No
             above.scatter(xy[:, 0], xy[:, 1], **style)
         above.set(title=f"{name}: MOTA {found.get('mota', 0):.3f}", xlabel="east, m", ylabel="north, m", aspect="equal")
         above.legend(loc="upper right")
-        mean = [float(far(m).min(1).mean()) if len(m[0]) and len(m[2]) else np.nan for m in moments]
+        mean = [float(distances(m).min(1).mean()) if len(m[0]) and len(m[2]) else np.nan for m in moments]
         error.plot(np.minimum(mean, 3.0), lw=0.8)
         if moments and len(moments[0]) > 4:
             reliability.draw(calibration, reliability.diagram(moments, match_of(name)))

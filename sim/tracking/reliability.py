@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..common.score import far
+from ..common.score import distances
 from ..common.terminal import table
 
 BINS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
@@ -15,7 +15,7 @@ BINS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 def exists(moment: Any, match_m: float) -> np.ndarray:
     """Return bool[m]: which tracks are of a road user that there is, each of at most one track, no further than `match_m`."""
-    distance = far(moment)
+    distance = distances(moment)
     out = np.zeros(distance.shape[1], bool)
     rows, columns = linear_sum_assignment(np.minimum(distance, match_m))
     out[columns[distance[rows, columns] < match_m]] = True

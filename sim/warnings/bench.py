@@ -1,6 +1,6 @@
 """`cloudctl sim warnings`: how often warnings are right, how many conflicts they find, and how early.
 
-Vehicles hear warnings and do nothing, so that truth is the same whatever is said. Thresholds are chosen on the training seeds,
+Vehicles receive warnings and do not react, so that truth is the same whatever is sent. Thresholds are chosen on the training seeds,
 figures are of the others. Each kind of signals (`programs.SIGNALS`) is a bench of its own over the same demand and seeds.
 """
 
@@ -23,7 +23,7 @@ from ..study.bench import numbers
 from ..study.seed_run import digest
 from . import dangers, plot, score, seed_run
 from .score import MATCHES, Run
-from .seed_run import Heard
+from .seed_run import ReceivedWarning
 from .ssm import Conflict
 
 MEASURES = (
@@ -31,22 +31,22 @@ MEASURES = (
     *("scenario/city", "scenario/programs", "common/net", "loop/bounds"),
 )
 HEADER = (
-    *(
-        "kind of warning",
-        "threshold",
-        "conflicts",
-        "warnings",
-        "precision",
-        "recall",
-        "by any kind",
-        "of serious",
-        "of visible",
-    ),
-    *("lead s", "false / veh-h", "of them slowed"),
+    "kind of warning",
+    "threshold",
+    "conflicts",
+    "warnings",
+    "precision",
+    "recall",
+    "by any kind",
+    "of serious",
+    "of visible",
+    "lead s",
+    "false / veh-h",
+    "of them slowed",
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One run of the bench: everything that decides its outcome. Its file is in `folder`."""
 
@@ -72,7 +72,7 @@ class Cached(msgspec.Struct):
 
     key: dict[str, Any]
     hours: float
-    warnings: tuple[Heard, ...]
+    warnings: tuple[ReceivedWarning, ...]
     truth: tuple[dict[str, Any], ...]
     connected: frozenset[str]
 
@@ -86,13 +86,13 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.seconds <= 0 or args.jobs < 1:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
-    if not 0.0 <= args.violators <= 1.0 - dangers.SHARES["careless"]:
-        most = 1.0 - dangers.SHARES["careless"]
+    max_violators = 1.0 - dangers.SHARES["careless"]
+    if not 0.0 <= args.violators <= max_violators:
         raise ValueError(
-            f"--violators {args.violators}: must be within 0 .. {most:g}, the share of drivers that are not careless"
+            f"--violators {args.violators}: must be within 0 .. {max_violators:g}, the share of drivers that are not careless"
         )
     signals = list(dict.fromkeys(args.signals.split(",")))
-    for kind in signals:  # before the first of them has run for minutes
+    for kind in signals:  # a kind that the network cannot have is refused before the first has run for minutes
         programs.with_signals(scenario_of(args.scenario, args.out), kind, args.out / kind)
     results = {kind: _bench(args, kind, train, test) for kind in signals}
     if len(results) > 1:
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace, signals: str, train: list[int], test: list[int]) -> dict[str, Any]:
-    """Run the bench on one kind of signals and write what came of it; returns the figures. Those of fixed signals go into `--out` itself."""
+    """Run the bench on one kind of signals, write and return the figures. Those of fixed signals go into `--out` itself."""
     folder = args.out if signals == "fixed" else args.out / signals
     folder.mkdir(parents=True, exist_ok=True)
     runs = _runs(args, signals, folder, [*train, *test])
@@ -159,21 +159,22 @@ def signals_table(results: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def _row(name: str, threshold: str, s: dict[str, Any]) -> list[object]:
-    shares = [_share(s[k]) for k in ("precision", "recall", "recall_any", "recall_serious", "recall_visible")]
-    lead = "" if s["lead_median"] is None else f"{s['lead_median']:.1f}"
-    false = "" if s["false_per_hour"] is None else f"{s['false_per_hour']:.2f}"
-    unasked = s["false_slowed"]["value"]
+def _row(name: str, threshold: str, figures: dict[str, Any]) -> list[object]:
+    shares = ("precision", "recall", "recall_any", "recall_serious", "recall_visible")
     return [
         name,
         threshold,
-        s["events"],
-        s["warnings"],
-        *shares,
-        lead,
-        false,
-        "" if unasked is None else f"{unasked:.2f}",
+        figures["events"],
+        figures["warnings"],
+        *(_share(figures[key]) for key in shares),
+        _number(figures["lead_median"], 1),
+        _number(figures["false_per_hour"], 2),
+        _number(figures["false_slowed"]["value"], 2),
     ]
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"
 
 
 def _share(share: dict[str, Any]) -> str:
@@ -183,33 +184,34 @@ def _share(share: dict[str, Any]) -> str:
 def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]) -> dict[int, Run]:
     jobs = [
         Job(
-            args.scenario,
-            signals,
-            seed,
-            args.seconds,
-            args.warm_up,
-            args.penetration,
-            args.sensing,
-            args.violators,
-            folder,
+            source=args.scenario,
+            signals=signals,
+            seed=seed,
+            seconds=args.seconds,
+            warm_up=args.warm_up,
+            penetration=args.penetration,
+            sensing=args.sensing,
+            violators=args.violators,
+            folder=folder,
         )
         for seed in seeds
     ]
-    out: dict[int, Run] = {}
+
+    runs: dict[int, Run] = {}
     start = stopwatch()
     for n, (job, file) in enumerate(pool.each(_one, jobs, args.jobs), 1):
         seed = job.seed
         if file is None:
             raise RuntimeError(f"SUMO died in seed {seed}. Leave it out, or run the scenario in sumo itself to see why")
-        out[seed] = loaded(file)
+        runs[seed] = loaded(file)
         left = (stopwatch() - start) / SECOND / n * (len(jobs) - n)
         print(
             f"warnings, {args.scenario}, {signals} signals: {n} of {len(jobs)} runs, {left:.0f} s left; "
-            f"seed {seed}: {len(out[seed].truth)} conflicts, {len(out[seed].heard)} messages",
+            f"seed {seed}: {len(runs[seed].truth)} conflicts, {len(runs[seed].warnings)} messages",
             file=sys.stderr,
             flush=True,
         )
-    return out
+    return runs
 
 
 def _one(job: Job) -> Path:
@@ -219,7 +221,13 @@ def _one(job: Job) -> Path:
         return file
     own = job.folder / f"input-{job.seed}"
     scenario = programs.with_signals(scenario_of(job.source, own), job.signals, own)
-    setup = Setup(job.seed, job.penetration, True, job.seconds, warm_up=job.warm_up, noise=SENSING[job.sensing])
+    setup = Setup(
+        seed=job.seed,
+        penetration=job.penetration,
+        seconds=job.seconds,
+        warm_up=job.warm_up,
+        noise=SENSING[job.sensing],
+    )
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode({"key": key, **seed_run.run(scenario, setup, job.violators)}))
     part.replace(file)

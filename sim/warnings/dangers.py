@@ -1,4 +1,4 @@
-"""Drivers who make warnings worth having: red-light runners and careless ones, as copies of a scenario's own vehicle types."""
+"""Dangerous drivers, so that there is something to warn of: red-light runners and careless ones, as copies of a scenario's own vehicle types."""
 
 import xml.etree.ElementTree as ET
 import zlib
@@ -23,6 +23,7 @@ CARELESS = {
 WAYS = {"late": LATE, "reckless": RECKLESS, "careless": CARELESS}
 SHARES = {"late": 0.10, "reckless": 0.12, "careless": 0.10}
 VIOLATORS = SHARES["late"] + SHARES["reckless"]  # of drivers, run reds
+SPEED_ATTRIBUTES = ("speedDev", "speedFactor")
 UNTOUCHED = ("bicycle", "pedestrian")
 PLAIN = ET.fromstring('<vType id="DEFAULT_VEHTYPE" vClass="passenger"/>')
 
@@ -32,23 +33,24 @@ def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
 
     `vehicletype.setParameter` does not make SUMO run reds; a type from a file does.
     """
-    own = inputs(scenario.sumocfg)
     types = {"DEFAULT_VEHTYPE": PLAIN}
-    for source in (f for f in own if f.name.endswith(".xml") and not f.name.endswith(".net.xml")):
+    files = [f for f in inputs(scenario.sumocfg) if f.name.endswith(".xml") and not f.name.endswith(".net.xml")]
+    for source in files:
         for _, node in ET.iterparse(source):
             if node.tag == "vType" and node.get("vClass", "passenger") not in UNTOUCHED:
                 types[node.attrib["id"]] = node
+
     root = ET.Element("additional")
     for node in types.values():
         for way, changes in WAYS.items():
-            attributes = {k: v for k, v in node.attrib.items() if k not in ("speedDev", "speedFactor")}
+            attributes = {k: v for k, v in node.attrib.items() if k not in SPEED_ATTRIBUTES}
             if "speedFactor" not in changes:
-                attributes |= {k: v for k, v in node.attrib.items() if k in ("speedDev", "speedFactor")}
+                attributes |= {k: v for k, v in node.attrib.items() if k in SPEED_ATTRIBUTES}
             ET.SubElement(root, "vType", attributes | changes | {"id": f"{node.attrib['id']}~{way}"})
     file.parent.mkdir(parents=True, exist_ok=True)
     ET.ElementTree(root).write(file)
-    kept = [str(f) for f in scenario.additional]
-    return ("--additional-files", ",".join([*kept, str(file)]))
+    additional = [*map(str, scenario.additional), str(file)]  # SUMO takes one list: the scenario's own come along
+    return ("--additional-files", ",".join(additional))
 
 
 def shares_of(violators: float) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""TTC and PET of vehicles with pedestrians and cyclists, which device.ssm does not log, from true trajectories.
+"""TTC and PET of vehicles with pedestrians and cyclists ("walkers" here), which device.ssm does not log, from true trajectories.
 
-A vehicle is a rectangle, a pedestrian or cyclist a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that it
-truly took (Hayward 1972; on a straight line instead, whoever waits at a corner is about to be hit by all who turn). PET: the least time between one having been at a place and the other being there
-(Allen 1978), found as the least lag at which their footprints overlap. Those who move the same way (within ALONG) follow
+A vehicle is a rectangle, a walker a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that it truly took (Hayward 1972; on a straight line
+instead, a pedestrian who waits at a corner is about to be hit by every vehicle that turns). PET: the least time between one having been at a place and the other
+being there (Allen 1978), found as the least lag at which their footprints overlap. Two that move the same way (within MIN_ANGLE) follow
 each other and are not counted. Thresholds: TTC 1.5 s, PET 2 s.
 """
 
@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .ssm import PET, SERIOUS_TTC, Conflict
+from .ssm import PET, SERIOUS_TTC, Conflict, merge
 
-TTC = SERIOUS_TTC  # s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from those who cross: no conflict
-
-ALONG = np.radians(25.0)  # rad between headings below which two follow each other
-SLOWEST = 0.5  # m/s; a vehicle slower than this hits nobody
-HOLD = 5.0  # s; a pair's encounters closer than this are one
-RADIUS = 0.4  # m, of a pedestrian; a cyclist has half of the length, at most CYCLIST
-CYCLIST = 0.8
+TTC = SERIOUS_TTC  # s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from pedestrians who cross: no conflict
+MIN_ANGLE = np.radians(25.0)  # rad between headings below which two follow each other
+MIN_SPEED = 0.5  # m/s; a vehicle slower than this is no danger
+SAME_ENCOUNTER = 5.0  # s; a pair's encounters closer than this are one
+RADIUS = 0.4  # m, of a pedestrian
+MAX_CYCLIST_RADIUS = 0.8  # m; half of the length, at most
 
 
 @njit(cache=True)
@@ -37,24 +36,24 @@ def overlaps(x: float, y: float, heading: float, at: Any, length: float, width: 
 @njit(cache=True)
 def _ttc(mover: Any, k: int, walker: Any, length: float, width: float, r: float, limit: float) -> float:
     """Return s until the walker, at its velocity now, is touched by the mover on its path at its speed now."""
-    speed, gone = mover[k, 3], 0.0
+    speed, driven = mover[k, 3], 0.0
     at = np.array([walker[0], walker[1]])
     vx, vy = walker[3] * np.cos(walker[2]), walker[3] * np.sin(walker[2])
     for j in range(k, len(mover)):
         if j > k:
-            gone += np.hypot(mover[j, 0] - mover[j - 1, 0], mover[j, 1] - mover[j - 1, 1])
-        left = gone / speed
-        if not left < limit:  # nan too: out of reach
+            driven += np.hypot(mover[j, 0] - mover[j - 1, 0], mover[j, 1] - mover[j - 1, 1])
+        t = driven / speed
+        if not t < limit:  # nan too: out of reach
             break
-        at[0], at[1] = walker[0] + vx * left, walker[1] + vy * left
+        at[0], at[1] = walker[0] + vx * t, walker[1] + vy * t
         if overlaps(mover[j, 0], mover[j, 1], mover[j, 2], at, length, width, r):
-            return left
+            return t
     return np.inf
 
 
 @njit(cache=True)
 def _measure(
-    mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, along: float, step: float, least_v: float,
+    mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, min_angle: float, step: float, min_speed: float,
     limit: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same moment."""
@@ -62,14 +61,14 @@ def _measure(
     for k in range(len(mover)):
         out[k, 0] = out[k, 1] = np.inf
         x, y, heading, speed = mover[k]
-        if not speed >= least_v:
+        if not speed >= min_speed:
             continue
         for lag in range(-lags, lags + 1):
             j = first + k + lag
             if j < 0 or j >= m:
                 continue
-            turn = abs((walker[j, 2] - heading + np.pi) % (2 * np.pi) - np.pi)
-            if not turn >= along:
+            angle = abs((walker[j, 2] - heading + np.pi) % (2 * np.pi) - np.pi)
+            if not angle >= min_angle:
                 continue
             if overlaps(x, y, heading, walker[j], length, width, r):
                 out[k, 1] = min(out[k, 1], abs(lag) * step)
@@ -87,60 +86,50 @@ def of_pair(
     """
     out = np.full((len(mover), 2), np.inf)
     lags = int(PET / step)
-    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(ALONG), step, SLOWEST, TTC, out)
+    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(MIN_ANGLE), step, MIN_SPEED, TTC, out)
     return out
 
 
 def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, kind: str = "vru") -> list[Conflict]:
-    """Return the conflicts of one pair: spans in which TTC or PET is below its threshold, HOLD s apart or more."""
-    hot = np.flatnonzero((measures[:, 0] < TTC) | (measures[:, 1] < PET))
-    if not len(hot):
+    """Return the conflicts of one pair: spans in which TTC or PET is below its threshold, SAME_ENCOUNTER s apart or more."""
+    critical = np.flatnonzero((measures[:, 0] < TTC) | (measures[:, 1] < PET))
+    if not len(critical):
         return []
-    out = []
-    for span in np.split(hot, np.flatnonzero(np.diff(times[hot]) > HOLD) + 1):
-        least = measures[span].min(axis=0)
-        worst = span[np.argmin(measures[span, 0])] if least[0] < TTC else span[np.argmin(measures[span, 1])]
-        out.append(
-            Conflict(
-                kind,
-                *names,
-                float(times[span[0]]),
-                float(times[worst]),
-                float(least[0]) if least[0] < TTC else np.inf,
-                float(least[1]) if least[1] < PET else np.inf,
-            )
+
+    found = []
+    for span in np.split(critical, np.flatnonzero(np.diff(times[critical]) > SAME_ENCOUNTER) + 1):
+        ttc, pet = measures[span].min(axis=0)
+        worst = span[np.argmin(measures[span, 0 if ttc < TTC else 1])]
+        conflict = Conflict(
+            kind=kind,
+            a=names[0],
+            b=names[1],
+            crossed=float(times[span[0]]),
+            worst=float(times[worst]),
+            ttc=float(ttc) if ttc < TTC else np.inf,
+            pet=float(pet) if pet < PET else np.inf,
         )
-    return out
+        found.append(conflict)
+    return found
 
 
 def radius(is_cyclist: bool, length: float) -> float:
     """Return the radius of the disc a pedestrian or cyclist is taken for, m."""
-    return min(length / 2, CYCLIST) if is_cyclist else RADIUS
+    return min(length / 2, MAX_CYCLIST_RADIUS) if is_cyclist else RADIUS
 
 
 def merged(found: list[Conflict]) -> list[Conflict]:
-    """Return conflicts with those of one vehicle closer than HOLD made one: a group on a crossing is met once. In order of time."""
-    out: list[Conflict] = []
-    last: dict[str, int] = {}
-    for c in sorted(found, key=lambda c: c.crossed):
-        k = last.get(c.a, -1)
-        if k >= 0 and c.crossed - max(out[k].crossed, out[k].worst) < HOLD:
-            o = out[k]
-            worst = c.worst if min(c.ttc, c.pet) < min(o.ttc, o.pet) else o.worst
-            out[k] = Conflict(o.kind, o.a, o.b, o.crossed, worst, min(o.ttc, c.ttc), min(o.pet, c.pet))
-        else:
-            last[c.a] = len(out)
-            out.append(c)
-    return out
+    """Return conflicts with those of one vehicle closer than SAME_ENCOUNTER made one: a group on a crossing is met once. In order of time."""
+    return merge(found, SAME_ENCOUNTER, lambda conflict: conflict.a)
 
 
 def near_pairs(places: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], reach: float) -> set[tuple[int, int]]:
     """Return (vehicle, walker) numbers ever within `reach` m at one moment; `places` are (numbers, xy, is walker) by moment."""
-    out: set[tuple[int, int]] = set()
-    for numbers, xy, walks in places:
-        a, b = np.flatnonzero(~walks), np.flatnonzero(walks)
-        if len(a) and len(b):
-            gap = np.abs(xy[a][:, None] - xy[b][None]).max(axis=2)
+    pairs: set[tuple[int, int]] = set()
+    for numbers, xy, is_walker in places:
+        vehicles, walkers = np.flatnonzero(~is_walker), np.flatnonzero(is_walker)
+        if len(vehicles) and len(walkers):
+            gap = np.abs(xy[vehicles][:, None] - xy[walkers][None]).max(axis=2)
             i, j = np.nonzero(gap < reach)
-            out.update(zip(numbers[a[i]].tolist(), numbers[b[j]].tolist(), strict=True))
-    return out
+            pairs.update(zip(numbers[vehicles[i]].tolist(), numbers[walkers[j]].tolist(), strict=True))
+    return pairs

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..study.plot import STYLE, plt
-from .score import FEWEST_FALSE
+from .score import MAX_FALSE_RATE
 
 COLOURS = {
     "red_light": "#c93a3a",
@@ -17,32 +17,40 @@ COLOURS = {
     "queue": "#7a4fb5",
 }
 INK, SOFT = "#1d2733", "#7a8794"
+MIN_RATE = 0.02  # false warnings per vehicle-hour at the left edge: the axis is logarithmic
+GOOD_RECALL = 0.95
 
 
 def curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str, float], title: str, file: Path
 ) -> None:
-    """Draw, by kind, recall against false warnings a vehicle-hour, and precision and recall against the threshold; a ring is the one chosen."""
+    """Draw, by kind, recall against false warnings per vehicle-hour, and precision and recall against the threshold; a ring marks the threshold chosen."""
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.2))
         for kind, points in curves.items():
-            said = [p for p in points if p["warnings"]]
-            recall = [p["recall"]["value"] if p["recall"]["n"] else np.nan for p in said]
-            false = [max(p["false_per_hour"], 0.02) for p in said]
-            left.plot(false, recall, color=COLOURS[kind], marker=".", ms=4, lw=1.2, label=kind.replace("_", " "))
-            mark = [k for k, p in enumerate(said) if p["threshold"] == chosen[kind]]
-            left.plot([false[k] for k in mark], [recall[k] for k in mark], "o", mfc="none", mec=COLOURS[kind], ms=10)
-            at = [p["threshold"] for p in said]
-            right.plot(at, recall, color=COLOURS[kind], lw=1.4)
-            right.plot(at, [p["precision"]["value"] for p in said], color=COLOURS[kind], lw=1.4, ls="--")
-        left.axvspan(0.02, FEWEST_FALSE, color="#2f9e62", alpha=0.08, lw=0)
-        left.axhline(0.95, color=SOFT, lw=0.8, ls=":")
-        left.set(xscale="log", xlabel="false warnings a vehicle-hour", ylabel="recall", ylim=(-0.03, 1.03))
+            colour = COLOURS[kind]
+            warned = [point for point in points if point["warnings"]]
+            recall = [point["recall"]["value"] if point["recall"]["n"] else np.nan for point in warned]
+            rate = [max(point["false_per_hour"], MIN_RATE) for point in warned]
+            left.plot(rate, recall, color=colour, marker=".", ms=4, lw=1.2, label=kind.replace("_", " "))
+            marked = [k for k, point in enumerate(warned) if point["threshold"] == chosen[kind]]
+            left.plot([rate[k] for k in marked], [recall[k] for k in marked], "o", mfc="none", mec=colour, ms=10)
+
+            threshold = [point["threshold"] for point in warned]
+            precision = [point["precision"]["value"] for point in warned]
+            right.plot(threshold, recall, color=colour, lw=1.4)
+            right.plot(threshold, precision, color=colour, lw=1.4, ls="--")
+
+        left.axvspan(MIN_RATE, MAX_FALSE_RATE, color="#2f9e62", alpha=0.08, lw=0)
+        left.axhline(GOOD_RECALL, color=SOFT, lw=0.8, ls=":")
+        left.set(xscale="log", xlabel="false warnings per vehicle-hour", ylabel="recall", ylim=(-0.03, 1.03))
         left.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
+
         right.plot([], [], color=INK, label="recall")
         right.plot([], [], color=INK, ls="--", label="precision")
-        right.set(xlabel="least confidence of a warning", ylim=(-0.03, 1.03), xlim=(0, 1))
+        right.set(xlabel="minimum confidence of a warning", ylim=(-0.03, 1.03), xlim=(0, 1))
         right.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+
         figure.suptitle(title, x=0.01, ha="left", fontsize=10)
         figure.tight_layout()
         figure.savefig(file)
@@ -58,6 +66,7 @@ def leads(scores: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> No
             if len(times):
                 label = f"{kind.replace('_', ' ')} (median {np.median(times):.1f} s, n {len(times)})"
                 axis.step(times[::-1], np.arange(1, len(times) + 1) / len(times), color=COLOURS[kind], label=label)
+
         axis.axvline(1.5, color=SOFT, lw=0.8, ls=":")
         axis.axvline(0.0, color=SOFT, lw=0.8)
         axis.set(xlabel="lead time, s", ylabel="share warned at least so early", xlim=(-3, 10), ylim=(0, 1.02))

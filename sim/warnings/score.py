@@ -1,13 +1,13 @@
 """Warnings against what happened: precision, recall, lead time, false warnings per vehicle-hour, by kind and threshold.
 
-A warning is an episode: what one vehicle hears of one kind without a pause of more than PAUSE. It is right when its vehicle is in a
+A warning is an episode: the messages of one kind that one vehicle receives without a pause of more than PAUSE. It is right when its vehicle is in a
 conflict of that kind that begins no later than HORIZON s after it ends, and is not over before it starts. A conflict is warned of when
-one of its vehicles hears of it before the worst moment. Lead time is from the arrival of the warning to the moment a measure
-of truth first passes its threshold; negative when the warning came between that and the worst. Some conflicts are told of under another name
-(who will run a red hears of that): `recall_any` counts a conflict as found by a warning of any kind.
+one of its vehicles is warned before the worst moment. Lead time is from the arrival of the warning to the moment a measure
+of truth first passes its threshold; negative when the warning came between that and the worst. Some conflicts are warned of under another name
+(a driver about to run a red is warned of that): `recall_any` counts a conflict as found by a warning of any kind.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .seed_run import Heard
+from .seed_run import ReceivedWarning
 from .ssm import Conflict
 
 PAUSE = 1.0  # s
@@ -28,7 +28,7 @@ MATCHES = {  # kind of warning: (conflicts it should find, conflicts that make i
     "queue": (("queue",), ("queue", "hard_brake")),
 }
 THRESHOLDS = tuple(np.round(np.arange(0.0, 1.0, 0.05), 2).tolist())
-FEWEST_FALSE = 0.5  # a vehicle-hour; what a driver is taken to bear
+MAX_FALSE_RATE = 0.5  # per vehicle-hour, which a driver is taken to bear
 Z = 1.96  # of a 95 % interval
 
 
@@ -44,24 +44,24 @@ class Episode:
 
 @dataclass(frozen=True)
 class Run:
-    """One seed of the bench, as `warning_run.run` returned it."""
+    """One seed of the bench, as `seed_run.run` returned it."""
 
-    heard: tuple[Heard, ...]
+    warnings: tuple[ReceivedWarning, ...]
     truth: tuple[tuple[Conflict, bool], ...]  # and whether it could be seen early
     connected: frozenset[str]
     hours: float
 
     @cached_property
-    def told(self) -> dict[str, list[Episode]]:
+    def warnings_by_vehicle(self) -> dict[str, list[Episode]]:
         """The warnings of any kind, by vehicle."""
-        return by_vehicle(e for kind in MATCHES for e in episodes(w for w in self.heard if w.kind == kind))
+        return by_vehicle(e for kind in MATCHES for e in episodes(w for w in self.warnings if w.kind == kind))
 
 
-def episodes(heard: Iterable[Heard]) -> list[Episode]:
+def episodes(received: Iterable[ReceivedWarning]) -> list[Episode]:
     """Return warnings of one kind joined into episodes."""
     out: list[Episode] = []
     last: dict[str, int] = {}
-    for w in sorted(heard, key=lambda w: w.arrived):
+    for w in sorted(received, key=lambda w: w.arrived):
         k = last.get(w.vehicle, -1)
         if k >= 0 and w.arrived <= out[k].end + PAUSE:
             out[k] = replace(out[k], end=max(out[k].end, w.until))
@@ -71,12 +71,12 @@ def episodes(heard: Iterable[Heard]) -> list[Episode]:
     return out
 
 
-def by_vehicle(spoken: Iterable[Episode]) -> dict[str, list[Episode]]:
-    """Return warnings by the vehicle that heard them."""
-    out: dict[str, list[Episode]] = {}
-    for e in spoken:
-        out.setdefault(e.vehicle, []).append(e)
-    return out
+def by_vehicle(warnings: Iterable[Episode]) -> dict[str, list[Episode]]:
+    """Return warnings by the vehicle that received them."""
+    grouped: dict[str, list[Episode]] = {}
+    for episode in warnings:
+        grouped.setdefault(episode.vehicle, []).append(episode)
+    return grouped
 
 
 def concerns(episode: Episode, conflict: Conflict) -> bool:
@@ -88,45 +88,65 @@ def concerns(episode: Episode, conflict: Conflict) -> bool:
     )
 
 
-def score(runs: Sequence[Run], kind: str, keep: Callable[[Heard], bool] = lambda _: True) -> dict[str, Any]:
+def score(runs: Sequence[Run], kind: str, keep: Callable[[ReceivedWarning], bool] = lambda _: True) -> dict[str, Any]:
     """Return the figures of one kind over runs, of the warnings that `keep` lets through."""
-    finds, excuses = MATCHES[kind]
-    slowed = right = said = found = events = grave = grave_found = early = early_found = found_any = 0
+    to_find, justifying = MATCHES[kind]
+    counts: Counter[str] = Counter()
     leads: list[float] = []
     for run in runs:
-        spoken = episodes(w for w in run.heard if w.kind == kind and keep(w))
-        told = by_vehicle(spoken)
-        fitting = [c for c, _ in run.truth if c.kind in excuses]
-        good = {e for c in fitting for v in (c.a, c.b) for e in told.get(v, ()) if concerns(e, c)}
-        right, slowed = right + len(good), slowed + sum(e.slowed for e in spoken if e not in good)
-        said += len(spoken)
+        warnings = episodes(w for w in run.warnings if w.kind == kind and keep(w))
+        of_vehicle = by_vehicle(warnings)
+
+        # precision: which warnings have a conflict that makes them right
+        justified = [conflict for conflict, _ in run.truth if conflict.kind in justifying]
+        right = {episode for conflict in justified for episode in _warnings_of(conflict, of_vehicle)}
+        counts["right"] += len(right)
+        counts["slowed"] += sum(episode.slowed for episode in warnings if episode not in right)
+        counts["warnings"] += len(warnings)
+
+        # recall: which conflicts were warned of, of those in which someone could be warned
         for conflict, visible in run.truth:
-            if conflict.kind not in finds or not {conflict.a, conflict.b} & run.connected:
+            if conflict.kind not in to_find or not {conflict.a, conflict.b} & run.connected:
                 continue
-            starts = [e.start for v in (conflict.a, conflict.b) for e in told.get(v, ()) if concerns(e, conflict)]
-            hit = bool(starts)
-            events, found = events + 1, found + hit
-            found_any += any(concerns(e, conflict) for v in (conflict.a, conflict.b) for e in run.told.get(v, ()))
-            grave, grave_found = grave + conflict.serious, grave_found + (hit and conflict.serious)
-            early, early_found = early + visible, early_found + (hit and visible)
-            if hit and visible:
+            starts = [episode.start for episode in _warnings_of(conflict, of_vehicle)]
+            found = bool(starts)
+            counts["events"] += 1
+            counts["found"] += found
+            counts["found_by_any"] += bool(_warnings_of(conflict, run.warnings_by_vehicle))
+            counts["serious"] += conflict.serious
+            counts["serious_found"] += found and conflict.serious
+            counts["visible"] += visible
+            counts["visible_found"] += found and visible
+            if found and visible:
                 leads.append(conflict.crossed - min(starts))
+
     hours = sum(run.hours for run in runs)
+    false = counts["warnings"] - counts["right"]
     return {
-        "events": events,
-        "warnings": said,
-        "right": right,
-        "precision": share(right, said),
-        "recall": share(found, events),
-        "recall_any": share(found_any, events),
-        "recall_serious": share(grave_found, grave),
-        "recall_visible": share(early_found, early),
-        "false_per_hour": (said - right) / hours if hours else None,
-        "false_slowed": share(slowed, said - right),
+        "events": counts["events"],
+        "warnings": counts["warnings"],
+        "right": counts["right"],
+        "precision": share(counts["right"], counts["warnings"]),
+        "recall": share(counts["found"], counts["events"]),
+        "recall_any": share(counts["found_by_any"], counts["events"]),
+        "recall_serious": share(counts["serious_found"], counts["serious"]),
+        "recall_visible": share(counts["visible_found"], counts["visible"]),
+        "false_per_hour": false / hours if hours else None,
+        "false_slowed": share(counts["slowed"], false),
         "hours": hours,
         "leads": sorted(leads),
         "lead_median": float(np.median(leads)) if leads else None,
     }
+
+
+def _warnings_of(conflict: Conflict, of_vehicle: Mapping[str, Sequence[Episode]]) -> list[Episode]:
+    """Return the warnings that either vehicle of a conflict received about it."""
+    return [
+        episode
+        for vehicle in (conflict.a, conflict.b)
+        for episode in of_vehicle.get(vehicle, ())
+        if concerns(episode, conflict)
+    ]
 
 
 def share(k: int, n: int) -> dict[str, Any]:
@@ -138,7 +158,7 @@ def share(k: int, n: int) -> dict[str, Any]:
     return {"k": k, "n": n, "value": p, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
 
 
-def at_least(threshold: float) -> Callable[[Heard], bool]:
+def at_least(threshold: float) -> Callable[[ReceivedWarning], bool]:
     """Return the choice of warnings of some confidence."""
     return lambda w: w.confidence >= threshold
 
@@ -149,25 +169,31 @@ def curve(runs: Sequence[Run], kind: str) -> list[dict[str, Any]]:
 
 
 def best(points: Sequence[Mapping[str, Any]]) -> float:
-    """Return the threshold of most recall at FEWEST_FALSE a vehicle-hour or fewer; where none has, that of fewest false warnings."""
-    fit = [
-        p for p in points if p["false_per_hour"] is not None and p["false_per_hour"] <= FEWEST_FALSE and p["warnings"]
+    """Return the threshold of most recall at MAX_FALSE_RATE or fewer; where none has, that of fewest false warnings."""
+    warned = [point for point in points if point["warnings"]] or list(points)
+    bearable = [
+        point
+        for point in points
+        if point["warnings"] and point["false_per_hour"] is not None and point["false_per_hour"] <= MAX_FALSE_RATE
     ]
-    if fit:
-        return float(max(fit, key=lambda p: (p["recall"]["value"] or 0.0, p["threshold"]))["threshold"])
-    said = [p for p in points if p["warnings"]] or list(points)
-    return float(min(said, key=lambda p: (p["false_per_hour"] or 0.0, -p["threshold"]))["threshold"])
+    if bearable:
+        chosen = max(bearable, key=lambda point: (point["recall"]["value"] or 0.0, point["threshold"]))
+    else:
+        chosen = min(warned, key=lambda point: (point["false_per_hour"] or 0.0, -point["threshold"]))
+    return float(chosen["threshold"])
 
 
 def with_violators(truth: Sequence[tuple[Conflict, bool]]) -> list[tuple[Conflict, bool]]:
-    """Return truth with conflicts of someone running a red as `violator`: those are what crossing traffic is warned of."""
-    ran: defaultdict[str, list[float]] = defaultdict(list)
-    for c, _ in truth:
-        if c.kind == "red_light":
-            ran[c.a].append(c.crossed)
-    out = []
-    for c, early in truth:
-        violated = any(abs(t - c.crossed) < HORIZON for name in (c.a, c.b) for t in ran.get(name, ()))
-        kind = "violator" if c.kind == "vehicles" and violated else c.kind
-        out.append((Conflict(kind, c.a, c.b, c.crossed, c.worst, c.ttc, c.pet, c.drac), early))
-    return out
+    """Return truth with conflicts of a vehicle that runs a red as `violator`: those are what crossing traffic is warned of."""
+    reds_run: defaultdict[str, list[float]] = defaultdict(list)
+    for conflict, _ in truth:
+        if conflict.kind == "red_light":
+            reds_run[conflict.a].append(conflict.crossed)
+
+    renamed = []
+    for conflict, early in truth:
+        times = [*reds_run.get(conflict.a, ()), *reds_run.get(conflict.b, ())]
+        if conflict.kind == "vehicles" and any(abs(t - conflict.crossed) < HORIZON for t in times):
+            conflict = replace(conflict, kind="violator")
+        renamed.append((conflict, early))
+    return renamed

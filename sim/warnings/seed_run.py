@@ -1,13 +1,13 @@
-"""One run of the warning bench: warnings go nowhere but onto a list, so that what they warn of happens as it would have.
+"""One run of the warning bench: vehicles do not react to warnings, so that what they warn of happens as it would have.
 
-Warnings are timed by their arrival at the vehicle. Truth is SUMO's: who crossed a stop line at red, who met whom (device.ssm,
-`encounters`), who closed up to a standing queue, who had to brake hard.
+Warnings are timed by their arrival at the vehicle. Truth is SUMO's: stop lines crossed at red, conflicts of vehicles (device.ssm) and with
+pedestrians and cyclists (`encounters`), vehicles that close up to a standing queue, hard braking.
 """
 
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import libsumo
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 from ...clock import SECOND
 from ...schema import Advisory, ObjectClass
 from ..common import net
-from ..loop.run import EPOCH, Loop, Setup
+from ..loop.run import EPOCH, VEHICLE_TARGET, Loop, Setup
 from ..loop.traffic import Traffic, Truth
 from ..loop.vehicles import Fleet, connected
 from ..scenario.scenario import Scenario
@@ -24,17 +24,37 @@ from . import dangers, ssm
 from .ssm import Conflict
 from .trails import STEP, Trails
 
-FAST, CLOSE, LOOK = 5.0, 4.0, 60.0  # m/s, s, m: closing that fast on someone who stands is a conflict with a queue
-STANDING = 1.0  # m/s
-SOON = 5.0  # s
-DROVE_ON = 3.0  # m beyond a stop line, or where he stood over it: who stopped sooner is over the line, and ran no red
-SETTLE = 5.0  # s that a node has to come to know who is there; what happens before is not counted
-HARD = 6.0  # m/s^2 of braking that nobody uses for what he saw in time (CAMP: drivers' last moment, 5 to 6)
-QUEUE_EVERY = 5  # moments
+# A conflict with a queue: a vehicle faster than this is within that time, and distance, of a stationary leader.
+MIN_CLOSING_SPEED = 5.0  # m/s
+MAX_TIME_TO_QUEUE = 4.0  # s
+LEADER_RANGE = 60.0  # m
+QUEUE_INTERVAL = 5  # moments between two looks
+
+STATIONARY = 1.0  # m/s; a vehicle slower than this is taken to stand
+REACTION_WINDOW = 5.0  # s after a warning within which a vehicle that slows down is taken to have had to
+MIN_OVERRUN = 3.0  # m beyond a stop line, or beyond where it stood over it: a vehicle that stops sooner is over the line, and ran no red
+SETTLING_TIME = 5.0  # s that a node has to find the road users there; what happens before is not counted
+HARD_BRAKING = 6.0  # m/s^2, more than drivers use for what they see in time (CAMP: drivers' last moment, 5 to 6)
+RED_LETTERS = "rR"  # of SUMO's signal states
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """One warning as a vehicle got it; times in s of SUMO."""
+class Ongoing(NamedTuple):
+    """The newest event of a kind of one vehicle."""
+
+    index: int  # in `events`
+    last: float  # s; when it was last seen to go on
+
+
+class LineCrossing(NamedTuple):
+    """A vehicle that is just over a stop line that shows red."""
+
+    since: float  # s, when it crossed, or last stood
+    link: net.Link
+    odometer: float  # m, at which that was: lanes inside a junction can be shorter than MIN_OVERRUN
+
+
+class ReceivedWarning(msgspec.Struct, frozen=True):
+    """One warning as a vehicle received it; times in s of SUMO."""
 
     kind: str
     vehicle: str
@@ -42,7 +62,9 @@ class Heard(msgspec.Struct, frozen=True):
     until: float
     severity: int
     confidence: float
-    slowed: bool = False  # the vehicle halved its speed, unasked, while the warning was in force or within SOON s after
+    slowed: bool = (
+        False  # the vehicle halved its speed, unasked, while the warning was in force or within REACTION_WINDOW s after
+    )
 
 
 class WarningLoop(Loop):
@@ -51,97 +73,129 @@ class WarningLoop(Loop):
     def __init__(self, scenario: Scenario, setup: Setup, outputs: Path, violators: float = dangers.VIOLATORS) -> None:
         super().__init__(scenario, setup, outputs=outputs, scored=False)
         self.shares = dangers.shares_of(violators)
-        self.warnings: list[Heard] = []
+        self.warnings: list[ReceivedWarning] = []
         self.events: list[Conflict] = []  # reds run, queues closed up to, hard braking
-        self.settled = scenario.begin + setup.warm_up + SETTLE
+        self.settled = scenario.begin + setup.warm_up + SETTLING_TIME
         self.exposure_s = 0.0  # of connected vehicles in reach of an intersection
         self.trails = Trails(scenario)
         self._links = stop_lines(scenario)
-        self._lane: dict[str, str] = {}
-        self._state: dict[str, str] = {}
-        self._over: dict[
-            str, tuple[float, net.Link, float]
-        ] = {}  # who is just over a stop line that shows red, since when it moves, and from where (m of its odometer: lanes inside a junction can be shorter than DROVE_ON)
-        self._waiting: dict[str, tuple[int, float]] = {}  # the newest event of who waits there, as `_closing`
-        self._closing: dict[
-            str, tuple[int, float]
-        ] = {}  # by vehicle: its newest event of that kind, and when it was last seen to close up
-        self._braking: dict[str, tuple[int, float]] = {}  # the same of hard braking
         self._moment = 0
 
+        # As of the step before
+        self._lanes: dict[str, str] = {}
+        self._states: dict[str, str] = {}
+
+        # By vehicle
+        self._crossings: dict[str, LineCrossing] = {}
+        self._over_line: dict[str, Ongoing] = {}
+        self._closing_up: dict[str, Ongoing] = {}
+        self._braking: dict[str, Ongoing] = {}
+
     def on_advisory(self, advisory: Advisory, arrives: int, fleet: Fleet) -> None:
-        """Keep what a vehicle is told; it does not react."""
-        arrived, until = self._seconds(arrives), self._seconds(advisory.valid_until)
+        """Keep the advisory; the vehicle does not react."""
         self.warnings.append(
-            Heard(advisory.kind.value, advisory.target[8:], arrived, until, advisory.severity, advisory.confidence)
+            ReceivedWarning(
+                kind=advisory.kind.value,
+                vehicle=advisory.target.removeprefix(VEHICLE_TARGET),
+                arrived=self._seconds(arrives),
+                until=self._seconds(advisory.valid_until),
+                severity=advisory.severity,
+                confidence=advisory.confidence,
+            )
         )
 
     def _seconds(self, t: int) -> float:
         return (t - EPOCH) / SECOND + self.scenario.begin + self.setup.warm_up
 
     def on_step(self, traffic: Traffic) -> None:
-        """Turn the newly departed into the drivers they are to be, and see who runs a red."""
-        api = libsumo.vehicle
+        """Give newly departed drivers their behaviour, and note reds that are run and hard braking."""
+        vehicles = libsumo.vehicle
         for name in libsumo.simulation.getDepartedIDList():
-            way = dangers.way_of(name, self.setup.seed, self.shares)
-            if way and api.getVehicleClass(name) not in dangers.UNTOUCHED:
-                api.setType(name, dangers.typed(api.getTypeID(name), way))
-        now = self._seconds(traffic.t)
-        state = {j.signal: libsumo.trafficlight.getRedYellowGreenState(j.signal) for j in self.scenario.junctions}
-        lanes = {name: api.getLaneID(name) for name in api.getIDList()}
-        for name, lane in lanes.items():
-            before = self._lane.get(name, lane)
-            link = self._links.get(lane) if lane != before and not before.startswith(":") else None
-            if link and self._state[link.signal][link.column] in "rR" and state[link.signal][link.column] in "rR":
-                self._over[name] = now, link, float(api.getDistance(name) - api.getLanePosition(name))
-        for name, (since, link, begun) in list(self._over.items()):
-            at = float(api.getDistance(name)) if name in lanes else np.inf
-            if at < begun + DROVE_ON:
-                red = state[link.signal][link.column] in "rR"
-                if red and api.getSpeed(name) >= STANDING:
-                    continue
-                self._goes_on(self._waiting, Conflict("over_line", name, "", now, now))
-                if red:
-                    self._over[name] = now, link, at
-                    continue
-            else:
-                self.events.append(Conflict("red_light", name, "", since, now))
-            del self._over[name]
-        for name in lanes:
-            if api.getAcceleration(name) < -HARD:
-                self._goes_on(self._braking, Conflict("hard_brake", name, "", now, now))
-        self._lane, self._state = lanes, state
+            behaviour = dangers.way_of(name, self.setup.seed, self.shares)
+            if behaviour and vehicles.getVehicleClass(name) not in dangers.UNTOUCHED:
+                vehicles.setType(name, dangers.typed(vehicles.getTypeID(name), behaviour))
 
-    def _goes_on(self, known: dict[str, tuple[int, float]], event: Conflict) -> None:
+        now = self._seconds(traffic.t)
+        signals = [junction.signal for junction in self.scenario.junctions]
+        states = {signal: libsumo.trafficlight.getRedYellowGreenState(signal) for signal in signals}
+        lanes = {name: vehicles.getLaneID(name) for name in vehicles.getIDList()}
+        self._note_crossings(now, lanes, states)
+        self._follow_crossings(now, lanes, states)
+        for name in lanes:
+            if vehicles.getAcceleration(name) < -HARD_BRAKING:
+                self._note_event(self._braking, Conflict("hard_brake", name, "", now, now))
+        self._lanes, self._states = lanes, states
+
+    def _note_crossings(self, now: float, lanes: dict[str, str], states: dict[str, str]) -> None:
+        """Note the vehicles that have just crossed a stop line that showed red before and does now."""
+        for name, lane in lanes.items():
+            before = self._lanes.get(name, lane)
+            if lane == before or before.startswith(":"):
+                continue
+            link = self._links.get(lane)
+            if link and _is_red(self._states, link) and _is_red(states, link):
+                at_line = float(libsumo.vehicle.getDistance(name) - libsumo.vehicle.getLanePosition(name))
+                self._crossings[name] = LineCrossing(now, link, at_line)
+
+    def _follow_crossings(self, now: float, lanes: dict[str, str], states: dict[str, str]) -> None:
+        """Decide of each vehicle over a stop line at red: did it run the red, does it wait there, or has the light changed."""
+        for name, (since, link, odometer) in list(self._crossings.items()):
+            at = (
+                float(libsumo.vehicle.getDistance(name)) if name in lanes else np.inf
+            )  # inf: it drove on, out of the network
+            if at >= odometer + MIN_OVERRUN:
+                self.events.append(Conflict("red_light", name, "", since, now))
+                del self._crossings[name]
+                continue
+
+            is_red = _is_red(states, link)
+            if is_red and libsumo.vehicle.getSpeed(name) >= STATIONARY:
+                continue  # not decided yet
+            self._note_event(self._over_line, Conflict("over_line", name, "", now, now))
+            if is_red:
+                self._crossings[name] = LineCrossing(now, link, at)
+            else:
+                del self._crossings[name]
+
+    def _note_event(self, ongoing: dict[str, Ongoing], event: Conflict) -> None:
         """Keep an event, as part of the vehicle's newest one of its kind where that was no longer than SAME ago."""
-        k, last = known.get(event.a, (-1, -1e9))
+        index, last = ongoing.get(event.a, (-1, -1e9))
         if event.crossed - last > ssm.SAME:
-            k = len(self.events)
+            index = len(self.events)
             self.events.append(event)
-        elif event.ttc <= self.events[k].ttc:
-            self.events[k] = replace(self.events[k], worst=event.worst, ttc=event.ttc)
-        known[event.a] = k, event.crossed
+        elif event.ttc <= self.events[index].ttc:
+            self.events[index] = replace(self.events[index], worst=event.worst, ttc=event.ttc)
+        ongoing[event.a] = Ongoing(index, event.crossed)
 
     def on_truth(self, truth: Truth) -> None:
-        """Keep who is near an intersection, and who closes up to a standing queue."""
+        """Keep the road users near an intersection, and note vehicles that close up to a standing queue."""
         now = self._seconds(truth.t)
         rows = self.trails.note(truth, now)
-        motor = [k for k in rows if k < truth.motor and truth.kind[k] != ObjectClass.BICYCLE]
-        told = [k for k in motor if connected(truth.ids[k], self.setup.seed, self.setup.penetration)]
+        motor = [row for row in rows if row < truth.motor and truth.kind[row] != ObjectClass.BICYCLE]
+        reached = [row for row in motor if connected(truth.ids[row], self.setup.seed, self.setup.penetration)]
         if now >= self.settled:
-            self.exposure_s += STEP * len(told)
-        self._moment += 1
-        if self._moment % QUEUE_EVERY == 0:
-            self._queues(now, [(truth.ids[k], float(truth.speed[k])) for k in motor if truth.speed[k] > FAST])
+            self.exposure_s += STEP * len(reached)
 
-    def _queues(self, now: float, moving: list[tuple[str, float]]) -> None:
-        for name, speed in moving:
-            leader = libsumo.vehicle.getLeader(name, LOOK)
-            if not leader or not leader[0] or libsumo.vehicle.getSpeed(leader[0]) > STANDING:
-                continue
-            left = max(leader[1], 0.0) / speed
-            if left < CLOSE:
-                self._goes_on(self._closing, Conflict("queue", name, leader[0], now, now, left))
+        self._moment += 1
+        if self._moment % QUEUE_INTERVAL == 0:
+            for row in motor:
+                if truth.speed[row] > MIN_CLOSING_SPEED:
+                    self._note_queue(now, truth.ids[row], float(truth.speed[row]))
+
+    def _note_queue(self, now: float, name: str, speed: float) -> None:
+        found = libsumo.vehicle.getLeader(name, LEADER_RANGE)
+        if not found:
+            return
+        leader, gap = found
+        if not leader or libsumo.vehicle.getSpeed(leader) > STATIONARY:
+            return
+        ttc = max(gap, 0.0) / speed
+        if ttc < MAX_TIME_TO_QUEUE:
+            self._note_event(self._closing_up, Conflict("queue", name, leader, now, now, ttc))
+
+
+def _is_red(states: dict[str, str], link: net.Link) -> bool:
+    return states[link.signal][link.column] in RED_LETTERS
 
 
 def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
@@ -151,19 +205,21 @@ def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
     return {link.lane: link for link in links if link.signal in signals and link.lane}
 
 
-def slowed(trails: Trails, heard: Heard) -> bool:
-    """Return whether a vehicle came down to half of its speed or less while a warning was in force or within SOON s after."""
-    speed = trails.speeds(heard.vehicle, heard.arrived, heard.until + SOON)
+def slowed(trails: Trails, warning: ReceivedWarning) -> bool:
+    """Return whether a vehicle came down to half of its speed or less while a warning was in force or within REACTION_WINDOW s after."""
+    speed = trails.speeds(warning.vehicle, warning.arrived, warning.until + REACTION_WINDOW)
     return len(speed) > 0 and bool(speed.min() <= 0.5 * speed[0])
 
 
 def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
-    """Return a conflict as `waited` where nothing but its PET is short and one of the two stood until the other had gone by."""
-    gone = conflict.crossed - conflict.pet
+    """Return a conflict as `waited` where nothing but its PET is short and one of the two stood until the other had passed."""
+    t_passed = conflict.crossed - conflict.pet
     if conflict.ttc < ssm.TTC or conflict.drac > ssm.DRAC or conflict.pet >= ssm.PET:
         return conflict
-    speeds = [trails.speeds(name, gone, gone) for name in (conflict.a, conflict.b)]
-    return replace(conflict, kind="waited") if any(len(s) and s[0] < STANDING for s in speeds) else conflict
+    speeds = [trails.speeds(name, t_passed, t_passed) for name in (conflict.a, conflict.b)]
+    if any(len(speed) and speed[0] < STATIONARY for speed in speeds):
+        return replace(conflict, kind="waited")
+    return conflict
 
 
 def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) -> dict[str, Any]:
@@ -178,20 +234,24 @@ def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) 
         arguments += ("--device.ssm.file", str(log))
         loop = WarningLoop(scenario, replace(setup, arguments=arguments), outputs, violators)
         figures = loop.run()
-        vehicles = ssm.read(log)
+        logged = ssm.read(log)
+
     trails = loop.trails
-    walkers = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
-    met = [c for c in vehicles if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
-    met = [with_waiting(c, trails) for c in met if not walkers & {c.a, c.b}] + trails.meetings()
+    cyclists = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
+    in_reach = [c for c in logged if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
+    # device.ssm takes cyclists for narrow cars: their conflicts are those of `encounters`
+    of_vehicles = [with_waiting(c, trails) for c in in_reach if not cyclists & {c.a, c.b}]
+    of_one = [c for c in loop.events if c.kind == "queue" or c.a not in cyclists]
+    conflicts = [c for c in (*of_one, *of_vehicles, *trails.meetings()) if c.crossed >= loop.settled]
     warnings = [w for w in loop.warnings if w.kind != "glosa" and w.arrived >= loop.settled]
-    alone = [c for c in loop.events if c.kind == "queue" or c.a not in walkers]
+
     return {
         "scenario": scenario.name,
         "seed": setup.seed,
         "hours": loop.exposure_s / 3600.0,
         "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in warnings],
-        "truth": [{"conflict": c, "early": trails.seen_early(c)} for c in (*alone, *met) if c.crossed >= loop.settled],
+        "truth": [{"conflict": conflict, "early": trails.seen_early(conflict)} for conflict in conflicts],
         "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
-        "walkers": sorted(walkers),
+        "walkers": sorted(cyclists),
         "speed": figures["speed"],
     }

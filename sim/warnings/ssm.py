@@ -5,7 +5,8 @@ The device holds every pair in range in memory while either drives: its cost gro
 """
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Conflict:
-    """Two road users who came too near in time.
+    """Two road users that came too near in time, or one (`b` empty) that ran a red or braked hard.
 
     Times in s of SUMO: `crossed` when a measure first passed its threshold, `worst` when it was worst. A measure that was not
     passed is inf (TTC, PET) or 0 (DRAC).
@@ -59,37 +60,50 @@ def read(file: Path) -> list[Conflict]:
 
 
 def merged(conflicts: list[Conflict]) -> list[Conflict]:
-    """Return conflicts with those of one pair within SAME s of each other made one: first crossing, worst measures."""
-    out: list[Conflict] = []
-    last: dict[tuple[str, str], int] = {}
-    for c in sorted(conflicts, key=lambda c: c.crossed):
-        pair = (min(c.a, c.b), max(c.a, c.b))
-        k = last.get(pair, -1)
-        if k >= 0 and c.crossed - max(out[k].crossed, out[k].worst) < SAME:
-            o = out[k]
-            worst = c.worst if min(c.ttc, c.pet) < min(o.ttc, o.pet) else o.worst
-            out[k] = Conflict(
-                o.kind, o.a, o.b, o.crossed, worst, min(o.ttc, c.ttc), min(o.pet, c.pet), max(o.drac, c.drac)
-            )
+    """Return conflicts with those of one pair within SAME s of each other made one."""
+    return merge(conflicts, SAME, lambda conflict: (min(conflict.a, conflict.b), max(conflict.a, conflict.b)))
+
+
+def merge(conflicts: list[Conflict], gap: float, key: Callable[[Conflict], Hashable]) -> list[Conflict]:
+    """Return conflicts by time, those of one key less than `gap` s apart made one: first crossing, worst measures."""
+    merged: list[Conflict] = []
+    newest: dict[Hashable, int] = {}
+    for conflict in sorted(conflicts, key=lambda conflict: conflict.crossed):
+        index = newest.get(key(conflict))
+        if index is not None and conflict.crossed - max(merged[index].crossed, merged[index].worst) < gap:
+            merged[index] = _joined(merged[index], conflict)
         else:
-            last[pair] = len(out)
-            out.append(c)
-    return out
+            newest[key(conflict)] = len(merged)
+            merged.append(conflict)
+    return merged
+
+
+def _joined(first: Conflict, second: Conflict) -> Conflict:
+    is_worse = min(second.ttc, second.pet) < min(first.ttc, first.pet)
+    return replace(
+        first,
+        worst=second.worst if is_worse else first.worst,
+        ttc=min(first.ttc, second.ttc),
+        pet=min(first.pet, second.pet),
+        drac=max(first.drac, second.drac),
+    )
 
 
 def _conflict(node: ET.Element) -> Conflict | None:
-    """Return what is left of one record once following is taken out; None where nothing passes a threshold."""
+    """Return the conflict of one record without its moments of following; None where no measure passes its threshold."""
     times, types = _values(node, "timeSpan"), _values(node, "typeSpan")
     meeting = np.isin(types, list(MEETING))
     ttc, drac = _values(node, "TTCSpan"), _values(node, "DRACSpan")
     n = len(times)
     ttc = np.where(meeting & np.isfinite(ttc), ttc, np.inf) if len(ttc) == n else np.full(n, np.inf)
     drac = np.where(meeting & np.isfinite(drac), drac, 0.0) if len(drac) == n else np.zeros(n)
+
     moments = []  # (when a threshold is passed first, when the measure is worst)
     if (ttc < TTC).any():
         moments.append((times[np.argmax(ttc < TTC)], times[np.argmin(ttc)]))
     if (drac > DRAC).any():
         moments.append((times[np.argmax(drac > DRAC)], times[np.argmax(drac)]))
+
     element = node.find("PET")
     pet = np.inf
     if element is not None and element.get("value", "NA") != "NA" and int(element.attrib["type"]) in MEETING:
@@ -98,17 +112,18 @@ def _conflict(node: ET.Element) -> Conflict | None:
             moments.append((float(element.attrib["time"]), float(element.attrib["time"])))
     if not moments:
         return None
-    crossed, worst = min(m[0] for m in moments), min(moments, key=lambda m: m[0])[1]
-    least = float(ttc.min(initial=np.inf))
+
+    crossed, worst = min(moments, key=lambda moment: moment[0])
+    min_ttc = float(ttc.min(initial=np.inf))
     return Conflict(
-        "vehicles",
-        node.attrib["ego"],
-        node.attrib["foe"],
-        float(crossed),
-        float(worst),
-        least if least < TTC else np.inf,
-        pet if pet < PET else np.inf,
-        float(drac.max(initial=0.0)),
+        kind="vehicles",
+        a=node.attrib["ego"],
+        b=node.attrib["foe"],
+        crossed=float(crossed),
+        worst=float(worst),
+        ttc=min_ttc if min_ttc < TTC else np.inf,
+        pet=pet if pet < PET else np.inf,
+        drac=float(drac.max(initial=0.0)),
     )
 
 

@@ -1,4 +1,4 @@
-"""True trajectories near intersections, kept by moment, and the meetings with pedestrians and cyclists found in them."""
+"""True trajectories near intersections, kept by moment, and the conflicts with pedestrians and cyclists found in them."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from .ssm import Conflict
 
 REACH = 100.0  # m around an intersection, east-west and north-south, within which conflicts are expected to be seen
 WALKERS = (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)
-MEET = 25.0  # m at which a vehicle and a pedestrian or cyclist may be about to meet
+MEETING_DISTANCE = 25.0  # m at which a vehicle and a pedestrian or cyclist may be about to meet
 STEP = 0.1  # s between moments
 EARLY = 1.5  # s before a conflict that both must have been in reach for it to be visible that early
 
 
 @dataclass
 class Trails:
-    """Who was where near the intersections of a scenario, ten times a second."""
+    """Where every road user near the intersections of a scenario was, ten times a second."""
 
     scenario: Scenario
     names: dict[int, str] = field(default_factory=dict)
@@ -31,16 +31,18 @@ class Trails:
         self._tracks: dict[str, tuple[int, np.ndarray]] = {}
 
     def note(self, truth: Truth, now: float) -> list[int]:
-        """Keep who is in reach at `now` s; return their rows in `truth`."""
-        here = np.zeros(len(truth.ids), bool)
+        """Keep the road users in reach at `now` s; return their rows in `truth`."""
+        in_reach = np.zeros(len(truth.ids), bool)
         for junction in self.scenario.junctions:
-            here |= (np.abs(junction.local(truth.xy)) < REACH).all(axis=1)
-        rows = np.flatnonzero(here)
+            in_reach |= (np.abs(junction.local(truth.xy)) < REACH).all(axis=1)
+        rows = np.flatnonzero(in_reach)
+
         for k in rows.tolist():
             number = int(truth.numbers[k])
             if number not in self.names:
                 self.names[number] = truth.ids[k]
                 self.sizes[number] = (float(truth.length[k]), float(truth.width[k]), int(truth.kind[k]))
+
         columns = np.column_stack([truth.xy[rows], truth.heading[rows], truth.speed[rows]])
         self._moments.append((now, truth.numbers[rows], columns))
         return [int(k) for k in rows]
@@ -70,15 +72,18 @@ class Trails:
         walkers = {n for n, (_, _, kind) in self.sizes.items() if kind in WALKERS}
         places = [(m[1], m[2][:, :2], np.isin(m[1], list(walkers))) for m in self._moments]
         tracks = self._by_number()
-        out: list[Conflict] = []
-        for a, b in sorted(near_pairs(places, MEET)):
-            (first, mover), (second, walker) = tracks[a], tracks[b]
-            length, width, _ = self.sizes[a]
-            r = radius(self.sizes[b][2] == ObjectClass.BICYCLE, self.sizes[b][0])
-            measures = of_pair(mover, walker, (first, second), (length, width, r), STEP)
-            times = self._moments[0][0] + STEP * (first + np.arange(len(mover)))
-            out += conflicts((self.names[a], self.names[b]), measures, times)
-        return merged(out)
+
+        found: list[Conflict] = []
+        for vehicle, walker in sorted(near_pairs(places, MEETING_DISTANCE)):
+            first, vehicle_rows = tracks[vehicle]
+            walker_first, walker_rows = tracks[walker]
+            length, width, _ = self.sizes[vehicle]
+            walker_length, _, walker_class = self.sizes[walker]
+            size = (length, width, radius(walker_class == ObjectClass.BICYCLE, walker_length))
+            measures = of_pair(vehicle_rows, walker_rows, (first, walker_first), size, STEP)
+            times = self._moments[0][0] + STEP * (first + np.arange(len(vehicle_rows)))
+            found += conflicts((self.names[vehicle], self.names[walker]), measures, times)
+        return merged(found)
 
     def _by_number(self) -> dict[int, tuple[int, np.ndarray]]:
         """Return, for each road user, the first moment and the rows from then on; nan while out of reach."""
@@ -86,10 +91,11 @@ class Trails:
         for k, (_, numbers, columns) in enumerate(self._moments):
             for number, row in zip(numbers.tolist(), columns, strict=True):
                 found[number].append((k, row))
-        out = {}
+
+        tracks = {}
         for number, rows in found.items():
             first, last = rows[0][0], rows[-1][0]
             track = np.full((last - first + 1, 4), np.nan)
             track[[k - first for k, _ in rows]] = [row for _, row in rows]
-            out[number] = (first, track)
-        return out
+            tracks[number] = (first, track)
+        return tracks

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiomqtt  # noqa: TID251
 import msgspec
 import pytest
-from deadlines import until
+from deadlines import until, when
 from node_process import NodeProcess
 
 from bench.scene import Scene
@@ -18,7 +18,9 @@ from cloudctl.client import Vehicle
 from cloudctl.clock import MS, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
-from cloudctl.metrics import MAX_SOURCES, OTHERS
+from cloudctl.io.egress import Egress
+from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
+from cloudctl.node.config import BrokerSection
 from cloudctl.schema import VERSION, Perception, Reject, VehicleState
 from cloudctl.topics import TOPICS, MqttTopics
 
@@ -92,14 +94,25 @@ def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehic
     assert "Traceback" not in node.said
 
 
-def test_a_client_logs_each_reason_once(caplog: pytest.LogCaptureFixture) -> None:
-    vehicle = Vehicle("car-1")
-    for k in range(50):
-        vehicle._on_reject(
-            Reject(1, "state", None, "t", str(k), f"is {k}.5 s old; at most 1.0 s is accepted", "set the clock")
-        )
-        vehicle._on_reject(Reject(1, "state", None, "heading", str(k), "must be radians", "send radians"))
-    assert len(caplog.records) == 2
+def test_a_client_logs_each_reason_once(mqtt: broker.Broker, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        egress = Egress(BrokerSection(port=mqtt.port, version=mqtt.version), WallClock(), Metrics(), lambda *_: None)
+        egress.start()
+        async with Vehicle("car-1", port=mqtt.port, version=mqtt.version) as vehicle:
+            await when(lambda: egress.connected.is_set() and vehicle.connected.is_set())
+
+            def rejected() -> bool:
+                k = vehicle.rejected
+                age = f"is {k}.5 s old; at most 1.0 s is accepted"
+                egress.reject("car-1", Reject(1, "state", None, "t", str(k), age, "set the clock"))
+                egress.reject("car-1", Reject(1, "state", None, "heading", str(k), "must be radians", "send radians"))
+                return vehicle.rejected >= 50
+
+            await when(rejected)
+        await egress.stop()
+
+    asyncio.run(scene())
+    assert len([record for record in caplog.records if "refused" in record.getMessage()]) == 2
 
 
 @pytest.mark.skipif(

@@ -61,7 +61,7 @@ def test_a_green_is_lengthened_as_asked_and_the_programme_found_again(traffic: T
     assert lengthened[1] == pytest.approx(end + 6.0, abs=1.1)
     controller.ask(asked(controller, group, "release", 0.0), T)
     again = greens(traffic, controller, column, float(libsumo.simulation.getTime()) + 5 * long)
-    assert abs(controller.ahead) < 0.5
+    assert abs(controller.lateness) < 0.5
     phase_then, phase_now = (second[0] - first[0]) % long, (again[-1][0] - first[0]) % long
     assert min(phase_now - phase_then, long - abs(phase_now - phase_then)) == pytest.approx(0.0, abs=1.1)
 

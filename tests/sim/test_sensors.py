@@ -19,12 +19,12 @@ def grid(n: int) -> Around:
     x, y = (side.ravel() for side in np.meshgrid(9.0 * (np.arange(n) - n // 2), 9.0 * (np.arange(n) - n // 2)))
     many = len(x)
     return Around(
-        np.stack([x, y], axis=1),
-        np.tile([7.0, 0.0], (many, 1)),
-        np.zeros(many),
-        np.full(many, 4.5),
-        np.full(many, 1.8),
-        np.ones(many, np.int64),
+        xy=np.stack([x, y], axis=1),
+        velocity=np.tile([7.0, 0.0], (many, 1)),
+        heading=np.zeros(many),
+        length=np.full(many, 4.5),
+        width=np.full(many, 1.8),
+        kind=np.ones(many, np.int64),
     )
 
 
@@ -37,7 +37,7 @@ def test_perfect_sensing_shows_who_is_in_reach_where_they_are(junction):
     off = np.stack([frame["x"], frame["y"]], axis=1) + pole - around.xy[frame["id"]]
     assert np.abs(off).max() < 0.1
     assert np.abs(frame["vx"] - 7.0).max() < 0.1
-    assert [model.leaves(t) - t for t in (10**9, 2 * 10**9)] == [1_000_000, 1_000_000]
+    assert [model.departure(t) - t for t in (10**9, 2 * 10**9)] == [1_000_000, 1_000_000]
 
 
 def test_a_noisy_unit_misses_some_makes_some_up_and_says_how_far_off_it_is(junction):

@@ -15,7 +15,7 @@ from cloudctl.sim.scenario.demand import write_corridor
 from cloudctl.sim.scenario.scenario import load
 from cloudctl.sim.warnings import bench, dangers, encounters, score, ssm
 from cloudctl.sim.warnings.score import Run
-from cloudctl.sim.warnings.seed_run import Heard, with_waiting
+from cloudctl.sim.warnings.seed_run import ReceivedWarning, with_waiting
 from cloudctl.sim.warnings.ssm import Conflict
 
 from cloudctl import maps
@@ -103,7 +103,7 @@ def test_an_ssm_log_without_following_each_pair_once(tmp_path):
 
 
 def heard(vehicle, arrived, until, kind="collision", confidence=0.9, severity=1, slowed=False):
-    return Heard(kind, vehicle, arrived, until, severity, confidence, slowed)
+    return ReceivedWarning(kind, vehicle, arrived, until, severity, confidence, slowed)
 
 
 def test_messages_become_episodes():
@@ -112,7 +112,7 @@ def test_messages_become_episodes():
 
 
 RUN = Run(
-    heard=(
+    warnings=(
         heard("a", 10.0, 11.0),  # right: 2 s before the conflict of a and b
         heard("a", 60.0, 61.0, slowed=True),  # false: nothing follows within 5 s
         heard("d", 43.0, 44.0, confidence=0.4),  # false: after the worst moment
