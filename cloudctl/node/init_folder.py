@@ -1,5 +1,6 @@
 """What `cloudctl init` writes: keys, certificates, a digital code, the node's file, the broker's, and two scripts. All of it belongs together, and is closed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,10 +43,18 @@ server_cert = "tls/broker.pem"
 server_key = "tls/broker.key"
 server_crl = "tls/crl.pem"
 
-[[gateway]]
+{http}[[gateway]]
 name = "{gateway}"
 key = "{gateway_key}"
 rsus = {{ {rsus} }}
+"""
+
+
+# Any free port: two nodes of one machine do not meet, and the address is printed in any case, with the token of that start.
+LIVE_PAGE = """\
+[http]
+bind = "127.0.0.1:0"  # the live page, for this machine alone; its address is printed at each start
+
 """
 
 
@@ -92,6 +101,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
+        http=LIVE_PAGE if find_spec("aiohttp") else "",
         gateway=GATEWAY_NAME,
         gateway_key=public_key,
         rsus=", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in bindings.items()),
