@@ -9,6 +9,7 @@ import numpy as np
 
 from ..clock import MS
 from ..forecast.prediction import STEP, predict
+from ..fusion import VEHICLE_SOURCE
 from ..intersection import IntersectionState
 from ..schema import Ack, Advisory, ObjectClass, RawMessage, VehicleState
 from ..world import World
@@ -99,7 +100,7 @@ def detail_of(
         "lane": _path_name(code.lane_ids, code.conn_ids, path),
         "movement": code.conn_ids[connection] if connection >= 0 else None,
         "to_stop": _known(world.to_stop[row]),
-        "sensors": [name for name, number in _sensor_names(place) if int(track["sources"]) >> number & 1],
+        "sensors": [name for name, number in _sources(place) if int(track["sources"]) >> number & 1],
         "last_seen": (t - int(track["last"])) / MS,
         "step_s": STEP,
         "prediction": np.round(prediction.xy[row], 2).ravel().tolist(),
@@ -126,8 +127,9 @@ def _path_name(lanes: tuple[str, ...], connections: tuple[str, ...], path: int) 
     return lanes[path] if path < len(lanes) else connections[path - len(lanes)]
 
 
-def _sensor_names(place: IntersectionState) -> list[tuple[str, int]]:
-    return place.sensing.numbers()
+def _sources(place: IntersectionState) -> list[tuple[str, int]]:
+    """Return the names of what an intersection's tracks may rest on, and the number of each in the tracker."""
+    return [*place.sensing.numbers(), ("its own reports", VEHICLE_SOURCE)]
 
 
 def _rounded(value: float) -> float | None:

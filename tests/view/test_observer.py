@@ -143,7 +143,7 @@ def test_one_track_is_shown_whole_while_it_is_selected(code: CompiledCode, scene
     assert (found["vehicle"], found["gone"]) == ("car", False)
     assert len(found["prediction"]) == 16
     assert found["covariance"][0] > 0
-    assert found["sensors"] == ["r0/fused", "r1/fused", "r2/fused"]
+    assert found["sensors"] == ["r0/fused", "r1/fused", "r2/fused", "its own reports"]
     assert found["hops"]["vehicle_to_node"]["count"] > 0
     observer.ask(viewer, Request(select=(0, 10**6)))
     t, batch = next(iter(scene.run(0.1, begin=begin + 4 * SECOND)))

@@ -84,7 +84,10 @@ def test_after_a_jump_tracks_are_where_the_whole_run_has_them(run_file: Path) ->
     player = Player(run_file)
     t = player.run.begin + 15 * SECOND
     jump(player, t)
-    place, exact = next(iter(player.engine.intersections.values())), next(iter(engine_at(player, t).places.values()))
+    place, exact = (
+        next(iter(player.engine.intersections.values())),
+        next(iter(engine_at(player, t).intersections.values())),
+    )
     assert place.latest is not None
     assert exact.latest is not None
     assert place.latest.t == exact.latest.t
@@ -104,7 +107,10 @@ def test_frame_exact_the_picture_is_the_runs_own_and_every_advisory_is_byte_iden
     player.ask(viewer, Request(exact=True, play=False))
     t = player.run.begin + 12 * SECOND
     jump(player, t)
-    place, exact = next(iter(player.engine.intersections.values())), next(iter(engine_at(player, t).places.values()))
+    place, exact = (
+        next(iter(player.engine.intersections.values())),
+        next(iter(engine_at(player, t).intersections.values())),
+    )
     assert place.latest is not None
     assert exact.latest is not None
     assert place.latest.tracks.tobytes() == exact.latest.tracks.tobytes()

@@ -17,6 +17,7 @@ import { CLASSES } from "./tracks.js";
 const PANEL_MS = 200; // between two looks at the panels
 const ASK_MS = 150; // after the camera has moved, until the node is asked for what is in view
 const PAN_PX = 60;
+const EDGE_PX = 30; // from the edge of the map: what is selected nearer to it is brought to the middle
 const ZOOM = 1.3;
 
 const element = (name) => document.getElementById(name);
@@ -199,8 +200,19 @@ class Page {
     this.followed = name;
     this.store.detail = null;
     this.connection.ask({ select: selected ?? [this.current, -1] });
+    if (selected) this.bringIntoView(selected);
     this.dirty = true;
     this.showPanels();
+  }
+
+  bringIntoView([index, id]) {
+    const view = this.store.views.get(index);
+    const row = view ? view.latest.tracks.id.indexOf(id) : -1;
+    if (row < 0) return;
+    const { x, y } = this.store.intersections[index];
+    const [east, north] = [x + view.latest.tracks.x[row], y + view.latest.tracks.y[row]];
+    const { left, right, bottom, top } = this.camera.bounds(-EDGE_PX);
+    if (east < left || east > right || north < bottom || north > top) this.camera.move(east, north);
   }
 
   selectVehicle(name, index) {

@@ -4,7 +4,8 @@ import { countdown, drawBadge, lookOf } from "./signals.js";
 
 const BADGE_SCALE = 3.2; // px per m from which countdowns are shown
 const DETAIL_SCALE = 1.2; // px per m from which movements and crosswalks are drawn
-const ARROW_SCALE = 6; // px per m from which the arrows of lanes are
+const APPROACH = 45; // m of the roads before a junction that are shown with it, at least
+const ARROW_SCALE = 4.5; // px per m from which the arrows of lanes are
 const BADGE_AHEAD = 3; // m past the stop line: on its other side a badge would hide vehicles
 const BADGE_PX = 13;
 const BESIDE = 6; // m between the middles of two lanes beside each other, at the most
@@ -114,7 +115,7 @@ function reach(scene) {
     bounds.bottom = Math.min(bounds.bottom, points[k + 1]);
     bounds.top = Math.max(bounds.top, points[k + 1]);
   }
-  const around = Math.max(25, 0.5 * Math.max(bounds.right - bounds.left, bounds.top - bounds.bottom));
+  const around = Math.max(APPROACH, 0.5 * Math.max(bounds.right - bounds.left, bounds.top - bounds.bottom));
   return { left: bounds.left - around, right: bounds.right + around, bottom: bounds.bottom - around, top: bounds.top + around };
 }
 
