@@ -67,7 +67,7 @@ typedef struct {
     double noise_scale;                     /* learned over configured variance */
     double bias_x, bias_y, lag;             /* m, m, s: applied to its detections */
     double raw_bias_x, raw_bias_y, raw_lag; /* against the tracks, before the sources are set against one another */
-    double offset_sums[7];  /* faded sums over residuals o against velocities v: 1, vx, vy, vv, ox, oy, ov */
+    double offset_sums[8];  /* faded sums over residuals o and velocities v: 1, vx, vy, vv, ox, oy, ov, variance of v */
     double residual;        /* mean squared normalized residual: 2 when all is right */
     double weight;          /* samples behind noise and residual */
     int32_t lag_observable; /* its latency can be told from its bias */

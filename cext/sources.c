@@ -23,7 +23,8 @@
 #define MIN_OFFSET_SAMPLES 30.0 /* residuals before a source's offsets count */
 #define SETTLED_SAMPLES 300.0   /* residuals after which offsets are found: before, they make all residuals alike */
 #define CORRELATED_SCANS 4.0    /* successive residuals of one road user that say no more than one */
-#define MAX_SHIFT 0.1      /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
+#define MAX_SHIFT 0.2 /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
+#define OFFSET_SUMS (int)(sizeof((source_t *)0)->offset_sums / sizeof(double))
 #define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
 #define MIN_AREA 400.0     /* m^2 */
 #define MIN_DEVIATION 0.03 /* m: no sensor is more accurate */
@@ -116,8 +117,8 @@ void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t
         return;
 
     double ox = nx + source->bias_x - source->lag * vx, oy = ny + source->bias_y - source->lag * vy;
-    const double terms[7] = {1.0, vx, vy, square, ox, oy, ox * vx + oy * vy};
-    for (int i = 0; i < 7; i++)
+    const double terms[OFFSET_SUMS] = {1.0, vx, vy, square, ox, oy, ox * vx + oy * vy, before->p[7] + before->p[9]};
+    for (int i = 0; i < OFFSET_SUMS; i++)
         source->offset_sums[i] += terms[i];
     sums->moving += 1.0;
     sums->samples += 1.0;
@@ -171,10 +172,11 @@ static void solve_offsets(source_t *source)
 {
     const double *m = source->offset_sums;
     double n = m[0] + PRIOR_BIAS_SAMPLES, information = m[3] - (m[1] * m[1] + m[2] * m[2]) / n;
-    double variance =
-        source->sigma * source->sigma * source->noise_scale * CORRELATED_SCANS; /* of a residual of its own */
-    double shift2 = variance * m[3] / m[0]; /* of the position at the usual speed, times the information */
-    source->lag_observable = information > 0.0 && shift2 < MAX_SHIFT * MAX_SHIFT * information;
+    double variance = source->sigma * source->sigma * lesser(source->noise_scale, 1.0) * CORRELATED_SCANS;
+    double shift2 = variance * m[3] / m[0]; /* m^2, times information: of the position at the usual speed */
+    double true_spread =
+        information - 2.0 * m[7]; /* velocities differ by their own errors too, which inform of nothing */
+    source->lag_observable = shift2 < MAX_SHIFT * MAX_SHIFT * true_spread;
     if (source->lag_observable) {
         double lag = -(m[6] - (m[1] * m[4] + m[2] * m[5]) / n) / information;
         source->raw_lag = bounded(lag, source->configured_lag - MAX_LATENCY, source->configured_lag + MAX_LATENCY);
@@ -257,7 +259,7 @@ void learn_source(fusion_t *fusion, const scan_t *scan)
 
     if (sums->moving > 0.0) {
         double fade = 1.0 - sums->moving / (2.0 * MAX_WEIGHT + sums->moving);
-        for (int i = 0; i < 7; i++)
+        for (int i = 0; i < OFFSET_SUMS; i++)
             source->offset_sums[i] *= fade;
         solve_offsets(source);
         anchor_offsets(fusion);
