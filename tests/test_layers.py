@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.codes": (
-        ("byte_order_mark", "findings", "grid", "rule"),
+        ("byte_order_mark", "findings", "grid", "rule", "terms"),
         ("citycode", "model", "strict_json"),
         ("canon", "days", "distinct", "json_schema", "polylines", "registry"),
         ("public_holidays", "report", "rules", "versions"),

@@ -61,8 +61,8 @@ VALUED = {
 
 
 def known_class(kind: str) -> str:
-    """Return the class that holds for a vehicle that calls itself `kind`: a car where that is none of the list (GB 7258
-    has many more)."""
+    """Return the class whose rules hold for a vehicle of class `kind`: car where the list has no such class (GB 7258 has
+    many more)."""
     return kind if kind in VEHICLE_CLASSES else "car"
 
 
@@ -103,8 +103,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it
     does not.
 
-    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING`), `classes` are
-    those who may use it."""
+    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING_KINDS`), `classes`
+    are those that may use it."""
 
     id: str
     kind: str

@@ -2,7 +2,7 @@
 
 Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority,
 then the narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one
-named first. Kinds add up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same,
+named first. Kinds add up: school zones and works cap the speed whatever the limit says. `compiled/rules.py` is the same,
 compiled.
 
 A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
@@ -23,7 +23,7 @@ from .polylines import length
 from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
 SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
-# And what they bound
+# Kinds that bound a size of the vehicle, and the field of `Vehicle` that each bounds
 SIZE_FIELDS = {
     "height_max": "height",
     "width_max": "width",
@@ -31,13 +31,13 @@ SIZE_FIELDS = {
     "axle_max": "axle",
 }
 REFUSING_KINDS = ("closure", "no_entry", "turn_ban")
-# Kinds that name who may; and who may where they name nobody
+# Kinds that reserve a lane -> the classes that may use it where the rule names none
 RESERVING_KINDS = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
 }
 SECOND = 1_000_000_000
-# Classes that no rule on number plates or engines is about
+# Classes without a number plate and an engine: no rule on plates, fuels or emissions binds them
 CLASSES_WITHOUT_PLATES = (
     "bicycle",
     "pedestrian",
@@ -46,7 +46,11 @@ CLASSES_WITHOUT_PLATES = (
 )
 FUELS_WITHOUT_EXHAUST = ("electric", "hydrogen")
 DANGEROUS_GOODS_CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
-SMALL_VEHICLE, LARGE_VEHICLE, LIGHT_VEHICLE = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
+
+# Height m, width m, mass t, axle load t that a vehicle has at most, where it does not declare them
+SMALL_VEHICLE = (2.8, 2.2, 4.5, 3.0)  # GA 802: small vehicles are below 6 m and 4.5 t
+LARGE_VEHICLE = (4.0, 2.55, 49.0, 11.5)  # GB 1589-2016: an articulated vehicle of six axles
+LIGHT_VEHICLE = (2.5, 1.2, 1.0, 1.0)
 MAX_SIZES_OF_CLASS = {
     "car": SMALL_VEHICLE,
     "taxi": SMALL_VEHICLE,
@@ -55,14 +59,12 @@ MAX_SIZES_OF_CLASS = {
     "pedestrian": LIGHT_VEHICLE,
     "logistics_robot": LIGHT_VEHICLE,
 }
-# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802
-# (below 6 m and 4.5 t), all others
-# by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage
-    (0 not known), and what rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
+    """A vehicle as rules see it: its class, one of `rule.CLASSES` (any other word counts as a car), its sizes (m, t; nan
+    where not known), its emission stage (0: not known), and what rules on plates, fuels and dangerous goods ask for
+    (-1, "" and None where not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -94,7 +96,7 @@ class Vehicle(Struct, frozen=True):
         return known_class(self.kind) not in CLASSES_WITHOUT_PLATES
 
     def between(self, kind: str) -> tuple[float, float]:
-        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`,
+        """Return the least and the greatest value that the vehicle may have of what a kind of rule bounds (`SIZE_FIELDS`,
         emission_zone)."""
         if kind == "emission_zone":
             if not self.motorised or self.fuel in FUELS_WITHOUT_EXHAUST:
@@ -118,8 +120,8 @@ class Decision(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said
-    so."""
+    """What holds: bounds of speed (m/s; inf and 0 where there are none), whether the vehicle may be there, and the rules
+    that decided."""
 
     speed_max: float
     speed_min: float
@@ -135,7 +137,8 @@ class Effective(NamedTuple):
 
 
 class RulePlacement(NamedTuple):
-    """A rule at a place: how narrow it is (0 the whole intersection .. 4 a span) and from where to where, m."""
+    """A rule on a lane or connection: `scope`, how narrow its target is (0 the whole intersection .. 4 a span), and the
+    span where it holds, m along the path."""
 
     rule: int
     scope: int
@@ -144,7 +147,7 @@ class RulePlacement(NamedTuple):
 
 
 def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
-    """Return the rules at each lane and connection, the one that decides first."""
+    """Return the rules on each lane and connection, in the order in which they decide."""
     placements: dict[str, list[RulePlacement]] = {
         name: [] for name in (*(item.id for item in code.lanes), *(item.id for item in code.connections))
     }
@@ -291,7 +294,7 @@ def is_day_within(day: str, first: str, last: str) -> bool:
 
 
 def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
-    """Return whether a rule is addressed to a vehicle; None where that rests on what it does not declare.
+    """Return whether a rule binds a vehicle; None where that rests on what the vehicle does not declare.
 
     Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles
     only."""
@@ -311,8 +314,9 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
 
     is_certain = is_certain and not vehicle.may_be_one_of(rule.except_classes)
     narrowing: tuple[tuple[object, bool, Collection[object]], ...] = (
-        (vehicle.plate, vehicle.plate >= 0, rule.plates), (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
-    )  # fmt: skip
+        (vehicle.plate, vehicle.plate >= 0, rule.plates),
+        (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
+    )
     for declared, is_declared, values in narrowing:
         if values and (not vehicle.motorised or (is_declared and declared not in values)):
             return False
@@ -450,5 +454,5 @@ def _undecided(
 
 
 def _may_exceed(kind: str, value: float | None, least: float, greatest: float) -> bool:
-    """Return whether a bound may keep out who has something between two figures."""
+    """Return whether a bound may keep out a vehicle whose value lies between two figures."""
     return least < (value or 0.0) if kind == "emission_zone" else greatest > (value or 0.0)

@@ -18,7 +18,7 @@ from cloudctl.geo import Origin
 
 from ..compiled.calendars import shifts_of
 from ..compiled.code import local_lines
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import IntersectionCode, Lane
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Calendar, Rule, asks_for_days
@@ -51,11 +51,16 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
         if not common:
             continue
 
-        severity = "error" if stated else "warning"
+        severity = Severity.ERROR if stated else Severity.WARNING
         entity = stated[0].id if stated else lane.id
-        yield Finding(entity=entity, field="targets" if stated else "points", value=lane.id,
-                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both " f"open {common}", severity=severity,
-                      remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
+        yield Finding(
+            entity=entity,
+            field="targets" if stated else "points",
+            value=lane.id,
+            rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {common}",
+            severity=severity,
+            remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too",
+        )
 
 
 def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:

@@ -113,7 +113,13 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     conn_to = np.array([lane_index[connection.to_lane] for connection in code.connections], np.int32)
     conn_inner = np.array([connection.inner for connection in code.connections], np.bool_)
     lane_to_stop, lane_ingress = _distances_to_stop(
-        lane_role, lane_link, conn_from, conn_to, conn_inner, path_length, lane_stop_s
+        lane_role=lane_role,
+        lane_link=lane_link,
+        conn_from=conn_from,
+        conn_to=conn_to,
+        conn_inner=conn_inner,
+        path_length=path_length,
+        lane_stop_s=lane_stop_s,
     )
     cross_start, cross_xy, cross_axis = _crosswalks(origin, code.crosswalks)
     cross_width = np.array([connection.width_cm / 100 for connection in code.crosswalks])

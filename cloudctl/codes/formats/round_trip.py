@@ -14,11 +14,12 @@ from msgspec import Struct
 from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
-from ..findings import CodeError, Finding
+from ..findings import CodeError, Finding, Severity
 from ..model import Alias, Connection, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Rule
 from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds, rule_placements
+from ..terms import LaneUse, LinkRole
 from .held_limits import highest_plain_limit, limits_held
 from .importing.permits import MOTOR_CLASSES
 from .messages.kept_out import CLASSES_OF_USE, classes_by_lane, refused_classes
@@ -76,7 +77,7 @@ def declared(found: list[Difference], table: Mapping[tuple[str, str], str], wher
                     field=d.field,
                     value=d.before or "none",
                     rule=rule.format(f"{d.what} {d.after}".strip()),
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy=remedy,
                 )
                 for d in other[:SHOWN]
@@ -93,7 +94,7 @@ def declared(found: list[Difference], table: Mapping[tuple[str, str], str], wher
             field=name,
             value=f"{len(rows)} {what}, first {rows[0]}"[:160],
             rule=table[name, what],
-            severity="warning",
+            severity=Severity.WARNING,
             remedy="publish the digital code itself beside it",
         )
         for (name, what), rows in groups.items()
@@ -176,7 +177,7 @@ class _Comparison:
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
             if other is None:
                 yield Difference(
-                    field="lanes.upstream" if link.role == "upstream" and lane.id not in led else "lanes",
+                    field="lanes.upstream" if link.role == LinkRole.UPSTREAM and lane.id not in led else "lanes",
                     what="lost",
                     entity=lane.id,
                 )
@@ -186,7 +187,7 @@ class _Comparison:
             if link.role != role:
                 yield Difference(
                     field="links.role",
-                    what="changed" if link.role == "upstream" and role == "egress" else "turned",
+                    what="changed" if link.role == LinkRole.UPSTREAM and role == LinkRole.EGRESS else "turned",
                     entity=lane.id,
                     before=link.role,
                     after=role,
@@ -278,7 +279,7 @@ class _Comparison:
         rules = self.places
         for lane in self.code.lanes:
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
-            if other is None or lane.use == "pedestrian":
+            if other is None or lane.use == LaneUse.PEDESTRIAN:
                 continue
 
             length = float(arc_lengths(local_lines(self.origin, [other.points])[0])[-1])
@@ -472,7 +473,7 @@ class _Comparison:
             s = others.pop(name, None)
             if s is None:
                 yield Difference(
-                    field="stop_lines.pedestrian" if lanes[line.lane].use == "pedestrian" else "stop_lines",
+                    field="stop_lines.pedestrian" if lanes[line.lane].use == LaneUse.PEDESTRIAN else "stop_lines",
                     what="lost",
                     entity=line.lane,
                     before=f"{line.s}",

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..canon import dump
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import IntersectionCode
 from .folder import CodeFolder, Filed
 from .merge import Notes, repeats_lanes
@@ -142,7 +142,7 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
 
             text = rule_text(row) if table == "rules" else msgspec.json.encode(row).decode()
             yield Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity=f"{table[:-1]} {row.id}",
                 detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer "
                 f"in the map; it was {text}",

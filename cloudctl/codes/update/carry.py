@@ -5,7 +5,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ..canon import dump
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import IntersectionCode
 from ..versions import WIRE_REVISIONS, wire_revision
 from .match import match
@@ -35,7 +35,7 @@ def carry(
     as_filed = previous
     previous, repeated_ids = with_unique_ids(previous)
     losses = [
-        Loss(what="dropped", entity=name, detail="stood twice in the code: the first one stays")
+        Loss(what=LossKind.DROPPED, entity=name, detail="stood twice in the code: the first one stays")
         for name in repeated_ids
     ]
 
@@ -43,7 +43,7 @@ def carry(
         base = assumed_base(previous, imported)
         losses.append(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=previous.id,
                 detail="what the last import gave was not kept: rules and zones of the code are taken as written by "
                 "hand, other edits are not known",

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ..model import Alias, IntersectionCode, Point
 from ..polylines import F8, M_PER_E7, distance
+from ..terms import LinkRole
 from .match import BARRED_COST, assign
 
 # m between two reference points beyond which only the name can tell that they are one intersection's
@@ -28,18 +29,18 @@ def lane_ends_at_intersection(code: IntersectionCode) -> F8:
     role_of_link = {link.id: link.role for link in code.links}
     rows = [
         (
-            *(lane.points[-1] if role_of_link.get(lane.link) == "ingress" else lane.points[0]),
-            float(role_of_link.get(lane.link) == "ingress"),
+            *(lane.points[-1] if role_of_link.get(lane.link) == LinkRole.INGRESS else lane.points[0]),
+            float(role_of_link.get(lane.link) == LinkRole.INGRESS),
         )
         for lane in code.lanes
-        if role_of_link.get(lane.link) in ("ingress", "egress") and lane.points
+        if role_of_link.get(lane.link) in (LinkRole.INGRESS, LinkRole.EGRESS) and lane.points
     ]
 
     return np.array(rows, float).reshape(-1, 3)
 
 
 def likeness(a: F8, b: F8) -> float:
-    """Return the share of lanes' ends (`mouths`) of the intersection with fewer that the other has too."""
+    """Return the share of lanes' ends (`lane_ends_at_intersection`) of the intersection with fewer that the other has too."""
     if not len(a) or not len(b):
         return 0.0
 

@@ -19,6 +19,7 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, distance
+from ..terms import LinkRole
 from .shapes import Shape, boxes, compare, near_boxes, shape_of
 
 # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
@@ -244,7 +245,7 @@ def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) ->
 
 
 def _own_node(code: IntersectionCode) -> str:
-    return next((link.downstream for link in code.links if link.role == "ingress"), "")
+    return next((link.downstream for link in code.links if link.role == LinkRole.INGRESS), "")
 
 
 def _items(

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import Alias, IntersectionCode, Plan, SignalGroup
 from ..rule import Rule
 from ..rules import inside_spans
+from ..terms import LaneUse
 from .rules import Relocation, merge_rules, rule_text
 from .settle import oriented, pair
 
@@ -30,11 +31,11 @@ class Notes(list[Loss]):
 
     def lost(self, name: str, detail: str) -> None:
         """Say that something written by hand is no longer in the code."""
-        self.append(Loss(what="dropped", entity=name, detail=detail))
+        self.append(Loss(what=LossKind.DROPPED, entity=name, detail=detail))
 
     def kept(self, name: str, detail: str) -> None:
         """Say that something written by hand stays although the source says otherwise."""
-        self.append(Loss(what="differs", entity=name, detail=detail))
+        self.append(Loss(what=LossKind.DIFFERS, entity=name, detail=detail))
 
 
 class MergeInputs(NamedTuple):
@@ -408,9 +409,11 @@ def repeats_lanes(code: IntersectionCode, rule: Rule) -> bool:
 
     target_ids = {target.entity for target in rule.targets}
     lanes = [
-        lane for lane in code.lanes if (lane.id in target_ids or lane.link in target_ids) and lane.use != "pedestrian"
+        lane
+        for lane in code.lanes
+        if (lane.id in target_ids or lane.link in target_ids) and lane.use != LaneUse.PEDESTRIAN
     ]
     if rule.kind == "speed_max":
         return bool(lanes) and all(lane.speed == rule.value for lane in lanes)
 
-    return rule.kind == "bus_lane" and bool(lanes) and all(lane.use == "bus" for lane in lanes)
+    return rule.kind == "bus_lane" and bool(lanes) and all(lane.use == LaneUse.BUS for lane in lanes)

@@ -16,7 +16,7 @@ from cloudctl.clock import SECOND, WallClock
 from ..canon import content_hash, dump
 from ..checks.validation import validate
 from ..citycode import CityCodeError, parse_code
-from ..findings import Finding, Loss, refuse
+from ..findings import Finding, Loss, LossKind, Severity, refuse
 from ..model import IntersectionCode
 from ..polylines import distance
 from ..report import Imported
@@ -132,7 +132,17 @@ def take_import(
     names_taken: set[Path] = set()
 
     for plan, code in zip(plans, issued, strict=True):
-        outcome.taken.append(_write_code(folder, plan, code, source, valid_from, names_taken, outcome))
+        outcome.taken.append(
+            _write_code(
+                folder=folder,
+                plan=plan,
+                code=code,
+                source=source,
+                valid_from=valid_from,
+                files_taken=names_taken,
+                outcome=outcome,
+            )
+        )
 
     for filed in stale:
         _retire(folder, filed, t, outcome)
@@ -201,7 +211,7 @@ def _lay_on_last_import(
 ) -> None:
     """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost
     road."""
-    if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in imported.losses):
+    if not any(loss.what == LossKind.GUESSED and "its middle at" in loss.detail for loss in imported.losses):
         return
 
     step = common_shift([folder.last_import(code.id) or code for code in earlier], [plan.new for plan in pending])
@@ -214,7 +224,7 @@ def _lay_on_last_import(
     metres = distance((0, 0), step)
     outcome.losses.append(
         Loss(
-            what="guessed",
+            what=LossKind.GUESSED,
             entity="location",
             detail=f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where "
             "this one would",
@@ -254,7 +264,7 @@ def _new_faults(plan: _CodePlan) -> list[Finding]:
 
 
 def _errors(code: IntersectionCode) -> list[Finding]:
-    return [finding for finding in validate(code) if finding.severity == "error"]
+    return [finding for finding in validate(code) if finding.severity == Severity.ERROR]
 
 
 def _codes_no_longer_there(
@@ -346,7 +356,7 @@ def _write_code(
         remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
         outcome.losses += [
             Loss(
-                what="differs",
+                what=LossKind.DIFFERS,
                 entity=f"{plan.filed.path.name} {fault.entity}.{fault.field}",
                 detail=f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}",
             )
@@ -491,7 +501,7 @@ def _place_of(
 
     outcome.losses.append(
         Loss(
-            what="differs",
+            what=LossKind.DIFFERS,
             entity=code.id,
             detail=f"stands for another intersection in {folder.path}: here it is {name}",
         )

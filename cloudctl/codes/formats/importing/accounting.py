@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import IO, Any, Self
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import IntersectionCode
 from ...report import Imported
 from .records import JsonRecord, Record, XmlRecord, shown
@@ -127,7 +127,9 @@ class Accounts:
         for key in (f"@{name}", f"{record.tag}@{name}", f"{path}@{name}"):
             if key in self.ignored:
                 return
-        self.enter("dropped", f"{path}@{name}", f"{kind} {name} is not read", f"{name}={shown(value)} of {record}")
+        self.enter(
+            LossKind.DROPPED, f"{path}@{name}", f"{kind} {name} is not read", f"{name}={shown(value)} of {record}"
+        )
 
     def enter(self, what: str, entity: str, detail: str, example: str = "") -> None:
         """Count one thing of a kind; `what` is of `Loss`. The first example of each kind is kept."""
@@ -152,7 +154,7 @@ class Accounts:
         if self._further_count:
             lines.add(
                 Loss(
-                    what="dropped",
+                    what=LossKind.DROPPED,
                     entity="file",
                     detail=f"further things, after {MAX_GROUPS} different kinds",
                     count=self._further_count,
@@ -171,7 +173,7 @@ class Accounts:
 
     def _enter_element(self, record: Record) -> None:
         if not self._passed(record):
-            self.enter("dropped", record.path, f"{record.noun} {record.tag} is not read", str(record))
+            self.enter(LossKind.DROPPED, record.path, f"{record.noun} {record.tag} is not read", str(record))
 
 
 def load_json(data: bytes, source: str) -> dict[str, Any]:

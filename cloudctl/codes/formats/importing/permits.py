@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ...rule import CLASSES, FUELS, Rule, Target
+from ...terms import LaneUse
 
 # Motor vehicles of `CLASSES` that other formats know
 MOTOR_CLASSES = (
@@ -85,7 +86,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
     motor_users = tuple(name for name in MOTOR_CLASSES if name in users)
 
     if not users:
-        return Permit(use="vehicle", shared=(), kind="closure", classes=(), text=text)
+        return Permit(use=LaneUse.VEHICLE, shared=(), kind="closure", classes=(), text=text)
 
     if not ("car" in users or "bus" in users or "tram" in users) and (motor_users or not uses):
         uses.insert(0, "vehicle")  # a lane for some motor vehicles only
@@ -101,7 +102,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
         )
 
     named_classes = tuple(name for name in CLASSES if name in users)
-    if use == "bus":
+    if use == LaneUse.BUS:
         return Permit(
             use=use,
             shared=shared,
@@ -110,7 +111,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
             text="" if BUS_LANE_CLASSES.issuperset(users) else text,
         )
 
-    if use in ("bike", "pedestrian"):
+    if use in (LaneUse.BIKE, LaneUse.PEDESTRIAN):
         return Permit(use, shared)  # the use says it: these are no motor vehicles
     # For those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
     if not named_classes:
@@ -150,7 +151,11 @@ def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list
         Rule(id="", kind=rule.kind, targets=(target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
         for rule in permit_rules(1, [("", part_permit)])
     ]
-    if not part_permit.kind and part_permit.use in ("bike", "pedestrian") and part_permit.use != lane_permit.use:
+    if (
+        not part_permit.kind
+        and part_permit.use in (LaneUse.BIKE, LaneUse.PEDESTRIAN)
+        and part_permit.use != lane_permit.use
+    ):
         rules.append(
             Rule(
                 id="",

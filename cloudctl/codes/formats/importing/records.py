@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...findings import CodeError, refuse
+from ...findings import CodeError, LossKind, refuse
 
 if TYPE_CHECKING:
     from .accounting import Accounts
@@ -137,7 +137,9 @@ class Record:
         """Report a value that is not understood; `result` says what was made of it ("left out", "taken as
         straight")."""
         self._used.add(name)
-        self.accounts.enter("unknown", f"{self.path}@{name}", f"{shown(value)} is not known: {result}", str(self))
+        self.accounts.enter(
+            LossKind.UNKNOWN, f"{self.path}@{name}", f"{shown(value)} is not known: {result}", str(self)
+        )
 
     def ignore(self, name: str, reason: str) -> None:
         """Mark a value used that carries nothing here, for a reason that the code should give."""
@@ -148,7 +150,7 @@ class Record:
     def leave_out(self, reason: str) -> None:
         """Report the whole record as left out, for a reason; nothing below it is accounted for further."""
         self.left_out = self.met = True
-        self.accounts.enter("dropped", self.path, reason, str(self))
+        self.accounts.enter(LossKind.DROPPED, self.path, reason, str(self))
 
     def refuse(self, name: str, value: object, rule: str, remedy: str = "") -> CodeError:
         """Return an error about one value, to be raised; without a remedy of its own it has the import's."""
@@ -371,7 +373,9 @@ class JsonRecord(Record):
                 if first_record is None:
                     self.accounts.unused(self, "key", name, value)
                 elif not (name in self.accounts.ignored or f"{self.tag}/{name}" in self.accounts.ignored):
-                    self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(first_record))
+                    self.accounts.enter(
+                        LossKind.DROPPED, f"{self.tag}/{name}", f"key {name} is not read", str(first_record)
+                    )
 
         return below
 

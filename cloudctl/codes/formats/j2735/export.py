@@ -19,12 +19,13 @@ from ...findings import CodeError, refuse
 from ...model import Connection, IntersectionCode, Lane
 from ...polylines import F8, arc_lengths, points_along
 from ...rule import Rule
+from ...terms import DEFAULT_SPEED, LaneUse, LinkRole
 from ...versions import wire_revision
 from ..importing.build import to_points
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import always, standing_rules, write_use
 from ..messages.limit_profile import Part, limit_parts, lowest, whole_lane_only
-from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, MAX_STEPS, speed_steps
+from ..messages.speed_limits import CAR_LIMIT, MAX_STEPS, speed_steps
 from ..messages.thinning import thinned
 from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
 from ..messages.uper import encode, framed, write_pdu
@@ -80,7 +81,7 @@ def write_map(
     limit.
 
     `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry,
-    `exporting.export_code` says."""
+    `export.export_code` says."""
     return encode_map(
         map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station
     )
@@ -113,10 +114,10 @@ class MapWriter:
         self.roles = {link.id: link.role for link in code.links}
         self.entered_lanes = {c.to_lane for c in code.connections if c.inner}
         self.lanes = [
-            lane for lane in code.lanes if self.roles[lane.link] != "upstream" or lane.id in self.entered_lanes
+            lane for lane in code.lanes if self.roles[lane.link] != LinkRole.UPSTREAM or lane.id in self.entered_lanes
         ]
         self.doubled_lanes = [
-            lane for lane in self.lanes if self.roles[lane.link] == "ingress" and lane.id in self.entered_lanes
+            lane for lane in self.lanes if self.roles[lane.link] == LinkRole.INGRESS and lane.id in self.entered_lanes
         ]
         self.numbers = {lane.id: k for k, lane in enumerate(self.lanes, 1)}
         self.exits = {lane.id: len(self.lanes) + k for k, lane in enumerate(self.doubled_lanes, 1)}
@@ -138,7 +139,12 @@ class MapWriter:
             [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
         )
         self.common_speed = min(
-            (part.limits[CAR_LIMIT] for lane in self.lanes if lane.use != "pedestrian" for part in self.parts[lane.id]),
+            (
+                part.limits[CAR_LIMIT]
+                for lane in self.lanes
+                if lane.use != LaneUse.PEDESTRIAN
+                for part in self.parts[lane.id]
+            ),
             default=DEFAULT_SPEED,
         )
         intersection_id = {"id": intersection} if region is None else {"region": region, "id": intersection}
@@ -171,7 +177,11 @@ class MapWriter:
         approaches = self._approaches()
         lane_rows = [
             self._lane(
-                lane, self.numbers[lane.id], self.roles[lane.link] == "ingress", approaches, line_of_lane[lane.id]
+                lane,
+                self.numbers[lane.id],
+                self.roles[lane.link] == LinkRole.INGRESS,
+                approaches,
+                line_of_lane[lane.id],
             )
             for lane in self.lanes
         ]
@@ -194,7 +204,7 @@ class MapWriter:
     def _approaches(self) -> dict[tuple[bool, str], int]:
         """Return the number of each approach, by whether it leads in, and its link."""
         used = dict.fromkeys(
-            [(self.roles[lane.link] == "ingress", lane.link) for lane in self.lanes]
+            [(self.roles[lane.link] == LinkRole.INGRESS, lane.link) for lane in self.lanes]
             + [(False, lane.link) for lane in self.doubled_lanes]
         )
         numbers: dict[tuple[bool, str], int] = {}

@@ -13,11 +13,12 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...checks.geometry import MAX_GAP
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...grid import grid_encode
 from ...model import Alias, IntersectionCode
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import LaneUse, LinkRole
 from ..importing.accounting import Accounts, JsonRecord, shown
 from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
 from ..messages.bit_strings import UNREAD_KEY
@@ -112,7 +113,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
 
         accounts.losses |= {
             Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity=error.findings[0].entity,
                 detail=f"the intersection is left out: {error.findings[0]}",
             )
@@ -151,7 +152,7 @@ def _restriction_classes(record: JsonRecord) -> dict[int, tuple[str, ...]]:
 
         if not users:
             record.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "restrictionList@users",
                 "the class names nobody whom a code knows: its connections are closed to all",
                 str(row),
@@ -193,7 +194,7 @@ class _Intersection:
         if self.limits.get(CAR_LIMIT, MIN_USUAL_LIMIT) < MIN_USUAL_LIMIT:
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"the speed limit is {self.limits[CAR_LIMIT]:.1f} m/s: too slow to be true? It is kept",
                 )
@@ -268,7 +269,7 @@ class _Intersection:
         if ingress and egress:
             self.raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=self.raw.name,
                     detail=f"lane {number} runs both ways: it stands as two lanes, one a direction",
                 )
@@ -289,7 +290,7 @@ class _Intersection:
             RawLane(
                 key=key,
                 xy=line.xy[::-1].copy() if ingress else line.xy,
-                role="ingress" if ingress else "egress",
+                role=LinkRole.INGRESS if ingress else LinkRole.EGRESS,
                 approach=approach,
                 use=use.use,
                 width_cm=width,
@@ -303,7 +304,7 @@ class _Intersection:
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
 
-        if use.use != "pedestrian":
+        if use.use != LaneUse.PEDESTRIAN:
             raw.rules += limit_rules(raw, key, spans)
 
         if ingress:
@@ -437,13 +438,13 @@ class _Intersection:
         raw = self.raw
         lanes_with_movements = {movement.start for movement in raw.moves}
         for approach in sorted(
-            {lane.approach for lane in raw.lanes if lane.role == "ingress" and lane.use != "pedestrian"}
+            {lane.approach for lane in raw.lanes if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN}
         ):
-            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == "ingress"]
+            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == LinkRole.INGRESS]
             if not any(lane.key in lanes_with_movements for lane in lanes):
                 raw.losses.add(
                     Loss(
-                        what="dropped",
+                        what=LossKind.DROPPED,
                         entity=raw.name,
                         detail=f"approach {approach} leads nowhere: its lanes are left out",
                     )

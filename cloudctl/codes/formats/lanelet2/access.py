@@ -8,6 +8,8 @@ import re
 from typing import NamedTuple
 
 from ...checks.rules import VALUE_LIMITS
+from ...findings import LossKind
+from ...terms import KMH_PER_MPS, MPH_PER_MPS, LaneUse
 from ..importing.permits import FUELS_OF_CARS, MOTOR_CLASSES, Permit, permit_of
 from .osm import Tags
 
@@ -85,11 +87,11 @@ TRUE_VALUES, FALSE_VALUES = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 # Of one m/s
 UNITS_PER_MPS = {
-    "": 3.6,
-    "kmh": 3.6,
-    "km/h": 3.6,
-    "kmph": 3.6,
-    "mph": 2.236936,
+    "": KMH_PER_MPS,
+    "kmh": KMH_PER_MPS,
+    "km/h": KMH_PER_MPS,
+    "kmph": KMH_PER_MPS,
+    "mph": MPH_PER_MPS,
     "ms": 1.0,
     "m/s": 1.0,
     "mps": 1.0,
@@ -134,7 +136,7 @@ class Users(NamedTuple):
         )
         granted = permit_of(users, text if self.stated else "", stated=self.stated)
         if "car" in granted.users:  # a lane for vehicles: buses are some of them
-            granted = granted._replace(shared=tuple(use for use in granted.shared if use != "bus"))
+            granted = granted._replace(shared=tuple(use for use in granted.shared if use != LaneUse.BUS))
 
         return granted
 
@@ -150,7 +152,7 @@ def read_users(tags: Tags) -> Users | None:
         users_of_subtype = ROAD_USERS
     elif users_of_subtype is None and subtype not in SUBTYPES_WITHOUT_LANE and not participant_tags:
         tags.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "lanelet",
             f"subtype {subtype} is not of the format: left out, for who may use it is not known",
             f"lanelet {tags.id}",
@@ -160,7 +162,7 @@ def read_users(tags: Tags) -> Users | None:
     users = _with_participants(tags, participant_tags, users_of_subtype or frozenset())
     if users <= {"pedestrian"}:
         tags.accounts.enter(
-            "dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
+            LossKind.DROPPED, "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
         )
         return None
 
@@ -249,7 +251,10 @@ def read_limits(tags: Tags) -> list[Limit]:
         if name.startswith("_mandatory"):
             if text.lower() in FALSE_VALUES:
                 tags.accounts.enter(
-                    "differs", "lanelet", "limits that are only recommended are taken as binding", f"lanelet {tags.id}"
+                    LossKind.DIFFERS,
+                    "lanelet",
+                    "limits that are only recommended are taken as binding",
+                    f"lanelet {tags.id}",
                 )
             elif text.lower() not in TRUE_VALUES:
                 tags.unknown(f"speed_limit{name}", text, "taken as binding")
@@ -284,6 +289,6 @@ def default_speed(tags: Tags) -> tuple[float, str]:
     limits = DEFAULT_LIMITS_KMH.get(region, DEFAULT_LIMITS_KMH[""])
     road_kind = subtype if subtype in ("highway", "play_street") else location
 
-    return round(limits[road_kind] / 3.6, 2), f"{limits[road_kind]} km/h, as is usual for {road_kind} roads" + (
+    return round(limits[road_kind] / KMH_PER_MPS, 2), f"{limits[road_kind]} km/h, as is usual for {road_kind} roads" + (
         f" of region {region}" if region in DEFAULT_LIMITS_KMH and region else ""
     )

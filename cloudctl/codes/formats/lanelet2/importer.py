@@ -9,11 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
 from ...model import Alias, Point
 from ...polylines import F8, arc_lengths, crossings
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import LaneUse, LinkRole
 from ..importing.accounting import Accounts
 from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build, to_points
 from ..importing.clusters import approaches, connected_components, lines_cross, unit_vector
@@ -53,7 +54,10 @@ def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None =
         for lanelet in lanelet_map.lanelets:
             if not lanelet.before and not lanelet.after:
                 accounts.enter(
-                    "dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}"
+                    LossKind.DROPPED,
+                    "lanelet",
+                    "joins no other lanelet by the ends of both bounds",
+                    f"lanelet {lanelet.name}",
                 )
 
         clusters = _clusters(lanelet_map)
@@ -81,7 +85,7 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     for light in lanelet_map.regulations.lights:
         if light.id not in lanelet_map.used:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "element traffic_light",
                 "no lanelet of an intersection names it, and its stop line crosses no lane of one",
                 f"element {light.id}",
@@ -90,7 +94,7 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     for crosswalk in lanelet_map.walks:
         if crosswalk.id not in lanelet_map.used:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "crosswalk",
                 f"more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each intersection",
                 f"crosswalk {crosswalk.id}",
@@ -99,7 +103,9 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     named_elements = {element for lanelet in lanelet_map.lanelets for element in lanelet.rules}
     for element in lanelet_map.regulations.speeds:
         if element not in named_elements:
-            lanelet_map.accounts.enter("dropped", "element speed_limit", "no lanelet names it", f"element {element}")
+            lanelet_map.accounts.enter(
+                LossKind.DROPPED, "element speed_limit", "no lanelet names it", f"element {element}"
+            )
 
 
 def _causes_left_out(accounts: Accounts) -> str:
@@ -107,7 +113,7 @@ def _causes_left_out(accounts: Accounts) -> str:
     lines = [
         f"; left out: {loss.detail} ({loss.count})"
         for loss in accounts.report()
-        if loss.what == "dropped" and loss.entity == "lanelet"
+        if loss.what == LossKind.DROPPED and loss.entity == "lanelet"
     ]
     return "".join(lines[:MAX_CAUSES])
 
@@ -204,7 +210,11 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
     if raw.left_hand:
         raw.losses.add(
-            Loss(what="guessed", entity=raw.name, detail="left-hand traffic: lanes out lie to the right of lanes in")
+            Loss(
+                what=LossKind.GUESSED,
+                entity=raw.name,
+                detail="left-hand traffic: lanes out lie to the right of lanes in",
+            )
         )
 
     crosswalks = [
@@ -263,7 +273,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
     lanelet_map.used |= lights.used_lights | {crosswalk.id for crosswalk in crosswalks}
     if any(not crosswalk[2] for crosswalk in raw.walks):
         raw.losses.add(
-            Loss(what="guessed", entity=raw.name, detail="crosswalks that name no light have no signal group")
+            Loss(what=LossKind.GUESSED, entity=raw.name, detail="crosswalks that name no light have no signal group")
         )
 
     lights.describe()
@@ -276,7 +286,7 @@ def drives_on_the_left(lanes: list[RawLane]) -> bool:
     votes = 0
     for lane_in in lanes:
         for lane_out in lanes:
-            if (lane_in.role, lane_out.role) != ("ingress", "egress"):
+            if (lane_in.role, lane_out.role) != (LinkRole.INGRESS, LinkRole.EGRESS):
                 continue
             direction_in, offset, direction_out = (
                 unit_vector(lane_in.xy[-1] - lane_in.xy[-2]),
@@ -342,7 +352,7 @@ def _lanes(
         stop_s = _stop_position(xy, stop_lines) if lane_key_id in ingress else None
         if lane_key_id in ingress and stop_s is None:
             lanelet_map.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "lane",
                 "no stop line crosses it: it is taken to stop at its end",
                 f"lanelet {chain[-1].name}",
@@ -353,7 +363,7 @@ def _lanes(
             RawLane(
                 key=keys[lane_key_id],
                 xy=xy - centre,
-                role="ingress" if lane_key_id in ingress else "egress",
+                role=LinkRole.INGRESS if lane_key_id in ingress else LinkRole.EGRESS,
                 approach=approach_of[keys[lane_key_id]],
                 use=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.use,
                 shared=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.shared,
@@ -389,7 +399,9 @@ def _limits(
         own_limit = _own_speed(lanelet)
         if own_limit is None:
             raw.losses.add(
-                Loss(what="guessed", entity=raw.name, detail=f"lanelets without a speed limit: {lanelet.usual[1]}")
+                Loss(
+                    what=LossKind.GUESSED, entity=raw.name, detail=f"lanelets without a speed limit: {lanelet.usual[1]}"
+                )
             )
 
         speed = lanelet.usual[0] if own_limit is None else own_limit
@@ -403,13 +415,13 @@ def _limits(
             *span_rules(target, lanelet.permit, lanelet_at_intersection.permit),
         ]
         if (
-            lanelet_at_intersection.permit.use != "vehicle"
+            lanelet_at_intersection.permit.use != LaneUse.VEHICLE
             and "car" in lanelet.permit.users
             and "car" not in lanelet_at_intersection.permit.users
         ):
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
                     "along: further "
@@ -504,7 +516,9 @@ class _SignalGroups:
                 if self.lanes.setdefault(key, light.id) != light.id:
                     raw.losses.add(
                         Loss(
-                            what="guessed", entity=raw.name, detail=f"lane {key} has several lights: the first is taken"
+                            what=LossKind.GUESSED,
+                            entity=raw.name,
+                            detail=f"lane {key} has several lights: the first is taken",
                         )
                     )
 
@@ -518,7 +532,7 @@ class _SignalGroups:
         if len(own_lights) > 1:
             self.raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.raw.name,
                     detail=f"lanelet {lanelet.name} names several lights: the first is taken",
                 )
@@ -547,7 +561,7 @@ class _SignalGroups:
             )
             self.raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.raw.name,
                     detail="the numbers of signal groups are not the map's, but of the names of lights or their order: "
                     f"{assignments}",
@@ -557,7 +571,7 @@ class _SignalGroups:
         if any(len(lanelets) > 1 for lanelets in self.served_lanelets.values()):
             self.raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.raw.name,
                     detail="all movements of a lane share the signal group of its light: the map does not part them",
                 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...model import TURNS, Point
 from ...polylines import F8, arc_lengths, points_along
 from ..importing.accounting import Accounts, XmlRecord
@@ -108,7 +108,10 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
                 _lanelet(lanelet_map, osm, tags)
             elif kind != "regulatory_element":
                 lanelet_map.accounts.enter(
-                    "dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}"
+                    LossKind.DROPPED,
+                    "relation",
+                    f"relations of type {kind or 'none'} are not read",
+                    f"relation {tags.id}",
                 )
 
         _report_ways(lanelet_map, osm)
@@ -133,23 +136,25 @@ def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
         subtype = "" if kind in EDGE_TYPES or kind in READ_ELSEWHERE else tags.get("subtype")
         if kind in MARKING_TYPES:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 f"way {kind}",
                 "lane markings: a code does not say where lanes may be changed",
                 f"{subtype or kind} way {tags.id}",
             )
         elif kind not in (*EDGE_TYPES, *READ_ELSEWHERE):
-            lanelet_map.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
+            lanelet_map.accounts.enter(LossKind.DROPPED, "way", f"lines of type {kind} are not read", f"way {tags.id}")
 
 
 def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
     for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
-        lanelet_map.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
+        lanelet_map.accounts.enter(
+            LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
+        )
 
     if not all(bounds):
-        lanelet_map.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
+        lanelet_map.accounts.enter(LossKind.DROPPED, "lanelet", "has no left or no right bound", f"lanelet {name}")
         return
 
     left, right = _in_driving_direction(_joined_lines(bounds[0]), _joined_lines(bounds[1]))
@@ -180,7 +185,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     if signed_limits:
         if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in limits):
             lanelet_map.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "lanelet",
                 "a sign and the tag give different limits: that of the sign is taken, as the format has it",
                 f"lanelet {name}",
@@ -224,7 +229,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         )
 
         lanelet_map.accounts.enter(
-            "differs",
+            LossKind.DIFFERS,
             "lanelet",
             "lanelets for both directions become a lane each way, on the same ground",
             f"lanelet {name}",
@@ -277,7 +282,7 @@ def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -
 
     if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > MAX_CENTRE_LINE_OFFSET:
         lanelet_map.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "lanelet",
             "centre lines that do not end between the bounds: the middle is taken",
             f"lanelet {tags.id}",
@@ -320,7 +325,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
         lanelet_map.walks.append(Walk(f"{name_a} {name_b}", (edge + other_edge) / 2, width))
         lanelet_map.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=f"zebra {name_a}",
                 detail=f"is one edge of a crosswalk: its other edge is {name_b}",
             )
@@ -329,7 +334,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
     for name, _ in edges:
         if name not in used_edges:
             lanelet_map.losses.add(
-                Loss(what="dropped", entity=f"zebra {name}", detail="is an edge without another beside it")
+                Loss(what=LossKind.DROPPED, entity=f"zebra {name}", detail="is an edge without another beside it")
             )
 
 
@@ -386,7 +391,7 @@ def _turn_exchanged(lanelet_map: LaneletMap) -> None:
 
             lanelet_map.losses.add(
                 Loss(
-                    what="repaired",
+                    what=LossKind.REPAIRED,
                     entity=f"lanelet {lanelet.name}",
                     detail="left and right bound were exchanged: it joins its neighbours the other way about",
                 )
@@ -414,7 +419,7 @@ class _Ends:
         self.cells[cell] = [row for row in self.cells[cell] if row[0] is not lanelet]
 
     def at(self, left: F8, right: F8) -> list[Lanelet]:
-        """Return the lanelets with this end, within `JOINED`."""
+        """Return the lanelets with this end, within `MAX_JOINT_GAP`."""
         column, row = _cell(left)
         nearby = [
             entry

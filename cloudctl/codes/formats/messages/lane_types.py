@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ...model import IntersectionCode, Lane
 from ...rule import CLASSES, Rule
+from ...terms import LaneUse
 from ..importing.accounting import JsonRecord
 from ..importing.permits import MOTOR_CLASSES, permit_of
 from .bit_strings import unread_flags
@@ -99,7 +100,7 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
 
 
 def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
-    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no
+    """Return who a lane of a type in `USE_OF_LANE_TYPE` is for; one whose flags are not understood is for nobody, so that no
     restriction opens it."""
     unread = unread_flags(flags.values, LANE_TYPES[kind][0])
     if unread:
@@ -117,10 +118,10 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
 
     uses = [use for name, use in USE_OF_SHARING.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
-        uses.append("pedestrian")
+        uses.append(LaneUse.PEDESTRIAN)
 
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
-        uses.append("bike")
+        uses.append(LaneUse.BIKE)
 
     restricted = [name for name in CLASS_OF_RESTRICTION if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXI_SHARING) and "vehicle" not in uses:
@@ -136,10 +137,10 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
 
 
 def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: bool) -> LaneAccess:
-    """Return who a lane is for, by its type, its restrictions (of `RESTRICTED`), and those it is shared with."""
+    """Return who a lane is for, by its type, its restrictions (of `CLASS_OF_RESTRICTION`), and those it is shared with."""
     own_use = USE_OF_LANE_TYPE[kind]
     sharing_classes = {name for use in uses for name in CLASSES_SHARING[use]} | ({"taxi"} if taxis else set())
-    if own_use == "tram":
+    if own_use == LaneUse.TRAM:
         named = sharing_classes | {"tram"}
         return LaneAccess(
             use=own_use,
@@ -148,7 +149,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
             classes=tuple(name for name in CLASSES if name in named),
         )
 
-    if own_use != "vehicle" or not restricted:
+    if own_use != LaneUse.VEHICLE or not restricted:
         return LaneAccess(own_use, tuple(use for use in uses if use != own_use))
 
     text = (
@@ -160,7 +161,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     )
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
-    kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != "bus" else granted.kind
+    kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != LaneUse.BUS else granted.kind
 
     return LaneAccess(
         use=own_use,
@@ -191,7 +192,7 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
     uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
     # Those whom no rule keeps out
     unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
-    own_flags = ("restrictedToBusUse",) if lane.use == "bus" else ()
+    own_flags = ("restrictedToBusUse",) if lane.use == LaneUse.BUS else ()
 
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
         for restricted, shared, taxis in _ways_to_write(kind, own_flags, (uses, unrefused_uses)):
@@ -213,7 +214,7 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
             return _written_use(lane, kind, own_flags, shared, False)
 
     return _written_use(
-        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == "vehicle" else (), False
+        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == LaneUse.VEHICLE else (), False
     )
 
 

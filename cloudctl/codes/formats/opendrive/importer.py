@@ -10,11 +10,12 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import Alias, Point
 from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule
+from ...terms import KMH_PER_MPS, LaneUse, LinkRole
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
 from ..importing.clusters import approaches, lines_cross, unit_vector
@@ -155,7 +156,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
         for crosswalk in crosswalks:
             if crosswalk.id not in used_crosswalks:
                 accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "objects/object",
                     f"crosswalks more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each junction of "
                     "which a code is made",
@@ -202,7 +203,7 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
         if stated_sides == {True} and "rule" not in road.element:
             road.left_hand = True
             root.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "road",
                 "roads without a rule are taken as left-hand, as all that state one",
                 f"road {road.id}",
@@ -233,8 +234,8 @@ class _JunctionCode:
     def code(self) -> Iterator[RawCode]:
         """Yield the code, if the junction's movements cross, or have lights."""
         moves, accounts = self.junction.moves, self.junction.accounts
-        if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
-            accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
+        if moves and all(self.junction.ends[move.start].permit.use == LaneUse.TRAM for move in moves):
+            accounts.enter(LossKind.DROPPED, "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
 
         any_cross = any(
@@ -244,7 +245,7 @@ class _JunctionCode:
         )
         if not any_cross and not any(Groups(self.junction, self.signals, set()).lights.values()):
             accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "junction",
                 "no two movements cross, and none has a light: a fork or a merge, no intersection",
                 f"junction {self.junction.name}",
@@ -297,7 +298,7 @@ class _JunctionCode:
         if recorded and signed and abs(min(recorded) - min(signed)) > MAX_SPEED_DIFFERENCE:
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
                     "record is taken",
@@ -335,13 +336,13 @@ class _JunctionCode:
         stretches = end.stretches()
         raw.rules += lane_rules(end.key, stretches, end.permit)
         if (
-            end.permit.use != "vehicle"
+            end.permit.use != LaneUse.VEHICLE
             and "car" not in end.permit.users
             and any("car" in lane_permit(row.state).users for row in stretches)
         ):
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are "
                     "for cars, too",
@@ -352,7 +353,7 @@ class _JunctionCode:
         return RawLane(
             key=end.key,
             xy=line,
-            role="ingress" if end.ingress else "egress",
+            role=LinkRole.INGRESS if end.ingress else LinkRole.EGRESS,
             approach=approach,
             use=end.permit.use,
             shared=end.permit.shared,
@@ -377,7 +378,7 @@ class _JunctionCode:
             if limit is None and signed_limits:
                 raw.losses.add(
                     Loss(
-                        what="guessed",
+                        what=LossKind.GUESSED,
                         entity=raw.name,
                         detail="lanes without a limit have the lowest of the speed signs on their road before, "
                         "all along it",
@@ -385,9 +386,9 @@ class _JunctionCode:
                 )
             elif limit is None:
                 self.junction.accounts.enter(
-                    "guessed",
+                    LossKind.GUESSED,
                     "road/type/speed",
-                    f"roads without a speed limit: {default_limit * 3.6:.0f} km/h, as is usual for their type",
+                    f"roads without a speed limit: {default_limit * KMH_PER_MPS:.0f} km/h, as is usual for their type",
                     f"road {end.road.id}",
                 )
 
@@ -399,7 +400,7 @@ class _JunctionCode:
                 ):
                     raw.losses.add(
                         Loss(
-                            what="differs",
+                            what=LossKind.DIFFERS,
                             entity=raw.name,
                             detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
                             "record is taken",
@@ -437,7 +438,7 @@ class _JunctionCode:
         for position, name in positions:
             if position < min_position:
                 self.junction.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     f"stop lines on the roads before the last, more than {MAX_SIGNAL_DISTANCE:.0f} m before "
                     "the junction",
@@ -448,7 +449,7 @@ class _JunctionCode:
         for position, name in positions:
             if position < positions[-1][0] - MAX_STOP_DIFFERENCE:
                 self.junction.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     "lanes with several stop lines: the last one is taken",
                     f"stop line {name} of {end.key}, {positions[-1][0] - position:.0f} m before it",
@@ -468,7 +469,7 @@ class _JunctionCode:
         if any(not crosswalk[2] for crosswalk in raw.walks):
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail="crosswalks without a light for pedestrians beside them have no signal group",
                 )

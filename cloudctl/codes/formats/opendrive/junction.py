@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...findings import LossKind
 from ...polylines import F8
+from ...terms import LaneUse
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.clusters import unit_vector
 from ..importing.permits import Permit
@@ -107,7 +109,7 @@ class Junction:
                 )
             else:
                 self.accounts.enter(
-                    "repaired",
+                    LossKind.REPAIRED,
                     "junction/connection",
                     "lane links that begin on a lane leading away from the junction are read the other way, as "
                     "their connecting lane is driven",
@@ -142,7 +144,7 @@ class Junction:
             return None
 
         self.accounts.enter(
-            "repaired",
+            LossKind.REPAIRED,
             "junction/connection",
             "connecting roads that begin or end off the lanes they are linked to are led there",
             f"{max(gaps):.1f} m: {location}",
@@ -159,7 +161,7 @@ class Junction:
         return element.get("high"), element.get("low")
 
     def _drop(self, reason: str, example: str) -> None:
-        self.accounts.enter("dropped", "junction/connection", reason, f"{example}, junction {self.name}")
+        self.accounts.enter(LossKind.DROPPED, "junction/connection", reason, f"{example}, junction {self.name}")
 
     def _lane_links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
         """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
@@ -180,7 +182,7 @@ class Junction:
             if connecting_road.forward(lane.id) == at_start
         ]
         self.accounts.enter(
-            "guessed",
+            LossKind.GUESSED,
             "junction/connection",
             "has no lane links: the links of the connecting road's lanes are taken",
             str(connection),
@@ -201,7 +203,7 @@ class Junction:
 
         if connecting_road.junction != self.id:
             self.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "road",
                 f"connecting roads that say they belong to junction {connecting_road.junction}: the "
                 "connection is believed",
@@ -235,7 +237,7 @@ class Junction:
             for section, lane in chain
         ):
             self.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "junction/connection",
                 "the lanes of its connecting road have no width",
                 f"road {connecting_road.id}, {location}",
@@ -247,7 +249,7 @@ class Junction:
 
         if target_lane is None:
             self.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "junction/connection",
                 "the connecting lane has no link to the next: the lane of the same number is taken",
                 f"{location}, lane {connecting_lane}",
@@ -293,7 +295,7 @@ class Junction:
         if connecting_road.forward(connecting_lane) != at_start:
             line = line[::-1].copy()
             self.accounts.enter(
-                "repaired",
+                LossKind.REPAIRED,
                 "junction/connection",
                 "connecting lanes whose number says the other direction are turned",
                 f"{location}, lane {connecting_lane}",
@@ -379,7 +381,7 @@ class Junction:
         ):
             if link not in (incoming.id, self.id):
                 self.accounts.enter(
-                    "differs",
+                    LossKind.DIFFERS,
                     "road/link",
                     f"{description} is {link or 'not given'}, by its own link, and not by the connection, "
                     "which is believed",
@@ -399,7 +401,7 @@ class Junction:
             section, lane_record = chain[end_index]
             if lane_record.direction == "both" or lane_record.kind == "bidirectional":
                 self.accounts.enter(
-                    "differs",
+                    LossKind.DIFFERS,
                     "lane",
                     "lanes for both directions are taken in the one their number says",
                     f"lane {lane} of road {road.id}",
@@ -409,7 +411,7 @@ class Junction:
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)
 
-            if width < MIN_WIDTH or len(line) < 2 or permit.use == "pedestrian":
+            if width < MIN_WIDTH or len(line) < 2 or permit.use == LaneUse.PEDESTRIAN:
                 return None
 
             pieces: tuple[Piece, ...] = (Piece(road=road, lane=lane, chain=chain, start=0.0, beyond=0.0),)

@@ -11,10 +11,12 @@ from typing import NamedTuple, TypeVar
 
 from ...checks.rules import VALUE_LIMITS
 from ...rule import CLASSES
+from ...terms import KMH_PER_MPS, MPH_PER_MPS
 from ..importing.accounting import XmlRecord
 
 T = TypeVar("T")
-UNITS_PER_MPS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
+# Unit of a limit -> how many of it are 1 m/s
+UNITS_PER_MPS = {"m/s": 1.0, "km/h": KMH_PER_MPS, "kmh": KMH_PER_MPS, "kph": KMH_PER_MPS, "mph": MPH_PER_MPS}
 NO_LIMIT_WORDS = ("no limit", "undefined")  # words of the format
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class

@@ -11,18 +11,64 @@ from functools import cached_property
 import numpy as np
 
 from ...polylines import F8, arc_lengths
+from ...terms import DEFAULT_SPEED
 from ..importing.accounting import XmlRecord
 from .lane import LaneRecords, Stretch, read_records, speed_of, stretches
 
 CURVE_STEP = 1.0  # m between points of a curve
 SPIRAL_STEP = 0.1  # m between points of the integral along a spiral
 MAX_NUMBER, MAX_ROAD_LENGTH = 1e9, 100_000.0  # of any number; m of a road
-DEFAULT_SPEED = 13.89  # m/s
 DEFAULT_LIMITS = {  # limits by type of road, m/s, where none is given: those of towns, which are the lower
-    "unknown": 13.89, "rural": 19.44, "motorway": 27.78, "town": 13.89, "lowSpeed": 8.33, "pedestrian": 1.94, "bicycle": 5.56, "townExpressway": 19.44,
-    "townCollector": 13.89, "townArterial": 13.89, "townPrivate": 8.33, "townLocal": 8.33, "townPlayStreet": 1.94,
-}  # fmt: skip
-LANE_TYPES = {name: name for name in ["none", "driving", "stop", "shoulder", "biking", "sidewalk", "walking", "border", "restricted", "parking", "bidirectional", "median", "curb", "special1", "special2", "special3", "roadWorks", "tram", "rail", "entry", "exit", "offRamp", "onRamp", "connectingRamp", "bus", "taxi", "HOV", "mwyEntry", "mwyExit", "slipLane", "shared"]}  # fmt: skip
+    "unknown": DEFAULT_SPEED,
+    "rural": 19.44,
+    "motorway": 27.78,
+    "town": DEFAULT_SPEED,
+    "lowSpeed": 8.33,
+    "pedestrian": 1.94,
+    "bicycle": 5.56,
+    "townExpressway": 19.44,
+    "townCollector": DEFAULT_SPEED,
+    "townArterial": DEFAULT_SPEED,
+    "townPrivate": 8.33,
+    "townLocal": 8.33,
+    "townPlayStreet": 1.94,
+}
+LANE_TYPES = {
+    name: name
+    for name in [
+        "none",
+        "driving",
+        "stop",
+        "shoulder",
+        "biking",
+        "sidewalk",
+        "walking",
+        "border",
+        "restricted",
+        "parking",
+        "bidirectional",
+        "median",
+        "curb",
+        "special1",
+        "special2",
+        "special3",
+        "roadWorks",
+        "tram",
+        "rail",
+        "entry",
+        "exit",
+        "offRamp",
+        "onRamp",
+        "connectingRamp",
+        "bus",
+        "taxi",
+        "HOV",
+        "mwyEntry",
+        "mwyExit",
+        "slipLane",
+        "shared",
+    ]
+}
 DIRECTIONS = {name: name for name in ("standard", "reversed", "both")}
 GEOMETRY_SHAPES = ("line", "arc", "spiral", "poly3", "paramPoly3")
 MAX_POINT_OFFSET = 0.02  # m that a point left out may be off the line

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...findings import LossKind
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
 from .lane import speed_of
@@ -199,7 +200,7 @@ class Signals:
         for description, name, road in rows:
             if (description, name) not in self.placed:
                 self.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     f"{description}s on no lane that leads to or from a junction of which a code is made",
                     f"{name} of road {road}",
@@ -221,14 +222,14 @@ class Signals:
                 )
 
                 self.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals/signal",
                     f"a light for {' and '.join(light.uses)} that no movement has: {cause}",
                     f"signal {name} of road {light.road}",
                 )
 
     def lights_on(self, road: Road, lane: int, end: float | None = None, distance_after: float = 0.0) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_SIGNAL_DISTANCE` of a
         junction `distance_after` m after that s."""
         candidates = [
             (name, reach)

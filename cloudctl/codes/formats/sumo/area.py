@@ -7,8 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...polylines import F8
+from ...terms import LinkRole
 from ..importing.clusters import lines_cross
 from .access import RAIL_VCLASSES
 from .network import Net, NetConnection, NetEdge, NetLane
@@ -73,10 +74,10 @@ class Roads:
         """Return an intersection with its approaches up to `radius_m` along the road."""
         area = IntersectionArea(signal=signal, name=name, control=control)
         connections_through = [connection for junction in junctions for connection in self.leaving.get(junction, ())]
-        area.roles = dict.fromkeys((connection.from_edge for connection in connections_through), "ingress")
+        area.roles = dict.fromkeys((connection.from_edge for connection in connections_through), LinkRole.INGRESS)
 
         for connection in connections_through:
-            area.roles.setdefault(connection.to_edge, "egress")
+            area.roles.setdefault(connection.to_edge, LinkRole.EGRESS)
 
         area.movements = [self._movement(connection, True) for connection in connections_through]
         self._add_upstream(area, radius_m)
@@ -151,7 +152,7 @@ class Roads:
         """Add the edges that lead to the ingresses, back to `radius_m`. A junction with a signal of its own ends the
         search; where this intersection has no signal itself, any other intersection does: its approaches begin
         there."""
-        distance_back = {edge: self._length[edge] for edge, role in area.roles.items() if role == "ingress"}
+        distance_back = {edge: self._length[edge] for edge, role in area.roles.items() if role == LinkRole.INGRESS}
         pending = sorted(distance_back)
         while pending:
             edge = pending.pop(0)
@@ -164,7 +165,7 @@ class Roads:
             for connection in entering:
                 edge_before = self.net.edges[connection.from_edge]
                 if (
-                    area.roles.get(connection.from_edge) == "ingress"
+                    area.roles.get(connection.from_edge) == LinkRole.INGRESS
                     or edge_before.end == edge_before.start
                     or edge_before.start == self.net.edges[edge].end
                 ):
@@ -213,7 +214,7 @@ class Roads:
         if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > MIN_PATH_LENGTH:
             net.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity="network",
                     detail="has no inner lanes: paths are straight lines from lane to lane",
                 )
@@ -232,7 +233,9 @@ def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> It
 
     for signal in sorted(roads.signals):
         if roads.of_rails_only(roads.signals[signal]):
-            net.accounts.enter("dropped", "tlLogic", "a signal of railway tracks only: no road intersection", signal)
+            net.accounts.enter(
+                LossKind.DROPPED, "tlLogic", "a signal of railway tracks only: no road intersection", signal
+            )
         else:
             signals.append(signal)
 
@@ -242,13 +245,15 @@ def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> It
             continue
 
         if roads.of_rails_only({name}):
-            net.accounts.enter("dropped", "junction", "a junction of railway tracks only: no road intersection", name)
+            net.accounts.enter(
+                LossKind.DROPPED, "junction", "a junction of railway tracks only: no road intersection", name
+            )
         elif roads.is_intersection(name):
             without_signal.append(name)
             roads.unsignalised_intersections.add(name)
         else:
             net.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "junction",
                 "no intersection: fewer than three roads, or no two movements cross or merge",
                 name,
@@ -257,7 +262,10 @@ def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> It
     if unsignalised is False or (unsignalised is None and signals):
         for name in without_signal:
             net.accounts.enter(
-                "dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name
+                LossKind.DROPPED,
+                "junction",
+                "an intersection without a signal: import these, too, with --unsignalised",
+                name,
             )
         without_signal = []
 

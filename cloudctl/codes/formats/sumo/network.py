@@ -94,7 +94,7 @@ class NetProgram:
 
 @dataclass
 class NetJunction:
-    """One junction. `control` is of `sumo_words.CONTROL`."""
+    """One junction. `control` is a value of `vocabulary.CONTROL_OF_JUNCTION`."""
 
     id: str
     x: float

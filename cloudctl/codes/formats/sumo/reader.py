@@ -14,7 +14,8 @@ import pyproj
 from numpy.typing import NDArray
 
 from ...checks.rules import VALUE_LIMITS
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
+from ...terms import DEFAULT_SPEED, Turn
 from ..importing.accounting import Accounts, XmlRecord
 from .access import ALL_VCLASSES, VCLASS_NAMES, allowed_vclasses
 from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
@@ -34,12 +35,12 @@ BIT_STRING = re.compile("[01]*")
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
 MIN_PATH_SPEED = 0.01
-DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
+DEFAULT_WIDTH = 3.2  # m, SUMO's own
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS_DROPPED = Loss(
-    what="dropped", entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
+    what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
 
 
@@ -72,7 +73,7 @@ def read_net(
     if not net.placed:
         net.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity="location",
                 detail="the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
             )
@@ -86,7 +87,7 @@ def read_net(
 
         if connection.via and connection.via not in net.inner:
             net.accounts.enter(
-                "unknown",
+                LossKind.UNKNOWN,
                 "connection@via",
                 "no such inner lane: the path is a line",
                 f"{connection.via} of {connection.from_edge}>{connection.to_edge}",
@@ -96,11 +97,13 @@ def read_net(
     for junction in net.junctions.values():
         for name in junction.incoming:
             if name not in lanes and not name.startswith(":"):
-                net.accounts.enter("unknown", "junction@incLanes", "no such lane", f"{name} of junction {junction.id}")
+                net.accounts.enter(
+                    LossKind.UNKNOWN, "junction@incLanes", "no such lane", f"{name} of junction {junction.id}"
+                )
 
     for name in net.programs:
         if name not in net.signalled:
-            net.accounts.enter("dropped", "tlLogic", "a programme of a signal that no connection has", name)
+            net.accounts.enter(LossKind.DROPPED, "tlLogic", "a programme of a signal that no connection has", name)
 
     for crossings in net.crossings.values():
         crossings.sort(key=lambda row: row[1].id)
@@ -228,7 +231,7 @@ def _allowed_by(record: XmlRecord) -> tuple[frozenset[str], bool]:
     reserved = bool(record.get("allow").strip())
     if reserved and record.get("disallow").strip():
         record.accounts.enter(
-            "differs",
+            LossKind.DIFFERS,
             f"{record.tag}@disallow",
             "stands beside allow: allow is taken alone, as SUMO has it",
             str(record),
@@ -266,7 +269,7 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
 
     if len(bound_vclasses) < len(ALL_VCLASSES):
         record.accounts.enter(
-            "differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
+            LossKind.DIFFERS, "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
         )
 
     record.ignore("value", "of others than cars it is reported above")
@@ -315,7 +318,7 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
         from_lane=_whole_number(record, "fromLane"),
         to_lane=_whole_number(record, "toLane"),
         via=via,
-        turn="straight" if inner else record.choice("dir", TURN_OF_DIR, "straight"),
+        turn=Turn.STRAIGHT if inner else record.choice("dir", TURN_OF_DIR, "straight"),
         tl=tl,
         column=int(column),
         may=vclasses,
@@ -422,7 +425,7 @@ def _drop_loose_edges(net: Net) -> None:
         missing = next((name for name in (edge.start, edge.end) if name not in net.junctions), None)
         if missing is not None:
             net.accounts.enter(
-                "dropped", "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}"
+                LossKind.DROPPED, "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}"
             )
             del net.edges[edge.id]
 
@@ -435,7 +438,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
 
         if name not in net.edges:
             net.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "connection",
                 "connections of an edge that is not there",
                 f"{name} of {connection.from_edge}>{connection.to_edge}",
@@ -444,7 +447,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
 
         if lane >= len(net.edges[name].lanes):
             net.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "connection",
                 "connections of a lane that is not there",
                 f"{name}_{lane} of {connection.from_edge}>{connection.to_edge}",

@@ -14,16 +14,17 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import Alias, Point
 from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import DEFAULT_SPEED, LaneUse, LinkRole
 from ..importing.accounting import Accounts, JsonRecord
 from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
 from ..messages.lane_types import USE_OF_LANE_TYPE, read_lane_type, read_turns, read_use
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
+from ..messages.speed_limits import CAR_LIMIT, read_limits
 from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSET_CHOICES, plain_map, unwrapped
 
 DEFAULT_WIDTH = 350  # cm
@@ -185,12 +186,12 @@ class _NodeCode:
     def read(self) -> RawCode:
         """Return the raw code, all its tables filled."""
         for k, link in enumerate(self.message.links[self.name]):
-            self._link(link, f"in {k}", "ingress")
+            self._link(link, f"in {k}", LinkRole.INGRESS)
 
         for other, links in self.message.links.items():
             for k, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
-                    self._link(link, f"out {other} {k}", "egress")
+                    self._link(link, f"out {other} {k}", LinkRole.EGRESS)
 
         for link, lane, key in self.entrances:
             for connection in lane.rows("connectsTo"):
@@ -225,7 +226,7 @@ class _NodeCode:
 
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"road {link.name}, lane {number} has no points: its road's are taken",
                 )
@@ -242,7 +243,7 @@ class _NodeCode:
         else:  # which the standard leaves to the sender
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
                 )
@@ -251,7 +252,7 @@ class _NodeCode:
 
         lane_type, flags = read_lane_type(attributes)
         if lane_type == "crosswalk":
-            if role == "ingress":
+            if role == LinkRole.INGRESS:
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
 
@@ -265,7 +266,7 @@ class _NodeCode:
 
         if CAR_LIMIT not in limits:
             raw.losses.add(
-                Loss(what="guessed", entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
+                Loss(what=LossKind.GUESSED, entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
             )
 
         raw.lanes.append(
@@ -286,7 +287,7 @@ class _NodeCode:
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
 
-        if use.use != "pedestrian":
+        if use.use != LaneUse.PEDESTRIAN:
             raw.rules += [
                 rule
                 for name, value in limits.items()
@@ -294,7 +295,7 @@ class _NodeCode:
                 for rule in limit_rule(raw, name, Target(key), value)
             ]
 
-        if role == "ingress":
+        if role == LinkRole.INGRESS:
             self.entrances.append((link, lane, key))
             self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
@@ -330,7 +331,7 @@ class _NodeCode:
         if "lane" not in connecting_lane:
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
                     f"{number} to node {remote_node}",
@@ -380,14 +381,14 @@ class _NodeCode:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
         without one."""
         incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
-        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == "ingress"]
+        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == LinkRole.INGRESS]
         if not lanes:
             return []
 
         innermost, key = lanes[0], unique_key(self.names, self.name, remote_node, number)
         self.raw.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=self.raw.name,
                 detail=f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none",
             )
@@ -398,9 +399,9 @@ class _NodeCode:
             RawLane(
                 key=key,
                 xy=line,
-                role="egress",
+                role=LinkRole.EGRESS,
                 approach=f"out {remote_node}",
-                use="vehicle",
+                use=LaneUse.VEHICLE,
                 width_cm=innermost.width_cm,
                 speed=innermost.speed,
             )
