@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import heappop, heappush
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, band, crossings
 from .cells import grid
+from .rules import RuleTable
 
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
@@ -78,6 +80,11 @@ class CompiledCode:
     ny: int
     cell_start: I4
     cell_path: I4
+
+    @cached_property
+    def rule_table(self) -> RuleTable:
+        """The compiled rules of the code, for a place without a calendar: no day is a holiday."""
+        return RuleTable(self.code)
 
     def connection(self, name: str) -> int:
         """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1
