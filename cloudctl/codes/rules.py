@@ -8,19 +8,17 @@ compiled.
 A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
 decides nothing: the vehicle is neither let through nor kept out by it, and `undecided_by` names it."""
 
-import itertools
 from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime, timedelta
 from math import inf
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from .days import DayCalendar, Days, days_of
-from .model import IntersectionCode, Point
-from .polylines import length
-from .rule import FUELS, STAGES, Calendar, Rule, known_class
+from .model import IntersectionCode
+from .polygons import inside_spans
+from .rule import FUELS, STAGES, Rule, known_class
+from .when import holds
 
 SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
 # Kinds that bound a size of the vehicle, and the field of `Vehicle` that each bounds
@@ -36,7 +34,6 @@ RESERVING_KINDS = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
 }
-SECOND = 1_000_000_000
 # Classes without a number plate and an engine: no rule on plates, fuels or emissions binds them
 CLASSES_WITHOUT_PLATES = (
     "bicycle",
@@ -193,104 +190,6 @@ def _rank(rule: Rule, placement: RulePlacement) -> tuple[object, ...]:
         placement.rule,
         placement.s_from,
     )
-
-
-def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
-    """Yield the spans of a line (m) that lie in a polygon, to a metre."""
-    if len(line) < 2 or len(polygon) < 3:
-        return  # a fault of its own
-
-    if any(
-        max(point[axis] for point in line) < min(point[axis] for point in polygon)
-        or min(point[axis] for point in line) > max(point[axis] for point in polygon)
-        for axis in (0, 1)
-    ):
-        return
-
-    s_segment, s_entered = 0.0, None
-    for a, b in itertools.pairwise(line):
-        segment_length = length((a, b))
-        steps = max(int(segment_length), 1)
-        for axis in range(steps):
-            sample = (a[0] + (b[0] - a[0]) * (axis + 0.5) / steps, a[1] + (b[1] - a[1]) * (axis + 0.5) / steps)
-            s_here = s_segment + segment_length * axis / steps
-            if contains(polygon, sample) != (s_entered is not None):
-                if s_entered is not None:
-                    yield s_entered, s_here
-                s_entered = s_here if s_entered is None else None
-
-        s_segment += segment_length
-
-    if s_entered is not None:
-        yield s_entered, inf
-
-
-def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
-    """Return whether a point (lat_e7, lon_e7) lies in a polygon."""
-    inside = False
-    for k, (y1, x1) in enumerate(polygon):
-        y0, x0 = polygon[k - 1]
-        if (y0 > point[0]) != (y1 > point[0]) and point[1] < x0 + (point[0] - y0) * (x1 - x0) / (y1 - y0):
-            inside = not inside
-    return inside
-
-
-def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Collection[str] = ()) -> bool:
-    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to
-    its first day."""
-    if calendar is None:
-        return True
-
-    days = days_of(holidays)
-    local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(ZoneInfo(calendar.tz))
-    minute, day = local.hour * 60 + local.minute, local.date()
-
-    if not calendar.minutes:
-        return day_holds(calendar, day, days)
-
-    for start, end in calendar.minutes:
-        if start <= minute and (minute < end or end < start) and day_holds(calendar, day, days):
-            return True
-        if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
-            return True
-
-    return False
-
-
-def in_force(rule: Rule, t: int, days: Days) -> bool:
-    """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
-    return (
-        (rule.valid_from is None or rule.valid_from <= t)
-        and (rule.valid_to is None or t < rule.valid_to)
-        and holds(rule.calendar, t, days)
-    )
-
-
-def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
-    """Return whether a calendar holds on a local day, at the minutes that it names."""
-    text = day.isoformat()
-    ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
-    if ranges and not any(is_day_within(text, first, last) for first, last in ranges):
-        return False
-    if calendar.month_days and day.day not in calendar.month_days:
-        return False
-    if calendar.holidays != "as_weekday" and text in days.holidays:
-        return calendar.holidays != "never"
-
-    weekday = day.isoweekday()
-    if calendar.make_up == "as_workday":
-        weekday = days.worked.get(text, weekday)
-
-    return calendar.holidays != "only" and weekday in calendar.weekdays
-
-
-def is_day_within(day: str, first: str, last: str) -> bool:
-    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the
-    next year)."""
-    if len(first) == 5:
-        day = day[5:]
-        return first <= day <= last if first <= last else day >= first or day <= last
-    return first <= day <= last
 
 
 def binds(rule: Rule, vehicle: Vehicle) -> bool | None:

@@ -8,7 +8,7 @@ from ..days import is_day
 from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode
 from ..rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from ..rules import SECOND, is_day_within
+from ..when import SECOND, is_day_within
 from .meaning import FIRST_TIME, LAST_TIME
 
 MAX_SOLAR_OFFSET_H = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h

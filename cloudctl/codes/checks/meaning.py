@@ -11,8 +11,8 @@ from ..citycode import CityCodeError, parse_code
 from ..findings import Finding, Severity, fault
 from ..grid import grid_decode
 from ..model import Connection, IntersectionCode, Lane, Point
+from ..polygons import inside_spans
 from ..polylines import M_PER_E7, distance, length
-from ..rules import inside_spans
 from ..terms import KMH_PER_MPS
 
 # ns: 1990 and 2200, within which codes, rules and devices have their times

@@ -22,7 +22,7 @@ from ..findings import Finding, Severity
 from ..model import IntersectionCode, Lane
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Calendar, Rule, asks_for_days
-from ..rules import SECOND
+from ..when import SECOND
 
 Mask = NDArray[np.bool_]
 

@@ -15,14 +15,13 @@ from ..rule import CLASSES, FUELS, RULE_KINDS, Rule, known_class
 from ..rules import (
     DANGEROUS_GOODS_CARRIERS,
     RESERVING_KINDS,
-    SECOND,
     SIZE_FIELDS,
     Effective,
     Vehicle,
     effective,
-    in_force,
     rule_placements,
 )
+from ..when import SECOND, in_force
 from .calendars import UNBOUNDED_NS, day_number, holds_at, shifts_of, tabulate
 
 KIND_INDEX = {kind: k for k, kind in enumerate(RULE_KINDS)}

@@ -10,8 +10,8 @@ import numpy as np
 from ..compiled.code import CompiledCode
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import VALUED, Calendar, Rule, Target
-from ..rules import SECOND
 from ..terms import KMH_PER_MPS
+from ..when import SECOND
 
 SYMBOL_OF_KIND = {
     "turn_ban": "⊘",

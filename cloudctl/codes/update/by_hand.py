@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from ..canon import dump
 from ..findings import Loss, LossKind
 from ..model import IntersectionCode
+from .assumed import repeats_lanes
 from .folder import CodeFolder, Filed
-from .merge import Notes, repeats_lanes
+from .merge import Notes
 from .rules import Relocation, relocated, rule_text
 
 # Tables whose rows are written by hand, in the order in which one names the other

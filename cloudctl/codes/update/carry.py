@@ -8,8 +8,9 @@ from ..canon import dump
 from ..findings import Loss, LossKind
 from ..model import IntersectionCode
 from ..versions import WIRE_REVISIONS, wire_revision
+from .assumed import assumed_base
 from .match import match
-from .merge import MergeInputs, assumed_base, merged
+from .merge import MergeInputs, merged
 from .rename import LETTER_OF_TABLE, Numbering, named_rules, renamed, with_unique_ids
 from .settle import numbers_are_given, settled
 

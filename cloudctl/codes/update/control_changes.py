@@ -5,8 +5,8 @@ from typing import Any
 
 from ..model import IntersectionCode
 from ..rule import VALUED, Calendar, Rule, Target
+from .assumed import repeats_lanes
 from .compared import Compared
-from .merge import repeats_lanes
 from .settle import pair
 from .words import listed, text, value
 

@@ -22,7 +22,8 @@ from typing import IO, Any, Self
 from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import IntersectionCode
 from ...report import Imported
-from .records import JsonRecord, Record, XmlRecord, shown
+from .json_records import JsonRecord
+from .records import Record, XmlRecord, shown
 
 MAX_GROUPS = 500  # lines of one report: a file of a stranger may hold any number of different names
 IGNORED_IN_ANY_XML = {  # of any XML

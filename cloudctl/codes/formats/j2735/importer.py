@@ -20,11 +20,13 @@ from ...report import Imported
 from ...rule import Rule, Target
 from ...terms import LaneUse, LinkRole
 from ..importing.accounting import Accounts, JsonRecord, shown
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.build import DEFAULT_ADM, build
+from ..importing.raw import RawCode, RawLane, RawMove
 from ..messages.bit_strings import UNREAD_KEY
 from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, read_turns, read_use
+from ..messages.names import DIRECTION_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, read_limits
-from ..messages.tree import DIRECTION_FLAGS, MALFORMED, NO_TRAFFIC, load_tree, plain_map, unwrapped
+from ..messages.tree import MALFORMED, load_tree, plain_map, unwrapped
 from ..messages.uper import decode, is_pdu, read_pdu, unframe
 from .lanes import (
     NodeLine,
@@ -37,32 +39,11 @@ from .lanes import (
     spans_of,
     stop_of,
 )
+from .restrictions import restriction_classes
+from .vocabulary import IGNORED
 
 DEFAULT_WIDTH = 330  # cm
 MIN_USUAL_LIMIT = 4.0  # m/s; a limit below is worth a look
-PEDESTRIAN_TYPES = (
-    "pedestrians",
-    "slowMovingPersons",
-    "wheelchairUsers",
-    "visualDisabilities",
-    "audioDisabilities",
-    "otherUnknownDisabilities",
-)
-CLASSES_OF_USER_TYPE: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
-    "none": (),
-    "equippedTransit": ("bus",),
-    "equippedTaxis": ("taxi",),
-    "equippedBicycle": ("bicycle",),
-    **dict.fromkeys(PEDESTRIAN_TYPES, ("pedestrian",)),
-}
-IGNORED = NO_TRAFFIC | {
-    "@msgIssueRevision": "counts the sender's messages",
-    "@layerType": "the kind of message",
-    "@layerID": "the kind of message",
-    "dataParameters": "how the map was surveyed and processed",
-    "@regionId": "names an extension, as its content does",
-    "laneSet@name": "a name for people; the lane's number is kept as its alias",
-}
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Imported:
@@ -84,7 +65,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
                 remedy="give a MAP with intersection geometry",
             )
 
-        classes = _restriction_classes(record)
+        classes = restriction_classes(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
         for number, row in enumerate(intersections):
             try:
@@ -130,37 +111,6 @@ def _read(data: bytes) -> dict[str, Any]:
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
     return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
-
-
-def _restriction_classes(record: JsonRecord) -> dict[int, tuple[str, ...]]:
-    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and
-    kept out."""
-    allowed_classes: dict[int, tuple[str, ...]] = {}
-    for row in record.rows("restrictionList"):
-        if "id" not in row:
-            row.leave_out("left out: it has no id")
-            continue
-
-        users: dict[str, None] = {}
-        for user in row.rows("users"):
-            basic_type = user.get("basicType")
-            for user_type in basic_type if isinstance(basic_type, list) else [basic_type]:
-                if str(user_type) in CLASSES_OF_USER_TYPE:
-                    users |= dict.fromkeys(CLASSES_OF_USER_TYPE[str(user_type)])
-                elif user_type is not None:
-                    user.unknown("basicType", user_type, "a code cannot tell who that is: they are kept out")
-
-        if not users:
-            record.accounts.enter(
-                LossKind.DIFFERS,
-                "restrictionList@users",
-                "the class names nobody whom a code knows: its connections are closed to all",
-                str(row),
-            )
-
-        allowed_classes[int(row.number("id"))] = tuple(users)
-
-    return allowed_classes
 
 
 def _number_text(remote: JsonRecord) -> str:

@@ -16,10 +16,10 @@ from ...polylines import F8, arc_lengths
 from ...rule import Rule, Target
 from ...terms import DEFAULT_SPEED
 from ..importing.accounting import JsonRecord
-from ..importing.build import RawCode
+from ..importing.raw import RawCode
 from ..messages.limit_rules import limit_rule
+from ..messages.names import DELTA_CHOICES
 from ..messages.speed_limits import CAR_LIMIT, read_limits
-from ..messages.tree import DELTA_CHOICES
 
 TRAJECTORY_EXTENSION = "ConnectionTrajectory-addGrpC"
 Limits = dict[str, float]  # by type, m/s

@@ -21,8 +21,8 @@ from ..importing.accounting import JsonRecord
 from ..importing.permits import MOTOR_CLASSES, permit_of
 from .bit_strings import unread_flags
 from .kept_out import CLASSES_OF_USE, admitted_classes, refused_by
+from .names import LANE_TYPES, SHARING_FLAGS
 from .speed_limits import narrowing_fields
-from .tree import LANE_TYPES, SHARING_FLAGS
 
 # Lane types to travel on, and their use
 USE_OF_LANE_TYPE = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ...findings import Loss, LossKind
 from ...rule import Rule, Target
-from ..importing.build import RawCode
+from ..importing.raw import RawCode
 from .speed_limits import CHILDREN_LIMIT, LIMIT_KINDS, LIMITS_WITHOUT_RULE, night_calendar
 
 

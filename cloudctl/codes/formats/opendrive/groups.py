@@ -10,7 +10,8 @@ from ...findings import Loss, LossKind
 from ...polylines import F8
 from ...terms import LaneUse
 from ..importing.clusters import lines_cross, unit_vector
-from .junction import Junction, Movement
+from .junction import Junction
+from .movement import Movement
 from .signals import Light, Signals
 
 MAX_GROUP = 255

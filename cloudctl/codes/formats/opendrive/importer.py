@@ -17,112 +17,24 @@ from ...report import Imported
 from ...rule import Rule
 from ...terms import KMH_PER_MPS, LaneUse, LinkRole
 from ..importing.accounting import Accounts, XmlRecord
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.build import DEFAULT_ADM, build
 from ..importing.clusters import approaches, lines_cross, unit_vector
+from ..importing.raw import RawCode, RawLane, RawMove
 from .access import connection_rules, lane_permit, lane_rules, may_stop
 from .crosswalks import CrosswalkObject, read_crosswalks
 from .groups import Groups
-from .junction import Junction, LaneEnd, Movement
+from .junction import Junction
 from .lane import limit_only, merged
+from .movement import LaneEnd, Movement
 from .projection import ToGlobe, to_globe_of
 from .road import Road, read_road
 from .signals import MAX_SIGNAL_DISTANCE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
+from .vocabulary import IGNORED
 
 MAX_SPEED_DIFFERENCE = 0.1  # m/s by which a sign and a record may differ: they are rounded
 MAX_STOP_DIFFERENCE = 1.0  # m by which two drawings of one stop line may differ
 MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to a junction
 MAJOR_VERSIONS = ("1", "")  # of the format's version
-HEIGHT_REASON, LOOKS_REASON, FREE_REASON, BOUNDS_REASON = (
-    "heights: a code is flat",
-    "how things look",
-    "free for the application that wrote it",
-    "the extent of the map",
-)
-IGNORED = {
-    **dict.fromkeys(
-        (
-            "elevationProfile",
-            "lateralProfile",
-            "object@zOffset",
-            "signal@zOffset",
-            "object/repeat",
-            "lane@level",
-            "lane/height",
-            "junction/elevationGrid",
-            "header/offset@z",
-        ),
-        HEIGHT_REASON,
-    ),
-    **dict.fromkeys(
-        (
-            "object@height",
-            "signal@height",
-            "signal@width",
-            "signal@length",
-            "object@radius",
-            "signal@hOffset",
-            "signal@pitch",
-            "signal@roll",
-            "object@pitch",
-            "object@roll",
-            "cornerLocal@z",
-            "cornerRoad@dz",
-            "cornerLocal@height",
-            "cornerRoad@height",
-            "cornerLocal@id",
-            "cornerRoad@id",
-            "outline@id",
-            "outline@closed",
-            "outline@fillType",
-            "outline@outer",
-            "outline@laneType",
-            "object@zOffset",
-            "object@perpToRoad",
-            "object/markings",
-            "object/borders",
-            "object/material",
-            "signalReference@t",
-            "signal/positionInertial",
-            "signal/positionRoad",
-            "signal/boards",
-        ),
-        LOOKS_REASON,
-    ),
-    **dict.fromkeys(("surface", "lane/material", "lane/visibility"), "the state of the surface, and what can be seen"),
-    **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE_REASON),
-    **{f"header@{name}": BOUNDS_REASON for name in ("north", "south", "east", "west")},
-    **dict.fromkeys(
-        ("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"),
-        "who wrote the file, and when",
-    ),
-    **dict.fromkeys(
-        (
-            "road@name",
-            "signal@country",
-            "signal@countryRevision",
-            "junction/controller@type",
-            "signal@text",
-            "type@country",
-            "signal@name",
-            "object@name",
-            "object@subtype",
-            "object@dynamic",
-            "object@orientation",
-            "object/validity",
-            "signalReference@s",
-        ),
-        "names a thing that is read by other words",
-    ),
-    **dict.fromkeys(
-        ("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"),
-        "order and kinds that the application chose: groups do not depend on them",
-    ),
-    **dict.fromkeys(
-        ("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"),
-        "the outline of the junction: its paths say where it is",
-    ),
-    "junctionGroup": "which junctions belong together: each is a code of its own",
-}
 
 
 def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:

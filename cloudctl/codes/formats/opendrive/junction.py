@@ -6,7 +6,6 @@ Only links that begin on a lane leading into the junction are movements: exporte
 way back, too."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,11 +14,11 @@ from ...polylines import F8
 from ...terms import LaneUse
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.clusters import unit_vector
-from ..importing.permits import Permit
 from .access import driven, is_driven, lane_permit
-from .lane import Stretch
-from .road import Chain, Road, number
-from .upstream import Piece, followed_upstream, stretches
+from .geometry import number
+from .movement import LaneEnd, LaneSide, Movement
+from .road import Chain, Road
+from .upstream import Piece, followed_upstream
 
 # m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_GAP, MAX_GAP = (
@@ -33,45 +32,6 @@ MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = (
     35.0,
     150.0,
 )
-
-
-class LaneEnd(NamedTuple):
-    """A lane beside the junction: as far as its road goes, and into the junction over the roads before, where that is
-    short."""
-
-    key: str
-    road: Road
-    lane: int
-    chain: Chain
-    line: F8  # in driving direction
-    width: float
-    permit: Permit  # at the junction
-    ingress: bool
-    pieces: tuple[Piece, ...]  # on each road that it runs on, the one at the junction last
-
-    def stretches(self) -> list[Stretch]:
-        """Return where limits and permissions hold, m along the lane."""
-        return stretches(self.pieces)
-
-
-class LaneSide(NamedTuple):
-    """A lane of a road, and whether the junction lies at the road's end."""
-
-    road: Road
-    lane: int
-    at_end: bool
-
-
-class Movement(NamedTuple):
-    """A movement: from lane to lane, by a lane of a connecting road."""
-
-    start: str
-    end: str
-    line: F8
-    turn: str
-    road: Road
-    lane: int
-    chain: Chain
 
 
 class Junction:

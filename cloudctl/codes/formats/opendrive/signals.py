@@ -16,8 +16,9 @@ import numpy as np
 from ...findings import LossKind
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
+from .geometry import number
 from .lane import speed_of
-from .road import Road, number
+from .road import Road
 
 FIRST_LIGHT, LAST_LIGHT = 1_000_001, 1_000_999  # types of the OpenDRIVE catalogue that are lights
 # The others are for vehicles

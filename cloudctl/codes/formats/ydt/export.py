@@ -22,10 +22,11 @@ from ..importing.build import to_points
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest
+from ..messages.names import LANE_TYPES, SHARING_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, MAX_STEPS, speed_steps
 from ..messages.thinning import thinned
-from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
-from .importer import unique_key
+from ..messages.tree import is_plain_name
+from .link import unique_key
 
 # 1e-7 degree
 OFFSET_FORMS = (
