@@ -28,7 +28,6 @@ from ..messages.names import LANE_TYPES, SHARING_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, speed_steps
 from ..messages.thinning import thinned
 from ..messages.tree import is_plain_name
-from ..messages.uper import encode, framed, write_pdu
 from .fields import (
     MAX_NODE_DISTANCE,
     WIDTH_DIFFERENCES,
@@ -68,40 +67,6 @@ class _Nodes(NamedTuple):
     xy: F8
     s: F8
     stop: int | None
-
-
-def write_map(
-    code: IntersectionCode,
-    intersection: int,
-    *,
-    region: int | None = None,
-    frame: bool = False,
-    station: int | None = None,
-) -> bytes:
-    """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and
-    limit.
-
-    `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry,
-    `export.export_code` says."""
-    return encode_map(
-        map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station
-    )
-
-
-def encode_map(tree: dict[str, Any], *, frame: bool = False, station: int | None = None) -> bytes:
-    """Return the UPER bytes of a MapData value tree: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises
-    CodeError."""
-    if station is not None:
-        return write_pdu("MAPEM", tree, station)
-    body = encode("MapData", tree)
-    return framed("MapData", body) if frame else body
-
-
-def map_tree(
-    code: IntersectionCode, intersection: int, region: int | None = None, *, trajectories: bool = False
-) -> dict[str, Any]:
-    """Return the MapData value tree, with the paths of connections where `trajectories`. Raises CodeError."""
-    return MapWriter(code, trajectories=trajectories).tree(intersection, region)
 
 
 class MapWriter:

@@ -4,7 +4,6 @@ of XER.
 Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`); classes of users that a
 connection is restricted to become a turn ban for all others. What is met and not used is reported."""
 
-from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -26,8 +25,7 @@ from ..messages.bit_strings import UNREAD_KEY
 from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, read_turns, read_use
 from ..messages.names import DIRECTION_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, read_limits
-from ..messages.tree import MALFORMED, load_tree, plain_map, unwrapped
-from ..messages.uper import decode, is_pdu, read_pdu, unframe
+from ..messages.tree import MALFORMED, plain_map, unwrapped
 from .lanes import (
     NodeLine,
     Trajectory,
@@ -39,6 +37,7 @@ from .lanes import (
     spans_of,
     stop_of,
 )
+from .message import read_message
 from .restrictions import restriction_classes
 from .vocabulary import IGNORED
 
@@ -49,7 +48,7 @@ MIN_USUAL_LIMIT = 4.0  # m/s; a limit below is worth a look
 def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), JSON, or XML. Raises CodeError."""
     with Accounts("MAP", IGNORED) as accounts:
-        unwrapped_map = unwrapped(data if isinstance(data, dict) else _read(data))
+        unwrapped_map = unwrapped(data if isinstance(data, dict) else read_message(data))
         for beside in unwrapped_map.beside if unwrapped_map else ():
             accounts.json(beside, "envelope")
 
@@ -101,16 +100,6 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
             for error in errors
         }
         return accounts.imported(codes)
-
-
-def _read(data: bytes) -> dict[str, Any]:
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"<"):
-        return load_tree(data, "MAP")
-    with suppress(ValueError):  # what is not hex text is the bytes themselves
-        data = bytes.fromhex(data.strip().decode())
-    if data[:2] == b"\x00\x12":
-        return decode(*unframe(data))
-    return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
 
 
 def _number_text(remote: JsonRecord) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, LossKind, refuse
+from ...findings import Loss, LossKind, refuse
 from ...model import Alias, Point
 from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule
 from ...terms import KMH_PER_MPS, LaneUse, LinkRole
-from ..importing.accounting import Accounts, XmlRecord
+from ..importing.accounting import Accounts
 from ..importing.build import DEFAULT_ADM, build
 from ..importing.clusters import approaches, lines_cross, unit_vector
 from ..importing.raw import RawCode, RawLane, RawMove
@@ -27,7 +27,7 @@ from .junction import Junction
 from .lane import limit_only, merged
 from .movement import LaneEnd, Movement
 from .projection import ToGlobe, to_globe_of
-from .road import Road, read_road
+from .road_list import read_roads
 from .signals import MAX_SIGNAL_DISTANCE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
 from .vocabulary import IGNORED
 
@@ -47,7 +47,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
             header.unknown("revMajor", header.get("revMajor"), "read as version 1")
 
         to_globe = to_globe_of(root, zero, accounts.losses)
-        roads = _roads(root)
+        roads = read_roads(root)
         signals = Signals(root, roads)
         crosswalks = read_crosswalks(roads, signals)
         junctions = [Junction(element, roads) for element in root.children("junction")]
@@ -89,39 +89,6 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
-
-
-def _roads(root: XmlRecord) -> dict[str, Road]:
-    """Return the roads that can be read; the others are left out, each with its reason."""
-    roads: dict[str, Road] = {}
-    for element in root.children("road"):
-        try:
-            road = read_road(element)
-        except CodeError as error:
-            finding = error.findings[0]
-            element.leave_out(
-                f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}"
-            )
-            continue
-
-        if road.id in roads:
-            element.unknown("id", road.id, "another road has the same: the first is taken")
-            continue
-
-        roads[road.id] = road
-
-    stated_sides = {road.left_hand for road in roads.values() if "rule" in road.element}
-    for road in roads.values():
-        if stated_sides == {True} and "rule" not in road.element:
-            road.left_hand = True
-            root.accounts.enter(
-                LossKind.GUESSED,
-                "road",
-                "roads without a rule are taken as left-hand, as all that state one",
-                f"road {road.id}",
-            )
-
-    return roads
 
 
 class _JunctionCode:
