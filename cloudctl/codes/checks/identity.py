@@ -128,55 +128,17 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _numbers(code: IntersectionCode) -> Iterator[Finding]:
-    for lane in code.lanes:
-        if not LANE_WIDTHS_CM[0] <= lane.width_cm <= LANE_WIDTHS_CM[1]:
-            yield fault(
-                entity=lane.id,
-                field="width_cm",
-                value=lane.width_cm,
-                rule=f"a lane is {LANE_WIDTHS_CM[0]} .. {LANE_WIDTHS_CM[1]} cm wide",
-                remedy="give cm, not m",
-            )
-
-        if not (isfinite(lane.speed) and 0.0 < lane.speed <= MAX_SPEED):
-            yield fault(
-                entity=lane.id,
-                field="speed",
-                value=lane.speed,
-                rule=f"must be above 0, up to {MAX_SPEED:.0f} m/s",
-                remedy="give m/s, not km/h",
-            )
-
-        if lane.number < 1:
-            yield fault(
-                entity=lane.id,
-                field="number",
-                value=lane.number,
-                rule="lanes are numbered from 1 at the left",
-                remedy="number the link's lanes anew",
-            )
+    """Yield widths, speeds, numbers and positions outside their range."""
+    yield from _lane_numbers(code)
 
     for connection in code.connections:
-        if not (isfinite(connection.speed) and 0.0 < connection.speed <= MAX_SPEED):
-            yield fault(
-                entity=connection.id,
-                field="speed",
-                value=connection.speed,
-                rule=f"must be above 0, up to {MAX_SPEED:.0f} m/s",
-                remedy="give m/s, not km/h",
-            )
+        yield from _speed(connection.id, connection.speed)
 
     for crosswalk in code.crosswalks:
-        if not CROSSWALK_WIDTHS_CM[0] <= crosswalk.width_cm <= CROSSWALK_WIDTHS_CM[1]:
-            yield fault(
-                entity=crosswalk.id,
-                field="width_cm",
-                value=crosswalk.width_cm,
-                rule=f"a crosswalk is {CROSSWALK_WIDTHS_CM[0]} .. {CROSSWALK_WIDTHS_CM[1]} cm wide",
-                remedy="give cm, not m",
-            )
+        yield from _width("crosswalk", crosswalk.id, crosswalk.width_cm, CROSSWALK_WIDTHS_CM)
 
     for group in code.signal_groups:
+        # a signal group is one byte in MAP and SPaT, and 0 stands for none
         if not 1 <= group.id <= 255:
             yield fault(
                 entity=f"group {group.id}",
@@ -196,6 +158,44 @@ def _numbers(code: IntersectionCode) -> Iterator[Finding]:
                 rule="must be 1e-7 degree, latitude within 88",
                 remedy="check order and unit",
             )
+
+
+def _lane_numbers(code: IntersectionCode) -> Iterator[Finding]:
+    for lane in code.lanes:
+        yield from _width("lane", lane.id, lane.width_cm, LANE_WIDTHS_CM)
+        yield from _speed(lane.id, lane.speed)
+
+        if lane.number < 1:
+            yield fault(
+                entity=lane.id,
+                field="number",
+                value=lane.number,
+                rule="lanes are numbered from 1 at the left",
+                remedy="number the link's lanes anew",
+            )
+
+
+def _width(noun: str, entity: str, width_cm: int, bounds: tuple[int, int]) -> Iterator[Finding]:
+    narrowest, widest = bounds
+    if not narrowest <= width_cm <= widest:
+        yield fault(
+            entity=entity,
+            field="width_cm",
+            value=width_cm,
+            rule=f"a {noun} is {narrowest} .. {widest} cm wide",
+            remedy="give cm, not m",
+        )
+
+
+def _speed(entity: str, speed: float) -> Iterator[Finding]:
+    if not (isfinite(speed) and 0.0 < speed <= MAX_SPEED):
+        yield fault(
+            entity=entity,
+            field="speed",
+            value=speed,
+            rule=f"must be above 0, up to {MAX_SPEED:.0f} m/s",
+            remedy="give m/s, not km/h",
+        )
 
 
 def _phases(code: IntersectionCode) -> Iterator[Finding]:

@@ -180,28 +180,9 @@ class Junction:
             )
             return
 
-        if any(not is_driven(lane) for _, lane in chain):
-            self._drop(
-                f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
-                location,
-            )
+        line = self._connecting_line(connecting_road, chain, location)
+        if line is None:
             return
-
-        line = connecting_road.line(chain)
-        if len(line) < 2:
-            self._drop("its connecting road has no length", location)
-            return
-
-        if all(
-            abs(connecting_road.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH
-            for section, lane in chain
-        ):
-            self.accounts.enter(
-                LossKind.GUESSED,
-                "junction/connection",
-                "the lanes of its connecting road have no width",
-                f"road {connecting_road.id}, {location}",
-            )
 
         incoming_at_end, target_at_end = self._junction_sides(connecting_road, at_start, incoming, contact)
         last_lane = (chain[-1] if at_start else chain[0])[1]
@@ -236,10 +217,8 @@ class Junction:
             )
             return
 
-        start_key, end_key = (
-            self._lane_end(incoming, start, incoming_at_end, True),
-            self._lane_end(target, target_lane, target_at_end, False),
-        )
+        start_key = self._lane_end(incoming, start, incoming_at_end, True)
+        end_key = self._lane_end(target, target_lane, target_at_end, False)
         if start_key is None or end_key is None:
             missing = (
                 f"lane {start} of road {incoming.id}, before it"
@@ -272,6 +251,34 @@ class Junction:
                 chain=chain,
             )
         )
+
+    def _connecting_line(self, connecting_road: Road, chain: Chain, location: str) -> F8 | None:
+        """Return the line of a connecting lane; None where it is no lane to drive on, or has no length, which is
+        reported."""
+        if any(not is_driven(lane) for _, lane in chain):
+            self._drop(
+                f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
+                location,
+            )
+            return None
+
+        line = connecting_road.line(chain)
+        if len(line) < 2:
+            self._drop("its connecting road has no length", location)
+            return None
+
+        if all(
+            abs(connecting_road.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH
+            for section, lane in chain
+        ):
+            self.accounts.enter(
+                LossKind.GUESSED,
+                "junction/connection",
+                "the lanes of its connecting road have no width",
+                f"road {connecting_road.id}, {location}",
+            )
+
+        return line
 
     def _keep_way_back(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...findings import Loss, LossKind
 from ...polylines import F8
-from ...terms import LinkRole
+from ...terms import Control, LinkRole
 from ..importing.clusters import lines_cross
 from .access import RAIL_VCLASSES
 from .network import Net, NetConnection, NetEdge, NetLane
@@ -225,21 +225,51 @@ class Roads:
 
 
 def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, IntersectionArea]]:
-    """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by
-    their junction's."""
+    """Yield the intersections, each with their number in all: those with a signal by its id, then the others by their
+    junction's."""
     roads = Roads(net)
-    signalled = {junction for junctions in roads.signals.values() for junction in junctions}
-    signals = []
+    signals = _road_signals(roads)
+    without_signal = _unsignalised(roads)
 
+    # Without a word about them, junctions without a signal are codes only in a network that has no signals
+    if unsignalised is False or (unsignalised is None and signals):
+        for name in without_signal:
+            net.accounts.enter(
+                LossKind.DROPPED,
+                "junction",
+                "an intersection without a signal: import these, too, with --unsignalised",
+                name,
+            )
+        without_signal = []
+
+    total = len(signals) + len(without_signal)
+    for signal in signals:
+        yield total, roads.area(signal, signal, Control.SIGNAL, sorted(roads.signals[signal]), radius_m)
+
+    for name in without_signal:
+        yield total, roads.area("", name, net.junctions[name].control, [name], radius_m)
+
+
+def _road_signals(roads: Roads) -> list[str]:
+    """Return the signals, without those of railway tracks only, which are reported."""
+    signals = []
     for signal in sorted(roads.signals):
         if roads.of_rails_only(roads.signals[signal]):
-            net.accounts.enter(
+            roads.net.accounts.enter(
                 LossKind.DROPPED, "tlLogic", "a signal of railway tracks only: no road intersection", signal
             )
         else:
             signals.append(signal)
 
+    return signals
+
+
+def _unsignalised(roads: Roads) -> list[str]:
+    """Return the junctions without a signal that are intersections; the others are reported."""
+    net = roads.net
+    signalled = {junction for junctions in roads.signals.values() for junction in junctions}
     without_signal = []
+
     for name in sorted(roads.leaving):
         if name in signalled or net.junctions[name].control == "end":
             continue
@@ -259,22 +289,7 @@ def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> It
                 name,
             )
 
-    if unsignalised is False or (unsignalised is None and signals):
-        for name in without_signal:
-            net.accounts.enter(
-                LossKind.DROPPED,
-                "junction",
-                "an intersection without a signal: import these, too, with --unsignalised",
-                name,
-            )
-        without_signal = []
-
-    total = len(signals) + len(without_signal)
-    for signal in signals:
-        yield total, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
-
-    for name in without_signal:
-        yield total, roads.area("", name, net.junctions[name].control, [name], radius_m)
+    return without_signal
 
 
 def without_repeated_points(path: F8, lane_before: F8) -> F8:

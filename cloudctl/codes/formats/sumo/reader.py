@@ -56,19 +56,7 @@ def read_net(
     files. Raises CodeError."""
     net = Net(accounts or Accounts("SUMO", IGNORED, REMEDY))
     for file in (path, *additional):
-        try:
-            with io.BytesIO(data) if data is not None and file is path else _open(file) as stream:
-                _read(net, stream)
-            net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
-        except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
-            raise refuse(
-                where=str(file),
-                entity="network",
-                field="file",
-                value=file,
-                rule=f"cannot be read as a SUMO network ({error!r})",
-                remedy=REMEDY,
-            ) from None
+        _read_file(net, file, data if file is path else None)
 
     if not net.edges:
         raise refuse(
@@ -86,6 +74,34 @@ def read_net(
 
     _drop_loose_edges(net)
     net.connections = [connection for connection in net.connections if _names_existing_lanes(net, connection)]
+    _enter_signalled(net)
+    _report_unknown_names(net)
+
+    for crossings in net.crossings.values():
+        crossings.sort(key=lambda row: row[1].id)
+
+    return net
+
+
+def _read_file(net: Net, file: Path, data: bytes | None) -> None:
+    """Read one file, or its text where that is at hand, into the network. Raises CodeError."""
+    try:
+        with _open(file) if data is None else io.BytesIO(data) as stream:
+            _read(net, stream)
+        net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
+    except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
+        raise refuse(
+            where=str(file),
+            entity="network",
+            field="file",
+            value=file,
+            rule=f"cannot be read as a SUMO network ({error!r})",
+            remedy=REMEDY,
+        ) from None
+
+
+def _enter_signalled(net: Net) -> None:
+    """Enter the connections of each signal; report inner lanes that are not there."""
     for connection in net.connections:
         if connection.tl and connection.column >= 0:
             net.signalled.setdefault(connection.tl, []).append(connection)
@@ -98,6 +114,9 @@ def read_net(
                 f"{connection.via} of {connection.from_edge}>{connection.to_edge}",
             )
 
+
+def _report_unknown_names(net: Net) -> None:
+    """Report incoming lanes of junctions that are not there, and programmes of signals that no connection has."""
     lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
     for junction in net.junctions.values():
         for name in junction.incoming:
@@ -109,11 +128,6 @@ def read_net(
     for name in net.programs:
         if name not in net.signalled:
             net.accounts.enter(LossKind.DROPPED, "tlLogic", "a programme of a signal that no connection has", name)
-
-    for crossings in net.crossings.values():
-        crossings.sort(key=lambda row: row[1].id)
-
-    return net
 
 
 def _open(file: Path) -> IO[bytes]:
