@@ -72,7 +72,7 @@ def days_of(calendar: "DayCalendar | Days | Collection[str]") -> Days:
 
 
 def covers(calendar: DayCalendar, day: str) -> bool:
-    """Return whether the calendar says anything of a local day."""
+    """Return whether the calendar covers a local day."""
     return calendar.first <= day <= calendar.last if calendar.first else False
 
 

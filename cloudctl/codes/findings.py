@@ -57,7 +57,8 @@ class Loss(Struct, frozen=True, order=True, omit_defaults=True):
 
 
 class CodeError(CloudctlError, ValueError):
-    """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
+    """A digital code, or a file to make one of, that cannot be used; `findings` gives the reasons, one line for each
+    fault.
 
     `losses` is the loss report of the import that was refused: what it had left out until then, which often is the
     cause."""

@@ -54,7 +54,8 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lane(Struct, frozen=True, forbid_unknown_fields=True):
-    """One lane, numbered from 1 at the left in driving direction. `revocable`: in use only while the signals say so."""
+    """One lane, numbered from 1 at the left in driving direction. `revocable`: in use only while the signals open
+    it."""
 
     id: str
     link: str
@@ -79,12 +80,12 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     group: int = 0  # signal group; 0: none
     speed: float = DEFAULT_SPEED
     inner: bool = True
-    waits: bool = False  # who takes it may wait for a gap inside the intersection
+    waits: bool = False  # a vehicle on it may wait for a gap inside the intersection
     alias: tuple[Alias, ...] = ()
 
 
 class Conflict(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where two connections meet: m along each; `a_yields`, `b_yields`: who must give way."""
+    """Where two connections meet: m along each; `a_yields`, `b_yields`: which of them must give way."""
 
     a: str
     b: str

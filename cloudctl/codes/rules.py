@@ -2,8 +2,8 @@
 
 Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority,
 then the narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one
-named first. Kinds add up: school zones and works cap the speed whatever the limit says. `compiled/rules.py` is the same,
-compiled.
+named first. Kinds add up: school zones and works cap the speed whatever the plain limit is. `compiled/rules.py` is the
+same, compiled.
 
 A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
 decides nothing: the vehicle is neither let through nor kept out by it, and `undecided_by` names it."""
@@ -59,8 +59,8 @@ MAX_SIZES_OF_CLASS = {
 
 
 class Vehicle(Struct, frozen=True):
-    """A vehicle as rules see it: its class, one of `rule.CLASSES` (any other word counts as a car), its sizes (m, t; nan
-    where not known), its emission stage (0: not known), and what rules on plates, fuels and dangerous goods ask for
+    """A vehicle as rules see it: its class, one of `rule.CLASSES` (any other word counts as a car), its sizes (m, t;
+    nan where not known), its emission stage (0: not known), and what rules on plates, fuels and dangerous goods ask for
     (-1, "" and None where not known)."""
 
     kind: str = "car"
@@ -93,8 +93,8 @@ class Vehicle(Struct, frozen=True):
         return known_class(self.kind) not in CLASSES_WITHOUT_PLATES
 
     def between(self, kind: str) -> tuple[float, float]:
-        """Return the least and the greatest value that the vehicle may have of what a kind of rule bounds (`SIZE_FIELDS`,
-        emission_zone)."""
+        """Return the least and the greatest value that the vehicle may have of what a kind of rule bounds
+        (`SIZE_FIELDS`, emission_zone)."""
         if kind == "emission_zone":
             if not self.motorised or self.fuel in FUELS_WITHOUT_EXHAUST:
                 return inf, inf
@@ -117,8 +117,8 @@ class Decision(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """What holds: bounds of speed (m/s; inf and 0 where there are none), whether the vehicle may be there, and the rules
-    that decided."""
+    """What holds: bounds of speed (m/s; inf and 0 where there are none), whether the vehicle may be there, and the
+    rules that decided."""
 
     speed_max: float
     speed_min: float

@@ -1,4 +1,5 @@
-"""Terms of the field that several parts use, each defined once: roles, uses and turns of lanes, control, limits by default.
+"""Terms of the field that several parts use, each defined once: roles, uses and turns of lanes, control, limits by
+default.
 
 The members of the enumerations are the words of the digital code's JSON (`StrEnum`): a field holds the word itself.
 """
@@ -7,8 +8,8 @@ from enum import StrEnum
 
 
 class LinkRole(StrEnum):
-    """Where a link leads: into the intersection, to one of its ingresses, or out of it. The order is that of the compiled
-    arrays."""
+    """Where a link leads: into the intersection, to one of its ingresses, or out of it. The order is that of the
+    compiled arrays."""
 
     INGRESS = "ingress"
     UPSTREAM = "upstream"

@@ -1,5 +1,5 @@
-"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no
-whole lanes."""
+"""Checks of the users that a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that
+are no whole lanes."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -15,7 +15,7 @@ VEHICLE_RULE_KINDS = ("bus_lane", "tidal_lane", "speed_min")  # kinds that are a
 
 
 def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
-    """Yield where a rule binds nobody, or cannot hold on what it names; words must be known."""
+    """Yield where a rule binds no vehicle, or cannot hold on what it names; words must be known."""
     if rule.kind == "tidal_lane":
         yield from _tidal_faults(code, rule)
     elif any(getattr(rule, field) for field in NARROWING_FIELDS) and not _binds_someone(rule):

@@ -178,7 +178,7 @@ def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
     if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
-        return True  # said of the time itself
+        return True  # reported with the time
 
     start, end = (
         None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to)

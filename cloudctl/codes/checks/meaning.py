@@ -164,7 +164,7 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
     try:
         south, west, north, east = grid_decode(parse_code(code.id).grid)
     except (CityCodeError, ValueError):
-        return  # said of the id itself
+        return  # reported with the id
 
     reference, cell_centre = (
         (code.ref_lat_e7, code.ref_lon_e7),
@@ -255,7 +255,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
     entities_with_rules = {target.entity for rule in code.rules for target in rule.targets}
     for zone in code.zones:
         if len(zone.polygon) < 3:
-            continue  # said of its outline
+            continue  # reported with its outline
 
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):

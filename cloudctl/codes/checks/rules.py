@@ -122,7 +122,7 @@ def _value_faults(rule: Rule) -> Iterator[Finding]:
 
 
 def _class_faults(rule: Rule) -> Iterator[Finding]:
-    """Yield the faults of whom a rule binds."""
+    """Yield the faults of the users that a rule binds."""
     if rule.kind == "lane_use" and not rule.classes:
         yield fault(
             entity=rule.id,
@@ -215,7 +215,7 @@ def _targets_without_lanes(code: IntersectionCode) -> Iterator[Finding]:
 
 def _format_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it,
-    and ban everybody."""
+    and ban every vehicle."""
     if code.format >= 2:
         return
 

@@ -44,7 +44,7 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
     for lane, other in _opposite_pairs(code):
         stated = [*rules_of[lane.id], *rules_of[other.id]]
         if not stated and (lane.revocable or other.revocable):
-            continue  # the signals say which way it runs
+            continue  # the signals decide its direction
 
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
         common = next((common for a, b in product(*opening) if (common := common_time(a, b))), "")
@@ -59,7 +59,9 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
             value=lane.id,
             rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {common}",
             severity=severity,
-            remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too",
+            remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on "
+            "holidays and "
+            "make-up days too",
         )
 
 

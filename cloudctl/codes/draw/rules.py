@@ -105,7 +105,7 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
 
 
 def rule_in_words(rule: Rule) -> str:
-    """Return a rule in words: kind, value, whom, where, when."""
+    """Return a rule in words: kind, value, users, place, times."""
     unit = VALUED.get(rule.kind, "")
     value = (
         ""

@@ -63,7 +63,7 @@ def _same_rule(a: Rule, b: Rule) -> bool:
 
 
 def _asked(rule: Rule) -> list[object]:
-    """Return what a rule says, but for its value, its place, its rank, and its notes."""
+    """Return the fields of a rule, but for its value, its place, its rank, and its notes."""
     rows = [
         getattr(rule, field)
         for field in rule.__struct_fields__

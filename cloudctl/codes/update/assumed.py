@@ -46,7 +46,7 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
 
 
 def repeats_lanes(code: IntersectionCode, rule: Rule) -> bool:
-    """Return whether a rule says no more than the lanes it names: their limit, or that they are bus lanes."""
+    """Return whether a rule only repeats the lanes it names: their limit, or that they are bus lanes."""
     if rule != Rule(id=rule.id, kind=rule.kind, targets=rule.targets, value=rule.value) or any(
         target.s_from is not None or target.s_to is not None for target in rule.targets
     ):

@@ -24,8 +24,8 @@ HAND_WRITTEN_TABLES = (
 
 
 class AnnouncedRevision(NamedTuple):
-    """An announced revision that takes over what was written by hand into an earlier one since, and what is to be said
-    of it."""
+    """An announced revision that takes over what was written by hand into an earlier one since, and the notes for the
+    report."""
 
     code: IntersectionCode
     losses: list[Loss]
@@ -33,7 +33,7 @@ class AnnouncedRevision(NamedTuple):
 
 def carry_forward(folder: CodeFolder) -> list[Loss]:
     """Write what was added by hand to revisions that another stands beside into the last of them, as its next revision;
-    return what is to be said."""
+    return the notes for the report."""
     losses: list[Loss] = []
     for name, revisions in list(folder.files.items()):
         if len(revisions) < 2:

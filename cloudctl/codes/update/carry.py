@@ -16,7 +16,7 @@ from .settle import numbers_are_given, settled
 
 
 class Carried(NamedTuple):
-    """The next revision, what the source said in the same ids, the numbers given, and what is to be said of it."""
+    """The next revision, what the source gave, in the same ids, the numbers given, and the notes for the report."""
 
     code: IntersectionCode
     base: IntersectionCode

@@ -3,7 +3,7 @@ replaced.
 
 0.json, 1.json ...           the codes; a later revision with its own beginning stands beside, 0-r2.json
 registry.jsonl               every city code ever given here, also of intersections that are gone
-history/<city code>.cc       what the last import gave for it, to tell what was written by hand since
+history/<city code>.cc       what the last import gave for it, to find what was written by hand since
 history/<city code>.r1.json  revisions that were replaced, and intersections that are gone
 """
 

@@ -4,8 +4,8 @@ ids.
 Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean
 distance where the two lie beside each other, and penalties for what differs. A lane that was renumbered because its
 neighbour went lies where it lay (0 m and one penalty), its neighbour's number lies a lane's width away: geometry wins.
-Where geometry cannot tell (half a lane's width to either side), the alias decides. Links follow their lanes, movements
-are pairs of lanes, signal groups follow their movements."""
+Where geometry does not decide (half a lane's width to either side), the alias decides. Links follow their lanes,
+movements are pairs of lanes, signal groups follow their movements."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

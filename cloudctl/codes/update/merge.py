@@ -1,9 +1,9 @@
 """The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the
 source changed changes.
 
-Field by field, all three in the same ids: where the source says what it said before, the code as it stands is right;
-where the code as it stands is what the source said before, the new word of the source is. Where both changed, the
-hand's word stays, and a line says so."""
+Field by field, all three in the same ids: where the source gives what it gave before, the code as it stands is right;
+where the code as it stands is what the source gave before, the source's new value is. Where both changed, the value
+written by hand stays, with a line in the report."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -29,11 +29,11 @@ class Notes(list[Loss]):
     """What has lost its place, and what both changed."""
 
     def lost(self, name: str, detail: str) -> None:
-        """Say that something written by hand is no longer in the code."""
+        """Note that something written by hand is no longer in the code."""
         self.append(Loss(what=LossKind.DROPPED, entity=name, detail=detail))
 
     def kept(self, name: str, detail: str) -> None:
-        """Say that something written by hand stays although the source says otherwise."""
+        """Note that something written by hand stays although the source gives another value."""
         self.append(Loss(what=LossKind.DIFFERS, entity=name, detail=detail))
 
 
@@ -46,7 +46,7 @@ class MergeInputs(NamedTuple):
 
 
 def merged(inputs: MergeInputs, name_rule: Callable[[], str]) -> tuple[IntersectionCode, list[Loss]]:
-    """Return the code, and what is to be said of it: hand-written parts that lost their place, and words that stand
+    """Return the code, and the notes for the report: hand-written parts that lost their place, and words that stand
     against the source's."""
     notes = Notes()
     row_id = _id_of
@@ -326,7 +326,7 @@ def _with_known_group(notes: Notes, row: Any, groups: set[int]) -> Any:
 
 
 def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode) -> None:
-    """Say which zones covered a lane before and cover none now."""
+    """Note which zones covered a lane before and cover none now."""
     covered_before, covered_after = Relocation.covered(before), Relocation.covered(after)
     for zone in after.zones:
         if zone.id in covered_before and zone.id not in covered_after:

@@ -76,8 +76,8 @@ def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
 
 
 def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
-    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals
-    apart."""
+    """Yield numbers of messages (region/id) that stand for two intersections: a receiver takes the signals of one for
+    the other's."""
     first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:

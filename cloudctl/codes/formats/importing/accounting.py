@@ -34,7 +34,8 @@ __all__ = ["IGNORED_IN_ANY_XML", "MAX_GROUPS", "Accounts", "JsonRecord", "Record
 
 
 class Accounts:
-    """The account of one import. `source` names the format; `ignored` says why something carries nothing about traffic.
+    """The account of one import. `source` names the format; `ignored` gives the reason why something carries nothing
+    about traffic.
 
     Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and
     `parent/tag@name` for attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for

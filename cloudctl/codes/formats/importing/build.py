@@ -35,7 +35,7 @@ MAX_STRAIGHT_ANGLE, MIN_U_TURN_ANGLE = (
     np.radians(35),
     np.radians(150),
 )
-# Who yields to whom, where nothing is said: the higher to the lower
+# Right of way where the source gives none: the movement of higher rank yields to that of lower rank
 YIELD_RANK = {
     "straight": 0,
     "right": 1,
@@ -330,7 +330,7 @@ def _draw_paths(raw: RawCode) -> None:
 
 
 def _conflicts(raw: RawCode) -> Iterator[Conflict]:
-    """Yield where paths of different lanes cross or merge. Who yields is the source's word, or follows the turns."""
+    """Yield where paths of different lanes cross or merge. The right of way is the source's, or follows the turns."""
     if raw.yields is None and len(raw.moves) > 1:
         raw.losses.add(
             Loss(
@@ -359,7 +359,7 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
 
 
 def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
-    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are
+    """Return the limits, a rule a speed, then the source's own rules; equal ones of several lanes are
     one."""
     targets_of_speed: dict[float, list[Target]] = {}
     for key in lane_id:

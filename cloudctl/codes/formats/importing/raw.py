@@ -56,7 +56,7 @@ class RawCode:
     walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
     # (movement, movement) -> the first yields; None: guessed from the turns
     yields: dict[tuple[int, int], bool] | None = None
-    # Pairs of which the source says so, where the others are guessed
+    # Pairs whose right of way the source gives; that of the others is guessed
     stated: dict[tuple[int, int], bool] = field(default_factory=dict)
     left_hand: bool = False
     control: str = ""  # of a place without signals

@@ -134,7 +134,7 @@ class Record:
         return default if flag is None else flag
 
     def unknown(self, name: str, value: object, result: str) -> None:
-        """Report a value that is not understood; `result` says what was made of it ("left out", "taken as
+        """Report a value that is not understood; `result` is what was made of it ("left out", "taken as
         straight")."""
         self._used.add(name)
         self.accounts.enter(
@@ -169,8 +169,8 @@ class Record:
 
 
 class XmlRecord(Record):
-    """An element. Children are asked for by their tags; who is asked for is used, and so is what lies on the way to
-    it."""
+    """An element. Children are asked for by their tags; a child that is asked for is used, and so is what lies on the
+    way to it."""
 
     __slots__ = ("_records", "_text", "_text_used")
     values: dict[str, str]

@@ -2,7 +2,7 @@
 never a cut.
 
 The profile that goes there and back: lanes, their use, sharing, width, stop line and limits (of parts, too),
-connections with turn, signal group and whom they are restricted to, crosswalks. Not carried: conflicts, plans, other
+connections with turn, signal group and permitted users, crosswalks. Not carried: conflicts, plans, other
 rules, and the roads before an approach. A MAPEM has the paths of up to four connections a lane, with their limits, too
 (ConnectionTrajectory-addGrpC); a MAP of J2735 has no place for them. The limit of the intersection is the lowest of all
 lanes, for readers that know no other; each lane whose limit differs has it at its nodes."""

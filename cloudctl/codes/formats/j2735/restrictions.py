@@ -21,8 +21,8 @@ CLASSES_OF_USER_TYPE: dict[str, tuple[str, ...]] = {  # of restriction classes, 
 
 
 def restriction_classes(record: JsonRecord) -> dict[int, tuple[str, ...]]:
-    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and
-    kept out."""
+    """Return the users that each restriction class admits, as classes of rules; users that a code cannot name are
+    reported, and kept out."""
     allowed_classes: dict[int, tuple[str, ...]] = {}
     for row in record.rows("restrictionList"):
         if "id" not in row:

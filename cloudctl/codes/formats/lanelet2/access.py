@@ -1,7 +1,7 @@
-"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way
-and speed_limit tags.
+"""The permitted users of a lanelet, in which direction, and how fast: its subtype, location and region, its
+participant, one_way and speed_limit tags.
 
-One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2,
+One participant tag overrides the subtype: users that no tag names may not use the lanelet (Lanelet2,
 LaneletAndAreaTagging)."""
 
 import re
@@ -15,7 +15,7 @@ from .osm import Tags
 
 MOTOR_VEHICLES = frozenset(MOTOR_CLASSES)
 ROAD_USERS = MOTOR_VEHICLES | {"bicycle"}
-USERS_OF_SUBTYPE = {  # subtype -> who may use it
+USERS_OF_SUBTYPE = {  # subtype -> its permitted users
     "": ROAD_USERS,
     "road": ROAD_USERS,
     "lane": ROAD_USERS,
@@ -117,8 +117,8 @@ class Limit(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its
-    subtype."""
+    """The permitted users of a lanelet, along it and against it (empty: it is one-way); `stated` by its own tags, not
+    by its subtype."""
 
     along: frozenset[str]
     against: frozenset[str]
@@ -142,7 +142,8 @@ class Users(NamedTuple):
 
 
 def read_users(tags: Tags) -> Users | None:
-    """Return who may use a lanelet; None for one that no vehicle and no bicycle may use, which is reported."""
+    """Return the permitted users of a lanelet; None for one that no vehicle and no bicycle may use, which is
+    reported."""
     subtype = tags.get("subtype")
     users_of_subtype = USERS_OF_SUBTYPE.get(subtype)
     participant_tags = list(tags.with_prefix("participant:"))
@@ -172,7 +173,7 @@ def read_users(tags: Tags) -> Users | None:
 def _with_participants(
     tags: Tags, participant_tags: list[tuple[str, str]], users_of_subtype: frozenset[str]
 ) -> frozenset[str]:
-    """Return who may use a lanelet when its participant tags are heeded."""
+    """Return the permitted users of a lanelet when its participant tags are heeded."""
     allowed: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     reserved = False
@@ -181,7 +182,7 @@ def _with_participants(
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
         is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
         if classes is None or not is_understood:
-            # For somebody whom no class stands for: that opens it to nobody else
+            # For a user without a class of ours: that admits no other user
             is_restriction = value.lower() not in FALSE_VALUES
             tags.unknown(
                 f"participant:{name}",
@@ -213,7 +214,7 @@ def _merge_cars(users: frozenset[str]) -> frozenset[str]:
 
 
 def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
-    """Return who may use a lanelet against its direction."""
+    """Return the permitted users of a lanelet against its direction."""
     against = users if not tags.flag("one_way", True) else frozenset()
     for name, value in tags.with_prefix("one_way:"):
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])

@@ -194,7 +194,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
 
 def drives_on_the_left(lanes: list[RawLane]) -> bool:
-    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not give
     otherwise."""
     votes = 0
     for lane_in in lanes:
@@ -298,8 +298,8 @@ def _lanelet_at_intersection(chain: list[Lanelet], ingress: bool) -> Lanelet:
 def _limits(
     raw: RawCode, key: str, chain: list[Lanelet], xy: F8, lanelet_at_intersection: Lanelet
 ) -> list[tuple[float, float, float]]:
-    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it
-    where.
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and its permitted
+    users by part.
 
     `lanelet_at_intersection` is its lanelet at the intersection, which gives the use of the lane.
     """
@@ -362,7 +362,7 @@ def _own_speed(lanelet: Lanelet) -> float | None:
 def _read_priorities(
     raw: RawCode, lanelet_map: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]
 ) -> None:
-    """Enter who yields where the map says so: by elements of right of way, and by stop and yield signs."""
+    """Enter the right of way where the map gives it: by elements of right of way, and by stop and yield signs."""
     regulations = lanelet_map.regulations
     lanes_with_sign = {
         key

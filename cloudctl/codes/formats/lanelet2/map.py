@@ -74,7 +74,7 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
 
 
 def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
-    """Report what lines say that a code does not."""
+    """Report what lines carry and a code does not."""
     for tags in osm.ways.values():
         kind = tags.get("type")
         if kind in EDGE_TYPES or kind in PLAIN_TYPES:

@@ -28,7 +28,7 @@ NODE_TAGS = {  # that are read, or carry nothing about traffic
 
 
 class Tags(Record):
-    """The tags of one way or relation, by their keys; what nobody reads is reported, as an attribute would be."""
+    """The tags of one way or relation, by their keys; what is not read is reported, as an attribute would be."""
 
     noun = "tag"
     __slots__ = ("members",)

@@ -14,7 +14,7 @@ from .osm import OsmMap, Tags
 GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
 PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
-# Sub-types of a head -> whether it is for pedestrians, who have no yellow.
+# Sub-types of a head -> whether it is for pedestrians, whose lights have no yellow.
 IS_PEDESTRIAN_HEAD = {
     "red_green": True,
     **dict.fromkeys(
@@ -53,7 +53,7 @@ class Lights:
 
 @dataclass
 class Regulations:
-    """What the regulatory elements of a map say."""
+    """What the regulatory elements of a map state."""
 
     lights: list[Lights] = field(default_factory=list)
     stop_lines: list[F8] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Regulations:
 
 
 def read_regulations(osm: OsmMap) -> Regulations:
-    """Return what the regulatory elements say."""
+    """Return what the regulatory elements state."""
     regulations = Regulations()
     regulations.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
     for element in osm.relations:
@@ -141,7 +141,7 @@ def _report_roles(element: Tags, kind: str) -> None:
 
 
 def _read_sign(regulations: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
-    """Read what a sign says: of the element's own sign_type, else of the signs it refers to."""
+    """Read the meaning of a sign: of the element's own sign_type, else of the signs it refers to."""
     own_type = element.get("sign_type")
     sign_types = (
         [own_type] if own_type else [_sign_type(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]

@@ -7,8 +7,8 @@
     text of 0 and 1       "00010000", "b00010000", "0b00010000", "'00010000'B"
     hex text              "10", "0x10", "'10'H", in whole or half bytes
 
-What is none of these, or has another size, is not guessed: it comes back as `UNREAD_KEY`, and whoever reads an access from
-it must not open anything."""
+What is none of these, or has another size, is not guessed: it comes back as `UNREAD_KEY`, and no access may be opened
+by it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

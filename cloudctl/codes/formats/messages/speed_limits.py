@@ -35,7 +35,7 @@ CHILDREN_LIMIT = "maxSpeedInSchoolZoneWhenChildrenArePresent"
 
 
 class LimitKind(NamedTuple):
-    """What a kind of limit is in a code: the rule's kind, whom it binds, and whether at night only."""
+    """What a kind of limit is in a code: the rule's kind, the classes it binds, and whether at night only."""
 
     kind: str
     classes: tuple[str, ...] = ()

@@ -355,7 +355,7 @@ class _JunctionCode:
             )
 
     def _add_priorities(self, raw: RawCode) -> None:
-        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield
+        """Enter the right of way where the map gives it: by its priorities of connecting roads, and by stop and yield
         signs."""
         moves = self.junction.moves
         movements_with_sign, all_stop = set(), True

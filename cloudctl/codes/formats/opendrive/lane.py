@@ -2,7 +2,7 @@
 kind.
 
 A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that
-allow let in only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7)."""
+allow admit only the classes they name, those that deny exclude the classes they name (ASAM OpenDRIVE 1.8, 11.7)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -33,12 +33,13 @@ CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class
     "autonomoustraffic": "automated",
     "autonomous traffic": "automated",
 }
-UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"  # who is named, and is nobody on a road
+# Names that restrict nothing, and a name of no road user
+UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"
 NO_STOPPING, CAR_POOL = "no stopping at any time", "car pool"
 
 
 class Access(NamedTuple):
-    """Who may use a lane: `only` these classes (None: whoever its type lets in), `never` those."""
+    """The permitted users of a lane: `only` these classes (None: those that its type admits), `never` those."""
 
     only: frozenset[str] | None = None
     never: frozenset[str] = frozenset()

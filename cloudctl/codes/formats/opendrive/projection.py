@@ -80,7 +80,7 @@ def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
 
 
 def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
-    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a
+    """Return the way from a horizontal system to degrees; what concerns heights is left out, so that no grid of a
     geoid is needed."""
     horizontal_text = " ".join(VERTICAL_TERMS.sub(" ", text).split()) if text.startswith("+") else text
     if horizontal_text != " ".join(text.split()):

@@ -275,7 +275,7 @@ def read_road(element: XmlRecord) -> Road:
         list(section_element.children("left", "center", "right"))
         section_element.flag("singleSide")
 
-        for centre in section_element.iterfind("center/lane"):  # it has no width: nobody drives on it
+        for centre in section_element.iterfind("center/lane"):  # it has no width, and is not driven on
             list(centre.children("link"))
             centre.choice("type", LANE_TYPES, "none")
             number(centre, "id", None)

@@ -1,10 +1,10 @@
 """Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what
-signs say.
+signs show.
 
 A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and
-references elsewhere say for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a
-validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ in
-what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
+references elsewhere name its lanes. Without a validity it concerns the lanes that are driven in its orientation. Where
+a validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ
+in what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
 which most maps use."""
 
 import re
@@ -48,7 +48,7 @@ MIN_STOP_LENGTH = 1.0  # m of a stop line that is drawn without a length
 
 
 class Light(NamedTuple):
-    """One light: whom it is for, the turns its arrows allow (none: any), and where it stands."""
+    """One light: its users, the turns its arrows allow (none: any), and where it stands."""
 
     id: str
     name: str
@@ -230,8 +230,8 @@ class Signals:
                 )
 
     def lights_on(self, road: Road, lane: int, end: float | None = None, distance_after: float = 0.0) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_SIGNAL_DISTANCE` of a
-        junction `distance_after` m after that s."""
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within
+        `MAX_SIGNAL_DISTANCE` of a junction `distance_after` m after that s."""
         candidates = [
             (name, reach)
             for name, reach, s in self.reaches.get(road.id, [])

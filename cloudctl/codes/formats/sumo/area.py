@@ -105,8 +105,8 @@ class Roads:
         return not requests and any(self._crosses(a, b) for a, b in combinations(movements, 2))
 
     def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
-        """Return whether two movements of different roads cross or merge, where the network has no requests that say
-        so."""
+        """Return whether two movements of different roads cross or merge, where the network has no requests that decide
+        it."""
         if a.from_edge == b.from_edge:
             return False
         merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)

@@ -32,8 +32,8 @@ def number_list(record: XmlRecord, name: str, text: str, size: int) -> list[floa
 
 
 def read_permissions(record: XmlRecord) -> tuple[frozenset[str], bool]:
-    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that
-    are not known say nothing."""
+    """Return the vClasses that may use a lane or a connection, and whether it states any: unknown words in `disallow`
+    exclude nothing."""
     reserved = bool(record.get("allow").strip())
     if reserved and record.get("disallow").strip():
         record.accounts.enter(

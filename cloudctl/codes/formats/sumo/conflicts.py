@@ -1,4 +1,4 @@
-"""The conflict matrix of a SUMO junction with its points: who meets whom, where, and who yields."""
+"""The conflict matrix of a SUMO junction with its points: which paths meet, where, and which movement yields."""
 
 from collections.abc import Iterator
 

@@ -2,7 +2,7 @@
 it.
 
 Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read
-from the right, signal states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path
+from the right, signal states from the left; `foes` is geometric conflict, `response` right of way; a movement's path
 may be a chain of internal lanes."""
 
 from collections.abc import Iterable
@@ -51,9 +51,9 @@ def import_sumo(
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
     administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the
     text of the file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge
-    are codes, too; where it is not said, they are in a network without signals. Those left out are in the report. A
+    are codes, too; by default they are in a network without signals. Those left out are in the report. A
     network in which nothing is left is refused, unless junctions without a signal are left out on purpose. The list's
-    `losses` say what was dropped, guessed or repaired. Raises CodeError."""
+    `losses` name what was dropped, guessed or repaired. Raises CodeError."""
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
         adm = adm or (DEFAULT_ADM if net.placed else E_TOWN_ADM)
@@ -299,8 +299,8 @@ def _rules(
     source_lane: dict[str, NetLane],
     area: IntersectionArea,
 ) -> tuple[Rule, ...]:
-    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which
-    lane."""
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and the permitted users
+    of lanes."""
     entities_at_speed: dict[float, list[str]] = {}
     for link in links:
         driven_lanes = [lane for lane in lanes if lane.link == link.id and lane.use != LaneUse.PEDESTRIAN]
@@ -356,11 +356,11 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
 def _turn_bans(
     net: Net, connections: tuple[Connection, ...], source_lane: dict[str, NetLane], area: IntersectionArea, first: int
 ) -> tuple[Rule, ...]:
-    """Return who may not take a connection although both its lanes are open to them."""
+    """Return the bans of connections: users that both lanes admit and the connection does not."""
     rules: list[Rule] = []
     for connection, movement in zip(connections, area.movements, strict=True):
         without_repeated_points = [source_lane[connection.from_lane].may, source_lane[connection.to_lane].may]
-        # What a connection says itself goes before its inner lanes.
+        # What a connection states itself goes before its inner lanes.
         own_vclasses = (
             [movement.raw.may] if movement.raw.may is not None else [lane.may for lane in movement.over if lane.stated]
         )

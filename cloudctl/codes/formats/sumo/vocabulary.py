@@ -24,7 +24,7 @@ IS_ACTUATED_TYPE = {  # tlLogic type -> whether traffic decides how long its pha
     "rail_crossing": True,
     "off": False,
 }
-CONTROL_OF_JUNCTION = {  # junction type -> who goes first at it
+CONTROL_OF_JUNCTION = {  # junction type -> the right of way at it
     "traffic_light": "signal",
     "traffic_light_unregulated": "signal",
     "traffic_light_right_on_red": "signal",
@@ -45,7 +45,7 @@ CONTROL_OF_JUNCTION = {  # junction type -> who goes first at it
     "unknown": "uncontrolled",
 }
 RING_KEYS = ("ring1", "ring2", "barrierPhases", "barrier2Phases", "coordinatePhases")
-CONTROLLER_KEYS = {  # parameters of tlLogic that say how SUMO runs it, not what it shows
+CONTROLLER_KEYS = {  # parameters of tlLogic about how SUMO runs it, not what it shows
     "detector-gap",
     "passing-time",
     "max-gap",
