@@ -1,8 +1,8 @@
 """The whole loop at 1,000 perception frames/s of 60 objects, beside the same sockets and broker with no work between.
 
-Five intersections, three RSUs each, every frame planned and answered with an advisory. The floor is the node itself with its
-step replaced: decode the frame, publish one ready advisory. Rounds are taken in turn; latency is from the frame's own time in the
-producer to the advisory's arrival in a subscriber, each in a process of its own.
+Five intersections, three RSUs each, every frame planned and answered with an advisory. The floor is the node itself
+with its step replaced: decode the frame, publish one ready advisory. Rounds are taken in turn; latency is from the
+frame's own time in the producer to the advisory's arrival in a subscriber, each in a process of its own.
 """
 
 import asyncio
@@ -100,7 +100,8 @@ def subscribe(pipe: Connection, port: int) -> None:
 
 
 def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
-    """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2 Hz."""
+    """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2
+    Hz."""
     import paho.mqtt.client as paho
 
     scenes = [Scene(code, OBJECTS, seed) for seed, code in enumerate(corridor())]
@@ -138,20 +139,25 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
     (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
     config = NodeConfig(
-        NodeSection(
-            "tcp://127.0.0.1:*", str(folder / "node.key"), True, (str(folder / "*.json"),), str(folder / "status.json")
+        node=NodeSection(
+            bind="tcp://127.0.0.1:*",
+            key=str(folder / "node.key"),
+            codes=(str(folder / "*.json"),),
+            status=str(folder / "status.json"),
         ),
-        BrokerSection(port=running.port, version=running.version),
+        broker=BrokerSection(port=running.port, version=running.version),
         plan=PlanSection(period_ms=0, refresh=0.0),
         gateway=(GatewaySection("g", rsus, gateway.public),),
     )
     here, there = spawn.Pipe()
     server = spawn.Process(target=serve, args=(there, config, floor))
     server.start()
+    there.close()  # so that a node that fails to start ends `recv` with EOFError
     address = here.recv()
     listen, listened = spawn.Pipe()
     subscriber = spawn.Process(target=subscribe, args=(listened, running.port))
     subscriber.start()
+    listened.close()
     listen.recv()
     producer = spawn.Process(target=produce, args=(address, running.port, gateway, node.public))
     producer.start()

@@ -45,6 +45,7 @@ class IntersectionState:
     in_force: bool = True  # whether a revision of the code is; else nothing is said
     until: int = NEVER  # when that changes: nothing said before is valid beyond
     latest: world.World | None = None
+    withheld: list[planner.Withheld] | None = None  # what the newest plans proposed and did not send; None: nobody asks
     traffic: TrafficState = field(default_factory=TrafficState)
     priority: planner.PriorityRequestServer = field(default_factory=planner.PriorityRequestServer)
     rules: RuleTable | None = None  # made when first asked for

@@ -22,9 +22,10 @@ class Stretch(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """What something covers: the stretches, and which paths have one (bool[n_paths])."""
+    """What something covers: the stretches in order, the same as float64[n, 3], and which paths have one (bool[n_paths])."""
 
     stretches: tuple[Stretch, ...]
+    table: Floats
     marked: NDArray[np.bool_]
 
 
@@ -47,10 +48,10 @@ def covered(code: CompiledCode, hazard: Hazard) -> Covered:
     if found is None:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        stretches = tuple(_stretches(code, hazard))
+        stretches = tuple(sorted(_stretches(code, hazard)))
         marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
         marked[[stretch.path for stretch in stretches]] = True
-        found = _known[key] = Covered(stretches, marked)
+        found = _known[key] = Covered(stretches, np.array(stretches, float).reshape(-1, 3), marked)
     return found
 
 

@@ -148,16 +148,16 @@ def _accelerate(tracks: Any, before: Any, accel: Any, dt: float, share: float, o
 
 def _claimed(tracks: NDArray[Any], reports: Mapping[int, Report]) -> tuple[tuple[Report, ...], Ints, Ints, Ints]:
     """Return the connected vehicles that have a track, the row of each, the index of each row's vehicle (-1 none), and when each vehicle reported."""
-    vehicles: list[Report] = []
-    rows: list[int] = []
+    handles = tracks["vehicle"]
+    rows = np.flatnonzero(handles)
+    found = [reports.get(handle) for handle in handles[rows].tolist()]
+    vehicles = tuple([vehicle for vehicle in found if vehicle is not None])
+    if len(vehicles) < len(found):
+        rows = rows[[vehicle is not None for vehicle in found]]
+
     report = np.full(len(tracks), -1, np.int64)
-    for row, handle in enumerate(tracks["vehicle"].tolist()):
-        found = reports.get(handle) if handle else None
-        if found is not None:
-            vehicles.append(found)
-            rows.append(row)
-    report[rows] = range(len(rows))
-    return tuple(vehicles), np.array(rows, np.int64), report, np.array([vehicle.t for vehicle in vehicles], np.int64)
+    report[rows] = np.arange(len(rows))
+    return vehicles, rows, report, np.array([vehicle.t for vehicle in vehicles], np.int64)
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -12,7 +12,20 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        (
+            "_core",
+            "clock",
+            "datums",
+            "errors",
+            "geo",
+            "logs",
+            "maps",
+            "metrics",
+            "rates",
+            "rule_fields",
+            "validation",
+        ),  # depend on nothing
+        ("one_tree",),
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
@@ -35,10 +48,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
         ("intersection",),
-        ("downstream", "scheduling", "signal_priority", "vehicles"),
-        ("revisions",),
+        ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
+        ("handlers", "plan_runner", "revisions"),
         ("engine",),
-        ("client", "node", "replay"),
+        ("view",),
+        ("client", "replay"),
+        ("node",),
         ("sim",),
         ("__main__",),
     ),
@@ -65,14 +80,22 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),
     "cloudctl.ingest": (
         ("__init__", "rejections"),
-        ("gateways", "plausibility", "signal_groups", "sources"),
+        ("checks", "gateways", "plausibility", "signal_groups", "sources"),
         ("frames",),
+        ("batch",),
+        ("replies",),
         ("messages",),
     ),
-    "cloudctl.io": (("__init__", "broker", "http", "mqtt", "recording", "zeromq"), ("egress",)),
+    "cloudctl.io": (
+        ("private_files",),
+        ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
+        ("egress",),
+    ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "config", "doctor"),
-        ("publish", "reload"),
+        ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
+        ("config", "inbox", "peers", "pid_file", "reports"),
+        ("description", "init_folder", "publish", "reload"),
+        ("reloader",),
         ("live",),
     ),
     "cloudctl.planner": (
@@ -85,6 +108,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__", "conflicts", "spat_time"),
         ("quality", "spat_fields"),
         ("spat", "states", "ydt_spat"),
+    ),
+    "cloudctl.view": (
+        ("__init__", "columns", "events", "latency", "scene"),
+        ("status", "viewers", "zone", "reasons"),
+        ("detail",),
+        ("observer",),
+        ("player", "routes"),
+        ("playback", "serving"),
     ),
     "cloudctl.sim": (
         ("__init__", "common", "scenario"),
@@ -107,7 +138,15 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
         "the C core has one door: the tracker and the two modules it is made of",
     ),
     "asyncio": (
-        ("cloudctl.io", "cloudctl.node", "cloudctl.client", "cloudctl.__main__", "cloudctl.sim"),
+        (
+            "cloudctl.io",
+            "cloudctl.node",
+            "cloudctl.client",
+            "cloudctl.view.routes",
+            "cloudctl.view.playback",
+            "cloudctl.__main__",
+            "cloudctl.sim",
+        ),
         "event loops stay at the edges; the engine has none",
     ),
 }

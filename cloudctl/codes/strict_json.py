@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from ..validation import UNDECODABLE, join, violation_of
 from .findings import CodeError, Finding, Severity
 
 T = TypeVar("T", bound=Struct)
@@ -39,7 +40,6 @@ SYNONYMS = {
 ABSENT_KEY_BONUS = 0.2
 # As Python and JavaScript write what is no number
 NON_JSON_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_json(
@@ -57,7 +57,7 @@ def read_json(
         ) - left_out(value):
             return value
         tree = msgspec.json.decode(data)
-    except UNREADABLE:
+    except UNDECODABLE:
         tree = _tree(data, where)
 
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
@@ -71,7 +71,7 @@ def read_json(
 def _tree(data: bytes, where: str) -> Any:
     try:
         return msgspec.json.decode(data)
-    except UNREADABLE as error:
+    except UNDECODABLE as error:
         remedy = "correct it; JSON has no comments, and no comma at an end"
         if (literal := NON_JSON_NUMBER.search(data)) is not None:
             remedy = f"{literal[1].decode()} is no number of JSON: give a number, or leave the field out"
@@ -117,15 +117,15 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         faults = list(islice(_walk(tree, kind, "", "code"), MAX_FINDINGS))
-        raise CodeError(where, faults or [_type_finding(str(error))]) from None
+        raise CodeError(where, faults or [_type_finding(error)]) from None
 
 
-def _type_finding(text: str) -> Finding:
-    message, _, path = text.partition(" - at `$")
+def _type_finding(error: Exception) -> Finding:
+    violation = violation_of(error)
     return Finding(
         entity="code",
-        field=path.rstrip("`").lstrip(".") or "file",
-        value=message,
+        field=violation.field or "file",
+        value=violation.rule,
         rule="must be of the type docs/codes.md gives",
         severity=Severity.ERROR,
         remedy="correct it, or import the code anew",
@@ -222,8 +222,9 @@ def _plain_value(node: Any, kind: Any, path: str, entity: str) -> Iterator[Findi
     try:
         msgspec.convert(node, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        message, _, inner_path = str(error).partition(" - at `$")
-        yield _mistyped(node, message[:1].lower() + message[1:], path + inner_path.rstrip("`"), entity)
+        violation = violation_of(error)
+        rule = violation.rule[:1].lower() + violation.rule[1:]
+        yield _mistyped(node, rule, join(path, violation.field), entity)
 
 
 def _mistyped(node: Any, rule: str, path: str, entity: str) -> Finding:

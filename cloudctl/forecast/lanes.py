@@ -29,8 +29,7 @@ def change(world: World, row: int, open_to: np.ndarray) -> str | None:
     code, lane = world.code, int(world.path[row])
     if not 0 <= lane < code.n_lanes:
         return None
-    _CODES.setdefault(code.hash, code)
-    for other, behaviour in _beside(code.hash, lane, int(world.connection[row])):
+    for other, behaviour in adjacent_lanes(code, lane, int(world.connection[row])):
         if open_to[other] and not _occupied(
             other, float(world.s[row]), CLEAR, world.path, world.s, world.speed, STANDING
         ):
@@ -38,9 +37,14 @@ def change(world: World, row: int, open_to: np.ndarray) -> str | None:
     return None
 
 
+def adjacent_lanes(code: CompiledCode, lane: int, connection: int) -> tuple[tuple[int, str], ...]:
+    """Return (lane, "change_left" or "change_right") of those beside one that lead the same way by `connection` (-1: any), the left one first."""
+    _CODES.setdefault(code.hash, code)
+    return _adjacent_lanes(code.hash, lane, connection)
+
+
 @lru_cache(maxsize=8192)
-def _beside(key: str, lane: int, connection: int) -> tuple[tuple[int, str], ...]:
-    """Return the lanes beside one that lead the same way, the left one first."""
+def _adjacent_lanes(key: str, lane: int, connection: int) -> tuple[tuple[int, str], ...]:
     code = _CODES[key]
     own, out = code.code.lanes[lane].number, []
     for other in np.flatnonzero((code.lane_link == code.lane_link[lane]) & (code.lane_use == 0)).tolist():

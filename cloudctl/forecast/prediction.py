@@ -201,7 +201,7 @@ def ways(code: CompiledCode) -> Ways:
     found = _KNOWN.get(code.hash)
     if found is None:
         found = _KNOWN[code.hash] = Ways(
-            *_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), _minor(code)
+            *_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), minor_lanes(code)
         )
     return found
 
@@ -213,7 +213,7 @@ def _by_lane(code: CompiledCode, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]
     return np.cumsum([0, *counts]).astype(np.int64), order.astype(np.int64)
 
 
-def _minor(code: CompiledCode) -> NDArray[np.bool_]:
+def minor_lanes(code: CompiledCode) -> NDArray[np.bool_]:
     """Return which lanes lead, over joints alone, to one where they turn into a road that others come straight along."""
     ahead: dict[int, list[tuple[int, bool]]] = {}  # of each lane: the lanes its joints lead to, and whether straight on
     for k in np.flatnonzero(~code.conn_inner).tolist():

@@ -12,7 +12,7 @@ from ..forecast.prediction import predict
 from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind
 from ..world import World
-from .candidate import Candidate
+from .candidate import Candidate, Withheld
 from .filter import AdvisoryFilter
 from .kinds import (
     ahead,
@@ -40,7 +40,7 @@ PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 SILENT = 1500 * MS  # a connected vehicle reports once a second, or more often
 ANYWHERE = (AdvisoryKind.EMERGENCY, AdvisoryKind.DEGRADED, AdvisoryKind.PRIORITY)  # kinds that need no lane
 
-__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "failed", "gate", "passing", "plan"]
+__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "Withheld", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -68,8 +68,11 @@ def gate(world: World) -> tuple[str | None, str | None]:
     return signal, perception
 
 
-def plan(world: World) -> list[Candidate]:
-    """Return every proposal for the intersection at this moment; what the gate withholds is said as `degraded`."""
+def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate]:
+    """Return every proposal for the intersection at this moment; what the gate withholds is said as `degraded`.
+
+    `withheld`, where given, collects what a vehicle's own policy keeps from it, with the reason.
+    """
     signal, perception = gate(world)
     out: list[Candidate] = []
     times, limits, expected = passing(world), rules.in_force(world), predict(world)
@@ -102,10 +105,10 @@ def plan(world: World) -> list[Candidate]:
     if reasons:
         why = "; ".join(reasons)
         out.append(_degraded(f"intersection:{world.code.code.id}", why))
-    return _fitting(world, out)
+    return _fitting(world, out, withheld)
 
 
-def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
+def _fitting(world: World, candidates: list[Candidate], withheld: list[Withheld] | None) -> list[Candidate]:
     """Drop what a vehicle's policy does not want told, and what needs a lane where its position is too poor to tell which."""
     tracks, suppressed_kinds, poor, unheard = world.tracks, {}, {}, set()
     deviation = np.sqrt(np.maximum(tracks["var_x"][world.rows], tracks["var_y"][world.rows])).tolist()
@@ -125,6 +128,12 @@ def _fitting(world: World, candidates: list[Candidate]) -> list[Candidate]:
         for c in candidates
         if c.kind not in suppressed_kinds.get(c.target, ()) and (c.kind in ANYWHERE or c.target not in poor)
     ]
+    if withheld is not None:
+        for c in candidates:
+            if c.kind in suppressed_kinds.get(c.target, ()):
+                withheld.append(Withheld(c, "vehicles of its class are not given advice of this kind"))
+            elif c.target in poor and c.kind not in ANYWHERE:
+                withheld.append(Withheld(c, poor[c.target]))
     return kept + [_degraded(target, why) for target, why in poor.items() if target not in unheard]
 
 

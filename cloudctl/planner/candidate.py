@@ -1,5 +1,7 @@
 """What a planner proposes: numbers and the words to say them in, made into an advisory only when it is sent."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 from numba import njit
 
@@ -24,6 +26,13 @@ class Candidate(Struct, frozen=True, gc=False):
     status: str | None = None
     about: str = ""  # what it is about, where a target may have several of a kind: a priority request
     renewal: bool = False  # only to renew what is still valid: it is no reason to begin
+
+
+class Withheld(NamedTuple):
+    """A proposal that was not sent, and why."""
+
+    candidate: Candidate
+    reason: str
 
 
 def severity_of(ttc: float) -> int:

@@ -6,10 +6,10 @@ REFRESH of its validity is left. A warning is first sent when its proposal has s
 
 from dataclasses import dataclass
 
-from ..clock import MS
+from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, Inputs
 from ..world import World
-from .candidate import Candidate
+from .candidate import Candidate, Withheld
 
 VALID = {
     AdvisoryKind.GLOSA: 2000 * MS,
@@ -96,11 +96,18 @@ class AdvisoryFilter:
         self._sent.clear()
         self._stands.clear()
 
-    def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
-        """Return the advisories to send now, most severe first."""
+    def choose(
+        self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None
+    ) -> list[Advisory]:
+        """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent, with the reason."""
         out = []
-        offered = [c for c in self._lasting(world.t, candidates) if self._is_wanted(world.t, c)]
-        for candidate in sorted(_consistent(offered), key=lambda c: (c.severity, c.kind, c.target, c.about)):
+        lasting = self._lasting(world.t, candidates)
+        wanted = [c for c in lasting if self._is_wanted(world.t, c)]
+        chosen = consistent(wanted)
+        if withheld is not None:
+            self._note_withheld(world.t, candidates, lasting, wanted, chosen, withheld)
+
+        for candidate in sorted(chosen, key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
             last = self._sent.get(key)
             if last is None or self._worth(world.t, last, candidate):
@@ -110,6 +117,36 @@ class AdvisoryFilter:
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]
         return out
+
+    def _note_withheld(
+        self,
+        t: int,
+        candidates: list[Candidate],
+        lasting: list[Candidate],
+        wanted: list[Candidate],
+        chosen: list[Candidate],
+        withheld: list[Withheld],
+    ) -> None:
+        """Note each proposal that fell out on its way to being sent, with the reason. What was sent already and holds unchanged is not withheld."""
+        stages = [{id(c) for c in stage} for stage in (lasting, wanted, chosen)]  # asked, never walked
+        for c in candidates:
+            last = self._sent.get(_key(c))
+            if last is not None and last.valid_until > t:
+                continue
+            if id(c) not in stages[0]:
+                stood = (t - self._stands[_key(c)][0]) / SECOND
+                reason = f"it has stood for {stood:.1f} s; {c.kind.value.replace('_', ' ')} is sent once a proposal has stood for {_persistence(c) / SECOND:.1f} s"
+            elif id(c) not in stages[1]:
+                reason = (
+                    "it would only renew what is no longer valid"
+                    if c.renewal
+                    else "the speed advice that the vehicle has makes it stop already"
+                )
+            elif id(c) not in stages[2]:
+                reason = "the vehicle is advised to brake or stop at the same time"
+            else:
+                continue
+            withheld.append(Withheld(c, reason))
 
     def _is_wanted(self, t: int, candidate: Candidate) -> bool:
         """Return whether a proposal is more than a renewal of what is no longer valid, and not advised by speed advice to stop already."""
@@ -196,7 +233,7 @@ def brakes(c: Candidate | Advisory) -> bool:
     return c.kind in STOPS and c.behaviour is not None and (c.severity < 2 or c.behaviour in ("stop", "give_way"))
 
 
-def _consistent(candidates: list[Candidate]) -> list[Candidate]:
+def consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
     braking = {c.target for c in candidates if brakes(c)}
     return [

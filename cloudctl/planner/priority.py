@@ -168,7 +168,7 @@ class PriorityRequestServer:
         self, world: World, passing: StopLineForecast, trouble: str | None
     ) -> tuple[list[Candidate], list[Priority]]:
         """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
-        self._watch(world)
+        self.watch_signals(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
         kinds = {vehicle.id: vehicle.state.kind for vehicle in world.vehicles}
         told: list[Priority] = []
@@ -206,7 +206,8 @@ class PriorityRequestServer:
                     self.count("priority.contradicted", vehicle)
                 self._doubted[vehicle] = before.get(vehicle, world.t)
 
-    def _watch(self, world: World) -> None:
+    def watch_signals(self, world: World) -> None:
+        """Take note of when each group turned green or stopped being green: what minimum greens are counted from."""
         for group, shown in enumerate(IS_GREEN[world.signals.state].tolist()):
             if self._since.get(group, (None, 0))[0] != shown:
                 self._since[group] = (shown, world.t)
@@ -299,11 +300,11 @@ class PriorityRequestServer:
         """Return s until a movement's green can begin at the soonest: minimum greens, clearances and the way of pedestrians kept."""
         code, state = world.code, world.signals.state
         out = 0.0
-        for group, crosswalk in _crossing(code, connection):
+        for group, crosswalk in crossing_groups(code, connection):
             shown, since = self._since.get(group, (False, world.t))
             for_s = (world.t - since) / SECOND
             walkers = code.group_kind[group] == PEDESTRIAN or crosswalk >= 0
-            clearance = _length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+            clearance = crosswalk_length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
             if shown:
                 out = max(out, max((MIN_WALK if walkers else MIN_GREEN) - for_s, 0.0) + clearance)
             elif walkers or IS_YELLOW[state[group]]:
@@ -329,7 +330,7 @@ def _over(request: Request, t: int) -> bool:
     return request.ended is not None and t - request.ended > KEPT
 
 
-def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
+def crossing_groups(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
     """Return (group, crosswalk) of what crosses a movement: vehicles' groups with crosswalk -1, and crosswalks it runs over."""
     own = int(code.conn_group[connection])
     found = set()
@@ -344,7 +345,7 @@ def _crossing(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _length(code: CompiledCode, crosswalk: int) -> float:
+def crosswalk_length(code: CompiledCode, crosswalk: int) -> float:
     x0, y0, x1, y1 = code.cross_axis[crosswalk]
     return float(np.hypot(x1 - x0, y1 - y0))
 

@@ -2,10 +2,10 @@
 closed sooner than opened."""
 
 import pytest
+from exported import GOOD, TARGETS, exported, lasting, let_in, pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_round_trip import GOOD, TARGETS, exported, lasting, let_in, pairs
 
 from cloudctl.codes.model import USES, IntersectionCode, Zone
 from cloudctl.codes.rule import VEHICLE_CLASSES, Calendar, Rule, Target

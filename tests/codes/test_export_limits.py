@@ -4,10 +4,10 @@ lowered has a line."""
 from contextlib import suppress
 
 import pytest
+from exported import GOOD, TARGETS, TIMES, exported, pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_round_trip import GOOD, TARGETS, TIMES, exported, pairs
 
 from cloudctl.codes.findings import CodeError
 from cloudctl.codes.model import IntersectionCode

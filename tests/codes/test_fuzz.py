@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from drawn_lanelets import crossing
 from made_maps import rich_j2735, rich_ydt
 from paths import DATA
-from test_lanelet2 import crossing
 
 from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any

@@ -563,5 +563,5 @@ def replace_none(field: str) -> object:
 
 def test_the_crossing_is_a_sound_code() -> None:
     assert errors(Crossing.plain().code()) == []
-    line = Crossing.plain()._line(Lane("x", "E", "in", 0))
+    line = Crossing.plain().line(Lane("x", "E", "in", 0))
     assert np.allclose(line[-1], [15.0, WIDTH / 2])

@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from drawn_roads import crossing
-from test_lanelet2_rules import PIECES, Roads, lane_of, one, told
-from test_sumo_kinds import imported, road
-from test_sumo_kinds import one as one_network
+from lanelet_roads import PIECES, Roads, lane_of, one, told
+from sumo_crossing import imported, road
+from sumo_crossing import one as one_network
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.formats.lanelet2.importer import import_lanelet2

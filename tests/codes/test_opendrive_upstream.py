@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 from drawn_roads import CONNECTING, LENGTH, SPEED, WIDTH, crossing, lane, light, road, signals
-from test_opendrive_maps import groups, lane_of, one, stop_of, told
-from test_users import KINDS, takes
+from opendrive_codes import groups, lane_of, one, stop_of, told
+from road_users import KINDS, takes
 
 from cloudctl.codes import IntersectionCode
 from cloudctl.codes.formats.opendrive.importer import import_opendrive

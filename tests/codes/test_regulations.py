@@ -2,34 +2,22 @@
 table, in an engine, and in a running node."""
 
 import re
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
 from paths import DATA
+from regulations import AT, CODE, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes
-from cloudctl.clock import SECOND
-from cloudctl.codes.compiled.rules import RuleTable
-from cloudctl.codes.days import parse_days, read_days
+from cloudctl.codes.days import parse_days
 from cloudctl.codes.draw.rules import rule_in_words
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.rules import Effective, Vehicle, effective, missing, rule_placements
+from cloudctl.codes.rules import Effective, Vehicle, effective, missing
 
-CODE = codes.load(DATA / "regulations.json")
-DAYS = read_days(DATA / "days_2026.json")
-TABLE, AT = RuleTable(CODE, DAYS), rule_placements(CODE)
 NAMES = {-1: ""} | {k: rule.id for k, rule in enumerate(CODE.rules)}
-RULES = {rule.id: rule for rule in CODE.rules}
-FREE = Vehicle("car", fuel="electric")  # bound by no plate and no exhaust
 TRUCK = Vehicle("truck", fuel="electric", mass=12.0, axle=8.0, height=3.5, width=2.4, dangerous_goods=False)
-
-
-def ns(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai")).timestamp()) * SECOND
 
 
 def ask(path: str, vehicle: Vehicle, when: str, s: float | None = None) -> Effective:

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from paths import DATA
+from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
 from stage import Stage, words
-from test_regulations import CODE, DATA, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes, matching, planner, world
 from cloudctl.client import Vehicle as Client
@@ -286,13 +287,12 @@ class ShiftedClock:
 
 
 def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_change_of_it(
-    mqtt: Broker, tmp_path: Path, capsys
+    mqtt: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(CODE))
     (tmp_path / "days.json").write_bytes((DATA / "days_2026.json").read_bytes())
     (tmp_path / "node.toml").write_text(
-        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = '
-        f'"days.json"\n[broker]\nport = {mqtt.port}\n'
+        f'[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n[broker]\nopen = true\nport = {mqtt.port}\n'
         f'[plan]\nrefresh = 0.0\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ "r" = "{CODE.id}" }}\n'
     )
     clock = ShiftedClock(ns("2026-10-01T08:00:00"))
@@ -342,7 +342,7 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
     holiday, said = asyncio.run(drive())
     assert not any("R10" in a.reason for a in holiday)
     assert any("R10" in a.reason for a in said)
-    assert "did you mean 'holidays'" in capsys.readouterr().err
+    assert "did you mean 'holidays'" in caplog.text
     result = replay(tmp_path / "run.mcap")
     assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})
     assert result.recorded > 0

@@ -4,75 +4,31 @@ what they were.
 The claims are checked here without the comparer of `round_trip.py`, by lanes that are found by where they lie.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from exported import CODES, GOOD, NAMES, TARGETS, exported, lasting, let_in, line, pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from paths import OUTSIDE
+from paths import DATA
 
-from cloudctl import codes, maps
+from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes.formats.differences import Pairing, declared_losses
-from cloudctl.codes.formats.export import Exported, Number, export_code
+from cloudctl.codes.formats.export import Exported, export_code
 from cloudctl.codes.formats.messages.thinning import thinned
 from cloudctl.codes.formats.round_trip import differences
-from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import USES, IntersectionCode, Lane, StopLine
-from cloudctl.codes.polylines import arc_lengths, points_along
+from cloudctl.codes.polylines import arc_lengths
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective, rule_placements
-from cloudctl.geo import Origin
 
 pytest.importorskip("pycrate_asn1dir")
-import itertools
-
-from cloudctl.codes.formats.j2735.importer import import_map
-
-NAMES = ("intersection.json", "corridor-1.json", "corridor-4.json")
-CODES = {name: codes.load(maps.path(name)) for name in NAMES}
-GOOD = CODES["intersection.json"]
-TARGETS = ("mapem", "j2735", "ydt3709")
-CASES = OUTSIDE / "cases" / "codes"
 
 
-def exported(code: IntersectionCode, to: str) -> tuple[Exported, IntersectionCode]:
-    """Return an export, and what our reader makes of it."""
-    found = export_code(code, to, number=Number(300, 10))
-    (back,) = import_map(found.data) if to != "ydt3709" else import_ydt(json.loads(found.data))
-    return found, back
-
-
-def line(code: IntersectionCode, lane: Lane) -> np.ndarray:
-    table = np.array(lane.points, float) / 1e7
-    return np.stack(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7).to_local(table[:, 0], table[:, 1]), axis=1)
-
-
-def inner_end(code: IntersectionCode, lane: Lane) -> tuple[np.ndarray, str]:
-    """Return where a lane meets the intersection (an incoming one: its stop line, or its end), and its role."""
-    role = next(link.role for link in code.links if link.id == lane.link)
-    xy = line(code, lane)
-    if role != "ingress":
-        return xy[0], "out"
-    stop = next((stop.s for stop in code.stop_lines if stop.lane == lane.id), None)
-    return (xy[-1] if stop is None else points_along(xy, arc_lengths(xy), min(stop, float(arc_lengths(xy)[-1])))), "in"
-
-
-def pairs(code: IntersectionCode, back: IntersectionCode) -> dict[str, Lane]:
-    """Return the lane that lies where each lane at the intersection lies; a stop line that moved finds none."""
-    there = [(*inner_end(back, lane), lane) for lane in back.lanes]
-    roles = {link.id: link.role for link in code.links}
-    out = {}
-    for lane in code.lanes:
-        if roles[lane.link] != "upstream":
-            end, way = inner_end(code, lane)
-            near = [other for place, other_way, other in there if other_way == way and np.hypot(*(place - end)) < 0.06]
-            assert near, f"{lane.id} has no lane that begins, or stops, where it does"
-            out[lane.id] = near[0]
-    return out
+CASES = DATA / "cases"
 
 
 def lowest_limit(code: IntersectionCode, lane: Lane, kind: str = "car") -> float:
@@ -86,33 +42,6 @@ def lowest_limit(code: IntersectionCode, lane: Lane, kind: str = "car") -> float
         and kind not in r.except_classes
     ]
     return min([lane.speed, *(r.value for r in rules for t in r.targets if t.entity in (lane.id, lane.link, "code"))])
-
-
-# Through a day of work, and one at the weekend
-TIMES = [(1_767_240_000 + hours * 3600) * 10**9 for hours in (0, 7, 13, 19, 21, 48)]
-DECIDES = {"vehicle": "car", "bus": "bus", "bike": "bicycle", "tram": "tram", "pedestrian": "pedestrian"}
-
-
-def lasting(code: IntersectionCode) -> IntersectionCode:
-    """Return a code without the rules that have hours: no message carries those, and each is declared as lost."""
-    return replace(code, rules=tuple(rule for rule in code.rules if rule.calendar is None))
-
-
-def let_in(code: IntersectionCode, lane: Lane, points_along: dict) -> set[str]:
-    """Return the classes that decide what a lane is for and may use it at each of the times and on each part of it,
-    asked of the rules one by one."""
-    named = {DECIDES[use] for use in (lane.use, *lane.shared)}
-    cuts = sorted({0.0, *(s for place in points_along[lane.id] for s in (place.s_from, min(place.s_to, 1e3)))})
-    parts = [(a + b) / 2 for a, b in itertools.pairwise(cuts)] or [None]
-    return {
-        kind
-        for kind in named
-        if all(
-            effective(code, lane.id, Vehicle(kind), t, s=s, placements=points_along).allowed
-            for t in TIMES
-            for s in parts
-        )
-    }
 
 
 def assert_safe(code: IntersectionCode, found: Exported, back: IntersectionCode) -> None:
@@ -474,11 +403,8 @@ def test_strict_export_exits_1_where_anything_is_lost(tmp_path: Path, capsys: py
     assert "plans" in capsys.readouterr().out
 
 
-def test_the_two_limits_of_the_shared_case_are_kept() -> None:
-    path = CASES / "export_mapem_two_limits.json"
-    if not path.exists():
-        pytest.skip("the shared cases are not part of the project")
-    code = codes.load(path)
+def test_the_two_limits_of_one_road_are_kept() -> None:
+    code = codes.load(CASES / "export_mapem_two_limits.json")
     for to in TARGETS:
         _, back = exported(code, to)
         lanes = pairs(code, back)

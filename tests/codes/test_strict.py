@@ -128,7 +128,7 @@ def test_the_keys_that_people_misspell_are_named_with_what_they_meant(
         assert f"{where}.{wrong}" in said
         assert f"did you mean {right!r}" in said
     node = tmp_path / "node.toml"
-    node.write_text('[node]\ncurve = false\nbind = "tcp://127.0.0.1:0"\ncodes = ["0.json"]\n')
+    node.write_text('[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:0"\ncodes = ["0.json"]\n')
     assert main(["serve", str(node)]) != 0
     assert f"did you mean {right!r}" in "".join(capsys.readouterr())
 

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import OUTSIDE
+from paths import outside
 
 from cloudctl import codes, maps
 from cloudctl.codes import CodeError
 from cloudctl.codes.formats.sumo.reader import read_net
 
-DATA = OUTSIDE / "data"
+COLOGNE = {
+    path.parent.name: path
+    for path in outside("data/resco/cologne1/cologne1.net.xml", "data/resco/cologne3/cologne3.net.xml")
+}
 
 
 def network(name: str) -> Path:
@@ -19,13 +22,10 @@ def network(name: str) -> Path:
     if name.startswith("fokr"):
         sumo = pytest.importorskip("sumo")
         return Path(sumo.__file__).parent / "tools" / "game" / "fokr_bs_demo" / "fokr_bs.net.xml.gz"
-    path = DATA / "resco" / name / f"{name}.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there: the real Cologne networks are not part of the project")
-    return path
+    return COLOGNE[name]
 
 
-ALL = pytest.mark.parametrize("name", ["corridor", "cologne1", "cologne3", "fokr"])
+ALL = pytest.mark.parametrize("name", ["corridor", "fokr", *COLOGNE])
 
 
 @ALL
@@ -115,7 +115,7 @@ def test_a_cell_lists_every_path_near_it(name: str) -> None:
 
 
 def test_approaches_of_several_edges_reach_back() -> None:
-    for code in codes.import_sumo(network("cologne1")):
+    for code in codes.import_sumo(network("fokr")):
         c = codes.compile_code(code)
         assert (c.lane_role == 1).any()
         far = np.nanmax(c.lane_to_stop[c.lane_role == 1])
@@ -127,6 +127,28 @@ def test_a_network_with_bicycles_and_crossings() -> None:
     assert len(code.crosswalks) == 8
     assert all(walk.group for walk in code.crosswalks)
     assert {lane.use for lane in code.lanes} >= {"vehicle", "bike", "pedestrian"}
+
+
+@pytest.mark.parametrize("around", ["{}", "<additional>{}</additional>"])
+def test_a_programme_of_an_additional_file_parts_groups_with_or_without_a_root_around_it(
+    tmp_path: Path, around: str
+) -> None:
+    net = maps.path("intersection.net.xml.gz")
+    own = codes.import_sumo(net)[0]
+    group = next(group for group in own.signal_groups if len(group.channels) > 1)
+    width = 1 + max(channel for group in own.signal_groups for channel in group.channels)
+    letters = ["r"] * width
+    letters[group.channels[0]] = "G"
+    signal = next(alias.value for alias in own.alias if alias.kind == "sumo_tl")
+    programme = f'<tlLogic id="{signal}" type="static" programID="second" offset="0"><phase duration="30" state="{"".join(letters)}"/></tlLogic>'
+    file = tmp_path / "second.add.xml"
+    file.write_text(around.format(programme))
+
+    code = codes.import_sumo(net, additional=[file])[0]
+
+    assert [plan.id for plan in code.plans] == [*(plan.id for plan in own.plans), "second"]
+    assert (group.channels[0],) in [found.channels for found in code.signal_groups]
+    assert group.channels[1:] in [found.channels for found in code.signal_groups]
 
 
 def test_losses_are_told(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import DATA, OUTSIDE
+from paths import DATA
 from stage import GREEN, Stage, T
+from sumo_crossing import imported, one, road
 
 from cloudctl import codes
 from cloudctl.__main__ import main
@@ -24,79 +25,11 @@ from cloudctl.codes.formats.detect import read_any
 from cloudctl.codes.formats.sumo.access import ALL_VCLASSES, RAIL_VCLASSES, USER_OF_VCLASS
 from cloudctl.codes.formats.sumo.reader import read_net
 from cloudctl.codes.model import Lane
-from cloudctl.codes.report import Imported
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.schema import AdvisoryKind, Hazard
 
 CROSSING = (DATA / "crossing.net.xml").read_text()
-CASES = OUTSIDE / "cases" / "codes"
-HEAD = (
-    '<net version="1.20"><location netOffset="0,0" convBoundary="0,0,400,400" projParameter="+proj=tmerc +lat_0=39.79 '
-    '+lon_0=116.5 +k=1 +x_0=0 +y_0=0"/>'
-)
-
-
-def road(access: list[str], speeds: list[float] | None = None, left_hand: bool = False, turn: str = "s") -> bytes:
-    """Return a road from west to east of lanes with these permissions (from lane 0 on), and one from the south that
-    crosses it at a signal."""
-    side = 1 if left_hand else -1  # lane 0 is the outermost
-    offsets = [200 + side * 3.2 * (len(access) - k) for k in range(len(access))]
-    lanes = {
-        name: "".join(
-            f'<lane id="{name}_{k}" index="{k}" speed="{(speeds or [13.89] * 9)[k]}" length="190" '
-            f'shape="{a},{y:.2f} {b},{y:.2f}" {text}/>'
-            for k, (text, y) in enumerate(zip(access, offsets, strict=True))
-        )
-        for name, a, b in (("w", 0, 190), ("e", 210, 400))
-    }
-    n = len(access)
-    foes = "".join(f'<request index="{k}" response="{"0" * (n + 1)}" foes="1{"0" * n}" cont="0"/>' for k in range(n))
-    cross = f'<request index="{n}" response="0{"1" * n}" foes="0{"1" * n}" cont="0"/>'
-    inner = "".join(
-        f'<edge id=":c_{k}" function="internal"><lane id=":c_{k}_0" index="0" speed="13.89" length="20" '
-        f'shape="190,{y:.2f} 210,{y:.2f}"/></edge>'
-        for k, y in enumerate(offsets)
-    )
-    inner += (
-        f'<edge id=":c_{n}" function="internal"><lane id=":c_{n}_0" index="0" speed="8" length="20" shape="200,180 '
-        '200,220"/></edge>'
-    )
-    connections = "".join(
-        f'<connection from="w" to="e" fromLane="{k}" toLane="{k}" via=":c_{k}_0" tl="c" linkIndex="{k}" '
-        f'dir="{turn}" state="O"/>'
-        for k in range(n)
-    )
-    text = (
-        f"{HEAD.replace('<net ', '<net lefthand=' + chr(34) + str(left_hand).lower() + chr(34) + ' ')}{inner}"
-        f'<edge id="w" from="a" to="c">{lanes["w"]}</edge><edge id="e" from="c" to="b">{lanes["e"]}</edge>'
-        '<edge id="s" from="d" to="c"><lane id="s_0" index="0" speed="13.89" length="180" shape="200,0 '
-        '200,180"/></edge>'
-        '<edge id="n" from="c" to="f"><lane id="n_0" index="0" speed="13.89" length="180" shape="200,220 '
-        '200,400"/></edge>'
-        f'<tlLogic id="c" type="static" programID="0" offset="0"><phase duration="30" state="{"G" * n}r"/><phase '
-        f'duration="3" state="{"y" * n}r"/>'
-        f'<phase duration="30" state="{"r" * n}G"/><phase duration="3" state="{"r" * n}y"/></tlLogic>'
-        f'<junction id="c" type="traffic_light" x="200" y="200" incLanes="{" ".join(f"w_{k}" for k in range(n))} '
-        f's_0">{foes}{cross}</junction>'
-        + "".join(
-            f'<junction id="{name}" type="dead_end" x="{x}" y="{y}"/>'
-            for name, x, y in (("a", 0, 200), ("b", 400, 200), ("d", 200, 0), ("f", 200, 400))
-        )
-        + connections
-        + f'<connection from="s" to="n" fromLane="0" toLane="0" via=":c_{n}_0" tl="c" linkIndex="{n}" dir="s" '
-        'state="o"/></net>'
-    )
-    return text.encode()
-
-
-def imported(data: bytes | str) -> Imported:
-    return read_any(data if isinstance(data, bytes) else data.encode(), "road.net.xml")
-
-
-def one(data: bytes | str) -> IntersectionCode:
-    (code,) = imported(data)
-    assert [finding for finding in codes.validate(code) if finding.severity == "error"] == []
-    return code
+CASES = DATA / "cases"
 
 
 def lane_of(code: IntersectionCode, name: str) -> Lane:
@@ -249,10 +182,7 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
 
 
 def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
-    path = CASES / "sumo_left_hand.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / "sumo_left_hand.net.xml").read_bytes()):
         compiled = compile_code(code)
         for link in code.links:
             lanes = sorted((lane for lane in code.lanes if lane.link == link.id), key=lambda lane: lane.number)
@@ -459,10 +389,7 @@ def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options:
     "name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"]
 )
 def test_the_cases_that_went_wrong_are_right(name: str) -> None:
-    path = CASES / f"{name}.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / f"{name}.net.xml").read_bytes()):
         assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
         compiled = compile_code(code)
         assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"

@@ -7,8 +7,9 @@ import pytest
 from drawn_roads import CONNECTING, LENGTH, WIDTH, crossing, lane
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_lanelet2_rules import Roads, lane_of, one, told
-from test_sumo_kinds import imported, road
+from lanelet_roads import Roads, lane_of, one, told
+from road_users import KINDS, takes
+from sumo_crossing import imported, road
 
 from cloudctl.codes import Imported, IntersectionCode
 from cloudctl.codes.formats.importing.permits import MOTOR_CLASSES, permit_of, span_rules, turn_bans
@@ -17,13 +18,7 @@ from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rule import Target
 from cloudctl.codes.rules import Vehicle, binds, effective
 
-KINDS = (*MOTOR_CLASSES, "bicycle")
 FUELS = ("electric", "petrol")
-
-
-def takes(code: IntersectionCode, path: str, kinds: tuple[str, ...] = KINDS, s: float = 5.0) -> set[str]:
-    """Return who may be on a lane or connection."""
-    return {kind for kind in kinds if effective(code, path, Vehicle(kind), 0, s=s).allowed}
 
 
 def straight(code: IntersectionCode, name: str) -> str:

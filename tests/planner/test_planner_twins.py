@@ -6,46 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import along, crossings, held_up, leader, meetings, movements, passes
-from stage import GREEN, RED, Stage
+from planner_twin import along, crossings, held_up, leader, meetings, movements, nearest_hazards, passes
+from random_worlds import random_world
 
+from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.forecast import following, prediction
 from cloudctl.forecast.stop_line import passing
-from cloudctl.planner.kinds import collision, pedestrian
-from cloudctl.schema import ObjectClass, SignalState
-from cloudctl.world import World
-
-YELLOW = int(SignalState.YELLOW_PROTECTED)
-
-
-def random_world(code: CompiledCode, seed: int, people: bool = False) -> World:
-    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and, on demand, people about its crosswalks."""
-    rng = np.random.default_rng(seed)
-    stage = Stage(code)
-    stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))
-    stage.share = rng.integers(1, 20, code.n_conns).astype(float)
-    stage.shown = {int(group): int(rng.choice([RED, GREEN])) for group in rng.integers(0, len(code.group_ids), 5)}
-    for _ in range(int(rng.integers(2, 15))):
-        speed = float(rng.uniform(0.0, 18.0))
-        if rng.random() < 0.5:
-            stage.put(
-                int(rng.choice(stage.ingress)),
-                float(rng.uniform(0.5, 90.0)),
-                speed,
-                str(rng.choice(["car", ""])) or None,
-            )
-        else:
-            path = int(rng.integers(0, code.n_lanes + code.n_conns))
-            kind = int(rng.choice([ObjectClass.CAR, ObjectClass.CAR, ObjectClass.BICYCLE]))
-            stage.on(path, float(rng.uniform(0.1, code.path_length[path] - 0.1)), speed, **{"class": kind})
-    for _ in range(int(rng.integers(1, 20)) if people else 0):
-        begin, end = code.cross_axis[rng.integers(0, len(code.cross_axis))].reshape(2, 2)
-        x, y = begin + (end - begin) * rng.uniform(-0.2, 1.2) + rng.uniform(-2.0, 2.0, 2)
-        vx, vy = (end - begin) / np.hypot(*(end - begin)) * rng.choice([-1.5, 0.0, 1.5]) + rng.uniform(-0.5, 0.5, 2)
-        stage.at(x, y, vx, vy, length=0.5, **{"class": ObjectClass.PEDESTRIAN})
-    world = stage.world()
-    return dataclasses.replace(world, accel=rng.uniform(-4.0, 3.0, len(world.tracks)))
+from cloudctl.planner.kinds import collision, hazard, pedestrian
+from cloudctl.schema import Hazard
 
 
 @pytest.mark.parametrize("kernel", ["movements", "paths", "following", "pressed", "passing", "collision", "pedestrian"])
@@ -96,3 +65,43 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
         wanted = meetings(world)
         assert got.keys() == wanted.keys()
         assert got == pytest.approx(wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_nearest_hazard_on_the_way_of_each_vehicle_is_that_of_the_plain_twin(code: CompiledCode, seed: int) -> None:
+    world, rng = random_world(code, seed), np.random.default_rng(seed)
+    hazards = []
+    for number in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.5:
+            lane = int(rng.integers(0, code.n_lanes))
+            low, high = sorted(rng.uniform(0.0, float(code.path_length[lane]), 2).tolist())
+            place = {"lane": code.lane_ids[lane], "s": (low, high)}
+        else:
+            x, y, half = rng.uniform(-40.0, 40.0), rng.uniform(-40.0, 40.0), rng.uniform(3.0, 30.0)
+            xs, ys = (
+                np.array([x - half, x + half, x + half, x - half]),
+                np.array([y - half, y - half, y + half, y + half]),
+            )
+            place = {"polygon": tuple(zip(*(axis.tolist() for axis in code.origin.to_geodetic(xs, ys)), strict=True))}
+        kind, priority = str(rng.choice(["works", "ice"])), int(rng.integers(0, 3))
+        hazards.append(
+            Hazard(
+                version=1,
+                rsu="r",
+                id=f"h{number}",
+                kind=kind,
+                t=world.t,
+                start=world.t,
+                end=world.t + SECOND,
+                priority=priority,
+                **place,
+            )
+        )
+    world = dataclasses.replace(world, hazards=tuple(hazards))
+
+    got = {c.target: (c.facts["kind"], c.distance) for c in hazard.plan(world)}
+
+    assert got == {
+        f"vehicle:{name}": (near.kind, pytest.approx(ahead)) for name, (near, ahead) in nearest_hazards(world).items()
+    }

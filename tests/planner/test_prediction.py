@@ -64,7 +64,7 @@ def test_a_side_street_lets_the_road_it_turns_into_go_first() -> None:
         conn_turn=np.array([TURNS.index(c[2]) for c in joints + movements]),
         conn_inner=np.array([False] * len(joints) + [True] * len(movements)),
     )
-    assert np.flatnonzero(prediction._minor(code)).tolist() == [1, 2]
+    assert np.flatnonzero(prediction.minor_lanes(code)).tolist() == [1, 2]
 
 
 def test_a_predicted_path_follows_its_movement_to_the_exit_lane(stage: Stage) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import GREEN, RED, Stage, T, words
+from priority_scene import request, straight, work
+from stage import GREEN, RED, Stage, T
 
 from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.forecast.stop_line import passing
 from cloudctl.planner.priority import (
     CLEARANCE,
     EXTENSION,
@@ -24,39 +24,18 @@ from cloudctl.planner.priority import (
     RESERVICE,
     WALK,
     PriorityRequestServer,
-    _crossing,
-    _length,
+    crossing_groups,
+    crosswalk_length,
 )
 from cloudctl.schema import RawMessage, SignalState, VehicleRequest
 from cloudctl.settings import EngineConfig, PrioritySettings
-from cloudctl.world import World
-
-
-def request(stage: Stage, connection: int, id: str = "q1", eta: float = 8.0, action: str = "request") -> VehicleRequest:
-    return VehicleRequest(T, id, stage.code.code.id, stage.code.conn_ids[connection], T + int(eta * SECOND), action)
-
-
-def straight(stage: Stage) -> tuple[int, int]:
-    """Return a lane and its movement straight on."""
-    code = stage.code
-    k = next(
-        k
-        for k in range(code.n_conns)
-        if code.conn_inner[k] and code.conn_turn[k] == 0 and code.lane_use[code.conn_from[k]] == 0
-    )
-    return int(code.conn_from[k]), k
-
-
-def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
-    told, asked = desk.work(world, passing(world), trouble)
-    return {c.target: f"{c.status}: {words(c)}" for c in told}, asked
 
 
 def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: dict[int, int] | None = None) -> None:
     """Let the desk see what is shown for so long before T."""
     stage.shown = shown or {}
     snapshot = stage.world()
-    desk._watch(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
+    desk.watch_signals(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
 
 
 def test_a_green_that_would_end_is_asked_to_last_until_the_bus_is_through(stage: Stage) -> None:
@@ -89,7 +68,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     lane, k = straight(stage)
     stage.state, stage.left = RED, 60.0
     own = int(stage.code.conn_group[k])
-    others = {g: GREEN for g, _ in _crossing(stage.code, k)}
+    others = {g: GREEN for g, _ in crossing_groups(stage.code, k)}
     assert own not in others
     desk = PriorityRequestServer()
     stage.put(lane, 60.0, 12.0, "bus", k)
@@ -98,7 +77,9 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     told, (asked,) = work(desk, stage.world())
     assert told["vehicle:v1"].startswith("granted")
     assert asked.action == "early"
-    longest = max(_length(stage.code, crosswalk) for _, crosswalk in _crossing(stage.code, k) if crosswalk >= 0)
+    longest = max(
+        crosswalk_length(stage.code, crosswalk) for _, crosswalk in crossing_groups(stage.code, k) if crosswalk >= 0
+    )
     assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALK) - 1e-6
 
 
@@ -107,7 +88,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
 def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObject) -> None:
     stage = Stage(code)
     lane, k = straight(stage)
-    crossing = _crossing(code, k)
+    crossing = crossing_groups(code, k)
     kind = data.draw(st.sampled_from(["bus", "emergency", "truck", "sanitation"]))
     stage.left = data.draw(st.floats(1.0, 90.0))
     shown = {g: data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED)])) for g, _ in crossing}
@@ -121,7 +102,7 @@ def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObje
         if body.action == "early":
             for g, crosswalk in crossing:
                 least = MIN_WALK if crosswalk >= 0 or code.group_kind[g] == 1 else MIN_GREEN
-                clearance = _length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+                clearance = crosswalk_length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
                 if shown[g] == GREEN:
                     assert (body.at - T) / SECOND >= max(least - for_s, 0.0) + clearance - 1e-6
                 elif crosswalk >= 0:

@@ -204,7 +204,8 @@ def _import_message(data: bytes, name: str, adm: str) -> Imported:
     try:
         return import_map(data, adm=adm)
     except CodeError as error:
-        if "pycrate" in str(error) or number == 18 or error.losses:  # it is a MAP, then
+        no_decoder = any(finding.entity == "pycrate" for finding in error.findings)
+        if no_decoder or number == 18 or error.losses:  # it is a MAP, then
             raise
         raise _unknown_format(
             name, data, f"is none of the known formats: {KNOWN_FORMATS}", "give one of these, or convert to one"

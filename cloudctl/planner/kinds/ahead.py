@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
-from ...codes.compiled.rules import RuleTable
+from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind
 from ...world import World
 from ..candidate import Candidate
-from .rules import InForce, named
+from .rules import named
 
 RANGE = 300.0  # m
 KINDS = ("toll", "closure", "construction")
@@ -275,19 +275,33 @@ def _way(world: World, row: int) -> list[int]:
     return list(dict.fromkeys(way))
 
 
+@njit(cache=True)
+def distance_to(
+    target: int, s: float, i: int, path: Any, at: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int, conn_from: Any, conn_to: Any,
+    lane_stop_s: Any, path_length: Any,
+) -> float:  # fmt: skip
+    """Return m from the front of track `i` to a place `s` m along the path `target`: `distance`, compiled."""
+    turn = connection[i]
+    if target == path[i]:
+        return float(s - at[i] - 0.5 * length[i])
+    if turn < 0:
+        return np.nan
+    if target == conn_from[turn]:
+        stop = lane_stop_s[target]
+        return float(to_stop[i] + s - (stop if stop == stop else path_length[target]))
+    if target == n_lanes + turn:
+        return float(to_stop[i] + s)
+    if target == conn_to[turn]:
+        return float(to_stop[i] + path_length[n_lanes + turn] + s)
+    return np.nan
+
+
 def distance(world: World, row: int, path: int, s: float) -> float:
     """Return m from a track's front to a place `s` m along a path of its way; negative behind it, nan where it does not lead there."""
-    code, own, connection = world.code, int(world.path[row]), int(world.connection[row])
-    if path == own:
-        return s - float(world.s[row]) - 0.5 * float(world.tracks["length"][row])
-    if connection < 0:
-        return float("nan")
-    line = float(world.to_stop[row])
-    if path == int(code.conn_from[connection]):
-        stop = float(code.lane_stop_s[path])
-        return line + s - (stop if stop == stop else float(code.path_length[path]))
-    if path == code.n_lanes + connection:
-        return line + s
-    if path == int(code.conn_to[connection]):
-        return line + float(code.path_length[code.n_lanes + connection]) + s
-    return float("nan")
+    code = world.code
+    return float(
+        distance_to(
+            path, s, row, world.path, world.s, world.tracks["length"], world.connection, world.to_stop, code.n_lanes, code.conn_from, code.conn_to,
+            code.lane_stop_s, code.path_length,
+        )
+    )  # fmt: skip

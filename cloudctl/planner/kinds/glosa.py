@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.rules import InForce
 from ...forecast.following import Following, holding_up
 from ...forecast.prediction import ways
 from ...forecast.stop_line import FAR, SATURATION_HEADWAY, StopLineForecast, earliest
@@ -25,7 +26,6 @@ from ...signals.states import NEVER
 from ...world import ELSEWHERE, NextSignal, World
 from ..candidate import Candidate, stopping_distance
 from ..policy import policy_of
-from .rules import InForce
 from .signal_stop import SLACK
 
 RANGE = 500.0  # m

@@ -4,17 +4,47 @@ A vehicle is warned of one at a time: the highest `priority`, then the nearest. 
 advice to change lanes where a lane beside leads the same way (`lanes.change`).
 """
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 
 from ...forecast import lanes
 from ...lane_stretches import Stretch, covered
 from ...schema import AdvisoryKind, Hazard
 from ...world import World
 from ..candidate import Candidate
-from .ahead import concerned, distance, open_lanes
+from .ahead import distance_to, open_lanes
 
 RANGE = 300.0  # m
 CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_vehicle", "lane_closed")
+
+
+@njit(cache=True)
+def _approaching(
+    rows: Any, stretches: Any, path: Any, s: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int, conn_from: Any, conn_to: Any, lane_stop_s: Any,
+    path_length: Any, found: Any, ahead: Any,
+) -> int:  # fmt: skip
+    """List in `found` which of `rows` have a stretch within RANGE on their way, or are within one, and the nearest; in `ahead` how far it is, m."""
+    n = 0
+    for k in range(len(rows)):
+        i, nearest, which = rows[k], RANGE, -1
+        for m in range(len(stretches)):
+            target = int(stretches[m, 0])
+            far = distance_to(
+                target, stretches[m, 1], i, path, s, length, connection, to_stop, n_lanes, conn_from, conn_to, lane_stop_s, path_length
+            )  # fmt: skip
+            if far <= 0.0:
+                end = distance_to(
+                    target, stretches[m, 2], i, path, s, length, connection, to_stop, n_lanes, conn_from, conn_to, lane_stop_s, path_length
+                )  # fmt: skip
+                far = 0.0 if end + length[i] > 0.0 else -1.0
+            if 0.0 <= far < nearest:
+                nearest, which = far, m
+        if which >= 0:
+            found[n, 0], found[n, 1], ahead[n] = k, which, nearest
+            n += 1
+    return n
 
 
 def plan(world: World) -> list[Candidate]:
@@ -24,33 +54,24 @@ def plan(world: World) -> list[Candidate]:
         return []
     places = [(h, covered(code, h)) for h in world.hazards if h.start <= world.t < h.end]
     nearest: dict[int, tuple[Hazard, Stretch, float]] = {}  # by connected vehicle
-    for hazard, found in places:
-        for k in concerned(world, found.marked):
-            row = int(world.rows[k])
-            before = [(_before(world, row, stretch), stretch) for stretch in found.stretches]
-            ahead, stretch = min(
-                ((m, stretch) for m, stretch in before if 0.0 <= m < RANGE), default=(RANGE, found.stretches[0])
-            )
+    found = np.empty((len(world.vehicles), 2), np.int64), np.empty(len(world.vehicles))
+    for hazard, place in places:
+        count = _approaching(
+            world.rows, place.table, world.path, world.s, world.tracks["length"], world.connection, world.to_stop, code.n_lanes, code.conn_from,
+            code.conn_to, code.lane_stop_s, code.path_length, *found,
+        )  # fmt: skip
+        for (k, stretch), ahead in zip(found[0][:count].tolist(), found[1][:count].tolist(), strict=True):
             best = nearest.get(k)
-            if ahead < RANGE and (best is None or (-hazard.priority, ahead) < (-best[0].priority, best[2])):
-                nearest[k] = (hazard, stretch, ahead)
+            if best is None or (-hazard.priority, ahead) < (-best[0].priority, best[2]):
+                nearest[k] = (hazard, place.stretches[stretch], ahead)
     if not nearest:
         return []
 
     left_open = np.ones(code.n_lanes, np.bool_)
-    for hazard, found in places:
+    for hazard, place in places:
         if hazard.kind in CLOSING:
-            left_open &= ~found.marked[: code.n_lanes]
+            left_open &= ~place.marked[: code.n_lanes]
     return [_warning(world, k, *nearest[k], left_open) for k in sorted(nearest)]
-
-
-def _before(world: World, row: int, stretch: Stretch) -> float:
-    """Return m from a vehicle's front to a stretch, 0 within it; -1 behind it, nan where it does not lead there."""
-    ahead = distance(world, row, stretch.path, stretch.s_from)
-    if ahead <= 0.0:
-        length = float(world.tracks["length"][row])
-        return 0.0 if distance(world, row, stretch.path, stretch.s_to) + length > 0.0 else -1.0
-    return ahead
 
 
 def _warning(world: World, k: int, hazard: Hazard, stretch: Stretch, ahead: float, left_open: np.ndarray) -> Candidate:

@@ -27,7 +27,7 @@ UNCONTROLLED = np.isin(np.arange(256), (SignalState.DARK, SignalState.YELLOW_FLA
 
 
 @njit(cache=True)
-def _order(
+def assign_order(
     rows: Any, movement: Any, to_stop: Any, speed: Any, length: Any, limit: Any, conf_start: Any, conf_other: Any, conf_s: Any,
     conf_s_other: Any, conf_type: Any, conf_yield: Any, time: Any, place: Any, after: Any,
 ) -> None:  # fmt: skip
@@ -48,7 +48,7 @@ def _order(
             for b in range(n):
                 if b == a or done[b]:
                     continue
-                c = _conflict(movement[rows[a], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
+                c = conflict_between(movement[rows[a], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
                 if c < 0 or not conf_yield[c] or to_stop[rows[a]] <= 0.0:
                     continue
                 own, others = come[a] + conf_s[c] / pace[a], come[b] + conf_s_other[c] / pace[b]
@@ -64,7 +64,7 @@ def _order(
         for b in range(n):
             if not done[b]:
                 continue
-            c = _conflict(movement[rows[chosen], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
+            c = conflict_between(movement[rows[chosen], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
             if c < 0:
                 continue
             clear = time[b] + (conf_s_other[c] + length[rows[b]]) / pace[b] + GAP - conf_s[c] / pace[chosen]
@@ -74,7 +74,7 @@ def _order(
 
 
 @njit(cache=True)
-def _conflict(own: int, other: int, conf_start: Any, conf_other: Any, conf_type: Any) -> int:
+def conflict_between(own: int, other: int, conf_start: Any, conf_other: Any, conf_type: Any) -> int:
     """Return where two movements meet, as an index of the conflict table; -1 where they do not."""
     for c in range(conf_start[own], conf_start[own + 1]):
         if conf_other[c] == other and conf_type[c] != DIVERGE:
@@ -97,7 +97,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
         return []
     limit = np.maximum(code.conn_speed[movement[rows]], 1.0)
     time, place, after = np.zeros(len(rows)), np.zeros(len(rows), np.int64), np.full(len(rows), -1, np.int64)
-    _order(
+    assign_order(
         rows, prediction.movement, world.to_stop, world.speed, world.tracks["length"], limit, code.conf_start, code.conf_other, code.conf_s,
         code.conf_s_other, code.conf_type, code.conf_yield, time, place, after,
     )  # fmt: skip

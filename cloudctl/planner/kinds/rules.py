@@ -4,14 +4,11 @@ Sent when a vehicle drives faster than the limit by OVER, or is where its class 
 declare (its mass on a weak bridge), with what that is. GLOSA reads the same limits.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
 from ...codes.rules import SPEED_CAP_KINDS, missing
-from ...matching import Floats
 from ...schema import AdvisoryKind
 from ...world import World
 from ..candidate import Candidate
@@ -19,33 +16,15 @@ from ..candidate import Candidate
 OVER = 2.0  # m/s above the limit; less is within what speedometers and positions allow
 
 
-class InForce(NamedTuple):
-    """One row a connected vehicle: `limit` m/s (inf where none), the rule that caps it, the one that refuses it, and the one that may, by what the
-    vehicle does not declare (-1 none)."""
-
-    limit: Floats
-    cap: NDArray[np.int32]
-    refused_by: NDArray[np.int32]
-    undecided: NDArray[np.int32]
-
-
 def in_force(world: World) -> InForce:
     """Ask the compiled rules once for all connected vehicles of the snapshot."""
     code, n = world.code, len(world.vehicles)
-    none = np.full(n, -1, np.int32)
     if not n or not code.code.rules:
+        none = np.full(n, -1, np.int32)
         return InForce(np.full(n, np.inf), none, none, none)
-    path = world.path[world.rows]
-    vehicles = [v.as_ruled for v in world.vehicles]
-    fleet = {id(vehicle): vehicle for vehicle in vehicles}  # few differ: each is looked at once
-    index = dict(zip(fleet, range(len(fleet)), strict=True))
-    which = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
-    answer = world.rules.effective(
-        np.maximum(path, 0), which, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values())
+    return world.rules.in_force(
+        world.rows, world.path, world.s, world.t, [vehicle.as_ruled for vehicle in world.vehicles]
     )
-    off = path < 0
-    answer.speed_max[off], answer.cap[off], answer.refused_by[off], answer.undecided[off] = np.inf, -1, -1, -1
-    return InForce(answer.speed_max, answer.cap, answer.refused_by, answer.undecided)
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:

@@ -48,6 +48,8 @@ HEIGHTS_DROPPED = Loss(
     what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
 
+ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
+
 
 def read_net(
     path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None
@@ -145,11 +147,10 @@ def _read(net: Net, stream: IO[bytes]) -> None:
         "location": _take_location,
         "type": _take_type,
     }
-    for record in net.accounts.stream(stream):
-        if record.parent is None:
-            if record.tag == "net":
-                net.left_hand = record.flag("lefthand")
-        elif record.tag in readers:
+    for record in net.accounts.stream(stream, alone=ALONE):
+        if record.tag == "net":
+            net.left_hand = record.flag("lefthand")
+        elif record.tag in readers and (record.parent is not None or record.tag in ALONE):
             readers[record.tag](net, record.use())
 
 
