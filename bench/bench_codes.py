@@ -12,7 +12,7 @@ from cloudctl import codes, maps
 from cloudctl.clock import MS, SECOND, cpu
 from cloudctl.codes import IntersectionCode
 from cloudctl.codes.compiled.rules import RuleTable
-from cloudctl.codes.formats.j2735.export import write_map
+from cloudctl.codes.formats.j2735.encode import write_map
 from cloudctl.codes.formats.j2735.importer import import_map
 from cloudctl.codes.formats.messages.uper import decode, unframe
 from cloudctl.codes.registry import Index

@@ -19,8 +19,8 @@ from cloudctl.sim.common.terminal import table
 
 from cloudctl import codes
 from cloudctl.codes import CodeError, IntersectionCode
+from cloudctl.codes.formats.differences import Difference
 from cloudctl.codes.formats.export import Number, export_code
-from cloudctl.codes.formats.round_trip import Difference
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.rules import RuleTable, rule_table
+from .codes.compiled.rules import RuleTable
 from .codes.rules import Vehicle
 from .matching import LEAVES, Floats, Ints, match
 from .rule_subjects import vehicle_of
@@ -107,7 +107,7 @@ def build(
 ) -> World:
     """Make the snapshot. `signals` as received, `doubts` by index of the group; `reports` by handle; tracks as `Fusion.tracks` gives them; `previous` is the snapshot before; `share` and
     `stopped` are what traffic taught, all movements alike and nobody where it taught nothing; `beyond` by handle; `rules`: those of the code with the days of a calendar, without it no day is a holiday."""
-    rules = rules or rule_table(code)
+    rules = rules or code.rule_table
     vehicles, rows, report, reported = _claimed(tracks, reports)
     declared = np.full((len(tracks), 3), -1, np.int64)
     if vehicles:

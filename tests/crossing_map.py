@@ -5,7 +5,8 @@ from random import Random
 
 import numpy as np
 
-from cloudctl.codes.formats.importing.build import RawCode, RawLane, RawMove, build
+from cloudctl.codes.formats.importing.build import build
+from cloudctl.codes.formats.importing.raw import RawCode, RawLane, RawMove
 from cloudctl.codes.model import Alias, IntersectionCode
 
 SIDES = {"E": (1.0, 0.0), "N": (0.0, 1.0), "W": (-1.0, 0.0), "S": (0.0, -1.0)}

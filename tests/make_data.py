@@ -13,7 +13,7 @@ from paths import DATA
 from pycrate_asn1dir.ITS_IS import DSRC
 
 from cloudctl import codes, maps
-from cloudctl.codes.formats.j2735.export import map_tree, write_map
+from cloudctl.codes.formats.j2735.encode import map_tree, write_map
 from cloudctl.codes.formats.messages.uper import encode, framed
 from cloudctl.codes.formats.ydt.export import write_ydt_map
 from cloudctl.schema import Group, SignalState

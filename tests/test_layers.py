@@ -61,9 +61,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.codes": (
-        ("byte_order_mark", "findings", "grid", "rule"),
+        ("byte_order_mark", "findings", "grid", "rule", "terms"),
         ("citycode", "model", "strict_json"),
         ("canon", "days", "distinct", "json_schema", "polylines", "registry"),
+        ("polygons", "when"),
         ("public_holidays", "report", "rules", "versions"),
         ("compiled",),
         ("checks",),
@@ -73,7 +74,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.codes.formats": (
         ("__init__", "geojson", "held_limits", "importing"),
         ("messages", "sumo"),
-        ("j2735", "lanelet2", "opendrive", "round_trip", "ydt"),
+        ("differences", "j2735", "lanelet2", "opendrive", "ydt"),
+        ("comparison",),
+        ("limit_differences", "rule_differences"),
+        ("round_trip",),
         ("detect", "export"),
     ),
     "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),

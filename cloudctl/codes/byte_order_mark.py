@@ -22,7 +22,7 @@ def without_mark(data: bytes) -> bytes:
     for mark, encoding in MARKS:
         if not data.startswith(mark):
             continue
-        if encoding == "utf-8":  # the text may declare what it likes: the mark says what it is
+        if encoding == "utf-8":  # the text may declare what it likes: the mark decides
             return data[len(mark) :] if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096) else data
         text = data[len(mark) :].decode(encoding)
         return XML_ENCODING.sub(r"\1", text).encode()  # it is no longer in the encoding that it declares

@@ -13,7 +13,8 @@ from .model import FORMATS, IntersectionCode, Point
 from .rule import Calendar, Rule
 from .strict_json import convert, read_json
 
-# Fields of rules and calendars that narrow a rule: a reader that passed over one would ban everybody, so a code that
+# Fields of rules and calendars that narrow a rule: a reader that passed over one would ban every vehicle, so a code
+# that
 # uses one is of format 2
 FORMAT_2_DEFAULTS: dict[str, object] = {
     "date_ranges": (),

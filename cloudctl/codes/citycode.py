@@ -1,8 +1,8 @@
 """City codes: `UST1.<adm>.<type>.<grid>.<serial>[.<sub>]` and a check character at the end.
 
 `adm` is the administrative code (GB/T 2260 six digits, or nine with the township), `grid` the BeiDou grid code of the
-place at first registration. A code says nothing after it was issued: it is never changed when the thing moves, and
-never issued again."""
+place at first registration. A city code carries no meaning after it was issued: it is never changed when the thing
+moves, and never issued again."""
 
 from typing import NamedTuple
 

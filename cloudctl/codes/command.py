@@ -13,7 +13,7 @@ from .canon import dump
 from .checks.calendars import over_faults
 from .checks.validation import load, validate
 from .draw.drawing import show_svg
-from .findings import CodeError, refuse
+from .findings import CodeError, Severity, refuse
 from .formats.detect import read_any
 from .formats.export import SUFFIX, Number, export_code
 from .formats.importing.build import DEFAULT_ADM
@@ -50,7 +50,7 @@ def import_(args: Namespace) -> int:
             f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} "
             f"crosswalks: {state}"
         )
-        errors = [finding for finding in validate(code) if finding.severity == "error"]
+        errors = [finding for finding in validate(code) if finding.severity == Severity.ERROR]
         codes_with_errors += bool(errors)
 
         for line in (*lines, *errors):
@@ -172,7 +172,7 @@ def check(args: Namespace) -> int:
 
     for finding in faults_together(loaded):
         print(finding)
-        error_count += finding.severity == "error"
+        error_count += finding.severity == Severity.ERROR
 
     return int(bool(error_count))
 

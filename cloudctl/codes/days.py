@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from .findings import CodeError, Finding, refuse
+from .findings import CodeError, Finding, fault, refuse
 from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
@@ -72,7 +72,7 @@ def days_of(calendar: "DayCalendar | Days | Collection[str]") -> Days:
 
 
 def covers(calendar: DayCalendar, day: str) -> bool:
-    """Return whether the calendar says anything of a local day."""
+    """Return whether the calendar covers a local day."""
     return calendar.first <= day <= calendar.last if calendar.first else False
 
 
@@ -136,14 +136,26 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
     )
     for name, days in tables:
         if len(days) > MAX_DAYS:
-            yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
+            yield fault(
+                entity="calendar",
+                field=name,
+                value=len(days),
+                rule=f"a calendar has at most {MAX_DAYS} of them",
+                remedy="split it by years",
+            )
             return
         dated_fields += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
 
     dated_fields += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
     malformed = [(field, day) for field, day in dated_fields if not is_day(day)]
     for field, day in malformed:
-        yield _fault(field, day, "is no day: YYYY-MM-DD, from 1990 to 2199", "write it as 2026-10-01")
+        yield fault(
+            entity="calendar",
+            field=field,
+            value=day,
+            rule="is no day: YYYY-MM-DD, from 1990 to 2199",
+            remedy="write it as 2026-10-01",
+        )
 
     if not malformed:
         yield from _contradictions(calendar)
@@ -151,11 +163,12 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
 
 def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
     if calendar.last < calendar.first:
-        yield _fault(
-            "last",
-            calendar.last,
-            f"is before the first day, {calendar.first}",
-            "correct the days that the calendar covers",
+        yield fault(
+            entity="calendar",
+            field="last",
+            value=calendar.last,
+            rule=f"is before the first day, {calendar.first}",
+            remedy="correct the days that the calendar covers",
         )
 
     listed_at: dict[str, str] = {}
@@ -166,18 +179,20 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
     for name, days in tables:
         for k, day in enumerate(days):
             if day.date in listed_at:
-                yield _fault(
-                    f"{name}[{k}].date",
-                    day.date,
-                    f"stands in {listed_at[day.date]} already",
-                    "a day is a holiday or a make-up day, once",
+                yield fault(
+                    entity="calendar",
+                    field=f"{name}[{k}].date",
+                    value=day.date,
+                    rule=f"stands in {listed_at[day.date]} already",
+                    remedy="a day is a holiday or a make-up day, once",
                 )
             elif not covers(calendar, day.date):
-                yield _fault(
-                    f"{name}[{k}].date",
-                    day.date,
-                    f"is not within {calendar.first} .. {calendar.last}",
-                    "correct the day, or what the calendar covers",
+                yield fault(
+                    entity="calendar",
+                    field=f"{name}[{k}].date",
+                    value=day.date,
+                    rule=f"is not within {calendar.first} .. {calendar.last}",
+                    remedy="correct the day, or what the calendar covers",
                 )
 
             listed_at[day.date] = f"{name}[{k}]"
@@ -193,35 +208,45 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
         field = f"make_up_days[{k}].replaces"
         worked_day, day_off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
         if worked_day.isoweekday() <= 5:
-            yield _fault(
-                f"make_up_days[{k}].date",
-                day.date,
-                f"is a {worked_day:%A}, a working day anyway",
-                "name the Saturday or Sunday that is worked",
+            yield fault(
+                entity="calendar",
+                field=f"make_up_days[{k}].date",
+                value=day.date,
+                rule=f"is a {worked_day:%A}, a working day anyway",
+                remedy="name the Saturday or Sunday that is worked",
             )
 
         if day_off.isoweekday() > 5:
-            yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
+            yield fault(
+                entity="calendar",
+                field=field,
+                value=day.replaces,
+                rule="is a weekend day",
+                remedy="name the working day that is off for it",
+            )
         elif covers(calendar, day.replaces) and day.replaces not in holidays:
-            yield _fault(
-                field,
-                day.replaces,
-                "is no holiday of this calendar",
-                "name the working day that is off for it, and list it under holidays",
+            yield fault(
+                entity="calendar",
+                field=field,
+                value=day.replaces,
+                rule="is no holiday of this calendar",
+                remedy="name the working day that is off for it, and list it under holidays",
             )
         elif abs((worked_day - day_off).days) > MAX_DAYS_APART:
-            yield _fault(
-                field,
-                day.replaces,
-                f"is {abs((worked_day - day_off).days)} days from {day.date}, which is worked for it",
-                "correct the year, or the day",
+            yield fault(
+                entity="calendar",
+                field=field,
+                value=day.replaces,
+                rule=f"is {abs((worked_day - day_off).days)} days from {day.date}, which is worked for it",
+                remedy="correct the year, or the day",
             )
         elif day.replaces in worked_for:
-            yield _fault(
-                field,
-                day.replaces,
-                f"is worked for on {worked_for[day.replaces]} already",
-                "a day off is worked for once",
+            yield fault(
+                entity="calendar",
+                field=field,
+                value=day.replaces,
+                rule=f"is worked for on {worked_for[day.replaces]} already",
+                remedy="a day off is worked for once",
             )
 
         worked_for[day.replaces] = day.date
@@ -242,11 +267,12 @@ def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
         if year not in years and calendar.first <= f"{year}-01-01" and f"{year}-12-31" <= calendar.last
     ]
     if years and empty:
-        yield _fault(
-            "first, last",
-            f"{calendar.first} .. {calendar.last}",
-            f"covers {len(empty)} year(s) without any holiday, {empty[0]} first",
-            "cover the years only whose holidays are listed",
+        yield fault(
+            entity="calendar",
+            field="first, last",
+            value=f"{calendar.first} .. {calendar.last}",
+            rule=f"covers {len(empty)} year(s) without any holiday, {empty[0]} first",
+            remedy="cover the years only whose holidays are listed",
         )
 
 
@@ -259,7 +285,3 @@ def is_day(text: str) -> bool:
 
     # Days are compared as texts: a week date, 2026-W10-1, is none
     return day.isoformat() == text and 1990 <= day.year <= 2199
-
-
-def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(entity="calendar", field=field, value=str(value), rule=rule, severity="error", remedy=remedy)

@@ -1,8 +1,27 @@
-"""What is wrong with a digital code, said so that a person can put it right."""
+"""What is wrong with a digital code, in words that name the entity, the field, its value, the rule and the remedy."""
+
+from enum import StrEnum
 
 from msgspec import Struct
 
 from ..errors import CloudctlError
+
+
+class Severity(StrEnum):
+    """How bad a finding is: a node refuses a code with an error, and takes one with a warning."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class LossKind(StrEnum):
+    """What became of something that an import or an export could not carry over as it was."""
+
+    DROPPED = "dropped"
+    UNKNOWN = "unknown"  # a value that is not understood
+    GUESSED = "guessed"
+    REPAIRED = "repaired"
+    DIFFERS = "differs"  # kept, but worth a look
 
 
 class Finding(Struct, frozen=True):
@@ -20,8 +39,7 @@ class Finding(Struct, frozen=True):
 
 
 class Loss(Struct, frozen=True, order=True, omit_defaults=True):
-    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not
-    understood), guessed, repaired, or differs (kept, but worth a look)."""
+    """One kind of difference from the source, `count` times. `what` is a `LossKind`."""
 
     what: str
     entity: str
@@ -39,7 +57,8 @@ class Loss(Struct, frozen=True, order=True, omit_defaults=True):
 
 
 class CodeError(CloudctlError, ValueError):
-    """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
+    """A digital code, or a file to make one of, that cannot be used; `findings` gives the reasons, one line for each
+    fault.
 
     `losses` is the loss report of the import that was refused: what it had left out until then, which often is the
     cause."""
@@ -52,8 +71,16 @@ class CodeError(CloudctlError, ValueError):
         self.losses: tuple[Loss, ...] = ()
 
 
+def fault(
+    entity: str, field: str, value: object, rule: str, remedy: str, severity: Severity = Severity.ERROR
+) -> Finding:
+    """Return a finding about a value of any type, which is given as text."""
+    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
+
+
 def refuse(where: str, entity: str, field: str, value: object, rule: str, remedy: str) -> CodeError:
     """Return an error of one fault, to be raised."""
     return CodeError(
-        where, [Finding(entity=entity, field=field, value=str(value), rule=rule, severity="error", remedy=remedy)]
+        where,
+        [Finding(entity=entity, field=field, value=str(value), rule=rule, severity=Severity.ERROR, remedy=remedy)],
     )

@@ -21,7 +21,7 @@ from .model import (
 )
 from .rule import CLASSES, FUELS, ON_HOLIDAYS, ON_MAKE_UP_DAYS, RULE_KINDS
 
-# What fields, or the items of fields that are lists, may be
+# What a field, or each item of a list field, may be
 ALLOWED_VALUES: dict[tuple[str, str], Sequence[object]] = {
     ("IntersectionCode", "control"): CONTROLS,
     ("IntersectionCode", "format"): FORMATS,

@@ -7,17 +7,19 @@ the intersection's own they are whole city codes (`citycode.sub_code`). docs/cod
 from msgspec import Struct
 
 from .rule import Rule
+from .terms import DEFAULT_SPEED, ConflictKind, Control, LaneUse, LinkRole, Turn
 
 Point = tuple[int, int]  # (lat_e7, lon_e7)
 FORMAT = 1  # of the JSON; a reader refuses what it does not know
-FORMATS = (1, 2)  # that this reader knows; 2 has the fields of `canon.OF_FORMAT_2`
+FORMATS = (1, 2)  # formats that this reader knows; 2 has the fields of `canon.FORMAT_2_DEFAULTS`
 
-ROLES = ("ingress", "upstream", "egress")
-USES = ("vehicle", "bike", "pedestrian", "bus", "tram")  # in this order in the compiled arrays
-TURNS = ("straight", "left", "right", "u")
-CONFLICTS = ("cross", "merge", "diverge")
+# The words of fields, as plain text; the compiled arrays hold indices into them
+ROLES = tuple(role.value for role in LinkRole)
+USES = tuple(use.value for use in LaneUse)
+TURNS = tuple(turn.value for turn in Turn)
+CONFLICTS = tuple(kind.value for kind in ConflictKind)
+CONTROLS = tuple(control.value for control in Control)
 GROUP_KINDS = ("vehicle", "pedestrian", "bike", "bus", "tram")
-CONTROLS = ("signal", "stop", "yield", "priority", "uncontrolled")
 ALIAS_KINDS = ("sumo", "sumo_tl", "ydt3709", "j2735", "ga1049", "lanelet2", "opendrive", "name")
 DEVICE_KINDS = ("rsu", "camera", "radar", "lidar", "controller", "computer", "sign", "other")
 ZONE_KINDS = ("intersection", "keep_clear", "school", "works", "parking", "operating_area", "other")
@@ -52,7 +54,8 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lane(Struct, frozen=True, forbid_unknown_fields=True):
-    """One lane, numbered from 1 at the left in driving direction. `revocable`: in use only while the signals say so."""
+    """One lane, numbered from 1 at the left in driving direction. `revocable`: in use only while the signals open
+    it."""
 
     id: str
     link: str
@@ -75,14 +78,14 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     turn: str
     points: tuple[Point, ...]
     group: int = 0  # signal group; 0: none
-    speed: float = 13.89
+    speed: float = DEFAULT_SPEED
     inner: bool = True
-    waits: bool = False  # who takes it may wait for a gap inside the intersection
+    waits: bool = False  # a vehicle on it may wait for a gap inside the intersection
     alias: tuple[Alias, ...] = ()
 
 
 class Conflict(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where two connections meet: m along each; `a_yields`, `b_yields`: who must give way."""
+    """Where two connections meet: m along each; `a_yields`, `b_yields`: which of them must give way."""
 
     a: str
     b: str

@@ -1,4 +1,4 @@
-"""Traffic rules as data: what holds where, for whom, when, and how much."""
+"""Traffic rules as data: what holds where, for which users, when, and with which value."""
 
 from msgspec import Struct
 
@@ -61,7 +61,7 @@ VALUED = {
 
 
 def known_class(kind: str) -> str:
-    """Return the class that holds for a vehicle that calls itself `kind`: a car where that is none of the list (GB 7258
+    """Return the class whose rules hold for a vehicle of class `kind`: car where the list has no such class (GB 7258
     has many more)."""
     return kind if kind in VEHICLE_CLASSES else "car"
 
@@ -100,11 +100,10 @@ def asks_for_days(calendar: Calendar | None) -> bool:
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it
-    does not.
+    """One rule. `value` in the kind's unit (`VALUED`); `classes` it binds, () all; `except_classes` it does not bind.
 
-    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING`), `classes` are
-    those who may use it."""
+    `plates` and `fuels` narrow this further; of kinds that reserve a lane (`rules.RESERVING_KINDS`), `classes`
+    are those that may use it."""
 
     id: str
     kind: str

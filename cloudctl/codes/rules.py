@@ -2,28 +2,26 @@
 
 Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority,
 then the narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one
-named first. Kinds add up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same,
-compiled.
+named first. Kinds add up: school zones and works cap the speed whatever the plain limit is. `compiled/rules.py` is the
+same, compiled.
 
 A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
 decides nothing: the vehicle is neither let through nor kept out by it, and `undecided_by` names it."""
 
-import itertools
 from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime, timedelta
 from math import inf
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from .days import DayCalendar, Days, days_of
-from .model import IntersectionCode, Point
-from .polylines import length
-from .rule import FUELS, STAGES, Calendar, Rule, known_class
+from .model import IntersectionCode
+from .polygons import inside_spans
+from .rule import FUELS, STAGES, Rule, known_class
+from .when import holds
 
 SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
-# And what they bound
+# Kinds that bound a size of the vehicle, and the field of `Vehicle` that each bounds
 SIZE_FIELDS = {
     "height_max": "height",
     "width_max": "width",
@@ -31,13 +29,12 @@ SIZE_FIELDS = {
     "axle_max": "axle",
 }
 REFUSING_KINDS = ("closure", "no_entry", "turn_ban")
-# Kinds that name who may; and who may where they name nobody
+# Kinds that reserve a lane -> the classes that may use it where the rule names none
 RESERVING_KINDS = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
 }
-SECOND = 1_000_000_000
-# Classes that no rule on number plates or engines is about
+# Classes without a number plate and an engine: no rule on plates, fuels or emissions binds them
 CLASSES_WITHOUT_PLATES = (
     "bicycle",
     "pedestrian",
@@ -46,7 +43,11 @@ CLASSES_WITHOUT_PLATES = (
 )
 FUELS_WITHOUT_EXHAUST = ("electric", "hydrogen")
 DANGEROUS_GOODS_CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
-SMALL_VEHICLE, LARGE_VEHICLE, LIGHT_VEHICLE = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
+
+# Height m, width m, mass t, axle load t that a vehicle has at most, where it does not declare them
+SMALL_VEHICLE = (2.8, 2.2, 4.5, 3.0)  # GA 802: small vehicles are below 6 m and 4.5 t
+LARGE_VEHICLE = (4.0, 2.55, 49.0, 11.5)  # GB 1589-2016: an articulated vehicle of six axles
+LIGHT_VEHICLE = (2.5, 1.2, 1.0, 1.0)
 MAX_SIZES_OF_CLASS = {
     "car": SMALL_VEHICLE,
     "taxi": SMALL_VEHICLE,
@@ -55,14 +56,12 @@ MAX_SIZES_OF_CLASS = {
     "pedestrian": LIGHT_VEHICLE,
     "logistics_robot": LIGHT_VEHICLE,
 }
-# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802
-# (below 6 m and 4.5 t), all others
-# by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage
-    (0 not known), and what rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
+    """A vehicle as rules see it: its class, one of `rule.CLASSES` (any other word counts as a car), its sizes (m, t;
+    nan where not known), its emission stage (0: not known), and what rules on plates, fuels and dangerous goods ask for
+    (-1, "" and None where not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -94,8 +93,8 @@ class Vehicle(Struct, frozen=True):
         return known_class(self.kind) not in CLASSES_WITHOUT_PLATES
 
     def between(self, kind: str) -> tuple[float, float]:
-        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`,
-        emission_zone)."""
+        """Return the least and the greatest value that the vehicle may have of what a kind of rule bounds
+        (`SIZE_FIELDS`, emission_zone)."""
         if kind == "emission_zone":
             if not self.motorised or self.fuel in FUELS_WITHOUT_EXHAUST:
                 return inf, inf
@@ -118,8 +117,8 @@ class Decision(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said
-    so."""
+    """What holds: bounds of speed (m/s; inf and 0 where there are none), whether the vehicle may be there, and the
+    rules that decided."""
 
     speed_max: float
     speed_min: float
@@ -135,7 +134,8 @@ class Effective(NamedTuple):
 
 
 class RulePlacement(NamedTuple):
-    """A rule at a place: how narrow it is (0 the whole intersection .. 4 a span) and from where to where, m."""
+    """A rule on a lane or connection: `scope`, how narrow its target is (0 the whole intersection .. 4 a span), and the
+    span where it holds, m along the path."""
 
     rule: int
     scope: int
@@ -144,7 +144,7 @@ class RulePlacement(NamedTuple):
 
 
 def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
-    """Return the rules at each lane and connection, the one that decides first."""
+    """Return the rules on each lane and connection, in the order in which they decide."""
     placements: dict[str, list[RulePlacement]] = {
         name: [] for name in (*(item.id for item in code.lanes), *(item.id for item in code.connections))
     }
@@ -192,106 +192,8 @@ def _rank(rule: Rule, placement: RulePlacement) -> tuple[object, ...]:
     )
 
 
-def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
-    """Yield the spans of a line (m) that lie in a polygon, to a metre."""
-    if len(line) < 2 or len(polygon) < 3:
-        return  # a fault of its own
-
-    if any(
-        max(point[axis] for point in line) < min(point[axis] for point in polygon)
-        or min(point[axis] for point in line) > max(point[axis] for point in polygon)
-        for axis in (0, 1)
-    ):
-        return
-
-    s_segment, s_entered = 0.0, None
-    for a, b in itertools.pairwise(line):
-        segment_length = length((a, b))
-        steps = max(int(segment_length), 1)
-        for axis in range(steps):
-            sample = (a[0] + (b[0] - a[0]) * (axis + 0.5) / steps, a[1] + (b[1] - a[1]) * (axis + 0.5) / steps)
-            s_here = s_segment + segment_length * axis / steps
-            if contains(polygon, sample) != (s_entered is not None):
-                if s_entered is not None:
-                    yield s_entered, s_here
-                s_entered = s_here if s_entered is None else None
-
-        s_segment += segment_length
-
-    if s_entered is not None:
-        yield s_entered, inf
-
-
-def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
-    """Return whether a point (lat_e7, lon_e7) lies in a polygon."""
-    inside = False
-    for k, (y1, x1) in enumerate(polygon):
-        y0, x0 = polygon[k - 1]
-        if (y0 > point[0]) != (y1 > point[0]) and point[1] < x0 + (point[0] - y0) * (x1 - x0) / (y1 - y0):
-            inside = not inside
-    return inside
-
-
-def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Collection[str] = ()) -> bool:
-    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to
-    its first day."""
-    if calendar is None:
-        return True
-
-    days = days_of(holidays)
-    local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(ZoneInfo(calendar.tz))
-    minute, day = local.hour * 60 + local.minute, local.date()
-
-    if not calendar.minutes:
-        return day_holds(calendar, day, days)
-
-    for start, end in calendar.minutes:
-        if start <= minute and (minute < end or end < start) and day_holds(calendar, day, days):
-            return True
-        if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
-            return True
-
-    return False
-
-
-def in_force(rule: Rule, t: int, days: Days) -> bool:
-    """Return whether a rule is in force at `t` ns, by its validity and its calendar."""
-    return (
-        (rule.valid_from is None or rule.valid_from <= t)
-        and (rule.valid_to is None or t < rule.valid_to)
-        and holds(rule.calendar, t, days)
-    )
-
-
-def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
-    """Return whether a calendar holds on a local day, at the minutes that it names."""
-    text = day.isoformat()
-    ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
-    if ranges and not any(is_day_within(text, first, last) for first, last in ranges):
-        return False
-    if calendar.month_days and day.day not in calendar.month_days:
-        return False
-    if calendar.holidays != "as_weekday" and text in days.holidays:
-        return calendar.holidays != "never"
-
-    weekday = day.isoweekday()
-    if calendar.make_up == "as_workday":
-        weekday = days.worked.get(text, weekday)
-
-    return calendar.holidays != "only" and weekday in calendar.weekdays
-
-
-def is_day_within(day: str, first: str, last: str) -> bool:
-    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the
-    next year)."""
-    if len(first) == 5:
-        day = day[5:]
-        return first <= day <= last if first <= last else day >= first or day <= last
-    return first <= day <= last
-
-
 def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
-    """Return whether a rule is addressed to a vehicle; None where that rests on what it does not declare.
+    """Return whether a rule binds a vehicle; None where that rests on what the vehicle does not declare.
 
     Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles
     only."""
@@ -311,8 +213,9 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
 
     is_certain = is_certain and not vehicle.may_be_one_of(rule.except_classes)
     narrowing: tuple[tuple[object, bool, Collection[object]], ...] = (
-        (vehicle.plate, vehicle.plate >= 0, rule.plates), (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
-    )  # fmt: skip
+        (vehicle.plate, vehicle.plate >= 0, rule.plates),
+        (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
+    )
     for declared, is_declared, values in narrowing:
         if values and (not vehicle.motorised or (is_declared and declared not in values)):
             return False
@@ -450,5 +353,5 @@ def _undecided(
 
 
 def _may_exceed(kind: str, value: float | None, least: float, greatest: float) -> bool:
-    """Return whether a bound may keep out who has something between two figures."""
+    """Return whether a bound may keep out a vehicle whose value lies between two figures."""
     return least < (value or 0.0) if kind == "emission_zone" else greatest > (value or 0.0)

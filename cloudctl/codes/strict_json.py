@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ..validation import UNDECODABLE, join, violation_of
-from .findings import CodeError, Finding
+from .findings import CodeError, Finding, Severity
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
@@ -84,7 +84,7 @@ def _tree(data: bytes, where: str) -> Any:
                     field="content",
                     value=str(error),
                     rule="must be JSON",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy=remedy,
                 )
             ],
@@ -107,7 +107,7 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
                     field="format",
                     value=str(tree["format"]),
                     rule=f"this reader knows format {known_formats}",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy="update the reader, or export it anew",
                 )
             ],
@@ -127,7 +127,7 @@ def _type_finding(error: Exception) -> Finding:
         field=violation.field or "file",
         value=violation.rule,
         rule="must be of the type docs/codes.md gives",
-        severity="error",
+        severity=Severity.ERROR,
         remedy="correct it, or import the code anew",
     )
 
@@ -170,7 +170,7 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                     field=_joined_path(path, str(key)),
                     value=str(key),
                     rule=f"belongs into `{owner}`",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy=f'write it as "{owner}": {{"{key}": ...}}',
                 )
                 continue
@@ -186,7 +186,7 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                 field=_joined_path(path, name),
                 value="missing",
                 rule="is required",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="add it; docs/codes.md explains a whole code",
             )
 
@@ -197,7 +197,7 @@ def _unknown_key(key: str, missing_keys: list[str], known_keys: list[str], path:
         field=path,
         value=key,
         rule="is no key that is known here",
-        severity="error",
+        severity=Severity.ERROR,
         remedy=f"did you mean {nearest(key, known_keys, missing_keys)!r}? Known here: {', '.join(known_keys)}",
     )
 
@@ -233,7 +233,7 @@ def _mistyped(node: Any, rule: str, path: str, entity: str) -> Finding:
         field=path,
         value=repr(node)[:60],
         rule=rule,
-        severity="error",
+        severity=Severity.ERROR,
         remedy="must be of the type docs/codes.md gives: correct it, or import the code anew",
     )
 
@@ -276,6 +276,6 @@ def _repeated_keys(data: bytes) -> Iterator[Finding]:
             field=key,
             value=key,
             rule="stands twice in one object, and only the last one would count",
-            severity="error",
+            severity=Severity.ERROR,
             remedy="keep one of them",
         )

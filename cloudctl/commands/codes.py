@@ -19,7 +19,7 @@ def add_codes_commands(all_commands: Any) -> None:
         "file", type=Path, help="SUMO network, Lanelet2 OSM, OpenDRIVE, MAP (UPER, hex, JSON), YD/T 3709 MAP (JSON)"
     )
     imported.add_argument(
-        "--out", type=Path, default=Path("codes"), help="folder for one JSON file an intersection, and losses.jsonl"
+        "--out", type=Path, default=Path("codes"), help="folder for one JSON file per intersection, and losses.jsonl"
     )
     imported.add_argument("--asn1", type=Path, help="the file is YD/T 3709 in UPER: your own file of its ASN.1 modules")
     imported.add_argument("--adm", help="administrative code for the ids, six or nine digits (GB/T 2260)")

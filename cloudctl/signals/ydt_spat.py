@@ -14,7 +14,7 @@ from cloudctl.schema import Group, SignalState
 from ..codes.findings import refuse
 from ..codes.formats.messages.bit_strings import read_bits
 from ..codes.formats.messages.tree import MALFORMED
-from ..codes.formats.ydt.importer import list_items
+from ..codes.formats.ydt.link import list_items
 from .spat_fields import (
     STATUS_BITS,
     Refusals,

@@ -13,9 +13,9 @@ from paths import DATA
 from cloudctl.codes import CodeError
 from cloudctl.codes.formats.detect import read_any
 from cloudctl.codes.formats.importing.accounting import MAX_GROUPS, Accounts, JsonRecord, XmlRecord, load_json
-from cloudctl.codes.formats.j2735.importer import IGNORED as J2735_IGNORED
-from cloudctl.codes.formats.lanelet2.importer import IGNORED as LANELET2_IGNORED
-from cloudctl.codes.formats.opendrive.importer import IGNORED as OPENDRIVE_IGNORED
+from cloudctl.codes.formats.j2735.vocabulary import IGNORED as J2735_IGNORED
+from cloudctl.codes.formats.lanelet2.vocabulary import IGNORED as LANELET2_IGNORED
+from cloudctl.codes.formats.opendrive.vocabulary import IGNORED as OPENDRIVE_IGNORED
 from cloudctl.codes.formats.sumo.vocabulary import IGNORED as SUMO_IGNORED
 from cloudctl.codes.formats.ydt.importer import IGNORED as YDT_IGNORED
 from cloudctl.codes.report import Imported

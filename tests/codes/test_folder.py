@@ -20,7 +20,8 @@ from cloudctl.codes.registry import Registry
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.folder import CodeFolder
-from cloudctl.codes.update.take import ImportOutcome, take_import, time_of
+from cloudctl.codes.update.outcome import ImportOutcome
+from cloudctl.codes.update.take import take_import, time_of
 
 GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000

@@ -14,8 +14,9 @@ from paths import DATA
 from cloudctl import codes
 from cloudctl.codes import IntersectionCode
 from cloudctl.codes.formats.detect import read_any
-from cloudctl.codes.formats.lanelet2.importer import IGNORED, import_lanelet2
+from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
 from cloudctl.codes.formats.lanelet2.rules import sign_speed
+from cloudctl.codes.formats.lanelet2.vocabulary import IGNORED
 from cloudctl.codes.rules import Vehicle, effective
 
 CASES = DATA / "cases"

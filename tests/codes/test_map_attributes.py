@@ -343,7 +343,7 @@ def test_a_refusal_says_what_was_left_out_until_then() -> None:
         import_map(json.dumps(j2735(*closed)).encode())
     assert sum("neither in nor out" in str(loss) for loss in caught.value.losses) == 1
     pytest.importorskip("pycrate_asn1dir")
-    from cloudctl.codes.formats.j2735.export import map_tree
+    from cloudctl.codes.formats.j2735.encode import map_tree
     from cloudctl.codes.formats.messages.uper import encode
 
     tree = map_tree(codes.load(maps.path("intersection.json")), 300)

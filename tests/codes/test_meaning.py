@@ -17,7 +17,8 @@ from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import Device, Zone
 from cloudctl.codes.rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule, Target
-from cloudctl.codes.rules import Vehicle, in_force
+from cloudctl.codes.rules import Vehicle
+from cloudctl.codes.when import in_force
 
 CODE = codes.load(DATA / "regulations.json")
 NOW_S = 1_793_628_000  # 2026-11-02

@@ -19,7 +19,7 @@ from cloudctl.signals.spat import Spat, as_signal, mark_of, minute_of_year, read
 
 pytest.importorskip("pycrate_asn1dir")
 from cloudctl.codes.formats.export import Number, export_code
-from cloudctl.codes.formats.j2735.export import map_tree, write_map
+from cloudctl.codes.formats.j2735.encode import map_tree, write_map
 from cloudctl.codes.formats.j2735.importer import import_map
 from cloudctl.codes.formats.messages.uper import encode
 

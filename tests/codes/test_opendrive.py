@@ -10,8 +10,9 @@ import pytest
 from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any
 from cloudctl.codes.formats.importing.accounting import Accounts
+from cloudctl.codes.formats.opendrive.geometry import without_redundant_points
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
-from cloudctl.codes.formats.opendrive.road import read_road, without_redundant_points
+from cloudctl.codes.formats.opendrive.road import read_road
 
 WIDE = (
     '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><width sOffset="0" '

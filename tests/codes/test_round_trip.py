@@ -16,9 +16,10 @@ from paths import DATA
 
 from cloudctl import codes
 from cloudctl.__main__ import main
+from cloudctl.codes.formats.differences import Pairing, declared_losses
 from cloudctl.codes.formats.export import Exported, export_code
 from cloudctl.codes.formats.messages.thinning import thinned
-from cloudctl.codes.formats.round_trip import Pairing, declared, differences
+from cloudctl.codes.formats.round_trip import differences
 from cloudctl.codes.model import USES, IntersectionCode, Lane, StopLine
 from cloudctl.codes.polylines import arc_lengths
 from cloudctl.codes.rule import Calendar, Rule, Target
@@ -201,7 +202,7 @@ def test_every_lane_keeps_its_own_limit(to: str) -> None:
 
 
 def test_a_reader_that_knows_one_limit_only_sees_the_lowest() -> None:
-    from cloudctl.codes.formats.j2735.export import map_tree
+    from cloudctl.codes.formats.j2735.encode import map_tree
 
     (row,) = map_tree(two_limits(), 300)["intersections"]
     assert row["speedLimits"] == [{"type": "vehicleMaxSpeed", "speed": 417}]
@@ -383,7 +384,7 @@ def test_a_difference_that_no_table_has_refuses_the_export() -> None:
         assert field in {d.field for d in found}
         for table in (MAY_DIFFER_IN_J2735, MAY_DIFFER_IN_YDT):
             with pytest.raises(codes.CodeError, match="would not come back"):
-                declared(found, table, "a MAP", "mend it")
+                declared_losses(found, table, "a MAP", "mend it")
 
 
 def test_strict_export_exits_1_where_anything_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

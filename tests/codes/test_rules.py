@@ -25,7 +25,8 @@ from cloudctl.codes.rule import (
     Rule,
     Target,
 )
-from cloudctl.codes.rules import Vehicle, effective, holds
+from cloudctl.codes.rules import Vehicle, effective
+from cloudctl.codes.when import holds
 
 GOOD = codes.load(maps.path("intersection.json"))
 LANE = next(line.lane for line in GOOD.stop_lines)

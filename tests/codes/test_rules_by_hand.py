@@ -20,7 +20,8 @@ from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.update.changes import changes
 from cloudctl.codes.update.folder import CodeFolder, Filed
 from cloudctl.codes.update.likeness import shifted
-from cloudctl.codes.update.take import ImportOutcome, take_import
+from cloudctl.codes.update.outcome import ImportOutcome
+from cloudctl.codes.update.take import take_import
 from cloudctl.codes.update.together import faults_together
 
 T = 1_700_000_000_000_000_000

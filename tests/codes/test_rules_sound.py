@@ -19,7 +19,8 @@ from cloudctl.codes.compiled.rules import RuleTable
 from cloudctl.codes.days import Days, parse_days
 from cloudctl.codes.model import IntersectionCode
 from cloudctl.codes.rule import CLASSES, FUELS, ON_HOLIDAYS, ON_MAKE_UP_DAYS, RULE_KINDS, Calendar, Rule, Target
-from cloudctl.codes.rules import Vehicle, effective, in_force
+from cloudctl.codes.rules import Vehicle, effective
+from cloudctl.codes.when import in_force
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 CODE = codes.load(DATA / "regulations.json")  # L32 and L37 are one strip of road

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import IntersectionCode
 
 INT64 = (-(2**63), 2**63 - 1)  # what JSON readers, MessagePack and the compiled arrays hold
@@ -36,8 +36,13 @@ def bound_faults(code: IntersectionCode) -> Iterator[Finding]:
     for table in TABLES_WITH_IDS:
         for row in getattr(code, table):
             if not (ID.fullmatch(row.id) and len(row.id) <= MAX_ID_LENGTH):
-                yield _fault(row.id or f"{table[:-1]} without id", "id", row.id[:40] or "empty",
-                             f"ids are 1 .. {MAX_ID_LENGTH} letters, digits and . : _ - of ASCII, a letter or digit first", "give it another, as " + ("R20" if table == "rules" else "L7 or Z1"))  # fmt: skip
+                yield _fault(
+                    row.id or f"{table[:-1]} without id",
+                    "id",
+                    row.id[:40] or "empty",
+                    f"ids are 1 .. {MAX_ID_LENGTH} letters, digits and . : _ - of ASCII, a letter or digit first",
+                    "give it another, as " + ("R20" if table == "rules" else "L7 or Z1"),
+                )
 
 
 def _is_suspect(code: IntersectionCode) -> bool:
@@ -60,7 +65,7 @@ def _is_suspect(code: IntersectionCode) -> bool:
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(entity=entity, field=field, value=shown(value), rule=rule, severity="error", remedy=remedy)
+    return Finding(entity=entity, field=field, value=shown(value), rule=rule, severity=Severity.ERROR, remedy=remedy)
 
 
 def shown(value: object) -> str:

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..days import is_day
-from ..findings import Finding
+from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode
 from ..rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from ..rules import SECOND, is_day_within
+from ..when import SECOND, is_day_within
 from .meaning import FIRST_TIME, LAST_TIME
 
 MAX_SOLAR_OFFSET_H = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
@@ -30,64 +30,64 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
 
     faults = [*_days(rule, calendar), *_minutes(rule, calendar), *_zone(code, rule, calendar)]
     yield from faults
-    if not any(fault.severity == "error" for fault in faults) and not _ever_in_force(rule, calendar):
-        yield _error(
-            rule,
-            "calendar",
-            "never",
-            "no day fits its weekdays, dates, days of the month and validity: the rule is never in force",
-            "correct them",
-            "warning",
+    if not any(fault.severity == Severity.ERROR for fault in faults) and not _ever_in_force(rule, calendar):
+        yield fault(
+            entity=rule.id,
+            field="calendar",
+            value="never",
+            rule="no day fits its weekdays, dates, days of the month and validity: the rule is never in force",
+            remedy="correct them",
+            severity=Severity.WARNING,
         )
-
-
-def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
 def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
     if not calendar.weekdays or not set(calendar.weekdays) <= set(range(1, 8)):
-        yield _error(
-            rule,
-            "calendar.weekdays",
-            calendar.weekdays,
-            "weekdays are 1 (Monday) .. 7 (Sunday), one at least",
-            "correct them: Sunday is 7, not 0",
+        yield fault(
+            entity=rule.id,
+            field="calendar.weekdays",
+            value=calendar.weekdays,
+            rule="weekdays are 1 (Monday) .. 7 (Sunday), one at least",
+            remedy="correct them: Sunday is 7, not 0",
         )
 
     if not set(calendar.month_days) <= set(range(1, 32)):
-        yield _error(
-            rule,
-            "calendar.month_days",
-            calendar.month_days,
-            "days of the month are 1 .. 31",
-            "correct them; leave them out for all",
+        yield fault(
+            entity=rule.id,
+            field="calendar.month_days",
+            value=calendar.month_days,
+            rule="days of the month are 1 .. 31",
+            remedy="correct them; leave them out for all",
         )
 
     for field, words in (("holidays", ON_HOLIDAYS), ("make_up", ON_MAKE_UP_DAYS)):
         if getattr(calendar, field) not in words:
-            yield _error(
-                rule,
-                f"calendar.{field}",
-                getattr(calendar, field),
-                f"must be one of {', '.join(words)}",
-                "take one of these words",
+            yield fault(
+                entity=rule.id,
+                field=f"calendar.{field}",
+                value=getattr(calendar, field),
+                rule=f"must be one of {', '.join(words)}",
+                remedy="take one of these words",
             )
 
     ranges = [("dates", calendar.dates)] if calendar.dates is not None else []
     ranges += [(f"date_ranges[{k}]", days) for k, days in enumerate(calendar.date_ranges)]
     for field, (first, last) in ranges:
         if not (is_day(first) and is_day(last)) and not (_is_day_of_year(first) and _is_day_of_year(last)):
-            yield _error(
-                rule,
-                f"calendar.{field}",
-                (first, last),
-                "days are YYYY-MM-DD (1990 .. 2199), or both MM-DD for every year",
-                "correct the dates",
+            yield fault(
+                entity=rule.id,
+                field=f"calendar.{field}",
+                value=(first, last),
+                rule="days are YYYY-MM-DD (1990 .. 2199), or both MM-DD for every year",
+                remedy="correct the dates",
             )
         elif len(first) == 10 and last < first:
-            yield _error(
-                rule, f"calendar.{field}", (first, last), "the last day is before the first", "correct the dates"
+            yield fault(
+                entity=rule.id,
+                field=f"calendar.{field}",
+                value=(first, last),
+                rule="the last day is before the first",
+                remedy="correct the dates",
             )
 
 
@@ -98,21 +98,21 @@ def _is_day_of_year(text: str) -> bool:
 def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
     for start, end in calendar.minutes:
         if not (0 <= start <= 1439 and 0 <= end <= 1440 and start != end):
-            yield _error(
-                rule,
-                "calendar.minutes",
-                f"{start}, {end}",
-                "minutes of the day are 0 .. 1440, from and to differ",
-                "give minutes since midnight: 7:30 is 450",
+            yield fault(
+                entity=rule.id,
+                field="calendar.minutes",
+                value=f"{start}, {end}",
+                rule="minutes of the day are 0 .. 1440, from and to differ",
+                remedy="give minutes since midnight: 7:30 is 450",
             )
         elif meant := _meant_clock_times(start, end):
-            yield _error(
-                rule,
-                "calendar.minutes",
-                f"{start}, {end}",
-                f"is from {_clock(start)} to {_clock(end)}",
-                f"if {meant} is meant, minutes since midnight are hours x 60 + minutes",
-                "warning",
+            yield fault(
+                entity=rule.id,
+                field="calendar.minutes",
+                value=f"{start}, {end}",
+                rule=f"is from {_clock(start)} to {_clock(end)}",
+                remedy=f"if {meant} is meant, minutes since midnight are hours x 60 + minutes",
+                severity=Severity.WARNING,
             )
 
 
@@ -149,7 +149,13 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
             raise ValueError(calendar.tz)
         zone = ZoneInfo(calendar.tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield _error(rule, "calendar.tz", calendar.tz, "is not a time zone", "give a name such as Asia/Shanghai")
+        yield fault(
+            entity=rule.id,
+            field="calendar.tz",
+            value=calendar.tz,
+            rule="is not a time zone",
+            remedy="give a name such as Asia/Shanghai",
+        )
         return
 
     utc_offsets = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone).utcoffset() or timedelta() for month in (1, 7)]
@@ -157,14 +163,14 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
     offset_h = min(abs((shift.total_seconds() / 3600 - solar_h + 12) % 24 - 12) for shift in utc_offsets)
 
     if offset_h > MAX_SOLAR_OFFSET_H:
-        yield _error(
-            rule,
-            "calendar.tz",
-            calendar.tz,
-            f"is {offset_h:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of "
+        yield fault(
+            entity=rule.id,
+            field="calendar.tz",
+            value=calendar.tz,
+            rule=f"is {offset_h:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of "
             "another place",
-            "name the time zone of the intersection",
-            "warning",
+            remedy="name the time zone of the intersection",
+            severity=Severity.WARNING,
         )
 
 
@@ -172,7 +178,7 @@ def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
     if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
-        return True  # said of the time itself
+        return True  # reported with the time
 
     start, end = (
         None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to)
@@ -216,13 +222,13 @@ def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
             ends.append(max(date.fromisoformat(last) for _, last in ranges))
 
         if ends and min(ends) < today - timedelta(1):  # a day of UTC may still run elsewhere
-            yield _error(
-                rule,
-                "valid_to" if rule.valid_to is not None else "calendar",
-                min(ends),
-                f"was in force last on {min(ends)}: it is over",
-                "take it out, or correct its dates",
-                "warning",
+            yield fault(
+                entity=rule.id,
+                field="valid_to" if rule.valid_to is not None else "calendar",
+                value=min(ends),
+                rule=f"was in force last on {min(ends)}: it is over",
+                remedy="take it out, or correct its dates",
+                severity=Severity.WARNING,
             )
 
 

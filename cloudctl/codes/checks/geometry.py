@@ -10,7 +10,7 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
-from ..findings import Finding
+from ..findings import Finding, Severity, fault
 from ..model import Connection, Crosswalk, IntersectionCode, Lane, Zone
 from ..polylines import F8, arc_lengths, arc_lengths_of_all
 
@@ -30,14 +30,22 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     degenerate_lines = [item for item in items if len(item.points) < 2]
 
     for item in degenerate_lines:
-        yield _error(
-            item.id, "points", f"{len(item.points)} points", "a line has two points at least", "survey it anew"
+        yield fault(
+            entity=item.id,
+            field="points",
+            value=f"{len(item.points)} points",
+            rule="a line has two points at least",
+            remedy="survey it anew",
         )
 
     degenerate_walks = [crosswalk for crosswalk in code.crosswalks if len(crosswalk.axis) < 2]
     for crosswalk in degenerate_walks:
-        yield _error(
-            crosswalk.id, "axis", f"{len(crosswalk.axis)} points", "an axis has two points at least", "survey it anew"
+        yield fault(
+            entity=crosswalk.id,
+            field="axis",
+            value=f"{len(crosswalk.axis)} points",
+            rule="an axis has two points at least",
+            remedy="survey it anew",
         )
 
     if degenerate_lines or degenerate_walks:
@@ -53,25 +61,25 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     yield from _areas(code, origin)
 
 
-def _error(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
-
-
 def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
     all_within_reach = bool(lines) and float(np.abs(np.concatenate(list(lines.values()))).max()) <= MAX_REACH
     for name, line in lines.items():
         farthest = 0.0 if all_within_reach else float(np.abs(line).max())
         if farthest > MAX_REACH:
-            yield _error(
-                name,
-                "points",
-                f"{farthest:.0f} m away",
-                f"must lie within {MAX_REACH:.0f} m of the reference point",
-                "check the order (lat, lon) and the datum",
+            yield fault(
+                entity=name,
+                field="points",
+                value=f"{farthest:.0f} m away",
+                rule=f"must lie within {MAX_REACH:.0f} m of the reference point",
+                remedy="check the order (lat, lon) and the datum",
             )
         elif arc_lengths_of_all[name][-1] < 0.01:
-            yield _error(
-                name, "points", f"{arc_lengths_of_all[name][-1]:.3f} m long", "a line has a length", "survey it anew"
+            yield fault(
+                entity=name,
+                field="points",
+                value=f"{arc_lengths_of_all[name][-1]:.3f} m long",
+                rule="a line has a length",
+                remedy="survey it anew",
             )
         elif len(line) > 2:
             yield from _folded(name, line)
@@ -83,13 +91,13 @@ def _folded(name: str, line: F8) -> Iterator[Finding]:
     directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
 
     if len(directions) > 1 and float((directions[1:] * directions[:-1]).sum(axis=1).min()) < -FOLD_COSINE:
-        yield _error(
-            name,
-            "points",
-            "turns back",
-            "a line runs in driving direction",
-            "put its points in driving order",
-            "warning",
+        yield fault(
+            entity=name,
+            field="points",
+            value="turns back",
+            rule="a line runs in driving direction",
+            remedy="put its points in driving order",
+            severity=Severity.WARNING,
         )
 
 
@@ -102,12 +110,12 @@ def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:
             (x, y), (px, py) = lines[lane][end].tolist(), point.tolist()
             gap = hypot(x - px, y - py)
             if gap > MAX_GAP:
-                yield _error(
-                    connection.id,
-                    field,
-                    lane,
-                    f"its path is {gap:.1f} m off the lane, more than {MAX_GAP:.0f} m",
-                    "let the path begin and end at its lanes, and lanes run in driving direction",
+                yield fault(
+                    entity=connection.id,
+                    field=field,
+                    value=lane,
+                    rule=f"its path is {gap:.1f} m off the lane, more than {MAX_GAP:.0f} m",
+                    remedy="let the path begin and end at its lanes, and lanes run in driving direction",
                 )
 
 
@@ -137,8 +145,12 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
                     f"lies to the left of {left.id}, whose number is {left.number}: lanes are numbered from the left, "
                     "whichever side traffic keeps"
                 )
-                yield _error(
-                    right.id, "number", right.number, rule, "number the link's lanes from the left in driving direction"
+                yield fault(
+                    entity=right.id,
+                    field="number",
+                    value=right.number,
+                    rule=rule,
+                    remedy="number the link's lanes from the left in driving direction",
                 )
 
 
@@ -155,12 +167,12 @@ def _stop_lines(code: IntersectionCode, arc_lengths_of_all: dict[str, F8]) -> It
     for line in code.stop_lines:
         lane_length = float(arc_lengths_of_all[line.lane][-1])
         if not 0.0 <= line.s <= lane_length + MAX_OVERRUN:
-            yield _error(
-                f"stop line {line.lane}",
-                "s",
-                line.s,
-                f"must lie on its lane, 0 .. {lane_length:.1f} m",
-                "measure it along the lane",
+            yield fault(
+                entity=f"stop line {line.lane}",
+                field="s",
+                value=line.s,
+                rule=f"must lie on its lane, 0 .. {lane_length:.1f} m",
+                remedy="measure it along the lane",
             )
 
 
@@ -173,22 +185,22 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
         for field, s, path in (("s_a", conflict.s_a, conflict.a), ("s_b", conflict.s_b, conflict.b)):
             path_length = path_lengths[path]
             if not -MAX_OVERRUN <= s <= path_length + MAX_OVERRUN:
-                yield _error(
-                    f"{conflict.a}/{conflict.b}",
-                    field,
-                    s,
-                    f"must lie on the path of {path}, 0 .. {path_length:.1f} m",
-                    "compute conflict points anew",
+                yield fault(
+                    entity=f"{conflict.a}/{conflict.b}",
+                    field=field,
+                    value=s,
+                    rule=f"must lie on the path of {path}, 0 .. {path_length:.1f} m",
+                    remedy="compute conflict points anew",
                 )
 
         gap = hypot(*(positions[2 * k] - positions[2 * k + 1]).tolist())
         if gap > MAX_CONFLICT_GAP:
-            yield _error(
-                f"{conflict.a}/{conflict.b}",
-                "s_a, s_b",
-                f"{conflict.s_a}, {conflict.s_b}",
-                f"the two places are {gap:.1f} m apart, more than {MAX_CONFLICT_GAP:.0f} m",
-                "compute conflict points anew",
+            yield fault(
+                entity=f"{conflict.a}/{conflict.b}",
+                field="s_a, s_b",
+                value=f"{conflict.s_a}, {conflict.s_b}",
+                rule=f"the two places are {gap:.1f} m apart, more than {MAX_CONFLICT_GAP:.0f} m",
+                remedy="compute conflict points anew",
             )
 
 
@@ -223,21 +235,21 @@ def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:
         strict=True,
     ):
         if not 0.5 <= arc_lengths(line)[-1] <= 100.0:
-            yield _error(
-                name,
-                "axis",
-                f"{arc_lengths(line)[-1]:.1f} m long",
-                "a crosswalk is 0.5 .. 100 m long",
-                "survey it anew",
+            yield fault(
+                entity=name,
+                field="axis",
+                value=f"{arc_lengths(line)[-1]:.1f} m long",
+                rule="a crosswalk is 0.5 .. 100 m long",
+                remedy="survey it anew",
             )
 
     areas: list[Crosswalk | Zone] = [*(crosswalk for crosswalk in code.crosswalks if crosswalk.polygon), *code.zones]
     for item in areas:
         if len(item.polygon) < 3:
-            yield _error(
-                item.id,
-                "polygon",
-                f"{len(item.polygon)} points",
-                "an area has three corners at least",
-                "draw its outline",
+            yield fault(
+                entity=item.id,
+                field="polygon",
+                value=f"{len(item.polygon)} points",
+                rule="an area has three corners at least",
+                remedy="draw its outline",
             )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from ..citycode import CityCodeError, check
-from ..findings import Finding
+from ..findings import Finding, fault
 from ..model import (
     ALIAS_KINDS,
     CONFLICTS,
@@ -40,33 +40,53 @@ def value_faults(code: IntersectionCode) -> Iterator[Finding]:
     yield from _phases(code)
 
 
-def _error(entity: object, field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(entity=str(entity), field=field, value=str(value), rule=rule, severity="error", remedy=remedy)
-
-
 def _head(code: IntersectionCode) -> Iterator[Finding]:
     try:
         check(code.id)
     except CityCodeError as error:
-        yield _error("code", "id", code.id, str(error), "take the code from the registry, or import anew")
+        yield fault(
+            entity="code",
+            field="id",
+            value=code.id,
+            rule=str(error),
+            remedy="take the code from the registry, or import anew",
+        )
 
     if not _on_globe(code.ref_lat_e7, code.ref_lon_e7):
-        yield _error(
-            "code",
-            "ref_lat_e7, ref_lon_e7",
-            f"{code.ref_lat_e7}, {code.ref_lon_e7}",
-            "must be 1e-7 degree, latitude within 88",
-            "check order and unit",
+        yield fault(
+            entity="code",
+            field="ref_lat_e7, ref_lon_e7",
+            value=f"{code.ref_lat_e7}, {code.ref_lon_e7}",
+            rule="must be 1e-7 degree, latitude within 88",
+            remedy="check order and unit",
         )
 
     if not 1 <= code.revision < 2**32:
-        yield _error("code", "revision", code.revision, "must be 1 .. 4294967295", "count revisions from 1")
+        yield fault(
+            entity="code",
+            field="revision",
+            value=code.revision,
+            rule="must be 1 .. 4294967295",
+            remedy="count revisions from 1",
+        )
 
     if code.valid_from is not None and code.valid_to is not None and code.valid_to <= code.valid_from:
-        yield _error("code", "valid_to", code.valid_to, "must be after valid_from", "correct the interval")
+        yield fault(
+            entity="code",
+            field="valid_to",
+            value=code.valid_to,
+            rule="must be after valid_from",
+            remedy="correct the interval",
+        )
 
     if not 1 <= code.accuracy_cm <= 1000:
-        yield _error("code", "accuracy_cm", code.accuracy_cm, "must be 1 .. 1000 cm", "give the survey's accuracy")
+        yield fault(
+            entity="code",
+            field="accuracy_cm",
+            value=code.accuracy_cm,
+            rule="must be 1 .. 1000 cm",
+            remedy="give the survey's accuracy",
+        )
 
 
 def _on_globe(lat: int, lon: int) -> bool:
@@ -98,70 +118,84 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
     rows += [(item.id, "alias.kind", alias.kind, ALIAS_KINDS) for item in named for alias in item.alias]
     for entity, field, value, allowed in rows:
         if value not in allowed:
-            yield _error(
-                entity,
-                field,
-                value,
-                f"must be one of {', '.join(allowed)}",
-                f"did you mean {nearest(value, list(allowed), [])!r}? Take one of these words",
+            yield fault(
+                entity=str(entity),
+                field=field,
+                value=value,
+                rule=f"must be one of {', '.join(allowed)}",
+                remedy=f"did you mean {nearest(value, list(allowed), [])!r}? Take one of these words",
             )
 
 
 def _numbers(code: IntersectionCode) -> Iterator[Finding]:
-    for lane in code.lanes:
-        if not LANE_WIDTHS_CM[0] <= lane.width_cm <= LANE_WIDTHS_CM[1]:
-            yield _error(
-                lane.id,
-                "width_cm",
-                lane.width_cm,
-                f"a lane is {LANE_WIDTHS_CM[0]} .. {LANE_WIDTHS_CM[1]} cm wide",
-                "give cm, not m",
-            )
-
-        if not (isfinite(lane.speed) and 0.0 < lane.speed <= MAX_SPEED):
-            yield _error(
-                lane.id, "speed", lane.speed, f"must be above 0, up to {MAX_SPEED:.0f} m/s", "give m/s, not km/h"
-            )
-
-        if lane.number < 1:
-            yield _error(
-                lane.id, "number", lane.number, "lanes are numbered from 1 at the left", "number the link's lanes anew"
-            )
+    """Yield widths, speeds, numbers and positions outside their range."""
+    yield from _lane_numbers(code)
 
     for connection in code.connections:
-        if not (isfinite(connection.speed) and 0.0 < connection.speed <= MAX_SPEED):
-            yield _error(
-                connection.id,
-                "speed",
-                connection.speed,
-                f"must be above 0, up to {MAX_SPEED:.0f} m/s",
-                "give m/s, not km/h",
-            )
+        yield from _speed(connection.id, connection.speed)
 
     for crosswalk in code.crosswalks:
-        if not CROSSWALK_WIDTHS_CM[0] <= crosswalk.width_cm <= CROSSWALK_WIDTHS_CM[1]:
-            yield _error(
-                crosswalk.id,
-                "width_cm",
-                crosswalk.width_cm,
-                f"a crosswalk is {CROSSWALK_WIDTHS_CM[0]} .. {CROSSWALK_WIDTHS_CM[1]} cm wide",
-                "give cm, not m",
-            )
+        yield from _width("crosswalk", crosswalk.id, crosswalk.width_cm, CROSSWALK_WIDTHS_CM)
 
     for group in code.signal_groups:
+        # a signal group is one byte in MAP and SPaT, and 0 stands for none
         if not 1 <= group.id <= 255:
-            yield _error(f"group {group.id}", "id", group.id, "must be 1 .. 255", "number groups from 1")
+            yield fault(
+                entity=f"group {group.id}",
+                field="id",
+                value=group.id,
+                rule="must be 1 .. 255",
+                remedy="number groups from 1",
+            )
 
     located_items: list[Node | Device] = [*code.nodes, *code.devices]
     for located in located_items:
         if not _on_globe(located.lat_e7, located.lon_e7):
-            yield _error(
-                located.id,
-                "lat_e7, lon_e7",
-                f"{located.lat_e7}, {located.lon_e7}",
-                "must be 1e-7 degree, latitude within 88",
-                "check order and unit",
+            yield fault(
+                entity=located.id,
+                field="lat_e7, lon_e7",
+                value=f"{located.lat_e7}, {located.lon_e7}",
+                rule="must be 1e-7 degree, latitude within 88",
+                remedy="check order and unit",
             )
+
+
+def _lane_numbers(code: IntersectionCode) -> Iterator[Finding]:
+    for lane in code.lanes:
+        yield from _width("lane", lane.id, lane.width_cm, LANE_WIDTHS_CM)
+        yield from _speed(lane.id, lane.speed)
+
+        if lane.number < 1:
+            yield fault(
+                entity=lane.id,
+                field="number",
+                value=lane.number,
+                rule="lanes are numbered from 1 at the left",
+                remedy="number the link's lanes anew",
+            )
+
+
+def _width(noun: str, entity: str, width_cm: int, bounds: tuple[int, int]) -> Iterator[Finding]:
+    narrowest, widest = bounds
+    if not narrowest <= width_cm <= widest:
+        yield fault(
+            entity=entity,
+            field="width_cm",
+            value=width_cm,
+            rule=f"a {noun} is {narrowest} .. {widest} cm wide",
+            remedy="give cm, not m",
+        )
+
+
+def _speed(entity: str, speed: float) -> Iterator[Finding]:
+    if not (isfinite(speed) and 0.0 < speed <= MAX_SPEED):
+        yield fault(
+            entity=entity,
+            field="speed",
+            value=speed,
+            rule=f"must be above 0, up to {MAX_SPEED:.0f} m/s",
+            remedy="give m/s, not km/h",
+        )
 
 
 def _phases(code: IntersectionCode) -> Iterator[Finding]:
@@ -169,25 +203,27 @@ def _phases(code: IntersectionCode) -> Iterator[Finding]:
         for number, phase in enumerate(plan.phases):
             name = f"plan {plan.id} phase {number}"
             if len(phase.shows) != len(code.signal_groups):
-                yield _error(
-                    name,
-                    "shows",
-                    phase.shows,
-                    f"must have a letter for each of the {len(code.signal_groups)} signal groups",
-                    "correct it",
+                yield fault(
+                    entity=name,
+                    field="shows",
+                    value=phase.shows,
+                    rule=f"must have a letter for each of the {len(code.signal_groups)} signal groups",
+                    remedy="correct it",
                 )
             elif set(phase.shows) - set(SHOWN):
-                yield _error(name, "shows", phase.shows, f"letters are of {SHOWN}", "correct it")
+                yield fault(
+                    entity=name, field="shows", value=phase.shows, rule=f"letters are of {SHOWN}", remedy="correct it"
+                )
 
             low, high = (
                 phase.min_ms if phase.min_ms is not None else phase.ms,
                 phase.max_ms if phase.max_ms is not None else phase.ms,
             )
             if phase.ms <= 0 or not 0 <= low <= high:
-                yield _error(
-                    name,
-                    "ms",
-                    f"{low}, {phase.ms}, {high}",
-                    "a phase lasts longer than 0 ms, and min_ms <= max_ms",
-                    "correct the durations",
+                yield fault(
+                    entity=name,
+                    field="ms",
+                    value=f"{low}, {phase.ms}, {high}",
+                    rule="a phase lasts longer than 0 ms, and min_ms <= max_ms",
+                    remedy="correct the durations",
                 )

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from math import cos, radians
 
 from ..citycode import CityCodeError, parse_code
-from ..findings import Finding
+from ..findings import Finding, Severity, fault
 from ..grid import grid_decode
 from ..model import Connection, IntersectionCode, Lane, Point
+from ..polygons import inside_spans
 from ..polylines import M_PER_E7, distance, length
-from ..rules import inside_spans
+from ..terms import KMH_PER_MPS
 
 # ns: 1990 and 2200, within which codes, rules and devices have their times
 FIRST_TIME, LAST_TIME = (
@@ -51,21 +52,21 @@ def meaning_faults(code: IntersectionCode) -> Iterator[Finding]:
 
     for device in code.devices:
         if device.heading_deg is not None and not 0.0 <= device.heading_deg <= 360.0:
-            yield _fault(
-                device.id,
-                "heading_deg",
-                device.heading_deg,
-                "must be 0 .. 360 degrees clockwise from north",
-                "give degrees, not radians, and none below 0",
+            yield fault(
+                entity=device.id,
+                field="heading_deg",
+                value=device.heading_deg,
+                rule="must be 0 .. 360 degrees clockwise from north",
+                remedy="give degrees, not radians, and none below 0",
             )
 
         if not -5_000 <= device.height_cm <= 20_000:
-            yield _fault(
-                device.id,
-                "height_cm",
-                device.height_cm,
-                "must be -5,000 .. 20,000 cm above the road",
-                "give cm above the road, not above the sea",
+            yield fault(
+                entity=device.id,
+                field="height_cm",
+                value=device.height_cm,
+                rule="must be -5,000 .. 20,000 cm above the road",
+                remedy="give cm above the road, not above the sea",
             )
 
 
@@ -89,13 +90,13 @@ def plausibility_faults(code: IntersectionCode) -> Iterator[Finding]:
     for plan in code.plans:
         for number, phase in enumerate(plan.phases):
             if not MIN_PHASE_MS <= phase.ms <= MAX_PHASE_MS:
-                yield _fault(
-                    f"plan {plan.id} phase {number}",
-                    "ms",
-                    phase.ms,
-                    f"a phase lasts {MIN_PHASE_MS} .. {MAX_PHASE_MS} ms",
-                    "give milliseconds, not seconds",
-                    "warning",
+                yield fault(
+                    entity=f"plan {plan.id} phase {number}",
+                    field="ms",
+                    value=phase.ms,
+                    rule=f"a phase lasts {MIN_PHASE_MS} .. {MAX_PHASE_MS} ms",
+                    remedy="give milliseconds, not seconds",
+                    severity=Severity.WARNING,
                 )
 
     yield from _zones(code)
@@ -107,40 +108,36 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
     length_of = {lane.id: length(lane.points) for lane in code.lanes}
     for line in code.stop_lines:
         if length_of[line.lane] - line.s > MAX_STOP_TO_END:
-            yield _fault(
-                f"stop line {line.lane}",
-                "s",
-                line.s,
-                f"is {length_of[line.lane] - line.s:.0f} m before the end of its lane",
-                "measure s from the beginning of the lane, in driving direction",
-                "warning",
+            yield fault(
+                entity=f"stop line {line.lane}",
+                field="s",
+                value=line.s,
+                rule=f"is {length_of[line.lane] - line.s:.0f} m before the end of its lane",
+                remedy="measure s from the beginning of the lane, in driving direction",
+                severity=Severity.WARNING,
             )
 
     for crosswalk in code.crosswalks:
         if (crosswalk_length := length(crosswalk.axis)) > MAX_CROSSWALK_LENGTH:
-            yield _fault(
-                crosswalk.id,
-                "axis",
-                f"{crosswalk_length:.0f} m",
-                f"is longer than {MAX_CROSSWALK_LENGTH:.0f} m, wider than any road",
-                "draw it from kerb to kerb",
-                "warning",
+            yield fault(
+                entity=crosswalk.id,
+                field="axis",
+                value=f"{crosswalk_length:.0f} m",
+                rule=f"is longer than {MAX_CROSSWALK_LENGTH:.0f} m, wider than any road",
+                remedy="draw it from kerb to kerb",
+                severity=Severity.WARNING,
             )
 
     for device in code.devices:
         if device.height_cm < 0:
-            yield _fault(
-                device.id,
-                "height_cm",
-                device.height_cm,
-                "lies below the road",
-                "give cm above the road; 0 where it is not known",
-                "warning",
+            yield fault(
+                entity=device.id,
+                field="height_cm",
+                value=device.height_cm,
+                rule="lies below the road",
+                remedy="give cm above the road; 0 where it is not known",
+                severity=Severity.WARNING,
             )
-
-
-def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
 
 
 def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
@@ -154,14 +151,20 @@ def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
                 ),
                 "give ns since 1970 (UTC), or leave it out",
             )
-            yield _fault(entity, field, t, "is no time from 1990 to 2200 in ns since 1970 (UTC)", remedy)
+            yield fault(
+                entity=entity,
+                field=field,
+                value=t,
+                rule="is no time from 1990 to 2200 in ns since 1970 (UTC)",
+                remedy=remedy,
+            )
 
 
 def _cell(code: IntersectionCode) -> Iterator[Finding]:
     try:
         south, west, north, east = grid_decode(parse_code(code.id).grid)
     except (CityCodeError, ValueError):
-        return  # said of the id itself
+        return  # reported with the id
 
     reference, cell_centre = (
         (code.ref_lat_e7, code.ref_lon_e7),
@@ -176,12 +179,12 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
             else "check order, unit and datum, or take a city code of this place"
         )
 
-        yield _fault(
-            "code",
-            "ref_lat_e7, ref_lon_e7",
-            f"{reference[0]}, {reference[1]}",
-            f"is {shift / 1000:.0f} km from the place that the city code was issued for",
-            remedy,
+        yield fault(
+            entity="code",
+            field="ref_lat_e7, ref_lon_e7",
+            value=f"{reference[0]}, {reference[1]}",
+            rule=f"is {shift / 1000:.0f} km from the place that the city code was issued for",
+            remedy=remedy,
         )
 
 
@@ -231,19 +234,19 @@ def _too_far(
             if abs(point[0]) > 900_000_000
             else f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
         )
-        yield _fault(entity, field, f"{point[0]}, {point[1]}", rule, remedy)
+        yield fault(entity=entity, field=field, value=f"{point[0]}, {point[1]}", rule=rule, remedy=remedy)
         return
 
 
 def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
     if speed in ROUND_SPEEDS:
-        yield _fault(
-            entity,
-            field,
-            speed,
-            f"is {speed * 3.6:.0f} km/h, which is no limit",
-            f"speeds are m/s: {speed:g} km/h is {speed / 3.6:.2f}",
-            "warning",
+        yield fault(
+            entity=entity,
+            field=field,
+            value=speed,
+            rule=f"is {speed * KMH_PER_MPS:.0f} km/h, which is no limit",
+            remedy=f"speeds are m/s: {speed:g} km/h is {speed / KMH_PER_MPS:.2f}",
+            severity=Severity.WARNING,
         )
 
 
@@ -252,42 +255,43 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
     entities_with_rules = {target.entity for rule in code.rules for target in rule.targets}
     for zone in code.zones:
         if len(zone.polygon) < 3:
-            continue  # said of its outline
+            continue  # reported with its outline
 
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
-            yield _fault(
-                zone.id,
-                "polygon",
-                f"{len(zone.polygon)} corners",
-                "the outline crosses itself",
-                "give the corners in order around the area",
-                "warning",
+            yield fault(
+                entity=zone.id,
+                field="polygon",
+                value=f"{len(zone.polygon)} corners",
+                rule="the outline crosses itself",
+                remedy="give the corners in order around the area",
+                severity=Severity.WARNING,
             )
         elif area < MIN_AREA:
-            yield _fault(
-                zone.id,
-                "polygon",
-                f"{area:.2f} m2",
-                "an outline encloses an area",
-                "draw it around the area, corner by corner",
+            yield fault(
+                entity=zone.id,
+                field="polygon",
+                value=f"{area:.2f} m2",
+                rule="an outline encloses an area",
+                remedy="draw it around the area, corner by corner",
             )
 
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
-            severity = "error" if zone.id in entities_with_rules else "warning"
+            severity = Severity.ERROR if zone.id in entities_with_rules else Severity.WARNING
             remedy = (
                 "correct its outline: points are [lat_e7, lon_e7]"
-                if severity == "error"
+                if severity == Severity.ERROR
                 else "correct its outline, or drop it"
             )
 
-            yield _fault(
-                zone.id,
-                "polygon",
-                f"{len(zone.polygon)} corners",
-                "covers no lane and no movement" + (": the rules on it hold nowhere" if severity == "error" else ""),
-                remedy,
-                severity,
+            yield fault(
+                entity=zone.id,
+                field="polygon",
+                value=f"{len(zone.polygon)} corners",
+                rule="covers no lane and no movement"
+                + (": the rules on it hold nowhere" if severity == Severity.ERROR else ""),
+                remedy=remedy,
+                severity=severity,
             )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import IntersectionCode
 
 
@@ -18,7 +18,7 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
                     field="id",
                     value=str(item),
                     rule=f"stands twice among {kind}s",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy="give each an id of its own",
                 )
 
@@ -37,7 +37,7 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
                 field=field,
                 value=str(value),
                 rule=f"there is no such {kind}",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="name one of the code's links, lanes, connections or zones, or `code`"
                 if kind == "entity"
                 else f"name one of the code's {kind}s, or add it",
@@ -49,7 +49,7 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
             field="id",
             value=name,
             rule="is the name of a part of the intersection too",
-            severity="error",
+            severity=Severity.ERROR,
             remedy="give the rule an id of its own, as R20",
         )
 
@@ -67,7 +67,7 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
                 field="b",
                 value=conflict.b,
                 rule=rule,
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="keep one conflict for each pair",
             )
 

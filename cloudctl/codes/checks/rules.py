@@ -5,10 +5,11 @@ from itertools import combinations
 from math import isfinite
 
 from ..canon import FORMAT_2_DEFAULTS
-from ..findings import Finding
+from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode
 from ..polylines import length
 from ..rule import FUELS, VALUED, Rule
+from ..terms import KMH_PER_MPS
 from .binding import binding_faults
 from .calendars import calendar_faults
 from .tidal import tidal_faults
@@ -42,10 +43,18 @@ def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
             *calendar_faults(code, rule),
         ]
         yield from faults
-        has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(fault.severity == "error" for fault in faults)
+        has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(
+            fault.severity == Severity.ERROR for fault in faults
+        )
 
         if rule.valid_from is not None and rule.valid_to is not None and rule.valid_to <= rule.valid_from:
-            yield _error(rule, "valid_to", rule.valid_to, "must be after valid_from", "correct the interval")
+            yield fault(
+                entity=rule.id,
+                field="valid_to",
+                value=rule.valid_to,
+                rule="must be after valid_from",
+                remedy="correct the interval",
+            )
 
     yield from _targets_without_lanes(code)
     yield from _format_faults(code)
@@ -55,101 +64,123 @@ def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
         yield from tidal_faults(code)
 
 
-def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
-
-
 def _value_faults(rule: Rule) -> Iterator[Finding]:
     if not rule.targets:
-        yield _error(
-            rule,
-            "targets",
-            "none",
-            "a rule holds somewhere",
-            "name its links, lanes, connections or zones, or `code` for all",
+        yield fault(
+            entity=rule.id,
+            field="targets",
+            value="none",
+            rule="a rule holds somewhere",
+            remedy="name its links, lanes, connections or zones, or `code` for all",
         )
 
     if rule.kind not in VALUED:
         if rule.value is not None:
-            yield _error(rule, "value", rule.value, f"{rule.kind} has no value", "drop it", "warning")
+            yield fault(
+                entity=rule.id,
+                field="value",
+                value=rule.value,
+                rule=f"{rule.kind} has no value",
+                remedy="drop it",
+                severity=Severity.WARNING,
+            )
         return
 
     low, high = VALUE_LIMITS[rule.kind]
     if rule.value is None and rule.kind in ("school_zone", "construction"):
-        yield _error(
-            rule,
-            "value",
-            "none",
-            f"{rule.kind} without a value bounds no speed",
-            f"give the limit in {VALUED[rule.kind]}",
-            "warning",
+        yield fault(
+            entity=rule.id,
+            field="value",
+            value="none",
+            rule=f"{rule.kind} without a value bounds no speed",
+            remedy=f"give the limit in {VALUED[rule.kind]}",
+            severity=Severity.WARNING,
         )
         return
 
     if rule.value is None or not (isfinite(rule.value) and low <= rule.value <= high):
-        yield _error(
-            rule,
-            "value",
-            rule.value,
-            f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
-            f"give it in {VALUED[rule.kind]}"
+        yield fault(
+            entity=rule.id,
+            field="value",
+            value=rule.value,
+            rule=f"{rule.kind} must be {low:g} .. {high:g} {VALUED[rule.kind]}",
+            remedy=f"give it in {VALUED[rule.kind]}"
             + (
-                f": {rule.value:g} km/h is {rule.value / 3.6:.2f} m/s"
+                f": {rule.value:g} km/h is {rule.value / KMH_PER_MPS:.2f} m/s"
                 if VALUED[rule.kind] == "m/s" and rule.value and 0 < rule.value < 1_000
                 else ""
             ),
         )
     elif rule.kind == "emission_zone" and rule.value != int(rule.value):
-        yield _error(rule, "value", rule.value, "emission stages are whole numbers", "China VI and Euro 6 are 6")
+        yield fault(
+            entity=rule.id,
+            field="value",
+            value=rule.value,
+            rule="emission stages are whole numbers",
+            remedy="China VI and Euro 6 are 6",
+        )
 
 
 def _class_faults(rule: Rule) -> Iterator[Finding]:
-    """Yield the faults of whom a rule binds."""
+    """Yield the faults of the users that a rule binds."""
     if rule.kind == "lane_use" and not rule.classes:
-        yield _error(
-            rule,
-            "classes",
-            "none",
-            "lane_use names who may use the lane: without classes it is closed to everybody",
-            "name the classes, or make it a closure",
+        yield fault(
+            entity=rule.id,
+            field="classes",
+            value="none",
+            rule="lane_use names who may use the lane: without classes it is closed to everybody",
+            remedy="name the classes, or make it a closure",
         )
 
     if rule.classes and set(rule.classes) <= set(rule.except_classes):
-        yield _error(
-            rule,
-            "except_classes",
-            ", ".join(rule.except_classes),
-            "excepts everybody whom the rule names: it binds nobody",
-            "correct classes or except_classes",
+        yield fault(
+            entity=rule.id,
+            field="except_classes",
+            value=", ".join(rule.except_classes),
+            rule="excepts everybody whom the rule names: it binds nobody",
+            remedy="correct classes or except_classes",
         )
 
     for digit in rule.plates:
         if not 0 <= digit <= 9:
-            yield _error(
-                rule,
-                "plates",
-                digit,
-                "plates are the last digits of number plates, 0 .. 9",
-                "give single digits, as [1, 6]",
+            yield fault(
+                entity=rule.id,
+                field="plates",
+                value=digit,
+                rule="plates are the last digits of number plates, 0 .. 9",
+                remedy="give single digits, as [1, 6]",
             )
 
     for field, names in (("fuels", rule.fuels), ("except_fuels", rule.except_fuels)):
         for name in names:
             if name not in FUELS:
-                yield _error(rule, field, name, f"must be one of {', '.join(FUELS)}", "take one of these words")
+                yield fault(
+                    entity=rule.id,
+                    field=field,
+                    value=name,
+                    rule=f"must be one of {', '.join(FUELS)}",
+                    remedy="take one of these words",
+                )
 
     if rule.fuels and set(rule.fuels) <= set(rule.except_fuels):
-        yield _error(
-            rule,
-            "except_fuels",
-            ", ".join(rule.except_fuels),
-            "excepts every fuel that the rule names: it binds nobody",
-            "correct fuels or except_fuels",
+        yield fault(
+            entity=rule.id,
+            field="except_fuels",
+            value=", ".join(rule.except_fuels),
+            rule="excepts every fuel that the rule names: it binds nobody",
+            remedy="correct fuels or except_fuels",
         )
 
     for field in ("classes", "except_classes", "plates", "fuels", "except_fuels"):
         if len(set(getattr(rule, field))) < len(getattr(rule, field)):
-            yield _error(rule, field, getattr(rule, field), "names something twice", "name each once", "warning")
+            yield fault(
+                entity=rule.id,
+                field=field,
+                value=getattr(rule, field),
+                rule="names something twice",
+                remedy="name each once",
+                severity=Severity.WARNING,
+            )
 
 
 def _targets_without_lanes(code: IntersectionCode) -> Iterator[Finding]:
@@ -163,21 +194,28 @@ def _targets_without_lanes(code: IntersectionCode) -> Iterator[Finding]:
         names = [target.entity for target in rule.targets]
         for name in names:
             if name in crosswalk_ids or (name in link_ids and name not in links_with_lanes):
-                yield _error(
-                    rule,
-                    "targets",
-                    name,
-                    "has no lanes: the rule holds nowhere there",
-                    "name the lanes, links or zones where it holds",
+                yield fault(
+                    entity=rule.id,
+                    field="targets",
+                    value=name,
+                    rule="has no lanes: the rule holds nowhere there",
+                    remedy="name the lanes, links or zones where it holds",
                 )
 
         if len(set(rule.targets)) < len(names):
-            yield _error(rule, "targets", ", ".join(names), "names a place twice", "name each once", "warning")
+            yield fault(
+                entity=rule.id,
+                field="targets",
+                value=", ".join(names),
+                rule="names a place twice",
+                remedy="name each once",
+                severity=Severity.WARNING,
+            )
 
 
 def _format_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the rules of a code of format 1 that use what only format 2 has: a reader of format 1 would pass over it,
-    and ban everybody."""
+    and ban every vehicle."""
     if code.format >= 2:
         return
 
@@ -189,12 +227,12 @@ def _format_faults(code: IntersectionCode) -> Iterator[Finding]:
                 if owner is not None and getattr(owner, field, default) != default
             ]
             if used:
-                yield _error(
-                    rule,
-                    prefix + used[0],
-                    getattr(owner, used[0]),
-                    "is of format 2, and the code says format 1",
-                    'write "format": 2',
+                yield fault(
+                    entity=rule.id,
+                    field=prefix + used[0],
+                    value=getattr(owner, used[0]),
+                    rule="is of format 2, and the code says format 1",
+                    remedy='write "format": 2',
                 )
 
 
@@ -204,24 +242,24 @@ def _span_faults(rule: Rule, length_of: dict[str, float]) -> Iterator[Finding]:
             continue
 
         if target.entity not in length_of:
-            yield _error(
-                rule,
-                "targets.s",
-                target.entity,
-                "only lanes and connections have an s",
-                "drop the span, or name the lane",
+            yield fault(
+                entity=rule.id,
+                field="targets.s",
+                value=target.entity,
+                rule="only lanes and connections have an s",
+                remedy="drop the span, or name the lane",
             )
             continue
 
         path_length = length_of[target.entity]
         start, stop = target.s_from or 0.0, path_length if target.s_to is None else target.s_to
         if not 0.0 <= start < stop <= path_length * 1.01 + 0.5:
-            yield _error(
-                rule,
-                "targets.s",
-                f"{target.entity} {start:g} .. {stop:g}",
-                f"must be a span within 0 .. {path_length:.1f} m",
-                "measure it along the lane",
+            yield fault(
+                entity=rule.id,
+                field="targets.s",
+                value=f"{target.entity} {start:g} .. {stop:g}",
+                rule=f"must be a span within 0 .. {path_length:.1f} m",
+                remedy="measure it along the lane",
             )
 
 
@@ -240,12 +278,12 @@ def _contradictions(code: IntersectionCode) -> Iterator[Finding]:
     ]
     for a, b in pairs:
         if _rank(a) == _rank(b) and _overlap(a, b, link_of_lane) and a.calendar == b.calendar:
-            yield _error(
-                a,
-                "value",
-                a.value,
-                f"contradicts {b.id} ({b.kind} {b.value}) at the same place, time and rank",
-                "give one of them a higher priority, or correct its value",
+            yield fault(
+                entity=a.id,
+                field="value",
+                value=a.value,
+                rule=f"contradicts {b.id} ({b.kind} {b.value}) at the same place, time and rank",
+                remedy="give one of them a higher priority, or correct its value",
             )
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import Conflict, IntersectionCode
+from ..terms import NON_MOTOR_USES, Control
 
 
 def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
@@ -20,7 +21,7 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
                 field="id",
                 value=str(group.id),
                 rule="controls nothing",
-                severity="warning",
+                severity=Severity.WARNING,
                 remedy="drop it, or bind it to its movements",
             )
 
@@ -31,7 +32,7 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
                     field="channels",
                     value=str(channel),
                     rule=f"is a channel of group {channels[channel]} too",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy="give each channel one group",
                 )
 
@@ -39,23 +40,23 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
 
     kinds = {group.id: group.kind for group in code.signal_groups}
     for crosswalk in code.crosswalks:
-        if crosswalk.group and kinds[crosswalk.group] not in ("pedestrian", "bike"):
+        if crosswalk.group and kinds[crosswalk.group] not in NON_MOTOR_USES:
             yield Finding(
                 entity=crosswalk.id,
                 field="group",
                 value=str(crosswalk.group),
                 rule=f"is a group for {kinds[crosswalk.group]}s",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="bind the crosswalk to a group for pedestrians",
             )
 
-    if code.control == "signal" and not code.signal_groups:
+    if code.control == Control.SIGNAL and not code.signal_groups:
         yield Finding(
             entity="code",
             field="signal_groups",
             value="none",
             rule="an intersection with signals has signal groups",
-            severity="error",
+            severity=Severity.ERROR,
             remedy="add them, or correct control",
         )
 
@@ -79,7 +80,7 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
                 field="b",
                 value=str(exception.b),
                 rule=rule,
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="list each pair of two groups once",
             )
         elif pair not in conflicting:
@@ -88,7 +89,7 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
                 field="a",
                 value=str(exception.a),
                 rule="no movements of the two groups cross or merge",
-                severity="warning",
+                severity=Severity.WARNING,
                 remedy="drop the exception, or correct its groups",
             )
 
@@ -99,7 +100,7 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
                 field="reason",
                 value=repr(exception.reason),
                 rule="an exception says why",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="give the reason in words",
             )
 
@@ -131,7 +132,7 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
                 field="phases",
                 value="none",
                 rule="a plan has phases",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="add them, or drop the plan",
             )
 
@@ -143,7 +144,7 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
                         field="shows",
                         value=phase.shows,
                         rule=f"groups {a} and {b} show protected green, but {conflict.a} and {conflict.b} conflict",
-                        severity="error",
+                        severity=Severity.ERROR,
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 
@@ -154,6 +155,6 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
                     field="phases",
                     value=f"group {group.id}",
                     rule="the group never shows green",
-                    severity="warning",
+                    severity=Severity.WARNING,
                     remedy="give it a phase, or drop the group",
                 )

@@ -18,11 +18,11 @@ from cloudctl.geo import Origin
 
 from ..compiled.calendars import shifts_of
 from ..compiled.code import local_lines
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import IntersectionCode, Lane
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Calendar, Rule, asks_for_days
-from ..rules import SECOND
+from ..when import SECOND
 
 Mask = NDArray[np.bool_]
 
@@ -44,18 +44,25 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
     for lane, other in _opposite_pairs(code):
         stated = [*rules_of[lane.id], *rules_of[other.id]]
         if not stated and (lane.revocable or other.revocable):
-            continue  # the signals say which way it runs
+            continue  # the signals decide its direction
 
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
         common = next((common for a, b in product(*opening) if (common := common_time(a, b))), "")
         if not common:
             continue
 
-        severity = "error" if stated else "warning"
+        severity = Severity.ERROR if stated else Severity.WARNING
         entity = stated[0].id if stated else lane.id
-        yield Finding(entity=entity, field="targets" if stated else "points", value=lane.id,
-                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both " f"open {common}", severity=severity,
-                      remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
+        yield Finding(
+            entity=entity,
+            field="targets" if stated else "points",
+            value=lane.id,
+            rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {common}",
+            severity=severity,
+            remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on "
+            "holidays and "
+            "make-up days too",
+        )
 
 
 def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:

@@ -3,8 +3,9 @@ gaps."""
 
 from collections.abc import Iterator
 
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..model import IntersectionCode
+from ..terms import LaneUse, LinkRole
 
 
 def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
@@ -17,7 +18,7 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
     lanes_with_stop_line = {line.lane for line in code.stop_lines}
     signalled_lanes = {connection.from_lane for connection in code.connections if connection.group and connection.inner}
     # Pedestrians wait at the kerb: no line stands there
-    pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == "pedestrian"}
+    pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == LaneUse.PEDESTRIAN}
 
     for lane in sorted(signalled_lanes - lanes_with_stop_line - pedestrian_lanes):
         yield Finding(
@@ -25,56 +26,56 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
             field="stop line",
             value="none",
             rule="a lane with a signal has a stop line",
-            severity="error",
+            severity=Severity.ERROR,
             remedy="add its stop line",
         )
 
     for line in code.stop_lines:
-        if role_of_lane[line.lane] != "ingress":
+        if role_of_lane[line.lane] != LinkRole.INGRESS:
             yield Finding(
                 entity=f"stop line {line.lane}",
                 field="lane",
                 value=line.lane,
                 rule=f"is on a lane of an {role_of_lane[line.lane]} link",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="put stop lines on ingress lanes",
             )
 
 
 def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator[Finding]:
-    if not any(role == "ingress" for role in role_of_lane.values()):
+    if not any(role == LinkRole.INGRESS for role in role_of_lane.values()):
         yield Finding(
             entity="code",
             field="links",
             value="no ingress",
             rule="an intersection has a lane that leads to it",
-            severity="error",
+            severity=Severity.ERROR,
             remedy="give its approaches the role ingress",
         )
 
     lanes_with_movements = {connection.from_lane for connection in code.connections if connection.inner}
     for link in code.links:
-        lanes = [lane for lane in code.lanes if lane.link == link.id and lane.use != "pedestrian"]
+        lanes = [lane for lane in code.lanes if lane.link == link.id and lane.use != LaneUse.PEDESTRIAN]
         if not any(lane.link == link.id for lane in code.lanes):
             yield Finding(
                 entity=link.id,
                 field="lanes",
                 value="none",
                 rule="a link has lanes",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="add its lanes, or drop it",
             )
 
-        if link.role == "ingress" and lanes and not any(lane.id in lanes_with_movements for lane in lanes):
+        if link.role == LinkRole.INGRESS and lanes and not any(lane.id in lanes_with_movements for lane in lanes):
             yield Finding(
                 entity=link.id,
                 field="connections",
                 value="none",
                 rule="an ingress leads through the intersection",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="add its connections, or drop it",
             )
-        elif link.role == "ingress":
+        elif link.role == LinkRole.INGRESS:
             for lane in lanes:
                 if lane.id not in lanes_with_movements:
                     yield Finding(
@@ -82,20 +83,20 @@ def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator
                         field="connections",
                         value="none",
                         rule="an ingress lane leads somewhere",
-                        severity="warning",
+                        severity=Severity.WARNING,
                         remedy="add its connections, or drop it",
                     )
 
 
 def _directions(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator[Finding]:
     for connection in code.connections:
-        if connection.inner and role_of_lane[connection.from_lane] != "ingress":
+        if connection.inner and role_of_lane[connection.from_lane] != LinkRole.INGRESS:
             yield Finding(
                 entity=connection.id,
                 field="from_lane",
                 value=connection.from_lane,
                 rule=f"leaves a lane of an {role_of_lane[connection.from_lane]} link",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="let movements through the intersection leave ingress lanes",
             )
 
@@ -105,7 +106,7 @@ def _directions(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterato
                 field="group",
                 value=str(connection.group),
                 rule="a joint of the road before the intersection has no signal of it",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="set group 0, or inner",
             )
 
@@ -115,7 +116,7 @@ def _directions(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterato
                 field="to_lane",
                 value=connection.to_lane,
                 rule="leads back into its own lane",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="correct the lane it leads to",
             )
 
@@ -132,6 +133,6 @@ def _numbers(code: IntersectionCode) -> Iterator[Finding]:
                 field="lanes.number",
                 value=", ".join(map(str, numbers)),
                 rule="lanes are numbered 1, 2, ... from the left, each once",
-                severity="error",
+                severity=Severity.ERROR,
                 remedy="number them anew",
             )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..canon import parse
-from ..findings import CodeError, Finding, refuse
+from ..findings import CodeError, Finding, Severity, refuse
 from ..model import IntersectionCode
 from .bounds import bound_faults
 from .geometry import geometry_faults
@@ -21,11 +21,11 @@ def validate(code: IntersectionCode) -> list[Finding]:
     Values and references are checked first: what rests on them is checked only when they hold.
     """
     out_of_bounds = list(bound_faults(code))
-    if any(finding.severity == "error" for finding in out_of_bounds):
+    if any(finding.severity == Severity.ERROR for finding in out_of_bounds):
         return out_of_bounds  # no other check counts with numbers of any size
 
     early = [*out_of_bounds, *value_faults(code), *meaning_faults(code), *reference_faults(code)]
-    if any(finding.severity == "error" for finding in early):
+    if any(finding.severity == Severity.ERROR for finding in early):
         return early
 
     findings = [
@@ -41,7 +41,7 @@ def validate(code: IntersectionCode) -> list[Finding]:
 
 def check_code(code: IntersectionCode, where: str) -> IntersectionCode:
     """Return the code. Raises CodeError when it has an error (warnings pass)."""
-    errors = [finding for finding in validate(code) if finding.severity == "error"]
+    errors = [finding for finding in validate(code) if finding.severity == Severity.ERROR]
     if errors:
         raise CodeError(where, errors)
     return code

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import heappop, heappush
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, band, crossings
 from .cells import grid
+from .rules import RuleTable
 
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
@@ -79,6 +81,11 @@ class CompiledCode:
     cell_start: I4
     cell_path: I4
 
+    @cached_property
+    def rule_table(self) -> RuleTable:
+        """The compiled rules of the code, for a place without a calendar: no day is a holiday."""
+        return RuleTable(self.code)
+
     def connection(self, name: str) -> int:
         """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1
         where it is none of this."""
@@ -113,7 +120,13 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     conn_to = np.array([lane_index[connection.to_lane] for connection in code.connections], np.int32)
     conn_inner = np.array([connection.inner for connection in code.connections], np.bool_)
     lane_to_stop, lane_ingress = _distances_to_stop(
-        lane_role, lane_link, conn_from, conn_to, conn_inner, path_length, lane_stop_s
+        lane_role=lane_role,
+        lane_link=lane_link,
+        conn_from=conn_from,
+        conn_to=conn_to,
+        conn_inner=conn_inner,
+        path_length=path_length,
+        lane_stop_s=lane_stop_s,
     )
     cross_start, cross_xy, cross_axis = _crosswalks(origin, code.crosswalks)
     cross_width = np.array([connection.width_cm / 100 for connection in code.crosswalks])

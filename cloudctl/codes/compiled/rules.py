@@ -15,16 +15,14 @@ from ..rule import CLASSES, FUELS, RULE_KINDS, Rule, known_class
 from ..rules import (
     DANGEROUS_GOODS_CARRIERS,
     RESERVING_KINDS,
-    SECOND,
     SIZE_FIELDS,
     Effective,
     Vehicle,
     effective,
-    in_force,
     rule_placements,
 )
+from ..when import SECOND, in_force
 from .calendars import UNBOUNDED_NS, day_number, holds_at, shifts_of, tabulate
-from .code import CompiledCode
 
 KIND_INDEX = {kind: k for k, kind in enumerate(RULE_KINDS)}
 SPEED_MAX, SCHOOL, CONSTRUCTION, SPEED_MIN = (
@@ -225,20 +223,6 @@ class RuleTable:
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
         """Answer one query in full, with the losing rules: the plain twin."""
         return effective(self.code, path, vehicle, t, s=s, holidays=self.days, placements=self.at)
-
-
-MAX_TABLES = 256
-_TABLES: dict[str, RuleTable] = {}
-
-
-def rule_table(code: CompiledCode) -> RuleTable:
-    """Return the compiled rules of a code without a calendar of holidays, made once for each content."""
-    table = _TABLES.get(code.hash)
-    if table is None:
-        if len(_TABLES) >= MAX_TABLES:
-            del _TABLES[next(iter(_TABLES))]
-        table = _TABLES[code.hash] = RuleTable(code.code)
-    return table
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ import numpy as np
 from ..compiled.code import CompiledCode, compile_code
 from ..model import IntersectionCode
 from ..polylines import F8, arc_lengths, points_along
+from ..terms import KMH_PER_MPS
 from .legend import GROUP_COLOURS, legend, stroke
 from .rules import rule_list, rule_plates
 
@@ -102,7 +103,7 @@ def _lanes(code: CompiledCode, view: View) -> list[str]:
             f'<polyline points="{points}" fill="none" stroke="{COLOUR_OF_USE[int(code.lane_use[k])]}" '
             f'stroke-width="{max(width - 1.6, 0.5):.1f}">'
             f"<title>{escape(code.lane_ids[k])}: {code.code.lanes[k].use}, {code.lane_width[k]:.2f} m, "
-            f"{code.lane_speed[k] * 3.6:.0f} km/h"
+            f"{code.lane_speed[k] * KMH_PER_MPS:.0f} km/h"
             f"</title></polyline>"
         )
 
@@ -233,7 +234,7 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
             elements.append(
                 f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="#fff" stroke="#c22" stroke-width="4"/><text '
                 f'x="{x:.0f}" y="{y:.0f}" text-anchor="middle" '
-                f'dominant-baseline="central" font-weight="700">{code.lane_speed[lanes].max() * 3.6:.0f}</text>'
+                f'dominant-baseline="central" font-weight="700">{code.lane_speed[lanes].max() * KMH_PER_MPS:.0f}</text>'
             )
 
     return elements

@@ -1,4 +1,4 @@
-"""The legend of a drawing: whose colour is which, and the signal programme as bars."""
+"""The legend of a drawing: which colour stands for what, and the signal programme as bars."""
 
 from html import escape
 

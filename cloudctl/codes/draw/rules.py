@@ -10,7 +10,8 @@ import numpy as np
 from ..compiled.code import CompiledCode
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import VALUED, Calendar, Rule, Target
-from ..rules import SECOND
+from ..terms import KMH_PER_MPS
+from ..when import SECOND
 
 SYMBOL_OF_KIND = {
     "turn_ban": "⊘",
@@ -104,10 +105,14 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
 
 
 def rule_in_words(rule: Rule) -> str:
-    """Return a rule in words: kind, value, whom, where, when."""
+    """Return a rule in words: kind, value, users, place, times."""
     unit = VALUED.get(rule.kind, "")
     value = (
-        "" if rule.value is None else f" {rule.value * 3.6:.0f} km/h" if unit == "m/s" else f" {rule.value:g} {unit}"
+        ""
+        if rule.value is None
+        else f" {rule.value * KMH_PER_MPS:.0f} km/h"
+        if unit == "m/s"
+        else f" {rule.value:g} {unit}"
     )
     places = ", ".join(_place(target) for target in rule.targets[:6]) + (
         f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else ""
@@ -182,7 +187,7 @@ def _plate_text(rule: Rule) -> str:
         )
         return " ".join([sign, *subjects])
 
-    return f"{sign} {rule.value * 3.6:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
+    return f"{sign} {rule.value * KMH_PER_MPS:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
 
 
 def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:

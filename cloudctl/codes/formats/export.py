@@ -13,8 +13,9 @@ from ..canon import compact, from_compact
 from ..findings import CodeError, Finding, refuse
 from ..model import IntersectionCode
 from ..rule import RULE_KINDS
+from .differences import Difference, Pairing, declared_losses
 from .geojson import read_geojson, write_geojson
-from .round_trip import Difference, Pairing, declared, differences
+from .round_trip import differences
 from .ydt.export import YdtWriter, number_losses
 from .ydt.importer import import_ydt
 from .ydt.uper import MAP, Modules
@@ -229,7 +230,8 @@ def _exact_export(code: IntersectionCode, target: str) -> Exported:
 
 
 def _map_export(code: IntersectionCode, target: str, number: Number, station: int) -> Exported:
-    from .j2735.export import MapWriter, encode_map
+    from .j2735.encode import encode_map
+    from .j2735.export import MapWriter
     from .j2735.importer import import_map
 
     writer = MapWriter(code, trajectories=target == "mapem")
@@ -308,6 +310,6 @@ def _proved(
     found_differences = differences(code, read_back, pairing)
     return Exported(
         data,
-        declared(found_differences, allowed, where, "publish the digital code itself, or correct what is named"),
+        declared_losses(found_differences, allowed, where, "publish the digital code itself, or correct what is named"),
         found_differences,
     )

@@ -9,6 +9,6 @@ Carrying:     carry     one intersection from its last import to its next revisi
               rename    the ids
               settle    rounding is no change
               merge     what was written by hand stays;  rules: where it is on the road
-Reporting:    changes   what a person would say changed, of two codes made comparable (compared) in words
+Reporting:    changes   what changed between two codes made comparable (compared), in words
 Loading:      together  codes that are used together
 """

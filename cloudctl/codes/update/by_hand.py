@@ -8,10 +8,11 @@ import msgspec
 from msgspec.structs import replace
 
 from ..canon import dump
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import IntersectionCode
+from .assumed import repeats_lanes
 from .folder import CodeFolder, Filed
-from .merge import Notes, repeats_lanes
+from .merge import Notes
 from .rules import Relocation, relocated, rule_text
 
 # Tables whose rows are written by hand, in the order in which one names the other
@@ -23,8 +24,8 @@ HAND_WRITTEN_TABLES = (
 
 
 class AnnouncedRevision(NamedTuple):
-    """An announced revision that takes over what was written by hand into an earlier one since, and what is to be said
-    of it."""
+    """An announced revision that takes over what was written by hand into an earlier one since, and the notes for the
+    report."""
 
     code: IntersectionCode
     losses: list[Loss]
@@ -32,7 +33,7 @@ class AnnouncedRevision(NamedTuple):
 
 def carry_forward(folder: CodeFolder) -> list[Loss]:
     """Write what was added by hand to revisions that another stands beside into the last of them, as its next revision;
-    return what is to be said."""
+    return the notes for the report."""
     losses: list[Loss] = []
     for name, revisions in list(folder.files.items()):
         if len(revisions) < 2:
@@ -142,7 +143,7 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
 
             text = rule_text(row) if table == "rules" else msgspec.json.encode(row).decode()
             yield Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity=f"{table[:-1]} {row.id}",
                 detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer "
                 f"in the map; it was {text}",

@@ -5,17 +5,18 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ..canon import dump
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import IntersectionCode
 from ..versions import WIRE_REVISIONS, wire_revision
+from .assumed import assumed_base
 from .match import match
-from .merge import MergeInputs, assumed_base, merged
+from .merge import MergeInputs, merged
 from .rename import LETTER_OF_TABLE, Numbering, named_rules, renamed, with_unique_ids
 from .settle import numbers_are_given, settled
 
 
 class Carried(NamedTuple):
-    """The next revision, what the source said in the same ids, the numbers given, and what is to be said of it."""
+    """The next revision, what the source gave, in the same ids, the numbers given, and the notes for the report."""
 
     code: IntersectionCode
     base: IntersectionCode
@@ -35,7 +36,7 @@ def carry(
     as_filed = previous
     previous, repeated_ids = with_unique_ids(previous)
     losses = [
-        Loss(what="dropped", entity=name, detail="stood twice in the code: the first one stays")
+        Loss(what=LossKind.DROPPED, entity=name, detail="stood twice in the code: the first one stays")
         for name in repeated_ids
     ]
 
@@ -43,7 +44,7 @@ def carry(
         base = assumed_base(previous, imported)
         losses.append(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=previous.id,
                 detail="what the last import gave was not kept: rules and zones of the code are taken as written by "
                 "hand, other edits are not known",

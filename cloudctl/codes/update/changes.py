@@ -1,4 +1,4 @@
-"""What a person would say has changed from one code to another: grouped, in words and units; nothing that differs is
+"""What has changed from one code to another: grouped, in words and units; nothing that differs is
 left out.
 
 Both codes are first brought to the same ids by what is what on the road (`compared`), so two codes that were imported

@@ -5,14 +5,14 @@ from typing import Any
 
 from ..model import IntersectionCode
 from ..rule import VALUED, Calendar, Rule, Target
+from .assumed import repeats_lanes
 from .compared import Compared
-from .merge import repeats_lanes
 from .settle import pair
 from .words import listed, text, value
 
 
 def signal_changes(compared: Compared) -> Iterator[str]:
-    """Yield changes of signal groups, of who obeys them, of plans and of exceptions."""
+    """Yield changes of signal groups, of what obeys them, of plans and of exceptions."""
     yield from _groups(compared)
 
     groups_changed: dict[tuple[int, int], list[str]] = {}
@@ -219,7 +219,7 @@ def _rule_changes(earlier: Rule, later: Rule, entities: set[str]) -> Iterator[st
 
 
 def _calendar_changes(name: str, before: Calendar | None, after: Calendar | None) -> Iterator[str]:
-    """Yield a line for each field of a calendar that differs; of a calendar that came or went, what it says."""
+    """Yield a line for each field of a calendar that differs; of a calendar that came or went, its fields."""
     if before is None or after is None:
         calendar = before or after or Calendar()
         fields = ", ".join(

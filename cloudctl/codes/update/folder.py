@@ -3,7 +3,7 @@ replaced.
 
 0.json, 1.json ...           the codes; a later revision with its own beginning stands beside, 0-r2.json
 registry.jsonl               every city code ever given here, also of intersections that are gone
-history/<city code>.cc       what the last import gave for it, to tell what was written by hand since
+history/<city code>.cc       what the last import gave for it, to find what was written by hand since
 history/<city code>.r1.json  revisions that were replaced, and intersections that are gone
 """
 
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ..canon import compact, dump, from_compact, parse
 from ..citycode import CityCodeError
-from ..findings import CodeError, Finding, refuse
+from ..findings import CodeError, Finding, Severity, refuse
 from ..model import IntersectionCode
 from ..registry import Registry
 from .likeness import same_intersection
@@ -196,7 +196,7 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     field="id",
                     value=f"{path} ({code.name})",
                     rule=f"the city code stands for another intersection in {other.path} ({other.code.name})",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy=f"move it out of the folder, then: cloudctl codes import {path.name} --out "
                     f"{other.path.parent} "
                     "gives it a code of its own",
@@ -209,7 +209,7 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     field="revision",
                     value=f"{code.revision} in {path}",
                     rule=f"the revision stands for another content in {other.path}",
-                    severity="error",
+                    severity=Severity.ERROR,
                     remedy="give the changed code a higher revision, or take one of the files away; cloudctl codes diff "
                     "shows how they differ",
                 )

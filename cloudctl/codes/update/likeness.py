@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from ..model import Alias, IntersectionCode, Point
 from ..polylines import F8, M_PER_E7, distance
+from ..terms import LinkRole
 from .match import BARRED_COST, assign
 
-# m between two reference points beyond which only the name can tell that they are one intersection's
+# m between two reference points beyond which only the name shows that they are one intersection's
 MAX_PAIR_DISTANCE = 150.0
 MAX_END_SHIFT = 1.5  # m by which a lane's end at the intersection may have moved
 MIN_LIKENESS = 0.5  # share of lanes' ends that must agree in two versions of a map
@@ -28,18 +29,19 @@ def lane_ends_at_intersection(code: IntersectionCode) -> F8:
     role_of_link = {link.id: link.role for link in code.links}
     rows = [
         (
-            *(lane.points[-1] if role_of_link.get(lane.link) == "ingress" else lane.points[0]),
-            float(role_of_link.get(lane.link) == "ingress"),
+            *(lane.points[-1] if role_of_link.get(lane.link) == LinkRole.INGRESS else lane.points[0]),
+            float(role_of_link.get(lane.link) == LinkRole.INGRESS),
         )
         for lane in code.lanes
-        if role_of_link.get(lane.link) in ("ingress", "egress") and lane.points
+        if role_of_link.get(lane.link) in (LinkRole.INGRESS, LinkRole.EGRESS) and lane.points
     ]
 
     return np.array(rows, float).reshape(-1, 3)
 
 
 def likeness(a: F8, b: F8) -> float:
-    """Return the share of lanes' ends (`mouths`) of the intersection with fewer that the other has too."""
+    """Return the share of lanes' ends (`lane_ends_at_intersection`) of the intersection with fewer that the other has
+    too."""
     if not len(a) or not len(b):
         return 0.0
 
@@ -90,7 +92,7 @@ def same_intersection(first: IntersectionCode, second: IntersectionCode) -> bool
     """Return whether two codes of one city code are of one intersection: they share a name elsewhere, or their lanes
     reach it at the same places.
 
-    Where both have a name of one kind and it is another, only the lanes tell; else one name and a place near by are
+    Where both have a name of one kind and it is another, only the lanes decide; else one name and a place near by are
     enough."""
     names_a, names_b = names_elsewhere(first), names_elsewhere(second)
     if (

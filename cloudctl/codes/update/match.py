@@ -4,8 +4,8 @@ ids.
 Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean
 distance where the two lie beside each other, and penalties for what differs. A lane that was renumbered because its
 neighbour went lies where it lay (0 m and one penalty), its neighbour's number lies a lane's width away: geometry wins.
-Where geometry cannot tell (half a lane's width to either side), the alias decides. Links follow their lanes, movements
-are pairs of lanes, signal groups follow their movements."""
+Where geometry does not decide (half a lane's width to either side), the alias decides. Links follow their lanes,
+movements are pairs of lanes, signal groups follow their movements."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +19,7 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, distance
+from ..terms import LinkRole
 from .shapes import Shape, boxes, compare, near_boxes, shape_of
 
 # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
@@ -244,7 +245,7 @@ def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) ->
 
 
 def _own_node(code: IntersectionCode) -> str:
-    return next((link.downstream for link in code.links if link.role == "ingress"), "")
+    return next((link.downstream for link in code.links if link.role == LinkRole.INGRESS), "")
 
 
 def _items(

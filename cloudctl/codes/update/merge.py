@@ -1,19 +1,19 @@
 """The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the
 source changed changes.
 
-Field by field, all three in the same ids: where the source says what it said before, the code as it stands is right;
-where the code as it stands is what the source said before, the new word of the source is. Where both changed, the
-hand's word stays, and a line says so."""
+Field by field, all three in the same ids: where the source gives what it gave before, the code as it stands is right;
+where the code as it stands is what the source gave before, the source's new value is. Where both changed, the value
+written by hand stays, with a line in the report."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ..findings import Loss
+from ..findings import Loss, LossKind
 from ..model import Alias, IntersectionCode, Plan, SignalGroup
-from ..rule import Rule
-from ..rules import inside_spans
+from ..polygons import inside_spans
+from .assumed import ids_of
 from .rules import Relocation, merge_rules, rule_text
 from .settle import oriented, pair
 
@@ -29,12 +29,12 @@ class Notes(list[Loss]):
     """What has lost its place, and what both changed."""
 
     def lost(self, name: str, detail: str) -> None:
-        """Say that something written by hand is no longer in the code."""
-        self.append(Loss(what="dropped", entity=name, detail=detail))
+        """Note that something written by hand is no longer in the code."""
+        self.append(Loss(what=LossKind.DROPPED, entity=name, detail=detail))
 
     def kept(self, name: str, detail: str) -> None:
-        """Say that something written by hand stays although the source says otherwise."""
-        self.append(Loss(what="differs", entity=name, detail=detail))
+        """Note that something written by hand stays although the source gives another value."""
+        self.append(Loss(what=LossKind.DIFFERS, entity=name, detail=detail))
 
 
 class MergeInputs(NamedTuple):
@@ -46,7 +46,7 @@ class MergeInputs(NamedTuple):
 
 
 def merged(inputs: MergeInputs, name_rule: Callable[[], str]) -> tuple[IntersectionCode, list[Loss]]:
-    """Return the code, and what is to be said of it: hand-written parts that lost their place, and words that stand
+    """Return the code, and the notes for the report: hand-written parts that lost their place, and words that stand
     against the source's."""
     notes = Notes()
     row_id = _id_of
@@ -271,11 +271,11 @@ def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id:
 
 def _without_dangling(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     """Return the code without what names something that is gone."""
-    nodes, links = _ids(code.nodes) | {""}, _ids(code.links)
+    nodes, links = ids_of(code.nodes) | {""}, ids_of(code.links)
     lanes = _with_known_parts(notes, "lane", code.lanes, lambda lane: [lane.link], links)
-    lane_ids = _ids(lanes)
+    lane_ids = ids_of(lanes)
     connections = _with_known_parts(notes, "connection", code.connections, lambda c: [c.from_lane, c.to_lane], lane_ids)
-    connection_ids = _ids(connections)
+    connection_ids = ids_of(connections)
     groups = {group.id for group in code.signal_groups} | {0}
 
     return replace(
@@ -295,10 +295,6 @@ def _without_dangling(notes: Notes, code: IntersectionCode) -> IntersectionCode:
             notes, "signal exception", code.signal_exceptions, lambda e: [e.a, e.b], groups
         ),
     )
-
-
-def _ids(rows: Iterable[Any]) -> set[str]:
-    return {row.id for row in rows}
 
 
 def _name_if_known(name: str, known_ids: set[str]) -> str:
@@ -330,7 +326,7 @@ def _with_known_group(notes: Notes, row: Any, groups: set[int]) -> Any:
 
 
 def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode) -> None:
-    """Say which zones covered a lane before and cover none now."""
+    """Note which zones covered a lane before and cover none now."""
     covered_before, covered_after = Relocation.covered(before), Relocation.covered(after)
     for zone in after.zones:
         if zone.id in covered_before and zone.id not in covered_after:
@@ -366,51 +362,3 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
             )
 
     return replace(code, rules=tuple(rules)) if empty_zones else code
-
-
-def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
-    """Return what the last import may have given, where that was not kept: `prev` without what only a hand writes.
-
-    These are rules that do more than repeat the lanes' limits and uses, zones and devices, signal exceptions, plans
-    that the source does not name, aliases of kinds that it does not give, and the interval in which the revision holds.
-    """
-    alias_kinds = {alias.kind for alias in new.alias}
-    alias_kinds |= {
-        alias.kind
-        for table in ("nodes", "links", "lanes", "connections", "crosswalks")
-        for row in getattr(new, table)
-        for alias in row.alias
-    }
-
-    plan_ids = {plan.id for plan in new.plans}
-    zones, devices = _ids(new.zones), _ids(new.devices)
-
-    return replace(
-        prev,
-        alias=tuple(alias for alias in prev.alias if alias.kind in alias_kinds),
-        plans=tuple(plan for plan in prev.plans if plan.id in plan_ids),
-        zones=tuple(zone for zone in prev.zones if zone.id in zones),
-        devices=tuple(device for device in prev.devices if device.id in devices),
-        signal_exceptions=tuple(e for e in prev.signal_exceptions if e in new.signal_exceptions),
-        rules=tuple(rule for rule in prev.rules if repeats_lanes(prev, rule)),
-        valid_from=new.valid_from,
-        valid_to=new.valid_to,
-        accuracy_cm=new.accuracy_cm,
-    )
-
-
-def repeats_lanes(code: IntersectionCode, rule: Rule) -> bool:
-    """Return whether a rule says no more than the lanes it names: their limit, or that they are bus lanes."""
-    if rule != Rule(id=rule.id, kind=rule.kind, targets=rule.targets, value=rule.value) or any(
-        target.s_from is not None or target.s_to is not None for target in rule.targets
-    ):
-        return False
-
-    target_ids = {target.entity for target in rule.targets}
-    lanes = [
-        lane for lane in code.lanes if (lane.id in target_ids or lane.link in target_ids) and lane.use != "pedestrian"
-    ]
-    if rule.kind == "speed_max":
-        return bool(lanes) and all(lane.speed == rule.value for lane in lanes)
-
-    return rule.kind == "bus_lane" and bool(lanes) and all(lane.use == "bus" for lane in lanes)

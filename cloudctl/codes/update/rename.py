@@ -198,7 +198,7 @@ def named_rules(
     """Return the rules of a later import with the ids they had in an earlier one, both in the same entities' ids.
 
     A rule is the same where all but its places is the same, or else where kind and most of its places are (its value
-    changed). `keep_own_ids`: ids were kept, so one id is one rule too where nothing else tells, and what is new keeps
+    changed). `keep_own_ids`: ids were kept, so one id is one rule too where nothing else decides, and what is new keeps
     its own."""
     unassigned = {rule.id: rule for rule in before}
     id_of_index: dict[int, str] = {}

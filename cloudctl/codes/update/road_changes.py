@@ -142,12 +142,12 @@ def _at_end(names: Names, line: StopLine) -> bool:
 
 
 def conflict_changes(compared: Compared) -> Iterator[str]:
-    """Yield conflicts that came or went otherwise than with their movements, and who yields; points that moved with
-    their paths in one line."""
+    """Yield conflicts that came or went otherwise than with their movements, and changes of the right of way; points
+    that moved with their paths in one line."""
     old, new = ({pair(c): c for c in code.conflicts} for code in (compared.a, compared.b))
     changed_connections = {*only_on_side(compared.rows["connections"]), *only_on_side(compared.rows["connections"], 1)}
     moved, max_shift = 0, 0.0
-    yielding: dict[str, list[tuple[str, bool]]] = {}  # by who yields: to whom, and whether it does now
+    yielding: dict[str, list[tuple[str, bool]]] = {}  # movement -> the others, and whether it yields to each now
 
     for key in {**old, **new}:
         earlier, later = old.get(key), new.get(key)
@@ -180,7 +180,7 @@ def conflict_changes(compared: Compared) -> Iterator[str]:
 
 
 def _yielding(earlier: Conflict, later: Conflict) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """Yield who gives way otherwise: (who, (to whom, whether it does now))."""
+    """Yield changed right of way: (movement, (the other, whether it yields now))."""
     for movement, other, yielded_before, yields_now in (
         (earlier.a, earlier.b, earlier.a_yields, later.a_yields),
         (earlier.b, earlier.a, earlier.b_yields, later.b_yields),
@@ -190,7 +190,7 @@ def _yielding(earlier: Conflict, later: Conflict) -> Iterator[tuple[str, tuple[s
 
 
 def _right_of_way_lines(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator[str]:
-    """Yield who gives way otherwise: a line for each movement where they are few, else one for all that begin and one
+    """Yield changed right of way: a line for each movement where they are few, else one for all that begin and one
     for all that cease to."""
     is_few = len(yielding) <= MAX_PAIRS
     for yields_now, words in ((True, "yields to"), (False, "no longer yields to")):

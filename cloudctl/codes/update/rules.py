@@ -27,7 +27,7 @@ LENGTH_TOLERANCE = 0.01  # m
 
 
 class MergeNotes(Protocol):
-    """Where what is lost and what is kept is said."""
+    """Takes the notes of what is lost and what is kept."""
 
     def lost(self, name: str, detail: str) -> None: ...
 
@@ -283,7 +283,7 @@ def _edited(rule: Rule, base: Rule) -> bool:
 
 
 def relocated(notes: MergeNotes, rule: Rule, relocation: Relocation) -> list[Rule]:
-    """Return a rule written by hand at its place now, or nothing, and say so, where it has none."""
+    """Return a rule written by hand at its place now, or an empty list and a note where it has none."""
     targets: list[Target] = []
     lost_places = []
     for target in rule.targets:
@@ -309,7 +309,7 @@ def relocated(notes: MergeNotes, rule: Rule, relocation: Relocation) -> list[Rul
 
 
 def rule_text(rule: Rule) -> str:
-    """Return a rule as JSON, to be written into the code again, without what says nothing."""
+    """Return a rule as JSON, to be written into the code again, without fields that have their default."""
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
     defaults = msgspec.to_builtins(Rule(id=rule.id, kind=rule.kind, targets=()))

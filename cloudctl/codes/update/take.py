@@ -3,20 +3,19 @@ that are gone."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from cloudctl.clock import SECOND, WallClock
 
-from ..canon import content_hash, dump
+from ..canon import content_hash
 from ..checks.validation import validate
 from ..citycode import CityCodeError, parse_code
-from ..findings import Finding, Loss, refuse
+from ..findings import Finding, Loss, LossKind, Severity, refuse
 from ..model import IntersectionCode
 from ..polylines import distance
 from ..report import Imported
@@ -24,35 +23,12 @@ from .by_hand import carry_forward, parts_by_hand
 from .carry import Carried, carry
 from .changes import changes
 from .folder import CodeFolder, Filed, is_code
-from .likeness import common_shift, pair_up, same_intersection, shifted
+from .likeness import common_shift, pair_up, shifted
+from .outcome import ImportOutcome, TakenCode, next_file
 from .rename import Numbering
+from .take_codes import take_digital_codes
 
 NAME_SEPARATOR = "#"  # between a map's name and its number, where several are called the same
-# m from where a city code was given within which a code that carries it is taken for the same intersection
-MAX_SAME_CODE_DISTANCE = 100.0
-
-
-class TakenCode(NamedTuple):
-    """What became of one code of the import. `state`: new, unchanged, or which revision it is now; `lines`: what
-    changed, for a person."""
-
-    path: Path
-    code: IntersectionCode
-    state: str
-    lines: Sequence[str] = ()
-
-
-@dataclass
-class ImportOutcome:
-    """What an import did to a folder."""
-
-    taken: list[TakenCode] = field(default_factory=list)
-    losses: list[Loss] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)  # lines, for a person
-
-    def report(self, imported: Imported) -> Imported:
-        """Return the import as it stands in the folder, with all losses."""
-        return Imported([item.code for item in self.taken], imported.source, [*imported.losses, *self.losses])
 
 
 @dataclass
@@ -132,7 +108,17 @@ def take_import(
     names_taken: set[Path] = set()
 
     for plan, code in zip(plans, issued, strict=True):
-        outcome.taken.append(_write_code(folder, plan, code, source, valid_from, names_taken, outcome))
+        outcome.taken.append(
+            _write_code(
+                folder=folder,
+                plan=plan,
+                code=code,
+                source=source,
+                valid_from=valid_from,
+                files_taken=names_taken,
+                outcome=outcome,
+            )
+        )
 
     for filed in stale:
         _retire(folder, filed, t, outcome)
@@ -201,7 +187,7 @@ def _lay_on_last_import(
 ) -> None:
     """Lay a map that is placed by its middle where the last import laid it: its middle moves with its outermost
     road."""
-    if not any(loss.what == "guessed" and "its middle at" in loss.detail for loss in imported.losses):
+    if not any(loss.what == LossKind.GUESSED and "its middle at" in loss.detail for loss in imported.losses):
         return
 
     step = common_shift([folder.last_import(code.id) or code for code in earlier], [plan.new for plan in pending])
@@ -214,7 +200,7 @@ def _lay_on_last_import(
     metres = distance((0, 0), step)
     outcome.losses.append(
         Loss(
-            what="guessed",
+            what=LossKind.GUESSED,
             entity="location",
             detail=f"the map does not say where it lies: kept where the last import laid it, {metres:.1f} m from where "
             "this one would",
@@ -254,7 +240,7 @@ def _new_faults(plan: _CodePlan) -> list[Finding]:
 
 
 def _errors(code: IntersectionCode) -> list[Finding]:
-    return [finding for finding in validate(code) if finding.severity == "error"]
+    return [finding for finding in validate(code) if finding.severity == Severity.ERROR]
 
 
 def _codes_no_longer_there(
@@ -346,7 +332,7 @@ def _write_code(
         remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
         outcome.losses += [
             Loss(
-                what="differs",
+                what=LossKind.DIFFERS,
                 entity=f"{plan.filed.path.name} {fault.entity}.{fault.field}",
                 detail=f"the next revision would be refused: {fault.value} {fault.rule}; {remedy}",
             )
@@ -361,7 +347,7 @@ def _write_code(
         state = "new" if plan.gone is None else f"is back, revision {code.revision}"
         result = TakenCode(path, code, state, changes(plan.gone, code) if plan.gone is not None else [])
     elif plan.carried is not None and plan.carried.changed:
-        path, code = _next_file(folder, plan.filed, code, valid_from)
+        path, code = next_file(folder, plan.filed, code, valid_from)
         result = TakenCode(path, code, f"revision {code.revision}", changes(plan.filed.code, code))
     else:
         path, result = plan.filed.path, TakenCode(plan.filed.path, plan.filed.code, "unchanged")
@@ -375,24 +361,6 @@ def _write_code(
 
     entry.source, entry.digest, entry.revision, entry.retired = source, plan.digest, result.code.revision, None
     return result
-
-
-def _next_file(
-    folder: CodeFolder, filed: Filed, code: IntersectionCode, valid_from: int | None
-) -> tuple[Path, IntersectionCode]:
-    """Return where the next revision goes, and the revision: beside the one in force where it has a beginning of its
-    own, else in its place."""
-    stem = filed.path.stem.partition("-r")[0]
-    if valid_from is not None:
-        folder.keep_revision(filed)  # to tell what is written by hand into the one in force until then
-        return filed.path.with_name(f"{stem}-r{code.revision}.json"), replace(code, valid_from=valid_from)
-
-    if "-r" not in filed.path.stem:
-        folder.keep_revision(filed)
-        return filed.path, code
-
-    folder.shelve(filed)
-    return filed.path.with_name(f"{stem}-r{code.revision}.json"), code
 
 
 def _retire(folder: CodeFolder, filed: Filed, t: int, outcome: ImportOutcome) -> None:
@@ -421,79 +389,3 @@ def _take_out_replaced(folder: CodeFolder, touched_ids: list[str], t: int, outco
                     f"{item.path}: revision {item.code.revision} was followed by revision "
                     f"{successor.code.revision}: taken out, kept as {folder.shelve(item)}"
                 )
-
-
-def take_digital_codes(folder: CodeFolder, imported: Imported, t: int) -> ImportOutcome:
-    """Bring digital codes, which have their city codes already, into a folder at `t` ns. Raises CodeError.
-
-    A city code that stands for another intersection there is replaced by a new one; a known revision with another
-    content is refused."""
-    outcome = ImportOutcome()
-    plans = [(code, *_place_of(folder, code, t, outcome)) for code in imported]
-    folder.save()
-    files_taken: set[Path] = set()
-
-    for given, code, filed in plans:
-        entry = folder.registry[code.id]
-        entry.revision, entry.retired = code.revision, None
-        if filed is None:
-            path = folder.free_file(files_taken)
-            files_taken.add(path)
-            outcome.taken.append(TakenCode(path, code, "new" if code.id == given.id else f"new, as {code.id}"))
-        elif dump(filed.code) == dump(code):
-            outcome.taken.append(TakenCode(filed.path, code, "unchanged"))
-            continue
-        else:
-            path, code = _next_file(folder, filed, code, code.valid_from)
-            outcome.taken.append(TakenCode(path, code, f"revision {code.revision}", changes(filed.code, code)))
-
-        folder.put(path, code)
-
-    folder.save()
-    return outcome
-
-
-def _place_of(
-    folder: CodeFolder, code: IntersectionCode, t: int, outcome: ImportOutcome
-) -> tuple[IntersectionCode, Filed | None]:
-    """Return a whole code under the city code that it has in this folder, and what stands there under it."""
-    filed_here = folder.files.get(code.id)
-    if filed_here and same_intersection(filed_here[-1].code, code):
-        last = filed_here[-1]
-        if code.revision <= last.code.revision and dump(code) != dump(last.code):
-            raise refuse(
-                where=code.id,
-                entity="code",
-                field="revision",
-                value=code.revision,
-                rule=f"{last.path} is revision {last.code.revision} with another content",
-                remedy=f"give the changed code revision {last.code.revision + 1}",
-            )
-
-        return code, last
-
-    entry = folder.registry.get(code.id)
-    position = (code.ref_lat_e7, code.ref_lon_e7)
-    if not filed_here and entry is None:
-        folder.registry.adopt(code.id, *position, t, code.name)
-        return code, None
-
-    if (
-        not filed_here
-        and entry is not None
-        and distance((entry.lat_e7, entry.lon_e7), position) <= MAX_SAME_CODE_DISTANCE
-        and entry.note in ("", code.name)
-    ):
-        return code, None
-
-    parts = parse_code(code.id)
-    name = folder.registry.allocate(parts.adm, parts.kind, *position, t, code.name)
-
-    outcome.losses.append(
-        Loss(
-            what="differs",
-            entity=code.id,
-            detail=f"stands for another intersection in {folder.path}: here it is {name}",
-        )
-    )
-    return replace(code, id=name), None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..checks.validation import load
-from ..findings import CodeError, Finding
+from ..findings import CodeError, Finding, Severity
 from ..model import IntersectionCode
 from ..polylines import distance
 from .folder import Filed, identity_clashes
@@ -49,7 +49,7 @@ def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
                     value=f"{item.path} ({item.code.name})",
                     rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a "
                     "node would serve it twice",
-                    severity="warning",
+                    severity=Severity.WARNING,
                     remedy="take one of the files away; import later maps of the place with the --source of the "
                     "one that stays",
                 )
@@ -76,8 +76,8 @@ def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
 
 
 def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
-    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals
-    apart."""
+    """Yield numbers of messages (region/id) that stand for two intersections: a receiver takes the signals of one for
+    the other's."""
     first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:
@@ -92,6 +92,6 @@ def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
                     field="alias",
                     value=f"{alias.kind} {alias.value} in {item.path}",
                     rule=f"the number stands for another intersection in {other.path} ({other.code.name})",
-                    severity="warning",
+                    severity=Severity.WARNING,
                     remedy="give each intersection of a region a number of its own",
                 )

@@ -11,6 +11,7 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..model import IntersectionCode, Link
 from ..polylines import F8, points_along
+from ..terms import LinkRole
 from .shapes import Shape, project, shape_of
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
@@ -54,11 +55,15 @@ class Names:
         """Return from which side of the compass a road comes, or to which it goes."""
         lines = [self.shapes[lane.id] for lane in code.lanes if lane.link == link.id and lane.id in self.shapes]
         word = WORD_OF_ROLE.get(link.role, link.role)
-        if not lines or link.role == "upstream":
+        if not lines or link.role == LinkRole.UPSTREAM:
             return word
 
         line = lines[0]
-        s = max(line.size - BEARING_DISTANCE, 0.0) if link.role == "ingress" else min(BEARING_DISTANCE, line.size)
+        s = (
+            max(line.size - BEARING_DISTANCE, 0.0)
+            if link.role == LinkRole.INGRESS
+            else min(BEARING_DISTANCE, line.size)
+        )
         x, y = points_along(line.xy, line.along, s) - self._middle
 
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"

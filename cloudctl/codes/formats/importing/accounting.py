@@ -19,10 +19,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import IO, Any, Self
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import IntersectionCode
 from ...report import Imported
-from .records import JsonRecord, Record, XmlRecord, shown
+from .json_records import JsonRecord
+from .records import Record, XmlRecord, shown
 
 MAX_GROUPS = 500  # lines of one report: a file of a stranger may hold any number of different names
 IGNORED_IN_ANY_XML = {  # of any XML
@@ -33,7 +34,8 @@ __all__ = ["IGNORED_IN_ANY_XML", "MAX_GROUPS", "Accounts", "JsonRecord", "Record
 
 
 class Accounts:
-    """The account of one import. `source` names the format; `ignored` says why something carries nothing about traffic.
+    """The account of one import. `source` names the format; `ignored` gives the reason why something carries nothing
+    about traffic.
 
     Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and
     `parent/tag@name` for attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for
@@ -134,7 +136,9 @@ class Accounts:
         for key in (f"@{name}", f"{record.tag}@{name}", f"{path}@{name}"):
             if key in self.ignored:
                 return
-        self.enter("dropped", f"{path}@{name}", f"{kind} {name} is not read", f"{name}={shown(value)} of {record}")
+        self.enter(
+            LossKind.DROPPED, f"{path}@{name}", f"{kind} {name} is not read", f"{name}={shown(value)} of {record}"
+        )
 
     def enter(self, what: str, entity: str, detail: str, example: str = "") -> None:
         """Count one thing of a kind; `what` is of `Loss`. The first example of each kind is kept."""
@@ -159,7 +163,7 @@ class Accounts:
         if self._further_count:
             lines.add(
                 Loss(
-                    what="dropped",
+                    what=LossKind.DROPPED,
                     entity="file",
                     detail=f"further things, after {MAX_GROUPS} different kinds",
                     count=self._further_count,
@@ -178,7 +182,7 @@ class Accounts:
 
     def _enter_element(self, record: Record) -> None:
         if not self._passed(record):
-            self.enter("dropped", record.path, f"{record.noun} {record.tag} is not read", str(record))
+            self.enter(LossKind.DROPPED, record.path, f"{record.noun} {record.tag} is not read", str(record))
 
 
 def load_json(data: bytes, source: str) -> dict[str, Any]:

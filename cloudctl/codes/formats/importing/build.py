@@ -2,7 +2,6 @@
 here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import combinations
 
 import msgspec
@@ -12,10 +11,9 @@ from cloudctl.geo import Origin
 
 from ...canon import format_of
 from ...citycode import make
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
 from ...grid import grid_encode
 from ...model import (
-    Alias,
     Conflict,
     Connection,
     Crosswalk,
@@ -29,13 +27,15 @@ from ...model import (
 )
 from ...polylines import F8, arc_lengths, crossings, meeting_point
 from ...rule import Rule, Target
+from ...terms import NON_MOTOR_USES, Control, LaneUse, LinkRole
+from .raw import RawCode, RawLane, RawMove
 
 # a movement that bends less is straight; more is a turn back
 MAX_STRAIGHT_ANGLE, MIN_U_TURN_ANGLE = (
     np.radians(35),
     np.radians(150),
 )
-# Who yields to whom, where nothing is said: the higher to the lower
+# Right of way where the source gives none: the movement of higher rank yields to that of lower rank
 YIELD_RANK = {
     "straight": 0,
     "right": 1,
@@ -53,61 +53,6 @@ STOP_TO_CROSSWALK, LANE_EXTENSION, MAX_CROSSWALK_TO_END = (
 )
 
 
-@dataclass
-class RawLane:
-    """A lane in metres about the reference point, in driving direction; lanes of one approach and role are one link."""
-
-    key: str
-    xy: F8
-    role: str
-    approach: str
-    use: str = "vehicle"
-    width_cm: int = 330
-    speed: float = 13.89
-    revocable: bool = False
-    stop_s: float | None = None  # m; inf: at its end; None: not known
-    shared: tuple[str, ...] = ()
-    # (from m, to m, m/s) where the limit changes along it; (): `speed` all along
-    limits: tuple[tuple[float, float, float], ...] = ()
-    alias: tuple[Alias, ...] = ()
-
-
-@dataclass
-class RawMove:
-    """A movement; without a path one is drawn, without a turn one is read from the path."""
-
-    start: str
-    end: str
-    group: int = 0
-    turn: str = ""
-    xy: F8 | None = None
-    waits: bool = False
-    alias: tuple[Alias, ...] = ()
-    speed: float | None = None  # m/s; None: that of the lane it leaves
-
-
-@dataclass
-class RawCode:
-    """What an importer found."""
-
-    name: str
-    ref: Point
-    lanes: list[RawLane] = field(default_factory=list)
-    moves: list[RawMove] = field(default_factory=list)
-    walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
-    # (movement, movement) -> the first yields; None: guessed from the turns
-    yields: dict[tuple[int, int], bool] | None = None
-    # Pairs of which the source says so, where the others are guessed
-    stated: dict[tuple[int, int], bool] = field(default_factory=dict)
-    left_hand: bool = False
-    control: str = ""  # of a place without signals
-    # Of lanes, by their keys; numbered, and put together, when the code is made
-    rules: list[Rule] = field(default_factory=list)
-    revision: int = 1
-    alias: tuple[Alias, ...] = ()
-    losses: set[Loss] = field(default_factory=set)
-
-
 def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> IntersectionCode:
     """Return the code; what had to be guessed is added to `raw.losses`. Raises CodeError for what makes no place."""
     _check(raw)
@@ -120,8 +65,8 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
         Link(
             id=f"K{k}",
             role=role,
-            upstream="" if role == "ingress" else "N0",
-            downstream="N0" if role == "ingress" else "",
+            upstream="" if role == LinkRole.INGRESS else "N0",
+            downstream="N0" if role == LinkRole.INGRESS else "",
             alias=(),
         )
         for k, (_, role) in enumerate(link_keys, 1)
@@ -150,7 +95,7 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
                 )
             )
 
-            if lane.role == "ingress" and lane.use != "pedestrian":
+            if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN:
                 lane_length = float(np.floor(arc_lengths(lane.xy)[-1] * 100) / 100)
                 stop_lines.append(
                     StopLine(
@@ -182,10 +127,12 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
         Crosswalk(id=f"X{k}", axis=to_points(origin, axis), width_cm=width, group=group, polygon=(), alias=alias)
         for k, (axis, width, group, alias) in enumerate(raw.walks, 1)
     )
-    kind_of_group = {
-        move.group: "bike" if lane_by_key[move.start].use == "bike" else "vehicle" for move in raw.moves if move.group
+    kind_of_group: dict[int, str] = {
+        move.group: LaneUse.BIKE if lane_by_key[move.start].use == LaneUse.BIKE else LaneUse.VEHICLE
+        for move in raw.moves
+        if move.group
     }
-    kind_of_group |= {group: "pedestrian" for _, _, group, _ in raw.walks if group and group not in kind_of_group}
+    kind_of_group |= {group: LaneUse.PEDESTRIAN for _, _, group, _ in raw.walks if group and group not in kind_of_group}
     groups = tuple(SignalGroup(g, kind_of_group[g], (g,)) for g in sorted(kind_of_group))
     crosswalks = tuple(_without_vehicle_group(raw, crosswalk, kind_of_group) for crosswalk in crosswalks)
     rules = _rules(raw, lane_id)
@@ -205,7 +152,7 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
         rules=rules,
         format=format_of(rules),
         alias=raw.alias,
-        control="signal" if groups else raw.control or "uncontrolled",
+        control=Control.SIGNAL if groups else raw.control or "uncontrolled",
         revision=raw.revision,
     )
 
@@ -286,7 +233,7 @@ def _stop_before_crosswalks(raw: RawCode, lane: RawLane, lane_end: float) -> flo
     if stop_s < lane_end:
         raw.losses.add(
             Loss(
-                what="repaired",
+                what=LossKind.REPAIRED,
                 entity=raw.name,
                 detail="lanes that end on a crosswalk get their stop line 1 m before it",
             )
@@ -296,10 +243,10 @@ def _stop_before_crosswalks(raw: RawCode, lane: RawLane, lane_end: float) -> flo
 
 
 def _without_vehicle_group(raw: RawCode, crosswalk: Crosswalk, kind_of_group: dict[int, str]) -> Crosswalk:
-    if crosswalk.group and kind_of_group[crosswalk.group] not in ("pedestrian", "bike"):
+    if crosswalk.group and kind_of_group[crosswalk.group] not in NON_MOTOR_USES:
         raw.losses.add(
             Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity=crosswalk.id,
                 detail=f"crosswalk shares signal group {crosswalk.group} with vehicles: left without a group",
             )
@@ -326,7 +273,7 @@ def to_points(origin: Origin, xy: F8) -> tuple[Point, ...]:
 def _from_left(lanes: list[RawLane]) -> list[RawLane]:
     """Return lanes of one link from the left-most: by their places at the intersection's side, across their mean
     direction."""
-    end = -1 if lanes[0].role == "ingress" else 0
+    end = -1 if lanes[0].role == LinkRole.INGRESS else 0
     mean_direction = np.sum(
         [_unit_vector(lane.xy[-1] - lane.xy[-2]) if end else _unit_vector(lane.xy[1] - lane.xy[0]) for lane in lanes],
         axis=0,
@@ -355,7 +302,7 @@ def _draw_paths(raw: RawCode) -> None:
         if move.xy is None:
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail="paths through the intersection are curves from lane to lane: the source has none",
                 )
@@ -383,11 +330,11 @@ def _draw_paths(raw: RawCode) -> None:
 
 
 def _conflicts(raw: RawCode) -> Iterator[Conflict]:
-    """Yield where paths of different lanes cross or merge. Who yields is the source's word, or follows the turns."""
+    """Yield where paths of different lanes cross or merge. The right of way is the source's, or follows the turns."""
     if raw.yields is None and len(raw.moves) > 1:
         raw.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=raw.name,
                 detail="who yields follows the turns: straight before "
                 f"{'left before right' if raw.left_hand else 'right before left'} before turning back",
@@ -412,14 +359,14 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
 
 
 def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
-    """Return the limits, a rule a speed, then the source's own rules; those that say the same of several lanes are
+    """Return the limits, a rule a speed, then the source's own rules; equal ones of several lanes are
     one."""
     targets_of_speed: dict[float, list[Target]] = {}
     for key in lane_id:
         lane = next(lane for lane in raw.lanes if lane.key == key)
-        for start, end, speed in lane.limits if lane.use != "pedestrian" else ():
+        for start, end, speed in lane.limits if lane.use != LaneUse.PEDESTRIAN else ():
             targets_of_speed.setdefault(speed, []).append(Target(lane_id[key], start, end))
-        if lane.use != "pedestrian" and not lane.limits:
+        if lane.use != LaneUse.PEDESTRIAN and not lane.limits:
             targets_of_speed.setdefault(lane.speed, []).append(Target(lane_id[key]))
 
     rules = [

@@ -18,7 +18,7 @@ MAX_LATERAL_GAP, MAX_ANGLE, MAX_ALONG_GAP = (
 
 
 def connected_groups(items: Sequence[T], are_together: Callable[[T, T], bool]) -> list[list[T]]:
-    """Return items in classes: those that `are_together` says belong together, directly or by way of others; in
+    """Return items in classes: those that `are_together` joins, directly or by way of others; in
     order."""
     classes = connected_components(
         len(items), combinations(range(len(items)), 2), lambda i, j: are_together(items[i], items[j])

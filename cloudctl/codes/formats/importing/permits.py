@@ -1,12 +1,12 @@
-"""Who may use a lane, as other formats give it, in the words of a code: its use, its further uses, and the rules that
-keep others out.
+"""The permitted users of a lane, as other formats give it, in the words of a code: its use, its further uses, and the
+rules that keep others out.
 
-`use` tells motor vehicles, buses, trams, bicycles and pedestrians apart; which motor vehicles may, the rules say. Who
-has no class of ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others (a
-closure, where there are none), with a text that says for whom the lane is.
+`use` distinguishes motor vehicles, buses, trams, bicycles and pedestrians; rules name the motor vehicles admitted. A
+user without a class of ours (a high-occupancy vehicle, a delivery van) is kept out by a rule that names only the others
+(a closure, where there are none), with a text that names the permitted users.
 
-A lane has one use, that at the intersection, and a connection has none. What a part of a lane says of its users becomes
-rules by `span_rules`, what a connection says by `turn_bans`, whatever the format."""
+A lane has one use, that at the intersection, and a connection has none. Access of a part of a lane becomes
+rules by `span_rules`, that of a connection by `turn_bans`, whatever the format."""
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ...rule import CLASSES, FUELS, Rule, Target
+from ...terms import LaneUse
 
 # Motor vehicles of `CLASSES` that other formats know
 MOTOR_CLASSES = (
@@ -25,7 +26,7 @@ MOTOR_CLASSES = (
     "motorcycle",
     "emergency",
 )
-BUS_LANE_CLASSES = frozenset(("bus", "emergency"))  # who may use a bus lane whose rule names nobody
+BUS_LANE_CLASSES = frozenset(("bus", "emergency"))  # users of a bus lane whose rule names none
 ELECTRIC_FUELS = ("electric", "hydrogen")  # fuels of a car that is driven by electricity alone
 COMBUSTION_FUELS = tuple(fuel for fuel in FUELS if fuel not in ELECTRIC_FUELS)
 # Users that are a part of the class car -> their fuels
@@ -41,11 +42,11 @@ FUELS_OF_OTHER_CARS = {
 
 
 class Permit(NamedTuple):
-    """Who may use a lane. `kind` is that of the rule that keeps others out ("" for none), `classes` those that the rule
-    names.
+    """The permitted users of a lane. `kind` is that of the rule that keeps others out ("" for none), `classes` those
+    that the rule names.
 
-    `users` are all who may, in the words that `permit` was given; `cars` which cars, where not all of them may (a word
-    of `CARS`)."""
+    `users` are all permitted users, in the words that `permit` was given; `cars` which cars, where not all of them may
+    (a word of `CARS`)."""
 
     use: str
     shared: tuple[str, ...]
@@ -57,15 +58,16 @@ class Permit(NamedTuple):
 
     @property
     def refused(self) -> frozenset[str]:
-        """Those whom the rule keeps out by name."""
+        """The classes that the rule keeps out by name."""
         return frozenset(self.classes if self.kind == "no_entry" else ())
 
 
 def permit_of(users: Collection[str], text: str, *, stated: bool = True) -> Permit:
-    """Return the permit of those who may use a lane: words of `CLASSES`, and any others ("hov"), which have no class.
+    """Return the permit of those the permitted users of a lane: words of `CLASSES`, and any others ("hov"), which have
+    no class.
 
-    `text` says for whom the source has the lane; `stated` is whether it says so at all, or leaves it to its default.
-    """
+    `text` names the users in the source's words; `stated` is whether the source states them at all, or leaves it to its
+    default."""
     car_kinds = [name for name in FUELS_OF_CARS if name in users and "car" not in users]
     all_users = frozenset(users) | ({"car"} if car_kinds else frozenset())
     granted = _permit(all_users, text, stated)._replace(users=all_users)
@@ -85,7 +87,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
     motor_users = tuple(name for name in MOTOR_CLASSES if name in users)
 
     if not users:
-        return Permit(use="vehicle", shared=(), kind="closure", classes=(), text=text)
+        return Permit(use=LaneUse.VEHICLE, shared=(), kind="closure", classes=(), text=text)
 
     if not ("car" in users or "bus" in users or "tram" in users) and (motor_users or not uses):
         uses.insert(0, "vehicle")  # a lane for some motor vehicles only
@@ -101,7 +103,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
         )
 
     named_classes = tuple(name for name in CLASSES if name in users)
-    if use == "bus":
+    if use == LaneUse.BUS:
         return Permit(
             use=use,
             shared=shared,
@@ -110,9 +112,9 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
             text="" if BUS_LANE_CLASSES.issuperset(users) else text,
         )
 
-    if use in ("bike", "pedestrian"):
-        return Permit(use, shared)  # the use says it: these are no motor vehicles
-    # For those only that no class of ours stands for: closed to all others, and a rule that names nobody is a closure
+    if use in (LaneUse.BIKE, LaneUse.PEDESTRIAN):
+        return Permit(use, shared)  # the use excludes the others: these are no motor vehicles
+    # Only users without a class of ours: closed to all others, and a rule without classes is a closure
     if not named_classes:
         return Permit(use=use, shared=shared, kind="closure", classes=(), text=text)
 
@@ -150,7 +152,11 @@ def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list
         Rule(id="", kind=rule.kind, targets=(target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
         for rule in permit_rules(1, [("", part_permit)])
     ]
-    if not part_permit.kind and part_permit.use in ("bike", "pedestrian") and part_permit.use != lane_permit.use:
+    if (
+        not part_permit.kind
+        and part_permit.use in (LaneUse.BIKE, LaneUse.PEDESTRIAN)
+        and part_permit.use != lane_permit.use
+    ):
         rules.append(
             Rule(
                 id="",
@@ -170,10 +176,10 @@ def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list
 
 
 def turn_bans(entity: str, lane_permits: Iterable[Permit], own_permits: Iterable[Permit]) -> list[Rule]:
-    """Return the bans of a connection: those who may use the lanes that it joins (`lane_permits`), but not all of its
-    own parts.
+    """Return the bans of a connection: the permitted users of the lanes that it joins (`lane_permits`), but not all of
+    its own parts.
 
-    A connection has no use of its own, so who may not take it is always a rule. Where it is closed to most motor
+    A connection has no use of its own, so a restriction of its users is always a rule. Where it is closed to most motor
     vehicles, the rule names those excepted, and binds also the vehicles that other formats have no word for. Those on
     foot take no connection of lanes."""
     joined_permits = list(lane_permits)
@@ -221,7 +227,7 @@ def turn_bans(entity: str, lane_permits: Iterable[Permit], own_permits: Iterable
 
 
 def numbered(first: int, rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """Return rules with those put together that say the same of different places, in order, numbered from `first`
+    """Return rules with equal ones of different places put together, in order, numbered from `first`
     on."""
     targets_of_rule: dict[Rule, list[Target]] = {}
     for rule in rules:

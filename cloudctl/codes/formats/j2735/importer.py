@@ -4,7 +4,6 @@ of XER.
 Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`); classes of users that a
 connection is restricted to become a turn ban for all others. What is met and not used is reported."""
 
-from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -13,18 +12,20 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...checks.geometry import MAX_GAP
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...grid import grid_encode
 from ...model import Alias, IntersectionCode
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import LaneUse, LinkRole
 from ..importing.accounting import Accounts, JsonRecord, shown
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.build import DEFAULT_ADM, build
+from ..importing.raw import RawCode, RawLane, RawMove
 from ..messages.bit_strings import UNREAD_KEY
 from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, read_turns, read_use
+from ..messages.names import DIRECTION_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, read_limits
-from ..messages.tree import DIRECTION_FLAGS, MALFORMED, NO_TRAFFIC, load_tree, plain_map, unwrapped
-from ..messages.uper import decode, is_pdu, read_pdu, unframe
+from ..messages.tree import MALFORMED, plain_map, unwrapped
 from .lanes import (
     NodeLine,
     Trajectory,
@@ -36,38 +37,18 @@ from .lanes import (
     spans_of,
     stop_of,
 )
+from .message import read_message
+from .restrictions import restriction_classes
+from .vocabulary import IGNORED
 
 DEFAULT_WIDTH = 330  # cm
 MIN_USUAL_LIMIT = 4.0  # m/s; a limit below is worth a look
-PEDESTRIAN_TYPES = (
-    "pedestrians",
-    "slowMovingPersons",
-    "wheelchairUsers",
-    "visualDisabilities",
-    "audioDisabilities",
-    "otherUnknownDisabilities",
-)
-CLASSES_OF_USER_TYPE: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
-    "none": (),
-    "equippedTransit": ("bus",),
-    "equippedTaxis": ("taxi",),
-    "equippedBicycle": ("bicycle",),
-    **dict.fromkeys(PEDESTRIAN_TYPES, ("pedestrian",)),
-}
-IGNORED = NO_TRAFFIC | {
-    "@msgIssueRevision": "counts the sender's messages",
-    "@layerType": "the kind of message",
-    "@layerID": "the kind of message",
-    "dataParameters": "how the map was surveyed and processed",
-    "@regionId": "names an extension, as its content does",
-    "laneSet@name": "a name for people; the lane's number is kept as its alias",
-}
 
 
 def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: a frame or MapData in UPER (bytes or hex text), JSON, or XML. Raises CodeError."""
     with Accounts("MAP", IGNORED) as accounts:
-        unwrapped_map = unwrapped(data if isinstance(data, dict) else _read(data))
+        unwrapped_map = unwrapped(data if isinstance(data, dict) else read_message(data))
         for beside in unwrapped_map.beside if unwrapped_map else ():
             accounts.json(beside, "envelope")
 
@@ -83,7 +64,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
                 remedy="give a MAP with intersection geometry",
             )
 
-        classes = _restriction_classes(record)
+        classes = restriction_classes(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
         for number, row in enumerate(intersections):
             try:
@@ -112,54 +93,13 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
 
         accounts.losses |= {
             Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity=error.findings[0].entity,
                 detail=f"the intersection is left out: {error.findings[0]}",
             )
             for error in errors
         }
         return accounts.imported(codes)
-
-
-def _read(data: bytes) -> dict[str, Any]:
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"<"):
-        return load_tree(data, "MAP")
-    with suppress(ValueError):  # what is not hex text is the bytes themselves
-        data = bytes.fromhex(data.strip().decode())
-    if data[:2] == b"\x00\x12":
-        return decode(*unframe(data))
-    return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)
-
-
-def _restriction_classes(record: JsonRecord) -> dict[int, tuple[str, ...]]:
-    """Return who each restriction class lets pass, as classes of rules; users that a code cannot name are reported, and
-    kept out."""
-    allowed_classes: dict[int, tuple[str, ...]] = {}
-    for row in record.rows("restrictionList"):
-        if "id" not in row:
-            row.leave_out("left out: it has no id")
-            continue
-
-        users: dict[str, None] = {}
-        for user in row.rows("users"):
-            basic_type = user.get("basicType")
-            for user_type in basic_type if isinstance(basic_type, list) else [basic_type]:
-                if str(user_type) in CLASSES_OF_USER_TYPE:
-                    users |= dict.fromkeys(CLASSES_OF_USER_TYPE[str(user_type)])
-                elif user_type is not None:
-                    user.unknown("basicType", user_type, "a code cannot tell who that is: they are kept out")
-
-        if not users:
-            record.accounts.enter(
-                "differs",
-                "restrictionList@users",
-                "the class names nobody whom a code knows: its connections are closed to all",
-                str(row),
-            )
-
-        allowed_classes[int(row.number("id"))] = tuple(users)
-
-    return allowed_classes
 
 
 def _number_text(remote: JsonRecord) -> str:
@@ -193,7 +133,7 @@ class _Intersection:
         if self.limits.get(CAR_LIMIT, MIN_USUAL_LIMIT) < MIN_USUAL_LIMIT:
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"the speed limit is {self.limits[CAR_LIMIT]:.1f} m/s: too slow to be true? It is kept",
                 )
@@ -268,7 +208,7 @@ class _Intersection:
         if ingress and egress:
             self.raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=self.raw.name,
                     detail=f"lane {number} runs both ways: it stands as two lanes, one a direction",
                 )
@@ -289,7 +229,7 @@ class _Intersection:
             RawLane(
                 key=key,
                 xy=line.xy[::-1].copy() if ingress else line.xy,
-                role="ingress" if ingress else "egress",
+                role=LinkRole.INGRESS if ingress else LinkRole.EGRESS,
                 approach=approach,
                 use=use.use,
                 width_cm=width,
@@ -303,7 +243,7 @@ class _Intersection:
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
 
-        if use.use != "pedestrian":
+        if use.use != LaneUse.PEDESTRIAN:
             raw.rules += limit_rules(raw, key, spans)
 
         if ingress:
@@ -437,13 +377,13 @@ class _Intersection:
         raw = self.raw
         lanes_with_movements = {movement.start for movement in raw.moves}
         for approach in sorted(
-            {lane.approach for lane in raw.lanes if lane.role == "ingress" and lane.use != "pedestrian"}
+            {lane.approach for lane in raw.lanes if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN}
         ):
-            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == "ingress"]
+            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == LinkRole.INGRESS]
             if not any(lane.key in lanes_with_movements for lane in lanes):
                 raw.losses.add(
                     Loss(
-                        what="dropped",
+                        what=LossKind.DROPPED,
                         entity=raw.name,
                         detail=f"approach {approach} leads nowhere: its lanes are left out",
                     )

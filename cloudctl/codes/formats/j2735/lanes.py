@@ -11,14 +11,15 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss
+from ...findings import CodeError, Loss, LossKind
 from ...polylines import F8, arc_lengths
 from ...rule import Rule, Target
+from ...terms import DEFAULT_SPEED
 from ..importing.accounting import JsonRecord
-from ..importing.build import RawCode
+from ..importing.raw import RawCode
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
-from ..messages.tree import DELTA_CHOICES
+from ..messages.names import DELTA_CHOICES
+from ..messages.speed_limits import CAR_LIMIT, read_limits
 
 TRAJECTORY_EXTENSION = "ConnectionTrajectory-addGrpC"
 Limits = dict[str, float]  # by type, m/s
@@ -174,7 +175,7 @@ def car_speed(raw: RawCode, name: str, spans: list[Span]) -> float:
     """Return the limit of a lane: the highest along it, where parts have lower ones of their own."""
     speeds = [span.limits[CAR_LIMIT] for span in spans if CAR_LIMIT in span.limits]
     if len(speeds) < len(spans):
-        raw.losses.add(Loss(what="guessed", entity=raw.name, detail="no speed limit in the MAP: 50 km/h"))
+        raw.losses.add(Loss(what=LossKind.GUESSED, entity=raw.name, detail="no speed limit in the MAP: 50 km/h"))
         speeds.append(DEFAULT_SPEED)
     return max(speeds)
 

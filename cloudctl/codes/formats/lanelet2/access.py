@@ -1,19 +1,21 @@
-"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way
-and speed_limit tags.
+"""The permitted users of a lanelet, in which direction, and how fast: its subtype, location and region, its
+participant, one_way and speed_limit tags.
 
-One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2,
+One participant tag overrides the subtype: users that no tag names may not use the lanelet (Lanelet2,
 LaneletAndAreaTagging)."""
 
 import re
 from typing import NamedTuple
 
 from ...checks.rules import VALUE_LIMITS
+from ...findings import LossKind
+from ...terms import KMH_PER_MPS, MPH_PER_MPS, LaneUse
 from ..importing.permits import FUELS_OF_CARS, MOTOR_CLASSES, Permit, permit_of
 from .osm import Tags
 
 MOTOR_VEHICLES = frozenset(MOTOR_CLASSES)
 ROAD_USERS = MOTOR_VEHICLES | {"bicycle"}
-USERS_OF_SUBTYPE = {  # subtype -> who may use it
+USERS_OF_SUBTYPE = {  # subtype -> its permitted users
     "": ROAD_USERS,
     "road": ROAD_USERS,
     "lane": ROAD_USERS,
@@ -85,11 +87,11 @@ TRUE_VALUES, FALSE_VALUES = ("yes", "true", "1"), ("no", "false", "0")
 LIMIT_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
 # Of one m/s
 UNITS_PER_MPS = {
-    "": 3.6,
-    "kmh": 3.6,
-    "km/h": 3.6,
-    "kmph": 3.6,
-    "mph": 2.236936,
+    "": KMH_PER_MPS,
+    "kmh": KMH_PER_MPS,
+    "km/h": KMH_PER_MPS,
+    "kmph": KMH_PER_MPS,
+    "mph": MPH_PER_MPS,
     "ms": 1.0,
     "m/s": 1.0,
     "mps": 1.0,
@@ -115,8 +117,8 @@ class Limit(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its
-    subtype."""
+    """The permitted users of a lanelet, along it and against it (empty: it is one-way); `stated` by its own tags, not
+    by its subtype."""
 
     along: frozenset[str]
     against: frozenset[str]
@@ -134,13 +136,14 @@ class Users(NamedTuple):
         )
         granted = permit_of(users, text if self.stated else "", stated=self.stated)
         if "car" in granted.users:  # a lane for vehicles: buses are some of them
-            granted = granted._replace(shared=tuple(use for use in granted.shared if use != "bus"))
+            granted = granted._replace(shared=tuple(use for use in granted.shared if use != LaneUse.BUS))
 
         return granted
 
 
 def read_users(tags: Tags) -> Users | None:
-    """Return who may use a lanelet; None for one that no vehicle and no bicycle may use, which is reported."""
+    """Return the permitted users of a lanelet; None for one that no vehicle and no bicycle may use, which is
+    reported."""
     subtype = tags.get("subtype")
     users_of_subtype = USERS_OF_SUBTYPE.get(subtype)
     participant_tags = list(tags.with_prefix("participant:"))
@@ -150,7 +153,7 @@ def read_users(tags: Tags) -> Users | None:
         users_of_subtype = ROAD_USERS
     elif users_of_subtype is None and subtype not in SUBTYPES_WITHOUT_LANE and not participant_tags:
         tags.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "lanelet",
             f"subtype {subtype} is not of the format: left out, for who may use it is not known",
             f"lanelet {tags.id}",
@@ -160,7 +163,7 @@ def read_users(tags: Tags) -> Users | None:
     users = _with_participants(tags, participant_tags, users_of_subtype or frozenset())
     if users <= {"pedestrian"}:
         tags.accounts.enter(
-            "dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
+            LossKind.DROPPED, "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
         )
         return None
 
@@ -170,7 +173,7 @@ def read_users(tags: Tags) -> Users | None:
 def _with_participants(
     tags: Tags, participant_tags: list[tuple[str, str]], users_of_subtype: frozenset[str]
 ) -> frozenset[str]:
-    """Return who may use a lanelet when its participant tags are heeded."""
+    """Return the permitted users of a lanelet when its participant tags are heeded."""
     allowed: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     reserved = False
@@ -179,7 +182,7 @@ def _with_participants(
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
         is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
         if classes is None or not is_understood:
-            # For somebody whom no class stands for: that opens it to nobody else
+            # For a user without a class of ours: that admits no other user
             is_restriction = value.lower() not in FALSE_VALUES
             tags.unknown(
                 f"participant:{name}",
@@ -211,7 +214,7 @@ def _merge_cars(users: frozenset[str]) -> frozenset[str]:
 
 
 def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
-    """Return who may use a lanelet against its direction."""
+    """Return the permitted users of a lanelet against its direction."""
     against = users if not tags.flag("one_way", True) else frozenset()
     for name, value in tags.with_prefix("one_way:"):
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
@@ -249,7 +252,10 @@ def read_limits(tags: Tags) -> list[Limit]:
         if name.startswith("_mandatory"):
             if text.lower() in FALSE_VALUES:
                 tags.accounts.enter(
-                    "differs", "lanelet", "limits that are only recommended are taken as binding", f"lanelet {tags.id}"
+                    LossKind.DIFFERS,
+                    "lanelet",
+                    "limits that are only recommended are taken as binding",
+                    f"lanelet {tags.id}",
                 )
             elif text.lower() not in TRUE_VALUES:
                 tags.unknown(f"speed_limit{name}", text, "taken as binding")
@@ -284,6 +290,6 @@ def default_speed(tags: Tags) -> tuple[float, str]:
     limits = DEFAULT_LIMITS_KMH.get(region, DEFAULT_LIMITS_KMH[""])
     road_kind = subtype if subtype in ("highway", "play_street") else location
 
-    return round(limits[road_kind] / 3.6, 2), f"{limits[road_kind]} km/h, as is usual for {road_kind} roads" + (
+    return round(limits[road_kind] / KMH_PER_MPS, 2), f"{limits[road_kind]} km/h, as is usual for {road_kind} roads" + (
         f" of region {region}" if region in DEFAULT_LIMITS_KMH and region else ""
     )

@@ -4,45 +4,28 @@ A lanelet runs through an intersection when it has one before and one after it, 
 Chains of lanelets without forks before and after are one lane each; what lies between a stop line and the crossing is
 part of the lane."""
 
-import re
-from itertools import pairwise
-
 import numpy as np
 
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
 from ...model import Alias, Point
-from ...polylines import F8, arc_lengths, crossings
+from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import LaneUse, LinkRole
 from ..importing.accounting import Accounts
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build, to_points
-from ..importing.clusters import approaches, connected_components, lines_cross, unit_vector
+from ..importing.build import DEFAULT_ADM, build, to_points
+from ..importing.clusters import approaches, unit_vector
 from ..importing.permits import span_rules, turn_bans
-from .map import Lanelet, LaneletMap, Walk, read_lanelet2
-from .rules import Lights
+from ..importing.raw import RawCode, RawLane, RawMove
+from .clusters import intersection_clusters
+from .lanelet import Lanelet, LaneletMap
+from .map import read_lanelet2
+from .signal_groups import MAX_LIGHT_DISTANCE, SignalGroups, chain_line, stop_position
+from .vocabulary import IGNORED
 
-STOP_LINE_EXTENSION = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
-MAX_LIGHT_DISTANCE = 150.0  # m from the middle to a stop line that its light may share with a lane
 MIN_LANE_OFFSET, MAX_LANE_OFFSET = 0.5, 15.0  # m between a lane in and a lane out of one road
 MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to an intersection
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
-BOOKKEEPING = "who edited the map, and when"
-IGNORED = {
-    **dict.fromkeys(
-        ("@version", "@visible", "@timestamp", "@changeset", "@uid", "@user", "@action", "osm@generator", "osm@upload"),
-        BOOKKEEPING,
-    ),
-    **dict.fromkeys(("MetaInfo", "bounds"), "the version and the extent of the map"),
-    **dict.fromkeys(
-        ("way@name", "way@width", "way@height", "relation@name", "lanelet@road_name"),
-        "names and sizes of things that are read by their points",
-    ),
-    "way@color": "how a marking looks",
-    "way@traffic_light_id": "which light the lamps are of: lanelets say for whom it is",
-    "relation@fallback": "who yields counts only where no signal decides",
-    "relation@road_surface": "the state of the surface",
-    "relation@no_issue": "for checks of the map",
-}
 
 
 def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
@@ -53,10 +36,13 @@ def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None =
         for lanelet in lanelet_map.lanelets:
             if not lanelet.before and not lanelet.after:
                 accounts.enter(
-                    "dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}"
+                    LossKind.DROPPED,
+                    "lanelet",
+                    "joins no other lanelet by the ends of both bounds",
+                    f"lanelet {lanelet.name}",
                 )
 
-        clusters = _clusters(lanelet_map)
+        clusters = intersection_clusters(lanelet_map)
         if not clusters:
             raise refuse(
                 where="Lanelet2",
@@ -81,7 +67,7 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     for light in lanelet_map.regulations.lights:
         if light.id not in lanelet_map.used:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "element traffic_light",
                 "no lanelet of an intersection names it, and its stop line crosses no lane of one",
                 f"element {light.id}",
@@ -90,7 +76,7 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     for crosswalk in lanelet_map.walks:
         if crosswalk.id not in lanelet_map.used:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "crosswalk",
                 f"more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each intersection",
                 f"crosswalk {crosswalk.id}",
@@ -99,7 +85,9 @@ def _report_unused(lanelet_map: LaneletMap) -> None:
     named_elements = {element for lanelet in lanelet_map.lanelets for element in lanelet.rules}
     for element in lanelet_map.regulations.speeds:
         if element not in named_elements:
-            lanelet_map.accounts.enter("dropped", "element speed_limit", "no lanelet names it", f"element {element}")
+            lanelet_map.accounts.enter(
+                LossKind.DROPPED, "element speed_limit", "no lanelet names it", f"element {element}"
+            )
 
 
 def _causes_left_out(accounts: Accounts) -> str:
@@ -107,78 +95,9 @@ def _causes_left_out(accounts: Accounts) -> str:
     lines = [
         f"; left out: {loss.detail} ({loss.count})"
         for loss in accounts.report()
-        if loss.what == "dropped" and loss.entity == "lanelet"
+        if loss.what == LossKind.DROPPED and loss.entity == "lanelet"
     ]
     return "".join(lines[:MAX_CAUSES])
-
-
-def _clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
-    """Return the lanelets through each place where some of different roads cross."""
-    crossings_of = _crossings(lanelet_map.lanelets)
-    candidates = [
-        lanelet
-        for k, lanelet in enumerate(lanelet_map.lanelets)
-        if lanelet.before and lanelet.after and (_forks_or_merges(lanelet) or crossings_of[k])
-    ]
-    index_of_candidate = {id(lanelet): k for k, lanelet in enumerate(candidates)}
-    index_in_map = {id(lanelet): k for k, lanelet in enumerate(lanelet_map.lanelets)}
-    first_of_id: dict[str, int] = {}  # the two directions of one lanelet
-    pairs: list[tuple[int, int]] = []
-
-    for k, lanelet in enumerate(candidates):
-        related = (
-            [other for preceding in lanelet.before for other in preceding.after]
-            + [other for following in lanelet.after for other in following.before]
-            + [lanelet_map.lanelets[j] for j in crossings_of[index_in_map[id(lanelet)]]]
-        )
-        pairs += [(k, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
-        pairs.append((k, first_of_id.setdefault(lanelet.id, k)))
-
-    clusters = [[candidates[k] for k in rows] for rows in connected_components(len(candidates), pairs)]
-    return [group for group in clusters if any(crossings_of[index_in_map[id(lanelet)]] for lanelet in group)]
-
-
-def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
-    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end
-    together."""
-    crossings_of: list[list[int]] = [[] for _ in lanelets]
-    south_west, north_east = (
-        np.array([extreme(lanelet.middle, axis=0) for lanelet in lanelets]).reshape(-1, 2)
-        for extreme in (np.min, np.max)
-    )
-    for k, lanelet in enumerate(lanelets):
-        overlapping = (
-            np.flatnonzero(
-                (south_west[k + 1 :] <= north_east[k]).all(axis=1) & (north_east[k + 1 :] >= south_west[k]).all(axis=1)
-            )
-            + k
-            + 1
-        )
-        for j in overlapping.tolist():
-            other = lanelets[j]
-            if (
-                lanelet.id != other.id
-                and _have_separate_ends(lanelet, other)
-                and lines_cross(lanelet.middle, other.middle)
-            ):
-                crossings_of[k].append(j)
-                crossings_of[j].append(k)
-
-    return crossings_of
-
-
-def _forks_or_merges(lanelet: Lanelet) -> bool:
-    return any(len(preceding.after) > 1 for preceding in lanelet.before) or any(
-        len(following.before) > 1 for following in lanelet.after
-    )
-
-
-def _have_separate_ends(a: Lanelet, b: Lanelet) -> bool:
-    """Return whether two lanelets neither begin nor end together."""
-    return not (
-        {id(lanelet) for lanelet in a.before} & {id(lanelet) for lanelet in b.before}
-        or {id(lanelet) for lanelet in a.after} & {id(lanelet) for lanelet in b.after}
-    )
 
 
 def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
@@ -204,7 +123,11 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
     if raw.left_hand:
         raw.losses.add(
-            Loss(what="guessed", entity=raw.name, detail="left-hand traffic: lanes out lie to the right of lanes in")
+            Loss(
+                what=LossKind.GUESSED,
+                entity=raw.name,
+                detail="left-hand traffic: lanes out lie to the right of lanes in",
+            )
         )
 
     crosswalks = [
@@ -212,7 +135,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
         for crosswalk in lanelet_map.walks
         if np.hypot(*(crosswalk.axis.mean(axis=0) - centre)) < MAX_CROSSWALK_DISTANCE
     ]
-    lights = _SignalGroups(
+    lights = SignalGroups(
         raw=raw,
         lanelet_map=lanelet_map,
         chains={keys[lane_key_id]: chains[lane_key_id] for lane_key_id in chains if lane_key_id in ingress},
@@ -263,7 +186,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
     lanelet_map.used |= lights.used_lights | {crosswalk.id for crosswalk in crosswalks}
     if any(not crosswalk[2] for crosswalk in raw.walks):
         raw.losses.add(
-            Loss(what="guessed", entity=raw.name, detail="crosswalks that name no light have no signal group")
+            Loss(what=LossKind.GUESSED, entity=raw.name, detail="crosswalks that name no light have no signal group")
         )
 
     lights.describe()
@@ -271,12 +194,12 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
 
 def drives_on_the_left(lanes: list[RawLane]) -> bool:
-    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not give
     otherwise."""
     votes = 0
     for lane_in in lanes:
         for lane_out in lanes:
-            if (lane_in.role, lane_out.role) != ("ingress", "egress"):
+            if (lane_in.role, lane_out.role) != (LinkRole.INGRESS, LinkRole.EGRESS):
                 continue
             direction_in, offset, direction_out = (
                 unit_vector(lane_in.xy[-1] - lane_in.xy[-2]),
@@ -338,11 +261,11 @@ def _lanes(
     stop_lines = [line for line in lines if np.hypot(*(end_points - line.mean(axis=0)).T).min() < MAX_LIGHT_DISTANCE]
 
     for lane_key_id, chain in chains.items():
-        xy = _chain_line(chain)
-        stop_s = _stop_position(xy, stop_lines) if lane_key_id in ingress else None
+        xy = chain_line(chain)
+        stop_s = stop_position(xy, stop_lines) if lane_key_id in ingress else None
         if lane_key_id in ingress and stop_s is None:
             lanelet_map.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "lane",
                 "no stop line crosses it: it is taken to stop at its end",
                 f"lanelet {chain[-1].name}",
@@ -353,7 +276,7 @@ def _lanes(
             RawLane(
                 key=keys[lane_key_id],
                 xy=xy - centre,
-                role="ingress" if lane_key_id in ingress else "egress",
+                role=LinkRole.INGRESS if lane_key_id in ingress else LinkRole.EGRESS,
                 approach=approach_of[keys[lane_key_id]],
                 use=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.use,
                 shared=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.shared,
@@ -375,8 +298,8 @@ def _lanelet_at_intersection(chain: list[Lanelet], ingress: bool) -> Lanelet:
 def _limits(
     raw: RawCode, key: str, chain: list[Lanelet], xy: F8, lanelet_at_intersection: Lanelet
 ) -> list[tuple[float, float, float]]:
-    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it
-    where.
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and its permitted
+    users by part.
 
     `lanelet_at_intersection` is its lanelet at the intersection, which gives the use of the lane.
     """
@@ -389,7 +312,9 @@ def _limits(
         own_limit = _own_speed(lanelet)
         if own_limit is None:
             raw.losses.add(
-                Loss(what="guessed", entity=raw.name, detail=f"lanelets without a speed limit: {lanelet.usual[1]}")
+                Loss(
+                    what=LossKind.GUESSED, entity=raw.name, detail=f"lanelets without a speed limit: {lanelet.usual[1]}"
+                )
             )
 
         speed = lanelet.usual[0] if own_limit is None else own_limit
@@ -403,13 +328,13 @@ def _limits(
             *span_rules(target, lanelet.permit, lanelet_at_intersection.permit),
         ]
         if (
-            lanelet_at_intersection.permit.use != "vehicle"
+            lanelet_at_intersection.permit.use != LaneUse.VEHICLE
             and "car" in lanelet.permit.users
             and "car" not in lanelet_at_intersection.permit.users
         ):
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
                     "along: further "
@@ -434,152 +359,10 @@ def _own_speed(lanelet: Lanelet) -> float | None:
     return min((limit.speed for limit in lanelet.limits if not limit.classes), default=None)
 
 
-def _chain_line(chain: list[Lanelet]) -> F8:
-    points = np.concatenate([lanelet.middle for lanelet in chain])
-    kept = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 0.05])
-    return np.asarray(points[kept])
-
-
-def _stop_position(xy: F8, lines: list[F8]) -> float | None:
-    """Return m along a lane where the last of the stop lines crosses it."""
-    crossing_positions = [
-        float(crossing[0])
-        for line in lines
-        for start, end in pairwise(line)
-        for crossing in crossings(
-            xy,
-            arc_lengths(xy),
-            np.concatenate(
-                [
-                    start - unit_vector(end - start) * STOP_LINE_EXTENSION,
-                    end + unit_vector(end - start) * STOP_LINE_EXTENSION,
-                ]
-            ),
-        )
-    ]
-    return float(np.floor(max(crossing_positions) * 100) / 100) if crossing_positions else None
-
-
-class _SignalGroups:
-    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane
-    before it.
-
-    A lane has the lights that its lanelets name, else those whose stop line crosses it.
-    """
-
-    def __init__(
-        self,
-        raw: RawCode,
-        lanelet_map: LaneletMap,
-        chains: dict[str, list[Lanelet]],
-        members: list[Lanelet],
-        crosswalks: list[Walk],
-    ) -> None:
-        self.raw = raw
-        self.lanes: dict[str, str] = {}  # lane -> light
-        self.served_lanelets: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
-        self.used_lights: set[str] = set()  # lights that are groups of this intersection
-        lines = {key: _chain_line(chain) for key, chain in chains.items()}
-        centre = np.mean([lanelet.middle.mean(axis=0) for lanelet in members], axis=0)
-        lights_here: list[Lights] = []
-
-        for light in lanelet_map.regulations.lights:
-            lanes_naming = [key for key, chain in chains.items() if any(light.id in lanelet.rules for lanelet in chain)]
-            is_named_inside = any(light.id in lanelet.rules for lanelet in members) or any(
-                light.id in crosswalk.rules for crosswalk in crosswalks
-            )
-            lines_nearby = [
-                line for line in light.lines if np.hypot(*(line.mean(axis=0) - centre)) < MAX_LIGHT_DISTANCE
-            ]
-
-            lanes_crossed = (
-                []
-                if lanes_naming or is_named_inside or light.walking
-                else [key for key in chains if _stop_position(lines[key], lines_nearby) is not None]
-            )
-            if lanes_naming or is_named_inside or lanes_crossed:
-                lights_here.append(light)
-
-            for key in (lanes_naming or lanes_crossed) if not light.walking else ():
-                if self.lanes.setdefault(key, light.id) != light.id:
-                    raw.losses.add(
-                        Loss(
-                            what="guessed", entity=raw.name, detail=f"lane {key} has several lights: the first is taken"
-                        )
-                    )
-
-        self.numbers = _group_numbers(lights_here)
-        self.heads = {light.id: light.names for light in lights_here}
-        self.walking = {light.id for light in lights_here if light.walking}
-
-    def of(self, lane: str, lanelet: Lanelet) -> int:
-        """Return the group of a movement from a lane on a lanelet."""
-        own_lights = [ref for ref in lanelet.rules if ref in self.numbers and ref not in self.walking]
-        if len(own_lights) > 1:
-            self.raw.losses.add(
-                Loss(
-                    what="guessed",
-                    entity=self.raw.name,
-                    detail=f"lanelet {lanelet.name} names several lights: the first is taken",
-                )
-            )
-
-        if not own_lights and lane in self.lanes:
-            self.served_lanelets.setdefault(lane, set()).add(lanelet.key)
-
-        return self._number(own_lights[0] if own_lights else self.lanes.get(lane, ""))
-
-    def _number(self, name: str) -> int:
-        if name in self.numbers:
-            self.used_lights.add(name)
-        return self.numbers.get(name, 0)
-
-    def of_walk(self, rules: list[str]) -> int:
-        """Return the group of a crosswalk that names regulatory elements."""
-        return self._number(next((ref for ref in rules if ref in self.numbers), ""))
-
-    def describe(self) -> None:
-        """Report what was made of lights, and which group is which: the numbers are not the map's."""
-        if self.used_lights:
-            assignments = ", ".join(
-                f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})"
-                for name in sorted(self.used_lights, key=self.numbers.__getitem__)
-            )
-            self.raw.losses.add(
-                Loss(
-                    what="guessed",
-                    entity=self.raw.name,
-                    detail="the numbers of signal groups are not the map's, but of the names of lights or their order: "
-                    f"{assignments}",
-                )
-            )
-
-        if any(len(lanelets) > 1 for lanelets in self.served_lanelets.values()):
-            self.raw.losses.add(
-                Loss(
-                    what="guessed",
-                    entity=self.raw.name,
-                    detail="all movements of a lane share the signal group of its light: the map does not part them",
-                )
-            )
-
-
-def _group_numbers(lights: list[Lights]) -> dict[str, int]:
-    """Return the group number of each light: that in its name where these are all different, else its place in the
-    file."""
-    trailing_numbers = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
-    numbers = [int(match[1]) for match in trailing_numbers if match]
-    are_usable = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
-    return {
-        light.id: number
-        for light, number in zip(lights, numbers if are_usable else range(1, len(lights) + 1), strict=True)
-    }
-
-
 def _read_priorities(
     raw: RawCode, lanelet_map: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]
 ) -> None:
-    """Enter who yields where the map says so: by elements of right of way, and by stop and yield signs."""
+    """Enter the right of way where the map gives it: by elements of right of way, and by stop and yield signs."""
     regulations = lanelet_map.regulations
     lanes_with_sign = {
         key

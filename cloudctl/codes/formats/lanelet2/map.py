@@ -4,23 +4,18 @@ crosswalks.
 A lanelet for both directions (one_way=no) becomes two, one each way, on the same ground.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from cloudctl.geo import Origin
-
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...model import TURNS, Point
 from ...polylines import F8, arc_lengths, points_along
-from ..importing.accounting import Accounts, XmlRecord
-from ..importing.permits import Permit
+from ..importing.accounting import XmlRecord
 from .access import Limit, default_speed, read_limits, read_users
+from .lanelet import Lanelet, LaneletMap, Walk
+from .neighbours import find_neighbours, turn_exchanged
 from .osm import OsmMap, Tags, read_osm
 from .rules import Regulations, read_regulations
 
-MAX_JOINT_GAP = 0.8  # m between the ends of two lanelets that follow each other
 MAX_ZEBRA_WIDTH = 9.0  # m between the two edges of a crosswalk
 MARKING_TYPES = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
 EDGE_TYPES = (
@@ -38,54 +33,6 @@ EDGE_TYPES = (
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
 PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
 MAX_CENTRE_LINE_OFFSET = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
-
-
-@dataclass
-class Lanelet:
-    """One lanelet in one direction, bounds and middle in driving direction, metres of the map's origin."""
-
-    id: str
-    name: str
-    left: F8
-    right: F8
-    middle: F8
-    width_m: float
-    permit: Permit
-    limits: list[Limit]
-    usual: tuple[float, str]  # limit where it states none, and why
-    rules: list[str]  # regulatory elements it names
-    turn: str = ""  # as it is tagged
-    backward: bool = False  # the other direction of a lanelet for both
-    before: list["Lanelet"] = field(default_factory=list)
-    after: list["Lanelet"] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        """Its id, with a word for the other direction of a lanelet for both."""
-        return f"{self.id} back" if self.backward else self.id
-
-
-@dataclass
-class Walk:
-    """A crosswalk: its axis, its width in m, the regulatory elements it names."""
-
-    id: str
-    axis: F8
-    width: float
-    rules: list[str] = field(default_factory=list)
-
-
-@dataclass
-class LaneletMap:
-    """What a map holds."""
-
-    origin: Origin
-    lanelets: list[Lanelet]
-    walks: list[Walk]
-    regulations: Regulations
-    losses: set[Loss]
-    accounts: Accounts
-    used: set[str] = field(default_factory=set)  # lights and crosswalks that some intersection has
 
 
 def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
@@ -108,7 +55,10 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
                 _lanelet(lanelet_map, osm, tags)
             elif kind != "regulatory_element":
                 lanelet_map.accounts.enter(
-                    "dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}"
+                    LossKind.DROPPED,
+                    "relation",
+                    f"relations of type {kind or 'none'} are not read",
+                    f"relation {tags.id}",
                 )
 
         _report_ways(lanelet_map, osm)
@@ -118,13 +68,13 @@ def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
     finally:
         osm.settle(lanelet_map.accounts)
 
-    _find_neighbours(lanelet_map.lanelets)
-    _turn_exchanged(lanelet_map)
+    find_neighbours(lanelet_map.lanelets)
+    turn_exchanged(lanelet_map)
     return lanelet_map
 
 
 def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
-    """Report what lines say that a code does not."""
+    """Report what lines carry and a code does not."""
     for tags in osm.ways.values():
         kind = tags.get("type")
         if kind in EDGE_TYPES or kind in PLAIN_TYPES:
@@ -133,23 +83,25 @@ def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
         subtype = "" if kind in EDGE_TYPES or kind in READ_ELSEWHERE else tags.get("subtype")
         if kind in MARKING_TYPES:
             lanelet_map.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 f"way {kind}",
                 "lane markings: a code does not say where lanes may be changed",
                 f"{subtype or kind} way {tags.id}",
             )
         elif kind not in (*EDGE_TYPES, *READ_ELSEWHERE):
-            lanelet_map.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
+            lanelet_map.accounts.enter(LossKind.DROPPED, "way", f"lines of type {kind} are not read", f"way {tags.id}")
 
 
 def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
     for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
-        lanelet_map.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
+        lanelet_map.accounts.enter(
+            LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
+        )
 
     if not all(bounds):
-        lanelet_map.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
+        lanelet_map.accounts.enter(LossKind.DROPPED, "lanelet", "has no left or no right bound", f"lanelet {name}")
         return
 
     left, right = _in_driving_direction(_joined_lines(bounds[0]), _joined_lines(bounds[1]))
@@ -180,7 +132,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     if signed_limits:
         if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in limits):
             lanelet_map.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "lanelet",
                 "a sign and the tag give different limits: that of the sign is taken, as the format has it",
                 f"lanelet {name}",
@@ -224,7 +176,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         )
 
         lanelet_map.accounts.enter(
-            "differs",
+            LossKind.DIFFERS,
             "lanelet",
             "lanelets for both directions become a lane each way, on the same ground",
             f"lanelet {name}",
@@ -277,7 +229,7 @@ def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -
 
     if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > MAX_CENTRE_LINE_OFFSET:
         lanelet_map.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "lanelet",
             "centre lines that do not end between the bounds: the middle is taken",
             f"lanelet {tags.id}",
@@ -320,7 +272,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
         lanelet_map.walks.append(Walk(f"{name_a} {name_b}", (edge + other_edge) / 2, width))
         lanelet_map.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=f"zebra {name_a}",
                 detail=f"is one edge of a crosswalk: its other edge is {name_b}",
             )
@@ -329,7 +281,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
     for name, _ in edges:
         if name not in used_edges:
             lanelet_map.losses.add(
-                Loss(what="dropped", entity=f"zebra {name}", detail="is an edge without another beside it")
+                Loss(what=LossKind.DROPPED, entity=f"zebra {name}", detail="is an edge without another beside it")
             )
 
 
@@ -341,113 +293,3 @@ def _edge_distance(a: F8, b: F8) -> float | None:
         float(np.hypot(*direction_a) * np.hypot(*direction_b)), 1e-9
     )
     return distance if sine < 0.3 and distance < MAX_ZEBRA_WIDTH else None
-
-
-def _turn_exchanged(lanelet_map: LaneletMap) -> None:
-    """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about.
-
-    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned
-    go first, and the others are tested again after each one."""
-    isolated = [
-        lanelet for lanelet in lanelet_map.lanelets if not lanelet.before and not lanelet.after and not lanelet.backward
-    ]
-    if not isolated:
-        return
-
-    begins, ends = (
-        _Ends((lanelet, lanelet.left[0], lanelet.right[0]) for lanelet in lanelet_map.lanelets),
-        _Ends((lanelet, lanelet.left[-1], lanelet.right[-1]) for lanelet in lanelet_map.lanelets),
-    )
-
-    def joins(lanelet: Lanelet, first: tuple[F8, F8], last: tuple[F8, F8]) -> int:
-        """Return at how many of its ends, each given by its left and right point, a lanelet joins others."""
-        return any(other is not lanelet for other in ends.at(*first)) + any(
-            other is not lanelet for other in begins.at(*last)
-        )
-
-    def joins_turned(lanelet: Lanelet) -> int:
-        return joins(lanelet, (lanelet.right[-1], lanelet.left[-1]), (lanelet.right[0], lanelet.left[0]))
-
-    any_turned = False
-    pending = [(joins_turned(lanelet), lanelet) for lanelet in isolated]
-    for joined_ends in (2, 1):
-        for lanelet in [lanelet for number, lanelet in pending if number == joined_ends]:
-            if joins(
-                lanelet, (lanelet.left[0], lanelet.right[0]), (lanelet.left[-1], lanelet.right[-1])
-            ) or not joins_turned(lanelet):
-                continue
-
-            begins.drop(lanelet, lanelet.left[0])
-            ends.drop(lanelet, lanelet.left[-1])
-            lanelet.left, lanelet.right, lanelet.middle = lanelet.right[::-1], lanelet.left[::-1], lanelet.middle[::-1]
-            begins.add(lanelet, lanelet.left[0], lanelet.right[0])
-            ends.add(lanelet, lanelet.left[-1], lanelet.right[-1])
-            any_turned = True
-
-            lanelet_map.losses.add(
-                Loss(
-                    what="repaired",
-                    entity=f"lanelet {lanelet.name}",
-                    detail="left and right bound were exchanged: it joins its neighbours the other way about",
-                )
-            )
-
-    if any_turned:
-        _find_neighbours(lanelet_map.lanelets)
-
-
-class _Ends:
-    """Lanelets by where one of their ends lies: its left and its right point."""
-
-    def __init__(self, rows: Iterable[tuple[Lanelet, F8, F8]]) -> None:
-        self.cells: dict[tuple[int, int], list[tuple[Lanelet, F8, F8]]] = {}
-        for row in rows:
-            self.add(*row)
-
-    def add(self, lanelet: Lanelet, left: F8, right: F8) -> None:
-        """Add a lanelet by its end."""
-        self.cells.setdefault(_cell(left), []).append((lanelet, left, right))
-
-    def drop(self, lanelet: Lanelet, left: F8) -> None:
-        """Take a lanelet out that was added with this left point."""
-        cell = _cell(left)
-        self.cells[cell] = [row for row in self.cells[cell] if row[0] is not lanelet]
-
-    def at(self, left: F8, right: F8) -> list[Lanelet]:
-        """Return the lanelets with this end, within `JOINED`."""
-        column, row = _cell(left)
-        nearby = [
-            entry
-            for i in (column - 1, column, column + 1)
-            for j in (row - 1, row, row + 1)
-            for entry in self.cells.get((i, j), ())
-        ]
-        return [
-            lanelet
-            for lanelet, left_end, right_end in nearby
-            if np.hypot(*(left - left_end)) < MAX_JOINT_GAP and np.hypot(*(right - right_end)) < MAX_JOINT_GAP
-        ]
-
-
-def _cell(point: F8) -> tuple[int, int]:
-    return int(point[0] // MAX_JOINT_GAP), int(point[1] // MAX_JOINT_GAP)
-
-
-def _find_neighbours(lanelets: list[Lanelet]) -> None:
-    """Find which lanelets follow which: both bounds end where both bounds begin."""
-    index_of = {id(lanelet): k for k, lanelet in enumerate(lanelets)}
-    begins = _Ends((lanelet, lanelet.left[0], lanelet.right[0]) for lanelet in lanelets)
-    for lanelet in lanelets:
-        lanelet.before, lanelet.after = [], []
-
-    for lanelet_before in lanelets:
-        lanelet_before.after = sorted(
-            (
-                lanelet_after
-                for lanelet_after in begins.at(lanelet_before.left[-1], lanelet_before.right[-1])
-                if lanelet_after is not lanelet_before
-            ),
-            key=lambda lanelet_after: index_of[id(lanelet_after)],
-        )
-        for lanelet_after in lanelet_before.after:
-            lanelet_after.before.append(lanelet_before)

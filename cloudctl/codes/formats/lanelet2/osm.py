@@ -7,7 +7,7 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
 from ...model import Point
 from ...polylines import F8
 from ..importing.accounting import Accounts, Record, XmlRecord
@@ -28,7 +28,7 @@ NODE_TAGS = {  # that are read, or carry nothing about traffic
 
 
 class Tags(Record):
-    """The tags of one way or relation, by their keys; what nobody reads is reported, as an attribute would be."""
+    """The tags of one way or relation, by their keys; what is not read is reported, as an attribute would be."""
 
     noun = "tag"
     __slots__ = ("members",)
@@ -150,7 +150,9 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
 
         for key, value in tags.items():
             if key not in NODE_TAGS:
-                root.accounts.enter("dropped", "node", f"tag {key} is not read", f"{key}={value[:60]} of node {name}")
+                root.accounts.enter(
+                    LossKind.DROPPED, "node", f"tag {key} is not read", f"{key}={value[:60]} of node {name}"
+                )
 
     if not texts:
         raise refuse(
@@ -209,7 +211,7 @@ def _by_metres(
     if zero is None:
         accounts.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity="map",
                 detail=f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, "
                 f"{E_TOWN.lon}; say where "
@@ -220,7 +222,7 @@ def _by_metres(
 
     accounts.losses.add(
         Loss(
-            what="dropped",
+            what=LossKind.DROPPED,
             entity="map",
             detail="its degrees are not used: local_x, local_y, and --at, say where it lies",
         )
@@ -236,14 +238,18 @@ def _by_degrees(
     if np.abs(degree_table).max() > MAX_UNPLACED_DEG:
         if zero is not None:
             accounts.losses.add(
-                Loss(what="differs", entity="map", detail="--at is not used: the map's own degrees say where it lies")
+                Loss(
+                    what=LossKind.DIFFERS,
+                    entity="map",
+                    detail="--at is not used: the map's own degrees say where it lies",
+                )
             )
     else:
         origin, place = Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
         if zero is None:
             accounts.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity="map",
                     detail=f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it "
                     "is with --at",

@@ -4,7 +4,9 @@ reported."""
 import re
 from dataclasses import dataclass, field
 
+from ...findings import LossKind
 from ...polylines import F8
+from ...terms import DEFAULT_SPEED
 from .access import speed_of
 from .osm import OsmMap, Tags
 
@@ -12,7 +14,7 @@ from .osm import OsmMap, Tags
 GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
 PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
-# Sub-types of a head -> whether it is for pedestrians, who have no yellow.
+# Sub-types of a head -> whether it is for pedestrians, whose lights have no yellow.
 IS_PEDESTRIAN_HEAD = {
     "red_green": True,
     **dict.fromkeys(
@@ -31,7 +33,7 @@ LIMIT_OF_SIGN = {
     "de325": 1.94,
     "de325.1": 1.94,
     "325.1": 1.94,
-    "de310": 13.89,
+    "de310": DEFAULT_SPEED,
 }
 STOP_SIGNS, YIELD_SIGNS = (
     ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"),
@@ -51,7 +53,7 @@ class Lights:
 
 @dataclass
 class Regulations:
-    """What the regulatory elements of a map say."""
+    """What the regulatory elements of a map state."""
 
     lights: list[Lights] = field(default_factory=list)
     stop_lines: list[F8] = field(default_factory=list)
@@ -62,7 +64,7 @@ class Regulations:
 
 
 def read_regulations(osm: OsmMap) -> Regulations:
-    """Return what the regulatory elements say."""
+    """Return what the regulatory elements state."""
     regulations = Regulations()
     regulations.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
     for element in osm.relations:
@@ -76,7 +78,7 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
     lines = [osm.lines[ref] for ref in element.refs("ref_line") if ref in osm.lines]
     if element.flag("dynamic"):
         element.accounts.enter(
-            "differs",
+            LossKind.DIFFERS,
             f"element {kind}",
             "holds under a condition that the map does not say: taken as always in force",
             f"element {element.id}",
@@ -84,7 +86,7 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
 
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
         element.accounts.enter(
-            "differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
+            LossKind.DIFFERS, f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
         )
 
     if kind == "traffic_light":
@@ -102,7 +104,7 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
         regulations.stop_lines += lines
     else:
         element.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "regulatory element",
             f"{kind or 'without subtype'}: elements of this kind are not read",
             f"element {element.id}",
@@ -130,7 +132,7 @@ def _report_roles(element: Tags, kind: str) -> None:
         else ()
     ):
         element.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             f"element {kind}",
             f"members in the role {role} are not read"
             + (": it holds on the whole lanelet" if role in ("ref_line", "cancel_line") else ""),
@@ -139,14 +141,14 @@ def _report_roles(element: Tags, kind: str) -> None:
 
 
 def _read_sign(regulations: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
-    """Read what a sign says: of the element's own sign_type, else of the signs it refers to."""
+    """Read the meaning of a sign: of the element's own sign_type, else of the signs it refers to."""
     own_type = element.get("sign_type")
     sign_types = (
         [own_type] if own_type else [_sign_type(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
     )
     if not sign_types:
         element.accounts.enter(
-            "dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}"
+            LossKind.DROPPED, "regulatory element", "signs without a type that is in the file", f"element {element.id}"
         )
 
     speeds = []

@@ -7,8 +7,8 @@
     text of 0 and 1       "00010000", "b00010000", "0b00010000", "'00010000'B"
     hex text              "10", "0x10", "'10'H", in whole or half bytes
 
-What is none of these, or has another size, is not guessed: it comes back as `UNREAD`, and whoever reads an access from
-it must not open anything."""
+What is none of these, or has another size, is not guessed: it comes back as `UNREAD_KEY`, and no access may be opened
+by it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def squeezed(name: str) -> str:
 
 
 def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) -> dict[str, Any]:
-    """Return a bit string as an object of the flags that are set; `UNREAD` holds a value that is none, flags of no
+    """Return a bit string as an object of the flags that are set; `UNREAD_KEY` holds a value that is none, flags of no
     known name keep theirs."""
     if depth < MAX_DEPTH:
         if isinstance(value, dict):

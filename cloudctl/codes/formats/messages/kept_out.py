@@ -1,10 +1,10 @@
-"""Whom the rules and the use of each lane and connection let in all along it, by class of vehicle, as far as a message
-can say it.
+"""Classes that the rules and the use of each lane and connection admit all along it, as far as a message can express
+it.
 
-Messages have no times and no parts for access, and close a lane to everybody or to nobody. So a class counts as kept
+Messages have no times and no parts for access, and close a lane to all users or to none. So a class counts as kept
 out where a rule without hours refuses it on any part, if the rule refuses a class that decides what the lane is for
 (`DECIDES`); a ban of trucks, or at night, closes no lane to cars: it is lost, and declared. A lane for bicycles or
-pedestrians is for those only whom its uses name, whatever its rules leave open. Rules that rest on plates, fuels, sizes
+pedestrians is for its named uses only, whatever its rules leave open. Rules that rest on plates, fuels, sizes
 or a manner of driving (automated, dangerous goods) refuse no class as such, and are not asked."""
 
 from collections.abc import Iterable
@@ -72,7 +72,8 @@ def refused_by(rule: Rule) -> tuple[str, ...]:
 
 
 def admitted_classes(use: str, shared: Iterable[str], refused: frozenset[str]) -> tuple[str, ...]:
-    """Return the classes that may use a lane always and all along it, by its uses and those whom its rules refuse."""
+    """Return the classes that may use a lane always and all along it, by its uses and the classes that its rules
+    refuse."""
     classes = {name for name_of_use in (use, *shared) for name in CLASSES_OF_USE[name_of_use]}
     return tuple(name for name in ACCESS_CLASSES if name in classes and name not in refused)
 

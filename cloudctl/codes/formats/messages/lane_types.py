@@ -1,13 +1,13 @@
-"""Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code
-does.
+"""Permitted users of a lane, as messages write them (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and
+as a code does.
 
 message                                     code
 vehicle                                     use vehicle
 vehicle, restrictedToBusUse                 use bus, rule bus_lane
 vehicle, restrictedToTaxiUse                rule lane_use for taxis (with buses: use bus, rule for both)
-vehicle, hovLaneUseOnly                     rule closure that says for whom: a code cannot count occupants
+vehicle, hovLaneUseOnly                     rule closure whose text names the users: a code has no occupancy
 vehicle, restrictedFromPublicUse            rule lane_use for emergency vehicles
-bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those who share it)
+bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those that share it)
 sharedWith                                  further uses; on a reserved lane its rule names these, too
 """
 
@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 from ...model import IntersectionCode, Lane
 from ...rule import CLASSES, Rule
+from ...terms import LaneUse
 from ..importing.accounting import JsonRecord
 from ..importing.permits import MOTOR_CLASSES, permit_of
 from .bit_strings import unread_flags
 from .kept_out import CLASSES_OF_USE, admitted_classes, refused_by
+from .names import LANE_TYPES, SHARING_FLAGS
 from .speed_limits import narrowing_fields
-from .tree import LANE_TYPES, SHARING_FLAGS
 
 # Lane types to travel on, and their use
 USE_OF_LANE_TYPE = {
@@ -52,7 +53,7 @@ CLASSES_SHARING: dict[str, tuple[str, ...]] = {
     "tram": ("tram",),
     "pedestrian": ("pedestrian",),
 }
-# And for whom
+# Flag of a restricted lane -> the users it admits
 CLASS_OF_RESTRICTION = {
     "restrictedToBusUse": "bus",
     "restrictedToTaxiUse": "taxi",
@@ -73,7 +74,8 @@ TURN_FLAGS = {
 
 
 class LaneAccess(NamedTuple):
-    """Who a lane is for. `kind`: of the rule that reserves it, "" without one; `classes`: whom that rule names."""
+    """Permitted users of a lane. `kind`: of the rule that reserves it, "" without one; `classes`: those that the rule
+    names."""
 
     use: str
     shared: tuple[str, ...] = ()
@@ -99,8 +101,8 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
 
 
 def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
-    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no
-    restriction opens it."""
+    """Return the permitted users of a lane of a type in `USE_OF_LANE_TYPE`; one whose flags are not understood is
+    closed, so that no restriction opens it."""
     unread = unread_flags(flags.values, LANE_TYPES[kind][0])
     if unread:
         for name, value in unread.items():
@@ -117,10 +119,10 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
 
     uses = [use for name, use in USE_OF_SHARING.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
-        uses.append("pedestrian")
+        uses.append(LaneUse.PEDESTRIAN)
 
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
-        uses.append("bike")
+        uses.append(LaneUse.BIKE)
 
     restricted = [name for name in CLASS_OF_RESTRICTION if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXI_SHARING) and "vehicle" not in uses:
@@ -136,10 +138,11 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
 
 
 def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: bool) -> LaneAccess:
-    """Return who a lane is for, by its type, its restrictions (of `RESTRICTED`), and those it is shared with."""
+    """Return the permitted users of a lane, by its type, its restrictions (of `CLASS_OF_RESTRICTION`), and those it is
+    shared with."""
     own_use = USE_OF_LANE_TYPE[kind]
     sharing_classes = {name for use in uses for name in CLASSES_SHARING[use]} | ({"taxi"} if taxis else set())
-    if own_use == "tram":
+    if own_use == LaneUse.TRAM:
         named = sharing_classes | {"tram"}
         return LaneAccess(
             use=own_use,
@@ -148,7 +151,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
             classes=tuple(name for name in CLASSES if name in named),
         )
 
-    if own_use != "vehicle" or not restricted:
+    if own_use != LaneUse.VEHICLE or not restricted:
         return LaneAccess(own_use, tuple(use for use in uses if use != own_use))
 
     text = (
@@ -160,7 +163,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     )
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
-    kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != "bus" else granted.kind
+    kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != LaneUse.BUS else granted.kind
 
     return LaneAccess(
         use=own_use,
@@ -182,16 +185,16 @@ class WrittenUse(NamedTuple):
 
 
 def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> WrittenUse:
-    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its
-    rules keep out at any.
+    """Return how a message writes the permitted users of a lane; `rules` are those that reserve it at all times,
+    `refused` the classes that its rules keep out at any.
 
     Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that
-    lets in a class that is refused. Where every one of them would, the lane is written as not for public use."""
+    admits a class that is refused. Where every one of them would, the lane is written as not for public use."""
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
     uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
     # Those whom no rule keeps out
     unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
-    own_flags = ("restrictedToBusUse",) if lane.use == "bus" else ()
+    own_flags = ("restrictedToBusUse",) if lane.use == LaneUse.BUS else ()
 
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
         for restricted, shared, taxis in _ways_to_write(kind, own_flags, (uses, unrefused_uses)):
@@ -213,7 +216,7 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
             return _written_use(lane, kind, own_flags, shared, False)
 
     return _written_use(
-        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == "vehicle" else (), False
+        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == LaneUse.VEHICLE else (), False
     )
 
 

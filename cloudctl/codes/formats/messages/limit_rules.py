@@ -3,9 +3,9 @@ report."""
 
 from collections.abc import Iterator
 
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...rule import Rule, Target
-from ..importing.build import RawCode
+from ..importing.raw import RawCode
 from .speed_limits import CHILDREN_LIMIT, LIMIT_KINDS, LIMITS_WITHOUT_RULE, night_calendar
 
 
@@ -13,14 +13,18 @@ def limit_rule(raw: RawCode, name: str, target: Target, value: float) -> Iterato
     """Yield the rule of a limit (m/s) of a type other than vehicleMaxSpeed at a place: a lane, by its key."""
     if name in LIMITS_WITHOUT_RULE:
         raw.losses.add(
-            Loss(what="dropped", entity=raw.name, detail=f"{name} of {value:.2f} m/s: {LIMITS_WITHOUT_RULE[name]}")
+            Loss(
+                what=LossKind.DROPPED, entity=raw.name, detail=f"{name} of {value:.2f} m/s: {LIMITS_WITHOUT_RULE[name]}"
+            )
         )
         return
 
     if name == CHILDREN_LIMIT:
         raw.losses.add(
             Loss(
-                what="differs", entity=raw.name, detail=f"{name} holds while children are there: taken as at all times"
+                what=LossKind.DIFFERS,
+                entity=raw.name,
+                detail=f"{name} holds while children are there: taken as at all times",
             )
         )
 
@@ -28,7 +32,7 @@ def limit_rule(raw: RawCode, name: str, target: Target, value: float) -> Iterato
     if limit_kind.night:
         raw.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=raw.name,
                 detail=f"{name} does not say when night is: 18:00 to 07:00 at that place",
             )

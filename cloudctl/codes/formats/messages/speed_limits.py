@@ -25,7 +25,6 @@ from ..importing.accounting import JsonRecord
 
 SPEED_STEP = 0.02  # m/s
 MAX_STEPS = 8190  # 163.8 m/s; 8191 is "not available"
-DEFAULT_SPEED = 13.89  # m/s, 50 km/h
 # 18:00 to 07:00: the longest night that a regulation is likely to mean, for no limit to be lifted too early
 NIGHT_MINUTES = (
     1080,
@@ -36,7 +35,7 @@ CHILDREN_LIMIT = "maxSpeedInSchoolZoneWhenChildrenArePresent"
 
 
 class LimitKind(NamedTuple):
-    """What a kind of limit is in a code: the rule's kind, whom it binds, and whether at night only."""
+    """What a kind of limit is in a code: the rule's kind, the classes it binds, and whether at night only."""
 
     kind: str
     classes: tuple[str, ...] = ()

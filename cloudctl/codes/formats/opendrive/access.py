@@ -1,5 +1,5 @@
-"""Who may use a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as permit and
-rules of a code."""
+"""The permitted users of a lane of OpenDRIVE, and what else holds on it: its type, its <access> and <rule> records, as
+permit and rules of a code."""
 
 from itertools import takewhile
 
@@ -10,7 +10,7 @@ from .road import Chain, RoadLane
 
 ALL_VEHICLES = frozenset((*MOTOR_CLASSES, "bicycle"))
 CAR_POOL_USERS = frozenset(("hov", "bus", "emergency"))
-USERS_OF_LANE_TYPE = {  # lane type -> who may use it, where no <access> says so
+USERS_OF_LANE_TYPE = {  # lane type -> its permitted users, where no <access> decides
     **dict.fromkeys(
         (
             "driving",
@@ -36,7 +36,7 @@ USERS_OF_LANE_TYPE = {  # lane type -> who may use it, where no <access> says so
 
 
 def is_driven(lane: RoadLane) -> bool:
-    """Return whether a lane is one to drive on: by its type, or because it says whom it lets in."""
+    """Return whether a lane is one to drive on: by its type, or because its <access> admits users."""
     return lane.kind in USERS_OF_LANE_TYPE or (
         lane.kind in ("restricted", "special1", "special2", "special3")
         and any(access.only for _, access in lane.records.accesses)
@@ -51,7 +51,7 @@ def driven(chain: Chain, from_end: bool) -> Chain:
 
 
 def lane_permit(state: State) -> Permit:
-    """Return who may use a lane where a state holds, of a lane that `is_driven`."""
+    """Return the permitted users of a lane where a state holds, of a lane that `is_driven`."""
     users_of_type = CAR_POOL_USERS if CAR_POOL in state.notes else USERS_OF_LANE_TYPE.get(state.kind, frozenset())
     allowed_only, refused = state.access
     users = (users_of_type if allowed_only is None else allowed_only) - refused
@@ -86,8 +86,8 @@ def lane_rules(key: str, stretches: list[Stretch], permit_at_junction: Permit) -
 def connection_rules(
     key: str, stretches: list[Stretch], lane_permits: list[Permit], may_stop_before: bool
 ) -> list[Rule]:
-    """Return the rules of a connecting lane: who may not take it of those who may use the lanes it joins, and where
-    nobody may stop.
+    """Return the rules of a connecting lane: who may not take it of the permitted users of the lanes it joins, and its
+    ban on stopping.
 
     `may_stop_before` is whether one may stop at the end of the lane before: a ban that holds there already is not
     repeated."""

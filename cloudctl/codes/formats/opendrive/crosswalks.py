@@ -7,7 +7,8 @@ import numpy as np
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
 from ..importing.clusters import unit_vector
-from .road import Road, number
+from .geometry import number
+from .road import Road
 from .signals import Light, Signals, is_stop_line
 
 # Cosine to the road above which a long side runs along it: the crosswalk is wider than it is long

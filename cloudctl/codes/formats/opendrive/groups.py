@@ -6,10 +6,12 @@ controller that holds lights of roads that cross: such a controller is the cabin
 import re
 from itertools import combinations
 
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...polylines import F8
+from ...terms import LaneUse
 from ..importing.clusters import lines_cross, unit_vector
-from .junction import Junction, Movement
+from .junction import Junction
+from .movement import Movement
 from .signals import Light, Signals
 
 MAX_GROUP = 255
@@ -37,7 +39,7 @@ class Groups:
             move = self.junction.moves[k]
             self.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.junction.name,
                     detail="movements with several lights of different groups have that of the first: "
                     f"{move.start} {move.turn}",
@@ -56,7 +58,7 @@ class Groups:
         """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow
         go before others."""
         lane_before = self.junction.ends[move.start]
-        use = "bike" if lane_before.permit.use == "bike" else "vehicle"
+        use = LaneUse.BIKE if lane_before.permit.use == LaneUse.BIKE else LaneUse.VEHICLE
         nearest_first = [
             self.signals.lights_on(piece.road, piece.lane, piece.last_s, piece.beyond)
             for piece in reversed(lane_before.pieces)
@@ -86,7 +88,7 @@ class Groups:
         if unclaimed:
             self.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.junction.name,
                     detail=f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} "
                     f"{move.turn}, light {unclaimed[0].id}",
@@ -115,7 +117,7 @@ class Groups:
         for name in sorted(cabinets):
             self.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=self.junction.name,
                     detail=f"controller {name} holds lights of roads that cross: it is taken for the cabinet, "
                     "and each of "
@@ -140,7 +142,7 @@ class Groups:
             if len(rows) > 1:
                 self.losses.add(
                     Loss(
-                        what="guessed",
+                        what=LossKind.GUESSED,
                         entity=self.junction.name,
                         detail=f"light {light.id} has several controllers: the first is taken",
                     )
@@ -150,7 +152,7 @@ class Groups:
 
         self.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=self.junction.name,
                 detail="lights without a controller are a signal group each: the map does not say which always "
                 "show the same",
@@ -186,7 +188,7 @@ class Groups:
         if assignments:
             self.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=self.junction.name,
                     detail=f"the numbers of signal groups are not the map's: {assignments}",
                 )

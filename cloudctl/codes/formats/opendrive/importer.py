@@ -10,118 +10,31 @@ import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import Loss, LossKind, refuse
 from ...model import Alias, Point
 from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule
-from ..importing.accounting import Accounts, XmlRecord
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ...terms import KMH_PER_MPS, LaneUse, LinkRole
+from ..importing.accounting import Accounts
+from ..importing.build import DEFAULT_ADM, build
 from ..importing.clusters import approaches, lines_cross, unit_vector
+from ..importing.raw import RawCode, RawLane, RawMove
 from .access import connection_rules, lane_permit, lane_rules, may_stop
 from .crosswalks import CrosswalkObject, read_crosswalks
 from .groups import Groups
-from .junction import Junction, LaneEnd, Movement
+from .junction import Junction
 from .lane import limit_only, merged
+from .movement import LaneEnd, Movement
 from .projection import ToGlobe, to_globe_of
-from .road import Road, read_road
+from .road_list import read_roads
 from .signals import MAX_SIGNAL_DISTANCE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
+from .vocabulary import IGNORED
 
 MAX_SPEED_DIFFERENCE = 0.1  # m/s by which a sign and a record may differ: they are rounded
 MAX_STOP_DIFFERENCE = 1.0  # m by which two drawings of one stop line may differ
 MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to a junction
 MAJOR_VERSIONS = ("1", "")  # of the format's version
-HEIGHT_REASON, LOOKS_REASON, FREE_REASON, BOUNDS_REASON = (
-    "heights: a code is flat",
-    "how things look",
-    "free for the application that wrote it",
-    "the extent of the map",
-)
-IGNORED = {
-    **dict.fromkeys(
-        (
-            "elevationProfile",
-            "lateralProfile",
-            "object@zOffset",
-            "signal@zOffset",
-            "object/repeat",
-            "lane@level",
-            "lane/height",
-            "junction/elevationGrid",
-            "header/offset@z",
-        ),
-        HEIGHT_REASON,
-    ),
-    **dict.fromkeys(
-        (
-            "object@height",
-            "signal@height",
-            "signal@width",
-            "signal@length",
-            "object@radius",
-            "signal@hOffset",
-            "signal@pitch",
-            "signal@roll",
-            "object@pitch",
-            "object@roll",
-            "cornerLocal@z",
-            "cornerRoad@dz",
-            "cornerLocal@height",
-            "cornerRoad@height",
-            "cornerLocal@id",
-            "cornerRoad@id",
-            "outline@id",
-            "outline@closed",
-            "outline@fillType",
-            "outline@outer",
-            "outline@laneType",
-            "object@zOffset",
-            "object@perpToRoad",
-            "object/markings",
-            "object/borders",
-            "object/material",
-            "signalReference@t",
-            "signal/positionInertial",
-            "signal/positionRoad",
-            "signal/boards",
-        ),
-        LOOKS_REASON,
-    ),
-    **dict.fromkeys(("surface", "lane/material", "lane/visibility"), "the state of the surface, and what can be seen"),
-    **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE_REASON),
-    **{f"header@{name}": BOUNDS_REASON for name in ("north", "south", "east", "west")},
-    **dict.fromkeys(
-        ("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"),
-        "who wrote the file, and when",
-    ),
-    **dict.fromkeys(
-        (
-            "road@name",
-            "signal@country",
-            "signal@countryRevision",
-            "junction/controller@type",
-            "signal@text",
-            "type@country",
-            "signal@name",
-            "object@name",
-            "object@subtype",
-            "object@dynamic",
-            "object@orientation",
-            "object/validity",
-            "signalReference@s",
-        ),
-        "names a thing that is read by other words",
-    ),
-    **dict.fromkeys(
-        ("controller@sequence", "junction/controller@sequence", "control@type", "junction/controller", "connection@id"),
-        "order and kinds that the application chose: groups do not depend on them",
-    ),
-    **dict.fromkeys(
-        ("junction/boundary", "junction/planView", "junction/objects", "laneSection/center@level"),
-        "the outline of the junction: its paths say where it is",
-    ),
-    "junctionGroup": "which junctions belong together: each is a code of its own",
-}
 
 
 def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
@@ -134,7 +47,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
             header.unknown("revMajor", header.get("revMajor"), "read as version 1")
 
         to_globe = to_globe_of(root, zero, accounts.losses)
-        roads = _roads(root)
+        roads = read_roads(root)
         signals = Signals(root, roads)
         crosswalks = read_crosswalks(roads, signals)
         junctions = [Junction(element, roads) for element in root.children("junction")]
@@ -155,7 +68,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
         for crosswalk in crosswalks:
             if crosswalk.id not in used_crosswalks:
                 accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "objects/object",
                     f"crosswalks more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each junction of "
                     "which a code is made",
@@ -176,39 +89,6 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
-
-
-def _roads(root: XmlRecord) -> dict[str, Road]:
-    """Return the roads that can be read; the others are left out, each with its reason."""
-    roads: dict[str, Road] = {}
-    for element in root.children("road"):
-        try:
-            road = read_road(element)
-        except CodeError as error:
-            finding = error.findings[0]
-            element.leave_out(
-                f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}"
-            )
-            continue
-
-        if road.id in roads:
-            element.unknown("id", road.id, "another road has the same: the first is taken")
-            continue
-
-        roads[road.id] = road
-
-    stated_sides = {road.left_hand for road in roads.values() if "rule" in road.element}
-    for road in roads.values():
-        if stated_sides == {True} and "rule" not in road.element:
-            road.left_hand = True
-            root.accounts.enter(
-                "guessed",
-                "road",
-                "roads without a rule are taken as left-hand, as all that state one",
-                f"road {road.id}",
-            )
-
-    return roads
 
 
 class _JunctionCode:
@@ -233,8 +113,8 @@ class _JunctionCode:
     def code(self) -> Iterator[RawCode]:
         """Yield the code, if the junction's movements cross, or have lights."""
         moves, accounts = self.junction.moves, self.junction.accounts
-        if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
-            accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
+        if moves and all(self.junction.ends[move.start].permit.use == LaneUse.TRAM for move in moves):
+            accounts.enter(LossKind.DROPPED, "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
 
         any_cross = any(
@@ -244,7 +124,7 @@ class _JunctionCode:
         )
         if not any_cross and not any(Groups(self.junction, self.signals, set()).lights.values()):
             accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "junction",
                 "no two movements cross, and none has a light: a fork or a merge, no intersection",
                 f"junction {self.junction.name}",
@@ -297,7 +177,7 @@ class _JunctionCode:
         if recorded and signed and abs(min(recorded) - min(signed)) > MAX_SPEED_DIFFERENCE:
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
                     "record is taken",
@@ -335,13 +215,13 @@ class _JunctionCode:
         stretches = end.stretches()
         raw.rules += lane_rules(end.key, stretches, end.permit)
         if (
-            end.permit.use != "vehicle"
+            end.permit.use != LaneUse.VEHICLE
             and "car" not in end.permit.users
             and any("car" in lane_permit(row.state).users for row in stretches)
         ):
             raw.losses.add(
                 Loss(
-                    what="differs",
+                    what=LossKind.DIFFERS,
                     entity=raw.name,
                     detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are "
                     "for cars, too",
@@ -352,7 +232,7 @@ class _JunctionCode:
         return RawLane(
             key=end.key,
             xy=line,
-            role="ingress" if end.ingress else "egress",
+            role=LinkRole.INGRESS if end.ingress else LinkRole.EGRESS,
             approach=approach,
             use=end.permit.use,
             shared=end.permit.shared,
@@ -377,7 +257,7 @@ class _JunctionCode:
             if limit is None and signed_limits:
                 raw.losses.add(
                     Loss(
-                        what="guessed",
+                        what=LossKind.GUESSED,
                         entity=raw.name,
                         detail="lanes without a limit have the lowest of the speed signs on their road before, "
                         "all along it",
@@ -385,9 +265,9 @@ class _JunctionCode:
                 )
             elif limit is None:
                 self.junction.accounts.enter(
-                    "guessed",
+                    LossKind.GUESSED,
                     "road/type/speed",
-                    f"roads without a speed limit: {default_limit * 3.6:.0f} km/h, as is usual for their type",
+                    f"roads without a speed limit: {default_limit * KMH_PER_MPS:.0f} km/h, as is usual for their type",
                     f"road {end.road.id}",
                 )
 
@@ -399,7 +279,7 @@ class _JunctionCode:
                 ):
                     raw.losses.add(
                         Loss(
-                            what="differs",
+                            what=LossKind.DIFFERS,
                             entity=raw.name,
                             detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
                             "record is taken",
@@ -437,7 +317,7 @@ class _JunctionCode:
         for position, name in positions:
             if position < min_position:
                 self.junction.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     f"stop lines on the roads before the last, more than {MAX_SIGNAL_DISTANCE:.0f} m before "
                     "the junction",
@@ -448,7 +328,7 @@ class _JunctionCode:
         for position, name in positions:
             if position < positions[-1][0] - MAX_STOP_DIFFERENCE:
                 self.junction.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     "lanes with several stop lines: the last one is taken",
                     f"stop line {name} of {end.key}, {positions[-1][0] - position:.0f} m before it",
@@ -468,14 +348,14 @@ class _JunctionCode:
         if any(not crosswalk[2] for crosswalk in raw.walks):
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail="crosswalks without a light for pedestrians beside them have no signal group",
                 )
             )
 
     def _add_priorities(self, raw: RawCode) -> None:
-        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield
+        """Enter the right of way where the map gives it: by its priorities of connecting roads, and by stop and yield
         signs."""
         moves = self.junction.moves
         movements_with_sign, all_stop = set(), True

@@ -6,18 +6,19 @@ Only links that begin on a lane leading into the junction are movements: exporte
 way back, too."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
+from ...findings import LossKind
 from ...polylines import F8
+from ...terms import LaneUse
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.clusters import unit_vector
-from ..importing.permits import Permit
 from .access import driven, is_driven, lane_permit
-from .lane import Stretch
-from .road import Chain, Road, number
-from .upstream import Piece, followed_upstream, stretches
+from .geometry import number
+from .movement import LaneEnd, LaneSide, Movement
+from .road import Chain, Road
+from .upstream import Piece, followed_upstream
 
 # m between the ends of a path and of its lane: below nothing is done, above it is no movement
 MIN_GAP, MAX_GAP = (
@@ -31,45 +32,6 @@ MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = (
     35.0,
     150.0,
 )
-
-
-class LaneEnd(NamedTuple):
-    """A lane beside the junction: as far as its road goes, and into the junction over the roads before, where that is
-    short."""
-
-    key: str
-    road: Road
-    lane: int
-    chain: Chain
-    line: F8  # in driving direction
-    width: float
-    permit: Permit  # at the junction
-    ingress: bool
-    pieces: tuple[Piece, ...]  # on each road that it runs on, the one at the junction last
-
-    def stretches(self) -> list[Stretch]:
-        """Return where limits and permissions hold, m along the lane."""
-        return stretches(self.pieces)
-
-
-class LaneSide(NamedTuple):
-    """A lane of a road, and whether the junction lies at the road's end."""
-
-    road: Road
-    lane: int
-    at_end: bool
-
-
-class Movement(NamedTuple):
-    """A movement: from lane to lane, by a lane of a connecting road."""
-
-    start: str
-    end: str
-    line: F8
-    turn: str
-    road: Road
-    lane: int
-    chain: Chain
 
 
 class Junction:
@@ -107,7 +69,7 @@ class Junction:
                 )
             else:
                 self.accounts.enter(
-                    "repaired",
+                    LossKind.REPAIRED,
                     "junction/connection",
                     "lane links that begin on a lane leading away from the junction are read the other way, as "
                     "their connecting lane is driven",
@@ -142,7 +104,7 @@ class Junction:
             return None
 
         self.accounts.enter(
-            "repaired",
+            LossKind.REPAIRED,
             "junction/connection",
             "connecting roads that begin or end off the lanes they are linked to are led there",
             f"{max(gaps):.1f} m: {location}",
@@ -159,7 +121,7 @@ class Junction:
         return element.get("high"), element.get("low")
 
     def _drop(self, reason: str, example: str) -> None:
-        self.accounts.enter("dropped", "junction/connection", reason, f"{example}, junction {self.name}")
+        self.accounts.enter(LossKind.DROPPED, "junction/connection", reason, f"{example}, junction {self.name}")
 
     def _lane_links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
         """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
@@ -180,7 +142,7 @@ class Junction:
             if connecting_road.forward(lane.id) == at_start
         ]
         self.accounts.enter(
-            "guessed",
+            LossKind.GUESSED,
             "junction/connection",
             "has no lane links: the links of the connecting road's lanes are taken",
             str(connection),
@@ -201,7 +163,7 @@ class Junction:
 
         if connecting_road.junction != self.id:
             self.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "road",
                 f"connecting roads that say they belong to junction {connecting_road.junction}: the "
                 "connection is believed",
@@ -218,28 +180,9 @@ class Junction:
             )
             return
 
-        if any(not is_driven(lane) for _, lane in chain):
-            self._drop(
-                f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
-                location,
-            )
+        line = self._connecting_line(connecting_road, chain, location)
+        if line is None:
             return
-
-        line = connecting_road.line(chain)
-        if len(line) < 2:
-            self._drop("its connecting road has no length", location)
-            return
-
-        if all(
-            abs(connecting_road.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH
-            for section, lane in chain
-        ):
-            self.accounts.enter(
-                "guessed",
-                "junction/connection",
-                "the lanes of its connecting road have no width",
-                f"road {connecting_road.id}, {location}",
-            )
 
         incoming_at_end, target_at_end = self._junction_sides(connecting_road, at_start, incoming, contact)
         last_lane = (chain[-1] if at_start else chain[0])[1]
@@ -247,7 +190,7 @@ class Junction:
 
         if target_lane is None:
             self.accounts.enter(
-                "guessed",
+                LossKind.GUESSED,
                 "junction/connection",
                 "the connecting lane has no link to the next: the lane of the same number is taken",
                 f"{location}, lane {connecting_lane}",
@@ -274,10 +217,8 @@ class Junction:
             )
             return
 
-        start_key, end_key = (
-            self._lane_end(incoming, start, incoming_at_end, True),
-            self._lane_end(target, target_lane, target_at_end, False),
-        )
+        start_key = self._lane_end(incoming, start, incoming_at_end, True)
+        end_key = self._lane_end(target, target_lane, target_at_end, False)
         if start_key is None or end_key is None:
             missing = (
                 f"lane {start} of road {incoming.id}, before it"
@@ -293,7 +234,7 @@ class Junction:
         if connecting_road.forward(connecting_lane) != at_start:
             line = line[::-1].copy()
             self.accounts.enter(
-                "repaired",
+                LossKind.REPAIRED,
                 "junction/connection",
                 "connecting lanes whose number says the other direction are turned",
                 f"{location}, lane {connecting_lane}",
@@ -310,6 +251,34 @@ class Junction:
                 chain=chain,
             )
         )
+
+    def _connecting_line(self, connecting_road: Road, chain: Chain, location: str) -> F8 | None:
+        """Return the line of a connecting lane; None where it is no lane to drive on, or has no length, which is
+        reported."""
+        if any(not is_driven(lane) for _, lane in chain):
+            self._drop(
+                f"lanes of type {next(lane.kind for _, lane in chain if not is_driven(lane))} are no lanes to drive on",
+                location,
+            )
+            return None
+
+        line = connecting_road.line(chain)
+        if len(line) < 2:
+            self._drop("its connecting road has no length", location)
+            return None
+
+        if all(
+            abs(connecting_road.width(section, lane, (section.start + section.end) / 2)) < MIN_WIDTH
+            for section, lane in chain
+        ):
+            self.accounts.enter(
+                LossKind.GUESSED,
+                "junction/connection",
+                "the lanes of its connecting road have no width",
+                f"road {connecting_road.id}, {location}",
+            )
+
+        return line
 
     def _keep_way_back(
         self,
@@ -379,7 +348,7 @@ class Junction:
         ):
             if link not in (incoming.id, self.id):
                 self.accounts.enter(
-                    "differs",
+                    LossKind.DIFFERS,
                     "road/link",
                     f"{description} is {link or 'not given'}, by its own link, and not by the connection, "
                     "which is believed",
@@ -399,7 +368,7 @@ class Junction:
             section, lane_record = chain[end_index]
             if lane_record.direction == "both" or lane_record.kind == "bidirectional":
                 self.accounts.enter(
-                    "differs",
+                    LossKind.DIFFERS,
                     "lane",
                     "lanes for both directions are taken in the one their number says",
                     f"lane {lane} of road {road.id}",
@@ -409,7 +378,7 @@ class Junction:
             permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
             line = road.line(chain)
 
-            if width < MIN_WIDTH or len(line) < 2 or permit.use == "pedestrian":
+            if width < MIN_WIDTH or len(line) < 2 or permit.use == LaneUse.PEDESTRIAN:
                 return None
 
             pieces: tuple[Piece, ...] = (Piece(road=road, lane=lane, chain=chain, start=0.0, beyond=0.0),)

@@ -2,7 +2,7 @@
 kind.
 
 A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that
-allow let in only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7)."""
+allow admit only the classes they name, those that deny exclude the classes they name (ASAM OpenDRIVE 1.8, 11.7)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,10 +11,12 @@ from typing import NamedTuple, TypeVar
 
 from ...checks.rules import VALUE_LIMITS
 from ...rule import CLASSES
+from ...terms import KMH_PER_MPS, MPH_PER_MPS
 from ..importing.accounting import XmlRecord
 
 T = TypeVar("T")
-UNITS_PER_MPS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
+# Unit of a limit -> how many of it are 1 m/s
+UNITS_PER_MPS = {"m/s": 1.0, "km/h": KMH_PER_MPS, "kmh": KMH_PER_MPS, "kph": KMH_PER_MPS, "mph": MPH_PER_MPS}
 NO_LIMIT_WORDS = ("no limit", "undefined")  # words of the format
 MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
 CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class
@@ -31,12 +33,13 @@ CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class
     "autonomoustraffic": "automated",
     "autonomous traffic": "automated",
 }
-UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"  # who is named, and is nobody on a road
+# Names that restrict nothing, and a name of no road user
+UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"
 NO_STOPPING, CAR_POOL = "no stopping at any time", "car pool"
 
 
 class Access(NamedTuple):
-    """Who may use a lane: `only` these classes (None: whoever its type lets in), `never` those."""
+    """The permitted users of a lane: `only` these classes (None: those that its type admits), `never` those."""
 
     only: frozenset[str] | None = None
     never: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ import pyproj
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, refuse
+from ...findings import CodeError, Loss, LossKind, refuse
 from ...model import Point
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
@@ -51,13 +51,15 @@ def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlo
     if zero is None:
         losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity="map",
                 detail=f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
             )
         )
     elif text:
-        losses.add(Loss(what="dropped", entity="map", detail="its geoReference is not used: --at says where it lies"))
+        losses.add(
+            Loss(what=LossKind.DROPPED, entity="map", detail="its geoReference is not used: --at says where it lies")
+        )
 
     origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
 
@@ -78,13 +80,13 @@ def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
 
 
 def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
-    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a
+    """Return the way from a horizontal system to degrees; what concerns heights is left out, so that no grid of a
     geoid is needed."""
     horizontal_text = " ".join(VERTICAL_TERMS.sub(" ", text).split()) if text.startswith("+") else text
     if horizontal_text != " ".join(text.split()):
         losses.add(
             Loss(
-                what="dropped",
+                what=LossKind.DROPPED,
                 entity="map",
                 detail="what its geoReference says of heights (geoid) is left out: a code has none",
             )
@@ -105,7 +107,7 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
         if DATUM_GRID.search(horizontal_text):
             losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity="map",
                     detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be "
                     "off by metres",

@@ -1,10 +1,10 @@
 """Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what
-signs say.
+signs show.
 
 A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and
-references elsewhere say for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a
-validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ in
-what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
+references elsewhere name its lanes. Without a validity it concerns the lanes that are driven in its orientation. Where
+a validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ
+in what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
 which most maps use."""
 
 import re
@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...findings import LossKind
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
+from .geometry import number
 from .lane import speed_of
-from .road import Road, number
+from .road import Road
 
 FIRST_LIGHT, LAST_LIGHT = 1_000_001, 1_000_999  # types of the OpenDRIVE catalogue that are lights
 # The others are for vehicles
@@ -46,7 +48,7 @@ MIN_STOP_LENGTH = 1.0  # m of a stop line that is drawn without a length
 
 
 class Light(NamedTuple):
-    """One light: whom it is for, the turns its arrows allow (none: any), and where it stands."""
+    """One light: its users, the turns its arrows allow (none: any), and where it stands."""
 
     id: str
     name: str
@@ -199,7 +201,7 @@ class Signals:
         for description, name, road in rows:
             if (description, name) not in self.placed:
                 self.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals, objects",
                     f"{description}s on no lane that leads to or from a junction of which a code is made",
                     f"{name} of road {road}",
@@ -221,15 +223,15 @@ class Signals:
                 )
 
                 self.accounts.enter(
-                    "dropped",
+                    LossKind.DROPPED,
                     "signals/signal",
                     f"a light for {' and '.join(light.uses)} that no movement has: {cause}",
                     f"signal {name} of road {light.road}",
                 )
 
     def lights_on(self, road: Road, lane: int, end: float | None = None, distance_after: float = 0.0) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a
-        junction `distance_after` m after that s."""
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within
+        `MAX_SIGNAL_DISTANCE` of a junction `distance_after` m after that s."""
         candidates = [
             (name, reach)
             for name, reach, s in self.reaches.get(road.id, [])

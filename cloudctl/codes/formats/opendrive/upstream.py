@@ -2,8 +2,8 @@
 piece may be short.
 
 Lights, stop lines, signs, limits and permissions of a junction may stand on a piece before the last one. A lane is
-therefore followed upstream, from road to road by their links, until it is `MAX_BEFORE` long; what lies more than
-`MAX_UPSTREAM` before it is cut off."""
+therefore followed upstream, from road to road by their links, until it is `MAX_SIGNAL_DISTANCE` long; what lies more
+than `MAX_UPSTREAM` before it is cut off."""
 
 from typing import NamedTuple
 

@@ -5,7 +5,8 @@ from functools import lru_cache
 from ...rule import CLASSES
 from ..importing.permits import Permit, permit_of
 
-# vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class
+# vClass -> the user that it is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A
+# class
 # stands for
 # the vClass it is named after: trailers alone on a lane do not open it to trucks.
 USER_OF_VCLASS = {
@@ -35,7 +36,7 @@ USER_OF_VCLASS = {
     },
 }
 VCLASSES_OUTSIDE_TRAFFIC = (
-    frozenset(  # no part of ordinary road traffic: that they may not use a lane says nothing of it
+    frozenset(  # no part of ordinary road traffic: a lane that excludes them is still an ordinary lane
         (
             "wheelchair",
             "private",
@@ -87,7 +88,7 @@ def lane_permit(vclasses: frozenset[str], stated: bool) -> Permit:
 
 
 def described(vclasses: frozenset[str]) -> str:
-    """Return for whom a lane is, in SUMO's words: those who may, or those who may not where that is shorter."""
+    """Return the permitted vClasses of a lane in words, or the excluded ones where these are fewer."""
     refused = ALL_VCLASSES - vclasses
     if not vclasses:
         return "closed to all traffic"

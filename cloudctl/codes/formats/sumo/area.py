@@ -7,8 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from ...findings import Loss
+from ...findings import Loss, LossKind
 from ...polylines import F8
+from ...terms import Control, LinkRole
 from ..importing.clusters import lines_cross
 from .access import RAIL_VCLASSES
 from .network import Net, NetConnection, NetEdge, NetLane
@@ -73,10 +74,10 @@ class Roads:
         """Return an intersection with its approaches up to `radius_m` along the road."""
         area = IntersectionArea(signal=signal, name=name, control=control)
         connections_through = [connection for junction in junctions for connection in self.leaving.get(junction, ())]
-        area.roles = dict.fromkeys((connection.from_edge for connection in connections_through), "ingress")
+        area.roles = dict.fromkeys((connection.from_edge for connection in connections_through), LinkRole.INGRESS)
 
         for connection in connections_through:
-            area.roles.setdefault(connection.to_edge, "egress")
+            area.roles.setdefault(connection.to_edge, LinkRole.EGRESS)
 
         area.movements = [self._movement(connection, True) for connection in connections_through]
         self._add_upstream(area, radius_m)
@@ -104,8 +105,8 @@ class Roads:
         return not requests and any(self._crosses(a, b) for a, b in combinations(movements, 2))
 
     def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
-        """Return whether two movements of different roads cross or merge, where the network has no requests that say
-        so."""
+        """Return whether two movements of different roads cross or merge, where the network has no requests that decide
+        it."""
         if a.from_edge == b.from_edge:
             return False
         merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)
@@ -151,7 +152,7 @@ class Roads:
         """Add the edges that lead to the ingresses, back to `radius_m`. A junction with a signal of its own ends the
         search; where this intersection has no signal itself, any other intersection does: its approaches begin
         there."""
-        distance_back = {edge: self._length[edge] for edge, role in area.roles.items() if role == "ingress"}
+        distance_back = {edge: self._length[edge] for edge, role in area.roles.items() if role == LinkRole.INGRESS}
         pending = sorted(distance_back)
         while pending:
             edge = pending.pop(0)
@@ -164,7 +165,7 @@ class Roads:
             for connection in entering:
                 edge_before = self.net.edges[connection.from_edge]
                 if (
-                    area.roles.get(connection.from_edge) == "ingress"
+                    area.roles.get(connection.from_edge) == LinkRole.INGRESS
                     or edge_before.end == edge_before.start
                     or edge_before.start == self.net.edges[edge].end
                 ):
@@ -213,7 +214,7 @@ class Roads:
         if len(pieces) == 1 and np.hypot(*(end.shape[0] - start.shape[-1])) > MIN_PATH_LENGTH:
             net.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity="network",
                     detail="has no inner lanes: paths are straight lines from lane to lane",
                 )
@@ -224,49 +225,71 @@ class Roads:
 
 
 def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> Iterator[tuple[int, IntersectionArea]]:
-    """Yield the intersections, each with how many there are in all: those with a signal by its id, then the others by
-    their junction's."""
+    """Yield the intersections, each with their number in all: those with a signal by its id, then the others by their
+    junction's."""
     roads = Roads(net)
-    signalled = {junction for junctions in roads.signals.values() for junction in junctions}
-    signals = []
+    signals = _road_signals(roads)
+    without_signal = _unsignalised(roads)
 
-    for signal in sorted(roads.signals):
-        if roads.of_rails_only(roads.signals[signal]):
-            net.accounts.enter("dropped", "tlLogic", "a signal of railway tracks only: no road intersection", signal)
-        else:
-            signals.append(signal)
-
-    without_signal = []
-    for name in sorted(roads.leaving):
-        if name in signalled or net.junctions[name].control == "end":
-            continue
-
-        if roads.of_rails_only({name}):
-            net.accounts.enter("dropped", "junction", "a junction of railway tracks only: no road intersection", name)
-        elif roads.is_intersection(name):
-            without_signal.append(name)
-            roads.unsignalised_intersections.add(name)
-        else:
-            net.accounts.enter(
-                "dropped",
-                "junction",
-                "no intersection: fewer than three roads, or no two movements cross or merge",
-                name,
-            )
-
+    # Without a word about them, junctions without a signal are codes only in a network that has no signals
     if unsignalised is False or (unsignalised is None and signals):
         for name in without_signal:
             net.accounts.enter(
-                "dropped", "junction", "an intersection without a signal: import these, too, with --unsignalised", name
+                LossKind.DROPPED,
+                "junction",
+                "an intersection without a signal: import these, too, with --unsignalised",
+                name,
             )
         without_signal = []
 
     total = len(signals) + len(without_signal)
     for signal in signals:
-        yield total, roads.area(signal, signal, "signal", sorted(roads.signals[signal]), radius_m)
+        yield total, roads.area(signal, signal, Control.SIGNAL, sorted(roads.signals[signal]), radius_m)
 
     for name in without_signal:
         yield total, roads.area("", name, net.junctions[name].control, [name], radius_m)
+
+
+def _road_signals(roads: Roads) -> list[str]:
+    """Return the signals, without those of railway tracks only, which are reported."""
+    signals = []
+    for signal in sorted(roads.signals):
+        if roads.of_rails_only(roads.signals[signal]):
+            roads.net.accounts.enter(
+                LossKind.DROPPED, "tlLogic", "a signal of railway tracks only: no road intersection", signal
+            )
+        else:
+            signals.append(signal)
+
+    return signals
+
+
+def _unsignalised(roads: Roads) -> list[str]:
+    """Return the junctions without a signal that are intersections; the others are reported."""
+    net = roads.net
+    signalled = {junction for junctions in roads.signals.values() for junction in junctions}
+    without_signal = []
+
+    for name in sorted(roads.leaving):
+        if name in signalled or net.junctions[name].control == "end":
+            continue
+
+        if roads.of_rails_only({name}):
+            net.accounts.enter(
+                LossKind.DROPPED, "junction", "a junction of railway tracks only: no road intersection", name
+            )
+        elif roads.is_intersection(name):
+            without_signal.append(name)
+            roads.unsignalised_intersections.add(name)
+        else:
+            net.accounts.enter(
+                LossKind.DROPPED,
+                "junction",
+                "no intersection: fewer than three roads, or no two movements cross or merge",
+                name,
+            )
+
+    return without_signal
 
 
 def without_repeated_points(path: F8, lane_before: F8) -> F8:

@@ -1,8 +1,9 @@
-"""The conflict matrix of a SUMO junction with its points: who meets whom, where, and who yields."""
+"""The conflict matrix of a SUMO junction with its points: which paths meet, where, and which movement yields."""
 
 from collections.abc import Iterator
 
 from ...checks.geometry import MAX_CONFLICT_GAP
+from ...findings import LossKind
 from ...model import Conflict, Connection
 from ...polylines import F8, meeting_point
 from .area import IntersectionArea, Movement
@@ -31,7 +32,7 @@ def conflicts(
             if not has_requests and gap > 0.1:
                 continue
 
-            _report_pair(net, area, a, b, has_requests, gap)
+            _report_pair(net=net, area=area, a=a, b=b, has_requests=has_requests, gap=gap)
             if gap > MAX_CONFLICT_GAP:
                 continue
 
@@ -50,16 +51,18 @@ def _report_pair(net: Net, area: IntersectionArea, a: Movement, b: Movement, has
     pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}, {gap:.1f} m apart, at {area.name}"
     if not has_requests:
         detail = "of movements without requests, conflicts are where paths cross, and nobody yields"
-        net.accounts.enter("guessed", "junction", detail, pair)
+        net.accounts.enter(LossKind.GUESSED, "junction", detail, pair)
     elif gap > MAX_CONFLICT_GAP:
         net.accounts.enter(
-            "dropped",
+            LossKind.DROPPED,
             "request",
             f"foes whose paths stay more than {MAX_CONFLICT_GAP:g} m apart: they have no place in common",
             pair,
         )
     elif gap > MAX_USUAL_GAP:
-        net.accounts.enter("differs", "request", f"foes whose paths stay more than {MAX_USUAL_GAP:g} m apart", pair)
+        net.accounts.enter(
+            LossKind.DIFFERS, "request", f"foes whose paths stay more than {MAX_USUAL_GAP:g} m apart", pair
+        )
 
 
 def _has_requests(net: Net, movement: Movement) -> bool:

@@ -2,7 +2,7 @@
 it.
 
 Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read
-from the right, signal states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path
+from the right, signal states from the left; `foes` is geometric conflict, `response` right of way; a movement's path
 may be a chain of internal lanes."""
 
 from collections.abc import Iterable
@@ -14,11 +14,12 @@ from cloudctl.geo import Origin
 
 from ...citycode import grid_encode, make
 from ...compiled.code import local_lines
-from ...findings import CodeError, refuse
+from ...findings import CodeError, LossKind, refuse
 from ...model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
 from ...polylines import arc_lengths, points_along
 from ...report import Imported, Progress
 from ...rule import CLASSES, Rule, Target
+from ...terms import Control, LaneUse, LinkRole
 from ..importing.accounting import Accounts
 from ..importing.build import DEFAULT_ADM
 from ..importing.permits import numbered, permit_rules, turn_bans
@@ -50,9 +51,9 @@ def import_sumo(
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
     administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the
     text of the file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge
-    are codes, too; where it is not said, they are in a network without signals. Those left out are in the report. A
+    are codes, too; by default they are in a network without signals. Those left out are in the report. A
     network in which nothing is left is refused, unless junctions without a signal are left out on purpose. The list's
-    `losses` say what was dropped, guessed or repaired. Raises CodeError."""
+    `losses` name what was dropped, guessed or repaired. Raises CodeError."""
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
         adm = adm or (DEFAULT_ADM if net.placed else E_TOWN_ADM)
@@ -64,7 +65,10 @@ def import_sumo(
             except CodeError as error:  # one intersection that cannot be a code loses only itself
                 finding = error.findings[0]
                 accounts.enter(
-                    "dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}"
+                    LossKind.DROPPED,
+                    "intersection",
+                    f"{finding.field}: {finding.rule}",
+                    f"{area.name}: {finding.value}",
                 )
 
             if progress is not None:
@@ -129,7 +133,7 @@ def _code(net: Net, area: IntersectionArea, adm: str, serials: dict[str, int]) -
         plans=plans_of(net, area, signal_groups, connections, found_conflicts),
         rules=_rules(net, links, lanes, connections, source_lane, area),
         alias=(*signal, *(Alias("sumo", node) for node in junctions)),
-        control=area.control if signal_groups or area.control != "signal" else "uncontrolled",
+        control=area.control if signal_groups or area.control != Control.SIGNAL else Control.UNCONTROLLED,
     )
 
 
@@ -146,9 +150,9 @@ def _nodes(net: Net, area: IntersectionArea, junctions: list[str]) -> tuple[tupl
     for k, name in enumerate([junctions[0], *names]):
         junction = net.junctions[name]
         (point,) = net.points(np.array([[junction.x, junction.y]]))
-        control = "signal" if junction.control == "signal" else "priority"
+        control: str = Control.SIGNAL if junction.control == Control.SIGNAL else Control.PRIORITY
 
-        if k == 0 and area.control != "signal":
+        if k == 0 and area.control != Control.SIGNAL:
             control = area.control
 
         members = junctions if k == 0 else [name]
@@ -213,8 +217,8 @@ def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
         lane.points = net.points(line)
         return lane.points
 
-    net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LANE_LENGTH:.0f} m", lane.id)
-    first, last = (0.0, MAX_LANE_LENGTH) if role == "egress" else (lengths[-1] - MAX_LANE_LENGTH, lengths[-1])
+    net.accounts.enter(LossKind.DROPPED, "lane", f"the far end of lanes longer than {MAX_LANE_LENGTH:.0f} m", lane.id)
+    first, last = (0.0, MAX_LANE_LENGTH) if role == LinkRole.EGRESS else (lengths[-1] - MAX_LANE_LENGTH, lengths[-1])
     points_between = line[(lengths > first) & (lengths < last)]
 
     return net.points(
@@ -235,7 +239,7 @@ def _connections(
             "response", ""
         ):
             net.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "connection@pass",
                 "never yields, and the requests of its junction say that it does: these are taken",
                 f"{movement.from_lane}>{movement.to_lane}",
@@ -271,9 +275,9 @@ def _stop_lines(
 ) -> tuple[StopLine, ...]:
     """Return the stop lines; `leading_lanes` are the lanes that lead through the intersection. Sidewalks have none,
     unless they do."""
-    ingress = {link.id for link in links if link.role == "ingress"}
+    ingress = {link.id for link in links if link.role == LinkRole.INGRESS}
     stopping = [
-        lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading_lanes)
+        lane for lane in lanes if lane.link in ingress and (lane.use != LaneUse.PEDESTRIAN or lane.id in leading_lanes)
     ]
     lines = local_lines(origin, [lane.points for lane in stopping])
     stop_lines = []
@@ -295,11 +299,11 @@ def _rules(
     source_lane: dict[str, NetLane],
     area: IntersectionArea,
 ) -> tuple[Rule, ...]:
-    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which
-    lane."""
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and the permitted users
+    of lanes."""
     entities_at_speed: dict[float, list[str]] = {}
     for link in links:
-        driven_lanes = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
+        driven_lanes = [lane for lane in lanes if lane.link == link.id and lane.use != LaneUse.PEDESTRIAN]
         speeds = sorted({lane.speed for lane in driven_lanes})
         for speed in speeds:
             entities_at_speed.setdefault(speed, []).extend(
@@ -322,7 +326,7 @@ def _rules(
                 else "the code does not say it"
             )
             net.accounts.enter(
-                "differs", "lane", f"who may use it: no class of a code is {name}; {remark}", network_lane.id
+                LossKind.DIFFERS, "lane", f"who may use it: no class of a code is {name}; {remark}", network_lane.id
             )
 
     permits = [(lane.id, lane_permit(source_lane[lane.id].may, source_lane[lane.id].stated)) for lane in lanes]
@@ -340,7 +344,7 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
                 targets.setdefault((round(speed, 2), vehicle_class), []).append(Target(link.id))
             else:
                 net.accounts.enter(
-                    "dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value
+                    LossKind.DROPPED, "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value
                 )
 
     return [
@@ -352,11 +356,11 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
 def _turn_bans(
     net: Net, connections: tuple[Connection, ...], source_lane: dict[str, NetLane], area: IntersectionArea, first: int
 ) -> tuple[Rule, ...]:
-    """Return who may not take a connection although both its lanes are open to them."""
+    """Return the bans of connections: users that both lanes admit and the connection does not."""
     rules: list[Rule] = []
     for connection, movement in zip(connections, area.movements, strict=True):
         without_repeated_points = [source_lane[connection.from_lane].may, source_lane[connection.to_lane].may]
-        # What a connection says itself goes before its inner lanes.
+        # What a connection states itself goes before its inner lanes.
         own_vclasses = (
             [movement.raw.may] if movement.raw.may is not None else [lane.may for lane in movement.over if lane.stated]
         )
@@ -370,7 +374,7 @@ def _turn_bans(
 
         for name in sorted(frozenset.intersection(*without_repeated_points) & names):
             net.accounts.enter(
-                "differs",
+                LossKind.DIFFERS,
                 "connection",
                 f"who may take it: no class of a code is {name}; only the text of a rule may say it",
                 f"{movement.from_lane}>{movement.to_lane}",

@@ -20,8 +20,8 @@ E_TOWN = Origin(39.7955, 116.5080)  # where a network without a projection is la
 
 @dataclass
 class NetLane:
-    """One lane of an edge. `may`: the vClasses that may use it; `stated`: whether the network says so, or leaves it to
-    its default."""
+    """One lane of an edge. `may`: the vClasses that may use it; `stated`: whether the network states it, or leaves it
+    to its default."""
 
     id: str
     speed: float
@@ -60,7 +60,7 @@ class NetConnection:
     turn: str
     tl: str
     column: int
-    may: frozenset[str] | None = None  # the vClasses that may use it, where it says so itself
+    may: frozenset[str] | None = None  # the vClasses that may use it, where it states them itself
     speed: float = inf  # m/s, its own limit
     passes: bool = False  # whether it never yields, by its own attribute: the requests of the junction decide
     points: tuple[Point, ...] = ()  # of its path on the globe, once they are needed
@@ -94,7 +94,7 @@ class NetProgram:
 
 @dataclass
 class NetJunction:
-    """One junction. `control` is of `sumo_words.CONTROL`."""
+    """One junction. `control` is a value of `vocabulary.CONTROL_OF_JUNCTION`."""
 
     id: str
     x: float
@@ -132,7 +132,7 @@ class Net:
 
     @property
     def placed(self) -> bool:
-        """Return whether the network says where on the globe it lies."""
+        """Return whether the network gives its place on the globe."""
         return self.projection.startswith("+") or "proj" in self.projection
 
     @cached_property

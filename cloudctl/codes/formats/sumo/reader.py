@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from math import inf
@@ -11,12 +10,23 @@ from typing import IO
 
 import numpy as np
 import pyproj
-from numpy.typing import NDArray
 
-from ...checks.rules import VALUE_LIMITS
-from ...findings import Loss, refuse
+from ...findings import Loss, LossKind, refuse
+from ...terms import DEFAULT_SPEED, Turn
 from ..importing.accounting import Accounts, XmlRecord
 from .access import ALL_VCLASSES, VCLASS_NAMES, allowed_vclasses
+from .attributes import (
+    BIT_STRING,
+    MIN_LIMIT,
+    MIN_PATH_SPEED,
+    number_list,
+    number_pair,
+    read_limit,
+    read_parameters,
+    read_permissions,
+    read_shape,
+    whole_number,
+)
 from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
 from .vocabulary import (
     CONTROL_OF_JUNCTION,
@@ -30,16 +40,12 @@ from .vocabulary import (
 )
 
 NO_PROJECTION = ("!", "-", "")  # projections of networks that lie nowhere
-BIT_STRING = re.compile("[01]*")
-MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
-# m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
-MIN_PATH_SPEED = 0.01
-DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
+DEFAULT_WIDTH = 3.2  # m, SUMO's own
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
 CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS_DROPPED = Loss(
-    what="dropped", entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
+    what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
 
 ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
@@ -52,19 +58,7 @@ def read_net(
     files. Raises CodeError."""
     net = Net(accounts or Accounts("SUMO", IGNORED, REMEDY))
     for file in (path, *additional):
-        try:
-            with io.BytesIO(data) if data is not None and file is path else _open(file) as stream:
-                _read(net, stream)
-            net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
-        except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
-            raise refuse(
-                where=str(file),
-                entity="network",
-                field="file",
-                value=file,
-                rule=f"cannot be read as a SUMO network ({error!r})",
-                remedy=REMEDY,
-            ) from None
+        _read_file(net, file, data if file is path else None)
 
     if not net.edges:
         raise refuse(
@@ -74,7 +68,7 @@ def read_net(
     if not net.placed:
         net.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity="location",
                 detail="the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
             )
@@ -82,32 +76,60 @@ def read_net(
 
     _drop_loose_edges(net)
     net.connections = [connection for connection in net.connections if _names_existing_lanes(net, connection)]
+    _enter_signalled(net)
+    _report_unknown_names(net)
+
+    for crossings in net.crossings.values():
+        crossings.sort(key=lambda row: row[1].id)
+
+    return net
+
+
+def _read_file(net: Net, file: Path, data: bytes | None) -> None:
+    """Read one file, or its text where that is at hand, into the network. Raises CodeError."""
+    try:
+        with _open(file) if data is None else io.BytesIO(data) as stream:
+            _read(net, stream)
+        net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
+    except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
+        raise refuse(
+            where=str(file),
+            entity="network",
+            field="file",
+            value=file,
+            rule=f"cannot be read as a SUMO network ({error!r})",
+            remedy=REMEDY,
+        ) from None
+
+
+def _enter_signalled(net: Net) -> None:
+    """Enter the connections of each signal; report inner lanes that are not there."""
     for connection in net.connections:
         if connection.tl and connection.column >= 0:
             net.signalled.setdefault(connection.tl, []).append(connection)
 
         if connection.via and connection.via not in net.inner:
             net.accounts.enter(
-                "unknown",
+                LossKind.UNKNOWN,
                 "connection@via",
                 "no such inner lane: the path is a line",
                 f"{connection.via} of {connection.from_edge}>{connection.to_edge}",
             )
 
+
+def _report_unknown_names(net: Net) -> None:
+    """Report incoming lanes of junctions that are not there, and programmes of signals that no connection has."""
     lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
     for junction in net.junctions.values():
         for name in junction.incoming:
             if name not in lanes and not name.startswith(":"):
-                net.accounts.enter("unknown", "junction@incLanes", "no such lane", f"{name} of junction {junction.id}")
+                net.accounts.enter(
+                    LossKind.UNKNOWN, "junction@incLanes", "no such lane", f"{name} of junction {junction.id}"
+                )
 
     for name in net.programs:
         if name not in net.signalled:
-            net.accounts.enter("dropped", "tlLogic", "a programme of a signal that no connection has", name)
-
-    for crossings in net.crossings.values():
-        crossings.sort(key=lambda row: row[1].id)
-
-    return net
+            net.accounts.enter(LossKind.DROPPED, "tlLogic", "a programme of a signal that no connection has", name)
 
 
 def _open(file: Path) -> IO[bytes]:
@@ -136,36 +158,21 @@ def _take_location(net: Net, record: XmlRecord) -> None:
     net.projection = record.get("projParameter", "!")
     if not net.placed and net.projection not in NO_PROJECTION:
         record.unknown("projParameter", net.projection, "taken as a network without a place")
-    net.offset = _pair(record, "netOffset")
-    west, south, east, north = _numbers(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
+    net.offset = number_pair(record, "netOffset")
+    west, south, east, north = number_list(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
     net.middle = ((west + east) / 2, (south + north) / 2)
-
-
-def _pair(record: XmlRecord, name: str) -> tuple[float, float]:
-    x, y = _numbers(record, name, record.get(name, "0,0"), 2)
-    return x, y
-
-
-def _numbers(record: XmlRecord, name: str, text: str, size: int) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != size or not np.isfinite(numbers).all():
-        raise record.refuse(name, text, f"must be {size} numbers with commas between")
-    return numbers
 
 
 def _take_type(net: Net, record: XmlRecord) -> None:
     limits = []
     for row in record.children("restriction"):
         if row.words("vClass", VCLASS_NAMES):
-            limits.append((row.get("vClass"), _limit(row)))
+            limits.append((row.get("vClass"), read_limit(row)))
     net.limits[record.get("id")] = tuple(limits)
 
 
 def _take_edge(net: Net, record: XmlRecord) -> None:
-    _parameters(record)
+    read_parameters(record)
     function = record.choice("function", EDGE_FUNCTIONS, "normal")
     is_internal = function in ("internal", "crossing", "walkingarea")
     lanes = [_lane(net, lane) for lane in record.children("lane")]
@@ -202,15 +209,15 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
 
 
 def _lane(net: Net, record: XmlRecord) -> NetLane:
-    _parameters(record)
-    shape = _shape(record)
+    read_parameters(record)
+    shape = read_shape(record)
     if shape.shape[1] > 2 and np.ptp(shape[:, 2]) > 0.01:
         net.losses.add(HEIGHTS_DROPPED)
 
-    vclasses, stated = _allowed_by(record)
+    vclasses, stated = read_permissions(record)
     lane = NetLane(
         id=record.need("id"),
-        speed=_limit(record, DEFAULT_SPEED, MIN_PATH_SPEED if record.get("id").startswith(":") else MIN_LIMIT),
+        speed=read_limit(record, DEFAULT_SPEED, MIN_PATH_SPEED if record.get("id").startswith(":") else MIN_LIMIT),
         width=record.number("width", DEFAULT_WIDTH),
         shape=shape[:, :2],
         may=vclasses,
@@ -221,36 +228,6 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
         _stop_offset(offset, [lane])
 
     return lane
-
-
-def _allowed_by(record: XmlRecord) -> tuple[frozenset[str], bool]:
-    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that
-    are not known say nothing."""
-    reserved = bool(record.get("allow").strip())
-    if reserved and record.get("disallow").strip():
-        record.accounts.enter(
-            "differs",
-            f"{record.tag}@disallow",
-            "stands beside allow: allow is taken alone, as SUMO has it",
-            str(record),
-        )
-
-    allow, disallow = record.words("allow", VCLASS_NAMES), record.words("disallow", VCLASS_NAMES)
-    return allowed_vclasses(allow, disallow, reserved), reserved or bool(allow or disallow)
-
-
-def _limit(record: XmlRecord, default: float | None = None, lowest: float = MIN_LIMIT) -> float:
-    """Return a limit in m/s; one that a code cannot have is reported, and the nearest that it can is taken."""
-    speed = record.number("speed", default)
-    limit = min(max(speed, lowest), MAX_LIMIT)
-    if limit != speed:
-        record.unknown(
-            "speed",
-            record.get("speed"),
-            f"{'higher' if speed > limit else 'lower'} than any limit of a code: {limit:g} m/s is taken",
-        )
-
-    return limit
 
 
 def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
@@ -267,38 +244,14 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
 
     if len(bound_vclasses) < len(ALL_VCLASSES):
         record.accounts.enter(
-            "differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
+            LossKind.DIFFERS, "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
         )
 
     record.ignore("value", "of others than cars it is reported above")
 
 
-def _parameters(record: XmlRecord) -> None:
-    """Read the free parameters of an element: the ids that OpenStreetMap and others have for it carry nothing; the rest
-    is reported."""
-    for row in record.children("param"):
-        key = row.get("key")
-        row.ignore("value", "goes with the key")
-        if not key.startswith("orig"):
-            row.unknown("key", key, "left out")
-
-
-def _shape(record: XmlRecord) -> NDArray[np.float64]:
-    text = record.need("shape")
-    try:
-        rows = [[float(value) for value in point.split(",")] for point in text.split()]
-        shape = np.array([row[: min(map(len, rows))] for row in rows])
-    except ValueError:
-        shape = np.empty((0, 0))
-
-    if len(shape) < 2 or shape.shape[1] < 2 or not np.isfinite(shape).all():
-        raise record.refuse("shape", text[:60], "must be two points or more, as x,y or x,y,z")
-
-    return shape
-
-
 def _take_connection(net: Net, record: XmlRecord) -> None:
-    _parameters(record)
+    read_parameters(record)
     start, end, via, tl = (record.get(name) for name in CONNECTION_ATTRIBUTES)
     inner = start.startswith(":")
 
@@ -307,35 +260,28 @@ def _take_connection(net: Net, record: XmlRecord) -> None:
 
     vclasses = None
     if "allow" in record or "disallow" in record:
-        vclasses, _ = _allowed_by(record)
+        vclasses, _ = read_permissions(record)
 
     column = record.number("linkIndex", -1)
     connection = NetConnection(
         from_edge=start,
         to_edge=end,
-        from_lane=_whole_number(record, "fromLane"),
-        to_lane=_whole_number(record, "toLane"),
+        from_lane=whole_number(record, "fromLane"),
+        to_lane=whole_number(record, "toLane"),
         via=via,
-        turn="straight" if inner else record.choice("dir", TURN_OF_DIR, "straight"),
+        turn=Turn.STRAIGHT if inner else record.choice("dir", TURN_OF_DIR, "straight"),
         tl=tl,
         column=int(column),
         may=vclasses,
-        speed=_limit(record, lowest=MIN_PATH_SPEED) if "speed" in record else inf,
+        speed=read_limit(record, lowest=MIN_PATH_SPEED) if "speed" in record else inf,
         passes=record.flag("pass"),
     )
 
     net.connections.append(connection)
 
 
-def _whole_number(record: XmlRecord, name: str) -> int:
-    number = record.number(name)
-    if number != int(number) or number < 0:
-        raise record.refuse(name, record.get(name), "must be a whole number from 0")
-    return int(number)
-
-
 def _take_junction(net: Net, record: XmlRecord) -> None:
-    _parameters(record)
+    read_parameters(record)
     name = record.need("id")
     requests: dict[int, dict[str, str]] = {}
 
@@ -345,7 +291,7 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
             if not BIT_STRING.fullmatch(text):
                 row.unknown(key, text, "left out")
                 bit_strings[key] = ""
-        requests[_whole_number(row, "index")] = {**bit_strings, "cont": "1" if row.flag("cont") else "0"}
+        requests[whole_number(row, "index")] = {**bit_strings, "cont": "1" if row.flag("cont") else "0"}
 
     control = record.choice("type", CONTROL_OF_JUNCTION, "uncontrolled")
     if control == "inner":
@@ -423,7 +369,7 @@ def _drop_loose_edges(net: Net) -> None:
         missing = next((name for name in (edge.start, edge.end) if name not in net.junctions), None)
         if missing is not None:
             net.accounts.enter(
-                "dropped", "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}"
+                LossKind.DROPPED, "edge", "edges of a junction that is not there", f"{missing} of edge {edge.id}"
             )
             del net.edges[edge.id]
 
@@ -436,7 +382,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
 
         if name not in net.edges:
             net.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "connection",
                 "connections of an edge that is not there",
                 f"{name} of {connection.from_edge}>{connection.to_edge}",
@@ -445,7 +391,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
 
         if lane >= len(net.edges[name].lanes):
             net.accounts.enter(
-                "dropped",
+                LossKind.DROPPED,
                 "connection",
                 "connections of a lane that is not there",
                 f"{name}_{lane} of {connection.from_edge}>{connection.to_edge}",

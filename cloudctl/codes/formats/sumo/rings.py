@@ -8,15 +8,15 @@ them, the more permissive of both.
     ring 2   | phase 5 ....... phase 6 . | phase 7 ..... phase 8 |
                                      barrier                 barrier
 
-The sequence is the one in which every phase has its longest green. Traffic may end any of them sooner, so that others
-meet."""
+The sequence is the one in which every phase has its longest green. Traffic may end any of them sooner, so that other
+phases meet."""
 
 from itertools import pairwise
 from typing import NamedTuple
 
 from .network import NetPhase, NetProgram
 
-DEFAULT_YELLOW, DEFAULT_ALL_RED = 3.0, 0.0  # s, where a phase does not say
+DEFAULT_YELLOW, DEFAULT_ALL_RED = 3.0, 0.0  # s, where a phase gives none
 GREEN_LETTERS = "Gg"
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...findings import refuse
+from ...findings import LossKind, refuse
 from ...model import Alias, Conflict, Connection, Crosswalk, Phase, Plan, SignalGroup
+from ...terms import NON_MOTOR_USES, LaneUse
 from ..importing.accounting import shown
 from .access import lane_permit
 from .area import IntersectionArea
@@ -34,14 +35,16 @@ def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGrou
 
     states = [phase.state for program in net.programs.get(area.signal, []) for phase in program.phases]
     if not states:
-        net.accounts.enter("guessed", "tlLogic", "no signal programme: every column is a group of its own", area.signal)
+        net.accounts.enter(
+            LossKind.GUESSED, "tlLogic", "no signal programme: every column is a group of its own", area.signal
+        )
 
     columns_of: dict[tuple[str, str], list[int]] = {}
     for column in sorted(kind_of_column):
         letters = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
         if "-" in letters:
             net.accounts.enter(
-                "unknown",
+                LossKind.UNKNOWN,
                 "tlLogic/phase@state",
                 "has no letter for a connection: taken as dark",
                 f"column {column} of {area.signal}",
@@ -68,12 +71,12 @@ def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGrou
 
 def _kinds(net: Net, area: IntersectionArea) -> dict[int, str]:
     """Return the kind of user of each column of a signal. One that lets vehicles and others go is for vehicles."""
-    precedence = ("vehicle", "tram", "bike", "pedestrian")
+    precedence = (LaneUse.VEHICLE, LaneUse.TRAM, LaneUse.BIKE, LaneUse.PEDESTRIAN)
     kinds: dict[int, str] = {}
     for connection in net.signalled.get(area.signal, ()) if area.signal else ():
         start = net.edges.get(connection.from_edge)
         if start is None or connection.to_edge not in net.edges:
-            kind = "pedestrian"
+            kind: str = LaneUse.PEDESTRIAN
         else:
             lane = start.lanes[connection.from_lane]
             kind = GROUP_KIND_OF_USE[lane_permit(lane.may, lane.stated).use]
@@ -122,7 +125,9 @@ def _plan(
             if letter_of_group.get(yielding) == "G" and letter_of_group.get(other) == "G" and yielding != other:
                 letter_of_group[yielding] = "g"
                 detail = "a green of priority that must yield to another of its phase: permissive"
-                net.accounts.enter("repaired", "phase", detail, f"group {yielding} to group {other} of {area.signal}")
+                net.accounts.enter(
+                    LossKind.REPAIRED, "phase", detail, f"group {yielding} to group {other} of {area.signal}"
+                )
 
         bounds = [
             round(value * 1000) if program.actuated and value is not None else None
@@ -147,20 +152,20 @@ def _in_sequence(net: Net, area: IntersectionArea, program: NetProgram) -> list[
         detail = (
             "a ring-barrier programme as its sequence when every phase lasts its longest: traffic may end each sooner"
         )
-        net.accounts.enter("guessed", "tlLogic", detail, f"programme {program.id} of {area.signal}")
+        net.accounts.enter(LossKind.GUESSED, "tlLogic", detail, f"programme {program.id} of {area.signal}")
         return rings
 
     if program.kind == "NEMA":
         detail = "rings and barriers that cannot be made out: phases are taken in the order of the file"
         net.accounts.enter(
-            "guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}"
+            LossKind.GUESSED, "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}"
         )
 
     count = len(program.phases)
     for k, phase in enumerate(program.phases):
         if phase.following and phase.following != ((k + 1) % count,):
             detail = "phases that need not be followed by the next in order (next): a plan has one order"
-            net.accounts.enter("dropped", "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
+            net.accounts.enter(LossKind.DROPPED, "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
 
     return program.phases
 
@@ -185,11 +190,13 @@ def crosswalks(
     kind_of_group = {group.id: group.kind for group in signal_groups}
     for number, (edge, lane) in enumerate([row for node in junctions for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _is_bent(lane.shape):
-            net.accounts.enter("dropped", "crossing", "bends: the axis of the crosswalk is taken straight", edge)
+            net.accounts.enter(LossKind.DROPPED, "crossing", "bends: the axis of the crosswalk is taken straight", edge)
 
         group = group_of.get(entries[edge].column, 0) if edge in entries else 0
-        if group and kind_of_group[group] not in ("pedestrian", "bike"):
-            net.accounts.enter("dropped", "crossing", "shares a signal group with vehicles: left without a group", edge)
+        if group and kind_of_group[group] not in NON_MOTOR_USES:
+            net.accounts.enter(
+                LossKind.DROPPED, "crossing", "shares a signal group with vehicles: left without a group", edge
+            )
             group = 0
 
         yield Crosswalk(

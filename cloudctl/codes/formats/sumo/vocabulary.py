@@ -24,7 +24,7 @@ IS_ACTUATED_TYPE = {  # tlLogic type -> whether traffic decides how long its pha
     "rail_crossing": True,
     "off": False,
 }
-CONTROL_OF_JUNCTION = {  # junction type -> who goes first at it
+CONTROL_OF_JUNCTION = {  # junction type -> the right of way at it
     "traffic_light": "signal",
     "traffic_light_unregulated": "signal",
     "traffic_light_right_on_red": "signal",
@@ -45,12 +45,39 @@ CONTROL_OF_JUNCTION = {  # junction type -> who goes first at it
     "unknown": "uncontrolled",
 }
 RING_KEYS = ("ring1", "ring2", "barrierPhases", "barrier2Phases", "coordinatePhases")
-CONTROLLER_KEYS = {  # parameters of tlLogic that say how SUMO runs it, not what it shows
-    "detector-gap", "passing-time", "max-gap", "inactive-threshold", "linkMaxDur", "vTypes", "freq", "file", "show-detectors", "build-all-detectors",
-    "jam-threshold", "crossing-demand", "hide-conflicts", "detectRange", "minTimeLoss", "extendMaxDur", "whetherOutputState", "controllerType",
-    "cabinetType", "detector-length", "detector-length-leftTurnLane", "total-cycle-length", "coordinate-mode", "minRecall",
-    "maxRecall", "fixForceOff", "ignore-errors", "latchingDetectors", "priorityPhases", "shortenRoadTypes", "cycleTime",
-}  # fmt: skip
+CONTROLLER_KEYS = {  # parameters of tlLogic about how SUMO runs it, not what it shows
+    "detector-gap",
+    "passing-time",
+    "max-gap",
+    "inactive-threshold",
+    "linkMaxDur",
+    "vTypes",
+    "freq",
+    "file",
+    "show-detectors",
+    "build-all-detectors",
+    "jam-threshold",
+    "crossing-demand",
+    "hide-conflicts",
+    "detectRange",
+    "minTimeLoss",
+    "extendMaxDur",
+    "whetherOutputState",
+    "controllerType",
+    "cabinetType",
+    "detector-length",
+    "detector-length-leftTurnLane",
+    "total-cycle-length",
+    "coordinate-mode",
+    "minRecall",
+    "maxRecall",
+    "fixForceOff",
+    "ignore-errors",
+    "latchingDetectors",
+    "priorityPhases",
+    "shortenRoadTypes",
+    "cycleTime",
+}
 
 DRAWING_ONLY = "an outline on the screen: lanes and paths are the geometry"
 NETCONVERT_ONLY = "how netconvert made the network; what came of it is read"
@@ -60,8 +87,20 @@ IGNORED = {
     "net@version": "of the file format",
     **dict.fromkeys(
         (
-            *("net@junctionCornerDetail", "net@junctionLinkDetail", "net@limitTurnSpeed", "net@rectangularLaneCut", "net@walkingareas"),
-            *("net@avoidOverlap", "net@junctionHigherSpeed", "net@internalJunctionsVehicleWidth", "net@checkLaneFoesAll", "net@checkLaneFoesRoundabout"),
+            *(
+                "net@junctionCornerDetail",
+                "net@junctionLinkDetail",
+                "net@limitTurnSpeed",
+                "net@rectangularLaneCut",
+                "net@walkingareas",
+            ),
+            *(
+                "net@avoidOverlap",
+                "net@junctionHigherSpeed",
+                "net@internalJunctionsVehicleWidth",
+                "net@checkLaneFoesAll",
+                "net@checkLaneFoesRoundabout",
+            ),
             *("net@tlsIgnoreInternalJunctionJam", "net@spreadType", "net@geometry.max-grade"),
         ),
         NETCONVERT_ONLY,
@@ -69,7 +108,20 @@ IGNORED = {
     "location@origBoundary": "the extent of the file that the network was made of",
     "type@id": "the name of a road type, found by it",
     **dict.fromkeys(
-        (f"type@{name}" for name in ("priority", "numLanes", "speed", "allow", "disallow", "oneway", "width", "discard", "spreadType")),
+        (
+            f"type@{name}"
+            for name in (
+                "priority",
+                "numLanes",
+                "speed",
+                "allow",
+                "disallow",
+                "oneway",
+                "width",
+                "discard",
+                "spreadType",
+            )
+        ),
         "a default for roads of the type: each lane has its own value",
     ),
     **dict.fromkeys(
@@ -104,4 +156,4 @@ IGNORED = {
     "phase@name": "a label of the phase",
     "tlLogic@name": "a label of the programme",
     "roundabout": "its right of way is read from the junctions' requests",
-}  # fmt: skip
+}

@@ -14,17 +14,19 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...compiled.code import local_lines
-from ...findings import CodeError, Finding, refuse
+from ...findings import CodeError, Finding, Severity, refuse
 from ...model import IntersectionCode, Lane, Link, Point
 from ...polylines import F8, arc_lengths, points_along
+from ...terms import LaneUse, LinkRole
 from ..importing.build import to_points
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest
+from ..messages.names import LANE_TYPES, SHARING_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, MAX_STEPS, speed_steps
 from ..messages.thinning import thinned
-from ..messages.tree import LANE_TYPES, SHARING_FLAGS, is_plain_name
-from .importer import unique_key
+from ..messages.tree import is_plain_name
+from .link import unique_key
 
 # 1e-7 degree
 OFFSET_FORMS = (
@@ -53,7 +55,7 @@ class _Road(NamedTuple):
 def number_losses(code: IntersectionCode) -> list[Finding]:
     """Return a line about roads that lead to nodes without a number: test numbers stand for them."""
     links_without_number = [
-        link.id for link in code.links if link.role == "egress" and _ydt_number(code, link.downstream) is None
+        link.id for link in code.links if link.role == LinkRole.EGRESS and _ydt_number(code, link.downstream) is None
     ]
     return (
         [
@@ -63,7 +65,7 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
                 value=", ".join(links_without_number),
                 rule="the nodes these roads lead to have no ydt3709 number: test numbers "
                 f"(region 0, id up to {MAX_TEST_ID}) stand for them",
-                severity="warning",
+                severity=Severity.WARNING,
                 remedy="give those nodes an alias, as ydt3709 10/12",
             )
         ]
@@ -118,12 +120,12 @@ class YdtWriter:
             link.id: sorted((lane for lane in self.code.lanes if lane.link == link.id), key=lambda lane: lane.number)
             for link in self.code.links
         }
-        incoming = [_Road(link, lanes[link.id], self.own) for link in self.code.links if link.role == "ingress"]
+        incoming = [_Road(link, lanes[link.id], self.own) for link in self.code.links if link.role == LinkRole.INGRESS]
         candidates = [
             (
                 link,
                 lanes[link.id]
-                if link.role == "egress"
+                if link.role == LinkRole.EGRESS
                 else [lane for lane in lanes[link.id] if lane.id in entered_lanes],
             )
             for link in self.code.links
@@ -149,11 +151,11 @@ class YdtWriter:
         }
         free_numbers = (k for k in range(MAX_TEST_ID + 1) if (0, k) not in taken_numbers)
         for link in links:
-            number = _ydt_number(self.code, link.downstream) if link.role == "egress" else None
+            number = _ydt_number(self.code, link.downstream) if link.role == LinkRole.EGRESS else None
             if number == self.own:
                 number = None
 
-            if number is None and link.downstream and link.role == "egress":
+            if number is None and link.downstream and link.role == LinkRole.EGRESS:
                 number = number_of_node.get(link.downstream)
 
             if number is None:
@@ -165,7 +167,7 @@ class YdtWriter:
                 number = {"region": 0, "id": test_number}
 
             numbers.append(number)
-            if link.role == "egress":
+            if link.role == LinkRole.EGRESS:
                 number_of_node[link.downstream] = number
 
         return numbers
@@ -200,7 +202,7 @@ class YdtWriter:
 
         common_limits = {
             CAR_LIMIT: min(
-                [self.limits[lane.id][CAR_LIMIT] for lane in lanes if lane.use != "pedestrian"]
+                [self.limits[lane.id][CAR_LIMIT] for lane in lanes if lane.use != LaneUse.PEDESTRIAN]
                 or [self.limits[lanes[0].id][CAR_LIMIT]]
             )
         }

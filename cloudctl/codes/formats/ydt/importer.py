@@ -8,29 +8,31 @@ one. Lane types, sharing and limits become uses and rules (`lane_types.py`, `spe
 is reported."""
 
 from math import inf
-from typing import Any
 
 import numpy as np
 
 from cloudctl.geo import Origin
 
-from ...findings import CodeError, Loss, refuse
-from ...model import Alias, Point
+from ...findings import CodeError, Loss, LossKind, refuse
+from ...model import Alias
 from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
+from ...terms import DEFAULT_SPEED, LaneUse, LinkRole
 from ..importing.accounting import Accounts, JsonRecord
-from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.build import DEFAULT_ADM, build
+from ..importing.raw import RawCode, RawLane, RawMove
 from ..messages.lane_types import USE_OF_LANE_TYPE, read_lane_type, read_turns, read_use
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
-from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSET_CHOICES, plain_map, unwrapped
+from ..messages.names import NO_TRAFFIC
+from ..messages.speed_limits import CAR_LIMIT, read_limits
+from ..messages.tree import MALFORMED, plain_map, unwrapped
+from .link import MessageLink, Tree, node_key, position_of, unique_key
 
 DEFAULT_WIDTH = 350  # cm
 IGNORED = NO_TRAFFIC | {
     "@msgCnt": "counts the sender's messages",
 }
-Tree = dict[str, Any]
 
 
 def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
@@ -69,69 +71,6 @@ def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
         return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
 
 
-def list_items(tree: Any, name: str) -> list[Tree]:
-    """Return a list however it is written: bare, under its type's name, or as its only element."""
-    if isinstance(tree, dict) and name in tree:
-        tree = tree[name]
-    return [] if tree is None else [tree] if isinstance(tree, dict) else list(tree)
-
-
-def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
-    """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it
-    is."""
-    count, base = 1, f"{upstream}>{node}.{number}"
-    while (key := base if count == 1 else f"{base}/{count}") in names:
-        count += 1
-    names.add(key)
-    return key
-
-
-def _id(value: JsonRecord) -> str:
-    return f"{round(value.number('region', 0))}/{round(value.number('id'))}"
-
-
-def _position(value: JsonRecord) -> Point:
-    return round(value.number("lat")), round(value.number("long"))
-
-
-class _Link:
-    """A road of the message: what all its lanes share."""
-
-    def __init__(self, row: JsonRecord, node: str, ref: Point) -> None:
-        self.row, self.node, self.ref = row, node, ref
-        self.upstream = _id(row.child("upstreamNodeId"))
-        self.lanes = row.rows("lanes")
-        self.limits = read_limits(row.rows("speedLimits"))
-        self.name = str(row.get("name") or f"{self.upstream}>{node}")
-        self.width = round(row.number("linkWidth", 0))
-        self.phases: dict[str, int] = {}
-        self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
-
-        for movement in row.rows("movements"):
-            remote_node, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
-            self.movements.setdefault(remote_node, movement)
-            if self.phases.setdefault(remote_node, phase) != phase:
-                movement.unknown(
-                    "phaseId",
-                    phase,
-                    f"the road's movement to node {remote_node} keeps phase {self.phases[remote_node]}",
-                )
-
-    def points(self, row: JsonRecord) -> list[Point]:
-        """Return the points of a lane, or of the road. Raises CodeError for an offset of no known kind."""
-        points = []
-        for point in row.rows("points"):
-            name, value = point.child("posOffset").child("offsetLL").one()
-            if name not in OFFSET_CHOICES or not isinstance(value, JsonRecord):
-                raise point.refuse(
-                    "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
-                )
-            lat, lon = _position(value)
-            points.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
-
-        return points
-
-
 class _Message:
     """A MAP on its way to raw codes. Roads between two nodes of it are read once for each of them."""
 
@@ -139,14 +78,14 @@ class _Message:
         self.accounts = accounts
         self.nodes: dict[str, JsonRecord] = {}
         for node in record.rows("nodes"):
-            name = _id(node.child("id"))
+            name = node_key(node.child("id"))
             if name in self.nodes:
                 node.leave_out(f"left out: node {name} stands twice")
                 continue
             self.nodes[name] = node
 
         self.links = {
-            name: [_Link(row, name, _position(node.child("refPos"))) for row in node.rows("inLinks")]
+            name: [MessageLink(row, name, position_of(node.child("refPos"))) for row in node.rows("inLinks")]
             for name, node in self.nodes.items()
         }
 
@@ -163,7 +102,7 @@ class _Message:
         node = self.nodes[name]
         raw = RawCode(
             str(node.get("name") or name),
-            _position(node.child("refPos")),
+            position_of(node.child("refPos")),
             alias=(Alias("ydt3709", name),),
             losses=self.accounts.losses,
         )
@@ -179,18 +118,18 @@ class _NodeCode:
         self.origin = Origin(raw.ref[0] / 1e7, raw.ref[1] / 1e7)
         self.names: set[str] = set()
         self.exits: dict[tuple[str, int], list[str]] = {}
-        self.entrances: list[tuple[_Link, JsonRecord, str]] = []
+        self.entrances: list[tuple[MessageLink, JsonRecord, str]] = []
         self.turns: dict[str, list[str]] = {}  # that a lane's own maneuvers allow, by its key
 
     def read(self) -> RawCode:
         """Return the raw code, all its tables filled."""
         for k, link in enumerate(self.message.links[self.name]):
-            self._link(link, f"in {k}", "ingress")
+            self._link(link, f"in {k}", LinkRole.INGRESS)
 
         for other, links in self.message.links.items():
             for k, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
-                    self._link(link, f"out {other} {k}", "egress")
+                    self._link(link, f"out {other} {k}", LinkRole.EGRESS)
 
         for link, lane, key in self.entrances:
             for connection in lane.rows("connectsTo"):
@@ -205,7 +144,7 @@ class _NodeCode:
 
         return self.raw
 
-    def _link(self, link: _Link, approach: str, role: str) -> None:
+    def _link(self, link: MessageLink, approach: str, role: str) -> None:
         for lane in link.lanes:
             if lane.left_out:
                 continue
@@ -214,7 +153,7 @@ class _NodeCode:
             except CodeError as error:
                 lane.leave_out(f"left out: {error.findings[0]}")
 
-    def _lane(self, link: _Link, lane: JsonRecord, approach: str, role: str) -> None:
+    def _lane(self, link: MessageLink, lane: JsonRecord, approach: str, role: str) -> None:
         raw, number = self.raw, round(lane.number("laneID"))
         points = link.points(lane)
         if len(points) < 2:
@@ -225,7 +164,7 @@ class _NodeCode:
 
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"road {link.name}, lane {number} has no points: its road's are taken",
                 )
@@ -242,7 +181,7 @@ class _NodeCode:
         else:  # which the standard leaves to the sender
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
                 )
@@ -251,7 +190,7 @@ class _NodeCode:
 
         lane_type, flags = read_lane_type(attributes)
         if lane_type == "crosswalk":
-            if role == "ingress":
+            if role == LinkRole.INGRESS:
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
 
@@ -265,7 +204,7 @@ class _NodeCode:
 
         if CAR_LIMIT not in limits:
             raw.losses.add(
-                Loss(what="guessed", entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
+                Loss(what=LossKind.GUESSED, entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
             )
 
         raw.lanes.append(
@@ -286,7 +225,7 @@ class _NodeCode:
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
 
-        if use.use != "pedestrian":
+        if use.use != LaneUse.PEDESTRIAN:
             raw.rules += [
                 rule
                 for name, value in limits.items()
@@ -294,7 +233,7 @@ class _NodeCode:
                 for rule in limit_rule(raw, name, Target(key), value)
             ]
 
-        if role == "ingress":
+        if role == LinkRole.INGRESS:
             self.entrances.append((link, lane, key))
             self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
@@ -304,10 +243,10 @@ class _NodeCode:
         group = 0
         for connection in lane.rows("connectsTo"):
             own_group = round(connection.number("phaseId", 0))
-            if "remoteIntersection" in connection and _id(connection.child("remoteIntersection")) != self.name:
+            if "remoteIntersection" in connection and node_key(connection.child("remoteIntersection")) != self.name:
                 connection.unknown(
                     "remoteIntersection",
-                    _id(connection.child("remoteIntersection")),
+                    node_key(connection.child("remoteIntersection")),
                     "a crosswalk leads nowhere but across",
                 )
 
@@ -318,9 +257,12 @@ class _NodeCode:
 
         return group
 
-    def _connection(self, link: _Link, own_number: int, connection: JsonRecord, start: str) -> None:
+    def _connection(self, link: MessageLink, own_number: int, connection: JsonRecord, start: str) -> None:
         raw = self.raw
-        remote_node, connecting_lane = _id(connection.child("remoteIntersection")), connection.child("connectingLane")
+        remote_node, connecting_lane = (
+            node_key(connection.child("remoteIntersection")),
+            connection.child("connectingLane"),
+        )
         number = (
             round(connecting_lane.number("lane"))
             if "lane" in connecting_lane
@@ -330,7 +272,7 @@ class _NodeCode:
         if "lane" not in connecting_lane:
             raw.losses.add(
                 Loss(
-                    what="guessed",
+                    what=LossKind.GUESSED,
                     entity=raw.name,
                     detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
                     f"{number} to node {remote_node}",
@@ -380,14 +322,14 @@ class _NodeCode:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
         without one."""
         incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
-        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == "ingress"]
+        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == LinkRole.INGRESS]
         if not lanes:
             return []
 
         innermost, key = lanes[0], unique_key(self.names, self.name, remote_node, number)
         self.raw.losses.add(
             Loss(
-                what="guessed",
+                what=LossKind.GUESSED,
                 entity=self.raw.name,
                 detail=f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none",
             )
@@ -398,9 +340,9 @@ class _NodeCode:
             RawLane(
                 key=key,
                 xy=line,
-                role="egress",
+                role=LinkRole.EGRESS,
                 approach=f"out {remote_node}",
-                use="vehicle",
+                use=LaneUse.VEHICLE,
                 width_cm=innermost.width_cm,
                 speed=innermost.speed,
             )

@@ -1,0 +1,82 @@
+"""A code beside what our own reader makes of its export, with what is compared in both: lanes, connections, access."""
+
+import numpy as np
+
+from cloudctl.geo import Origin
+
+from ..compiled.code import local_lines
+from ..model import Connection, IntersectionCode, Point
+from ..polylines import arc_lengths, points_along
+from ..rules import rule_placements
+from .differences import Pairing, max_offset
+from .messages.kept_out import classes_by_lane, refused_classes
+
+TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
+STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
+
+
+class Comparison:
+    """A code (`code`), its export read back (`back`), and which lane and connection of one is which of the other."""
+
+    def __init__(self, code: IntersectionCode, back: IntersectionCode, pairing: Pairing) -> None:
+        self.code, self.back, self.pairing = code, back, pairing
+        self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
+        self.back_lanes = {lane.id: lane for lane in back.lanes}
+        self.roles = [{link.id: link for link in side.links} for side in (code, back)]
+        self.places = rule_placements(code), rule_placements(back)
+        self.refused = refused_classes(code)
+        self.let_in = (classes_by_lane(code), classes_by_lane(back))
+        self.connections = self._paired_connections()
+
+    def line_change(self, before: tuple[Point, ...], after: tuple[Point, ...], stop: float | None = None) -> str:
+        """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the
+        stop line, or moved."""
+        if before == after:
+            return ""
+
+        a, b = local_lines(self.origin, [before, after])
+        if (
+            max_offset(b, a) <= TOLERANCE
+            and max_offset(a, b) <= TOLERANCE
+            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
+            and np.hypot(*(a[-1] - b[-1])) <= TOLERANCE
+        ):
+            return "rounded" if len(a) <= len(b) else "thinned"
+
+        if (
+            stop is not None
+            and max_offset(b, a) <= TOLERANCE
+            and np.hypot(*(points_along(a, arc_lengths(a), stop) - b[-1])) <= STOP_TOLERANCE
+            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
+        ):
+            return "shortened"
+
+        return "moved"
+
+    def _paired_connections(self) -> dict[str, Connection]:
+        """Return the connection that was read back for each of the code: of the same lanes, first those with the same
+        turn and group."""
+        left = list(self.back.connections)
+        out: dict[str, Connection] = {}
+        ends = self.pairing.lanes | self.pairing.exits
+
+        for strict in (True, False):
+            for c in self.code.connections:
+                lanes = self.pairing.lanes.get(c.from_lane), ends.get(c.to_lane)
+                if c.id in out or not c.inner:
+                    continue
+
+                found = next(
+                    (
+                        o
+                        for o in left
+                        if (o.from_lane, o.to_lane) == lanes and (not strict or (o.turn, o.group) == (c.turn, c.group))
+                    ),
+                    None,
+                )
+                if found is not None:
+                    left.remove(found)
+                    out[c.id] = found
+
+        self.further = left
+        return out

@@ -1,0 +1,75 @@
+"""Which lanelets belong to one intersection: those that cross, fork or merge at one place."""
+
+import numpy as np
+
+from ..importing.clusters import connected_components, lines_cross
+from .lanelet import Lanelet, LaneletMap
+
+
+def intersection_clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
+    """Return the lanelets through each place where some of different roads cross."""
+    crossings_of = _crossings(lanelet_map.lanelets)
+    candidates = [
+        lanelet
+        for k, lanelet in enumerate(lanelet_map.lanelets)
+        if lanelet.before and lanelet.after and (_forks_or_merges(lanelet) or crossings_of[k])
+    ]
+    index_of_candidate = {id(lanelet): k for k, lanelet in enumerate(candidates)}
+    index_in_map = {id(lanelet): k for k, lanelet in enumerate(lanelet_map.lanelets)}
+    first_of_id: dict[str, int] = {}  # the two directions of one lanelet
+    pairs: list[tuple[int, int]] = []
+
+    for k, lanelet in enumerate(candidates):
+        related = (
+            [other for preceding in lanelet.before for other in preceding.after]
+            + [other for following in lanelet.after for other in following.before]
+            + [lanelet_map.lanelets[j] for j in crossings_of[index_in_map[id(lanelet)]]]
+        )
+        pairs += [(k, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
+        pairs.append((k, first_of_id.setdefault(lanelet.id, k)))
+
+    clusters = [[candidates[k] for k in rows] for rows in connected_components(len(candidates), pairs)]
+    return [group for group in clusters if any(crossings_of[index_in_map[id(lanelet)]] for lanelet in group)]
+
+
+def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
+    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end
+    together."""
+    crossings_of: list[list[int]] = [[] for _ in lanelets]
+    south_west, north_east = (
+        np.array([extreme(lanelet.middle, axis=0) for lanelet in lanelets]).reshape(-1, 2)
+        for extreme in (np.min, np.max)
+    )
+    for k, lanelet in enumerate(lanelets):
+        overlapping = (
+            np.flatnonzero(
+                (south_west[k + 1 :] <= north_east[k]).all(axis=1) & (north_east[k + 1 :] >= south_west[k]).all(axis=1)
+            )
+            + k
+            + 1
+        )
+        for j in overlapping.tolist():
+            other = lanelets[j]
+            if (
+                lanelet.id != other.id
+                and _have_separate_ends(lanelet, other)
+                and lines_cross(lanelet.middle, other.middle)
+            ):
+                crossings_of[k].append(j)
+                crossings_of[j].append(k)
+
+    return crossings_of
+
+
+def _forks_or_merges(lanelet: Lanelet) -> bool:
+    return any(len(preceding.after) > 1 for preceding in lanelet.before) or any(
+        len(following.before) > 1 for following in lanelet.after
+    )
+
+
+def _have_separate_ends(a: Lanelet, b: Lanelet) -> bool:
+    """Return whether two lanelets neither begin nor end together."""
+    return not (
+        {id(lanelet) for lanelet in a.before} & {id(lanelet) for lanelet in b.before}
+        or {id(lanelet) for lanelet in a.after} & {id(lanelet) for lanelet in b.after}
+    )

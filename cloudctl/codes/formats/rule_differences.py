@@ -1,0 +1,77 @@
+"""Rules of a code beside those of its export: which did not come back, and which came in addition."""
+
+from collections.abc import Iterator
+
+from ..model import IntersectionCode
+from ..rule import Rule
+from ..rules import rule_placements
+from .comparison import Comparison
+from .differences import Difference
+from .messages.speed_limits import SPEED_STEP, narrowing_fields
+
+
+def rule_differences(compared: Comparison) -> Iterator[Difference]:
+    """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared
+    by `_limits`."""
+    paths = compared.pairing.lanes | {name: c.id for name, c in compared.connections.items()}
+    before, after = (
+        _rule_rows(compared.code, {name: name for name in paths}),
+        _rule_rows(compared.back, {b: a for a, b in paths.items()}),
+    )
+    for rule, rows in before:
+        if not any(rows <= others and _same_rule(rule, other) for other, others in after):
+            yield Difference(field=f"rules.{rule.kind}", what="lost", entity=rule.id, before=_shown(rule))
+        elif rule.priority or rule.authority or rule.sign or rule.text:
+            yield Difference(field="rules.notes", what="lost", entity=rule.id)
+
+    for rule, rows in after:
+        if not any(rows & others and _same_rule(rule, other) for other, others in before):
+            yield Difference(field=f"rules.{rule.kind}", what="added", entity=rule.id, before=_shown(rule))
+
+
+def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule, set[tuple[str, float, float]]]]:
+    """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection,
+    from, to), whole m."""
+    rows: dict[int, set[tuple[str, float, float]]] = {}
+    for path, found in rule_placements(code).items():
+        for place in found:
+            if path in names:
+                rows.setdefault(place.rule, set()).add(
+                    (
+                        names[path],
+                        round(place.s_from),
+                        min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to),
+                    )
+                )
+
+    return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_compared(rule)]
+
+
+def _is_compared(rule: Rule) -> bool:
+    """Return whether a rule is a limit whose effect is compared place by place, whatever rule carries it."""
+    return rule.kind == "speed_max" and not (
+        rule.classes or rule.except_classes or rule.calendar or narrowing_fields(rule)
+    )
+
+
+def _same_rule(a: Rule, b: Rule) -> bool:
+    """Return whether two rules ask for the same of the same at the same times."""
+    values = a.value == b.value or (
+        a.value is not None and b.value is not None and abs(a.value - b.value) <= SPEED_STEP
+    )
+    return values and _asked(a) == _asked(b)
+
+
+def _asked(rule: Rule) -> list[object]:
+    """Return the fields of a rule, but for its value, its place, its rank, and its notes."""
+    rows = [
+        getattr(rule, field)
+        for field in rule.__struct_fields__
+        if field not in ("id", "targets", "value", "priority", "authority", "sign", "text")
+    ]
+    return [frozenset(row) if isinstance(row, tuple) else row for row in rows]
+
+
+def _shown(rule: Rule) -> str:
+    value = "" if rule.value is None else f" {rule.value:g}"
+    return f"{rule.kind}{value}{' for ' + ', '.join(rule.classes) if rule.classes else ''}{' at times' if rule.calendar else ''}"
