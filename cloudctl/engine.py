@@ -1,6 +1,7 @@
 """The product on one page: `step(t, batch)` -> outputs. No I/O, no clock; the same for live, replay and simulation.
 
-Intersections share nothing but the time they are given: each is a `IntersectionState` with its code, tracker, signals, vehicles and memory of what it said.
+Intersections share nothing but the time they are given: each is a `IntersectionState` with its code, tracker, signals,
+vehicles and memory of what it said.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -48,7 +49,8 @@ from .schema import (
 from .sensor_health import register_sensor_pose
 from .settings import EngineConfig
 from .signals import states
-from .signals.quality import SignalFault, SignalQuality
+from .signals.faults import SignalFault
+from .signals.quality import SignalQuality
 from .topics import KIND_OF_BODY, OPERATOR, OPERATOR_KINDS
 from .vehicles import VehicleRegistry
 
@@ -57,7 +59,8 @@ __all__ = ["NOTICE", "Answer", "Engine", "Output", "encode"]
 
 
 class Answer(NamedTuple):
-    """What became of an operator's input: `name` of the intersection where it is a code; why it was refused, None where it was not."""
+    """What became of an operator's input: `name` of the intersection where it is a code; why it was refused, None where
+    it was not."""
 
     datum: RawMessage
     name: str
@@ -97,7 +100,8 @@ class Engine:
         metrics: Metrics | None = None,
         debug: bool = False,
     ) -> None:
-        """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came from."""
+        """`debug`: an unexpected exception goes through, instead of being confined to the message or plan it came
+        from."""
         self.config = config
         self.metrics = metrics or Metrics()
         self.faults = Faults(self.metrics, debug)
@@ -157,7 +161,8 @@ class Engine:
         return out
 
     def next_plan(self) -> int | None:
-        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by then."""
+        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by
+        then."""
         due = min(self.scheduler.next, self.revisions.change)
         return due if due < NEVER else None
 
@@ -169,13 +174,13 @@ class Engine:
         fusion.add_source(VEHICLE_SOURCE, SourceConfig(kind="cooperative"))
         groups = {int(g): k for k, g in enumerate(code.group_ids)}
         return IntersectionState(
-            code,
-            fusion,
-            planner.AdvisoryFilter(self.config.refresh),
-            states.Signals.dark(len(groups)),
-            _speaking_for(self.config, code.code.id),
-            groups,
-            SignalQuality(code.code),
+            code=code,
+            fusion=fusion,
+            advisory_filter=planner.AdvisoryFilter(self.config.refresh),
+            signals=states.Signals.dark(len(groups)),
+            gateways=_speaking_for(self.config, code.code.id),
+            groups=groups,
+            quality=SignalQuality(code.code),
             priority=planner.PriorityRequestServer(settings=self.config.priority, count=self.metrics.count),
         )
 
@@ -201,10 +206,11 @@ class Engine:
         return Answer(datum, "", None)
 
     def _begin(self, t: int) -> None:
-        """Begin a run at `t` ns; also when time went back, which the driver lets happen only when the machine's clock was set back.
+        """Begin a run at `t` ns; also when time went back, which the driver lets happen only when the machine's clock
+        was set back.
 
-        Nothing that carries a time of the future can be compared with what comes now: tracks, signals and what was sent are let go.
-        Roadside units keep their sequence numbers, and ids go on counting.
+        Nothing that carries a time of the future can be compared with what comes now: tracks, signals and what was sent
+        are let go. Roadside units keep their sequence numbers, and ids go on counting.
         """
         for name, place in self.places.items():
             if self._t is None:
@@ -219,8 +225,8 @@ class Engine:
             self.revisions.change = -NEVER
 
     def reconfigure(self, config: EngineConfig) -> None:
-        """Take over another configuration while running: gateways and their units, how often to plan, how often to repeat.
-        `max_tracks` is that of the trackers made from now on. Raises ValueError, and changes nothing then."""
+        """Take over another configuration while running: gateways and their units, how often to plan, how often to
+        repeat. `max_tracks` is that of the trackers made from now on. Raises ValueError, and changes nothing then."""
         check_bound(config.gateways, self.places)
         if faults := check_days(config.days):
             raise CodeError("calendar", faults)
@@ -298,7 +304,8 @@ class Engine:
     def _examine(
         self, gateway: str, intersection: str, t: int, offset: int, body: Hazard | Health
     ) -> tuple[Hazard | Health, list[RejectedMessage]]:
-        """Return what can be used of a hazard or health message, and why the rest cannot. Raises RejectedMessage where nothing can."""
+        """Return what can be used of a hazard or health message, and why the rest cannot. Raises RejectedMessage where
+        nothing can."""
         place = self.places[intersection]
         if isinstance(body, Health):
             return place.sensing.usable(body)

@@ -33,7 +33,8 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does 
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
-    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy", "class",
+    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy",
+    "class",
 )  # fmt: skip
 
 
@@ -159,7 +160,8 @@ class Signal(
         "lanes": "ln",
     },
 ):
-    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not told)."""
+    """The signal states of one intersection at `t`, and which of its revocable lanes are in use now (None: not
+    told)."""
 
     version: int
     rsu: str
@@ -172,7 +174,8 @@ class Signal(
 
 
 class Hazard(Struct, frozen=True, rename={"version": "v", "rsu": "r", "priority": "p"}):
-    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or both."""
+    """Something on the road that vehicles should know of, from `start` to `end`, on a lane or within a polygon, or
+    both."""
 
     version: int
     rsu: str
@@ -208,7 +211,8 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
 
 
 class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
-    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4."""
+    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries
+    t4."""
 
     version: int
     gateway: Text
@@ -243,8 +247,17 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
     advisories: tuple["Advisory", ...]
 
 
+class PriorityAction(StrEnum):
+    """What a signal controller is asked for."""
+
+    EXTEND = "extend"  # a green that lasts longer
+    EARLY = "early"  # a green that begins sooner
+    RELEASE = "release"  # nothing any more
+
+
 class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i", "request": "q", "group": "g"}):
-    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the controller's."""
+    """What the node asks of a signal controller for a vehicle. It asks: minimum times and clearances are the
+    controller's."""
 
     version: int
     intersection: str
@@ -252,7 +265,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
     request: str  # id
     kind: str  # the vehicle's class
     group: int
-    action: Literal["extend", "early", "release"]
+    action: PriorityAction
     at: int  # ns; extend: green until then; early: green from then on; release: nothing is asked any more
 
 
@@ -272,7 +285,9 @@ class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
     width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
     movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = (
-        None  # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it leaves the road before the next; null: not known
+        # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it
+        # leaves the road before the next; null: not known
+        None
     )
     automated: bool = False
     version: int = VERSION
@@ -324,6 +339,54 @@ class AdvisoryKind(StrEnum):
     DEGRADED = "degraded"
 
 
+class Behaviour(StrEnum):
+    """What an advisory asks a driver to do."""
+
+    KEEP = "keep"  # this speed
+    COAST = "coast"  # slow down with the foot off the throttle
+    SLOW_DOWN = "slow_down"  # brake
+    SPEED_UP = "speed_up"
+    STOP = "stop"
+    GIVE_WAY = "give_way"
+    CHANGE_LEFT = "change_left"
+    CHANGE_RIGHT = "change_right"
+
+
+class Severity(IntEnum):
+    """How urgent an advisory is (ETSI TS 101 539-1)."""
+
+    ACT_NOW = 0
+    SOON = 1
+    INFORMATION = 2
+
+
+class PriorityStatus(StrEnum):
+    """How far a request for signal priority has come (SAE J2735, PrioritizationResponseStatus); the last four end
+    it."""
+
+    PROCESSING = "processing"
+    GRANTED = "granted"
+    RESERVICE_LOCKED = "reserviceLocked"
+    REJECTED = "rejected"
+    MAX_PRESENCE = "maxPresence"
+    SERVED = "served"
+    CANCELLED = "cancelled"
+
+
+VEHICLE_TARGET = "vehicle:"
+INTERSECTION_TARGET = "intersection:"
+
+
+def vehicle_target(vehicle: str) -> str:
+    """Return the target of advisories for one vehicle."""
+    return VEHICLE_TARGET + vehicle
+
+
+def intersection_target(intersection: str) -> str:
+    """Return the target of advisories for every vehicle at an intersection."""
+    return INTERSECTION_TARGET + intersection
+
+
 class Inputs(Struct, frozen=True):
     """What an advisory rests on."""
 
@@ -340,8 +403,8 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     id: str
     kind: AdvisoryKind
     intersection: str
-    target: str  # "vehicle:ID", "lane:ID" or "connection:ID"
-    severity: int  # 0 act now, 1 soon, 2 for information (TS 101 539-1)
+    target: str  # see `vehicle_target` and `intersection_target`
+    severity: int  # a `Severity`
     confidence: float
     reason: str
     t: int
@@ -349,10 +412,8 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     inputs: Inputs
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
-    behaviour: str | None = None  # keep, coast, slow_down, speed_up, stop, give_way, change_left, change_right
-    status: str | None = (
-        None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
-    )
+    behaviour: str | None = None  # a `Behaviour`; later versions may know more
+    status: str | None = None  # of a priority request: a `PriorityStatus`
     version: int = VERSION
 
 

@@ -12,7 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (
-        ("_core", "clock", "datums", "errors", "geo", "maps", "metrics", "rates", "rule_fields"),  # depend on nothing
+        (
+            "_core",
+            "clock",
+            "datums",
+            "driving",
+            "errors",
+            "geo",
+            "maps",
+            "metrics",
+            "rates",
+            "rule_fields",
+        ),  # depend on nothing
         ("__init__", "schema", "events", "faults"),
         ("codes",),  # what a place is; knows nothing of traffic
         (
@@ -22,6 +33,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "topics",
             "payloads",
             "lane_stretches",
+            "road_users",
             "rule_subjects",
             "acknowledgements",
         ),
@@ -72,14 +84,18 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("live",),
     ),
     "cloudctl.planner": (
-        ("candidate", "class_evidence", "policy"),
-        ("filter", "kinds", "priority"),
+        ("braking", "candidate", "policy", "priority_need"),
+        ("class_evidence",),
+        ("kinds", "priority"),
+        ("catalogue",),  # lists the kinds
+        ("filter",),
         ("__init__",),
         ("warm",),
     ),
     "cloudctl.signals": (
-        ("__init__", "conflicts", "spat_time"),
-        ("quality", "spat_fields"),
+        ("__init__", "colours", "faults", "spat_time"),
+        ("conflicts", "ends", "phase_order", "spat_fields"),
+        ("quality",),
         ("spat", "states", "ydt_spat"),
     ),
     "cloudctl.sim": (

@@ -426,7 +426,6 @@ def test_advice_to_change_left_means_left_in_either_hand_of_traffic(left_hand: b
         )
     )
     compiled = codes.compile_code(code)
-    lanes._CODES[compiled.hash] = compiled
     middle = {
         item.id: np.array(item.points[:1], float)[0][::-1] * [np.cos(np.radians(code.ref_lat_e7 / 1e7)), 1.0]
         for item in code.lanes
@@ -434,7 +433,7 @@ def test_advice_to_change_left_means_left_in_either_hand_of_traffic(left_hand: b
     behaviours = []
     for k, item in enumerate(code.lanes):
         ahead = np.array(item.points[-1][::-1], float) - item.points[0][::-1]
-        for other, behaviour in lanes._beside(compiled.hash, k, -1):
+        for other, behaviour in lanes.beside(compiled, k, -1):
             across = middle[code.lanes[other].id] - middle[item.id]
             assert (behaviour == "change_left") == (ahead[0] * across[1] - ahead[1] * across[0] > 0)
             behaviours.append(behaviour)

@@ -15,17 +15,14 @@ from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.forecast.stop_line import passing
-from cloudctl.planner.priority import (
+from cloudctl.planner.priority import EXTENSION, MAX_DELAY, RESERVICE_INTERVAL, PriorityRequestServer
+from cloudctl.planner.priority_need import (
     CLEARANCE,
-    EXTENSION,
     MIN_GREEN,
     MIN_WALK,
-    PRESENCE,
-    RESERVICE,
-    WALK,
-    PriorityRequestServer,
-    _crossing,
-    _length,
+    WALKING_SPEED,
+    crossing_groups,
+    crosswalk_length,
 )
 from cloudctl.schema import RawMessage, SignalState, VehicleRequest
 from cloudctl.settings import EngineConfig, PrioritySettings
@@ -56,7 +53,7 @@ def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: d
     """Let the desk see what is shown for so long before T."""
     stage.shown = shown or {}
     snapshot = stage.world()
-    desk._watch(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
+    desk.observe(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
 
 
 def test_a_green_that_would_end_is_asked_to_last_until_the_bus_is_through(stage: Stage) -> None:
@@ -89,7 +86,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     lane, k = straight(stage)
     stage.state, stage.left = RED, 60.0
     own = int(stage.code.conn_group[k])
-    others = {g: GREEN for g, _ in _crossing(stage.code, k)}
+    others = {g: GREEN for g, _ in crossing_groups(stage.code, k)}
     assert own not in others
     desk = PriorityRequestServer()
     stage.put(lane, 60.0, 12.0, "bus", k)
@@ -98,8 +95,10 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     told, (asked,) = work(desk, stage.world())
     assert told["vehicle:v1"].startswith("granted")
     assert asked.action == "early"
-    longest = max(_length(stage.code, crosswalk) for _, crosswalk in _crossing(stage.code, k) if crosswalk >= 0)
-    assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALK) - 1e-6
+    longest = max(
+        crosswalk_length(stage.code, crosswalk) for _, crosswalk in crossing_groups(stage.code, k) if crosswalk >= 0
+    )
+    assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALKING_SPEED) - 1e-6
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +106,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
 def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObject) -> None:
     stage = Stage(code)
     lane, k = straight(stage)
-    crossing = _crossing(code, k)
+    crossing = crossing_groups(code, k)
     kind = data.draw(st.sampled_from(["bus", "emergency", "truck", "sanitation"]))
     stage.left = data.draw(st.floats(1.0, 90.0))
     shown = {g: data.draw(st.sampled_from([RED, GREEN, int(SignalState.YELLOW_PROTECTED)])) for g, _ in crossing}
@@ -121,7 +120,7 @@ def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObje
         if body.action == "early":
             for g, crosswalk in crossing:
                 least = MIN_WALK if crosswalk >= 0 or code.group_kind[g] == 1 else MIN_GREEN
-                clearance = _length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+                clearance = crosswalk_length(code, crosswalk) / WALKING_SPEED if crosswalk >= 0 else CLEARANCE
                 if shown[g] == GREEN:
                     assert (body.at - T) / SECOND >= max(least - for_s, 0.0) + clearance - 1e-6
                 elif crosswalk >= 0:
@@ -163,7 +162,7 @@ def test_one_is_served_at_a_time_emergency_first_and_the_next_waits_its_turn(sta
     assert told["vehicle:v2"].startswith("served")
     assert [a.action for a in asked if a.kind == "emergency"] == ["release"]
     assert told["vehicle:v1"].startswith("reserviceLocked")
-    told, _ = work(desk, stage.world(T + SECOND + RESERVICE - 10 * SECOND))
+    told, _ = work(desk, stage.world(T + SECOND + RESERVICE_INTERVAL - 10 * SECOND))
     assert told["vehicle:v1"].startswith(("reserviceLocked", "maxPresence"))
 
 
@@ -180,7 +179,7 @@ def test_who_takes_it_back_or_does_not_come_is_let_go(stage: Stage) -> None:
     assert [a.action for a in asked] == ["release"]
     desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k, eta=5.0), stage.code)
-    told, _ = work(desk, stage.world(T + 6 * SECOND + PRESENCE))
+    told, _ = work(desk, stage.world(T + 6 * SECOND + MAX_DELAY))
     assert told["vehicle:v1"].startswith("maxPresence")
 
 
