@@ -58,7 +58,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("byte_order_mark", "findings", "grid", "rule"),
         ("citycode", "model", "strict_json"),
         ("canon", "days", "distinct", "json_schema", "polylines", "registry"),
-        ("holidays", "report", "rules", "versions"),
+        ("public_holidays", "report", "rules", "versions"),
         ("compiled",),
         ("checks",),
         ("draw", "formats", "update"),

@@ -154,7 +154,7 @@ def check(args: Namespace) -> int:
 def calendar(args: Namespace) -> None:
     """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
     from .days import dump_days
-    from .holidays import from_library
+    from .public_holidays import from_library
 
     days = from_library(args.place, args.years)
     try:

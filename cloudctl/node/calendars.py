@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from ..clock import SECOND
 from ..codes import CodeError, IntersectionCode
 from ..codes.days import NO_DAYS, DayCalendar, covers, read_days
-from ..codes.holidays import ZONES, from_library
+from ..codes.public_holidays import ZONES, from_library
 from ..codes.rule import Rule, asks_for_days
 
 MAKE_ONE = "make one with: cloudctl codes calendar CN 2026 --out calendar.json, and name it under [node] calendar"

@@ -13,7 +13,7 @@ from cloudctl import codes, maps
 from cloudctl.__main__ import main
 from cloudctl.clock import SECOND, EventClock
 from cloudctl.codes.days import NO_DAYS, dump_days, parse_days, read_days
-from cloudctl.codes.holidays import from_library
+from cloudctl.codes.public_holidays import from_library
 from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.codes.versions import Versions

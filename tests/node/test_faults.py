@@ -118,7 +118,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 PLACES = {
     "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
-    "a signal": (lambda m: m.setattr(Engine, "_timed", fails), "handle", "signal"),
+    "a signal": (lambda m: m.setattr(Engine, "_handle_timestamped", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
@@ -523,7 +523,7 @@ async def until_async(holds: Callable[[], bool], seconds: float = 50.0) -> None:
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
     written(tmp_path, code, broker.free_port())
     (tmp_path / "broken.py").write_text(
-        "import sys\nfrom cloudctl import live\nfrom cloudctl.__main__ import main\n"
+        "import sys\nfrom cloudctl.node import live\nfrom cloudctl.__main__ import main\n"
         "def fails(*_):\n    raise KeyError('made to fail')\n"
         "live.Node._report = fails\nsys.exit(main(sys.argv[1:]))\n"
     )
