@@ -48,7 +48,7 @@ def change(world: World, row: int, is_open: np.ndarray) -> Behaviour | None:
 
 
 def beside(code: CompiledCode, lane: int, connection: int) -> tuple[LaneChange, ...]:
-    """Return the changes to the lanes beside one that lead the same way (a connection, -1: not known), the left one first."""
+    """Return the changes to the lanes beside one that lead the same way, the left one first. `connection`: -1 unknown."""
     _CODES.setdefault(code.hash, code)
     return _lanes_beside(code.hash, lane, connection)
 
