@@ -138,20 +138,25 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
     (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
     config = NodeConfig(
-        NodeSection(
-            "tcp://127.0.0.1:*", str(folder / "node.key"), True, (str(folder / "*.json"),), str(folder / "status.json")
+        node=NodeSection(
+            bind="tcp://127.0.0.1:*",
+            key=str(folder / "node.key"),
+            codes=(str(folder / "*.json"),),
+            status=str(folder / "status.json"),
         ),
-        BrokerSection(port=running.port, version=running.version),
+        broker=BrokerSection(port=running.port, version=running.version),
         plan=PlanSection(period_ms=0, refresh=0.0),
         gateway=(GatewaySection("g", rsus, gateway.public),),
     )
     here, there = spawn.Pipe()
     server = spawn.Process(target=serve, args=(there, config, floor))
     server.start()
+    there.close()  # so that a node that fails to start ends `recv` with EOFError
     address = here.recv()
     listen, listened = spawn.Pipe()
     subscriber = spawn.Process(target=subscribe, args=(listened, running.port))
     subscriber.start()
+    listened.close()
     listen.recv()
     producer = spawn.Process(target=produce, args=(address, running.port, gateway, node.public))
     producer.start()

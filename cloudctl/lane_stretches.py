@@ -21,10 +21,11 @@ class Stretch(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """What a hazard covers: the stretches, and which paths have one (bool[n_paths])."""
+    """What a hazard covers."""
 
-    stretches: tuple[Stretch, ...]
-    marked: NDArray[np.bool_]
+    stretches: tuple[Stretch, ...]  # in order
+    table: Floats  # float64[n, 3]: the same, for compiled code
+    marked: NDArray[np.bool_]  # bool[n_paths]: the path has one
 
 
 _COVERAGES: dict[tuple[object, ...], Coverage] = {}
@@ -48,10 +49,11 @@ def covered(code: CompiledCode, hazard: Hazard) -> Coverage:
 
     if len(_COVERAGES) >= MAX_REMEMBERED:
         _COVERAGES.clear()
-    stretches = tuple(_stretches(code, hazard))
+    stretches = tuple(sorted(_stretches(code, hazard)))
     marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
     marked[[stretch.path for stretch in stretches]] = True
-    coverage = _COVERAGES[key] = Coverage(stretches, marked)
+    table = np.array(stretches, float).reshape(-1, 3)
+    coverage = _COVERAGES[key] = Coverage(stretches, table, marked)
     return coverage
 
 

@@ -192,18 +192,18 @@ class _Claims(NamedTuple):
 
 
 def _claims(tracks: NDArray[Any], reports: Mapping[int, Report]) -> _Claims:
-    vehicles: list[Report] = []
-    rows: list[int] = []
-    for row, handle in enumerate(tracks["vehicle"].tolist()):
-        vehicle = reports.get(handle) if handle else None
-        if vehicle is not None:
-            vehicles.append(vehicle)
-            rows.append(row)
+    handles = tracks["vehicle"]
+    rows = np.flatnonzero(handles)
+    claimed = [reports.get(handle) for handle in handles[rows].tolist()]
+    vehicles = tuple([vehicle for vehicle in claimed if vehicle is not None])
+    if len(vehicles) < len(claimed):
+        # Tracks of vehicles that have been silent for so long that their reports are forgotten.
+        rows = rows[[vehicle is not None for vehicle in claimed]]
 
     report = np.full(len(tracks), -1, np.int64)
-    report[rows] = range(len(rows))
+    report[rows] = np.arange(len(rows))
     reported = np.array([vehicle.t for vehicle in vehicles], np.int64)
-    return _Claims(tuple(vehicles), np.array(rows, np.int64), report, reported)
+    return _Claims(vehicles=vehicles, rows=rows, report=report, reported=reported)
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from ..clock import MS
+from ..codes.compiled.rules import InForce
 from ..forecast.following import Following
 from ..forecast.prediction import Prediction
 from ..forecast.stop_line import StopLineForecast
@@ -60,7 +61,7 @@ class Situation(NamedTuple):
 
     world: World
     forecast: StopLineForecast
-    limits: rules.InForce
+    limits: InForce
     prediction: Prediction
     following: Following
 

@@ -2,7 +2,7 @@
 
 import itertools
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from ...clock import MS, SECOND
 from ...codes import IntersectionCode
 from ...schema import Group, ObjectClass, SignalState
-from ..scenario.scenario import Junction, Scenario
+from ..scenario.scenario import Junction, Scenario, ScenarioError
 from .bounds import GREEN, UNKNOWN, Phase, bounds, same_colour
 
 KIND_OF_CLASS = {
@@ -175,13 +175,26 @@ class Traffic:
         libsumo.close()
 
 
+def _check_one_colour(signal: str, program: str, group: int, channels: Sequence[int], phases: Sequence[Phase]) -> None:
+    """Raise ScenarioError where the heads of a group show different colours in a phase: a message could give only one of them."""
+    for number, phase in enumerate(phases):
+        for channel in channels[1:]:
+            if not same_colour(phase.state[channel], phase.state[channels[0]]):
+                raise ScenarioError(
+                    f"signal {signal}, programme {program}, phase {number}: heads {channels[0]} and {channel} of group {group} show "
+                    f"{phase.state[channels[0]]} and {phase.state[channel]}; a group shows one colour. "
+                    "Give the code this programme when it is made (additional files of the scenario), so that they are groups of their own"
+                )
+
+
 class Program:
     """The signal programme of one intersection: to the second where it is fixed, else within what its controller knows (`bounds`)."""
 
     def __init__(self, junction: Junction) -> None:
         self.signal = junction.signal
         code = junction.code.code
-        self.columns = [(group.id, group.channels[0]) for group in code.signal_groups]
+        self.channels = {group.id: group.channels for group in code.signal_groups}
+        self.columns = [(group, channels[0]) for group, channels in self.channels.items()]
         self.yields = sorted((a, b) for a, others in gives_way(code).items() for b in others)
         self._logic = ""
         self._read()
@@ -196,6 +209,8 @@ class Program:
             Phase(phase.state, float(phase.duration), float(phase.minDur), float(phase.maxDur))
             for phase in logic.phases
         ]
+        for group, channels in self.channels.items():
+            _check_one_colour(self.signal, current, group, channels, self.phases)
         self.fixed = logic.type == FIXED
         n = len(logic.phases)
         in_order = all(tuple(phase.next) in ((), ((k + 1) % n,)) for k, phase in enumerate(logic.phases))

@@ -277,6 +277,20 @@ def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_b
                 assert got == (plain.allowed, plain.refused_by, plain.undecided_by, plain.speed_max, plain.speed_min)
                 if closed[t] is not None and closed[t][table.paths[path]]:
                     assert not plain.allowed, "a closed tidal lane is closed to everybody"
+        at_once(table, table.paths[path])
+
+
+def at_once(table: RuleTable, path: int) -> None:
+    """Check that a plan, which asks of one moment, gets the answers of single queries, for vehicles on a path and on none."""
+    n = len(VEHICLES)
+    rows, paths, s = np.arange(n + 1), np.array([*[path] * n, -1]), np.full(n + 1, 20.0)
+    for t in INSTANTS:
+        held = table.in_force(rows, paths, s, t, [*VEHICLES, VEHICLES[0]])
+        single = table.effective(paths[:n], np.arange(n), np.full(n, t), s[:n], fleet=VEHICLES)
+        assert held.limit.tolist() == [*single.speed_max.tolist(), np.inf]
+        assert held.cap.tolist() == [*single.cap.tolist(), -1]
+        assert held.refused_by.tolist() == [*single.refused_by.tolist(), -1]
+        assert held.undecided.tolist() == [*single.undecided.tolist(), -1]
 
 
 @pytest.mark.parametrize("day", ["2026-W10-1", "20260301", "2026-3-01", "2026-060", "W10-1"])

@@ -128,6 +128,28 @@ def test_a_network_with_bicycles_and_crossings() -> None:
     assert {lane.use for lane in code.lanes} >= {"vehicle", "bike", "pedestrian"}
 
 
+@pytest.mark.parametrize("around", ["{}", "<additional>{}</additional>"])
+def test_a_programme_of_an_additional_file_parts_groups_with_or_without_a_root_around_it(
+    tmp_path: Path, around: str
+) -> None:
+    net = maps.path("intersection.net.xml.gz")
+    own = codes.import_sumo(net)[0]
+    group = next(group for group in own.signal_groups if len(group.channels) > 1)
+    width = 1 + max(channel for group in own.signal_groups for channel in group.channels)
+    letters = ["r"] * width
+    letters[group.channels[0]] = "G"
+    signal = next(alias.value for alias in own.alias if alias.kind == "sumo_tl")
+    programme = f'<tlLogic id="{signal}" type="static" programID="second" offset="0"><phase duration="30" state="{"".join(letters)}"/></tlLogic>'
+    file = tmp_path / "second.add.xml"
+    file.write_text(around.format(programme))
+
+    code = codes.import_sumo(net, additional=[file])[0]
+
+    assert [plan.id for plan in code.plans] == [*(plan.id for plan in own.plans), "second"]
+    assert (group.channels[0],) in [found.channels for found in code.signal_groups]
+    assert group.channels[1:] in [found.channels for found in code.signal_groups]
+
+
 def test_losses_are_told(tmp_path: Path) -> None:
     import gzip
 

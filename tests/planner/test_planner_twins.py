@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import along, crossings, held_up, leader, meetings, movements, passes
+from planner_twin import along, crossings, held_up, leader, meetings, movements, nearest_hazards, passes
 from stage import GREEN, RED, Stage
 
+from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.forecast import following, prediction
 from cloudctl.forecast.stop_line import passing
-from cloudctl.planner.kinds import collision, pedestrian
-from cloudctl.schema import ObjectClass, SignalState
+from cloudctl.planner.kinds import collision, hazard, pedestrian
+from cloudctl.schema import Hazard, ObjectClass, SignalState
 from cloudctl.world import World
 
 YELLOW = int(SignalState.YELLOW_PROTECTED)
@@ -98,3 +99,43 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
         wanted = meetings(world)
         assert got.keys() == wanted.keys()
         assert got == pytest.approx(wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_nearest_hazard_on_the_way_of_each_vehicle_is_that_of_the_plain_twin(code: CompiledCode, seed: int) -> None:
+    world, rng = random_world(code, seed), np.random.default_rng(seed)
+    hazards = []
+    for number in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.5:
+            lane = int(rng.integers(0, code.n_lanes))
+            low, high = sorted(rng.uniform(0.0, float(code.path_length[lane]), 2).tolist())
+            place = {"lane": code.lane_ids[lane], "s": (low, high)}
+        else:
+            x, y, half = rng.uniform(-40.0, 40.0), rng.uniform(-40.0, 40.0), rng.uniform(3.0, 30.0)
+            xs, ys = (
+                np.array([x - half, x + half, x + half, x - half]),
+                np.array([y - half, y - half, y + half, y + half]),
+            )
+            place = {"polygon": tuple(zip(*(axis.tolist() for axis in code.origin.to_geodetic(xs, ys)), strict=True))}
+        kind, priority = str(rng.choice(["works", "ice"])), int(rng.integers(0, 3))
+        hazards.append(
+            Hazard(
+                version=1,
+                rsu="r",
+                id=f"h{number}",
+                kind=kind,
+                t=world.t,
+                start=world.t,
+                end=world.t + SECOND,
+                priority=priority,
+                **place,
+            )
+        )
+    world = dataclasses.replace(world, hazards=tuple(hazards))
+
+    got = {c.target: (c.facts["kind"], c.distance) for c in hazard.plan(world)}
+
+    assert got == {
+        f"vehicle:{name}": (near.kind, pytest.approx(ahead)) for name, (near, ahead) in nearest_hazards(world).items()
+    }

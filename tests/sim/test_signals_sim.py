@@ -1,15 +1,17 @@
 """Signals that traffic drives, in the simulation: what their controllers send must hold, over real runs of SUMO and over programmes nobody wrote."""
 
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("libsumo")
+libsumo = pytest.importorskip("libsumo")
 
 from cloudctl.sim.loop import bounds
 from cloudctl.sim.loop.bounds import Phase
-from cloudctl.sim.loop.traffic import Traffic
+from cloudctl.sim.loop.traffic import STATE, Traffic
 from cloudctl.sim.scenario import programs
 from cloudctl.sim.scenario.demand import write_corridor
 from cloudctl.sim.scenario.scenario import Scenario, ScenarioError, braunschweig, load
@@ -88,6 +90,48 @@ def test_the_recorded_programme_of_braunschweig_under_traffic_control_keeps_its_
     faults, checked, _ = broken(run(programs.with_signals(braunschweig(), kind, tmp_path), 300.0))
     assert not faults, faults[:5]
     assert checked > 5_000
+
+
+@pytest.mark.parametrize("kind", ["fixed", "actuated", "delay_based"])
+def test_every_head_shows_what_the_message_of_its_group_tells_of_it(kind: str, tmp_path: Path) -> None:
+    scenario = programs.with_signals(braunschweig(), kind, tmp_path)
+    listed = ",".join(str(file) for file in scenario.additional)
+    junction = scenario.junctions[0]
+    traffic = Traffic(scenario, 3, STEP, arguments=("--additional-files", listed))
+    checked = 0
+    try:
+        while traffic.seconds < 100.0:  # longer than a cycle of the fixed programme
+            traffic.step()
+            shown = libsumo.trafficlight.getRedYellowGreenState(junction.signal)
+            states = {group.group: group.state for group in traffic.groups(junction)}
+            for group in junction.code.code.signal_groups:
+                for channel in group.channels:
+                    colour = STATE[shown[channel]]
+                    assert COLOUR.get(states[group.id], states[group.id]) == COLOUR.get(colour, colour), (
+                        traffic.seconds,
+                        group.id,
+                        channel,
+                    )
+                    checked += 1
+    finally:
+        traffic.close()
+    assert checked > 5_000
+
+
+def test_a_programme_whose_heads_of_one_group_differ_is_refused(tmp_path: Path) -> None:
+    scenario = crossroads(tmp_path)
+    group = next(group for group in scenario.junctions[0].code.code.signal_groups if len(group.channels) > 1)
+    logic = programs.active_programs(scenario)["J0"]
+    letters = list(logic.findall("phase")[0].get("state"))
+    letters[group.channels[0]], letters[group.channels[1]] = "r", "G"
+    logic.findall("phase")[0].set("state", "".join(letters))
+    logic.set("programID", "other")
+    file = tmp_path / "other.add.xml"
+    ET.ElementTree(logic).write(file)
+    with pytest.raises(
+        ScenarioError, match=f"heads {group.channels[0]} and {group.channels[1]} of group {group.id} show r and G"
+    ):
+        run(replace(scenario, additional=(file,)), 5.0)
 
 
 def test_a_controller_that_traffic_drives_sends_no_likely_end_and_no_next_green_while_traffic_decides(

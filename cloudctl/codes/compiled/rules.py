@@ -28,6 +28,7 @@ PLATE_BIT = 32  # of the last digit 0; then those of 1 .. 9
 FUEL_BIT = {name: 1 << (48 + k) for k, name in enumerate(FUELS)}
 ALL_PLATES, ALL_FUELS = 1023 << PLATE_BIT, sum(FUEL_BIT.values())
 AUTOMATED = BIT["automated"]
+N_KINDS = len(RULE_KINDS)
 NO, YES, OPEN = 0, 1, 2  # whether a rule binds a vehicle; OPEN: that rests on what it does not declare
 
 
@@ -41,6 +42,16 @@ class Answer(NamedTuple):
     refused_by: NDArray[np.int32]
     decided: NDArray[np.int32]  # int32[n, kinds]: the rule that decided each kind of `RULE_KINDS`
     undecided: NDArray[np.int32]  # the rule that could not be decided by what the vehicle does not declare; -1 none
+
+
+class InForce(NamedTuple):
+    """What holds for each of some vehicles at one moment: `limit` m/s (inf where none), the rule that caps it, the one that refuses the vehicle, and the
+    one that may, by what it does not declare (-1 none)."""
+
+    limit: NDArray[np.float64]
+    cap: NDArray[np.int32]
+    refused_by: NDArray[np.int32]
+    undecided: NDArray[np.int32]
 
 
 class RuleTable:
@@ -89,6 +100,7 @@ class RuleTable:
         ]
         self._tidal = [(lane, opening) for lane, opening in tidal if opening]  # lanes, and the rules that open each
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
+        self._holding: tuple[int, NDArray[np.bool_]] | None = None
 
     def closed(self, t: int) -> NDArray[np.bool_] | None:
         """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
@@ -146,6 +158,35 @@ class RuleTable:
             *out,
         )
         return out
+
+    def in_force(
+        self,
+        rows: NDArray[np.int64],
+        path: NDArray[np.int64],
+        s: NDArray[np.float64],
+        t: int,
+        vehicles: Sequence[Vehicle],
+    ) -> InForce:
+        """Answer for `vehicles` at one moment: `effective` for what a plan asks. `rows`: where each stands in `path` (-1: on none, and no rule holds) and `s` (m)."""
+        n = len(vehicles)
+        fleet: dict[int, int] = {}  # few differ, and the same figures are the same object
+        which = np.array([fleet.setdefault(id(vehicle), len(fleet)) for vehicle in vehicles], np.int64)
+        bits, sizes = _fleet(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
+        limit, by = np.empty(n), np.empty((3, n), np.int32)
+        _in_force(
+            rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._mask, self._valid,
+            self._holding_at(t), self._area, limit, by,
+        )  # fmt: skip
+        return InForce(limit, by[0], by[1], by[2])
+
+    def _holding_at(self, t: int) -> NDArray[np.bool_]:
+        """Return which rules' calendars hold in the second of `t` ns: bool[n_rules]."""
+        second = t // SECOND
+        if self._holding is None or self._holding[0] != second:
+            holding = np.empty(len(self._kind), np.bool_)
+            _calendars_hold(second, self._zone, self._calendar, self._shifts, self._holidays, self._worked, holding)
+            self._holding = (second, holding)
+        return self._holding[1]
 
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
         """Answer one query in full, with the losing rules: the plain twin."""
@@ -271,58 +312,85 @@ def _undecided(win: Any, open_: Any, value: Any, sizes: Any, top: float) -> int:
 
 
 @njit(cache=True)
-def _answer(
-    path: Any,
-    vehicle: Any,
-    t: Any,
-    s: Any,
-    bits: Any,
-    sizes: Any,
-    start: Any,
-    rule: Any,
-    span: Any,
-    kind: Any,
-    value: Any,
-    mask: Any,
-    valid: Any,
-    zone: Any,
-    calendar: Any,
-    shifts: Any,
-    holidays: Any,
-    worked: Any,
-    area: int,
-    speed_max: Any,
-    speed_min: Any,
-    cap: Any,
-    allowed: Any,
-    refused_by: Any,
-    decided: Any,
-    undecided: Any,
+def _calendars_hold(
+    second: int, zone: Any, calendar: Any, shifts: Any, holidays: Any, worked: Any, holding: Any
 ) -> None:
-    open_ = np.empty(decided.shape[1], np.int32)
+    for r in range(len(holding)):
+        holding[r] = holds_at(r, second, zone, calendar, shifts, holidays, worked)
+
+
+@njit(cache=True)
+def _decide(
+    path: int, s: float, t: int, sure: int, maybe: int, start: Any, rule: Any, span: Any, kind: Any, mask: Any, valid: Any, holding: Any, win: Any, open_: Any,
+) -> int:  # fmt: skip
+    """Fill in which rule decides each kind for one query, and which would if it bound the vehicle, which what that declares leaves open; returns the
+    rule of a tidal lane that does not hold now, -1 where there is none. `holding`: whether the calendar of each rule on the path holds."""
+    waits = -1
+    win[:], open_[:] = -1, -1
+    for e in range(start[path], start[path + 1]):
+        r = rule[e]
+        if win[kind[r]] >= 0 or mask[r, 5] == 0 or (s == s and not span[e, 0] <= s <= span[e, 1]):
+            continue
+        bound = _binds(r, sure, maybe, mask)
+        if bound == NO or t < valid[r, 0] or t >= valid[r, 1]:
+            continue
+        if holding[r]:
+            if bound == YES:
+                win[kind[r]] = r
+            elif open_[kind[r]] < 0:
+                open_[kind[r]] = r
+        elif kind[r] == TIDAL and bound == YES and waits < 0:
+            waits = r
+    return waits
+
+
+@njit(cache=True)
+def _bounds(
+    win: Any, open_: Any, value: Any, sizes: Any, automated: bool, waits: int, area: int
+) -> tuple[float, float, int, int, int]:
+    """Return what the rules of `_decide` come to: the highest and lowest speed (m/s), the capping, the refusing and the undecided rule."""
+    top, cap = inf, -1
+    for k in (SPEED_MAX, SCHOOL, WORKS):
+        if win[k] >= 0 and value[win[k]] < top:
+            top, cap = value[win[k]], int(win[k])
+    low = value[win[SPEED_MIN]] if win[SPEED_MIN] >= 0 else 0.0
+    refused = _refusal(win, value, sizes, automated, waits, area)
+    return top, low, cap, refused, _undecided(win, open_, value, sizes, top) if refused < 0 else -1
+
+
+@njit(cache=True)
+def _answer(
+    path: Any, vehicle: Any, t: Any, s: Any, bits: Any, sizes: Any, start: Any, rule: Any, span: Any, kind: Any,
+    value: Any, mask: Any, valid: Any, zone: Any, calendar: Any, shifts: Any, holidays: Any, worked: Any, area: int,
+    speed_max: Any, speed_min: Any, cap: Any, allowed: Any, refused_by: Any, decided: Any, undecided: Any,
+) -> None:  # fmt: skip
+    open_, holding = np.empty(decided.shape[1], np.int32), np.empty(len(kind), np.bool_)
     for i in range(len(path)):
-        sure, maybe, win, waits = bits[vehicle[i], 0], bits[vehicle[i], 1], decided[i], -1
-        win[:], open_[:] = -1, -1
         for e in range(start[path[i]], start[path[i] + 1]):
-            r = rule[e]
-            if win[kind[r]] >= 0 or mask[r, 5] == 0 or (s[i] == s[i] and not span[e, 0] <= s[i] <= span[e, 1]):
-                continue
-            bound = _binds(r, sure, maybe, mask)
-            if bound == NO or t[i] < valid[r, 0] or t[i] >= valid[r, 1]:
-                continue
-            if holds_at(r, t[i] // 1_000_000_000, zone, calendar, shifts, holidays, worked):
-                if bound == YES:
-                    win[kind[r]] = r
-                elif open_[kind[r]] < 0:
-                    open_[kind[r]] = r
-            elif kind[r] == TIDAL and bound == YES and waits < 0:
-                waits = r
-        top, by = inf, -1
-        for k in (SPEED_MAX, SCHOOL, WORKS):
-            if win[k] >= 0 and value[win[k]] < top:
-                top, by = value[win[k]], win[k]
-        low = value[win[SPEED_MIN]] if win[SPEED_MIN] >= 0 else 0.0
-        speed_max[i], speed_min[i], cap[i] = top, min(low, top), by
-        refused_by[i] = _refusal(win, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area)
+            holding[rule[e]] = holds_at(rule[e], t[i] // 1_000_000_000, zone, calendar, shifts, holidays, worked)
+        sure, maybe, win = bits[vehicle[i], 0], bits[vehicle[i], 1], decided[i]
+        waits = _decide(path[i], s[i], t[i], sure, maybe, start, rule, span, kind, mask, valid, holding, win, open_)
+        top, low, cap[i], refused_by[i], undecided[i] = _bounds(
+            win, open_, value, sizes[vehicle[i]], sure & AUTOMATED != 0, waits, area
+        )
+        speed_max[i], speed_min[i] = top, min(low, top)
         allowed[i] = refused_by[i] < 0
-        undecided[i] = _undecided(win, open_, value, sizes[vehicle[i]], top) if allowed[i] else -1
+
+
+@njit(cache=True)
+def _in_force(
+    rows: Any, path: Any, s: Any, vehicle: Any, t: int, bits: Any, sizes: Any, start: Any, rule: Any, span: Any, kind: Any, value: Any, mask: Any,
+    valid: Any, holding: Any, area: int, limit: Any, by: Any,
+) -> None:  # fmt: skip
+    """Fill in `limit` and `by` (the capping, the refusing and the undecided rule) for the vehicle of each of `rows`."""
+    win, open_ = np.empty(N_KINDS, np.int32), np.empty(N_KINDS, np.int32)
+    for k in range(len(rows)):
+        i, v = rows[k], vehicle[k]
+        if path[i] < 0:
+            limit[k], by[0, k], by[1, k], by[2, k] = inf, -1, -1, -1
+            continue
+        sure, maybe = bits[v, 0], bits[v, 1]
+        waits = _decide(path[i], s[i], t, sure, maybe, start, rule, span, kind, mask, valid, holding, win, open_)
+        limit[k], _, by[0, k], by[1, k], by[2, k] = _bounds(
+            win, open_, value, sizes[v], sure & AUTOMATED != 0, waits, area
+        )

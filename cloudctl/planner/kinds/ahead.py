@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
-from ...codes.compiled.rules import RuleTable
+from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING, SIZES, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
-from .rules import InForce, named
+from .rules import named
 
 RANGE = 300.0  # m
 ANNOUNCED_KINDS = ("toll", "closure", "construction")  # kinds of rules that are announced where they hold
@@ -338,22 +338,36 @@ def _way(world: World, row: int) -> list[int]:
     return list(dict.fromkeys(way))
 
 
+@njit(cache=True)
+def distance_to(
+    target: int, target_s: float, row: int, path: Any, s: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int,
+    conn_from: Any, conn_to: Any, lane_stop_s: Any, path_length: Any,
+) -> float:  # fmt: skip
+    """Return m from the front of a track to a place `target_s` m along the path `target`: `distance`, compiled."""
+    movement = connection[row]
+    if target == path[row]:
+        return float(target_s - s[row] - 0.5 * length[row])
+    if movement < 0:
+        return np.nan
+
+    if target == conn_from[movement]:
+        stop = lane_stop_s[target]
+        line = path_length[target] if np.isnan(stop) else stop
+        return float(to_stop[row] + target_s - line)
+    if target == n_lanes + movement:
+        return float(to_stop[row] + target_s)
+    if target == conn_to[movement]:
+        return float(to_stop[row] + path_length[n_lanes + movement] + target_s)
+    return np.nan
+
+
 def distance(world: World, row: int, path: int, s: float) -> float:
     """Return m from a track's front to a place `s` m along a path of its way; negative behind it, nan where it does not
     lead there."""
-    code, own_path, connection = world.code, int(world.path[row]), int(world.connection[row])
-    if path == own_path:
-        return s - float(world.s[row]) - 0.5 * float(world.tracks["length"][row])
-    if connection < 0:
-        return float("nan")
-
-    to_line = float(world.to_stop[row])
-    if path == int(code.conn_from[connection]):
-        stop = float(code.lane_stop_s[path])
-        line = float(code.path_length[path]) if np.isnan(stop) else stop
-        return to_line + s - line
-    if path == code.n_lanes + connection:
-        return to_line + s
-    if path == int(code.conn_to[connection]):
-        return to_line + float(code.path_length[code.n_lanes + connection]) + s
-    return float("nan")
+    code = world.code
+    return float(
+        distance_to(
+            path, s, row, world.path, world.s, world.tracks["length"], world.connection, world.to_stop, code.n_lanes,
+            code.conn_from, code.conn_to, code.lane_stop_s, code.path_length,
+        )
+    )  # fmt: skip

@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.rules import InForce
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, holding_up
 from ...forecast.prediction import ways
@@ -31,7 +32,6 @@ from ...world import ELSEWHERE, NextSignal, World
 from ..braking import stopping_distance
 from ..candidate import Candidate
 from ..policy import policy_of
-from .rules import InForce
 from .signal_stop import BROKEN_PROMISE_TIME
 
 RANGE = 500.0  # m

@@ -5,16 +5,17 @@ A vehicle is warned of one at a time: the highest `priority`, then the nearest. 
 comes with advice to change lanes where a lane beside leads the same way (`lanes.change`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ...forecast import lanes
 from ...lane_stretches import Coverage, Stretch, covered
 from ...schema import AdvisoryKind, Behaviour, Hazard, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
-from .ahead import concerned, distance, open_lanes
+from .ahead import distance_to, open_lanes
 
 RANGE = 300.0  # m
 CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_vehicle", "lane_closed")
@@ -36,6 +37,37 @@ class Nearest(NamedTuple):
         return -self.hazard.priority, self.ahead
 
 
+@njit(cache=True)
+def _list_approaching(
+    rows: Any, stretches: Any, path: Any, s: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int,
+    conn_from: Any, conn_to: Any, lane_stop_s: Any, path_length: Any, approaching: Any, ahead: Any,
+) -> int:  # fmt: skip
+    """List in `approaching` (int64[n, 2]) which of `rows` have a stretch within RANGE on their way, or are within one,
+    and the nearest stretch; in `ahead` how far that is (m)."""
+    n = 0
+    for k in range(len(rows)):
+        row, nearest, nearest_stretch = rows[k], RANGE, -1
+        for m in range(len(stretches)):
+            target = int(stretches[m, 0])
+            distance = distance_to(
+                target, stretches[m, 1], row, path, s, length, connection, to_stop, n_lanes, conn_from, conn_to,
+                lane_stop_s, path_length,
+            )  # fmt: skip
+            if distance <= 0.0:
+                # It is within the stretch until its rear has left it.
+                end = distance_to(
+                    target, stretches[m, 2], row, path, s, length, connection, to_stop, n_lanes, conn_from, conn_to,
+                    lane_stop_s, path_length,
+                )  # fmt: skip
+                distance = 0.0 if end + length[row] > 0.0 else -1.0
+            if 0.0 <= distance < nearest:
+                nearest, nearest_stretch = distance, m
+        if nearest_stretch >= 0:
+            approaching[n, 0], approaching[n, 1], ahead[n] = k, nearest_stretch, nearest
+            n += 1
+    return n
+
+
 def plan(world: World) -> list[Candidate]:
     """Return a warning to each connected vehicle with a hazard ahead on its way, or around it."""
     code = world.code
@@ -44,9 +76,8 @@ def plan(world: World) -> list[Candidate]:
     present = [(hazard, covered(code, hazard)) for hazard in world.hazards if hazard.start <= world.t < hazard.end]
     nearest: dict[int, Nearest] = {}  # by connected vehicle
     for hazard, coverage in present:
-        for k in concerned(world, coverage.marked):
-            found = _first_stretch(world, int(world.rows[k]), hazard, coverage)
-            if found.ahead < RANGE and (k not in nearest or found.rank < nearest[k].rank):
+        for k, found in _approaching(world, hazard, coverage):
+            if k not in nearest or found.rank < nearest[k].rank:
                 nearest[k] = found
     if not nearest:
         return []
@@ -58,22 +89,18 @@ def plan(world: World) -> list[Candidate]:
     return [_warning(world, k, nearest[k], is_free) for k in sorted(nearest)]
 
 
-def _first_stretch(world: World, row: int, hazard: Hazard, coverage: Coverage) -> Nearest:
-    """Return the first stretch of a hazard on a vehicle's way; RANGE m ahead where none is nearer."""
-    ahead, first = min(
-        ((m, stretch) for stretch in coverage.stretches if 0.0 <= (m := _distance_to(world, row, stretch)) < RANGE),
-        default=(RANGE, coverage.stretches[0]),
-    )
-    return Nearest(hazard, first, ahead)
-
-
-def _distance_to(world: World, row: int, stretch: Stretch) -> float:
-    """Return m from a vehicle's front to a stretch, 0 within it; -1 past it, nan where its way does not lead there."""
-    ahead = distance(world, row, stretch.path, stretch.s_from)
-    if ahead <= 0.0:
-        length = float(world.tracks["length"][row])
-        return 0.0 if distance(world, row, stretch.path, stretch.s_to) + length > 0.0 else -1.0
-    return ahead
+def _approaching(world: World, hazard: Hazard, coverage: Coverage) -> list[tuple[int, Nearest]]:
+    """Return the connected vehicles that come to a hazard, or are within it, and where they meet it first."""
+    code, n = world.code, len(world.vehicles)
+    approaching, ahead = np.empty((n, 2), np.int64), np.empty(n)
+    count = _list_approaching(
+        world.rows, coverage.table, world.path, world.s, world.tracks["length"], world.connection, world.to_stop,
+        code.n_lanes, code.conn_from, code.conn_to, code.lane_stop_s, code.path_length, approaching, ahead,
+    )  # fmt: skip
+    return [
+        (k, Nearest(hazard, coverage.stretches[stretch], distance))
+        for (k, stretch), distance in zip(approaching[:count].tolist(), ahead[:count].tolist(), strict=True)
+    ]
 
 
 def _warning(world: World, k: int, nearest: Nearest, is_free: np.ndarray) -> Candidate:

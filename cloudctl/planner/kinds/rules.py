@@ -5,14 +5,11 @@ Sent when a vehicle drives faster than the limit by EXCESS, or is where its clas
 it out by what it does not declare (its mass on a weak bridge), with what that is. GLOSA keeps to the same limits.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
 from ...codes.rules import CAPS, missing
-from ...matching import Floats
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
@@ -27,37 +24,14 @@ REASON_UNDECIDED = (
 )
 
 
-class InForce(NamedTuple):
-    """What the rules say of each connected vehicle, one row per vehicle. Rules are indices, -1 none."""
-
-    limit: Floats  # m/s, inf where there is none
-    cap: NDArray[np.int32]  # the rule that caps its speed
-    refused_by: NDArray[np.int32]  # the rule that keeps it out
-    undecided: NDArray[np.int32]  # the rule that may, by what the vehicle does not declare
-
-
 def in_force(world: World) -> InForce:
     """Ask the compiled rules once for all connected vehicles of the snapshot."""
     code, n = world.code, len(world.vehicles)
     if not n or not code.code.rules:
         none = np.full(n, -1, np.int32)
         return InForce(np.full(n, np.inf), none, none, none)
-
-    # Few vehicles differ: each different one is asked for once.
     vehicles = [vehicle.as_ruled for vehicle in world.vehicles]
-    fleet = {id(vehicle): vehicle for vehicle in vehicles}
-    index = dict(zip(fleet, range(len(fleet)), strict=True))
-    fleet_index = np.array([index[id(vehicle)] for vehicle in vehicles], np.int64)
-
-    path = world.path[world.rows]
-    answer = world.rules.effective(
-        np.maximum(path, 0), fleet_index, np.full(n, world.t), world.s[world.rows], fleet=tuple(fleet.values())
-    )
-    off_lanes = path < 0
-    answer.speed_max[off_lanes] = np.inf
-    for rule in (answer.cap, answer.refused_by, answer.undecided):
-        rule[off_lanes] = -1
-    return InForce(limit=answer.speed_max, cap=answer.cap, refused_by=answer.refused_by, undecided=answer.undecided)
+    return world.rules.in_force(world.rows, world.path, world.s, world.t, vehicles)
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:

@@ -118,9 +118,7 @@ def plan(world: World, forecast: StopLineForecast, slowed: set[str]) -> list[Can
     code, signals, n = world.code, world.signals, len(world.vehicles)
     if not n or not code.n_conns or not len(signals.state) or signals.seen is None:
         return []
-    notice = np.full(n, NOTICE)
-    if slowed:
-        notice[[vehicle.id in slowed for vehicle in world.vehicles]] = SLOWING_NOTICE
+    notice = np.array([SLOWING_NOTICE if vehicle.id in slowed else NOTICE for vehicle in world.vehicles])
 
     stops, lanes = np.empty((n, 5), np.int64), ways(code)
     count = _must_stop(

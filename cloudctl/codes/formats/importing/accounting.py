@@ -14,7 +14,7 @@ importer runs within `with Accounts(...) as accounts` and returns `accounts.impo
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -73,24 +73,32 @@ class Accounts:
         self._open.append(record)
         return record
 
-    def stream(self, file: IO[bytes]) -> Iterator[XmlRecord]:
-        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is asked for."""
-        depth = 0
+    def stream(self, file: IO[bytes], alone: Collection[str] = ()) -> Iterator[XmlRecord]:
+        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is asked for.
+
+        A root of one of the tags `alone` is itself such an element, with no root around it.
+        """
+        depth, element_depth = 0, 1
         root: XmlRecord | None = None
+        root_node: ET.Element | None = None
         for event, node in ET.iterparse(file, ("start", "end")):
             if event == "start":
                 depth += 1
-                if root is None:
-                    top, root = node, XmlRecord(self, node, None, whole=False)
+                if depth == 1 and node.tag in alone:
+                    element_depth = 0
+                elif depth == 1:
+                    root_node, root = node, XmlRecord(self, node, None, whole=False)
                     self._open.append(root)
                     yield root
-            else:
-                depth -= 1
-                if depth == 1:
-                    record = XmlRecord(self, node, root)
-                    yield record
-                    self.settle(record)
-                    top.clear()
+                continue
+
+            depth -= 1
+            if depth == element_depth:
+                record = XmlRecord(self, node, root)
+                yield record
+                self.settle(record)
+                if root_node is not None:
+                    root_node.clear()
 
     def json(self, tree: Mapping[str, Any], tag: str = "message") -> JsonRecord:
         """Return the record of decoded JSON (or ASN.1). Raises CodeError for one nested deeper than any map."""

@@ -32,6 +32,8 @@ CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are 
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS = Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code")
 
+ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
+
 
 def read_net(
     path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None
@@ -97,11 +99,10 @@ def _read(net: Net, stream: IO[bytes]) -> None:
         "location": _take_location,
         "type": _take_type,
     }
-    for record in net.accounts.stream(stream):
-        if record.parent is None:
-            if record.tag == "net":
-                net.left_hand = record.flag("lefthand")
-        elif record.tag in takers:
+    for record in net.accounts.stream(stream, alone=ALONE):
+        if record.tag == "net":
+            net.left_hand = record.flag("lefthand")
+        elif record.tag in takers and (record.parent is not None or record.tag in ALONE):
             takers[record.tag](net, record.use())
 
 
