@@ -142,7 +142,7 @@ class AdvisoryFilter:
             target=candidate.target,
             severity=candidate.severity,
             confidence=round(candidate.confidence, 3),
-            reason=candidate.reason.format(**candidate.facts),
+            reason=candidate.reason.format(**candidate.facts).rstrip(),  # a rule or hazard may have no text
             t=world.t,
             valid_until=valid_until,
             inputs=Inputs(

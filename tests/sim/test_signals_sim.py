@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-libsumo = pytest.importorskip("libsumo")
+pytest.importorskip("libsumo")
 
+import libsumo
 from cloudctl.sim.loop import bounds
 from cloudctl.sim.loop.bounds import Phase
 from cloudctl.sim.loop.traffic import STATE, Traffic

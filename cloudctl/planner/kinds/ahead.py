@@ -40,7 +40,7 @@ REASON_MAY_BAN = (
 )
 REASON_TOLL = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
 REASON_CLOSURE = "{kind} {far:.0f} m ahead on {where} by rule {rule}. {text}"
-REASON_WORKS = "{kind} {far:.0f} m ahead on {where} by rule {rule}: {value:.1f} m/s there. {text}"
+REASON_WORKS = "{kind} {far:.0f} m ahead on {where} by rule {rule}: at most {value:.1f} m/s there. {text}"
 
 
 class Begins(NamedTuple):

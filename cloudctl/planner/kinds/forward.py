@@ -33,7 +33,7 @@ MAX_LATERAL = 1.5  # m off its path beyond which it does not
 MIN_CLOSING_SPEED = 0.1  # m/s
 
 REASON_CLOSING = "the vehicle {gap:.0f} m ahead drives {closing:.0f} m/s slower than you: brake"
-REASON_HIDDEN = "a vehicle {far:.0f} m ahead brakes hard, behind others: be ready to brake"
+REASON_HIDDEN = "a vehicle {far:.0f} m ahead, hidden by others, brakes hard: be ready to brake"
 
 
 @njit(cache=True)

@@ -44,7 +44,7 @@ STARTING_SPEED = 0.7  # m/s, and
 STARTING_ACCELERATION = 0.8  # m/s^2
 OVER_LINE_RANGE = 6.0  # m past the line up to which it is warned
 MAX_SHOWN_DECELERATION = 9.9  # m/s^2 in the reason
-REASON = "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2"
+REASON = "group {group} is red when you arrive in {arrival:.1f} s: stop, braking with {needed:.1f} m/s²"
 
 
 @njit(cache=True)

@@ -17,7 +17,7 @@ from ..candidate import Candidate
 EXCESS = 2.0  # m/s above the limit; less is within what speedometers and positions allow
 SURE_CONFIDENCE, UNDECIDED_CONFIDENCE = 0.9, 0.5
 REASON_REFUSED = "rule {rule} ({kind}) holds here for a {class}: leave this lane"
-REASON_TOO_FAST = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f}"
+REASON_TOO_FAST = "{limit:.1f} m/s is the limit here by rule {rule} ({kind}); you drive {speed:.1f} m/s"
 REASON_UNDECIDED = (
     "rule {rule} ({kind}) may {effect} {class} {end}: your state does not declare {missing}. "
     "Declare it, or go by the sign"

@@ -42,13 +42,13 @@ CAUSE = np.zeros(256, np.int64)  # by state: why a vehicle must be able to stop
 CAUSE[IS_RED], CAUSE[IS_YELLOW], CAUSE[SignalState.UNKNOWN] = AT_RED, AT_YELLOW, AT_UNKNOWN
 REASONS = {
     AT_RED: (
-        "group {group} shows red, and nothing sure says that it turns green before you come: "
+        "group {group} shows red and is not sure to turn green before you arrive: "
         "stop at the line, {distance:.0f} m ahead"
     ),
     AT_YELLOW: "group {group} shows yellow, and you can still stop: stop at the line, {distance:.0f} m ahead",
-    AT_UNKNOWN: ("what group {group} shows is not known: be ready to stop at the line, {distance:.0f} m ahead"),
+    AT_UNKNOWN: ("the state of group {group} is not known: be ready to stop at the line, {distance:.0f} m ahead"),
 }
-IF_OWN = ", if that group is yours: other ways lead from your lane, and which you take is not known"
+IF_OWN = ", if it is your signal: your lane has several movements, and yours is not known"
 
 
 class _Stop(NamedTuple):

@@ -15,7 +15,7 @@ from .ahead import open_lanes
 RANGE = 200.0  # m
 MIN_SPEED = 3.0  # m/s; a slower vehicle is part of the queue behind it
 MIN_GAP = 5.0  # m; nearer, the driver has long seen it
-REASON = "a vehicle stands on your lane {gap:.0f} m ahead, and nothing holds it"
+REASON = "a stopped vehicle blocks your lane {gap:.0f} m ahead"
 
 
 @njit(cache=True)
