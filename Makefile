@@ -1,15 +1,21 @@
-# make demo | test | bench | bench-fusion | lint; each sets up all it needs in .venv
+# make install | demo | test | examples | bench | bench-fusion | lint; each sets up all it needs in .venv.
+# DEMO, TEST and BENCH hold further words of their command: make test TEST=tests/planner
 PYTHON ?= python3
 PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard cext/*)
 STAMP := .venv/.built
 
-.PHONY: demo test bench bench-fusion lint clean
+.PHONY: install demo test examples bench bench-fusion lint clean
+install: $(STAMP)
+
 demo: $(STAMP)
 	$(PY) -m cloudctl demo --out out/demo $(DEMO)
 
 test: $(STAMP)
 	$(PY) -m pytest $(TEST)
+
+examples: $(STAMP)
+	$(PY) examples/run_all.py out/examples
 
 bench: $(STAMP)
 	$(PY) -m cloudctl bench $(BENCH)
@@ -22,6 +28,10 @@ lint: .venv/.lint
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest tests/test_layers.py
+	$(PY) -m bandit --quiet --recursive cloudctl sim --configfile pyproject.toml
+	@if $(PY) -c 'from urllib.request import urlopen; urlopen("https://pypi.org/pypi/pip/json", timeout=5)' 2>/dev/null; \
+	then $(PY) -m pip_audit --progress-spinner off --skip-editable; \
+	else echo "pip-audit is left out: the database of vulnerabilities (pypi.org) cannot be reached from here"; fi
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c
 
 clean:
@@ -30,6 +40,7 @@ clean:
 $(STAMP): $(SOURCES)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8' # for the axe-core in it: the tests drive Chromium without playwright
 	touch $@
 
 .venv/.lint: $(STAMP)

@@ -1,1 +1,2 @@
-"""Measurements: each prints a table whose figures are ratios within one run. `make bench`, or `python -m bench NAME ...`."""
+"""Measurements: each prints a table whose figures are ratios within one run. `make bench`, or `python -m bench NAME
+...`."""

@@ -13,7 +13,9 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "fuzz": "bench_fuzz",
     "soak": "bench_soak",
     "recovery": "bench_recovery",
+    "signing": "bench_signing",
     "networks": "bench_networks",
+    "view": "bench_view",
 }
 
 

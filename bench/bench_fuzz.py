@@ -1,7 +1,9 @@
-"""Mutated messages of every kind beside valid traffic: the valid output must be the same bytes as without them, and every message accounted for.
+"""Mutated messages of every kind beside valid traffic: the valid output must be the same bytes as without them, and
+every message accounted for.
 
-First two engines in made-up time (FUZZ_MESSAGES, default 1,000,000), then a node process over real sockets (FUZZ_SOCKET_MESSAGES, default
-300,000, at most 4,000/s; 1,000,000 for the whole claim). FUZZ_SEED (default 1) makes others of the same kinds; FUZZ=engine or FUZZ=node runs one.
+First two engines in made-up time (FUZZ_MESSAGES, default 1,000,000), then a node process over real sockets
+(FUZZ_SOCKET_MESSAGES, default 300,000, at most 4,000/s; 1,000,000 for the whole claim). FUZZ_SEED (default 1) makes
+others of the same kinds; FUZZ=engine or FUZZ=node runs one.
 """
 
 import os
@@ -59,9 +61,15 @@ def report(result: Result) -> str:
     rules = [[n, rule] for rule, n in result.twins.rules.most_common(RULES)]
     text = table(["kind", "hostile sent", "accepted, with valid", "refused"], rows)
     text += f"\n{result.valid} valid sent; {dropped} dropped and counted; not accounted for: {result.missing}"
-    text += f"\n{result.sent.total() / max(result.seconds, 1e-9):.0f} messages/s in {result.seconds:.0f} s; the longest step {result.twins.slowest[0]:.0f} ms"
+    text += (
+        f"\n{result.sent.total() / max(result.seconds, 1e-9):.0f} messages/s in {result.seconds:.0f} s; the longest "
+        f"step {result.twins.slowest[0]:.0f} ms"
+    )
     text += f" ({result.twins.slowest[1]})"
-    text += f"\nmemory {result.memory[len(result.memory) // 10]:.1f} MB at a tenth, {result.memory[-1]:.1f} MB at the end: {100 * growth(result.memory):+.1f} %"
+    text += (
+        f"\nmemory {result.memory[len(result.memory) // 10]:.1f} MB at a tenth, {result.memory[-1]:.1f} MB at the "
+        f"end: {100 * growth(result.memory):+.1f} %"
+    )
     text += f"\n{result.twins.compared} outputs for the victim compared, {result.twins.advisories} of them advisories"
     text += "\n\nrefused by rule (of those that were answered)\n" + table(["n", "rule"], rules)
     failures = result.failures

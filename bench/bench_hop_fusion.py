@@ -1,4 +1,5 @@
-"""Fuse frames through Python: one at a time, and a batch of many intersections in one call. Peers: make bench-fusion."""
+"""Fuse frames through Python: one at a time, and a batch of many intersections in one call. Peers: make
+bench-fusion."""
 
 import numpy as np
 from cloudctl.sim.common.terminal import table

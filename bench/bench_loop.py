@@ -1,8 +1,8 @@
 """The whole loop at 1,000 perception frames/s of 60 objects, beside the same sockets and broker with no work between.
 
-Five intersections, three RSUs each, every frame planned and answered with an advisory. The floor is the node itself with its
-step replaced: decode the frame, publish one ready advisory. Rounds are taken in turn; latency is from the frame's own time in the
-producer to the advisory's arrival in a subscriber, each in a process of its own.
+Five intersections, three RSUs each, every frame planned and answered with an advisory. The floor is the node itself
+with its step replaced: decode the frame, publish one ready advisory. Rounds are taken in turn; latency is from the
+frame's own time in the producer to the advisory's arrival in a subscriber, each in a process of its own.
 """
 
 import asyncio
@@ -100,7 +100,8 @@ def subscribe(pipe: Connection, port: int) -> None:
 
 
 def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
-    """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2 Hz."""
+    """Send frames at RATE for a while: three RSUs at each intersection; signals at 10 Hz; the connected vehicles at 2
+    Hz."""
     import paho.mqtt.client as paho
 
     scenes = [Scene(code, OBJECTS, seed) for seed, code in enumerate(corridor())]

@@ -1,7 +1,8 @@
-"""Digital codes of SUMO networks: how many have no error, over networks of many makers and of netgenerate; and what 900 signals cost.
+"""Digital codes of SUMO networks: how many have no error, over networks of many makers and of netgenerate; and what 900
+signals cost.
 
-Networks are those of the eclipse-sumo wheel, generated ones of every kind (NETWORKS_SEED, default 1, makes others), and those in NETWORKS:
-folders, wheels or archives, with a colon between. Junctions without a signal are codes, too.
+Networks are those of the eclipse-sumo wheel, generated ones of every kind (NETWORKS_SEED, default 1, makes others), and
+those in NETWORKS: folders, wheels or archives, with a colon between. Junctions without a signal are codes, too.
 """
 
 import os
@@ -107,10 +108,12 @@ def run() -> str:
     lines = [table(["network", "signals", "others", "sound", "s", "not"], rows)]
     lines += [f"{n} x {error}" for error, n in errors.most_common(MAX_KINDS)]
     lines.append(
-        f"{whole[2]} of {made_in_all} codes without an error: {100 * whole[2] / made_in_all:.2f} %; must be 98 % at least"
+        f"{whole[2]} of {made_in_all} codes without an error: {100 * whole[2] / made_in_all:.2f} %; must be 98 "
+        "% at least"
     )
     lines.append(
-        f"{large} signals, a grid of {LARGE_GRID} x {LARGE_GRID}: imported in {cost:.1f} s of processor time; must be 20 s at most"
+        f"{large} signals, a grid of {LARGE_GRID} x {LARGE_GRID}: imported in {cost:.1f} s of processor time; "
+        "must be 20 s at most"
     )
     return "\n".join(lines)
 
@@ -163,7 +166,8 @@ def _made(command: list[str | Path]) -> bool:
 
 
 def large_grid(folder: Path) -> tuple[int, float]:
-    """Return how many codes a grid with a signal at each junction makes, and what its import costs, s of processor time."""
+    """Return how many codes a grid with a signal at each junction makes, and what its import costs, s of processor
+    time."""
     path = folder / "large.net.xml"
     program = Path(sumo.SUMO_HOME) / "bin" / "netgenerate"
     _made(

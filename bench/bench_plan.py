@@ -1,6 +1,8 @@
-"""Plan one intersection: snapshot, lane matching, prediction and every advisory kind, by number of tracks and connected vehicles.
+"""Plan one intersection: snapshot, lane matching, prediction and every advisory kind, by number of tracks and connected
+vehicles.
 
-One track in twelve walks on a crosswalk, every other signal group shows green, and there are a toll, a hazard and a stopped vehicle to tell of.
+One track in twelve walks on a crosswalk, every other signal group shows green, and there are a toll, a hazard and a
+stopped vehicle to tell of.
 """
 
 from statistics import median

@@ -1,4 +1,5 @@
-"""How soon service is back after each fault, over real sockets and processes, in a network namespace of its own: s until a vehicle has fresh advice.
+"""How soon service is back after each fault, over real sockets and processes, in a network namespace of its own: s
+until a vehicle has fresh advice.
 
 `PYTHONPATH=. python bench/bench_recovery.py [cause ...]` from another version's folder measures that version.
 """
@@ -83,9 +84,12 @@ class Rig:
             f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n"
         )
         (folder / "node.toml").write_text(
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = "status.json"\n'
-            f'[broker]\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = {str(embedded).lower()}\n[plan]\nrefresh = 0.0\n'
-            f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = {{ r0 = "{self.code.code.id}" }}\n'
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = '
+            '"status.json"\n'
+            f'[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = '
+            f"{str(embedded).lower()}\n[plan]\nrefresh = 0.0\n"
+            f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = '
+            f'{{ r0 = "{self.code.code.id}" }}\n'
         )
 
     async def __aenter__(self) -> "Rig":
@@ -272,7 +276,8 @@ CAUSES = {
 
 
 async def measure(name: str) -> list[str]:
-    """Return a row: cause, s until advice is fresh again and comes steadily, what was dropped or refused, what was logged."""
+    """Return a row: cause, s until advice is fresh again and comes steadily, what was dropped or refused, what was
+    logged."""
     cause, embedded = CAUSES[name]
     with tempfile.TemporaryDirectory() as folder:
         async with Rig(Path(folder), embedded) as rig:

@@ -32,8 +32,9 @@ def run() -> str:
         record(path, 60.0, 40)
         runs = [replay(path) for _ in range(3)]
     best = sorted(run.speed for run in runs)
-    same = all(run.difference is None for run in runs)
+    same = all(run.identical for run in runs)
     return (
-        f"{runs[0].span_s:.0f} s, {runs[0].messages} messages, {runs[0].advisories} advisories: {best[1]:.0f} x real time (median of 3; must be >= 50); "
+        f"{runs[0].span_s:.0f} s, {runs[0].messages} messages, {runs[0].advisories} advisories: {best[1]:.0f} x "
+        "real time (median of 3; must be >= 50); "
         f"{'byte-identical' if same else f'NOT the same: {runs[0].difference}'}"
     )

@@ -1,7 +1,9 @@
-"""Round trips: every code that can be had here goes out as MAPEM and as YD/T 3709 and is read back; how many differences of each kind.
+"""Round trips: every code that can be had here goes out as MAPEM and as YD/T 3709 and is read back; how many
+differences of each kind.
 
-Codes come from maps/, the networks inside the eclipse-sumo wheel, four generated ones, and ../shared/data where it is. A difference that the
-export does not declare refuses it; the counts of those that must never be (raised, cut, moved, opened) stand first.
+Codes come from maps/, the networks inside the eclipse-sumo wheel, four generated ones, and ../shared/data where it is.
+A difference that the export does not declare refuses it; the counts of those that must never be (raised, cut, moved,
+opened) stand first.
 """
 
 import json
@@ -76,7 +78,8 @@ def _order(key: tuple[str, str]) -> tuple[bool, str, str]:
 
 
 def sources() -> Iterator[tuple[str, IntersectionCode]]:
-    """Yield every code that can be made of the files here, by the file's name; files that are no map, and codes with an error, are passed over."""
+    """Yield every code that can be made of the files here, by the file's name; files that are no map, and codes with an
+    error, are passed over."""
     with tempfile.TemporaryDirectory() as folder:
         files = [
             *sorted((ROOT / "maps").glob("*.json")),

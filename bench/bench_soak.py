@@ -1,7 +1,9 @@
-"""A system under faults injected at random: memory must stay flat, the recording must replay to the same bytes, service must come back.
+"""A system under faults injected at random: memory must stay flat, the recording must replay to the same bytes, service
+must come back.
 
-A node, mosquitto, two gateways and twenty vehicles, each in a process of its own. SOAK_MINUTES (default 30), SOAK_SEED (default 1),
-SOAK_WITHOUT="SIGHUP,..." leaves causes out. Writes out/soak/: soak.png, soak.json, node.err and the recordings.
+A node, mosquitto, two gateways and twenty vehicles, each in a process of its own. SOAK_MINUTES (default 30), SOAK_SEED
+(default 1), SOAK_WITHOUT="SIGHUP,..." leaves causes out. Writes out/soak/: soak.png, soak.json, node.err and the
+recordings.
 """
 
 import contextlib

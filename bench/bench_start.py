@@ -33,7 +33,8 @@ async def once(folder: Path, running: broker.Broker) -> float:
     port = broker.free_port()
     (folder / "code.json").write_bytes(codes.dump(code.code))
     (folder / "node.toml").write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:{port}"\ncurve = false\ncodes = ["code.json"]\n[broker]\nport = {running.port}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:{port}"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen = true\nport = '
+        f"{running.port}\n"
         f'version = {running.version}\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}" }}\n'
     )
     scene, clock = Scene(code, 20), WallClock()

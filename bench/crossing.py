@@ -1,4 +1,5 @@
-"""One intersection with valid traffic: road users seen by a gateway, signals that keep their promises, connected vehicles. For runs under faults."""
+"""One intersection with valid traffic: road users seen by a gateway, signals that keep their promises, connected
+vehicles. For runs under faults."""
 
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ OTHERS_RED_ENDS = 60 * SECOND  # after now: the other groups stay red
 
 @dataclass
 class Crossing:
-    """`n` road users, the first `connected` of them connected vehicles on one approach, apart from each other; `rsu` sees all."""
+    """`n` road users, the first `connected` of them connected vehicles on one approach, apart from each other; `rsu`
+    sees all."""
 
     code: CompiledCode
     rsu: str
@@ -44,7 +46,8 @@ class Crossing:
         return self.code.code.id
 
     def groups(self, t: int) -> tuple[Group, ...]:
-        """Return the signal states at `t`: one group goes through red, green, yellow; the others stay red, their end unknown."""
+        """Return the signal states at `t`: one group goes through red, green, yellow; the others stay red, their end
+        unknown."""
         phase = t % CYCLE
         begin = t - phase
         state, end = SignalState.YELLOW_PROTECTED, begin + CYCLE

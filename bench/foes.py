@@ -1,4 +1,5 @@
-"""How far the conflict matrices of imported SUMO networks are SUMO's own: `python -m bench.foes [NETWORK ...]`, read again with sumolib."""
+"""How far the conflict matrices of imported SUMO networks are SUMO's own: `python -m bench.foes [NETWORK ...]`, read
+again with sumolib."""
 
 import gzip
 import sys

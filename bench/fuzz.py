@@ -1,7 +1,9 @@
-"""The hostile senders of the fuzz bench: a gateway that may speak for another intersection only, and vehicles that are anywhere but at the first.
+"""The hostile senders of the fuzz bench: a gateway that may speak for another intersection only, and vehicles that are
+anywhere but at the first.
 
-`HostileTraffic.message` draws one message of any kind, hostile in one of the ways of `mutations`. What would be a valid message about the first
-intersection (a vehicle there, a request for it) is drawn again: those may change what is said there, and are no attack on it.
+`HostileTraffic.message` draws one message of any kind, hostile in one of the ways of `mutations`. What would be a valid
+message about the first intersection (a vehicle there, a request for it) is drawn again: those may change what is said
+there, and are no attack on it.
 """
 
 from typing import Any, NamedTuple
@@ -76,7 +78,8 @@ class Hostile(NamedTuple):
 
 
 class HostileTraffic:
-    """Draws messages; `victim` is the intersection that must not notice, `home` the one that the senders may speak of."""
+    """Draws messages; `victim` is the intersection that must not notice, `home` the one that the senders may speak
+    of."""
 
     def __init__(self, victim: CompiledCode, home: Crossing, victim_rsus: tuple[str, ...], seed: int) -> None:
         self.mutator = Mutator(seed)

@@ -1,7 +1,8 @@
-"""Two engines side by side, one with the hostile messages and one without: what concerns the victim must be the same bytes from both.
+"""Two engines side by side, one with the hostile messages and one without: what concerns the victim must be the same
+bytes from both.
 
-`Twins` holds the pair. The bench feeds it made-up time in which messages come as fast as they can be drawn; the socket bench feeds it what a
-node recorded.
+`Twins` holds the pair. The bench feeds it made-up time in which messages come as fast as they can be drawn; the socket
+bench feeds it what a node recorded.
 """
 
 import re
@@ -261,7 +262,8 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
 
 
 def valid_batch(crossing: Crossing, k: int, t: int) -> list[RawMessage]:
-    """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello first."""
+    """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello
+    first."""
     at = t - 5 * MS
     batch = [RawMessage("hello", VALID, crossing.hello(VALID))] if k == 0 else []
     batch.append(RawMessage("perception", VALID, crossing.perception(k, at)))

@@ -1,7 +1,8 @@
-"""Hostile messages against a real node process over real sockets: ZeroMQ with CURVE, mosquitto, recording on, valid traffic beside.
+"""Hostile messages against a real node process over real sockets: ZeroMQ with CURVE, mosquitto, recording on, valid
+traffic beside.
 
-Receive times differ from run to run, so the proof that nothing valid changed is the node's own recording: driven again as it is, and again
-without what the hostile senders sent, at the same times.
+Receive times differ from run to run, so the proof that nothing valid changed is the node's own recording: driven again
+as it is, and again without what the hostile senders sent, at the same times.
 """
 
 import multiprocessing

@@ -1,11 +1,12 @@
 """A signal controller that lies, and drivers who do exactly as advised: the closed loop in process, through wire bytes.
 
-Lamps follow a script of states. What the controller sends of them shows the same states, but promises ends that are wrong by -20 to +60 s, or none, or
-"now" in every message, or ends that slide; groups vanish, messages freeze, come late, are stamped in another time, and programmes are swapped.
-A driver takes the newest valid advice: it holds the advised speed, stops when advised to stop or warned, and otherwise holds the speed it has.
+Lamps follow a script of states. What the controller sends of them shows the same states, but promises ends that are
+wrong by -20 to +60 s, or none, or "now" in every message, or ends that slide; groups vanish, messages freeze, come
+late, are stamped in another time, and programmes are swapped. A driver takes the newest valid advice: it holds the
+advised speed, stops when advised to stop or warned, and otherwise holds the speed it has.
 
-The property (`Drive.violation`): no driver passes a line at a displayed red that had reached the node while the vehicle could still stop (3 m/s^2
-after 1 s), unless it had been advised to stop, or warned, by then.
+The property (`Drive.violation`): no driver passes a line at a displayed red that had reached the node while the vehicle
+could still stop (3 m/s^2 after 1 s), unless it had been advised to stop, or warned, by then.
 """
 
 from dataclasses import dataclass, field
@@ -88,7 +89,8 @@ def script(random: Random, seconds: float) -> list[Lamp]:
 
 @dataclass
 class Faults:
-    """What is wrong with the messages as a whole: spans (s) in which they freeze or are stamped wrongly, groups that vanish, and chance."""
+    """What is wrong with the messages as a whole: spans (s) in which they freeze or are stamped wrongly, groups that
+    vanish, and chance."""
 
     freezes: list[tuple[float, float]]
     jumps: list[tuple[float, float, float]]  # from, to, by how much (s)

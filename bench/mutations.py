@@ -1,8 +1,10 @@
-"""Hostile messages made from valid ones: fields replaced, bytes damaged, bytes invented. The same seed makes the same messages.
+"""Hostile messages made from valid ones: fields replaced, bytes damaged, bytes invented. The same seed makes the same
+messages.
 
-A valid body is a tree of dicts, lists and plain values, with the keys of the wire. A `Codec` says how such a tree becomes bytes: msgpack for
-gateways, JSON for vehicles. Three mutators, as `Mutator.hostile` draws them: (a) one or more fields get hostile values, (b) the bytes of a
-valid body are damaged, (c) random bytes, nothing, far too much, or nesting without end.
+A valid body is a tree of dicts, lists and plain values, with the keys of the wire. A `Codec` says how such a tree
+becomes bytes: msgpack for gateways, JSON for vehicles. Three mutators, as `Mutator.hostile` draws them: (a) one or more
+fields get hostile values, (b) the bytes of a valid body are damaged, (c) random bytes, nothing, far too much, or
+nesting without end.
 """
 
 import json

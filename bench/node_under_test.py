@@ -1,4 +1,5 @@
-"""A node and a broker as processes of their own, for runs that do harm to them: started, watched, killed, started again on the same ports."""
+"""A node and a broker as processes of their own, for runs that do harm to them: started, watched, killed, started again
+on the same ports."""
 
 import json
 import os
@@ -91,9 +92,10 @@ class NodeUnderTest:
             (self.codes / f"{number}.json").write_bytes(codes.dump(code.code))
         self.config = folder / "node.toml"
         lines = [
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus = "status.json"'
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus '
+            '= "status.json"'
         ]
-        lines.append(f'[broker]\nport = {mqtt}\n[record]\npath = "{record}"')
+        lines.append(f'[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "{record}"')
         for name, rsus in gateways.items():
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             lines.append(f'[[gateway]]\nname = "{name}"\nkey = "{self.keys[name].public}"\nrsus = {{ {bound} }}')
@@ -153,6 +155,6 @@ class NodeUnderTest:
 
 def tracebacks(text: str) -> tuple[int, list[str]]:
     """Return how many tracebacks a standard error holds that nothing guarded, and the lines of those faults that were."""
-    guarded = [line for line in text.splitlines() if line.startswith("cloudctl: fault in ")]
+    guarded = [line for line in text.splitlines() if " ERROR cloudctl.node: fault in " in line]
     first = [line for line in guarded if " again, " not in line]
     return max(text.count("Traceback (most recent call last)") - len(first), 0), first

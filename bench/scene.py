@@ -1,4 +1,5 @@
-"""A made-up scene on a real code: road users that drive the lanes of an intersection, as frames of any size, without SUMO."""
+"""A made-up scene on a real code: road users that drive the lanes of an intersection, as frames of any size, without
+SUMO."""
 
 from dataclasses import dataclass
 

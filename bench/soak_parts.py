@@ -1,4 +1,5 @@
-"""The processes of the soak besides node and broker: gateways whose clock and signals can be made wrong, and the connected vehicles."""
+"""The processes of the soak besides node and broker: gateways whose clock and signals can be made wrong, and the
+connected vehicles."""
 
 import asyncio
 import contextlib
@@ -95,7 +96,8 @@ def shifted(groups: Sequence[Group], ahead: int) -> tuple[Group, ...]:
 
 
 class Log:
-    """What the vehicles of one intersection were given; `newest[place]` is when the last speed advice came, for the soak to see while it runs."""
+    """What the vehicles of one intersection were given; `newest[place]` is when the last speed advice came, for the
+    soak to see while it runs."""
 
     def __init__(self, place: int, newest: Any) -> None:
         self.deliveries: list[Delivery] = []
@@ -110,7 +112,8 @@ class Log:
 def run_vehicles(
     pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str
 ) -> None:
-    """Drive the connected vehicles of all crossings until told to stop, what they print in the file `errors`; answer with every `Delivery`, and how many connections would not close."""
+    """Drive the connected vehicles of all crossings until told to stop, what they print in the file `errors`; answer
+    with every `Delivery`, and how many connections would not close."""
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)
     logs = [Log(place, newest) for place in range(len(crossings))]

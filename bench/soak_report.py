@@ -64,8 +64,8 @@ class Soak:
 
 
 class Service(NamedTuple):
-    """Service from one cause to the next: s without speed advice, at the longest, where it struck and elsewhere; s from the cause's end to that of the last interruption;
-    how often vehicles were told that there is none."""
+    """Service from one cause to the next: s without speed advice, at the longest, where it struck and elsewhere; s from
+    the cause's end to that of the last interruption; how often vehicles were told that there is none."""
 
     gap: float
     elsewhere: float | None
@@ -110,7 +110,10 @@ def report(soak: Soak, system: System, out: Path) -> str:
     rows, late = _services(soak, places)
     failures += late
     text = table(["cause", "n", "its duration s", "longest gap s", "gap elsewhere s", "back after s", "told so"], rows)
-    text += "\n(gap: time in which no vehicle of an intersection got speed advice, the longest of all n; back: from the end of the cause to the end of the last gap of over 2 s)"
+    text += (
+        "\n(gap: time in which no vehicle of an intersection got speed advice, the longest of all n; back: from "
+        "the end of the cause to the end of the last gap of over 2 s)"
+    )
     text += f"\n\n{len(soak.deliveries)} advisories delivered, {_per_vehicle(soak)}"
     memory, grown = _memory(soak)
     text += f"\n{memory}"
@@ -197,11 +200,12 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
                 continue
             name = f"{folder.name}/{file.name}"
             lines.append(
-                f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} advisories, {result.speed:.0f} x real time"
+                f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} "
+                f"advisories, {result.speed:.0f} x real time"
             )
             lines += [f"  {note}" for note in (result.fault, *result.notes) if note]
-            if result.difference is not None:
-                failures.append(f"replay of {name} is not byte-identical: {result.difference[:300]}")
+            if not result.identical:
+                failures.append(f"replay of {name} is not byte-identical: {str(result.difference)[:300]}")
             if result.fault:
                 failures.append(f"recording {name}: {result.fault}")
     return lines, failures

@@ -1,4 +1,5 @@
-"""The running system of the soak: node, broker, two gateways and their intersections, twenty vehicles; and the faults that are injected into it."""
+"""The running system of the soak: node, broker, two gateways and their intersections, twenty vehicles; and the faults
+that are injected into it."""
 
 import multiprocessing
 import os
@@ -31,7 +32,8 @@ HANGS = (3.0, 12.0, 60.0)  # s that the broker is stopped
 
 
 class Cause(NamedTuple):
-    """One fault as it was injected: from when to when it lasted (ns), and which intersections it concerns (none: all)."""
+    """One fault as it was injected: from when to when it lasted (ns), and which intersections it concerns (none:
+    all)."""
 
     name: str
     begin: int
@@ -40,7 +42,8 @@ class Cause(NamedTuple):
 
 
 class System:
-    """Starts all processes in `folder`; `inject(name)` does one harm, waits until it has passed, and returns what was done."""
+    """Starts all processes in `folder`; `inject(name)` does one harm, waits until it has passed, and returns what was
+    done."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -139,7 +142,8 @@ class System:
         return int(status)
 
     def restart_node(self) -> list[str]:
-        """Start the node again after it has died; its recordings are linked elsewhere first. Return which of them it wrote over."""
+        """Start the node again after it has died; its recordings are linked elsewhere first. Return which of them it
+        wrote over."""
         self.keep_recordings()
         sizes = {file: file.stat().st_size for file in (self.folder / f"kept-{self.kept}").iterdir()}
         self.kept += 1

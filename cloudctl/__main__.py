@@ -13,8 +13,11 @@ from . import __version__
 
 EXAMPLES = """examples:
   cloudctl demo --out out/demo                       the whole loop on real traffic, with a report
+  cloudctl init here                                 a node's folder: keys, certificates, node.toml, two scripts to try it
   cloudctl keys new keys/node                        a CURVE key pair: keys/node.key, keys/node.pub
   cloudctl serve node.toml                           a node: sockets, keys, broker, codes, recording from one file
+  cloudctl keys vehicle car-2                        a certificate for a vehicle; cloudctl keys revoke car-2 withdraws it
+  cloudctl reload node.toml                          a node that runs reads its file, keys and codes again
   cloudctl codes import net.net.xml --out codes/     a SUMO network, or another format, to digital codes
   cloudctl codes show codes/0.json --out 0.html      draw a digital code
   cloudctl codes export codes/0.json --to geojson    a digital code in another format
@@ -59,10 +62,31 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve = _command(commands, "serve", "run a node from one TOML file", _serve)
     serve.add_argument(
-        "config", type=Path, help="the node's file; docs/operations.md explains every key. SIGHUP reads it again"
+        "config",
+        type=Path,
+        nargs="?",
+        default=Path("node.toml"),
+        help="the node's file; docs/operations.md explains every key. SIGHUP reads it again",
     )
     serve.add_argument(
         "--debug", action="store_true", help="stop at the first fault of the node's own, with its traceback"
+    )
+    serve.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="log lines for people, or one JSON object a line"
+    )
+    serve.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="the lowest level that is logged (default info)",
+    )
+    reload = _command(commands, "reload", "have a node that runs read its file again", _reload)
+    reload.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        default=Path("node.toml"),
+        help="the file it was started from (default node.toml)",
     )
     replay = _command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
     replay.add_argument(
@@ -76,9 +100,51 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="exit 1 unless every advisory is byte-identical to the recorded one (faults: exit 1 with or without it)",
     )
-    keys = _command(commands, "keys", "CURVE keys").add_subparsers(metavar="COMMAND", required=True)
+    replay.add_argument(
+        "--view",
+        action="store_true",
+        help="show the run on a page in the browser instead: play, pause, seek; prints the address to open",
+    )
+    replay.add_argument(
+        "--bind",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="with --view: where to serve the page (default: this machine only, a free port)",
+    )
+    init = _command(
+        commands, "init", "make a folder with all that a closed node needs, and two scripts to try it", _init
+    )
+    init.add_argument("folder", type=Path)
+    init.add_argument(
+        "--map", type=Path, help="a digital code, or a map that can be imported (default: the intersection that ships)"
+    )
+    init.add_argument(
+        "--host", default="127.0.0.1", help="where gateways and vehicles reach the node (default 127.0.0.1)"
+    )
+    init.add_argument("--port", type=int, default=7788, help="TCP port for gateways (default 7788)")
+    init.add_argument("--mqtt-port", type=int, default=8883, help="TCP port of the broker (default 8883)")
+    init.add_argument(
+        "--signed", action="store_true", help="sign every advisory with a key of the node; vehicles verify it"
+    )
+    keys = _command(commands, "keys", "keys and certificates of gateways and vehicles").add_subparsers(
+        metavar="COMMAND", required=True
+    )
     new = _command(keys, "new", "make a key pair: NAME.key (secret) and NAME.pub", _keys_new)
     new.add_argument("name", type=Path)
+    signature = _command(
+        keys, "signature", "make a key that a node signs advisories with: [node] signature_key", _keys_signature
+    )
+    signature.add_argument("file", type=Path, help="file to write, such as keys/signature.key")
+    vehicle = _command(keys, "vehicle", "make the certificate of a vehicle: a folder to give to it", _keys_vehicle)
+    vehicle.add_argument("name", help="the vehicle's id")
+    vehicle.add_argument(
+        "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
+    )
+    revoke = _command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
+    revoke.add_argument("name", help="the vehicle's id")
+    revoke.add_argument(
+        "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
+    )
     _codes_parsers(
         _command(commands, "codes", "intersection digital codes").add_subparsers(metavar="COMMAND", required=True)
     )
@@ -206,6 +272,11 @@ def _sim_parsers(commands: Any) -> None:
     run.add_argument("--step", type=float, default=0.1, help="SUMO's step, s (default 0.1)")
     run.add_argument("--extra-delay", type=float, default=0.0, help="ms added to every sensor and advisory (default 0)")
     run.add_argument("--miss", type=float, help="share of missed detections (default 0.08)")
+    run.add_argument(
+        "--view",
+        action="store_true",
+        help="serve the live page while it runs, and print the address to open (over sockets only)",
+    )
     run.add_argument("--record", type=Path, help="MCAP file for the run")
     run.add_argument(
         "--out",
@@ -347,14 +418,29 @@ def _eval(args: argparse.Namespace) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
+    from .logs import LogFormat, set_up
     from .node import config, live
 
+    set_up(LogFormat(args.log_format), args.log_level.upper())
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
-    places, address = len(node.engine.places), node.server.address
+    places, address = len(node.engine.intersections), node.server.address
+
+    def ready() -> None:
+        print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
+        if node.page and node.web:
+            print(f"live page: {node.page.address(node.web.address)}", flush=True)
+
     with _traced(args.debug):
-        asyncio.run(
-            node.run(ready=lambda: print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True))
-        )
+        asyncio.run(node.run(ready=ready))
+
+
+def _reload(args: argparse.Namespace) -> None:
+    from .node.config import code_files, load
+    from .node.pid_file import send_hangup
+
+    code_files(load(args.config))  # a file that cannot be used is refused here, where its reader is
+    number = send_hangup(args.config)
+    print(f"the node (process {number}) reads {args.config} again; its log says what it takes over")
 
 
 @contextlib.contextmanager
@@ -374,6 +460,8 @@ def _traced(debug: bool) -> Iterator[None]:
 
 
 def _replay(args: argparse.Namespace) -> int:
+    if args.view:
+        return _show_recording(args)
     from .replay import Replay, replay
 
     def show(so_far: Replay) -> None:
@@ -391,14 +479,25 @@ def _replay(args: argparse.Namespace) -> int:
     if args.compare:
         print(
             f"first difference: {result.difference}"
-            if result.difference
+            if not result.identical
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
     for (place, cause), count in result.faults.items():
         print(
             f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
         )
-    return int(bool(result.faults) or bool(args.compare and result.difference))
+    return int(bool(result.faults) or bool(args.compare and not result.identical))
+
+
+def _show_recording(args: argparse.Namespace) -> int:
+    from .view.playback import show_recording
+
+    def ready(address: str) -> None:
+        print(f"open {address}\nCtrl-C stops", flush=True)
+
+    with _traced(args.debug):
+        asyncio.run(show_recording(args.file, args.bind, ready, debug=args.debug))
+    return 0
 
 
 def _keys_new(args: argparse.Namespace) -> None:
@@ -408,6 +507,34 @@ def _keys_new(args: argparse.Namespace) -> None:
     print(
         f"wrote {args.name.with_suffix('.key')} (keep it secret) and {args.name.with_suffix('.pub')}\npublic key: {keys.public}"
     )
+
+
+def _init(args: argparse.Namespace) -> None:
+    from .node.init_folder import Ports, init_folder
+
+    for line in init_folder(args.folder, args.map, args.host, Ports(args.port, args.mqtt_port), args.signed):
+        print(line)
+
+
+def _keys_signature(args: argparse.Namespace) -> None:
+    from .io.signatures import new_signature_key
+
+    public_key = new_signature_key(args.file)
+    print(f"wrote {args.file} (keep it secret)\npublic key, for vehicles (node_signature_key): {public_key}")
+
+
+def _keys_vehicle(args: argparse.Namespace) -> None:
+    from .node.init_folder import add_vehicle
+
+    folder = add_vehicle(args.folder, args.name)
+    print(f"wrote {folder}: give it to the vehicle, over a way that nobody else can read")
+
+
+def _keys_revoke(args: argparse.Namespace) -> None:
+    from .node.init_folder import revoke_vehicle
+
+    count = revoke_vehicle(args.folder, args.name)
+    print(f"{args.name}: {count} certificate(s) revoked. A node that runs takes it over with: cloudctl reload")
 
 
 def _sim_run(args: argparse.Namespace) -> None:

@@ -35,8 +35,8 @@ class WallClock:
 class SteadyClock:
     """UTC, strictly increasing, that does not go along when the machine's clock steps, until it is told to `follow()`.
 
-    A monotonic clock carries it over a step; differences up to STEP are followed at once. `stepped` (ns) is how far the machine's clock is
-    ahead since it stepped, 0 while the two agree.
+    A monotonic clock carries it over a step; differences up to STEP are followed at once. `stepped` (ns) is how far the
+    machine's clock is ahead since it stepped, 0 while the two agree.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,5 @@
-"""What somebody should put right, in words: counted each time, reported when it begins, and no more often than is read."""
+"""What somebody should put right, in words: counted each time, reported when it begins, and no more often than is
+read."""
 
 from .clock import SECOND
 from .metrics import Metrics

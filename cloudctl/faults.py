@@ -1,6 +1,8 @@
-"""A fault inside one message, one plan or one task is confined to it: counted, described once with its traceback, and the rest goes on.
+"""A fault inside one message, one plan or one task is confined to it: counted, described once with its traceback, and
+the rest goes on.
 
-`Faults` is for code that does no I/O (the engine): what it notes is given out with the step. `FaultReport` makes the lines an operator reads.
+`Faults` is for code that does no I/O (the engine): what it notes is given out with the step. `FaultReport` makes the
+lines an operator reads.
 """
 
 import traceback
@@ -15,7 +17,8 @@ REPEAT = 60 * SECOND  # between two lines on the same cause
 
 
 class Fault(NamedTuple):
-    """One unexpected exception: in which guarded place, of whose work, its cause, and its traceback where the cause is new."""
+    """One unexpected exception: in which guarded place, of whose work, its cause, and its traceback where the cause is
+    new."""
 
     place: str  # ingest, fuse, plan, report, ...
     source: str  # the kind of message or the intersection that it concerns
@@ -51,7 +54,8 @@ class Faults:
 
 
 class FaultReport:
-    """Turns faults into lines: each cause once with its traceback, its repetitions counted and named once a minute at most."""
+    """Turns faults into lines: each cause once with its traceback, its repetitions counted and named once a minute at
+    most."""
 
     def __init__(self) -> None:
         self._repeated: dict[

@@ -240,7 +240,7 @@ def _frame_faults(refused: int, unmeasured: int, first: list[tuple[int, str, str
     return FrameFaults(refused, unmeasured, [RowFault(*row) for row in first])
 
 
-def _check_core() -> None:
+def check_core() -> None:
     """Raise ImportError where the compiled core was built for another wire than `schema` describes: it would misread every message."""
     wire = {"classes": len(ObjectClass), "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
     for name, value in wire.items():
@@ -250,7 +250,7 @@ def _check_core() -> None:
             )
 
 
-_check_core()
+check_core()
 
 
 def _check_source(source_id: int) -> int:

@@ -1,6 +1,7 @@
-"""The hazards of one intersection: what is accepted, in bounded number, and what holds now. Times are ns of the node's clock."""
+"""The hazards of one intersection: accepted in bounded number, and in force at a time. Times are ns of the node's
+clock."""
 
-from math import isfinite
+from math import inf, isfinite
 
 import msgspec
 
@@ -14,54 +15,48 @@ MAX_HAZARDS = 256  # of an intersection
 MAX_OF_GATEWAY = 64  # of those, from one gateway
 DAY = 86_400 * SECOND
 MAX_AHEAD = 366 * DAY  # of the end of a hazard
-MAX_METRES = 2000.0  # of a polygon's vertex from the intersection
+MAX_DISTANCE = 2000.0  # m of a polygon's vertex from the intersection
+MIN_POINTS = 3  # different ones, of a polygon
 
 Key = tuple[str, str, str]  # gateway, RSU, id
 
 
 class Hazards:
-    """What gateways reported. Where there are too many, the one that ends first goes, of the gateway that has most."""
+    """The hazards that gateways reported. Where there are too many, one of the gateway with the most is dropped: the
+    one that ends first."""
 
     def __init__(self) -> None:
-        self._known: dict[Key, Hazard] = {}
+        self._hazards: dict[Key, Hazard] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._hazards)
 
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
-        """Raise RejectedMessage for a hazard that nobody could be warned of; its times are by a clock `offset` ns ahead."""
+        """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by
+        a clock `offset` ns ahead."""
         if hazard.end <= hazard.start:
             raise RejectedMessage(
-                "end",
-                hazard.end,
-                f"is not after start ({hazard.start})",
-                "send ns of UTC since 1970; end is when it is over",
+                field="end",
+                value=hazard.end,
+                rule=f"is not after start ({hazard.start})",
+                remedy="send ns of UTC since 1970; end is when it is over",
             )
         if not hazard.kind or not hazard.id:
             raise RejectedMessage(
-                "id, kind",
-                (hazard.id, hazard.kind),
-                "must not be empty",
-                "name the hazard, and say what it is: works, accident, ice, ...",
+                field="id, kind",
+                value=(hazard.id, hazard.kind),
+                rule="must not be empty",
+                remedy="name the hazard, and say what it is: works, accident, ice, ...",
             )
-        if hazard.end - offset > t + MAX_AHEAD:
-            raise RejectedMessage(
-                "end",
-                hazard.end,
-                f"is more than {MAX_AHEAD // DAY} days ahead",
-                "send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
-            )
-        if hazard.end - offset <= t and (gateway, hazard.rsu, hazard.id) not in self._known:
-            age = (t - hazard.end + offset) / SECOND
-            raise RejectedMessage(
-                "end",
-                hazard.end,
-                f"was over {age:.1f} s ago",
-                "send when it will be over; set the clock, and answer sync",
-            )
+        is_known = (gateway, hazard.rsu, hazard.id) in self._hazards
+        _check_times(t, hazard, offset, is_known)
+
         if hazard.lane is None and hazard.polygon is None:
             raise RejectedMessage(
-                "lane, polygon", None, "a hazard is on a lane or in a polygon", "send one of them, or both"
+                field="lane, polygon",
+                value=None,
+                rule="a hazard is on a lane or in a polygon",
+                remedy="send one of them, or both",
             )
         if hazard.lane is not None:
             _check_lane(code, hazard, hazard.lane)
@@ -71,81 +66,110 @@ class Hazards:
             _check_polygon(code, hazard, hazard.polygon)
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
-        """Take a hazard that was checked, as of `t`; return those that had to go for it."""
+        """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over
+        by `t` is withdrawn."""
         key = (gateway, hazard.rsu, hazard.id)
-        self._known.pop(key, None)
+        self._hazards.pop(key, None)
         if hazard.end - offset <= t:
-            return []  # withdrawn
-        times = {"t": hazard.t - offset, "start": hazard.start - offset, "end": hazard.end - offset}
-        self._known[key] = msgspec.structs.replace(hazard, **times)
-        gone = []
-        if sum(name == gateway for name, *_ in self._known) > MAX_OF_GATEWAY:
-            gone.append(self._drop(gateway))
-        if len(self._known) > MAX_HAZARDS:
-            names = [name for name, *_ in self._known]
-            gone.append(self._drop(max(sorted(set(names)), key=names.count)))
-        return gone
+            return []
+        self._hazards[key] = msgspec.structs.replace(
+            hazard, t=hazard.t - offset, start=hazard.start - offset, end=hazard.end - offset
+        )
+
+        dropped = []
+        if sum(name == gateway for name, *_ in self._hazards) > MAX_OF_GATEWAY:
+            dropped.append(self._drop(gateway))
+        if len(self._hazards) > MAX_HAZARDS:
+            gateways = [name for name, *_ in self._hazards]
+            most_hazards = max(sorted(set(gateways)), key=gateways.count)
+            dropped.append(self._drop(most_hazards))
+        return dropped
 
     def now(self, t: int) -> tuple[Hazard, ...]:
-        """Return what holds at `t`, and forget what is over."""
-        for key in [key for key, hazard in self._known.items() if hazard.end <= t]:
-            del self._known[key]
-        return tuple(hazard for hazard in self._known.values() if hazard.start <= t)
+        """Return the hazards in force at `t` ns, and forget those that are over."""
+        for key in [key for key, hazard in self._hazards.items() if hazard.end <= t]:
+            del self._hazards[key]
+        return tuple(hazard for hazard in self._hazards.values() if hazard.start <= t)
 
     def renew(self, code: CompiledCode) -> int:
-        """Forget what another revision of the code has no place for; return how many."""
-        lost = [key for key, hazard in self._known.items() if not covered(code, hazard).stretches]
+        """Forget the hazards that are on no lane of another revision of the code; return how many."""
+        lost = [key for key, hazard in self._hazards.items() if not covered(code, hazard).stretches]
         for key in lost:
-            del self._known[key]
+            del self._hazards[key]
         return len(lost)
 
     def _drop(self, gateway: str) -> Hazard:
-        key = min((key for key in self._known if key[0] == gateway), key=lambda key: self._known[key].end)
-        return self._known.pop(key)
+        keys = [key for key in self._hazards if key[0] == gateway]
+        return self._hazards.pop(min(keys, key=lambda key: self._hazards[key].end))
+
+
+def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
+    """Raise RejectedMessage for a hazard that is over, or lasts too long. One that is known may be withdrawn by an end
+    in the past."""
+    end = hazard.end - offset
+    if end > t + MAX_AHEAD:
+        raise RejectedMessage(
+            field="end",
+            value=hazard.end,
+            rule=f"is more than {MAX_AHEAD // DAY} days ahead",
+            remedy="send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
+        )
+    if end <= t and not is_known:
+        raise RejectedMessage(
+            field="end",
+            value=hazard.end,
+            rule=f"was over {(t - end) / SECOND:.1f} s ago",
+            remedy="send when it will be over; set the clock, and answer sync",
+        )
 
 
 def _check_lane(code: CompiledCode, hazard: Hazard, lane: str) -> None:
     path = path_of(code, lane)
     if path < 0:
         raise RejectedMessage(
-            "lane",
-            lane,
-            "is no lane of this intersection",
-            f"take an id of its digital code, such as {code.lane_ids[0]}",
+            field="lane",
+            value=lane,
+            rule="is no lane of this intersection",
+            remedy=f"take an id of its digital code, such as {code.lane_ids[0]}",
         )
     if hazard.s is None:
         return
+
     low, high = hazard.s
     length = float(code.path_length[path])
+    # a sender's map may differ by a little: 1 m beyond the end is no fault
     if not (isfinite(low) and isfinite(high) and 0.0 <= low <= high and low <= length + 1.0):
         raise RejectedMessage(
-            "s",
-            hazard.s,
-            f"must run forwards, from 0 m to the lane's {length:.1f} m",
-            "send [from, to] in m from the lane's beginning",
+            field="s",
+            value=hazard.s,
+            rule=f"must run forwards, from 0 m to the lane's {length:.1f} m",
+            remedy="send [from, to] in m from the lane's beginning",
         )
 
 
 def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[float, float], ...]) -> None:
-    if len(set(polygon)) < 3:
+    n_points = len(set(polygon))
+    if n_points < MIN_POINTS:
         raise RejectedMessage(
-            "polygon",
-            f"{len(set(polygon))} points",
-            "has at least 3 different points",
-            "send its outline as (lat, lon) in degrees",
+            field="polygon",
+            value=f"{n_points} points",
+            rule=f"has at least {MIN_POINTS} different points",
+            remedy="send its outline as (lat, lon) in degrees",
         )
-    for k, (lat, lon) in enumerate(polygon):
-        globe = isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180
-        east, north = code.origin.to_local(lat, lon) if globe else (float("inf"), float("inf"))
-        if not max(abs(float(east)), abs(float(north))) <= MAX_METRES:
-            rule = f"must be degrees within {MAX_METRES:.0f} m of the intersection"
+    for index, (lat, lon) in enumerate(polygon):
+        is_on_globe = isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180
+        east, north = code.origin.to_local(lat, lon) if is_on_globe else (inf, inf)
+        if not max(abs(float(east)), abs(float(north))) <= MAX_DISTANCE:
             raise RejectedMessage(
-                f"polygon[{k}]", (lat, lon), rule, "check the order (lat, lon) and the datum (WGS-84 / CGCS2000)"
+                field=f"polygon[{index}]",
+                value=(lat, lon),
+                rule=f"must be degrees within {MAX_DISTANCE:.0f} m of the intersection",
+                remedy="check the order (lat, lon) and the datum (WGS-84 / CGCS2000)",
             )
     if not covered(code, hazard).stretches:
         raise RejectedMessage(
-            "polygon",
-            f"{len(polygon)} points",
-            "covers no lane of this intersection",
-            "draw it over the lanes it concerns, or name a lane",
+            field="polygon",
+            value=f"{len(polygon)} points",
+            rule="covers no lane of this intersection",
+            remedy="draw it over the lanes it concerns, or name a lane",
         )

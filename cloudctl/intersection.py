@@ -57,6 +57,8 @@ class IntersectionState:
 
     # Planning.
     latest: world.World | None = None
+    # what the newest plans proposed and did not send; None: not asked for
+    withheld: list[planner.Withheld] | None = None
     last_input: int = 0  # ns
     planned: int = 0  # ns
     plan_scheduled: bool = False  # in the heap of plans to come

@@ -1,6 +1,7 @@
 """Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`.
 
-Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is counted under OTHERS.
+Sources of counters are named by whoever sends, so their number and length are bounded: what is counted beyond that is
+counted under OTHERS.
 """
 
 from bisect import bisect_left
@@ -89,7 +90,7 @@ class Metrics:
             histogram = self.histograms[name] = Histogram()
         histogram.add(us)
 
-    def tell(self, name: str, source: str, value: object) -> None:
+    def put_newest(self, name: str, source: str, value: object) -> None:
         """Keep the newest `value` (plain, or a Struct) of a source; of MAX_SOURCES sources, others are counted only."""
         table, source = self.newest.setdefault(name, {}), source[:MAX_SOURCE_LENGTH]
         if source not in table and len(table) >= MAX_SOURCES:

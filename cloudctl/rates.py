@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 
 class Repeats:
-    """Of events that come again and again, lets each name through once in `interval` ns, and counts those held back; `size` names are remembered."""
+    """Of events that come again and again, lets each name through once in `interval` ns, and counts those held back;
+    `size` names are remembered."""
 
     def __init__(self, interval: int, size: int) -> None:
         self._interval, self._size = interval, size
@@ -13,7 +14,8 @@ class Repeats:
         )  # when each was let through, the longest ago first, and how many were held back since
 
     def again(self, name: str, t: int) -> int | None:
-        """Return how many events of `name` were held back before this one of `t`; None where this one is held back too."""
+        """Return how many events of `name` were held back before this one of `t`; None where this one is held back
+        too."""
         last, held = self._last.get(name, (None, 0))
         if last is not None and 0 <= t - last < self._interval:
             self._last[name] = (last, held + 1)

@@ -1,4 +1,5 @@
-"""Which revision of each digital code is in force: announcements in, changes at their time, tracks and reports carried over."""
+"""Which revision of each digital code is in force: announcements, changes at their time, what an intersection keeps
+across a change."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -12,11 +13,13 @@ from .intersection import NEVER, IntersectionState
 from .sensor_health import register_sensor_pose
 from .vehicles import declared
 
-NOTICE = 5 * SECOND  # between the announcement of a revision and its beginning, at least
+NOTICE = 5 * SECOND  # at least, between the announcement of a revision and its beginning
+
+MakeIntersection = Callable[[CompiledCode], IntersectionState]
 
 
 class Revisions:
-    """The codes of a node in time. `versions` knows them all; `change` (ns) is when the next one begins or ends."""
+    """The codes of a node in time. `versions` holds all of them; `change` (ns) is when the next one begins or ends."""
 
     def __init__(self, codes: Iterable[IntersectionCode]) -> None:
         self.versions = Versions()
@@ -24,18 +27,20 @@ class Revisions:
             self.versions.add(code)
         self.change = self.versions.next_change(-NEVER) or NEVER
 
-    def begin(self, make: Callable[[CompiledCode], IntersectionState]) -> dict[str, IntersectionState]:
-        """Return the place of every intersection, made of its first revision."""
-        places = {}
+    def begin(self, make: MakeIntersection) -> dict[str, IntersectionState]:
+        """Return the state of every intersection, made from its first revision."""
+        intersections = {}
         for name in self.versions.ids():
             first = self.versions.first(name)
-            place = places[name] = make(compile_code(first))
-            place.in_force, place.until = first.valid_from is None, self.versions.change_of(name, -NEVER) or NEVER
-        return places
+            intersection = make(compile_code(first))
+            intersection.in_force = first.valid_from is None
+            intersection.until = self.versions.change_of(name, -NEVER) or NEVER
+            intersections[name] = intersection
+        return intersections
 
-    def announce(self, code: IntersectionCode, t: int, places: dict[str, IntersectionState]) -> None:
-        """Take in, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
-        if code.id not in places:
+    def announce(self, code: IntersectionCode, t: int, intersections: Mapping[str, IntersectionState]) -> None:
+        """Accept, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
+        if code.id not in intersections:
             raise refuse(
                 code.id,
                 "code",
@@ -61,58 +66,85 @@ class Revisions:
                 "code",
                 "valid_from",
                 "none" if code.valid_from is None else moment(code.valid_from),
-                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is {moment(t)})",
+                f"a running node takes a revision {NOTICE // SECOND} s before it begins, or earlier (it is "
+                f"{moment(t)})",
                 "set valid_from to a later time, in ns since 1970 (UTC)",
             )
+
         self.versions.add(code)
         self.change = min(self.change, code.valid_from)
-        places[code.id].until = self.versions.change_of(code.id, t) or NEVER
+        intersections[code.id].until = self.versions.change_of(code.id, t) or NEVER
 
     def activate(
         self,
         t: int,
-        places: dict[str, IntersectionState],
+        intersections: Mapping[str, IntersectionState],
         ingest: Ingest,
-        make: Callable[[CompiledCode], IntersectionState],
+        make: MakeIntersection,
         faults: Faults,
     ) -> list[str]:
-        """Bring into force what is in force at `t`; return the intersections whose code changed. One that cannot be made is out of force."""
+        """Bring the revisions into force that are in force at `t` ns; return the intersections whose code changed.
+
+        An intersection that cannot be made from its new revision is out of force: advice by the old one would be wrong.
+        """
         changed = []
-        for name, place in places.items():
+        for name, intersection in intersections.items():
             code = self.versions.current(name, t)
-            if place.in_force != (code is not None) or (code is not None and code is not place.code.code):
+            is_new = code is not None and code is not intersection.code.code
+            if is_new or intersection.in_force != (code is not None):
                 changed.append(name)
-            place.in_force, place.until = code is not None, self.versions.change_of(name, t) or NEVER
-            if code is not None and code is not place.code.code:
+            intersection.in_force = code is not None
+            intersection.until = self.versions.change_of(name, t) or NEVER
+
+            if code is not None and is_new:
                 try:
-                    _switch_revision(place, make(compile_code(code)), ingest)
+                    _switch_revision(intersection, make(compile_code(code)), ingest)
                 except Exception as error:
-                    place.in_force = False
+                    intersection.in_force = False
                     faults.note("revision", name, error)
         self.change = self.versions.next_change(t) or NEVER
         return changed
 
 
-def _switch_revision(place: IntersectionState, fresh: IntersectionState, ingest: Ingest) -> None:
-    """Put a place on another revision: tracks stay where its origin stays, everything that names lanes or groups begins anew."""
-    code = fresh.code
-    moved = code.origin != place.code.origin
-    place.renew(fresh)
-    ingest.metrics.count("hazard.no_place", code.code.id, place.hazards.renew(code))
-    if moved:
-        place.fusion = fresh.fusion
-        for rsu, name in ingest.sources.move(code.code.id, code.origin):
-            register_sensor_pose(ingest.sources[rsu, name], place.fusion, code.origin)
-    reports, place.reports = place.reports, {}
-    place.reports = {handle: declared(place, report.id, handle, report.state) for handle, report in reports.items()}
+def restart(intersection: IntersectionState, fresh: IntersectionState, ingest: Ingest) -> None:
+    """Begin an intersection anew on the same code, as `fresh` is; its sensors stay known to the tracker."""
+    intersection.restart(fresh)
+    code = intersection.code
+    for _, source in ingest.sources.of_intersection(code.code.id):
+        register_sensor_pose(source, intersection.fusion, code.origin)
 
 
-def check_bound(gateways: Mapping[str, Mapping[str, str]], places: Collection[str]) -> None:
+def check_bound(gateways: Mapping[str, Mapping[str, str]], intersections: Collection[str]) -> None:
     """Raise ValueError where a roadside unit is bound to an intersection that has no code."""
     for gateway, rsus in gateways.items():
         for rsu, intersection in rsus.items():
-            if intersection not in places:
+            if intersection not in intersections:
                 raise ValueError(
                     f"gateway {gateway}, RSU {rsu}: intersection {intersection!r} has no digital code here. "
-                    f"Known: {', '.join(places) or 'none'}. Add its code under [node] codes and start the node, or correct the id"
+                    f"Known: {', '.join(intersections) or 'none'}. "
+                    "Add its code under [node] codes and start the node, or correct the id"
                 )
+
+
+def _switch_revision(intersection: IntersectionState, fresh: IntersectionState, ingest: Ingest) -> None:
+    """Put an intersection on the revision that `fresh` is made from.
+
+    Tracks stay where its origin stays. Everything that names lanes or signal groups begins anew.
+    """
+    code = fresh.code
+    moved = code.origin != intersection.code.origin
+    intersection.renew(fresh)
+    dropped_hazards = intersection.hazards.renew(code)
+    ingest.metrics.count("hazard.no_place", code.code.id, dropped_hazards)
+
+    if moved:
+        intersection.fusion = fresh.fusion
+        for rsu, sensor in ingest.sources.move(code.code.id, code.origin):
+            register_sensor_pose(ingest.sources[rsu, sensor], intersection.fusion, code.origin)
+
+    # Declared movements are looked up by the ids of the new revision. The table is emptied first: an entry in it would
+    # be reused.
+    reports, intersection.reports = intersection.reports, {}
+    intersection.reports = {
+        handle: declared(intersection, report.id, handle, report.state) for handle, report in reports.items()
+    }

@@ -3,7 +3,7 @@ figures."""
 
 from functools import lru_cache
 
-from .codes.rules import MAX_SIZES, Vehicle
+from .codes.rules import MAX_SIZES_OF_CLASS, Vehicle
 from .schema import CAR_WIDTH, VehicleState
 
 NAN = float("nan")
@@ -13,7 +13,7 @@ MAX_REMEMBERED = 65_536  # vehicles, of some 200 bytes each
 def vehicle_of(state: VehicleState) -> Vehicle:
     """Return a connected vehicle as rules ask of it. What it does not declare is not known: nan, 0, -1, "" or None."""
     # The default width of a state is a car's: of a large vehicle it is none.
-    is_width_known = state.width != CAR_WIDTH or state.kind in MAX_SIZES
+    is_width_known = state.width != CAR_WIDTH or state.kind in MAX_SIZES_OF_CLASS
     return _vehicle(
         kind=state.kind,
         automated=state.automated,

@@ -1,4 +1,4 @@
-"""What one step has for the trackers: the frames of roadside units, then the reports of connected vehicles."""
+"""The scans of one step for the trackers: the frames of roadside units, then the reports of connected vehicles."""
 
 from typing import Any
 
@@ -10,18 +10,24 @@ from .ingest.frames import Frames
 
 
 class Scans:
-    """Scans in order, each for one tracker; folded in by one call."""
+    """Scans in order, each for one tracker, given to the trackers by one call."""
 
     def __init__(self, frames: Frames | None) -> None:
+        """`fusions` must get the tracker of each frame, in their order, before any report is added."""
         self.fusions: list[Fusion] = []
         self._frames = frames
-        self._times: list[int] = [] if frames is None else frames.t.tolist()
-        self._sources: list[int] = [] if frames is None else frames.sources.tolist()
-        self._offsets: list[int] = [0] if frames is None else frames.offsets.tolist()
-        self._reports: list[tuple[float, ...]] = []
+        self._reports: list[tuple[float, ...]] = []  # rows of DETECTION
+        if frames is None:
+            self._times: list[int] = []
+            self._sources: list[int] = []
+            self._offsets: list[int] = [0]
+        else:
+            self._times = frames.t.tolist()
+            self._sources = frames.sources.tolist()
+            self._offsets = frames.offsets.tolist()
 
     def report(self, fusion: Fusion, t: int, source: int, detection: tuple[float, ...]) -> None:
-        """Add what a vehicle said of itself at `t` ns, after the frames' trackers are in `fusions`."""
+        """Add a vehicle's own report of `t` ns, a scan of one row."""
         self.fusions.append(fusion)
         self._times.append(t)
         self._sources.append(source)
@@ -29,33 +35,34 @@ class Scans:
         self._offsets.append(self._offsets[-1] + 1)
 
     def fold(self, faults: Faults) -> None:
-        """Fold all in; where that fails, each alone, without those that fail."""
+        """Update the trackers with all scans; where that fails, with each scan alone, without those that fail."""
         if not self.fusions:
             return
         try:
-            self._fold(0, len(self.fusions))
+            self._update(0, len(self.fusions))
         except Exception as error:
             faults.note("fuse", "", error)
-            for k in range(len(self.fusions)):
+            for index in range(len(self.fusions)):
                 try:
-                    self._fold(k, k + 1)
-                except Exception as alone:
-                    faults.note("fuse", "", alone)
+                    self._update(index, index + 1)
+                except Exception as error_alone:
+                    faults.note("fuse", "", error_alone)
 
-    def _fold(self, begin: int, end: int) -> None:
+    def _update(self, begin: int, end: int) -> None:
+        """Update the trackers with the scans `begin`..`end`."""
         offsets = np.array(self._offsets[begin : end + 1], np.int64)
+        rows = self._rows(int(offsets[0]), int(offsets[-1]))
         times = np.array(self._times[begin:end], np.int64)
         sources = np.array(self._sources[begin:end], np.int32)
-        update_batch(
-            self.fusions[begin:end], times, sources, self._rows(int(offsets[0]), int(offsets[-1])), offsets - offsets[0]
-        )
+        update_batch(self.fusions[begin:end], times, sources, rows, offsets - offsets[0])
 
     def _rows(self, begin: int, end: int) -> Any:
-        """Return the rows `begin`..`end`, the vehicles' own after the frames'."""
-        first = self._offsets[-1] - len(self._reports)
+        """Return the rows `begin`..`end`: those of the frames, then the vehicles' own."""
+        first_report = self._offsets[-1] - len(self._reports)
         rows = np.zeros(end - begin, DETECTION)
-        if self._frames is not None and begin < first:
-            rows[: min(end, first) - begin] = self._frames.rows[begin : min(end, first)]
-        for k in range(max(begin, first), end):
-            rows[k - begin] = self._reports[k - first]
+        if self._frames is not None and begin < first_report:
+            last = min(end, first_report)
+            rows[: last - begin] = self._frames.rows[begin:last]
+        for row in range(max(begin, first_report), end):
+            rows[row - begin] = self._reports[row - first_report]
         return rows

@@ -1,17 +1,19 @@
-"""When each intersection is planned next: a period after its last plan, sooner for fresh perception, at once when a signal has changed.
+"""When each intersection is planned next: a period after its last plan, sooner for fresh perception, at once when a
+signal has changed.
 
-Between two plans that nothing asked for lies the period and a share of it, so that perception which comes a little late is waited for.
+A plan without fresh perception comes a share of the period late, so that perception which arrives a little late still
+gets into it.
 """
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .clock import MS, SECOND
 from .intersection import NEVER, IntersectionState
 
-MAX_SILENCE = 2 * SECOND  # an intersection without input for so long is not planned
-MIN_PERIOD = 20 * MS  # between plans that no fresh perception asked for
-SLACK = 0.2  # of the period: how much early fresh perception may start a plan, and how much late a plan waits for it
+MAX_SILENCE = 2 * SECOND  # without any input; after it an intersection is no longer planned
+MIN_PERIOD = 20 * MS  # between plans without fresh perception
+SLACK = 0.2  # of the period: how early a plan may begin for fresh perception, and how late without
 
 
 class PlanScheduler:
@@ -19,52 +21,63 @@ class PlanScheduler:
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self._plans: list[
-            tuple[int, str]
-        ] = []  # a heap of (ns, intersection); `IntersectionState.plan_scheduled`: it is in there
+        # a heap of (ns, intersection); each intersection is in it once at most: `IntersectionState.plan_scheduled`
+        self._plans: list[tuple[int, str]] = []
         self._urgent: list[IntersectionState] = []
 
     @property
     def next(self) -> int:
-        """Return when the next plan is due without further data, NEVER where none is."""
+        """Return when the next plan is due without further data, NEVER where none is; ns."""
         return self._plans[0][0] if self._plans else NEVER
 
     def clear(self) -> None:
-        """Forget all plans to come."""
+        """Cancel all plans to come."""
         self._plans.clear()
         self._urgent.clear()
 
-    def schedule_plan(self, t: int, place: IntersectionState, urgent: bool = False) -> None:
-        """Plan an intersection soon, because something came for it at `t` ns; `urgent`: in this very step, vehicles may still be able to stop."""
-        place.last_input = t
-        if urgent and place not in self._urgent:
-            self._urgent.append(place)
-        if not place.plan_scheduled:
-            place.plan_scheduled = True
-            heapq.heappush(self._plans, (t + self._plan_delay, place.code.code.id))
+    def schedule_plan(self, t: int, intersection: IntersectionState, urgent: bool = False) -> None:
+        """Plan an intersection soon, since it got input at `t` ns; `urgent`: in this very step, vehicles may still be
+        able to stop."""
+        intersection.last_input = t
+        if urgent and intersection not in self._urgent:
+            self._urgent.append(intersection)
+        if not intersection.plan_scheduled:
+            self._schedule_at(t + self._plan_delay, intersection)
 
     def due(
-        self, t: int, fresh: list[IntersectionState], places: Mapping[str, IntersectionState]
+        self, t: int, with_frames: Iterable[IntersectionState], intersections: Mapping[str, IntersectionState]
     ) -> list[IntersectionState]:
-        """Return the intersections to plan at `t` ns, and schedule them again; `fresh`: those with new perception."""
-        rest = max(self.period, MIN_PERIOD) + self._plan_delay
-        due = [place for place in fresh if t >= place.planned + self.period - self._plan_delay]
-        while self.next <= t:
-            _, name = heapq.heappop(self._plans)
-            place = places[name]
-            place.plan_scheduled = False
-            if t >= place.planned + rest and place not in due:
-                due.append(place)
-            if t - place.last_input < MAX_SILENCE:
-                place.plan_scheduled = True
-                planned = t if place in due else place.planned
-                heapq.heappush(self._plans, (planned + rest, name))
+        """Return the intersections to plan at `t` ns, and schedule their next plans; `with_frames`: those with fresh
+        perception."""
+        earliest = self.period - self._plan_delay
+        due = [intersection for intersection in with_frames if t >= intersection.planned + earliest]
+        self._add_timed_plans(t, due, intersections)
+        for intersection in due:
+            intersection.planned = t
 
-        for place in due:
-            place.planned = t
-        due += [place for place in self._urgent if place not in due]  # beside the regular plans, which keep their times
+        # Urgent plans come beside the regular ones, which keep their times.
+        due += [intersection for intersection in self._urgent if intersection not in due]
         self._urgent.clear()
         return due
+
+    def _add_timed_plans(
+        self, t: int, due: list[IntersectionState], intersections: Mapping[str, IntersectionState]
+    ) -> None:
+        """Add the intersections whose scheduled time has come, and schedule each again while it gets input."""
+        interval = max(self.period, MIN_PERIOD) + self._plan_delay
+        while self.next <= t:
+            _, name = heapq.heappop(self._plans)
+            intersection = intersections[name]
+            intersection.plan_scheduled = False
+            if t >= intersection.planned + interval and intersection not in due:
+                due.append(intersection)
+            if t - intersection.last_input < MAX_SILENCE:
+                last_plan = t if intersection in due else intersection.planned
+                self._schedule_at(last_plan + interval, intersection)
+
+    def _schedule_at(self, t: int, intersection: IntersectionState) -> None:
+        intersection.plan_scheduled = True
+        heapq.heappush(self._plans, (t, intersection.code.code.id))
 
     @property
     def _plan_delay(self) -> int:

@@ -20,6 +20,7 @@ OBJECT_BYTES: Final = 57  # of one object in a block: 14 columns of 4 bytes, the
 MAX_NAME: Final = 64  # characters of an id
 MAX_SENSORS: Final = 31  # of one intersection
 MAX_VERTICES: Final = 64  # of a hazard's polygon
+MAX_KINDS: Final = 16  # of messages, whose numbers a node tells a gateway
 MAX_MOVEMENTS: Final = 32  # that a vehicle declares
 
 CAR_LENGTH: Final = 4.8  # m; of a vehicle that does not send its own
@@ -33,9 +34,22 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # a larger number does 
 
 # The columns of a perception block, in wire order: each column whole, little-endian, the class column last.
 COLUMNS: Final = (
-    "id", "confidence", "x", "y", "z", "vx", "vy", "heading", "length", "width", "height", "var_x", "var_y", "cov_xy",
+    "id",
+    "confidence",
+    "x",
+    "y",
+    "z",
+    "vx",
+    "vy",
+    "heading",
+    "length",
+    "width",
+    "height",
+    "var_x",
+    "var_y",
+    "cov_xy",
     "class",
-)  # fmt: skip
+)
 
 
 class ObjectClass(IntEnum):
@@ -210,9 +224,11 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
     sensors: Annotated[tuple[SensorHealth, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
-class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
-    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries
-    t4."""
+class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g", "accepted": "n"}):
+    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4.
+
+    The node's answer also says how many messages of each kind it has accepted of this gateway since it started.
+    """
 
     version: int
     gateway: Text
@@ -220,6 +236,7 @@ class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g"}):
     t2: Int64 | None = None
     t3: Int64 | None = None
     t4: Int64 | None = None
+    accepted: Annotated[dict[str, int], Meta(max_length=MAX_KINDS)] | None = None
 
 
 class Reject(Struct, frozen=True, rename={"version": "v"}):
@@ -284,11 +301,9 @@ class VehicleState(Declared, frozen=True, forbid_unknown_fields=False):
     length: float = CAR_LENGTH
     width: float = CAR_WIDTH
     accuracy: float = 1.0  # m, one standard deviation per axis
-    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = (
-        # connections it will take, next first: whole city codes, or ids where one intersection is meant; none where it
-        # leaves the road before the next; null: not known
-        None
-    )
+    # Connections it will take, next first: whole city codes, or ids where one intersection is meant. Empty: it leaves
+    # the road before the next intersection; null: not known.
+    movements: Annotated[tuple[Name, ...], Meta(max_length=MAX_MOVEMENTS)] | None = None
     automated: bool = False
     version: int = VERSION
 

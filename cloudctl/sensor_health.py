@@ -1,6 +1,8 @@
-"""The sensors of one intersection: which are dead, late, slow or misplaced, by what their gateways say of them and by what they send.
+"""The sensors of one intersection: which are dead, late, slow or misplaced, by their gateways' health messages and by
+the frames they send.
 
-What is wrong with one is published as `degraded`; one that is dead, or whose clock is wrong, proves nothing by what it does not see.
+The trouble of each is published as `degraded`. A sensor that is dead, or whose clock is wrong, does not prove by an
+empty frame that there is nothing.
 """
 
 from collections.abc import Iterable
@@ -24,47 +26,48 @@ from .metrics import Metrics
 from .schema import Health, ObjectClass, Sensor, SensorHealth
 from .world import World
 
-LOOK_INTERVAL = SECOND
-SILENT_PERIODS, SILENT_MARGIN = (
-    3,
-    SECOND,
-)  # without a frame for so many of its periods and so long more, a sensor is silent
-WINDOW = 5 * SECOND  # over which the rate of a sensor is measured
-MIN_RATE = 0.5  # of the declared one
-MAX_AGE = 300 * MS  # of frames when they are received, on average: what the planner still believes
+CHECK_INTERVAL = SECOND
+SILENT_PERIODS = 3  # of the declared rate without a frame, and SILENT_MARGIN more, before a sensor is silent
+SILENT_MARGIN = SECOND
+RATE_WINDOW = 5 * SECOND  # over which the rate of a sensor is measured
+MIN_RATE = 0.5  # of the declared rate
+MAX_FRAME_AGE = 300 * MS  # on average when received: older perception is not planned on
 MAX_CLOCK_OFFSET = 500 * MS  # of a sensor's clock from its gateway's
-HEALTH_VALID = 60 * SECOND  # a health message is believed for so long
-MIN_SPEED = 2.0  # m/s; what stands may be parked beside the road
-FADE = 0.9  # of what was counted, from one look to the next
-MIN_WEIGHT = 5.0  # moving vehicles, looks together, before their places say anything of a sensor
+HEALTH_VALID = 60 * SECOND  # of a health message
+MIN_SPEED = 2.0  # m/s; a slower vehicle may be parked beside the road
+FADE = 0.9  # of the counts of vehicles, from one check to the next
+MIN_WEIGHT = 5.0  # moving vehicles counted, before their positions are evidence on a sensor
 MAX_OFF_LANE = 0.5  # share of them on no lane
 MIN_EXPLAINED = 0.7  # share of them that another datum would put on lanes
-HEALTH_LIMITS = (("hz", 0.0, 1000.0), ("temperature", -100.0, 200.0))  # of a sensor's health
-VEHICLES = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
+MIN_DATUM_OFFSET = 1.0  # m; a datum that differs by less here explains nothing
+MAX_LISTED = 3  # sensors named in one sentence
+MATCH_ANY = (-1, -1, -1)  # paths of a track without a declared movement
+HEALTH_BOUNDS = (("hz", 0.0, 1000.0), ("temperature", -100.0, 200.0))  # of a sensor's health
+MOTOR_VEHICLES = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
 
 
 @dataclass
 class SensorState:
-    """One sensor: what is known of it. Times are ns of the node's clock."""
+    """The state of one sensor. Times are ns of the node's clock."""
 
     rsu: str
     sensor: str
     source: Source
     since: int  # when it was declared, or first seen
     last: int = 0  # when its newest frame was received
-    frames: int = 0  # within the window that began at `begun`
-    begun: int = 0
-    ages: int = 0  # ns; of those frames together, when they were received
+    begun: int = 0  # the window of the rate
+    frames: int = 0  # within it
+    ages: int = 0  # ns; the sum of their ages when they were received
     rate: float | None = None  # Hz, over the last whole window
     age: int | None = None  # ns; of a frame when it was received, its mean over the last whole window
     health: SensorHealth | None = None
     health_t: int = 0
-    moving: float = 0.0  # vehicles it saw move, faded
+    moving: float = 0.0  # moving vehicles it saw, faded
     off_lane: float = 0.0  # of those, on no lane
-    misplaced: str = ""  # how most of what it sees lies, where that is on no lane
+    misplaced: str = ""  # a sentence, where most of them are on no lane
     datum: str = ""  # that explains it
-    trouble: str = ""  # that vehicles should know of
-    noticed: str = ""  # what was last reported of it, trouble or misplaced
+    trouble: str = ""  # that vehicles should know of, a sentence
+    last_event: str = ""  # the trouble or misplacement last reported
 
     @property
     def name(self) -> str:
@@ -72,33 +75,35 @@ class SensorState:
 
 
 class Sensing:
-    """What is known of an intersection's sensors. `look` every plan; `trouble` is what vehicles should know of."""
+    """The sensors of an intersection. To be checked with every plan; `trouble` is what vehicles should know of."""
 
     def __init__(self) -> None:
-        self._states: dict[int, SensorState] = {}  # by number in the tracker
-        self._looked = 0
         self.trouble: str | None = None
+        self._states: dict[int, SensorState] = {}  # by number in the tracker
+        self._last_check = 0
 
     def renew(self) -> None:
-        """Forget where what was seen lies: the lanes, or the tracker, are others."""
+        """Forget the counts of vehicles on and off lanes: the lanes, or the tracker, are others."""
         for state in self._states.values():
             state.moving = state.off_lane = 0.0
 
     def begin(self, t: int, rsu: str) -> None:
-        """Take in that a unit's gateway begins anew: nothing it said or delivered before counts."""
+        """Begin the sensors of a roadside unit anew: its gateway has started again at `t` ns."""
         for state in self._states.values():
             if state.rsu == rsu:
-                state.since, state.begun, state.frames, state.ages, state.last = t, t, 0, 0, 0
-                state.rate, state.age, state.health = None, None, None
+                state.since = state.begun = t
+                state.frames = state.ages = state.last = 0
+                state.rate = state.age = state.health = None
 
     def declare(self, t: int, rsu: str, sensor: Sensor, source: Source, fusion: Fusion, origin: Origin) -> None:
-        """Take in a sensor that a hello declares, and tell the tracker of it."""
+        """Register a sensor that a hello declares at `t` ns, here and in the tracker."""
         state = self._states.setdefault(source.index, SensorState(rsu, sensor.id, source, t))
         state.since = state.begun = t
         register_sensor_pose(source, fusion, origin)
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
-        """Take in that a sensor's frame of `sensed` was received at `t`; `sources`: where it is looked up when it is new."""
+        """Count a frame of a sensor, of `sensed` ns and received at `t` ns; `sources`: where the sensor is looked up
+        when it is new."""
         state = self._states.get(index)
         if state is None:
             (rsu, sensor), source = next(item for item in sources if item[1].index == index)
@@ -124,137 +129,172 @@ class Sensing:
                 continue
 
             left_out: dict[str, None] = {}
-            for name, low, high in HEALTH_LIMITS:
+            for name, low, high in HEALTH_BOUNDS:
                 value = getattr(sensor, name)
                 if value is not None and not (isfinite(value) and low <= value <= high):
                     rule = f"must be within {low:g} .. {high:g}; it is not used"
                     refused.append(RejectedMessage(f"s[{k}].{name}", value, rule, "leave out what is not measured"))
                     left_out[name] = None
             used.append(replace(sensor, **left_out) if left_out else sensor)
-        return (replace(body, sensors=tuple(used)), refused) if refused else (body, [])
+        if not refused:
+            return body, []
+        return replace(body, sensors=tuple(used)), refused
 
     def health(self, t: int, body: Health) -> None:
-        """Take in a health message that was checked."""
+        """Accept a health message that was checked, received at `t` ns."""
         by_name = {state.sensor: state for state in self._states.values() if state.rsu == body.rsu}
-        for told in body.sensors:
-            if told.id in by_name:
-                by_name[told.id].health, by_name[told.id].health_t = told, t
+        for health in body.sensors:
+            state = by_name.get(health.id)
+            if state is not None:
+                state.health = health
+                state.health_t = t
 
     def look(self, world: World, fusion: Fusion, events: Events, metrics: Metrics) -> None:
-        """Look at every sensor, once in LOOK_INTERVAL; what begins to be wrong is an event."""
-        if world.t - self._looked < LOOK_INTERVAL:
+        """Check every sensor, once in CHECK_INTERVAL; a trouble that begins is an event."""
+        if world.t - self._last_check < CHECK_INTERVAL:
             return
-        self._looked = world.t
-        self._place(world)
+        self._last_check = world.t
+        self._count_off_lane(world)
         for index, state in self._states.items():
             self._measure(world.t, state)
-            proves_nothing = self._unfit(world.t, state)
-            fusion.blind(index, bool(proves_nothing))
-            state.trouble = proves_nothing or self._slow(world.t, state) or (state.misplaced if state.datum else "")
-            problem = state.trouble or state.misplaced
-            notice = problem.partition(":")[0]
-            if problem and notice != state.noticed:
-                kind = "sensor." + notice.split()[-1]
-                events.notice(
-                    world.t, kind, state.name, f"intersection {world.code.code.id}: sensor {state.name} {problem}"
-                )
-            state.noticed = notice
-        wrong = [f"sensor {state.name} {state.trouble}" for state in self._states.values() if state.trouble]
-        self.trouble = (
-            "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "") if wrong else None
-        )
+            unfit = self._unfit(world.t, state)
+            fusion.blind(index, bool(unfit))
+
+            # An unexplained misplacement may be a fault of the map: it is an event, and no reason to withhold advice.
+            explained = state.misplaced if state.datum else ""
+            state.trouble = unfit or self._slow(world.t, state) or explained
+            self._report(world, state, events)
+
+        self.trouble = self._summary()
         for name, row in self.table().items():
-            metrics.tell("sensors", name, row)
+            metrics.put_newest("sensors", name, row)
+
+    def numbers(self) -> list[tuple[str, int]]:
+        """Return each sensor's name and its number in the tracker."""
+        return [(state.name, number) for number, state in self._states.items()]
+
+    def _report(self, world: World, state: SensorState, events: Events) -> None:
+        """Report the trouble of a sensor as an event, where it is another than last time."""
+        problem = state.trouble or state.misplaced
+        # "is slow: 3.1 Hz of ...": the figures may differ from check to check, the trouble is the same
+        title = problem.partition(":")[0]
+        if problem and title != state.last_event:
+            kind = "sensor." + title.split()[-1]
+            text = f"intersection {world.code.code.id}: sensor {state.name} {problem}"
+            events.notice(world.t, kind, state.name, text)
+        state.last_event = title
+
+    def _summary(self) -> str | None:
+        """Return the trouble of all sensors in one sentence; None where there is none."""
+        troubles = [f"sensor {state.name} {state.trouble}" for state in self._states.values() if state.trouble]
+        if not troubles:
+            return None
+        summary = "; ".join(troubles[:MAX_LISTED])
+        if len(troubles) > MAX_LISTED:
+            summary += f"; and {len(troubles) - MAX_LISTED} more"
+        return summary
 
     def table(self) -> dict[str, dict[str, object]]:
-        """Return what is known of each sensor, as plain values for the node's status."""
-        out: dict[str, dict[str, object]] = {}
+        """Return the state of each sensor, by name, as plain values for the node's status."""
+        rows: dict[str, dict[str, object]] = {}
         for state in self._states.values():
-            declared, told = state.source.sensor, state.health
-            out[state.name] = {
+            declared, health = state.source.sensor, state.health
+            rows[state.name] = {
                 "type": declared.type if declared else None,
                 "declared_hz": declared.hz if declared else None,
                 "hz": None if state.rate is None else round(state.rate, 1),
                 "newest_frame": state.last or None,
                 "age_s": None if state.age is None else round(state.age / SECOND, 3),
-                "alive": told.alive if told else None,
-                "temperature": told.temperature if told else None,
-                "clock_offset": told.clock_offset if told else None,
+                "alive": health.alive if health else None,
+                "temperature": health.temperature if health else None,
+                "clock_offset": health.clock_offset if health else None,
                 "off_lane": round(state.off_lane / state.moving, 2) if state.moving >= MIN_WEIGHT else None,
                 "trouble": state.trouble or state.misplaced or None,
             }
-        return out
+        return rows
 
-    # --- what is wrong ---
+    # --- the checks ---
 
     def _measure(self, t: int, state: SensorState) -> None:
-        if state.last and t - state.begun >= WINDOW:
+        """Close the window of a sensor's rate where it is over, and begin the next."""
+        if state.last and t - state.begun >= RATE_WINDOW:
             state.rate = state.frames * SECOND / (t - state.begun)
             state.age = state.ages // state.frames if state.frames else None
-            state.frames, state.ages, state.begun = 0, 0, t
+            state.frames = state.ages = 0
+            state.begun = t
 
     def _unfit(self, t: int, state: SensorState) -> str:
-        """Return why what a sensor does not see proves nothing; "" where it does."""
-        told = state.health
-        if told is None or t - state.health_t > HEALTH_VALID:
+        """Return why an empty frame of a sensor does not prove that there is nothing; "" where it does."""
+        health = self._valid_health(t, state)
+        if health is None:
             return ""
-        if not told.alive:
+        if not health.alive:
             return "is dead: its roadside unit says so"
-        if told.clock_offset is not None and abs(told.clock_offset) > MAX_CLOCK_OFFSET:
-            return f"has a wrong clock: it is {told.clock_offset / SECOND:.1f} s off its gateway's"
+        if health.clock_offset is not None and abs(health.clock_offset) > MAX_CLOCK_OFFSET:
+            return f"has a wrong clock: it is {health.clock_offset / SECOND:.1f} s off its gateway's"
         return ""
 
+    def _valid_health(self, t: int, state: SensorState) -> SensorHealth | None:
+        return state.health if t - state.health_t <= HEALTH_VALID else None
+
     def _slow(self, t: int, state: SensorState) -> str:
-        """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is not."""
-        late = (
-            f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
-            if state.age is not None and state.age > MAX_AGE
-            else ""
-        )
+        """Return that a sensor is late, or silent or slower than declared where it declared a rate; "" where it is
+        not."""
+        late = ""
+        if state.age is not None and state.age > MAX_FRAME_AGE:
+            late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
         declared = state.source.sensor.hz if state.source.sensor is not None else None
         if not declared:
             return late
-        limit = int(SILENT_PERIODS * SECOND / declared) + SILENT_MARGIN
-        silent = t - max(state.last, state.since)
+
+        # Where no other sensor delivers either, it is the line or the node that is at fault.
+        silence = t - max(state.last, state.since)
+        max_silence = int(SILENT_PERIODS * SECOND / declared) + SILENT_MARGIN
         others = [other for other in self._states.values() if other is not state and t - other.last < SECOND]
-        if silent > limit and others:
+        if silence > max_silence and others:
             # a gateway's hello declares its sensors once for all its units: each stands at one of them
-            elsewhere = any(
+            is_elsewhere = any(
                 other.sensor == state.sensor and other.source.gateway == state.source.gateway for other in others
             )
-            return "" if state.last == 0 and elsewhere else f"is silent: nothing came for {silent / SECOND:.0f} s"
-        told = state.health.hz if state.health is not None and t - state.health_t <= HEALTH_VALID else None
-        rate = told if told is not None else state.rate
+            if state.last == 0 and is_elsewhere:
+                return ""
+            return f"is silent: nothing came for {silence / SECOND:.0f} s"
+
+        health = self._valid_health(t, state)
+        rate = health.hz if health is not None and health.hz is not None else state.rate
         if rate is not None and state.last and rate < MIN_RATE * declared:
             return f"is slow: {rate:.1f} Hz of the {declared:g} Hz it declared"
         return late
 
-    def _place(self, world: World) -> None:
-        """Count, by sensor, the vehicles that move and those of them on no lane; find out whether another datum explains it."""
+    def _count_off_lane(self, world: World) -> None:
+        """Count, by sensor, the moving vehicles and those of them on no lane; look for a datum that explains them where
+        they are most."""
         tracks = world.tracks
-        moving = np.isin(tracks["class"], VEHICLES) & (np.hypot(tracks["vx"], tracks["vy"]) > MIN_SPEED)
-        off = moving & (world.path < 0)
+        speed = np.hypot(tracks["vx"], tracks["vy"])
+        moving = np.isin(tracks["class"], MOTOR_VEHICLES) & (speed > MIN_SPEED)
+        off_lane = moving & (world.path < 0)
         for index, state in self._states.items():
             seen = (tracks["sources"] >> np.uint32(index)) & 1 == 1
             state.moving = FADE * state.moving + int(np.count_nonzero(seen & moving))
-            state.off_lane = FADE * state.off_lane + int(np.count_nonzero(seen & off))
+            state.off_lane = FADE * state.off_lane + int(np.count_nonzero(seen & off_lane))
             if state.moving < MIN_WEIGHT:
                 continue
+
             share = state.off_lane / state.moving
             if share <= MAX_OFF_LANE:
                 state.misplaced = state.datum = ""
-            elif not state.misplaced and (seen & off).any():
-                state.datum = _datum(world, seen & off)
+            elif not state.misplaced and (seen & off_lane).any():
+                state.datum = _explaining_datum(world, seen & off_lane)
                 why = f", and would by the offset of {state.datum}" if state.datum else ""
                 state.misplaced = f"is misplaced: {share:.0%} of the vehicles it sees move lie on no lane{why}"
 
 
 def register_sensor_pose(source: Source, fusion: Fusion, origin: Origin) -> None:
-    """Tell a tracker what a sensor is and where it stands, as its hello says."""
+    """Register in a tracker the kind of a sensor, its position and field of view, as its hello declares them."""
     sensor = source.sensor
     kind = "tracks" if sensor is not None and sensor.type == "tracks" else "detections"
     if sensor is not None and sensor.lat is not None and sensor.lon is not None:
-        # one that is said to stand in another country looks at nothing here
+        # one declared to be in another country sees nothing here
         x, y = np.clip(origin.to_local(sensor.lat, sensor.lon), -MAX_PLACE, MAX_PLACE)
         view = SourceConfig(
             x=float(x), y=float(y), heading=sensor.heading, fov=sensor.fov, range_m=sensor.range, kind=kind
@@ -264,17 +304,18 @@ def register_sensor_pose(source: Source, fusion: Fusion, origin: Origin) -> None
         fusion.add_source(source.index, SourceConfig(kind=kind))
 
 
-def _datum(world: World, rows: NDArray[np.bool_]) -> str:
+def _explaining_datum(world: World, rows: NDArray[np.bool_]) -> str:
     """Return the datum whose offset, taken off, puts most of some tracks on lanes; "" where none does."""
     origin = world.code.origin
     for datum, move in MISTAKEN.items():
         east, north = origin.to_local(*move(origin.lat, origin.lon))
-        if abs(east) + abs(north) < 1.0:
+        if abs(east) + abs(north) < MIN_DATUM_OFFSET:
             continue
+
         tracks = world.tracks[rows].copy()
         tracks["x"] -= east
         tracks["y"] -= north
-        path = match(world.code, tracks, np.full((len(tracks), 3), -1, np.int64)).path
+        path = match(world.code, tracks, np.full((len(tracks), len(MATCH_ANY)), MATCH_ANY, np.int64)).path
         if np.count_nonzero(path >= 0) >= MIN_EXPLAINED * len(tracks):
             return datum
     return ""

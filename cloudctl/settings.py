@@ -1,4 +1,5 @@
-"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads and checks the file."""
+"""What a node and an engine are set up with: the sections of the node's file and `EngineConfig`. `node.config` reads
+and checks the file."""
 
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     bind: str = "tcp://0.0.0.0:7788"
     key: str | None = None  # file of the node's key pair
     curve: bool = True
+    signature_key: str | None = None  # file of the key that advisories are signed with; None: they are not signed
     codes: tuple[str, ...] = ()  # files or patterns of digital codes
     calendar: str | None = (
         None  # file of holidays and make-up working days; left out: the public holidays of the rules' time zone
@@ -71,16 +73,23 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
-    server_cert: str | None = (
-        None  # of an embedded broker: its own certificate and key switch TLS and per-vehicle ACL on
-    )
+    server_cert: str | None = None  # of an embedded broker: its own certificate, with which TLS and the ACL are on
     server_key: str | None = None
+    server_crl: str | None = None  # of an embedded broker: certificates that are revoked
+    public_host: str | None = None  # where vehicles reach the broker, for their credentials; None: `host`
+    folder: str | None = None  # of an embedded broker: its files; None: beside the recording, or a temporary folder
+    open: bool = False  # true: no TLS, anyone may read and publish everything; only for a closed test bench
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Digital codes over HTTP, read only; off where `bind` is left out."""
+    """Digital codes and the live page over HTTP, read only; off where `bind` is left out."""
 
     bind: str | None = None  # "host:port"
+    view: bool = True  # whether the live page is served
+    token: str | None = None  # that the live page needs; None: one is made at each start and printed
+    origins: tuple[
+        str, ...
+    ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,33 +3,35 @@
 import msgspec
 
 from . import planner, world
-from .ingest.messages import Ingest
+from .ingest.gateways import Gateways
 from .intersection import IntersectionState
 from .metrics import Metrics
 from .schema import Priority, VehicleRequest
 
 
 def request(
-    t: int, place: IntersectionState | None, vehicle: str, body: VehicleRequest, declared: str | None, metrics: Metrics
+    t: int, intersection: IntersectionState, vehicle: str, body: VehicleRequest, declared_kind: str | None
 ) -> None:
-    """Take a vehicle's request or cancellation; `declared` is the class it gives itself, None where the intersection does not know it."""
-    metrics.count("vehicle.request" if place else "vehicle.request_elsewhere", body.action)
-    if place:
-        place.priority.take(t, vehicle, body, place.code, declared)
+    """Take in a vehicle's request or cancellation at `t` ns; `declared_kind` is the class in its newest state, None
+    where it has sent none here."""
+    intersection.priority.take(t, vehicle, body, intersection.code, declared_kind)
 
 
 def work(
-    snapshot: world.World, place: IntersectionState, ingest: Ingest, metrics: Metrics
+    snapshot: world.World, intersection: IntersectionState, gateways: Gateways, metrics: Metrics
 ) -> tuple[list[planner.Candidate], list[tuple[str, str, Priority]]]:
-    """Return what the vehicles are advised of their requests, and what each gateway is asked: (gateway, kind, body)."""
-    if not place.priority.busy:
+    """Return the advice to vehicles on their requests, and what each gateway is asked: (gateway, kind, body)."""
+    if not intersection.priority.busy:
         return [], []
-    trouble, _ = planner.gate(snapshot)
-    advised, asked = place.priority.work(snapshot, planner.passing(snapshot), trouble)
+    signal_trouble, _ = planner.gate(snapshot)
+    candidates, requests = intersection.priority.work(snapshot, planner.passing(snapshot), signal_trouble)
+
     replies = []
-    for body in asked:
-        metrics.count(f"priority.{body.action}", place.code.code.id)
-        for gateway in place.gateways:  # its times are put on the gateway's clock
-            offset = ingest.gateways[gateway].offset
-            replies.append((gateway, "priority", msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)))
-    return advised, replies
+    for body in requests:
+        metrics.count(f"priority.{body.action}", intersection.code.code.id)
+        for gateway in intersection.gateways:
+            # the controller reads its times by the gateway's clock
+            offset = gateways[gateway].offset
+            local_body = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
+            replies.append((gateway, "priority", local_body))
+    return candidates, replies

@@ -59,7 +59,8 @@ MAX_KIND: Final = 16  # characters of an unknown kind that are kept for its refu
 
 
 def gateway_kind(frame: bytes) -> str:
-    """Return the kind of message that a gateway's kind frame says; for a frame that says none, a name that no kind has."""
+    """Return the kind of message that a gateway's kind frame says; for a frame that says none, a name that no kind
+    has."""
     known = KIND_OF_CODE.get(frame)
     if known is not None:
         return known
@@ -68,7 +69,8 @@ def gateway_kind(frame: bytes) -> str:
 
 
 def vehicle_kind(leaf: str) -> str:
-    """Return the kind of message that the last level of a vehicle's topic says; for another level, a name that no kind has."""
+    """Return the kind of message that the last level of a vehicle's topic says; for another level, a name that no kind
+    has."""
     topic = TOPICS.get(leaf)
     return leaf if topic is None or (topic.direction == "in" and not topic.code) else f"topic {leaf}"
 
@@ -109,7 +111,8 @@ class MqttTopics:
 
 
 def wrong_vehicle_id(vehicle: str) -> str | None:
-    """Return the rule that an id breaks; None where it can be one level of an MQTT topic, a client identifier and a certificate's name."""
+    """Return the rule that an id breaks; None where it can be one level of an MQTT topic, a client identifier and a
+    certificate's name."""
     if not vehicle:
         return "is empty"
     if len(vehicle) > MAX_VEHICLE_ID:

@@ -20,16 +20,25 @@ def run(args: argparse.Namespace) -> None:
     """Run one scenario, print its figures, write them as JSON where asked."""
     if not 0.0 <= args.penetration <= 1.0:
         raise ValueError(f"--penetration {args.penetration}: must be within 0 .. 1")
+    in_process = args.in_process or args.advice == "off"
+    if args.view and in_process:
+        raise ValueError(
+            "--view shows a node that runs over sockets in real time. Leave --in-process and --advice off out; "
+            "or record the run (--record FILE) and look at it afterwards: cloudctl replay FILE --view"
+        )
     progress = Progress(args.sumocfg.stem)
     scenario = load(args.sumocfg, say=progress.say)
     noise = Noise() if args.miss is None else Noise(miss=args.miss)
     setup = Setup(
         args.seed, args.penetration, args.advice == "on", args.seconds, args.warm_up, args.step, noise, args.extra_delay
     )
-    if args.in_process or args.advice == "off":
+    if in_process:
         result = Loop(scenario, setup, args.record).run(progress.at)
     else:
-        result = LiveLoop(scenario, setup, args.out, record=args.record).run(progress.at)
+        loop = LiveLoop(scenario, setup, args.out, record=args.record, view=args.view)
+        if loop.page:
+            progress.say(f"watch it live: {loop.page}")
+        result = loop.run(progress.at)
     progress.done()
     print(figures_table([result]))
     if args.json:

@@ -1,12 +1,14 @@
 """`make demo`: two real-time runs over sockets, a study with and without advice, a table and a page."""
 
 import multiprocessing
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..replay import replay
+from ..replay import Replay, replay
 from . import report
 from .common.terminal import Progress, figures_table, table
 from .loop.real_time import LiveLoop
@@ -23,7 +25,8 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
     live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
     study = _study(out, study_seconds, seeds)
-    proofs = [_proof(Path(r["recording"])) for r in live]
+    replays = [replay(Path(r["recording"])) for r in live]
+    proofs = [_proof(result) for result in replays]
     page = out / "report.html"
     notes = [
         f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
@@ -43,14 +46,23 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     for r, proof in zip(live, proofs, strict=True):
         print(f"replay of {r['recording']}: {proof}")
     print(f"\nreport: {page.resolve()}")
+    print(f"the run on a page, to play, pause and seek: {_command()} replay {live[-1]['recording']} --view")
     late = sum(r["advisories"]["late"] for r in live)
-    return int(late > 0 or any("byte-identical" not in proof for proof in proofs))
+    return int(late > 0 or not all(result.identical for result in replays))
+
+
+def _command() -> str:
+    """Return how this very program is called in the shell that the demo runs in."""
+    script = Path(sys.executable).with_name("cloudctl")
+    return os.path.relpath(script) if script.exists() else f"{sys.executable} -m cloudctl"
 
 
 def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     progress = Progress(f"{scenario.name}, over sockets")
     setup = Setup(seed=1, seconds=seconds, warm_up=WARM_UP[scenario.name])
-    result = LiveLoop(scenario, setup, folder).run(progress.at)
+    loop = LiveLoop(scenario, setup, folder, view=True)
+    progress.say(f"watch it live: {loop.page}")
+    result = loop.run(progress.at)
     progress.done()
     return result
 
@@ -80,8 +92,7 @@ def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
     return Loop(scenario, Setup(seed, advice=advice, seconds=seconds)).run()
 
 
-def _proof(recording: Path) -> str:
-    result = replay(recording)
-    if result.difference:
+def _proof(result: Replay) -> str:
+    if not result.identical:
         return f"NOT the same: {result.difference}"
     return f"byte-identical, {result.recorded} advisories, at {result.speed:.0f} x real time"

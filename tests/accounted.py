@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cloudctl import codes
 from cloudctl.codes import CodeError
-from cloudctl.codes.formats.importing.accounting import EVERYWHERE
+from cloudctl.codes.formats.importing.accounting import IGNORED_IN_ANY_XML
 from cloudctl.codes.report import Imported
 
 ODD = "zzvalue"
@@ -86,7 +86,7 @@ def _short(path: str) -> str:
 
 def _ignored(sample: Sample, key: str) -> bool:
     path, _, name = key.rpartition("@")
-    table = {**EVERYWHERE, **sample.ignored}
+    table = {**IGNORED_IN_ANY_XML, **sample.ignored}
     return any(form in table for form in (f"@{name}", f"{path.rpartition('/')[2]}@{name}", f"{_short(path)}@{name}"))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from messages_to_an_engine import OTHER
+from paths import OUTSIDE
 from stage import Stage
 
 from bench.scene import Scene
@@ -12,6 +13,11 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.engine import Engine
 from cloudctl.io import broker
 from cloudctl.settings import EngineConfig
+
+
+def pytest_report_header() -> str:
+    """Say whether tests read recordings of others as well as the project's own."""
+    return f"recordings of others (CLOUDCTL_TEST_DATA): {OUTSIDE if OUTSIDE.exists() else 'none here, only tests/data'}"
 
 
 @pytest.fixture(scope="session")

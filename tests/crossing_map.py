@@ -61,7 +61,7 @@ class Crossing:
             raw.lanes.append(
                 RawLane(
                     self.tag + lane.name,
-                    self._line(lane),
+                    self.line(lane),
                     role,
                     road,
                     speed=lane.speed,
@@ -84,7 +84,7 @@ class Crossing:
             )
         return build(raw, "110115")
 
-    def _line(self, lane: Lane) -> np.ndarray:
+    def line(self, lane: Lane) -> np.ndarray:
         x, y = SIDES[lane.side]
         beside = (lane.slot + 0.5) * WIDTH + lane.offset
         # who drives in keeps to the right: seen from the crossing that is to the left of the road's direction outwards

@@ -3,28 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cloudctl import codes
 from cloudctl.client import Gateway
-from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
-from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
+from cloudctl.io.zeromq import Dealer, KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
-
-
-def until(done: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> Any:
-    """Return what `done` returns once that is true; fails when `seconds` go by first."""
-    clock = WallClock()
-    deadline = clock.now() + int(seconds * SECOND)
-    while clock.now() < deadline:
-        if found := done():
-            return found
-        sleep_until(clock.now() + SECOND // 100)
-    raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
 
 
 class NodeProcess:
@@ -41,7 +28,7 @@ class NodeProcess:
         self.config = folder / "node.toml"
         self.config.write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\n'
-            f'status = "status.json"\n[broker]\nport = {self.mqtt}\n{extra}{recording}'
+            f'status = "status.json"\n[broker]\nopen = true\nport = {self.mqtt}\n{extra}{recording}'
             f'[[gateway]]\nname = "g"\nkey = "{self.keys["g"].public}"\n'
             f'rsus = {{ "rsu-1" = "{place}", "rsu-2" = "{place}" }}\n'
             f'[[gateway]]\nname = "other"\nkey = "{self.keys["other"].public}"\nrsus = {{ "rsu-9" = "{place}" }}\n'
@@ -82,6 +69,10 @@ class NodeProcess:
         )
         self.rejects: list[Reject] = []
         return gateway
+
+    def dealer(self, name: str) -> Dealer:
+        """Return a bare connection with a gateway's key, for what a Gateway does not send."""
+        return Dealer(f"tcp://127.0.0.1:{self.port}", self.keys[name], self.node.public)
 
     def count(self, name: str, source: str | None = None) -> int:
         """Return a counter of status.json: of one source, or of all."""

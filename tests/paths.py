@@ -5,7 +5,13 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-DATA = TESTS / "data"
+DATA = TESTS / "data"  # the project's own: written by hand, or by make_data.py
 GOLDEN = TESTS / "golden" / "run.mcap"
-# Recorded data and maps of others, which may not be passed on: tests that read them skip where this folder is absent.
+# Recordings and maps of others, which may not be passed on. Each test that reads them has its like on files of DATA.
 OUTSIDE = Path(os.environ.get("CLOUDCTL_TEST_DATA", ROOT.parent / "shared"))
+MCITY = Path(os.environ.get("CLOUDCTL_MCITY", OUTSIDE / "data" / "mcity"))
+
+
+def outside(*names: str) -> list[Path]:
+    """Return those files of OUTSIDE that are here, for the parameters of tests that read the project's own files as well."""
+    return [path for name in names if (path := OUTSIDE / name).exists()]

@@ -12,7 +12,7 @@ from bench.bench_replay import record
 from cloudctl import maps
 from cloudctl.__main__ import main
 
-COMMANDS = ["serve", "replay", "keys", "codes", "sim", "demo", "bench", "doctor"]
+COMMANDS = ["init", "serve", "reload", "replay", "keys", "codes", "sim", "demo", "bench", "doctor"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -78,8 +78,8 @@ def test_a_broken_code_is_refused_line_by_line(capsys: pytest.CaptureFixture[str
         ("[brokr]\n", "Did you mean 'broker'"),
         ("[node]\nbind = 5\n", "bind"),
         ("[node\n", "is not TOML"),
-        ('[node]\nbind = "tcp://127.0.0.1:*"\n', "cloudctl keys new"),
-        ('[node]\ncurve = false\ncodes = ["none/*.json"]\n', "nothing matches"),
+        ('[node]\nbind = "tcp://127.0.0.1:*"\n[broker]\nopen = true\n', "cloudctl keys new"),
+        ('[node]\ncurve = false\ncodes = ["none/*.json"]\n[broker]\nopen = true\n', "nothing matches"),
         ('[[gateway]]\nname = "g"\nkey = "short"\nrsus = {}\n', "not a CURVE key"),
         ('[[gateway]]\nname = "g"\nrsus = {}\n', "has no key"),
     ],

@@ -6,100 +6,73 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until
 from paths import ROOT
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import build_parser
-from cloudctl.clock import SECOND, WallClock
-from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
-from cloudctl.schema import Advisory, AdvisoryKind, Inputs
+from cloudctl.node.init_folder import Ports, init_folder
 
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.fixture
-def snippets() -> tuple[str, str]:
-    """The gateway's and the vehicle's."""
-    gateway = next(s for s in SNIPPETS if "Gateway(" in s)
-    vehicle = next(s for s in SNIPPETS if "Vehicle(" in s)
-    return gateway, vehicle
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What `cloudctl init` writes, by file name."""
+    folder = tmp_path_factory.mktemp("init") / "here"
+    init_folder(folder, None, "127.0.0.1", Ports())
+    return {name: (folder / name).read_text() for name in ("gateway.py", "vehicle.py")}
 
 
-def test_each_is_about_ten_lines(snippets: tuple[str, str]) -> None:
-    for snippet in snippets:
-        assert sum(bool(line.strip()) for line in snippet.splitlines()) <= 10
+def test_its_snippets_are_the_scripts_that_init_writes(scripts: dict[str, str]) -> None:
+    """They run in tests/node/test_node_init.py."""
+    assert list(scripts.values()) == SNIPPETS
 
 
-def test_the_gateway_and_the_vehicle_run_as_printed(
-    tmp_path: Path, code: CompiledCode, snippets: tuple[str, str]
-) -> None:
-    running = broker.start(tmp_path / "broker")
-    process = NodeProcess(tmp_path, code, f"version = {running.version}\n")
-    process.config.write_text(process.config.read_text().replace(f"port = {process.mqtt}", f"port = {running.port}"))
-    for name in ("key", "pub"):
-        (tmp_path / f"g.{name}").rename(tmp_path / f"gateway-1.{name}")
-    gateway = snippets[0].replace("tcp://127.0.0.1:7788", f"tcp://127.0.0.1:{process.port}")
-    vehicle = snippets[1].replace("1883", str(running.port))
-    if running.version != 5:
-        vehicle = vehicle.replace(f"{running.port})", f"{running.port}, version={running.version})")
-    with process:
-        done = subprocess.run(
-            [sys.executable, "-c", gateway], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        assert until(lambda: process.count("accept.perception", "rsu-1") >= 20, what="20 accepted frames")
-        client = subprocess.Popen([sys.executable, "-u", "-c", vehicle], stdout=subprocess.PIPE, text=True)
-        try:
-            assert client.stdout is not None
-            _publish_until(running, client)
-            assert client.stdout.readline().startswith("glosa 9.0 slow down")
-        finally:
-            client.kill()
-            client.wait()
-            running.stop()
+def test_each_is_about_a_page(scripts: dict[str, str]) -> None:
+    for script in scripts.values():
+        assert sum(bool(line.strip()) for line in script.splitlines()) <= 30
 
 
-def _publish_until(running: broker.Broker, client: subprocess.Popen[str]) -> None:
-    """Publish an advisory for car-1 as a node does, until the client has said something."""
-    import asyncio
-    import select
+def test_five_commands_lead_from_the_clone_to_a_running_node() -> None:
+    section = README.partition("## First five minutes")[2].partition("\n## ")[0]
+    commands = [line.split("#")[0].strip() for line in section.splitlines() if line.startswith("    ")]
+    assert commands[:6] == [
+        "make install",
+        ". .venv/bin/activate",
+        "cloudctl init here && cd here",
+        "cloudctl serve",
+        "python gateway.py",
+        "python vehicle.py",
+    ]
+    assert "install: $(STAMP)" in (ROOT / "Makefile").read_text()
 
-    from cloudctl.engine import encode
-    from cloudctl.io.egress import Egress
-    from cloudctl.metrics import Metrics
-    from cloudctl.node.config import BrokerSection
 
-    async def publish() -> None:
-        egress = Egress(
-            BrokerSection(port=running.port, version=running.version), WallClock(), Metrics(), lambda *_: None
-        )
-        egress.start()
-        await asyncio.wait_for(egress.connected.wait(), 15)
-        for number in range(300):
-            t = WallClock().now()
-            advisory = Advisory(
-                f"a{number}",
-                AdvisoryKind.GLOSA,
-                "X",
-                "vehicle:car-1",
-                2,
-                1.0,
-                "slow down",
-                t,
-                t + 5 * SECOND,
-                Inputs(1),
-                speed=9.0,
-            )
-            egress.advise(advisory, encode(advisory))
-            if select.select([client.stdout], [], [], 0)[0]:
-                break
-            await asyncio.sleep(0.1)
-        await egress.stop()
+@pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
+def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> None:
+    """The printed commands, in three shells; only the ports are others, for tests run side by side."""
+    shell = f'PATH="{Path(sys.executable).parent}:$PATH"; cd {tmp_path}; '
+    gateways, mqtt = broker.free_port(), broker.free_port()
+    init = f"cloudctl init here --port {gateways} --mqtt-port {mqtt} && cd here"
+    subprocess.run(["bash", "-c", shell + init], check=True, stdout=subprocess.DEVNULL)
 
-    asyncio.run(publish())
+    processes = []
+    try:
+        for command in ("cloudctl serve", "python -u gateway.py", "python -u vehicle.py"):
+            log = (tmp_path / f"{command.split()[-1]}.log").open("w")
+            line = f"{shell} cd here; exec {command}"
+            processes.append(subprocess.Popen(["bash", "-c", line], stdout=log, stderr=log))
+        vehicle = tmp_path / "vehicle.py.log"
+        until(lambda: "queue: standing queue" in vehicle.read_text(), 110, "an advisory")
+        assert "accepted by the node" in (tmp_path / "gateway.py.log").read_text()
+        assert "vehicle car-1 is connected" in (tmp_path / "serve.log").read_text()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
 
 
 def test_every_command_it_names_exists() -> None:

@@ -27,19 +27,23 @@ from ..schema import (
     Sync,
 )
 from ..topics import KIND_OF_CODE, TOPICS
+from .credentials import read_gateway_folder
 from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..codes.findings import Finding
 
 SYNC_EVERY = 5 * SECOND
+FIRST_SYNC = SECOND  # after the first exchange of a connection: then it is known soon what was accepted
+ACCEPTED_INTERVAL = 60 * SECOND  # between two log lines on what was accepted; the first comes with the first message
+ABSENCE_INTERVALS = (3 * SECOND, 30 * SECOND)  # without a node before the first log line, and between two further ones
 SYNC_AGAIN = 200 * MS  # at least between two exchanges, however many messages are refused for their time
 LINGER = SECOND // 2  # that closing waits for a connection that is just being made
 STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
 FLOATS = COLUMNS[1:-1]
 REFUSAL_ABSENT = 10 * SECOND  # a refusal of SPAT that comes back after so long is reported anew
 MAX_REFUSALS = 256  # that are remembered as reported
-REPEAT_INTERVAL = 10 * SECOND  # between two printed refusals of the same field
+REPEAT_INTERVAL = 10 * SECOND  # between two logged refusals of the same field
 log = logging.getLogger("cloudctl.client")
 
 
@@ -48,7 +52,7 @@ class Gateway:
 
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test bench in clear.
     `on_reject`, `on_broadcast` and `on_priority` (what the node asks of the signal controller; its times are on the gateway's clock) are called
-    from `poll()`; without `on_reject`, refusals are printed, the same field of the same kind once in 10 s with how often it was refused since. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
+    from `poll()`; without `on_reject`, refusals are logged, the same field of the same kind once in 10 s with how often it was refused since. `now` is the gateway's own clock (ns); `clock_steps` counts how often it stepped.
     While there is no connection, the newest messages of each stream are kept and sent when there is one; what that drops is counted in `dropped`.
     """
 
@@ -73,19 +77,35 @@ class Gateway:
         if node_key is not None and Path(node_key).suffix == ".pub":
             node_key = read_keys(Path(node_key)).public
         self._spat_refusals: dict[tuple[str, str], int] = {}  # (entity, field) -> when it was last refused
-        self._on_reject = on_reject or self._print_reject
+        self._on_reject = on_reject or self._log_reject
         self._repeats = Repeats(REPEAT_INTERVAL, MAX_REFUSALS)
         self._on_broadcast, self._on_priority = on_broadcast, on_priority
         self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
         self._synced: int | None = None  # when an exchange was last begun, monotonic
         self._ahead: int | None = None  # of this clock against a monotonic one
+        self._address = address
+        self._next_absence = stopwatch() + ABSENCE_INTERVALS[0]  # when the node's absence is logged
+        self._absent_since = stopwatch()
+        self._accepted: dict[str, int] = {}  # by kind, of the node's last answer
+        self._logged_accepted: dict[str, int] = {}  # by kind, as last logged
+        self._next_accepted = 0  # when the numbers are logged again
+        self._sync_interval = FIRST_SYNC
         self._outbox = Outbox()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode: dict[bytes, Callable[[bytes], Any]] = {
             code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()
         }
         self._dealer = Dealer(address, self._keys, None if node_key is None else str(node_key), only_connected=True)
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> "Gateway":
+        """Return a gateway with the credentials of a folder of `cloudctl init`; `options` are those of `Gateway`.
+
+        Raises CredentialFolderError, PrivateFileError for a key that others can read.
+        """
+        file = read_gateway_folder(Path(folder))
+        return cls(file.address, file.rsus, name=file.name, key=file.key, node_key=file.node_key, **options)
 
     def __enter__(self) -> "Gateway":
         return self
@@ -178,7 +198,9 @@ class Gateway:
         self._dealer.events(self._changed)
         self._flush()
         self._watch_clock()
-        if self._synced is None or stopwatch() - self._synced > SYNC_EVERY:
+        if self.state != "connected":
+            self._log_absence()
+        if self._synced is None or stopwatch() - self._synced > self._sync_interval:
             self._sync()
         n = 0
         while (message := self._dealer.receive(timeout_ms if n == 0 else 0)) is not None:
@@ -195,9 +217,37 @@ class Gateway:
             sleep_until(WallClock().now() + 5 * MS)
         self._dealer.close()
 
+    def _log_absence(self) -> None:
+        """Log that there is no node, once it has been away for a while, and then seldom."""
+        now = stopwatch()
+        if now < self._next_absence or self.state == "refused":
+            return
+        away = (now - self._absent_since) / SECOND
+        log.warning(
+            "%s: no node at %s for %.0f s; trying again. Check address and network", self.name, self._address, away
+        )
+        self._next_absence = now + ABSENCE_INTERVALS[1]
+
+    def _log_accepted(self, accepted: Mapping[str, int]) -> None:
+        """Log what the node has accepted since the last line: at the first message of each kind, and then once a minute."""
+        now = stopwatch()
+        if any(count < self._accepted.get(kind, 0) for kind, count in accepted.items()):
+            self._logged_accepted = {}  # another run of the node counts from 0
+        self._accepted = dict(accepted)
+
+        news = {kind: n - self._logged_accepted.get(kind, 0) for kind, n in accepted.items()}
+        is_first = any(kind not in self._logged_accepted for kind in accepted)
+        if not any(news.values()) or not (is_first or now >= self._next_accepted):
+            return
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(news.items()) if count)
+        log.info("%s: accepted by the node: %s; refused: %d", self.name, counts, self.rejected)
+        self._logged_accepted = dict(accepted)
+        self._next_accepted = now + ACCEPTED_INTERVAL
+
     def _hello(self) -> None:
         """Begin a connection: before anything that was kept."""
         self._synced = None
+        self._sync_interval = FIRST_SYNC
         hello = Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl")
         self.sent += self._dealer.send(TOPICS["hello"].code, self._encode(hello))
 
@@ -233,7 +283,12 @@ class Gateway:
 
     def _changed(self, state: str) -> None:
         if state == "connected":
+            log.info("%s: connected to %s", self.name, self._address)
             self._hello()
+        elif self.state == "connected":
+            log.warning("%s: the node at %s is gone; trying again", self.name, self._address)
+            self._absent_since = stopwatch()
+            self._next_absence = self._absent_since + ABSENCE_INTERVALS[0]
         if not (state == "disconnected" and self.state == "refused"):
             self.state = state
         if state == "refused":
@@ -257,20 +312,23 @@ class Gateway:
                 self._sync()
             self._on_reject(body)
         elif isinstance(body, Sync):
+            if body.accepted:
+                self._log_accepted(body.accepted)
+                self._sync_interval = SYNC_EVERY
             if not 0 <= self._now() - body.t1 <= STALE_SYNC:  # it waited, or this clock stepped meanwhile
                 self._synced = None
             else:
-                self._send("sync", msgspec.structs.replace(body, t4=self._now()))
+                self._send("sync", msgspec.structs.replace(body, t4=self._now(), accepted=None))
         elif isinstance(body, Broadcast) and self._on_broadcast:
             self._on_broadcast(body)
         elif isinstance(body, Priority) and self._on_priority:
             self._on_priority(body)
 
-    def _print_reject(self, reject: Reject) -> None:
-        held = self._repeats.again(f"{reject.kind} {reject.field} {reject.rule}", stopwatch())
-        if held is not None:
-            more = f" ({held} more since)" if held else ""
-            print(f"{self.name}: refused {reject}{more}", flush=True)
+    def _log_reject(self, reject: Reject) -> None:
+        repeated = self._repeats.again(f"{reject.kind} {reject.field} {reject.rule}", stopwatch())
+        if repeated is not None:
+            more = f" ({repeated} more since)" if repeated else ""
+            log.warning("%s: refused %s%s", self.name, reject, more)
 
     def _next(self, rsu: str, stream: str) -> int:
         seq = self._seq[rsu, stream] = self._seq.get((rsu, stream), -1) + 1

@@ -2,8 +2,9 @@
 
 import random
 from collections import deque
+from statistics import median
 
-from ..clock import MS, SECOND
+from ..clock import MS, SECOND, STEP
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
 REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
@@ -64,6 +65,20 @@ class ClockWatch:
 
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=OFFSETS)
+        self._ahead: int | None = None  # of this vehicle's clock against a monotonic one
+
+    def watch(self, now: int, monotonic: int) -> None:
+        """Notice that this vehicle's clock has stepped: what was compared before says nothing of it any more."""
+        ahead = now - monotonic
+        if self._ahead is not None and abs(ahead - self._ahead) > STEP:
+            self._offsets.clear()
+        self._ahead = ahead
+
+    def usual_offset(self) -> int | None:
+        """Return by how many ns messages come later than they were made: the middle of the last ones, which no single one can shift; None while few have come."""
+        if len(self._offsets) < MIN_OFFSETS:
+            return None
+        return int(median(self._offsets))
 
     def observe(self, sent: int, now: int) -> float | None:
         """Take in a message's time and this vehicle's (ns); return by how many s the vehicle's clock is ahead (negative: behind), None when it is right or not known."""

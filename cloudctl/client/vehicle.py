@@ -8,7 +8,8 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aiomqtt  # noqa: TID251
 import msgspec
@@ -16,7 +17,12 @@ import msgspec
 from ..clock import WallClock, stopwatch
 from ..schema import Ack, Advisory, Reject, Signals, Traffic, VehicleRequest, VehicleState
 from ..topics import MqttTopics, wrong_vehicle_id
+from .advisory_check import AdvisoryCheck
+from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, Pauses
+
+if TYPE_CHECKING:
+    from ..io.signatures import Verifier
 
 CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
 KEEPALIVE = 3  # s; a broker that does not answer, or a link that is cut, is noticed within twice that
@@ -24,7 +30,7 @@ USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
 ENDED = 0x80  # the broker ended the connection without a reason
 MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
-MAX_PRINTED = 64  # different reasons for a refusal that are printed
+MAX_LOGGED = 64  # different reasons for a refusal that are logged
 MAX_REMEMBERED = 1024  # advisory ids, so that one sent again is given once; those no longer valid go first
 log = logging.getLogger("cloudctl.client")
 
@@ -34,9 +40,11 @@ class Vehicle:
 
     `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An advisory that came too
     late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext. `on_reject` is called with each
-    reason for which the node refused a message (`rejected` counts them); without it, each different one is printed once. What stands in the way
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged once. What stands in the way
     (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed to `on_trouble` once, or logged
-    as a warning. Raises ValueError for an id that cannot be used.
+    as a warning. With `node_signature_key` (base64) only advisories that the node has signed are given; an advisory that is for another vehicle, valid for
+    longer than any, made later than it came, or of an earlier run of the node never is (`refused_advisories`). Raises ValueError for an id that
+    cannot be used, SignatureError for a key that is none.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class Vehicle:
         now: Callable[[], int] | None = None,
         on_reject: Callable[[Reject], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
+        node_signature_key: str | None = None,
     ) -> None:
         if why := wrong_vehicle_id(id):
             raise ValueError(
@@ -60,6 +69,7 @@ class Vehicle:
             )
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
+        self.refused_advisories = 0  # that were not signed, not for this vehicle, or of a time that cannot be
         self.clock_error: float | None = (
             None  # s this vehicle's clock is ahead of the node's; None: right, or not known
         )
@@ -82,12 +92,27 @@ class Vehicle:
         self._some = asyncio.Event()
         self._seen: dict[str, int] = {}  # id -> valid_until
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
+        self._check = AdvisoryCheck(id, self._clock_watch)
+        self._verifier = _verifier(node_signature_key)
         self._task: asyncio.Task[None] | None = None
-        self._on_reject = on_reject or self._print
-        self._printed: set[tuple[str, str]] = set()  # fields and rules
+        self._on_reject = on_reject or self._log_reject
+        self._logged: set[tuple[str, str]] = set()  # fields and rules
         self._closing = False
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> "Vehicle":
+        """Return a vehicle with the credentials of a folder of `cloudctl init` or `cloudctl keys vehicle`; `options` are those of `Vehicle`.
+
+        Raises CredentialFolderError, PrivateFileError for a key that others can read.
+        """
+        file = read_vehicle_folder(Path(folder))
+        options.setdefault("tls", tls_context(file))
+        options.setdefault("username", file.username)
+        options.setdefault("password", file.password)
+        options.setdefault("node_signature_key", file.node_signature_key)
+        return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -144,6 +169,7 @@ class Vehicle:
                     await self._subscribe(client)
                     self._client = client
                     self.connected.set()
+                    log.info("%s: connected to %s:%d", self.id, self._host, self._port)
                     if self.taken_over == 0:
                         self._report(None)
                     async for message in client.messages:
@@ -247,22 +273,32 @@ class Vehicle:
                 else:
                     self.traffic.pop(branch, None)  # the node has stopped: what it retained is cleared
             else:
-                await self._advised(self._decode(payload))
+                await self._advised(topic, payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
 
-    def _print(self, reject: Reject) -> None:
+    def _log_reject(self, reject: Reject) -> None:
         key = (reject.field, re.sub(r"[0-9.]+", "", reject.rule))
-        if key not in self._printed and len(self._printed) < MAX_PRINTED:
-            self._printed.add(key)
-            print(f"{self.id}: refused {reject}", flush=True)
+        if key not in self._logged and len(self._logged) < MAX_LOGGED:
+            self._logged.add(key)
+            log.warning("%s: refused %s", self.id, reject)
 
-    async def _advised(self, advisory: Advisory) -> None:
+    async def _advised(self, topic: str, payload: bytes) -> None:
+        """Take an advisory in, where it is proven and meant for this vehicle; each is handed on once."""
+        if self._verifier is not None and not self._verifier.verify(topic, payload):
+            self._refuse_advisory("it is not signed by the node", payload)
+            return
+        advisory = self._decode(payload)
         now = self._now()
         if advisory.id in self._seen:
             return
-        self._remember(advisory, now)
+        self._clock_watch.watch(now, stopwatch())
+        fault = self._check.fault(topic, advisory, now)
         self._watch_clock(advisory, now)
+        if fault is not None:
+            self._refuse_advisory(fault, payload)
+            return
+        self._remember(advisory, now)
         self.received += 1
         if now >= advisory.valid_until:
             await self._too_late(advisory)
@@ -273,6 +309,14 @@ class Vehicle:
         # a clock that is behind must not keep advice for longer than the node meant
         self._waiting.append((min(advisory.valid_until, now + advisory.valid_until - advisory.t), advisory))
         self._some.set()
+
+    def _refuse_advisory(self, fault: str, payload: bytes) -> None:
+        """Count an advisory that is not handed on, and report the first of each run of them."""
+        self.refused_advisories += 1
+        if self.refused_advisories == 1:
+            self._on_trouble(
+                f"an advisory is not handed on: {fault}. Further ones are counted in refused_advisories: {payload[:200]!r}"
+            )
 
     def _remember(self, advisory: Advisory, now: int) -> None:
         if len(self._seen) >= MAX_REMEMBERED:
@@ -293,6 +337,14 @@ class Vehicle:
     async def _too_late(self, advisory: Advisory) -> None:
         self.expired += 1
         await self.acknowledge(advisory, "expired")
+
+
+def _verifier(public_key: str | None) -> "Verifier | None":
+    if public_key is None:
+        return None
+    from ..io.signatures import Verifier  # a vehicle that verifies nothing needs no cryptography
+
+    return Verifier(public_key)
 
 
 def _reset(client: aiomqtt.Client) -> None:

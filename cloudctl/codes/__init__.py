@@ -1,4 +1,5 @@
-"""Intersection digital codes: model, city codes, rules, validation with reasons, compiled arrays, import, export, drawing."""
+"""Intersection digital codes: model, city codes, rules, validation with reasons, compiled arrays, import, export,
+drawing."""
 
 from .canon import compact, content_hash, dump, from_compact
 from .checks.validation import load, loads, validate

@@ -12,19 +12,21 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-ENCODING = re.compile(r"""^(\s*<\?xml[^>]*?)\s+encoding\s*=\s*["'][^"']*["']""")
-TEXT = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]*")  # control characters are of no text
+XML_ENCODING = re.compile(r"""^(\s*<\?xml[^>]*?)\s+encoding\s*=\s*["'][^"']*["']""")
+TEXT_BYTES = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]*")  # control characters are of no text
 
 
 def without_mark(data: bytes) -> bytes:
-    """Return a text without its byte order mark, in UTF-8; anything else as it is. Raises UnicodeDecodeError for a mark before other text."""
+    """Return a text without its byte order mark, in UTF-8; anything else as it is. Raises UnicodeDecodeError for a mark
+    before other text."""
     for mark, encoding in MARKS:
         if not data.startswith(mark):
             continue
         if encoding == "utf-8":  # the text may declare what it likes: the mark says what it is
-            return data[len(mark) :] if TEXT.fullmatch(data, len(mark), len(mark) + 4096) else data
+            return data[len(mark) :] if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096) else data
         text = data[len(mark) :].decode(encoding)
-        return ENCODING.sub(r"\1", text).encode()  # it is no longer in the encoding that it declares
+        return XML_ENCODING.sub(r"\1", text).encode()  # it is no longer in the encoding that it declares
+
     return data
 
 

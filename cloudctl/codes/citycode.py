@@ -1,8 +1,8 @@
 """City codes: `UST1.<adm>.<type>.<grid>.<serial>[.<sub>]` and a check character at the end.
 
-`adm` is the administrative code (GB/T 2260 six digits, or nine with the township), `grid` the BeiDou grid code of the place at
-first registration. A code says nothing after it was issued: it is never changed when the thing moves, and never issued again.
-"""
+`adm` is the administrative code (GB/T 2260 six digits, or nine with the township), `grid` the BeiDou grid code of the
+place at first registration. A code says nothing after it was issued: it is never changed when the thing moves, and
+never issued again."""
 
 from typing import NamedTuple
 
@@ -51,12 +51,13 @@ class CityCode(NamedTuple):
 
 
 def check_character(text: str) -> str:
-    """Return the ISO 7064 Mod 37,36 check character over the letters and digits of `text`; other characters do not count."""
-    p = 36
+    """Return the ISO 7064 Mod 37,36 check character over the letters and digits of `text`; other characters do not
+    count."""
+    remainder = 36
     for character in text:
         if character in ALPHABET:
-            p = 2 * ((p + ALPHABET.index(character)) % 36 or 36) % 37
-    return ALPHABET[(37 - p) % 36]
+            remainder = 2 * ((remainder + ALPHABET.index(character)) % 36 or 36) % 37
+    return ALPHABET[(37 - remainder) % 36]
 
 
 def make(adm: str, kind: str, grid: str, serial: int, sub: str = "") -> str:
@@ -65,14 +66,17 @@ def make(adm: str, kind: str, grid: str, serial: int, sub: str = "") -> str:
         raise CityCodeError(f"administrative code {adm!r} must be 6 or 9 digits (GB/T 2260)")
     if kind not in TYPES:
         raise CityCodeError(f"type {kind!r} must be one of {', '.join(TYPES)}")
+
     try:
         grid_decode(grid)
     except GridError as error:
         raise CityCodeError(str(error)) from None
+
     if not 0 <= serial <= MAX_SERIAL:
         raise CityCodeError(f"serial {serial} must be 0 .. {MAX_SERIAL}")
     if sub and not (sub.isascii() and sub.isalnum() and sub.upper() == sub and len(sub) <= 12):
         raise CityCodeError(f"part {sub!r} must be up to 12 capital letters and digits")
+
     text = f"UST1.{adm}.{kind}.{grid}.{serial:04d}" + (f".{sub}" if sub else "")
     return text + check_character(text)
 
@@ -84,14 +88,23 @@ def parse_code(code: str) -> CityCode:
         raise CityCodeError(
             f"{code!r} is not a city code: UST1.<adm>.<type>.<grid>.<serial>[.<part>] and a check character"
         )
-    bare = [*parts[:-1], parts[-1][:-1]]
-    if not (len(bare[4]) == 4 and bare[4].isdecimal()):
+
+    without_check = [*parts[:-1], parts[-1][:-1]]
+    if not (len(without_check[4]) == 4 and without_check[4].isdecimal()):
         raise CityCodeError(f"{code!r}: the serial must be 4 digits")
-    out = CityCode(bare[1], bare[2], bare[3], int(bare[4]), bare[5] if len(bare) == 6 else "")
-    right = make(*out)
-    if right != code:
-        raise CityCodeError(f"{code!r}: the check character must be {right[-1]}: the code was mistyped")
-    return out
+
+    parsed = CityCode(
+        adm=without_check[1],
+        kind=without_check[2],
+        grid=without_check[3],
+        serial=int(without_check[4]),
+        sub=without_check[5] if len(without_check) == 6 else "",
+    )
+    correct_code = make(*parsed)
+    if correct_code != code:
+        raise CityCodeError(f"{code!r}: the check character must be {correct_code[-1]}: the code was mistyped")
+
+    return parsed
 
 
 def check(code: str) -> None:
@@ -101,5 +114,5 @@ def check(code: str) -> None:
 
 def sub_code(code: str, sub: str) -> str:
     """Return the city code of a part (`L7`, `G3`) of what `code` names. Raises CityCodeError."""
-    whole = parse_code(code)
-    return make(whole.adm, whole.kind, whole.grid, whole.serial, sub)
+    owner = parse_code(code)
+    return make(owner.adm, owner.kind, owner.grid, owner.serial, sub)

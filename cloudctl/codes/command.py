@@ -16,15 +16,15 @@ from .draw.drawing import show_svg
 from .findings import CodeError, refuse
 from .formats.detect import read_any
 from .formats.export import SUFFIX, Number, export_code
-from .formats.importing.build import NO_ADM
+from .formats.importing.build import DEFAULT_ADM
 from .formats.ydt.importer import import_ydt
 from .formats.ydt.uper import MAP, Modules
 from .model import Point
 from .report import Imported
 from .update.changes import changes
 from .update.folder import Filed
-from .update.take import bring_in
-from .update.together import together
+from .update.take import import_into_folder
+from .update.together import faults_together
 from .versions import diff, json_schema
 
 LONG_IMPORT = 50  # intersections from which on progress is shown
@@ -33,35 +33,44 @@ LONG_IMPORT = 50  # intersections from which on progress is shown
 def import_(args: Namespace) -> int:
     """Write one JSON file an intersection and losses.jsonl, and print both; exit 1 when a code has an error."""
     try:
-        found = _imported(args)
+        imported = _imported(args)
     except CodeError as error:
-        _refused(error, args.out)
+        _report_refusal(error, args.out)
         raise
+
     args.out.mkdir(parents=True, exist_ok=True)
-    wrong = 0
-    outcome = bring_in(found, args.file, args.out, args.source, args.valid_from)
-    found = outcome.report(found)
+    codes_with_errors = 0
+    outcome = import_into_folder(imported, args.file, args.out, args.source, args.valid_from)
+    imported = outcome.report(imported)
+
     for file, code, state, lines in outcome.taken:
         print(
-            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, {len(code.conflicts)} conflicts, "
-            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} crosswalks: {state}"
+            f"{file}: {code.id}  {len(code.lanes)} lanes, {len(code.connections)} connections, "
+            f"{len(code.conflicts)} conflicts, "
+            f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} "
+            f"crosswalks: {state}"
         )
         errors = [finding for finding in validate(code) if finding.severity == "error"]
-        wrong += bool(errors)
+        codes_with_errors += bool(errors)
+
         for line in (*lines, *errors):
             print(f"  {line}")
+
     for line in outcome.removed:
         print(line)
-    (args.out / "losses.jsonl").write_bytes(found.report())
-    for loss in found.losses:
+
+    (args.out / "losses.jsonl").write_bytes(imported.report())
+    for loss in imported.losses:
         print(f"  {loss}")
-    print(f"{len(found)} code(s), {len(found.losses)} loss(es): {args.out / 'losses.jsonl'}")
-    return int(bool(wrong) or not found)  # an import of nothing is no success
+
+    print(f"{len(imported)} code(s), {len(imported.losses)} loss(es): {args.out / 'losses.jsonl'}")
+    return int(bool(codes_with_errors) or not imported)  # an import of nothing is no success
 
 
 def _imported(args: Namespace) -> Imported:
     if args.asn1:
-        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or NO_ADM)
+        return import_ydt(Modules(read_text(args.asn1)).read(MAP, args.file.read_bytes()), adm=args.adm or DEFAULT_ADM)
+
     return read_any(
         args.file.read_bytes(),
         str(args.file),
@@ -72,14 +81,16 @@ def _imported(args: Namespace) -> Imported:
     )
 
 
-def _refused(error: CodeError, folder: Path) -> None:
+def _report_refusal(error: CodeError, folder: Path) -> None:
     """Print and write the loss report of a refused import: what was left out is often why."""
     if not error.losses:
         return
+
     report = folder / "losses.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
     report.write_bytes(Imported((), error.where, error.losses).report())
     print(f"refused; until then {len(error.losses)} loss(es): {report}")
+
     for loss in error.losses:
         print(f"  {loss}")
 
@@ -93,15 +104,25 @@ def _progress(done: int, whole: int) -> None:
 def _point(text: str | None) -> Point | None:
     if text is None:
         return None
+
     try:
         lat, lon = (round(float(part) * 1e7) for part in text.split(","))
     except ValueError:
-        raise refuse("--at", "map", "at", text, "must be LAT,LON in degrees", "write it as 39.79,116.50") from None
+        raise refuse(
+            where="--at",
+            entity="map",
+            field="at",
+            value=text,
+            rule="must be LAT,LON in degrees",
+            remedy="write it as 39.79,116.50",
+        ) from None
+
     return lat, lon
 
 
 def export(args: Namespace) -> int:
-    """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything is not."""
+    """Write a code in another format, read it back, and print what is not as it was; with --strict exit 1 when anything
+    is not."""
     code = load(args.file)
     number = Number(args.id, args.region) if args.id is not None else None
     exported = export_code(
@@ -109,8 +130,10 @@ def export(args: Namespace) -> int:
     )
     out = args.out or args.file.with_suffix(SUFFIX[args.to])
     out.write_bytes(exported.data)
+
     for loss in exported.losses:
         print(f"  {loss}")
+
     print(f"wrote {out}, {len(exported.data)} bytes; read back: {len(exported.losses)} loss(es)")
     return int(args.strict and bool(exported.losses))
 
@@ -132,50 +155,58 @@ def schema(_: Namespace) -> None:
 
 def check(args: Namespace) -> int:
     """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
-    wrong, now = 0, WallClock().now()
-    sound: list[Filed] = []
+    error_count, now = 0, WallClock().now()
+    loaded: list[Filed] = []
     for file in args.files:
         try:
             code = load(file)
             findings = [*validate(code), *over_faults(code, now)]
-            sound.append(Filed(file, code))
+            loaded.append(Filed(file, code))
         except CodeError as error:
             findings = error.findings
-            wrong += 1
+            error_count += 1
+
         print(f"{file}: {'no fault' if not findings else f'{len(findings)} finding(s)'}")
         for finding in findings:
             print(f"  {finding}")
-    for finding in together(sound):
+
+    for finding in faults_together(loaded):
         print(finding)
-        wrong += finding.severity == "error"
-    return int(bool(wrong))
+        error_count += finding.severity == "error"
+
+    return int(bool(error_count))
 
 
 def calendar(args: Namespace) -> None:
-    """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there is not written over."""
+    """Write a calendar of holidays and make-up working days, from the library of public holidays; a file that is there
+    is not written over."""
     from .days import dump_days
     from .public_holidays import from_library
 
-    days = from_library(args.place, args.years)
+    calendar_days = from_library(args.place, args.years)
+
     try:
         with args.out.open("xb") as file:
-            file.write(dump_days(days))
+            file.write(dump_days(calendar_days))
     except FileExistsError:
         raise refuse(
-            str(args.out),
-            "file",
-            "out",
-            args.out,
-            "is there already, perhaps edited by hand",
-            "remove it, or give another --out",
+            where=str(args.out),
+            entity="file",
+            field="out",
+            value=args.out,
+            rule="is there already, perhaps edited by hand",
+            remedy="remove it, or give another --out",
         ) from None
+
     print(
-        f"wrote {args.out}: {len(days.holidays)} holidays, {len(days.make_up_days)} make-up working days, {days.first} to {days.last}, from {days.source}"
+        f"wrote {args.out}: {len(calendar_days.holidays)} holidays, {len(calendar_days.make_up_days)} make-up "
+        f"working days, {calendar_days.first} to {calendar_days.last}, from {calendar_days.source}"
     )
     for year in sorted(set(args.years)):
-        if args.place == "CN" and not any(day.date.startswith(str(year)) for day in days.make_up_days):
+        if args.place == "CN" and not any(day.date.startswith(str(year)) for day in calendar_days.make_up_days):
             print(
-                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or add them by hand"
+                f"  {year} has no make-up days: it is not announced yet, or the library is older. Update it, or "
+                "add them by hand"
             )
 
 
@@ -189,4 +220,5 @@ def show(args: Namespace) -> None:
         out.write_text(show_page(code))
     else:
         out.write_text(show_svg(code))
+
     print(f"wrote {out}")

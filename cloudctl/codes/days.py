@@ -1,8 +1,9 @@
-"""Which days are holidays, and which weekend days are worked instead: what rules that depend on working days need besides the date.
+"""Which days are holidays, and which weekend days are worked instead: what rules that depend on working days need
+besides the date.
 
-A `DayCalendar` is a file of the operator's (`cloudctl codes calendar`), an input of the engine, and published beside the codes, so that a
-vehicle answers a rule from the same days as the node. Days are local dates: those of the time zone that a rule's calendar names.
-"""
+A `DayCalendar` is a file of the operator's (`cloudctl codes calendar`), an input of the engine, and published beside
+the codes, so that a vehicle answers a rule from the same days as the node. Days are local dates: those of the time zone
+that a rule's calendar names."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
@@ -16,9 +17,8 @@ from .findings import CodeError, Finding, refuse
 from .strict_json import read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
-MAX_APART = (
-    60  # days between a day off and the weekend day that is worked for it: the State Council's lie within a month
-)
+# Days between a day off and the weekend day that is worked for it: the State Council's lie within a month
+MAX_DAYS_APART = 60
 DAY_FORMATS = (1,)
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -39,7 +39,8 @@ class MakeUpDay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DayCalendar(Struct, frozen=True, forbid_unknown_fields=True):
-    """The holidays and make-up working days of a place, from `first` to `last` (all of both given); outside these days nothing is known."""
+    """The holidays and make-up working days of a place, from `first` to `last` (all of both given); outside these days
+    nothing is known."""
 
     first: str = ""  # YYYY-MM-DD; "" where the calendar is empty
     last: str = ""
@@ -81,13 +82,14 @@ def read_days(path: Path) -> DayCalendar:
         data = path.read_bytes()
     except OSError as error:
         raise refuse(
-            str(path),
-            "file",
-            "path",
-            path,
-            error.strerror or "cannot be read",
-            "make one with: cloudctl codes calendar CN 2026 --out calendar.json",
+            where=str(path),
+            entity="file",
+            field="path",
+            value=path,
+            rule=error.strerror or "cannot be read",
+            remedy="make one with: cloudctl codes calendar CN 2026 --out calendar.json",
         ) from None
+
     return parse_days(data, str(path))
 
 
@@ -102,17 +104,18 @@ def parse_days(data: bytes, where: str) -> DayCalendar:
 
 def dump_days(calendar: DayCalendar) -> bytes:
     """Return a calendar as JSON for people to read and edit, a day a line."""
-    head = {
+    header = {
         "format": calendar.format,
         "place": calendar.place,
         "source": calendar.source,
         "first": calendar.first,
         "last": calendar.last,
     }
-    lines = [f" {_json(key)}: {_json(value)}" for key, value in head.items()]
+    lines = [f" {_json(key)}: {_json(value)}" for key, value in header.items()]
     for key in ("holidays", "make_up_days"):
         rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
         lines.append(f" {_json(key)}: [" + ",".join(f"\n  {row}" for row in rows) + ("\n ]" if rows else "]"))
+
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
@@ -126,7 +129,7 @@ def check_days(calendar: DayCalendar) -> list[Finding]:
 
 
 def _faults(calendar: DayCalendar) -> Iterator[Finding]:
-    rows = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
+    dated_fields = [("first", calendar.first), ("last", calendar.last)] if calendar != NO_DAYS else []
     tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
         ("holidays", calendar.holidays),
         ("make_up_days", calendar.make_up_days),
@@ -135,11 +138,13 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
         if len(days) > MAX_DAYS:
             yield _fault(name, len(days), f"a calendar has at most {MAX_DAYS} of them", "split it by years")
             return
-        rows += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
-    rows += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
-    malformed = [(field, day) for field, day in rows if not is_day(day)]
+        dated_fields += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
+
+    dated_fields += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
+    malformed = [(field, day) for field, day in dated_fields if not is_day(day)]
     for field, day in malformed:
         yield _fault(field, day, "is no day: YYYY-MM-DD, from 1990 to 2199", "write it as 2026-10-01")
+
     if not malformed:
         yield from _contradictions(calendar)
 
@@ -152,18 +157,19 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
             f"is before the first day, {calendar.first}",
             "correct the days that the calendar covers",
         )
-    seen: dict[str, str] = {}
+
+    listed_at: dict[str, str] = {}
     tables: tuple[tuple[str, tuple[Holiday | MakeUpDay, ...]], ...] = (
         ("holidays", calendar.holidays),
         ("make_up_days", calendar.make_up_days),
     )
     for name, days in tables:
         for k, day in enumerate(days):
-            if day.date in seen:
+            if day.date in listed_at:
                 yield _fault(
                     f"{name}[{k}].date",
                     day.date,
-                    f"stands in {seen[day.date]} already",
+                    f"stands in {listed_at[day.date]} already",
                     "a day is a holiday or a make-up day, once",
                 )
             elif not covers(calendar, day.date):
@@ -173,7 +179,9 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
                     f"is not within {calendar.first} .. {calendar.last}",
                     "correct the day, or what the calendar covers",
                 )
-            seen[day.date] = f"{name}[{k}]"
+
+            listed_at[day.date] = f"{name}[{k}]"
+
     yield from _make_up_days(calendar)
     yield from _empty_years(calendar)
 
@@ -183,15 +191,16 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
     holidays, worked_for = {day.date for day in calendar.holidays}, dict[str, str]()
     for k, day in enumerate(calendar.make_up_days):
         field = f"make_up_days[{k}].replaces"
-        worked, off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
-        if worked.isoweekday() <= 5:
+        worked_day, day_off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
+        if worked_day.isoweekday() <= 5:
             yield _fault(
                 f"make_up_days[{k}].date",
                 day.date,
-                f"is a {worked:%A}, a working day anyway",
+                f"is a {worked_day:%A}, a working day anyway",
                 "name the Saturday or Sunday that is worked",
             )
-        if off.isoweekday() > 5:
+
+        if day_off.isoweekday() > 5:
             yield _fault(field, day.replaces, "is a weekend day", "name the working day that is off for it")
         elif covers(calendar, day.replaces) and day.replaces not in holidays:
             yield _fault(
@@ -200,11 +209,11 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
                 "is no holiday of this calendar",
                 "name the working day that is off for it, and list it under holidays",
             )
-        elif abs((worked - off).days) > MAX_APART:
+        elif abs((worked_day - day_off).days) > MAX_DAYS_APART:
             yield _fault(
                 field,
                 day.replaces,
-                f"is {abs((worked - off).days)} days from {day.date}, which is worked for it",
+                f"is {abs((worked_day - day_off).days)} days from {day.date}, which is worked for it",
                 "correct the year, or the day",
             )
         elif day.replaces in worked_for:
@@ -214,15 +223,19 @@ def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
                 f"is worked for on {worked_for[day.replaces]} already",
                 "a day off is worked for once",
             )
+
         worked_for[day.replaces] = day.date
 
 
 def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
-    """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was entered for it."""
+    """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was
+    entered for it."""
     if not (is_day(calendar.first) and is_day(calendar.last)):
         return  # covers no day, as where there is no calendar, or is found as a fault of its own
+
     years = {day.date[:4] for day in calendar.holidays}
     covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))
+
     empty = [
         year
         for year in covered
@@ -243,10 +256,10 @@ def is_day(text: str) -> bool:
         day = date.fromisoformat(text)
     except ValueError:
         return False
-    return (
-        day.isoformat() == text and 1990 <= day.year <= 2199
-    )  # days are compared as texts: a week date, 2026-W10-1, is none
+
+    # Days are compared as texts: a week date, 2026-W10-1, is none
+    return day.isoformat() == text and 1990 <= day.year <= 2199
 
 
 def _fault(field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding("calendar", field, str(value), rule, "error", remedy)
+    return Finding(entity="calendar", field=field, value=str(value), rule=rule, severity="error", remedy=remedy)

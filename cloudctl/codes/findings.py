@@ -20,8 +20,8 @@ class Finding(Struct, frozen=True):
 
 
 class Loss(Struct, frozen=True, order=True, omit_defaults=True):
-    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not understood),
-    guessed, repaired, or differs (kept, but worth a look)."""
+    """One kind of thing that is not as the source had it, `count` times. `what`: dropped, unknown (a value that is not
+    understood), guessed, repaired, or differs (kept, but worth a look)."""
 
     what: str
     entity: str
@@ -41,8 +41,8 @@ class Loss(Struct, frozen=True, order=True, omit_defaults=True):
 class CodeError(CloudctlError, ValueError):
     """A digital code, or a file to make one of, that cannot be used; `findings` says why, one line for each fault.
 
-    `losses` is the loss report of the import that was refused: what it had left out until then, which often is the cause.
-    """
+    `losses` is the loss report of the import that was refused: what it had left out until then, which often is the
+    cause."""
 
     def __init__(self, where: str, findings: list[Finding]) -> None:
         count = "1 fault" if len(findings) == 1 else f"{len(findings)} faults"
@@ -54,4 +54,6 @@ class CodeError(CloudctlError, ValueError):
 
 def refuse(where: str, entity: str, field: str, value: object, rule: str, remedy: str) -> CodeError:
     """Return an error of one fault, to be raised."""
-    return CodeError(where, [Finding(entity, field, str(value), rule, "error", remedy)])
+    return CodeError(
+        where, [Finding(entity=entity, field=field, value=str(value), rule=rule, severity="error", remedy=remedy)]
+    )

@@ -1,9 +1,8 @@
 """The intersection digital code: what a driverless vehicle needs to know of a place, as frozen structs.
 
-Coordinates are absolute integers, 1e-7 degree of CGCS2000 / WGS-84; lines run in driving direction. Widths are cm, speeds m/s,
-`s` is m along a line, times are ns since the Unix epoch (UTC). Ids are short and local (`L3`, `C12`); with the intersection's
-own they are whole city codes (`citycode.sub_code`). docs/codes.md explains a whole code.
-"""
+Coordinates are absolute integers, 1e-7 degree of CGCS2000 / WGS-84; lines run in driving direction. Widths are cm,
+speeds m/s, `s` is m along a line, times are ns since the Unix epoch (UTC). Ids are short and local (`L3`, `C12`); with
+the intersection's own they are whole city codes (`citycode.sub_code`). docs/codes.md explains a whole code."""
 
 from msgspec import Struct
 
@@ -105,9 +104,8 @@ class SignalGroup(Struct, frozen=True, forbid_unknown_fields=True):
 class Phase(Struct, frozen=True, forbid_unknown_fields=True):
     """What all groups show for a while, a letter each in the order of `signal_groups`.
 
-    R red, G protected green, g permissive green, Y yellow, O flashing yellow or off with priority rules, P red and yellow,
-    F flashing red, D dark, y flashing green. `min_ms`, `max_ms` differ from `ms` where traffic decides.
-    """
+    R red, G protected green, g permissive green, Y yellow, O flashing yellow or off with priority rules, P red and
+    yellow, F flashing red, D dark, y flashing green. `min_ms`, `max_ms` differ from `ms` where traffic decides."""
 
     ms: int
     shows: str
@@ -125,8 +123,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignalException(Struct, frozen=True, forbid_unknown_fields=True):
-    """Two signal groups that may be green together although their movements cross or merge, and why (a permissive left that shares its through's
-    group, a pair that traffic law lets go together). The running check of conflicts, and that of the plans, leave the pair out."""
+    """Two signal groups that may be green together although their movements cross or merge, and why (a permissive left
+    that shares its through's group, a pair that traffic law lets go together). The running check of conflicts, and that
+    of the plans, leave the pair out."""
 
     a: int
     b: int

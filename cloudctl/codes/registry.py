@@ -19,13 +19,14 @@ from .grid import grid_encode
 from .model import IntersectionCode
 
 CELL_E7 = 5000  # side of a cell of the index, 1e-7 degree: about 55 m of latitude
-LEVELS = {"ZN": 5}  # of the grid in a code; 7 for all but zones
-U16 = 65_535
+GRID_LEVELS = {"ZN": 5}  # of the grid in a code; 7 for all but zones
+MAX_NUMBER = 65_535
 
 
 class Issued(Struct, omit_defaults=True):
-    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it said last, and the highest
-    number given of each letter of its parts (L: lanes): they are as little given twice as the code."""
+    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it
+    said last, and the highest number given of each letter of its parts (L: lanes): they are as little given twice as
+    the code."""
 
     code: str
     lat_e7: int
@@ -44,15 +45,15 @@ class Registry:
 
     def __init__(self) -> None:
         self._issued: dict[str, Issued] = {}
-        self._serial: dict[tuple[str, str, str], int] = {}
+        self._last_serial: dict[tuple[str, str, str], int] = {}
         self._numbers: dict[int, dict[str, int]] = {}  # region -> code -> number
 
     def allocate(self, adm: str, kind: str, lat_e7: int, lon_e7: int, t: int, note: str = "") -> str:
         """Issue a code of `kind` for a place, at `t` ns. Raises CityCodeError when the cell's serials are used up."""
-        place = (adm, kind, grid_encode(lat_e7, lon_e7, LEVELS.get(kind, 7)))
-        code = make(*place, self._serial.get(place, 0) + 1)
-        self._serial[place] = self._serial.get(place, 0) + 1
-        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+        cell = (adm, kind, grid_encode(lat_e7, lon_e7, GRID_LEVELS.get(kind, 7)))
+        code = make(*cell, self._last_serial.get(cell, 0) + 1)
+        self._last_serial[cell] = self._last_serial.get(cell, 0) + 1
+        self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
         return code
 
     def adopt(self, code: str, lat_e7: int, lon_e7: int, t: int, note: str = "") -> None:
@@ -60,19 +61,20 @@ class Registry:
         parts = parse_code(code)
         if code in self._issued:
             raise CityCodeError(f"{code} was issued already")
-        place = (parts.adm, parts.kind, parts.grid)
-        self._serial[place] = max(self._serial.get(place, 0), parts.serial)
-        self._issued[code] = Issued(code, lat_e7, lon_e7, t, note)
+        cell = (parts.adm, parts.kind, parts.grid)
+        self._last_serial[cell] = max(self._last_serial.get(cell, 0), parts.serial)
+        self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
 
     def retire(self, code: str, t: int) -> None:
         """Mark a code as no longer in use; it stays issued. Raises KeyError for one that was not issued."""
         self._issued[code].retired = t
 
     def number(self, code: str, region: int) -> int:
-        """Return the 16-bit number of an intersection within a region (MAP, SPAT), issued at the first asking, from 256 (below: tests)."""
+        """Return the 16-bit number of an intersection within a region (MAP, SPAT), issued at the first asking, from 256
+        (below: tests)."""
         numbers = self._numbers.setdefault(region, {})
         if code not in numbers:
-            if len(numbers) + 256 > U16:
+            if len(numbers) + 256 > MAX_NUMBER:
                 raise CityCodeError(f"region {region} has issued all its numbers: open another region")
             numbers[code] = len(numbers) + 256
         return numbers[code]
@@ -94,29 +96,32 @@ class Registry:
         return len(self._issued)
 
     def save(self, path: Path) -> None:
-        """Write the registry, a line of JSON for each code and each region: the new file whole before the old one goes."""
+        """Write the registry, a line of JSON for each code and each region: the new file whole before the old one
+        goes."""
         rows: list[Any] = list(self._issued.values())
         rows += [{"region": region, "numbers": numbers} for region, numbers in self._numbers.items()]
-        fresh = path.with_suffix(path.suffix + ".new")
-        fresh.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-        fresh.replace(path)
+        new_file = path.with_suffix(path.suffix + ".new")
+        new_file.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        new_file.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Registry":
         """Read a registry. Raises CityCodeError for a malformed one, with the line."""
-        out = cls()
+        registry = cls()
         lines = path.read_bytes().splitlines()
         number = 0
+
         try:
             for line in lines:
                 number += 1
                 row = msgspec.json.decode(line)
                 if "region" in row:
-                    out._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
+                    registry._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
                     continue
+
                 item = msgspec.convert(row, Issued)
-                out.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
-                out._issued[item.code] = item
+                registry.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
+                registry._issued[item.code] = item
         except CityCodeError as error:
             raise CityCodeError(
                 f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy"
@@ -125,18 +130,20 @@ class Registry:
             raise CityCodeError(
                 f"{path}, line {number}, is no line of a registry ({error}): restore it from the last copy"
             ) from None
-        return out
+
+        return registry
 
 
 class Entity(NamedTuple):
-    """What a city code stands for: the intersection, the kind of part (code, lane, connection, ...), and the part itself."""
+    """What a city code stands for: the intersection, the kind of part (code, lane, connection, ...), and the part
+    itself."""
 
     intersection: str
     kind: str
     item: Any
 
 
-TABLES = {
+KIND_OF_TABLE = {
     "links": "link",
     "lanes": "lane",
     "connections": "connection",
@@ -156,22 +163,24 @@ class Index:
         self.entities: list[Entity] = []
         self.names: list[str] = []  # city code of each entity
         keys: list[NDArray[np.int64]] = []
+
         for code in codes:
             self._enter(code.id, Entity(code.id, "code", code), [(code.ref_lat_e7, code.ref_lon_e7)], keys)
-            for field, kind in TABLES.items():
+            for field, kind in KIND_OF_TABLE.items():
                 for item in getattr(code, field):
                     name = sub_code(code.id, f"G{item.id}" if kind == "signal_group" else item.id)
                     self._enter(name, Entity(code.id, kind, item), _points(item), keys)
+
         self._by_code = dict(zip(self.names, range(len(self.names)), strict=True))
-        pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
-        cells = pairs >> 24
+        cell_entity_pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
+        cells = cell_entity_pairs >> 24
         self._cells, first = np.unique(cells, return_index=True)
-        self._start = np.append(first, len(pairs)).astype(np.int64)
-        self._who = (pairs & (2**24 - 1)).astype(np.int32)
+        self._start = np.append(first, len(cell_entity_pairs)).astype(np.int64)
+        self._entity_index = (cell_entity_pairs & (2**24 - 1)).astype(np.int32)
 
     def _enter(self, name: str, entity: Entity, points: list[tuple[int, int]], keys: list[NDArray[np.int64]]) -> None:
         if points:
-            keys.append(_key(*_along(np.array(points, np.int64))) << 24 | len(self.names))
+            keys.append(_cell_key(*_densified(np.array(points, np.int64))) << 24 | len(self.names))
         self.names.append(name)
         self.entities.append(entity)
 
@@ -182,8 +191,9 @@ class Index:
     def near(
         self, lat_e7: NDArray[np.int64], lon_e7: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Return (first, last, who) for many places at once: the entities in the cell of place k are who[first[k]:last[k]]."""
-        return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._who)
+        """Return (first, last, who) for many places at once: the entities in the cell of place k are
+        who[first[k]:last[k]]."""
+        return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._entity_index)
 
 
 def _points(item: Any) -> list[tuple[int, int]]:
@@ -193,19 +203,22 @@ def _points(item: Any) -> list[tuple[int, int]]:
     return [(item.lat_e7, item.lon_e7)] if hasattr(item, "lat_e7") else []
 
 
-def _along(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the points of a line and enough between them to meet every cell it runs through (but for clipped corners)."""
+def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the points of a line and enough between them to meet every cell it runs through (but for clipped
+    corners)."""
     if len(points) < 2:
         return points[:, 0], points[:, 1]
-    out = []
+
+    pieces = []
     for a, b in itertools.pairwise(points):
         steps = int(np.abs(b - a).max() // (CELL_E7 // 8)) + 1
-        out.append(a + (b - a) * np.arange(steps)[:, None] // steps)
-    line = np.concatenate([*out, points[-1:]])
+        pieces.append(a + (b - a) * np.arange(steps)[:, None] // steps)
+
+    line = np.concatenate([*pieces, points[-1:]])
     return line[:, 0], line[:, 1]
 
 
-def _key(lat: NDArray[np.int64], lon: NDArray[np.int64]) -> NDArray[np.int64]:
+def _cell_key(lat: NDArray[np.int64], lon: NDArray[np.int64]) -> NDArray[np.int64]:
     return (lat + 900_000_000) // CELL_E7 << 20 | (lon + 1_800_000_000) // CELL_E7
 
 
@@ -214,7 +227,7 @@ def _lookup(lat: Any, lon: Any, cells: Any, start: Any) -> tuple[Any, Any]:
     first, last = np.zeros(len(lat), np.int64), np.zeros(len(lat), np.int64)
     for k in range(len(lat)):
         key = (lat[k] + 900_000_000) // CELL_E7 << 20 | (lon[k] + 1_800_000_000) // CELL_E7
-        at = np.searchsorted(cells, key)
-        if at < len(cells) and cells[at] == key:
-            first[k], last[k] = start[at], start[at + 1]
+        index = np.searchsorted(cells, key)
+        if index < len(cells) and cells[index] == key:
+            first[k], last[k] = start[index], start[index + 1]
     return first, last

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from .distinct import distinct
+from .distinct import distinct_codes
 from .findings import Loss
 from .model import IntersectionCode
 
@@ -15,7 +15,7 @@ class Imported(list[IntersectionCode]):
     """The codes of one import, and its loss report, `losses`."""
 
     def __init__(self, codes: Iterable[IntersectionCode], source: str, losses: Iterable[Loss]) -> None:
-        super().__init__(distinct(codes))
+        super().__init__(distinct_codes(codes))
         self.source = source
         self.losses = tuple(sorted(set(losses)))
 

@@ -45,6 +45,7 @@ FUELS = ("petrol", "diesel", "gas", "hybrid", "plug_in_hybrid", "electric", "hyd
 STAGES = (1, 7)  # emission stages: China I .. VI (GB 18352, GB 17691) as 1 .. 6, Euro 1 .. 7 as 1 .. 7
 ON_HOLIDAYS = ("as_weekday", "never", "only", "also")
 ON_MAKE_UP_DAYS = ("as_weekday", "as_workday")
+# Kinds with a value, and its unit
 VALUED = {
     "speed_max": "m/s",
     "speed_min": "m/s",
@@ -56,16 +57,18 @@ VALUED = {
     "axle_max": "t",
     "toll": "CNY",
     "emission_zone": "stage",
-}  # kinds with a value, and its unit
+}
 
 
 def known_class(kind: str) -> str:
-    """Return the class that holds for a vehicle that calls itself `kind`: a car where that is none of the list (GB 7258 has many more)."""
+    """Return the class that holds for a vehicle that calls itself `kind`: a car where that is none of the list (GB 7258
+    has many more)."""
     return kind if kind in VEHICLE_CLASSES else "car"
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a rule holds: a link, lane, connection, zone, or the whole intersection (`code`); between `s` on a lane or connection."""
+    """Where a rule holds: a link, lane, connection, zone, or the whole intersection (`code`); between `s` on a lane or
+    connection."""
 
     entity: str
     s_from: float | None = None  # m along it; None: from its beginning
@@ -73,7 +76,8 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
-    """When a rule holds, in local time of `tz`: days (weekdays, dates, holidays, make-up working days), and minutes of those days.
+    """When a rule holds, in local time of `tz`: days (weekdays, dates, holidays, make-up working days), and minutes of
+    those days.
 
     Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` says so.
     """
@@ -81,13 +85,13 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
     weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO: 1 Monday
     minutes: tuple[tuple[int, int], ...] = ()  # [from, to) of the local day; to < from runs past midnight; () all day
     dates: tuple[str, str] | None = None  # first and last day, YYYY-MM-DD; MM-DD every year
-    holidays: str = "as_weekday"  # as_weekday, never (not on a holiday), only (on holidays only), also (on holidays whatever the weekday)
+    # as_weekday, never (not on a holiday), only (on holidays only), also (on holidays whatever the weekday)
+    holidays: str = "as_weekday"
     tz: str = "Asia/Shanghai"
     date_ranges: tuple[tuple[str, str], ...] = ()  # several of `dates`: it holds in any of them
     month_days: tuple[int, ...] = ()  # days of the month, 1 .. 31; () all
-    make_up: str = (
-        "as_weekday"  # a weekend day that is worked: as_weekday, or as_workday (as the day off that it is worked for)
-    )
+    # a weekend day that is worked: as_weekday, or as_workday (as the day off that it is worked for)
+    make_up: str = "as_weekday"
 
 
 def asks_for_days(calendar: Calendar | None) -> bool:
@@ -96,10 +100,11 @@ def asks_for_days(calendar: Calendar | None) -> bool:
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it does not.
+    """One rule. `value` in the kind's unit (`VALUED`); `classes` whom it binds, () everyone; `except_classes` whom it
+    does not.
 
-    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING`), `classes` are those who may use it.
-    """
+    `plates` and `fuels` narrow whom it binds further; of kinds that reserve a lane (`rules.RESERVING`), `classes` are
+    those who may use it."""
 
     id: str
     kind: str

@@ -1,12 +1,12 @@
 """Which rules hold for a vehicle on a lane at a time: `effective`, plain, with the deciding and the losing rules.
 
-Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority, then the
-narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one named first. Kinds add
-up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same, compiled.
+Of rules of one kind that hold at one place and time, one decides: temporary before permanent, then the higher priority,
+then the narrower place (span, lane, link, zone, whole intersection), then the more restrictive value, then the one
+named first. Kinds add up: school zones and works cap the speed whatever the limit says. `rules_table.py` is the same,
+compiled.
 
-A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge) decides nothing: the vehicle is
-neither let through nor kept out by it, and `undecided_by` names it.
-"""
+A rule that rests on what the vehicle does not declare (the last digit of its plate, its fuel, its mass on a bridge)
+decides nothing: the vehicle is neither let through nor kept out by it, and `undecided_by` names it."""
 
 import itertools
 from collections.abc import Collection, Iterator
@@ -22,38 +22,47 @@ from .model import IntersectionCode, Point
 from .polylines import length
 from .rule import FUELS, STAGES, Calendar, Rule, known_class
 
-CAPS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
-SIZES = {"height_max": "height", "width_max": "width", "mass_max": "mass", "axle_max": "axle"}  # and what they bound
-REFUSING = ("closure", "no_entry", "turn_ban")
-RESERVING = {
+SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
+# And what they bound
+SIZE_FIELDS = {
+    "height_max": "height",
+    "width_max": "width",
+    "mass_max": "mass",
+    "axle_max": "axle",
+}
+REFUSING_KINDS = ("closure", "no_entry", "turn_ban")
+# Kinds that name who may; and who may where they name nobody
+RESERVING_KINDS = {
     "bus_lane": ("bus", "emergency"),
     "lane_use": (),
-}  # kinds that name who may; and who may where they name nobody
+}
 SECOND = 1_000_000_000
-WITHOUT_PLATES = (
+# Classes that no rule on number plates or engines is about
+CLASSES_WITHOUT_PLATES = (
     "bicycle",
     "pedestrian",
     "logistics_robot",
     "tram",
-)  # classes that no rule on number plates or engines is about
-WITHOUT_EXHAUST = ("electric", "hydrogen")
-CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
-SMALL, LARGE, SLIGHT = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
-MAX_SIZES = {
-    "car": SMALL,
-    "taxi": SMALL,
-    "motorcycle": SLIGHT,
-    "bicycle": SLIGHT,
-    "pedestrian": SLIGHT,
-    "logistics_robot": SLIGHT,
+)
+FUELS_WITHOUT_EXHAUST = ("electric", "hydrogen")
+DANGEROUS_GOODS_CARRIERS = ("truck",)  # classes that may carry dangerous goods without saying so
+SMALL_VEHICLE, LARGE_VEHICLE, LIGHT_VEHICLE = (2.8, 2.2, 4.5, 3.0), (4.0, 2.55, 49.0, 11.5), (2.5, 1.2, 1.0, 1.0)
+MAX_SIZES_OF_CLASS = {
+    "car": SMALL_VEHICLE,
+    "taxi": SMALL_VEHICLE,
+    "motorcycle": LIGHT_VEHICLE,
+    "bicycle": LIGHT_VEHICLE,
+    "pedestrian": LIGHT_VEHICLE,
+    "logistics_robot": LIGHT_VEHICLE,
 }
-# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802 (below 6 m and 4.5 t), all others
+# height m, width m, mass t, axle load t that a class has at the most, where it does not say: small vehicles by GA 802
+# (below 6 m and 4.5 t), all others
 # by GB 1589-2016 (an articulated vehicle of six axles has 49 t)
 
 
 class Vehicle(Struct, frozen=True):
-    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage (0 not known), and what
-    rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
+    """Who asks: a class of `rule.CLASSES` (any other word is a car), sizes (m, t; nan where not known), emission stage
+    (0 not known), and what rules on plates, fuels and dangerous goods ask (-1, "" and None where not known)."""
 
     kind: str = "car"
     automated: bool = False
@@ -73,23 +82,30 @@ class Vehicle(Struct, frozen=True):
 
     def may_be_one_of(self, classes: Collection[str]) -> bool:
         """Return whether the vehicle may belong to one of the classes, for what it does not declare."""
-        return self.dangerous_goods is None and "dangerous_goods" in classes and known_class(self.kind) in CARRIERS
+        return (
+            self.dangerous_goods is None
+            and "dangerous_goods" in classes
+            and known_class(self.kind) in DANGEROUS_GOODS_CARRIERS
+        )
 
     @property
     def motorised(self) -> bool:
         """Whether it has a number plate and an engine that rules ask for."""
-        return known_class(self.kind) not in WITHOUT_PLATES
+        return known_class(self.kind) not in CLASSES_WITHOUT_PLATES
 
     def between(self, kind: str) -> tuple[float, float]:
-        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`, emission_zone)."""
+        """Return the least and the greatest that the vehicle may have of what a kind of rule bounds (`SIZES`,
+        emission_zone)."""
         if kind == "emission_zone":
-            if not self.motorised or self.fuel in WITHOUT_EXHAUST:
+            if not self.motorised or self.fuel in FUELS_WITHOUT_EXHAUST:
                 return inf, inf
             return (self.stage, self.stage) if self.stage else STAGES
-        size: float = getattr(self, SIZES[kind])
+
+        size: float = getattr(self, SIZE_FIELDS[kind])
         if size == size:
             return size, size
-        return 0.0, MAX_SIZES.get(known_class(self.kind), LARGE)[tuple(SIZES).index(kind)]
+
+        return 0.0, MAX_SIZES_OF_CLASS.get(known_class(self.kind), LARGE_VEHICLE)[tuple(SIZE_FIELDS).index(kind)]
 
 
 class Decision(NamedTuple):
@@ -102,23 +118,23 @@ class Decision(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said so."""
+    """What holds: bounds of speed (m/s; inf, 0 where none), whether the vehicle may be there, and which rules said
+    so."""
 
     speed_max: float
     speed_min: float
     allowed: bool
     refused_by: str  # rule; "" where allowed
     decisions: tuple[Decision, ...]
-    undecided_by: str = (
-        ""  # where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
-    )
+    # Where it is allowed: the first rule that might keep it out, or slow it down, by what it does not declare
+    undecided_by: str = ""
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
         return next((d.rule for d in self.decisions if d.kind == kind), "")
 
 
-class IntersectionState(NamedTuple):
+class RulePlacement(NamedTuple):
     """A rule at a place: how narrow it is (0 the whole intersection .. 4 a span) and from where to where, m."""
 
     rule: int
@@ -127,64 +143,83 @@ class IntersectionState(NamedTuple):
     s_to: float
 
 
-def places(code: IntersectionCode) -> dict[str, list[IntersectionState]]:
+def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
     """Return the rules at each lane and connection, the one that decides first."""
-    out: dict[str, list[IntersectionState]] = {
-        name: [] for name in (*(x.id for x in code.lanes), *(x.id for x in code.connections))
+    placements: dict[str, list[RulePlacement]] = {
+        name: [] for name in (*(item.id for item in code.lanes), *(item.id for item in code.connections))
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
-    members: dict[str, list[str]] = {"code": list(out)}
+    members: dict[str, list[str]] = {"code": list(placements)}
+
     for lane in code.lanes:
         members.setdefault(lane.link, []).append(lane.id)
-    points = {lane.id: lane.points for lane in code.lanes} | {c.id: c.points for c in code.connections}
+
+    points = {lane.id: lane.points for lane in code.lanes} | {
+        connection.id: connection.points for connection in code.connections
+    }
     for index, rule in enumerate(code.rules):
         for target in rule.targets:
-            span = target.s_from is not None or target.s_to is not None
-            whole = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
-            if target.entity in out:
-                out[target.entity].append(IntersectionState(index, 4 if span else 3, *whole))
+            has_span = target.s_from is not None or target.s_to is not None
+            extent = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
+            if target.entity in placements:
+                placements[target.entity].append(RulePlacement(index, 4 if has_span else 3, *extent))
             elif target.entity in zones:
                 for name, line in points.items():
-                    out[name] += [
-                        IntersectionState(index, 1, *part) for part in inside_spans(line, zones[target.entity])
+                    placements[name] += [
+                        RulePlacement(index, 1, *span_within)
+                        for span_within in inside_spans(line, zones[target.entity])
                     ]
             else:
                 for name in members.get(target.entity, ()):
-                    out[name].append(IntersectionState(index, 0 if target.entity == "code" else 2, 0.0, inf))
-    for found in out.values():
-        found.sort(key=lambda place: _rank(code.rules[place.rule], place))
-    return out
+                    placements[name].append(RulePlacement(index, 0 if target.entity == "code" else 2, 0.0, inf))
+
+    for on_path in placements.values():
+        on_path.sort(key=lambda placement: _rank(code.rules[placement.rule], placement))
+
+    return placements
 
 
-def _rank(rule: Rule, place: IntersectionState) -> tuple[object, ...]:
+def _rank(rule: Rule, placement: RulePlacement) -> tuple[object, ...]:
     value = 0.0 if rule.value is None else rule.value
-    loose = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
-    return not rule.temporary, -rule.priority, -place.scope, -value if loose else value, place.rule, place.s_from
+    more_is_stricter = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
+    return (
+        not rule.temporary,
+        -rule.priority,
+        -placement.scope,
+        -value if more_is_stricter else value,
+        placement.rule,
+        placement.s_from,
+    )
 
 
 def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterator[tuple[float, float]]:
     """Yield the spans of a line (m) that lie in a polygon, to a metre."""
     if len(line) < 2 or len(polygon) < 3:
         return  # a fault of its own
+
     if any(
-        max(p[k] for p in line) < min(p[k] for p in polygon) or min(p[k] for p in line) > max(p[k] for p in polygon)
-        for k in (0, 1)
+        max(point[axis] for point in line) < min(point[axis] for point in polygon)
+        or min(point[axis] for point in line) > max(point[axis] for point in polygon)
+        for axis in (0, 1)
     ):
         return
-    s, start = 0.0, None
+
+    s_segment, s_entered = 0.0, None
     for a, b in itertools.pairwise(line):
-        part = length((a, b))
-        steps = max(int(part), 1)
-        for k in range(steps):
-            at = (a[0] + (b[0] - a[0]) * (k + 0.5) / steps, a[1] + (b[1] - a[1]) * (k + 0.5) / steps)
-            here = s + part * k / steps
-            if contains(polygon, at) != (start is not None):
-                if start is not None:
-                    yield start, here
-                start = here if start is None else None
-        s += part
-    if start is not None:
-        yield start, inf
+        segment_length = length((a, b))
+        steps = max(int(segment_length), 1)
+        for axis in range(steps):
+            sample = (a[0] + (b[0] - a[0]) * (axis + 0.5) / steps, a[1] + (b[1] - a[1]) * (axis + 0.5) / steps)
+            s_here = s_segment + segment_length * axis / steps
+            if contains(polygon, sample) != (s_entered is not None):
+                if s_entered is not None:
+                    yield s_entered, s_here
+                s_entered = s_here if s_entered is None else None
+
+        s_segment += segment_length
+
+    if s_entered is not None:
+        yield s_entered, inf
 
 
 def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
@@ -198,19 +233,24 @@ def contains(polygon: tuple[Point, ...], point: tuple[float, float]) -> bool:
 
 
 def holds(calendar: Calendar | None, t: int, holidays: DayCalendar | Days | Collection[str] = ()) -> bool:
-    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to its first day."""
+    """Return whether a calendar holds at `t` ns, given which local days are holidays. A span past midnight belongs to
+    its first day."""
     if calendar is None:
         return True
+
     days = days_of(holidays)
     local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(ZoneInfo(calendar.tz))
     minute, day = local.hour * 60 + local.minute, local.date()
+
     if not calendar.minutes:
         return day_holds(calendar, day, days)
+
     for start, end in calendar.minutes:
         if start <= minute and (minute < end or end < start) and day_holds(calendar, day, days):
             return True
         if end < start and minute < end and day_holds(calendar, day - timedelta(days=1), days):
             return True
+
     return False
 
 
@@ -227,20 +267,23 @@ def day_holds(calendar: Calendar, day: date, days: Days) -> bool:
     """Return whether a calendar holds on a local day, at the minutes that it names."""
     text = day.isoformat()
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
-    if ranges and not any(within(text, first, last) for first, last in ranges):
+    if ranges and not any(is_day_within(text, first, last) for first, last in ranges):
         return False
     if calendar.month_days and day.day not in calendar.month_days:
         return False
     if calendar.holidays != "as_weekday" and text in days.holidays:
         return calendar.holidays != "never"
+
     weekday = day.isoweekday()
     if calendar.make_up == "as_workday":
         weekday = days.worked.get(text, weekday)
+
     return calendar.holidays != "only" and weekday in calendar.weekdays
 
 
-def within(day: str, first: str, last: str) -> bool:
-    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the next year)."""
+def is_day_within(day: str, first: str, last: str) -> bool:
+    """Return whether a day, YYYY-MM-DD, is in a range of days, or of days of the year (MM-DD; the last may be of the
+    next year)."""
     if len(first) == 5:
         day = day[5:]
         return first <= day <= last if first <= last else day >= first or day <= last
@@ -250,50 +293,55 @@ def within(day: str, first: str, last: str) -> bool:
 def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
     """Return whether a rule is addressed to a vehicle; None where that rests on what it does not declare.
 
-    Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles only.
-    """
-    sure = True
-    named = rule.classes or RESERVING.get(rule.kind, ())
-    if rule.kind in RESERVING:
-        if vehicle.is_one_of(named):
+    Rules that reserve a lane are addressed to everyone they do not name. `plates` and `fuels` are about motor vehicles
+    only."""
+    is_certain = True
+    named_classes = rule.classes or RESERVING_KINDS.get(rule.kind, ())
+    if rule.kind in RESERVING_KINDS:
+        if vehicle.is_one_of(named_classes):
             return False
-        sure = not vehicle.may_be_one_of(named)
-    elif named and not vehicle.is_one_of(named):
-        if not vehicle.may_be_one_of(named):
+        is_certain = not vehicle.may_be_one_of(named_classes)
+    elif named_classes and not vehicle.is_one_of(named_classes):
+        if not vehicle.may_be_one_of(named_classes):
             return False
-        sure = False
+        is_certain = False
+
     if vehicle.is_one_of(rule.except_classes):
         return False
-    sure = sure and not vehicle.may_be_one_of(rule.except_classes)
-    asked: tuple[tuple[object, bool, Collection[object]], ...] = (
+
+    is_certain = is_certain and not vehicle.may_be_one_of(rule.except_classes)
+    narrowing: tuple[tuple[object, bool, Collection[object]], ...] = (
         (vehicle.plate, vehicle.plate >= 0, rule.plates), (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
     )  # fmt: skip
-    for own, known, wanted in asked:
-        if wanted and (not vehicle.motorised or (known and own not in wanted)):
+    for declared, is_declared, values in narrowing:
+        if values and (not vehicle.motorised or (is_declared and declared not in values)):
             return False
-        sure = sure and (known or not wanted)
+        is_certain = is_certain and (is_declared or not values)
+
     if rule.except_fuels and vehicle.motorised:
         if vehicle.fuel in rule.except_fuels:
             return False
-        sure = sure and vehicle.fuel in FUELS
-    return True if sure else None
+        is_certain = is_certain and vehicle.fuel in FUELS
+
+    return True if is_certain else None
 
 
 def missing(rule: Rule, vehicle: Vehicle) -> tuple[str, ...]:
     """Return what a vehicle would have to declare, as fields of its state, so that a rule can be decided for it."""
-    named = (*rule.classes, *rule.except_classes)
-    wanted = {
-        "dangerous_goods": vehicle.may_be_one_of(named),
+    named_classes = (*rule.classes, *rule.except_classes)
+    is_missing_by_field = {
+        "dangerous_goods": vehicle.may_be_one_of(named_classes),
         "plate_digit": bool(rule.plates) and vehicle.plate < 0,
         "fuel": bool(rule.fuels or rule.except_fuels) and vehicle.fuel not in FUELS,
         "emission_stage": rule.kind == "emission_zone" and vehicle.between(rule.kind) == STAGES,
     }
-    names = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
-    wanted |= {
-        names[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size)
-        for kind, size in SIZES.items()
+
+    field_of_size = {"mass": "mass", "axle": "axle_load", "height": "height", "width": "width"}
+    is_missing_by_field |= {
+        field_of_size[size]: rule.kind == kind and getattr(vehicle, size) != getattr(vehicle, size)
+        for kind, size in SIZE_FIELDS.items()
     }
-    return tuple(name for name, is_missing in wanted.items() if is_missing)
+    return tuple(name for name, is_missing in is_missing_by_field.items() if is_missing)
 
 
 def effective(
@@ -304,84 +352,103 @@ def effective(
     *,
     s: float | None = None,
     holidays: DayCalendar | Days | Collection[str] = (),
-    at: dict[str, list[IntersectionState]] | None = None,
+    placements: dict[str, list[RulePlacement]] | None = None,
 ) -> Effective:
     """Return what holds for a vehicle on a lane or connection at `t` ns, at `s` m along it (None: anywhere on it).
 
-    `at` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
+    `placements` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
-    open_: dict[str, Rule] = {}  # by kind, the first rule that binds the vehicle or not, by what it does not declare
-    waits: list[Rule] = []  # rules that open a place, and are not in force
+    # By kind, the first rule that binds the vehicle or not, by what it does not declare
+    undecided_rules: dict[str, Rule] = {}
+    closed_tidal_rules: list[Rule] = []  # rules that open a place, and are not in force
     days = days_of(holidays)
-    for place in (at if at is not None else places(code))[path]:
-        rule = code.rules[place.rule]
+
+    for placement in (placements if placements is not None else rule_placements(code))[path]:
+        rule = code.rules[placement.rule]
         bound = binds(rule, vehicle)
-        if not rule.mandatory or (s is not None and not place.s_from <= s <= place.s_to) or bound is False:
+        if not rule.mandatory or (s is not None and not placement.s_from <= s <= placement.s_to) or bound is False:
             continue
         if not (rule.valid_from is None or rule.valid_from <= t) or not (rule.valid_to is None or t < rule.valid_to):
             continue
+
         if holds(rule.calendar, t, days):
             if bound:
                 active.setdefault(rule.kind, []).append(rule)
             elif rule.kind not in active:
-                open_.setdefault(rule.kind, rule)
+                undecided_rules.setdefault(rule.kind, rule)
         elif rule.kind == "tidal_lane" and bound:
-            waits.append(rule)
+            closed_tidal_rules.append(rule)
+
     decisions = {
         kind: Decision(
-            kind, found[0].id, found[0].value, tuple(dict.fromkeys(r.id for r in found[1:] if r.id != found[0].id))
+            kind,
+            rules[0].id,
+            rules[0].value,
+            tuple(dict.fromkeys(loser.id for loser in rules[1:] if loser.id != rules[0].id)),
         )
-        for kind, found in active.items()
+        for kind, rules in active.items()
     }
-    refused = next(_refusals(code, vehicle, decisions, waits), None)
-    top = min((decisions[kind].value or inf for kind in CAPS if kind in decisions), default=inf)
-    low = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
-    undecided = "" if refused is not None else next(_undecided(vehicle, decisions, open_, top), "")
+    refused_by = next(_refusals(code, vehicle, decisions, closed_tidal_rules), None)
+    speed_max = min((decisions[kind].value or inf for kind in SPEED_CAP_KINDS if kind in decisions), default=inf)
+    speed_min = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
+    undecided_by = (
+        "" if refused_by is not None else next(_undecided(vehicle, decisions, undecided_rules, speed_max), "")
+    )
+
     return Effective(
-        top,
-        min(low, top),
-        refused is None,
-        refused or "",
-        tuple(decisions[kind] for kind in sorted(decisions)),
-        undecided,
+        speed_max=speed_max,
+        speed_min=min(speed_min, speed_max),
+        allowed=refused_by is None,
+        refused_by=refused_by or "",
+        decisions=tuple(decisions[kind] for kind in sorted(decisions)),
+        undecided_by=undecided_by,
     )
 
 
 def _refusals(
-    code: IntersectionCode, vehicle: Vehicle, decisions: dict[str, Decision], waits: list[Rule]
+    code: IntersectionCode, vehicle: Vehicle, decisions: dict[str, Decision], closed_tidal_rules: list[Rule]
 ) -> Iterator[str]:
     """Yield the rules that keep a vehicle out, in a fixed order of kinds."""
-    for kind in (*REFUSING, *RESERVING):
+    for kind in (*REFUSING_KINDS, *RESERVING_KINDS):
         if kind in decisions:
             yield decisions[kind].rule
-    for kind in SIZES:
+
+    for kind in SIZE_FIELDS:
         if kind in decisions and vehicle.between(kind)[0] > (decisions[kind].value or 0.0):
             yield decisions[kind].rule
+
     if "emission_zone" in decisions and vehicle.between("emission_zone")[1] < (decisions["emission_zone"].value or 0.0):
         yield decisions["emission_zone"].rule
-    if waits and "tidal_lane" not in decisions:
-        yield waits[0].id
+
+    if closed_tidal_rules and "tidal_lane" not in decisions:
+        yield closed_tidal_rules[0].id
+
     if vehicle.automated and "av_operating_area" not in decisions:
         yield from (rule.id for rule in code.rules if rule.kind == "av_operating_area")
 
 
-def _undecided(vehicle: Vehicle, decisions: dict[str, Decision], open_: dict[str, Rule], top: float) -> Iterator[str]:
-    """Yield the rules that might keep a vehicle out, or slow it down, by what it does not declare; in the same order."""
-    for kind in (*REFUSING, *RESERVING):
-        if kind in open_:
-            yield open_[kind].id
-    for kind in (*SIZES, "emission_zone"):
+def _undecided(
+    vehicle: Vehicle, decisions: dict[str, Decision], undecided_rules: dict[str, Rule], speed_max: float
+) -> Iterator[str]:
+    """Yield the rules that might keep a vehicle out, or slow it down, by what it does not declare; in the same
+    order."""
+    for kind in (*REFUSING_KINDS, *RESERVING_KINDS):
+        if kind in undecided_rules:
+            yield undecided_rules[kind].id
+
+    for kind in (*SIZE_FIELDS, "emission_zone"):
         least, greatest = vehicle.between(kind)
-        if kind in open_ and _bars(kind, open_[kind].value, least, greatest):
-            yield open_[kind].id
-        if kind in decisions and _bars(kind, decisions[kind].value, least, greatest):
+        if kind in undecided_rules and _may_exceed(kind, undecided_rules[kind].value, least, greatest):
+            yield undecided_rules[kind].id
+        if kind in decisions and _may_exceed(kind, decisions[kind].value, least, greatest):
             yield decisions[kind].rule
-    for kind in CAPS:
-        if kind in open_ and (open_[kind].value or inf) < top:
-            yield open_[kind].id
+
+    for kind in SPEED_CAP_KINDS:
+        if kind in undecided_rules and (undecided_rules[kind].value or inf) < speed_max:
+            yield undecided_rules[kind].id
 
 
-def _bars(kind: str, value: float | None, least: float, greatest: float) -> bool:
+def _may_exceed(kind: str, value: float | None, least: float, greatest: float) -> bool:
     """Return whether a bound may keep out who has something between two figures."""
     return least < (value or 0.0) if kind == "emission_zone" else greatest > (value or 0.0)

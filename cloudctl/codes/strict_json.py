@@ -1,8 +1,8 @@
-"""Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and the nearest key.
+"""Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and
+the nearest key.
 
-The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which element of a list; only
-where it refuses, the tree is walked beside the types to name every fault.
-"""
+The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which
+element of a list; only where it refuses, the tree is walked beside the types to name every fault."""
 
 import codecs
 import difflib
@@ -16,11 +16,13 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from ..validation import UNDECODABLE, join, violation_of
 from .findings import CodeError, Finding
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
-MEANT = {
+# What people write for what is spelt otherwise
+SYNONYMS = {
     "s0": "s_from",
     "s1": "s_to",
     "from": "s_from",
@@ -33,12 +35,11 @@ MEANT = {
     "hours": "minutes",
     "times": "minutes",
     "timezone": "tz",
-}  # what people write for what is spelt otherwise
-ABSENT = 0.2  # by which a key that is missing from an object may be less like what was written than one that is there
-NO_NUMBER = re.compile(
-    rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b"
-)  # as Python and JavaScript write what is no number
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+}
+# By which a key that is missing from an object may be less like what was written than one that is there
+ABSENT_KEY_BONUS = 0.2
+# As Python and JavaScript write what is no number
+NON_JSON_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")
 
 
 def read_json(
@@ -46,8 +47,8 @@ def read_json(
 ) -> T:
     """Return the struct that JSON holds, whose `format` is one of `formats`. Raises CodeError with every fault.
 
-    `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice, and need not be looked at again.
-    """
+    `left_out` is how many keys the canonical form of a value omits: text with just as many keys as that has none twice,
+    and need not be looked at again."""
     data = data.removeprefix(codecs.BOM_UTF8)  # Windows editors write it before text
     try:
         value = msgspec.json.decode(data, type=kind)
@@ -56,23 +57,38 @@ def read_json(
         ) - left_out(value):
             return value
         tree = msgspec.json.decode(data)
-    except UNREADABLE:
+    except UNDECODABLE:
         tree = _tree(data, where)
+
     if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
-        repeated = list(islice(_repeated(data), MAX_FINDINGS))
+        repeated = list(islice(_repeated_keys(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
+
     return convert(tree, kind, where, formats)
 
 
 def _tree(data: bytes, where: str) -> Any:
     try:
         return msgspec.json.decode(data)
-    except UNREADABLE as error:
+    except UNDECODABLE as error:
         remedy = "correct it; JSON has no comments, and no comma at an end"
-        if (word := NO_NUMBER.search(data)) is not None:
-            remedy = f"{word[1].decode()} is no number of JSON: give a number, or leave the field out"
-        raise CodeError(where, [Finding("file", "content", str(error), "must be JSON", "error", remedy)]) from None
+        if (literal := NON_JSON_NUMBER.search(data)) is not None:
+            remedy = f"{literal[1].decode()} is no number of JSON: give a number, or leave the field out"
+
+        raise CodeError(
+            where,
+            [
+                Finding(
+                    entity="file",
+                    field="content",
+                    value=str(error),
+                    rule="must be JSON",
+                    severity="error",
+                    remedy=remedy,
+                )
+            ],
+        ) from None
 
 
 def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T:
@@ -82,140 +98,147 @@ def convert(tree: Any, kind: type[T], where: str, formats: tuple[int, ...]) -> T
         and isinstance(tree.get("format", formats[0]), int)
         and tree.get("format", formats[0]) not in formats
     ):
-        known = " and ".join(map(str, formats))
+        known_formats = " and ".join(map(str, formats))
         raise CodeError(
             where,
             [
                 Finding(
-                    "code",
-                    "format",
-                    str(tree["format"]),
-                    f"this reader knows format {known}",
-                    "error",
-                    "update the reader, or export it anew",
+                    entity="code",
+                    field="format",
+                    value=str(tree["format"]),
+                    rule=f"this reader knows format {known_formats}",
+                    severity="error",
+                    remedy="update the reader, or export it anew",
                 )
             ],
         )
+
     try:
         return msgspec.convert(tree, kind)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         faults = list(islice(_walk(tree, kind, "", "code"), MAX_FINDINGS))
-        raise CodeError(where, faults or [_typed(str(error))]) from None
+        raise CodeError(where, faults or [_type_finding(error)]) from None
 
 
-def _typed(text: str) -> Finding:
-    message, _, path = text.partition(" - at `$")
+def _type_finding(error: Exception) -> Finding:
+    violation = violation_of(error)
     return Finding(
-        "code",
-        path.rstrip("`").lstrip(".") or "file",
-        message,
-        "must be of the type docs/codes.md gives",
-        "error",
-        "correct it, or import the code anew",
+        entity="code",
+        field=violation.field or "file",
+        value=violation.rule,
+        rule="must be of the type docs/codes.md gives",
+        severity="error",
+        remedy="correct it, or import the code anew",
     )
 
 
 def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
-    """Yield the faults of a tree beside the type it is to be of. `entity` is the id of the innermost entity around it."""
-    inner = _struct_of(kind)
-    if inner is None or (node is None and type(None) in get_args(kind)):
-        yield from _leaf(node, kind, path, entity)
+    """Yield the faults of a tree beside the type it is to be of. `entity` is the id of the innermost entity around
+    it."""
+    struct_type = _struct_of(kind)
+    if struct_type is None or (node is None and type(None) in get_args(kind)):
+        yield from _plain_value(node, kind, path, entity)
     elif get_origin(kind) is tuple:
         if not isinstance(node, list | tuple):
-            yield _wrong(node, "must be a list", path, entity)
+            yield _mistyped(node, "must be a list", path, entity)
             return
         for k, item in enumerate(node):
-            yield from _walk(item, inner, f"{path}[{k}]", entity)
+            yield from _walk(item, struct_type, f"{path}[{k}]", entity)
     elif not isinstance(node, dict):
-        yield _wrong(node, "must be an object, {...}", path or "file", entity)
+        yield _mistyped(node, "must be an object, {...}", path or "file", entity)
     else:
-        yield from _object(node, inner, path, str(node.get("id", entity)) if path else entity)
+        yield from _object(node, struct_type, path, str(node.get("id", entity)) if path else entity)
 
 
 def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) -> Iterator[Finding]:
     hints, fields = get_type_hints(kind), {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for key in node:
         if key not in fields:
-            absent = [name for name in fields if name not in node]
+            missing_keys = [name for name in fields if name not in node]
             if owner := next(
                 (
                     name
-                    for name, hint in hints.items()
-                    if get_origin(hint) is not tuple and (part := _struct_of(hint)) and key in part.__struct_fields__
+                    for name, type_hint in hints.items()
+                    if get_origin(type_hint) is not tuple
+                    and (part := _struct_of(type_hint))
+                    and key in part.__struct_fields__
                 ),
                 None,
             ):
                 yield Finding(
-                    entity,
-                    _at(path, str(key)),
-                    str(key),
-                    f"belongs into `{owner}`",
-                    "error",
-                    f'write it as "{owner}": {{"{key}": ...}}',
+                    entity=entity,
+                    field=_joined_path(path, str(key)),
+                    value=str(key),
+                    rule=f"belongs into `{owner}`",
+                    severity="error",
+                    remedy=f'write it as "{owner}": {{"{key}": ...}}',
                 )
                 continue
-            yield _unknown(str(key), absent, list(fields), _at(path, str(key)), entity)
+
+            yield _unknown_key(str(key), missing_keys, list(fields), _joined_path(path, str(key)), entity)
+
     for name, field in fields.items():
         if name in node:
-            yield from _walk(node[name], hints[field.name], _at(path, name), entity)
+            yield from _walk(node[name], hints[field.name], _joined_path(path, name), entity)
         elif field.required:
             yield Finding(
-                entity,
-                _at(path, name),
-                "missing",
-                "is required",
-                "error",
-                "add it; docs/codes.md explains a whole code",
+                entity=entity,
+                field=_joined_path(path, name),
+                value="missing",
+                rule="is required",
+                severity="error",
+                remedy="add it; docs/codes.md explains a whole code",
             )
 
 
-def _unknown(key: str, absent: list[str], known: list[str], path: str, entity: str) -> Finding:
+def _unknown_key(key: str, missing_keys: list[str], known_keys: list[str], path: str, entity: str) -> Finding:
     return Finding(
-        entity,
-        path,
-        key,
-        "is no key that is known here",
-        "error",
-        f"did you mean {nearest(key, known, absent)!r}? Known here: {', '.join(known)}",
+        entity=entity,
+        field=path,
+        value=key,
+        rule="is no key that is known here",
+        severity="error",
+        remedy=f"did you mean {nearest(key, known_keys, missing_keys)!r}? Known here: {', '.join(known_keys)}",
     )
 
 
-def nearest(key: str, known: list[str], absent: list[str]) -> str:
+def nearest(key: str, known_keys: list[str], missing_keys: list[str]) -> str:
     """Return the known key that is written most like `key`; rather one that is absent."""
-    meant = MEANT.get(key.lower(), key)
+    meant = SYNONYMS.get(key.lower(), key)
 
     def likeness(name: str) -> tuple[float, float]:
-        ratio = difflib.SequenceMatcher(None, _plain(name), _plain(meant)).ratio()
-        return ratio + ABSENT * (name in absent), difflib.SequenceMatcher(None, name, meant).ratio()
+        ratio = difflib.SequenceMatcher(None, _comparable(name), _comparable(meant)).ratio()
+        return ratio + ABSENT_KEY_BONUS * (name in missing_keys), difflib.SequenceMatcher(None, name, meant).ratio()
 
-    return max(known, key=likeness)
+    return max(known_keys, key=likeness)
 
 
-def _plain(key: str) -> str:
+def _comparable(key: str) -> str:
     """Return a key as those compare who write `widthCm` or `WIDTH-CM` for `width_cm`."""
     return "".join(letter for letter in key.lower() if letter.isalnum())
 
 
-def _leaf(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
+def _plain_value(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
     try:
         msgspec.convert(node, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        message, _, inner = str(error).partition(" - at `$")
-        yield _wrong(node, message[:1].lower() + message[1:], path + inner.rstrip("`"), entity)
+        violation = violation_of(error)
+        rule = violation.rule[:1].lower() + violation.rule[1:]
+        yield _mistyped(node, rule, join(path, violation.field), entity)
 
 
-def _wrong(node: Any, rule: str, path: str, entity: str) -> Finding:
+def _mistyped(node: Any, rule: str, path: str, entity: str) -> Finding:
     return Finding(
-        entity,
-        path,
-        repr(node)[:60],
-        rule,
-        "error",
-        "must be of the type docs/codes.md gives: correct it, or import the code anew",
+        entity=entity,
+        field=path,
+        value=repr(node)[:60],
+        rule=rule,
+        severity="error",
+        remedy="must be of the type docs/codes.md gives: correct it, or import the code anew",
     )
 
 
-def _at(path: str, name: str) -> str:
+def _joined_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
@@ -223,34 +246,36 @@ def _struct_of(kind: Any) -> type[Struct] | None:
     """Return the struct that a type is, is a list of, or may be; None for plain values and lists of them."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return kind
+
     args = get_args(kind)
     if get_origin(kind) is tuple and args[-1] is not Ellipsis:
         return None
     if get_origin(kind) is tuple or isinstance(kind, UnionType):
-        return next((inner for arg in args if (inner := _struct_of(arg)) is not None), None)
+        return next((struct_type for arg in args if (struct_type := _struct_of(arg)) is not None), None)
+
     return None
 
 
 # --- keys that stand twice: JSON takes the last one without a word ---
 
 
-def _repeated(data: bytes) -> Iterator[Finding]:
-    found: list[tuple[str, str]] = []
+def _repeated_keys(data: bytes) -> Iterator[Finding]:
+    repeated: list[tuple[str, str]] = []
 
-    def watch(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def record_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
         if len(table) < len(pairs):
             names = [key for key, _ in pairs]
-            found.extend((str(table.get("id", "code")), key) for key in table if names.count(key) > 1)
+            repeated.extend((str(table.get("id", "code")), key) for key in table if names.count(key) > 1)
         return table
 
-    json.loads(data, object_pairs_hook=watch)
-    for entity, key in found:
+    json.loads(data, object_pairs_hook=record_repeated)
+    for entity, key in repeated:
         yield Finding(
-            entity,
-            key,
-            key,
-            "stands twice in one object, and only the last one would count",
-            "error",
-            "keep one of them",
+            entity=entity,
+            field=key,
+            value=key,
+            rule="stands twice in one object, and only the last one would count",
+            severity="error",
+            remedy="keep one of them",
         )

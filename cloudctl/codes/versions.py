@@ -30,33 +30,51 @@ class Change(Struct, frozen=True):
         return f"{self.what}: {self.entity}: {self.before or self.after}"
 
 
-def diff(a: IntersectionCode, b: IntersectionCode) -> list[Change]:
-    """Return what differs from `a` to `b`, entity by entity, in a fixed order; empty when they are the same."""
-    before, after = msgspec.to_builtins(a), msgspec.to_builtins(b)
-    out: list[Change] = []
+def diff(earlier: IntersectionCode, later: IntersectionCode) -> list[Change]:
+    """Return what differs from `earlier` to `later`, entity by entity, in a fixed order; empty when they are the
+    same."""
+    before, after = msgspec.to_builtins(earlier), msgspec.to_builtins(later)
+    differences: list[Change] = []
     for field in before:
         if isinstance(before[field], list | tuple):
-            out += _table(field, before[field], after[field])
+            differences += _table_changes(field, before[field], after[field])
         elif before[field] != after[field]:
-            out.append(Change("changed", "code", field, _text(before[field]), _text(after[field])))
-    return out
+            differences.append(
+                Change(
+                    what="changed",
+                    entity="code",
+                    field=field,
+                    before=_json_text(before[field]),
+                    after=_json_text(after[field]),
+                )
+            )
+
+    return differences
 
 
-def _table(field: str, before: Any, after: Any) -> Iterator[Change]:
-    old, new = {_name(field, row): row for row in before}, {_name(field, row): row for row in after}
+def _table_changes(field: str, before: Any, after: Any) -> Iterator[Change]:
+    old, new = {_row_name(field, row): row for row in before}, {_row_name(field, row): row for row in after}
     for name, row in old.items():
         if name not in new:
-            yield Change("removed", name, "", _text(row), "")
+            yield Change(what="removed", entity=name, field="", before=_json_text(row), after="")
+
     for name, row in new.items():
         if name not in old:
-            yield Change("added", name, "", "", _text(row))
+            yield Change(what="added", entity=name, field="", before="", after=_json_text(row))
             continue
+
         for key, value in row.items():
             if old[name].get(key) != value:
-                yield Change("changed", name, key, _text(old[name].get(key)), _text(value))
+                yield Change(
+                    what="changed",
+                    entity=name,
+                    field=key,
+                    before=_json_text(old[name].get(key)),
+                    after=_json_text(value),
+                )
 
 
-def _name(field: str, row: dict[str, Any]) -> str:
+def _row_name(field: str, row: dict[str, Any]) -> str:
     if field == "conflicts":
         return f"conflict {row['a']}/{row['b']}"
     if field == "signal_exceptions":
@@ -65,6 +83,7 @@ def _name(field: str, row: dict[str, Any]) -> str:
         return f"stop line {row['lane']}"
     if field == "alias":
         return f"alias {row['kind']} {row['value']}"
+
     return (
         f"group {row['id']}"
         if field == "signal_groups"
@@ -74,7 +93,7 @@ def _name(field: str, row: dict[str, Any]) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -92,76 +111,87 @@ class Versions:
     """Every known revision of every intersection; answers which is in force at a time. Times are ns."""
 
     def __init__(self) -> None:
-        self._of: dict[str, list[IntersectionCode]] = {}
+        self._revisions: dict[str, list[IntersectionCode]] = {}
 
     def add(self, code: IntersectionCode) -> None:
-        """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in time."""
-        known = list(self._of.get(code.id, ()))
-        for other in known:
+        """Take a revision in. Raises CodeError when it is another content under a known revision, or goes back in
+        time."""
+        revisions = list(self._revisions.get(code.id, ()))
+        for other in revisions:
             if other.revision == code.revision:
                 if content_hash(other) != content_hash(code):
                     raise refuse(
-                        code.id,
-                        "code",
-                        "revision",
-                        code.revision,
-                        "stands for another content already",
-                        "give a changed code a new revision",
+                        where=code.id,
+                        entity="code",
+                        field="revision",
+                        value=code.revision,
+                        rule="stands for another content already",
+                        remedy="give a changed code a new revision",
                     )
+
                 return
-            if (other.revision < code.revision) != (_start(other) < _start(code)):
+
+            if (other.revision < code.revision) != (_start_time(other) < _start_time(code)):
                 raise refuse(
-                    code.id,
-                    "code",
-                    "valid_from",
-                    code.valid_from,
-                    f"revision {code.revision} must begin after every lower revision, and before "
+                    where=code.id,
+                    entity="code",
+                    field="valid_from",
+                    value=code.valid_from,
+                    rule=f"revision {code.revision} must begin after every lower revision, and before "
                     f"every higher (revision {other.revision} begins at {other.valid_from})",
-                    "correct valid_from or revision",
+                    remedy="correct valid_from or revision",
                 )
-        self._of[code.id] = sorted([*known, code], key=lambda item: item.revision)
+
+        self._revisions[code.id] = sorted([*revisions, code], key=lambda item: item.revision)
 
     def knows(self, code: IntersectionCode) -> bool:
         """Return whether the very code is known."""
-        return any(other == code for other in self._of.get(code.id, ()))
+        return any(other == code for other in self._revisions.get(code.id, ()))
 
     def has_revision(self, name: str, revision: int) -> bool:
         """Return whether a revision of an intersection is known."""
-        return any(code.revision == revision for code in self._of.get(name, ()))
+        return any(code.revision == revision for code in self._revisions.get(name, ()))
 
     def current(self, name: str, t: int) -> IntersectionCode | None:
         """Return the revision in force at `t`; None when there is none."""
-        began = [code for code in self._of.get(name, ()) if _start(code) <= t]
+        began = [code for code in self._revisions.get(name, ()) if _start_time(code) <= t]
         if not began or (began[-1].valid_to is not None and began[-1].valid_to <= t):
             return None
         return began[-1]
 
     def announced(self, name: str, t: int) -> IntersectionCode | None:
         """Return the next revision that begins after `t`; None when none is announced."""
-        return next((code for code in self._of.get(name, ()) if _start(code) > t), None)
+        return next((code for code in self._revisions.get(name, ()) if _start_time(code) > t), None)
 
     def first(self, name: str) -> IntersectionCode:
         """Return the earliest revision of a known intersection."""
-        return self._of[name][0]
+        return self._revisions[name][0]
 
     def change_of(self, name: str, t: int) -> int | None:
         """Return when the revision in force at `t` is replaced or ends; None when that is not known."""
-        return self._next(self._of.get(name, ()), t)
+        return self._next_change(self._revisions.get(name, ()), t)
 
     def next_change(self, t: int) -> int | None:
-        """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to change."""
-        return self._next((code for codes in self._of.values() for code in codes), t)
+        """Return when the next revision of any intersection begins or ends after `t`; None when nothing is to
+        change."""
+        return self._next_change((code for codes in self._revisions.values() for code in codes), t)
 
     @staticmethod
-    def _next(codes: Iterable[IntersectionCode], t: int) -> int | None:
+    def _next_change(codes: Iterable[IntersectionCode], t: int) -> int | None:
         return min(
-            (at for code in codes for at in (code.valid_from, code.valid_to) if at is not None and at > t), default=None
+            (
+                change_time
+                for code in codes
+                for change_time in (code.valid_from, code.valid_to)
+                if change_time is not None and change_time > t
+            ),
+            default=None,
         )
 
     def ids(self) -> list[str]:
         """Return the intersections known, sorted."""
-        return sorted(self._of)
+        return sorted(self._revisions)
 
 
-def _start(code: IntersectionCode) -> int:
+def _start_time(code: IntersectionCode) -> int:
     return code.valid_from if code.valid_from is not None else -(2**62)

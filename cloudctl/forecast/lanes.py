@@ -41,14 +41,15 @@ def change(world: World, row: int, is_open: np.ndarray) -> Behaviour | None:
     if not 0 <= lane < code.n_lanes:
         return None
 
-    for other, behaviour in beside(code, lane, int(world.connection[row])):
+    for other, behaviour in adjacent_lanes(code, lane, int(world.connection[row])):
         if is_open[other] and not _is_occupied(other, float(world.s[row]), world.path, world.s, world.speed):
             return behaviour
     return None
 
 
-def beside(code: CompiledCode, lane: int, connection: int) -> tuple[LaneChange, ...]:
-    """Return the changes to the lanes beside one that lead the same way, the left one first. `connection`: -1 unknown."""
+def adjacent_lanes(code: CompiledCode, lane: int, connection: int) -> tuple[LaneChange, ...]:
+    """Return the changes to the lanes beside one that lead the same way, the left one first. `connection`: -1
+    unknown."""
     _CODES.setdefault(code.hash, code)
     return _lanes_beside(code.hash, lane, connection)
 

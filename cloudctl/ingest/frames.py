@@ -1,4 +1,5 @@
-"""Perception frames: the newest of each source, decoded together, in order of event time. What is refused of them is named row by row."""
+"""Perception frames: the newest of each source, decoded together, in order of event time. Each refused object is named
+by its row."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,14 +13,14 @@ from ..schema import Perception, RawMessage
 from .rejections import RejectedMessage
 from .sources import Source
 
-PER_BATCH = 8  # perception frames of one source in one batch; older ones are dropped first
+MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
 
 
 class Pending(NamedTuple):
     """A frame whose header was accepted; `t` is its event time, ns."""
 
     t: int
-    datum: RawMessage
+    raw: RawMessage
     body: Perception
     source: Source
 
@@ -31,7 +32,7 @@ class Frames(NamedTuple):
     t: NDArray[np.int64]
     sources: NDArray[np.int32]
     rows: NDArray[Any]
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.int64]  # of each frame's first row, and the number of rows at the end
 
 
 Refuse = Callable[[Pending, RejectedMessage], None]
@@ -39,78 +40,86 @@ Confine = Callable[[Pending, Exception], None]
 
 
 def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
-    """Keep the newest PER_BATCH frames of each source, in order of event time."""
-    if len(pending) > PER_BATCH:
-        seen: dict[int, int] = {}
+    """Return the newest MAX_FRAMES frames of each source, in order of event time; the others are counted."""
+    if len(pending) > MAX_FRAMES:
+        counts: dict[int, int] = {}  # by identity of the source
         kept = []
-        for item in reversed(pending):
-            n = seen[id(item.source)] = seen.get(id(item.source), 0) + 1
-            if n <= PER_BATCH:
-                kept.append(item)
+        for frame in reversed(pending):
+            source = id(frame.source)
+            counts[source] = counts.get(source, 0) + 1
+            if counts[source] <= MAX_FRAMES:
+                kept.append(frame)
             else:
-                metrics.count("drop.queue", f"{item.body.rsu}/{item.body.sensor}")
+                metrics.count("drop.queue", f"{frame.body.rsu}/{frame.body.sensor}")
         pending = kept[::-1]
-    return sorted(pending, key=lambda item: item.t)
+    return sorted(pending, key=lambda frame: frame.t)
 
 
 def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confine: Confine) -> Frames:
-    """Decode what is pending. A frame none of whose rows can be used is refused whole: it is no proof that there is nothing to see.
+    """Return frames with their objects decoded.
 
-    `refuse(frame, why)` answers for what is wrong with its objects, `confine(frame, error)` takes a fault of the node's own.
+    A frame without any usable object is refused whole: it does not prove that there is nothing to see.
+    `refuse(frame, rejection)` is called for what is wrong with its objects, `confine(frame, error)` for a fault of the
+    node's own.
     """
     pending, (rows, offsets, faults) = _decoded(pending, confine)
-    kept = []
-    for k, (item, fault) in enumerate(zip(pending, faults, strict=True)):
-        some = bool(offsets[k + 1] > offsets[k])
+    accepted = []
+    for index, (frame, fault) in enumerate(zip(pending, faults, strict=True)):
+        has_rows = bool(offsets[index + 1] > offsets[index])
         if fault is not None:
-            _refuse_rows(item, fault, some, metrics, refuse)
-        if fault is None or fault.refused == 0 or some:
-            metrics.count("accept.perception", item.body.rsu)
-            kept.append(k)
-    used = [pending[k] for k in kept]
+            _refuse_rows(frame, fault, has_rows, metrics, refuse)
+        if fault is None or fault.refused == 0 or has_rows:
+            metrics.count("accept.perception", frame.body.rsu)
+            accepted.append(index)
+
+    frames = [pending[index] for index in accepted]
     return Frames(
-        [item.source.intersection for item in used],
-        np.array([item.t for item in used], np.int64),
-        np.array([item.source.index for item in used], np.int32),
-        rows,
-        offsets[[*kept, len(pending)]],  # a frame that is left out has no rows
+        intersections=[frame.source.intersection for frame in frames],
+        t=np.array([frame.t for frame in frames], np.int64),
+        sources=np.array([frame.source.index for frame in frames], np.int32),
+        rows=rows,
+        offsets=offsets[[*accepted, len(pending)]],  # a frame that is left out has no rows
     )
 
 
 def _decoded(pending: list[Pending], confine: Confine) -> tuple[list[Pending], Any]:
-    """Decode the objects of frames together; where that fails, each alone, without those that fail."""
+    """Return frames and their decoded objects; where decoding fails, each is tried alone and those that fail are left
+    out."""
     try:
         return pending, _objects(pending)
     except Exception:
-        whole = [item for item in pending if _decodes(item, confine)]
-        return whole, _objects(whole)
+        decodable = [frame for frame in pending if _decodes(frame, confine)]
+        return decodable, _objects(decodable)
 
 
-def _decodes(item: Pending, confine: Confine) -> bool:
+def _decodes(frame: Pending, confine: Confine) -> bool:
     try:
-        _objects([item])
+        _objects([frame])
     except Exception as error:
-        confine(item, error)
+        confine(frame, error)
         return False
     return True
 
 
 def _objects(pending: list[Pending]) -> Any:
     """Return rows, offsets and faults of the objects of frames, as `decode_batch` does."""
-    shifts = np.array([item.source.shift for item in pending]).reshape(-1, 2)
-    return decode_batch([bytes(item.body.objects) for item in pending], shifts)
+    shifts = np.array([frame.source.shift for frame in pending]).reshape(-1, 2)
+    return decode_batch([bytes(frame.body.objects) for frame in pending], shifts)
 
 
-def _refuse_rows(item: Pending, fault: FrameFaults, some: bool, metrics: Metrics, refuse: Refuse) -> None:
-    """Count and answer what is wrong with the objects of a frame, of which `some` can be used or none."""
-    name = f"{item.body.rsu}/{item.body.sensor}"
+def _refuse_rows(frame: Pending, fault: FrameFaults, has_rows: bool, metrics: Metrics, refuse: Refuse) -> None:
+    """Count and refuse what is wrong with the objects of a frame; `has_rows`: some of them are usable."""
+    name = f"{frame.body.rsu}/{frame.body.sensor}"
     if fault.unmeasured:
         metrics.count("perception.not_available", name, fault.unmeasured)
     if fault.refused > 0:
         metrics.count("reject.row", name, fault.refused)
-    if fault.refused and not some:
-        metrics.count("reject.perception", item.datum.sender)
+    if fault.refused and not has_rows:
+        metrics.count("reject.perception", frame.raw.sender)
+
     for row, column, value, rule, remedy in fault.first:
-        where = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
-        shown = "a name that is no class" if column == "class" and value == "nan" else value
-        refuse(item, RejectedMessage(where, shown, rule, remedy))
+        field = f"o[{row}].{column}" if row >= 0 else f"o.{column}"
+        # the decoder makes a class of a name, and NaN where it is none
+        if column == "class" and value == "nan":
+            value = "a name that is no class"
+        refuse(frame, RejectedMessage(field, value, rule, remedy))

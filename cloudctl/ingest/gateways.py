@@ -1,7 +1,8 @@
-"""The gateways that a node knows: which roadside units each may speak for, and how its clock differs from ours.
+"""The gateways of a node: which roadside units each may speak for, and the offset of its clock.
 
-The offset of a clock is known to half the round trip of the exchange it was taken from (NTP, RFC 5905): two exchanges that differ by more
-than both halves and the drift between them have a step between them, and what was measured before it is dropped.
+The offset of a clock is known to half the round trip of the exchange it was taken from (NTP, RFC 5905). Two exchanges
+whose offsets differ by more than both halves and the drift between them have a step of a clock between them: those
+before it are dropped.
 """
 
 from collections import deque
@@ -13,15 +14,15 @@ from ..clock import MS, SECOND
 from ..schema import VERSION
 from .rejections import RejectedMessage, wrong_version
 
-SYNC_WINDOW = 8  # exchanges among which the one of the shortest round trip is believed
-SLOWEST_SYNC = 500 * MS  # round trip; one that took longer says nothing: the offset may be wrong by half of it
+SYNC_WINDOW = 8  # exchanges of which the one with the shortest round trip gives the offset
+MAX_ROUND_TRIP = 500 * MS  # of a usable exchange: its offset may be wrong by half of it
 MAX_SYNC_AGE = 60 * SECOND  # of an exchange; quartz drifts by 3 ms in that time at 50 ppm, as much as a round trip
 MAX_DRIFT = 2e-4  # s/s between two clocks: quartz at 50 ppm each, and NTP may slew by 500 ppm for a while
-TIMESTAMPING = 2 * MS  # of both clocks' readings, beyond what the round trip tells
+TIMESTAMPING = 2 * MS  # error of reading both clocks, beyond the round trip
 
 
 class Exchange(NamedTuple):
-    """What one exchange says, ns."""
+    """The result of one exchange, ns. Exchanges compare by round trip first."""
 
     round_trip: int
     offset: int
@@ -38,36 +39,43 @@ class Gateway:
     steps: int = 0  # of its clock against ours, that exchanges showed
 
     def exchanged(self, t1: int, t2: int, t3: int, t4: int) -> bool:
-        """Learn from the four times of an exchange (NTP's, ns); False where it took too long to say anything. Raises RejectedMessage where it cannot be."""
+        """Update the offset from the four times of an exchange (NTP's, ns); return False where it took too long to be
+        usable.
+
+        Raises RejectedMessage where they contradict one another.
+        """
         round_trip = (t4 - t1) - (t3 - t2)
         if round_trip < 0:
             raise RejectedMessage("t4", t4, "the round trip is negative", "take all four times of one exchange")
-        if round_trip > SLOWEST_SYNC:
+        if round_trip > MAX_ROUND_TRIP:
             return False
-        exchange = Exchange(round_trip, ((t1 - t2) + (t4 - t3)) // 2, t3)
-        self._forget(exchange)
+
+        exchange = Exchange(round_trip, offset=((t1 - t2) + (t4 - t3)) // 2, t=t3)
+        self._drop_outdated(exchange)
         self.exchanges.append(exchange)
         self.offset = min(self.exchanges).offset
         return True
 
-    def _forget(self, new: Exchange) -> None:
-        """Drop exchanges that a new one shows to be out of date: too old, or from before a step of either clock."""
+    def _drop_outdated(self, new: Exchange) -> None:
+        """Drop the exchanges that are too old when `new` comes, and all where a clock has stepped since."""
         while self.exchanges and not 0 <= new.t - self.exchanges[0].t <= MAX_SYNC_AGE:
             self.exchanges.popleft()
         if not self.exchanges:
             return
+
         best = min(self.exchanges)
-        uncertainty = (best.round_trip + new.round_trip) // 2 + TIMESTAMPING + int(MAX_DRIFT * (new.t - best.t))
+        drift = int(MAX_DRIFT * (new.t - best.t))
+        uncertainty = (best.round_trip + new.round_trip) // 2 + TIMESTAMPING + drift
         if abs(new.offset - best.offset) > uncertainty:
             self.exchanges.clear()
             self.steps += 1
 
 
 class Gateways(dict[str, Gateway]):
-    """By name, which is the name of its key."""
+    """Gateways by name, which is the name of their key."""
 
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
-        """Take over which gateways there are and the units of each; what was learnt of the clocks of those that stay is kept."""
+        """Replace the gateways and the units of each; those that stay keep the offset of their clock."""
         for name in [name for name in self if name not in gateways]:
             del self[name]
         for name, rsus in gateways.items():
@@ -77,28 +85,29 @@ class Gateways(dict[str, Gateway]):
                 self[name] = Gateway(rsus)
 
     def known(self, name: str) -> Gateway:
-        """Return a gateway; raises Refused where there is none."""
+        """Return a gateway. Raises RejectedMessage for an unknown one."""
         gateway = self.get(name)
         if gateway is None:
             raise RejectedMessage(
-                "key",
-                name,
-                "this key belongs to no gateway of this node",
-                "add it under [[gateway]] in the node's file",
+                field="key",
+                value=name,
+                rule="this key belongs to no gateway of this node",
+                remedy="add it under [[gateway]] in the node's file",
             )
         return gateway
 
     def speaking(self, name: str, version: int, *rsus: str) -> Gateway:
-        """Return a gateway that speaks for roadside units; raises Refused where there is none, its message's version is not ours, or a unit another's."""
+        """Return the gateway that sent a message. Raises RejectedMessage for an unknown one, another version, or
+        another gateway's unit."""
         gateway = self.known(name)
         if version != VERSION:
             raise wrong_version(version)
         for rsu in rsus:
             if rsu not in gateway.rsus:
                 raise RejectedMessage(
-                    "r",
-                    rsu,
-                    f"this key speaks for {', '.join(gateway.rsus)} only",
-                    "use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
+                    field="r",
+                    value=rsu,
+                    rule=f"this key speaks for {', '.join(gateway.rsus)} only",
+                    remedy="use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
                 )
         return gateway

@@ -4,25 +4,20 @@ A source is one sensor of one roadside unit. Its event time is its own `t` less 
 estimates; `t` and `t_rx` themselves are kept as they came.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from ..clock import SECOND
 from ..faults import Faults
 from ..geo import Origin
 from ..metrics import Metrics
-from ..rates import OncePer
 from ..schema import (
     MAX_BODY,
     MAX_SENSORS,
     VERSION,
     Ack,
-    Group,
     Hazard,
     Health,
     Hello,
@@ -37,38 +32,32 @@ from ..schema import (
     VehicleState,
 )
 from ..topics import TOPICS
-from .frames import Frames, Pending, newest, read_frames
+from ..validation import UNDECODABLE
+from .batch import Batch, TimestampedMessage, Vehicle
+from .checks import check_hello, check_request, check_state, check_vehicle, unusable_declarations, with_known_values
+from .frames import Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .rejections import (
     RejectedMessage,
     StaleMessage,
-    check_hello,
-    check_request,
-    check_state,
     check_time,
-    check_vehicle,
-    each_alone,
-    mended,
-    undeclared,
+    decode_each,
     undecodable,
     unprocessable,
     wrong_version,
 )
-from .signal_groups import Groups, SignalTimingError, read_groups
+from .replies import RejectSender
+from .signal_groups import Groups, read_groups
 from .sources import Sources
 
+PERCEPTION_AGE = TOPICS["perception"].max_age
 SIGNAL_AGE = TOPICS["signal"].max_age
 FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "in" and not topic.code)
-MAX_REPLIES = 32  # rejects sent to one sender for one batch; all are counted
-REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
-MAX_REJECTED = 10_000  # vehicles, or parts of messages, that get rejects within that
-PART_INTERVAL = 10 * SECOND  # between two rejects of the same part of a unit's messages, which are used without it
-
 
 Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[RejectedMessage]]]
 
 
-class _Heads(
+class _SignalHead(
     msgspec.Struct,
     frozen=True,
     rename={
@@ -93,7 +82,7 @@ class _Heads(
     lanes: tuple[str, ...] | None = None
 
 
-class _HealthHeads(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
+class _HealthHead(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors": "s"}):
     """A `Health` whose sensors are not decoded yet: one that cannot be read takes no other with it."""
 
     version: int
@@ -102,41 +91,8 @@ class _HealthHeads(msgspec.Struct, frozen=True, rename={"version": "v", "rsu": "
     sensors: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=MAX_SENSORS)] = ()
 
 
-class Vehicle(NamedTuple):
-    """A vehicle's message."""
-
-    id: str
-    body: VehicleState | VehicleRequest | Ack
-
-
-class TimestampedMessage(NamedTuple):
-    """A signal, hazard or health message with its event time and the offset that was taken off."""
-
-    t: int
-    offset: int
-    body: Signal | Hazard | Health
-    intersection: str
-    gateway: str
-
-
-@dataclass
-class Batch:
-    """What `Ingest.receive` made of a batch."""
-
-    frames: Frames | None = None
-    timed: list[TimestampedMessage] = field(default_factory=list)
-    vehicles: list[Vehicle] = field(default_factory=list)
-    faults: list[tuple[str, StaleMessage | SignalTimingError]] = field(
-        default_factory=list
-    )  # (intersection, why its signal was refused)
-    hellos: list[tuple[str, Hello]] = field(default_factory=list)
-    replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
-    rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why)
-    answered: Counter[str] = field(default_factory=Counter)  # rejects, by gateway
-
-
 class Ingest:
-    """Checks and orders what came. `gateways` binds each gateway to its RSUs and their intersections."""
+    """Checks and orders received messages. `gateways` binds each gateway to its RSUs and their intersections."""
 
     def __init__(
         self,
@@ -147,251 +103,274 @@ class Ingest:
         plausible: Callable[[int, str, VehicleState], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """`examine(gateway, intersection, t_rx, offset, body)` returns what can be used of a hazard or health message and why the rest cannot, or raises Refused;
-        `plausible(t_rx, vehicle, state)` raises it for a vehicle's report that contradicts what is known."""
+        """`examine(gateway, intersection, t_rx, offset, body)` returns the usable part of a hazard or health message
+        and why the rest is refused, or raises RejectedMessage; `plausible(t_rx, vehicle, state)` raises it for a
+        vehicle's report that contradicts what is known."""
         self.metrics = metrics
-        self._faults = faults or Faults(metrics)
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
-        self._examine, self._plausible = examine, plausible
-        self._answers = OncePer(REJECT_INTERVAL, MAX_REJECTED)
-        self._part_answers = OncePer(PART_INTERVAL, MAX_REJECTED)
+        self._examine = examine
+        self._plausible = plausible
+        self._faults = faults or Faults(metrics)
+        self._rejects = RejectSender(metrics)
+        self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
+
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
             for kind, topic in TOPICS.items()
             if topic.direction in ("in", "both")
         }
-        self._decode["signal"] = msgspec.msgpack.Decoder(_Heads).decode
-        self._decode["health"] = msgspec.msgpack.Decoder(_HealthHeads).decode
+        self._decode["signal"] = msgspec.msgpack.Decoder(_SignalHead).decode
+        self._decode["health"] = msgspec.msgpack.Decoder(_HealthHead).decode
         self._decode_sensor = msgspec.msgpack.Decoder(SensorHealth).decode
-        self._groups: dict[str, tuple[bytes, Groups]] = {}  # RSU -> the newest groups, as bytes and as read
 
-    def confine(self, place: str, t_rx: int, datum: RawMessage, error: Exception, batch: Batch) -> None:
-        """Note a fault of the node's own with one message, and refuse that message."""
-        self._faults.note(place, datum.kind if datum.kind in TOPICS else "unknown", error)
-        self._refuse(t_rx, datum, None, unprocessable(), batch)
+    def receive(self, t_rx: int, messages: Sequence[RawMessage]) -> Batch:
+        """Check and order one batch received at `t_rx` ns."""
+        batch = Batch()
+        pending: list[Pending] = []
+        for raw in messages:
+            try:
+                if raw.kind == "perception":
+                    pending.append(self._perception(t_rx, raw))
+                elif raw.kind == "signal":
+                    self._signal(t_rx, raw, batch)
+                else:
+                    self._other(t_rx, raw, batch)
+            except RejectedMessage as rejection:
+                self._reject(t_rx, raw, rejection, batch)
+            except UNDECODABLE as error:
+                self._reject(t_rx, raw, undecodable(error), batch)
+            except Exception as error:
+                self.confine("ingest", t_rx, raw, error, batch)
+
+        if pending:
+            batch.frames = read_frames(
+                pending=newest(pending, self.metrics),
+                metrics=self.metrics,
+                refuse=lambda frame, rejection: self._rejects.to_gateway(
+                    frame.raw.sender, "perception", frame.body.seq, rejection, batch
+                ),
+                confine=lambda frame, error: self.confine("decode", t_rx, frame.raw, error, batch),
+            )
+        return batch
+
+    def confine(self, place: str, t_rx: int, raw: RawMessage, error: Exception, batch: Batch) -> None:
+        """Note a fault of the node's own with one message, and refuse that message; `place` names the part that
+        failed."""
+        kind = raw.kind if raw.kind in TOPICS else "unknown"
+        self._faults.note(place, kind, error)
+        self._reject(t_rx, raw, unprocessable(), batch)
+
+    def reject(
+        self, t_rx: int, vehicle: str, kind: str, rejection: RejectedMessage, part: bool = False
+    ) -> list[tuple[str, Reject]]:
+        """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return the rejects
+        to send, one or none."""
+        return self._rejects.to_vehicle(t_rx, vehicle, kind, rejection, part=part)
 
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> None:
-        """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection changed begin anew."""
+        """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection
+        changed begin anew."""
         self.gateways.rebind(gateways)
         for rsu in self.sources.rebind(gateways):
             self._groups.pop(rsu, None)
 
-    def receive(self, t_rx: int, data: Sequence[RawMessage]) -> Batch:
-        """Check and order one batch received at `t_rx` ns."""
-        batch = Batch()
-        pending: list[Pending] = []
-        for datum in data:
-            try:
-                if datum.kind == "perception":
-                    pending.append(self._perception(t_rx, datum))
-                elif datum.kind == "signal":
-                    self._signal(t_rx, datum, batch)
-                else:
-                    self._other(t_rx, datum, batch)
-            except RejectedMessage as why:
-                self._refuse(t_rx, datum, None, why, batch)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self._refuse(t_rx, datum, None, undecodable(error), batch)
-            except Exception as error:
-                self.confine("ingest", t_rx, datum, error, batch)
-        if pending:
-            batch.frames = read_frames(
-                newest(pending, self.metrics),
-                self.metrics,
-                lambda item, why: self._answer(item.datum.sender, "perception", item.body.seq, why, batch),
-                lambda item, error: self.confine("decode", t_rx, item.datum, error, batch),
-            )
-        return batch
-
-    def reject(
-        self, t_rx: int, vehicle: str, kind: str, why: RejectedMessage, part: bool = False
-    ) -> list[tuple[str, Reject]]:
-        """Count the refusal of a vehicle's message, or of a `part` of one that is used without it; return what it is answered, which is at most
-        one reject in REJECT_INTERVAL."""
-        self.metrics.count(f"reject.{kind}_part" if part else f"reject.{kind}", vehicle)
-        if not self._answers.allow(vehicle, t_rx):
-            self.metrics.count("drop.reject", vehicle)
-            return []
-        return [(vehicle, _reject(kind, None, why))]
-
     # --- perception ---
 
-    def _perception(self, t_rx: int, datum: RawMessage) -> Pending:
-        body: Perception = self._body(datum)
-        gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
-        source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], datum.sender)
-        t = check_time(t_rx, body.t, gateway.offset, TOPICS["perception"].max_age)
+    def _perception(self, t_rx: int, raw: RawMessage) -> Pending:
+        body: Perception = self._body(raw)
+        gateway = self.gateways.speaking(raw.sender, body.version, body.rsu)
+        source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
+        t = check_time(t_rx, body.t, gateway.offset, PERCEPTION_AGE)
         self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
+
+        # the origin is the same from frame to frame: it is checked when it changes
         if source.origin != (body.lat, body.lon):
             self.sources.locate(source, body.lat, body.lon)
-        return Pending(t, datum, body, source)
+        return Pending(t, raw, body, source)
+
+    # --- signal states ---
+
+    def _signal(self, t_rx: int, raw: RawMessage, batch: Batch) -> None:
+        head: _SignalHead = self._body(raw)
+        gateway = self.gateways.speaking(raw.sender, head.version, head.rsu)
+        intersection = gateway.rsus[head.rsu]
+        if head.intersection != intersection:
+            raise RejectedMessage(
+                field="i",
+                value=head.intersection,
+                rule=f"RSU {head.rsu} speaks for {intersection}",
+                remedy="send that intersection's id, or have the node's operator bind the RSU to this one",
+            )
+
+        try:
+            t = check_time(t_rx, head.t, gateway.offset, SIGNAL_AGE)
+            source = self.sources.signal(head.rsu, intersection, raw.sender)
+            if head.seq == source.seq + 1:  # mostly: its name for an error need not be made
+                source.seq = head.seq
+            else:
+                self.sources.check_seq(source, head.seq, f"{head.rsu}/signal")
+        except StaleMessage as rejection:
+            batch.faults.append((intersection, rejection))
+            raise
+
+        read = self._read_groups(head)
+        self._reject_parts(t_rx, raw, head.rsu, head.seq, read.refused, batch)
+        batch.faults += [(intersection, rejection) for rejection in read.disordered]
+        # by position: ten messages a second of every intersection come by here
+        body = Signal(head.version, head.rsu, intersection, head.revision, head.seq, head.t, read.groups, head.lanes)
+        batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
+        self.metrics.count("accept.signal", raw.sender)
+
+    def _read_groups(self, head: _SignalHead) -> Groups:
+        """Return the groups of a signal message: those of the RSU's last message, the very tuple, where the bytes are
+        the same."""
+        data = bytes(head.groups)
+        last = self._groups.get(head.rsu)
+        if last is not None and last[0] == data:
+            return last[1]
+
+        try:
+            read = read_groups(data)
+        except UNDECODABLE as error:
+            raise undecodable(error, prefix="g") from None
+        if read.unknown:
+            self.metrics.count("signal.end_unknown", head.rsu, read.unknown)
+        self._groups[head.rsu] = (data, read)
+        return read
 
     # --- everything else ---
 
-    def _other(self, t_rx: int, datum: RawMessage, batch: Batch) -> None:
-        if datum.kind not in self._decode:
-            raise RejectedMessage("kind", repr(datum.kind), "no such kind of message", "use one of docs/wire.md")
-        body = self._body(datum)
+    def _other(self, t_rx: int, raw: RawMessage, batch: Batch) -> None:
+        if raw.kind not in self._decode:
+            raise RejectedMessage("kind", repr(raw.kind), "no such kind of message", "use one of docs/wire.md")
+        body = self._body(raw)
         if isinstance(body, VehicleState | VehicleRequest | Ack):
-            self._vehicle(t_rx, datum, body, batch)
+            self._vehicle(t_rx, raw, body, batch)
         elif isinstance(body, Sync):
-            self._sync(t_rx, datum, body, batch)
+            self._sync(t_rx, raw, body, batch)
         elif isinstance(body, Hello):
-            self._hello(datum, body, batch)
+            self._hello(raw, body, batch)
         else:
-            parts: list[RejectedMessage] = []
-            if isinstance(body, _HealthHeads):
-                body = Health(
-                    body.version, body.rsu, body.t, tuple(each_alone(self._decode_sensor, "s", body.sensors, parts))
-                )
-            gateway = self.gateways.speaking(datum.sender, body.version, body.rsu)
-            t = check_time(t_rx, body.t, gateway.offset, TOPICS[datum.kind].max_age)
-            if self._examine is not None:
-                body, unused = self._examine(datum.sender, gateway.rsus[body.rsu], t_rx, gateway.offset, body)
-                parts += unused
-            if parts:
-                self._refuse_parts(t_rx, datum.sender, datum.kind, body.rsu, None, parts, batch)
-            batch.timed.append(TimestampedMessage(t, gateway.offset, body, gateway.rsus[body.rsu], datum.sender))
-        self.metrics.count(f"accept.{datum.kind}", datum.sender if TOPICS[datum.kind].code else "")
+            self._hazard_or_health(t_rx, raw, body, batch)
+        self.metrics.count(f"accept.{raw.kind}", raw.sender if TOPICS[raw.kind].code else "")
 
-    def _signal(self, t_rx: int, datum: RawMessage, batch: Batch) -> None:
-        heads: _Heads = self._body(datum)
-        gateway = self.gateways.speaking(datum.sender, heads.version, heads.rsu)
-        intersection = gateway.rsus[heads.rsu]
-        if heads.intersection != intersection:
-            raise RejectedMessage(
-                "i",
-                heads.intersection,
-                f"RSU {heads.rsu} speaks for {intersection}",
-                "send that intersection's id, or have the node's operator bind the RSU to this one",
-            )
-        try:
-            t = check_time(t_rx, heads.t, gateway.offset, SIGNAL_AGE)
-            source = self.sources.signal(heads.rsu, intersection, datum.sender)
-            if heads.seq == source.seq + 1:
-                source.seq = heads.seq
-            else:
-                self.sources.check_seq(source, heads.seq, f"{heads.rsu}/signal")
-        except StaleMessage as why:
-            batch.faults.append((intersection, why))
-            raise
-        groups = self._same_groups(t_rx, datum.sender, heads, batch)
-        batch.faults += [(intersection, why) for why in self._groups[heads.rsu][1].disordered]
-        body = Signal(heads.version, heads.rsu, intersection, heads.revision, heads.seq, heads.t, groups, heads.lanes)
-        batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, datum.sender))
-        self.metrics.count("accept.signal", datum.sender)
+    def _hazard_or_health(self, t_rx: int, raw: RawMessage, head: Hazard | _HealthHead, batch: Batch) -> None:
+        refused: list[RejectedMessage] = []
+        body: Hazard | Health
+        if isinstance(head, _HealthHead):
+            sensors = tuple(decode_each(self._decode_sensor, "s", head.sensors, refused))
+            body = Health(head.version, head.rsu, head.t, sensors)
+        else:
+            body = head
 
-    def _same_groups(self, t_rx: int, gateway: str, heads: _Heads, batch: Batch) -> tuple[Group, ...]:
-        """Return the groups: those of the RSU's last message, the very tuple, where the bytes are the same."""
-        data = bytes(heads.groups)
-        known = self._groups.get(heads.rsu)
-        if known is not None and known[0] == data:
-            self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, known[1].refused, batch)
-            return known[1].groups
-        try:
-            read = read_groups(data)
-        except msgspec.DecodeError as error:
-            text, _, path = str(error).partition(" - at `$")
-            raise msgspec.DecodeError(f"{text} - at `$.g{path}" if path else f"{text} - at `$.g`") from None
-        if read.unknown:
-            self.metrics.count("signal.end_unknown", heads.rsu, read.unknown)
-        self._refuse_parts(t_rx, gateway, "signal", heads.rsu, heads.seq, read.refused, batch)
-        self._groups[heads.rsu] = (data, read)
-        return read.groups
+        gateway = self.gateways.speaking(raw.sender, body.version, body.rsu)
+        t = check_time(t_rx, body.t, gateway.offset, TOPICS[raw.kind].max_age)
+        intersection = gateway.rsus[body.rsu]
+        if self._examine is not None:
+            body, unusable = self._examine(raw.sender, intersection, t_rx, gateway.offset, body)
+            refused += unusable
+        self._reject_parts(t_rx, raw, body.rsu, None, refused, batch)
+        batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
 
-    def _hello(self, datum: RawMessage, body: Hello, batch: Batch) -> None:
-        gateway = self.gateways.speaking(datum.sender, body.version, *body.rsus)
+    def _hello(self, raw: RawMessage, body: Hello, batch: Batch) -> None:
+        gateway = self.gateways.speaking(raw.sender, body.version, *body.rsus)
         check_hello(body)
         self.sources.restart(body.rsus)
+
+        # what an earlier hello said of a sensor that this one leaves out does not hold any more
         declared = {sensor.id for sensor in body.sensors}
         for (rsu, name), source in self.sources.items():
             if rsu in body.rsus and name not in declared:
-                source.sensor = None  # what an earlier hello said of it does not hold any more
+                source.sensor = None
         for rsu in body.rsus:
             for sensor in body.sensors:
-                self.sources.of(rsu, sensor.id, gateway.rsus[rsu], datum.sender).sensor = sensor
-        batch.hellos.append((datum.sender, body))
+                self.sources.of(rsu, sensor.id, gateway.rsus[rsu], raw.sender).sensor = sensor
+        batch.hellos.append((raw.sender, body))
 
-    def _sync(self, t_rx: int, datum: RawMessage, body: Sync, batch: Batch) -> None:
-        gateway = self.gateways.known(datum.sender)
+    def _sync(self, t_rx: int, raw: RawMessage, body: Sync, batch: Batch) -> None:
+        gateway = self.gateways.known(raw.sender)
         if body.version != VERSION:
             raise wrong_version(body.version)
-        if body.t2 is None or body.t3 is None or body.t4 is None:
-            batch.replies.append((datum.sender, "sync", Sync(VERSION, body.gateway, body.t1, t_rx, t_rx)))
-        else:
-            steps = gateway.steps
-            if not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
-                self.metrics.count("sync.slow", datum.sender)
-            elif gateway.steps > steps:
-                self.metrics.count("sync.step", datum.sender)
 
-    def _vehicle(self, t_rx: int, datum: RawMessage, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
-        check_vehicle(datum.sender, body.version)
-        check_time(t_rx, body.t, 0, TOPICS[datum.kind].max_age)
+        if body.t2 is None or body.t3 is None or body.t4 is None:
+            reply = Sync(version=VERSION, gateway=body.gateway, t1=body.t1, t2=t_rx, t3=t_rx)
+            batch.replies.append((raw.sender, "sync", reply))
+            return
+        steps_before = gateway.steps
+        if not gateway.exchanged(body.t1, body.t2, body.t3, body.t4):
+            self.metrics.count("sync.slow", raw.sender)
+        elif gateway.steps > steps_before:
+            self.metrics.count("sync.step", raw.sender)
+
+    # --- vehicles ---
+
+    def _vehicle(self, t_rx: int, raw: RawMessage, body: VehicleState | VehicleRequest | Ack, batch: Batch) -> None:
+        check_vehicle(raw.sender, body.version)
+        check_time(t_rx, body.t, 0, TOPICS[raw.kind].max_age)
         if isinstance(body, VehicleRequest):
             check_request(t_rx, body)
         elif isinstance(body, VehicleState):
-            body = self._mended(body)
-            if faults := undeclared(body):
-                body = msgspec.structs.replace(body, **dict.fromkeys(faults))
-                for name in faults:
-                    self.metrics.count(f"vehicle.{name}_unusable", datum.sender)
-                batch.rejects += self.reject(t_rx, datum.sender, datum.kind, next(iter(faults.values())), part=True)
+            body = self._usable_state(t_rx, raw, body, batch)
             check_state(body)
             if self._plausible is not None:
-                self._plausible(t_rx, datum.sender, body)
-        batch.vehicles.append(Vehicle(datum.sender, body))
+                self._plausible(t_rx, raw.sender, body)
+        batch.vehicles.append(Vehicle(raw.sender, body))
 
-    def _mended(self, body: VehicleState) -> VehicleState:
-        state = mended(body)
+    def _usable_state(self, t_rx: int, raw: RawMessage, body: VehicleState, batch: Batch) -> VehicleState:
+        """Return a vehicle state without the declarations that cannot be used, and with usual values for those not
+        available."""
+        body = self._with_known_values(body)
+        unusable = unusable_declarations(body)
+        if not unusable:
+            return body
+        for name in unusable:
+            self.metrics.count(f"vehicle.{name}_unusable", raw.sender)
+        first = next(iter(unusable.values()))
+        batch.rejects += self.reject(t_rx, raw.sender, raw.kind, first, part=True)
+        return msgspec.structs.replace(body, **dict.fromkeys(unusable))
+
+    def _with_known_values(self, body: VehicleState) -> VehicleState:
+        state = with_known_values(body)
+        # an unknown class is counted once, by its name: the operator is to see which there are
         if state.kind != body.kind and self.metrics.counted("vehicle.kind_unknown", body.kind) == 0:
             self.metrics.count("vehicle.kind_unknown", body.kind)
         if (state.length, state.width) != (body.length, body.width):
             self.metrics.count("vehicle.not_available")
         return state
 
-    # --- shared checks ---
+    # --- shared ---
 
-    def _body(self, datum: RawMessage) -> Any:
-        if len(datum.body) > MAX_BODY:
+    def _body(self, raw: RawMessage) -> Any:
+        if len(raw.body) > MAX_BODY:
             raise RejectedMessage(
-                "body",
-                f"{len(datum.body)} bytes",
-                f"a message has at most {MAX_BODY} bytes",
-                "send fewer objects per message",
+                field="body",
+                value=f"{len(raw.body)} bytes",
+                rule=f"a message has at most {MAX_BODY} bytes",
+                remedy="send fewer objects per message",
             )
-        return self._decode[datum.kind](datum.body)
+        return self._decode[raw.kind](raw.body)
 
-    def _refuse(self, t_rx: int, datum: RawMessage, seq: int | None, why: RejectedMessage, batch: Batch) -> None:
-        if datum.kind in FROM_VEHICLES:
-            batch.rejects += self.reject(t_rx, datum.sender, datum.kind, why)
+    def _reject(self, t_rx: int, raw: RawMessage, rejection: RejectedMessage, batch: Batch) -> None:
+        if raw.kind in FROM_VEHICLES:
+            batch.rejects += self.reject(t_rx, raw.sender, raw.kind, rejection)
             return
-        self.metrics.count(f"reject.{datum.kind}" if datum.kind in self._decode else "reject.unknown", datum.sender)
-        self._answer(datum.sender, datum.kind, seq, why, batch)
+        # a kind that a stranger made up is no name of a counter
+        counter = f"reject.{raw.kind}" if raw.kind in self._decode else "reject.unknown"
+        self.metrics.count(counter, raw.sender)
+        self._rejects.to_gateway(raw.sender, raw.kind, None, rejection, batch)
 
-    def _refuse_parts(
+    def _reject_parts(
         self,
         t_rx: int,
-        gateway: str,
-        kind: str,
+        raw: RawMessage,
         rsu: str,
         seq: int | None,
-        parts: Sequence[RejectedMessage],
+        rejections: Sequence[RejectedMessage],
         batch: Batch,
     ) -> None:
-        """Count what is refused of a message that is used without it; each is answered once in PART_INTERVAL."""
-        if parts:
-            self.metrics.count(f"reject.{kind}_part", rsu, len(parts))
-        for why in parts:
-            if self._part_answers.allow(f"{rsu} {kind} {why.field}", t_rx):
-                self._answer(gateway, kind, seq, why, batch)
-
-    def _answer(self, gateway: str, kind: str, seq: int | None, why: RejectedMessage, batch: Batch) -> None:
-        if batch.answered[gateway] < MAX_REPLIES:
-            batch.answered[gateway] += 1
-            batch.replies.append((gateway, "reject", _reject(kind, seq, why)))
-
-
-def _reject(kind: str, seq: int | None, why: RejectedMessage) -> Reject:
-    return Reject(VERSION, kind, seq, why.field, why.value, why.rule, why.remedy)
+        if not rejections:
+            return
+        self._rejects.parts_to_gateway(
+            t_rx=t_rx, gateway=raw.sender, kind=raw.kind, rsu=rsu, seq=seq, rejections=rejections, batch=batch
+        )

@@ -1,7 +1,8 @@
 """The groups of a signal message, each read alone: what is wrong in one is refused and named, the others are used.
 
 * A group that does not decode is left out.
-* A time that no clock can show, and end times out of order, are left out of their group: its state is used, and promises nothing.
+* A time that no clock can show, and end times out of order, are left out of their group: its state is used, and
+  promises nothing.
 * The greatest signed and unsigned numbers stand for "not known": no fault, counted.
 """
 
@@ -10,47 +11,64 @@ from typing import NamedTuple
 import msgspec
 
 from ..schema import Group
-from .rejections import RejectedMessage, each_alone
+from .rejections import RejectedMessage, decode_each
 
-END_UNKNOWN = (
-    2**63 - 1,
-    2**64 - 1,
-)  # the greatest signed and unsigned numbers: senders write them where an end is not known
-FIRST_END = 946_684_800 * 10**9  # ns, the year 2000: an earlier time is a duration, or in seconds or milliseconds
-LAST_END = 2**62  # ns, the year 2116
-MAX_DURATION = 3600 * 10**9  # ns that a coming green can last
-OF_AN_END = (
-    FIRST_END,
-    LAST_END,
-    "ns (the years 2000 to 2116, in signed 64 bits)",
-    "send ns of UTC since 1970, and leave out what is not known",
+UNKNOWN_TIMES = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers, which senders write for "not known"
+MIN_END = 946_684_800 * 10**9  # ns, the year 2000: an earlier time is a duration, or in seconds or milliseconds
+MAX_END = 2**62  # ns, the year 2116
+MAX_DURATION = 3600 * 10**9  # ns of a coming green
+
+
+class Bounds(NamedTuple):
+    """The bounds of a time, both inclusive."""
+
+    low: int
+    high: int
+    unit: str
+    remedy: str
+
+
+END_BOUNDS = Bounds(
+    low=MIN_END,
+    high=MAX_END,
+    unit="ns (the years 2000 to 2116, in signed 64 bits)",
+    remedy="send ns of UTC since 1970, and leave out what is not known",
 )
-OF_A_DURATION = (0, MAX_DURATION, "ns (signed 64 bits)", "send ns, and leave out what is not known")
+DURATION_BOUNDS = Bounds(
+    low=0, high=MAX_DURATION, unit="ns (signed 64 bits)", remedy="send ns, and leave out what is not known"
+)
+
+# The times of a group: field, key on the wire, bounds.
 TIMES = (
-    ("min_end", "mn", OF_AN_END), ("max_end", "mx", OF_AN_END), ("likely_end", "lk", OF_AN_END), ("next_green", "ng", OF_AN_END),
-    ("next_duration", "nd", OF_A_DURATION),
-)  # of a group: field, key on the wire, and bounds  # fmt: skip
+    ("min_end", "mn", END_BOUNDS),
+    ("max_end", "mx", END_BOUNDS),
+    ("likely_end", "lk", END_BOUNDS),
+    ("next_green", "ng", END_BOUNDS),
+    ("next_duration", "nd", DURATION_BOUNDS),
+)
+NO_TIMES = (None,) * len(TIMES)
+
 _decode_all = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
 _decode_raw = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...]).decode
 _decode_one = msgspec.msgpack.Decoder(Group).decode
 
 
 class SignalTimingError(RejectedMessage):
-    """The end times of a signal group are out of order."""
+    """The end times of a signal group are out of order; `group` is its number."""
 
     group = 0
 
 
 class Groups(NamedTuple):
-    """What was read of a message's groups."""
+    """The decoded groups of a message."""
 
     groups: tuple[Group, ...]
     unknown: int  # end times that stand for "not known"
-    refused: tuple[RejectedMessage, ...]  # what was left out, and why
+    refused: tuple[RejectedMessage, ...]  # why each part that was left out was
 
     @property
     def disordered(self) -> list[SignalTimingError]:
-        return [why for why in self.refused if isinstance(why, SignalTimingError)]
+        return [rejection for rejection in self.refused if isinstance(rejection, SignalTimingError)]
 
 
 def read_groups(data: bytes) -> Groups:
@@ -59,42 +77,50 @@ def read_groups(data: bytes) -> Groups:
     try:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
-        groups = each_alone(_decode_one, "g", _decode_raw(data), refused)
+        groups = decode_each(_decode_one, "g", _decode_raw(data), refused)
 
     unknown = 0
-    for k, group in enumerate(groups):
-        ends = (group.min_end, group.max_end, group.likely_end, group.next_green, group.next_duration)
-        if ends == (None, None, None, None, None):
+    for index, group in enumerate(groups):
+        times = (group.min_end, group.max_end, group.likely_end, group.next_green, group.next_duration)
+        if times == NO_TIMES:
             continue
-        groups[k], left_out = _plausible(k, group, refused)
-        unknown += left_out
+        group, unknown_times = _with_usable_times(index, group, refused)
+        groups[index] = _with_ordered_ends(index, group, refused)
+        unknown += unknown_times
     return Groups(tuple(groups), unknown, tuple(refused))
 
 
-def _plausible(k: int, group: Group, refused: list[RejectedMessage]) -> tuple[Group, int]:
-    """Return a group without the times that cannot be used, and how many of those stand for "not known"."""
+def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage]) -> tuple[Group, int]:
+    """Return a group without the times that are out of bounds, and how many of those stand for "not known"."""
     left_out: dict[str, None] = {}
     unknown = 0
-    for name, key, (low, high, unit, remedy) in TIMES:
+    for name, key, bounds in TIMES:
         value = getattr(group, name)
-        if value in END_UNKNOWN:
+        if value in UNKNOWN_TIMES:
             left_out[name] = None
             unknown += 1
-        elif value is not None and not low <= value <= high:
+        elif value is not None and not bounds.low <= value <= bounds.high:
             left_out[name] = None
-            rule = f"of group {group.group} must be within {low} .. {high} {unit}; it is not used"
-            refused.append(RejectedMessage(f"g[{k}].{key}", value, rule, remedy))
+            rule = f"of group {group.group} must be within {bounds.low} .. {bounds.high} {bounds.unit}; it is not used"
+            refused.append(RejectedMessage(f"g[{index}].{key}", value, rule, bounds.remedy))
     if left_out:
         group = msgspec.structs.replace(group, **left_out)
+    return group, unknown
 
+
+def _with_ordered_ends(index: int, group: Group, refused: list[RejectedMessage]) -> Group:
+    """Return a group, without its end times where they are out of order: which of them is wrong cannot be known."""
     ends = (group.min_end, group.likely_end, group.max_end)
     known = [end for end in ends if end is not None]
-    if known != sorted(known):
-        rule = f"min_end <= likely_end <= max_end must hold; the end times of group {group.group} are not used"
-        why = SignalTimingError(
-            f"g[{k}].mn, lk, mx", ", ".join(map(str, ends)), rule, "check the end times that the controller gives"
-        )
-        why.group = group.group
-        refused.append(why)
-        group = msgspec.structs.replace(group, min_end=None, likely_end=None, max_end=None)
-    return group, unknown
+    if known == sorted(known):
+        return group
+
+    rejection = SignalTimingError(
+        field=f"g[{index}].mn, lk, mx",
+        value=", ".join(map(str, ends)),
+        rule=f"min_end <= likely_end <= max_end must hold; the end times of group {group.group} are not used",
+        remedy="check the end times that the controller gives",
+    )
+    rejection.group = group.group
+    refused.append(rejection)
+    return msgspec.structs.replace(group, min_end=None, likely_end=None, max_end=None)

@@ -1,7 +1,8 @@
-"""The perception sources of a node: which sensors there are, their numbers in the trackers, their sequences and origins."""
+"""The perception sources of a node: which sensors there are, their numbers in the trackers, their sequences and
+origins."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -10,7 +11,7 @@ from ..metrics import Metrics
 from ..schema import MAX_SENSORS, Sensor
 from .rejections import RejectedMessage
 
-MAX_OFFSET_M = 2000.0  # of a message's origin from its intersection
+MAX_ORIGIN_DISTANCE = 2000.0  # m of a message's origin from its intersection
 RESERVED_SENSORS = 4  # of an intersection's, kept free for each of its other gateways
 
 
@@ -21,9 +22,9 @@ class Source:
     index: int  # in its intersection's fusion; -1 of signals
     intersection: str
     gateway: str
-    seq: int = -1
-    origin: tuple[float, float] | None = None
-    shift: tuple[float, float] = (0.0, 0.0)
+    seq: int = -1  # of its last message
+    origin: tuple[float, float] | None = None  # degrees (lat, lon) of its objects' coordinates
+    shift: tuple[float, float] = (0.0, 0.0)  # m (east, north) of that origin from the intersection's
     sensor: Sensor | None = None  # as its gateway's hello describes it
 
 
@@ -37,22 +38,34 @@ class Sources(dict[tuple[str, str], Source]):
         self.signals: dict[str, Source] = {}
         self._metrics = metrics
         self._origins = dict(origins)
-        self._speakers = {place: [g for g, rsus in gateways.items() if place in rsus.values()] for place in origins}
-        self._used: dict[str, Counter[str]] = {place: Counter() for place in origins}  # sensors, by gateway
+        self._gateways = _by_intersection(gateways, origins)
+        self._sensor_counts: dict[str, Counter[str]] = {place: Counter() for place in origins}  # by gateway
 
     def of(self, rsu: str, sensor: str, intersection: str, gateway: str) -> Source:
-        """Return a sensor, a new one where it was never named. Raises RejectedMessage where the intersection has no room for one more of this gateway."""
+        """Return a sensor; a new one is numbered. Raises RejectedMessage where the intersection has no room for one
+        more of this gateway."""
         source = self.get((rsu, sensor))
         if source is not None:
             return source
-        used = self._used[intersection]
-        others = [name for name in self._speakers[intersection] if name != gateway]
+
+        # Sensors are named by senders: no gateway may use up the numbers that another one needs.
+        counts = self._sensor_counts[intersection]
+        others = [name for name in self._gateways[intersection] if name != gateway]
         reserve = min(RESERVED_SENSORS, MAX_SENSORS // (len(others) + 1))
-        if sum(used.values()) + sum(max(reserve - used[name], 0) for name in others) >= MAX_SENSORS:
-            rule = f"an intersection has at most {MAX_SENSORS} perception sources, {reserve} of them kept for each other gateway"
-            raise RejectedMessage("s", sensor, rule, "use fewer sensor names")
-        source = self[rsu, sensor] = Source(sum(used.values()), intersection, gateway)
-        used[gateway] += 1
+        reserved = sum(max(reserve - counts[name], 0) for name in others)
+        if sum(counts.values()) + reserved >= MAX_SENSORS:
+            raise RejectedMessage(
+                field="s",
+                value=sensor,
+                rule=(
+                    f"an intersection has at most {MAX_SENSORS} perception sources, {reserve} of them kept for each "
+                    "other gateway"
+                ),
+                remedy="use fewer sensor names",
+            )
+
+        source = self[rsu, sensor] = Source(index=sum(counts.values()), intersection=intersection, gateway=gateway)
+        counts[gateway] += 1
         return source
 
     def of_intersection(self, intersection: str) -> Iterator[tuple[tuple[str, str], Source]]:
@@ -63,7 +76,7 @@ class Sources(dict[tuple[str, str], Source]):
         """Return the signals of an RSU."""
         source = self.signals.get(rsu)
         if source is None:
-            source = self.signals[rsu] = Source(-1, intersection, gateway)
+            source = self.signals[rsu] = Source(index=-1, intersection=intersection, gateway=gateway)
         return source
 
     def restart(self, rsus: tuple[str, ...]) -> None:
@@ -76,7 +89,8 @@ class Sources(dict[tuple[str, str], Source]):
                 source.seq = -1
 
     def check_seq(self, source: Source, seq: int, name: str) -> None:
-        """Take the next sequence number, counting what is missing before it. Raises RejectedMessage for one that was seen, or runs backwards."""
+        """Accept the next sequence number, counting those missing before it. Raises RejectedMessage for a repeated or
+        earlier one."""
         if seq <= source.seq:
             rule = "was seen already" if seq == source.seq else f"runs backwards (last was {source.seq})"
             self._metrics.count("sequence.duplicate" if seq == source.seq else "sequence.backwards", name)
@@ -88,40 +102,46 @@ class Sources(dict[tuple[str, str], Source]):
         source.seq = seq
 
     def locate(self, source: Source, lat: float, lon: float) -> None:
-        """Take the origin (degrees) of a source's objects. Raises RejectedMessage where it is none, or too far from the intersection."""
+        """Take the origin (degrees) of a source's objects. Raises RejectedMessage where it is none, or too far from the
+        intersection."""
         if not (isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180):
             raise RejectedMessage(
                 "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
             )
         east, north = self._origins[source.intersection].to_local(lat, lon)
-        if max(abs(east), abs(north)) > MAX_OFFSET_M:
+        if max(abs(east), abs(north)) > MAX_ORIGIN_DISTANCE:
             raise RejectedMessage(
                 "lat, lon",
                 f"{lat}, {lon}",
-                f"origin is more than {MAX_OFFSET_M:.0f} m from the intersection",
+                f"origin is more than {MAX_ORIGIN_DISTANCE:.0f} m from the intersection",
                 "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection",
             )
         source.origin, source.shift = (lat, lon), (float(east), float(north))
 
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """Bind gateways to roadside units anew: the sources of units that speak for another intersection now, or for none, are forgotten.
-        Returns those units. Numbers in the trackers are never given twice."""
-        self._speakers = {
-            place: [g for g, rsus in gateways.items() if place in rsus.values()] for place in self._origins
-        }
+        """Bind gateways to roadside units anew; return the units that now speak for another intersection, or for none.
+
+        Their sources are forgotten. A number in a tracker is never given to a second sensor.
+        """
+        self._gateways = _by_intersection(gateways, self._origins)
         bound = {(rsu, intersection) for rsus in gateways.values() for rsu, intersection in rsus.items()}
-        gone = [key for key, source in self.items() if (key[0], source.intersection) not in bound]
-        for key in gone:
+        unbound = [key for key, source in self.items() if (key[0], source.intersection) not in bound]
+        for key in unbound:
             del self[key]
-        silent = [rsu for rsu, source in self.signals.items() if (rsu, source.intersection) not in bound]
-        for rsu in silent:
+        unbound_signals = [rsu for rsu, source in self.signals.items() if (rsu, source.intersection) not in bound]
+        for rsu in unbound_signals:
             del self.signals[rsu]
-        return sorted({*silent, *(rsu for rsu, _ in gone)})
+        return sorted({*unbound_signals, *(rsu for rsu, _ in unbound)})
 
     def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:
-        """Take in that an intersection's local frame has a new origin; return its sources, by RSU and sensor."""
+        """Replace the origin of an intersection's local frame; return its sources, by RSU and sensor."""
         self._origins[intersection] = origin
-        found = [key for key, source in self.items() if source.intersection == intersection]
-        for key in found:
-            self[key].origin = None
-        return found
+        keys = [key for key, source in self.items() if source.intersection == intersection]
+        for key in keys:
+            self[key].origin = None  # its next frame is placed anew
+        return keys
+
+
+def _by_intersection(gateways: Mapping[str, Mapping[str, str]], intersections: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the gateways that have a roadside unit at each intersection."""
+    return {place: [name for name, rsus in gateways.items() if place in rsus.values()] for place in intersections}

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
+from .private_files import write_private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
 CHECK_INTERVAL = 0.1  # s between two looks at whether the broker still runs
@@ -29,10 +30,11 @@ FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # s before a broker that died again is start
 SETTLED = 60 * SECOND  # a broker that ran so long did not die of its start
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# Who may do what, by name of the client's certificate. `node` is the node's own.
-ACL = """user node
+# The rights of each name at the broker. `node` is the node's own, %u the name in the certificate of whoever is connected.
+NODE_RIGHTS = """user node
 topic readwrite cloudctl/#
-pattern read cloudctl/v1/codes/#
+"""
+VEHICLE_RIGHTS = """pattern read cloudctl/v1/codes/#
 pattern read cloudctl/v1/signals/#
 pattern read cloudctl/v1/intersections/#
 pattern read cloudctl/v1/vehicles/%u/advisories
@@ -42,7 +44,7 @@ pattern write cloudctl/v1/vehicles/%u/requests
 pattern write cloudctl/v1/vehicles/%u/acks
 pattern write cloudctl/v1/vehicles/%u/hello
 """
-
+MAX_MESSAGE = 1024 * 1024  # bytes of one MQTT message; a digital code in compact form has up to some 100 KiB
 
 AMQTT_NOTE = "amqtt is in use: MQTT 3.1.1 only, about 1,400 messages/s, no ACL; for more install mosquitto: apt-get install mosquitto"
 
@@ -53,11 +55,13 @@ class BrokerError(CloudctlError, RuntimeError):
 
 @dataclass(frozen=True)
 class Tls:
-    """What switches TLS and the per-vehicle ACL on: PEM files."""
+    """What switches TLS and the per-vehicle ACL on: PEM files, and the names that have lost their rights."""
 
     ca: Path
     cert: Path
     key: Path
+    crl: Path | None = None
+    revoked: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -108,6 +112,10 @@ class Broker:
             self.process = _spawn(self.command, self.folder)
             self.restarts += 1
             self._guard()
+
+    def reread(self) -> None:
+        """Have it read its configuration, ACL, certificates and revoked certificates again; connections stay."""
+        self.process.send_signal(signal.SIGHUP)
 
     def last_words(self) -> str:
         """Return the end of its log."""
@@ -193,8 +201,7 @@ def start(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if program is not None:
-            config = folder / "mosquitto.conf"
-            config.write_text(mosquitto_config(folder, host, port, tls))
+            config = write_mosquitto_files(folder, host, port, tls)
             command: tuple[str, ...] = (program, "-c", str(config))
         else:
             command = (sys.executable, "-m", "cloudctl.io.broker", host, str(port))
@@ -209,12 +216,37 @@ def start(
     return broker
 
 
+def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None) -> Path:
+    """Write a mosquitto configuration and, with TLS, its ACL into `folder`; return the configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config, acl = folder / "mosquitto.conf", folder / "acl"
+    config.write_text(mosquitto_config(folder, host, port, tls))
+    if tls is not None:
+        write_private(
+            acl, access_list(tls.revoked).encode(), replace=True
+        )  # mosquitto warns of one that others can read
+    return config
+
+
+def access_list(revoked: Sequence[str] = ()) -> str:
+    """Return the ACL in mosquitto's form: the node everything, a vehicle its own topics and what is for everyone, revoked names nothing.
+
+    The lines of a name come before the patterns, and a `deny` before what is granted: an open connection loses its rights when the list is read again.
+    """
+    denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
+    return NODE_RIGHTS + denials + VEHICLE_RIGHTS
+
+
 def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:
-    """Return a mosquitto configuration: no Nagle delay, bounded queues, TLS and ACL where certificates are given."""
+    """Return a mosquitto configuration: no Nagle delay, bounded queues; closed where certificates are given, else open to anyone.
+
+    Closed: the name at the broker is that of the client's certificate, and so is its MQTT client id: nobody can take over another's session.
+    """
     lines = [
         f"listener {port} {host}",
         "set_tcp_nodelay true",
         "max_queued_messages 1000",
+        f"max_packet_size {MAX_MESSAGE}",
         "persistence false",
         f"user {pwd.getpwuid(os.getuid()).pw_name}",
         "log_type error",
@@ -223,18 +255,21 @@ def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str
     ]
     if tls is None:
         lines.append("allow_anonymous true")
-    else:
-        acl = folder / "acl"
-        acl.write_text(ACL)
-        acl.chmod(0o600)
-        lines += [
-            f"cafile {tls.ca}",
-            f"certfile {tls.cert}",
-            f"keyfile {tls.key}",
-            "require_certificate true",
-            "use_identity_as_username true",
-            f"acl_file {acl}",
-        ]
+        return "\n".join(lines) + "\n"
+
+    lines += [
+        "allow_anonymous false",
+        f"cafile {tls.ca}",
+        f"certfile {tls.cert}",
+        f"keyfile {tls.key}",
+        "tls_version tlsv1.2",  # the lowest that is accepted
+        "require_certificate true",
+        "use_identity_as_username true",
+        "use_username_as_clientid true",
+        f"acl_file {folder / 'acl'}",
+    ]
+    if tls.crl is not None:
+        lines.append(f"crlfile {tls.crl}")
     return "\n".join(lines) + "\n"
 
 

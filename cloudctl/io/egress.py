@@ -11,6 +11,7 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from ..settings import BrokerSection
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
 
+if TYPE_CHECKING:
+    from .signatures import Signer
+
 MAX_HELD = 50_000  # advisories kept for a broker or vehicle that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
 RETRY = (0.2, 0.5)  # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
@@ -28,8 +32,10 @@ RENEWED = 600  # s that the broker keeps what is retained; it is published anew 
 MAX_VEHICLES = 100_000  # whose last message is remembered
 ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
 RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
+MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
+
 Hear = Callable[[str, str, bytes], None]
 log = logging.getLogger("cloudctl.io.egress")
 
@@ -47,14 +53,19 @@ class Retained:
 class Egress:
     """The node's connection to a broker. `hear(kind, vehicle, body)` gets what vehicles send, on the event loop."""
 
-    def __init__(self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear) -> None:
+    def __init__(
+        self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear, signer: "Signer | None" = None
+    ) -> None:
+        """`signer`, where given, signs every advisory."""
         self._section, self._clock, self._metrics, self._on_vehicle_message = section, clock, metrics, hear
+        self._signer = signer
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
         self._vehicles: dict[
             str, tuple[int, int]
         ] = {}  # when each was last heard and sent to again, the longest silent first
+        self._hellos = 0
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -78,6 +89,12 @@ class Egress:
             await self._connection.close()
         self._drop()
 
+    def reconnect(self, section: BrokerSection) -> None:
+        """Connect anew, with other settings; what is retained and kept goes to the new connection."""
+        self._section = section
+        if self._connection is not None:
+            self._connection.abort("its settings have changed")
+
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
@@ -100,6 +117,8 @@ class Egress:
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
             return False
+        if self._signer is not None:
+            payload = self._signer.sign(topic, payload)
         self._held[key] = (advisory.valid_until, payload)
         return self._put(topic, payload)
 
@@ -116,6 +135,10 @@ class Egress:
         """Send a vehicle why its message was refused; it is not kept. A name that is no part of a topic cannot be answered."""
         if wrong_vehicle_id(vehicle) or not self._put(MqttTopics.vehicle(vehicle, "rejects"), self._encode(reject)):
             self._metrics.count("drop.reject", vehicle)
+
+    def retained(self) -> list[str]:
+        """Return the topics on which something is retained."""
+        return [topic for topic, item in self._retained.items() if item.payload]
 
     def retain(self, topic: str, payload: bytes, seconds: int | None = None) -> None:
         """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as the node runs."""
@@ -161,8 +184,8 @@ class Egress:
     # --- staying connected ---
 
     async def _keep(self) -> None:
-        where = f"{self._section.host}:{self._section.port}"
         while True:
+            where = f"{self._section.host}:{self._section.port}"
             try:
                 reason = await self._serve()
                 self._metrics.count("egress.lost")
@@ -191,6 +214,7 @@ class Egress:
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
         self.connected.set()
         self.trouble = None
+        log.info("connected to the MQTT broker at %s:%d", self._section.host, self._section.port)
         self._renew()
         for topic, item in self._retained.items():
             self._put_retained(topic, item)
@@ -221,9 +245,16 @@ class Egress:
                 )
             self._metrics.count("reject.vehicle_id")
             return
+        if leaf == HELLO:
+            log.log(self._hello_level(), "vehicle %s is connected", vehicle)
         self._returned(vehicle, leaf == HELLO)
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
+
+    def _hello_level(self) -> int:
+        """Return the level at which the next vehicle is logged: the first ones are for people, a whole fleet is not."""
+        self._hellos += 1
+        return logging.INFO if self._hellos <= MAX_HELLO_LINES else logging.DEBUG
 
     def _returned(self, vehicle: str, hello: bool) -> None:
         """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""

@@ -43,8 +43,10 @@ class Web:
         clock: Clock,
         failed: Callable[[Exception], None] | None = None,
         days: Callable[[], DayCalendar] = lambda: NO_DAYS,
+        more_routes: Callable[[Any], list[Any]] | None = None,
     ) -> None:
-        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with."""
+        """`failed`, where given, is called with an unexpected exception in one answer; the asker gets status 500. `days` are those rules are answered with;
+        `more_routes(web)`, where given, returns further routes, made with the web server's own module: the live page's."""
         try:
             from aiohttp import web  # noqa: TID251
         except ImportError:
@@ -69,6 +71,8 @@ class Web:
                 web.get("/schema", self._schema),
             ]
         )
+        if more_routes is not None:
+            app.add_routes(more_routes(web))
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 

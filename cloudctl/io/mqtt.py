@@ -122,8 +122,9 @@ class Connection:
                 await self._client.disconnect()
         self.abort()
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "") -> None:
         """Reset the connection: the other side finds neither data nor an open connection."""
+        self.reason = self.reason or reason
         self.lost.set()
         connection = self._client._connection
         if connection is None or connection._transport.is_closing():

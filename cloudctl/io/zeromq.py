@@ -4,7 +4,6 @@ A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its soc
 handshake proved comes with every frame, so a gateway is known by its key and by nothing it says.
 """
 
-import os
 import socket as sockets
 import tomllib
 import weakref
@@ -17,8 +16,10 @@ import zmq  # noqa: TID251
 from zmq.auth.thread import ThreadAuthenticator  # noqa: TID251
 from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 
+from ..clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
 from ..schema import MAX_BODY
+from .private_files import check_private, write_private
 
 ZAP_DOMAIN = b"cloudctl"
 MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
@@ -31,6 +32,7 @@ CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
     2000,
 )  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
 RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
+REBIND_TIMEOUT = 2 * SECOND  # of a port that was just left
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
@@ -57,17 +59,15 @@ def write_keys(path: Path) -> KeyPair:
     for file in (secret_file, public_file):
         if file.exists():
             raise ZeroMqError(f"{file} exists; keys are never overwritten. Choose another name, or remove it first")
+
     keys = new_keys()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(f'public = "{keys.public}"\nsecret = "{keys.secret}"\n')
+    write_private(secret_file, f'public = "{keys.public}"\nsecret = "{keys.secret}"\n'.encode())
     public_file.write_text(f'public = "{keys.public}"\n')
     return keys
 
 
 def read_keys(path: Path) -> KeyPair:
-    """Read a .key or .pub file."""
+    """Read a .key or .pub file. Raises ZeroMqError, and PrivateFileError for a secret key that others can read."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
         keys = KeyPair(table["public"], table.get("secret", ""))
@@ -80,6 +80,8 @@ def read_keys(path: Path) -> KeyPair:
             f"key file {path} is not readable as a key ({error}). Make one with: cloudctl keys new NAME"
         ) from None
     check_key(keys.public, str(path))
+    if keys.secret:
+        check_private(path)
     return keys
 
 
@@ -159,6 +161,26 @@ class Server:
     def allow(self, allowed: Mapping[str, object]) -> None:
         """Put another list of public keys in place of the one in use; connections that are open stay, and are known by their keys as before."""
         self._allowed = allowed
+
+    def change_keys(self, keys: KeyPair) -> None:
+        """Listen with another key pair: connections end, and gateways that know the new public key come back. Raises ZeroMqError.
+
+        A socket takes its keys when it begins to listen, and its port is free again only a moment after it has stopped.
+        """
+        self._socket.unbind(self.address)
+        self._socket.curve_publickey = keys.public.encode()
+        self._socket.curve_secretkey = keys.secret.encode()
+
+        deadline = stopwatch() + REBIND_TIMEOUT
+        while True:
+            try:
+                self._socket.bind(self.address)
+            except zmq.ZMQError as error:
+                if stopwatch() > deadline:
+                    raise ZeroMqError(f"cannot listen on {self.address} again: {error}. Start the node again") from None
+                sleep_until(WallClock().now() + 5 * MS)
+            else:
+                return
 
     def readable(self) -> bool:
         """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""

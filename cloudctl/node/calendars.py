@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from ..clock import SECOND
 from ..codes import CodeError, IntersectionCode
 from ..codes.days import NO_DAYS, DayCalendar, covers, read_days
-from ..codes.public_holidays import ZONES, from_library
+from ..codes.public_holidays import COUNTRY_OF_TIME_ZONE, from_library
 from ..codes.rule import Rule, asks_for_days
 
 MAKE_ONE = "make one with: cloudctl codes calendar CN 2026 --out calendar.json, and name it under [node] calendar"
@@ -36,7 +36,7 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     if not rules:
         return NodeDays(NO_DAYS, "")
     zones = sorted({rule.calendar.tz for _, rule in rules if rule.calendar is not None})
-    places = sorted({ZONES.get(zone, "") for zone in zones})
+    places = sorted({COUNTRY_OF_TIME_ZONE.get(zone, "") for zone in zones})
     about = f"rule {rules[0][1].id} of {rules[0][0]}" + (f" and {len(rules) - 1} more" if len(rules) > 1 else "")
     if len(places) != 1 or not places[0]:
         return NodeDays(
@@ -62,7 +62,7 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
 def _other_place(file: str, days: DayCalendar, rules: list[tuple[str, Rule]]) -> str:
     """Return what the operator is to know where a calendar is not of the country of the rules that ask for it; "" where it is, or that is not known."""
     for name, rule in rules:
-        place = ZONES.get(rule.calendar.tz, "") if rule.calendar is not None else ""
+        place = COUNTRY_OF_TIME_ZONE.get(rule.calendar.tz, "") if rule.calendar is not None else ""
         if place and place != days.place.partition("-")[0].upper():
             of = f"of {days.place!r}" if days.place else "of a place that it does not name"
             return f"the calendar {file} is {of}, and rule {rule.id} of {name} goes by the clock of {rule.calendar.tz if rule.calendar else ''}, which is in {place}: its holidays are taken all the same; {MAKE_ONE}"

@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import string
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from msgspec import Struct, field
 
 from ..errors import CloudctlError
 from ..fusion import MAX_TRACKS
+from ..io.private_files import PrivateFileError
 from ..io.zeromq import KeyPair, check_key, read_keys
 from ..planner.priority import LEVEL
 from ..settings import (
@@ -23,6 +25,8 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
+from ..validation import Violation, violation_of
+from .exposure import check_secrets, open_faults, tls_faults
 
 
 class ConfigError(CloudctlError, ValueError):
@@ -81,9 +85,11 @@ def load(path: Path) -> NodeConfig:
     try:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+        raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
     _check(config, path)
-    return _located(config, path.resolve().parent)
+    config = _located(config, path.resolve().parent)
+    _check_security(config, path)
+    return config
 
 
 def code_files(config: NodeConfig) -> list[Path]:
@@ -109,6 +115,11 @@ class Bound(NamedTuple):
     high: float
     unit: str
 
+
+MIN_TOKEN = 16  # characters: 96 bits and more where they are random
+TOKEN_CHARACTERS = frozenset(
+    string.ascii_letters + string.digits + "-_"
+)  # what a WebSocket protocol's name may hold, and an address too
 
 BOUNDS = (
     Bound("broker", "port", 1, 65_535, "a TCP port"),
@@ -175,10 +186,36 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
     if bind is not None:
         _check_address("[http] bind", bind, path)
+    _check_page(config, path)
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
         )
+
+
+def _check_page(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for a token of the live page that could be guessed or not be sent, and for an origin that no browser names so."""
+    token = config.http.token
+    if token is not None and not (len(token) >= MIN_TOKEN and set(token) <= TOKEN_CHARACTERS):
+        raise ConfigError(
+            f"{path}: [http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: then one is made "
+            'at each start and printed; or make one: python -c "import secrets; print(secrets.token_urlsafe(18))"'
+        )
+    for origin in config.http.origins:
+        if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+            raise ConfigError(
+                f'{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "https://console.example:8443"'
+            )
+
+
+def _check_security(config: NodeConfig, path: Path) -> None:
+    """Raise ConfigError for TLS settings that are incomplete, a broker that is open without saying so, and secrets that others can read."""
+    for fault in (*tls_faults(config.broker), *open_faults(config.broker)):
+        raise ConfigError(f"{path}: {fault}")
+    try:
+        check_secrets(config.broker, config.http, path)
+    except PrivateFileError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _check_rsus(config: NodeConfig, path: Path) -> None:
@@ -194,6 +231,9 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
                 )
 
 
+BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder")
+
+
 def _located(config: NodeConfig, base: Path) -> NodeConfig:
     def at(name: str | None) -> str | None:
         return None if name is None else str(base / name)
@@ -202,14 +242,13 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
     node = msgspec.structs.replace(
         node,
         key=at(node.key),
+        signature_key=at(node.signature_key),
         status=at(node.status),
         trace=at(node.trace),
         calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
-    broker = msgspec.structs.replace(
-        broker, **{k: at(getattr(broker, k)) for k in ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")}
-    )
+    broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     return msgspec.structs.replace(config, node=node, broker=broker, record=record)
 
@@ -225,15 +264,14 @@ SECTIONS = {
 }
 
 
-def _explain(text: str) -> str:
-    """Turn msgspec's sentence into one that names the key and the nearest right one."""
-    message, _, where = text.partition(" - at `$")
-    where = where.rstrip("`").lstrip(".")
+def _explain(violation: Violation) -> str:
+    """Return a sentence that names the key at fault, and for an unknown key the nearest known one."""
+    where = violation.field
     section = SECTIONS.get(where.split("[")[0].split(".")[0])
-    if "unknown field" in message:
-        wrong = message.split("`")[1]
+    wrong = violation.unknown_key
+    if wrong is not None:
         known = section.__struct_fields__ if section else tuple(SECTIONS)
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
         return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
-    return f"[{where}]: {message}"
+    return f"[{where}]: {violation.rule}"

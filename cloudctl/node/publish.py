@@ -1,6 +1,6 @@
 """Digital codes out of a running node: retained over MQTT, and new revisions in from the node's folder while it runs."""
 
-import sys
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .config import ConfigError, NodeConfig, code_files
 
 MINUTE = 60 * SECOND
+log = logging.getLogger("cloudctl.node.publish")
 Submit = Callable[[list[RawMessage]], list[Answer]]
 
 
@@ -46,11 +47,38 @@ class Publisher:
         self._refused: dict[Path, str] = {}
         self._looked = 0  # the minute in which the days were last compared with today
         self._with_days: set[str] = set()  # intersections whose calendar is retained
+        self.known_files: dict[Path, str] = {}  # the intersection of each file of a code
+        self.retired: set[str] = set()  # intersections whose files are gone
+
+    def know(self, intersections: dict[Path, str]) -> None:
+        """Take in which intersection each file of a code is of."""
+        self.known_files.update(intersections)
+
+    def retire(self, files: list[Path]) -> list[str]:
+        """Clear what is retained of intersections that none of `files` is of any more; return them.
+
+        The engine keeps them, without gateways: a code that comes back is in force at once, from its file.
+        """
+        gone = [file for file in self.known_files if file not in set(files)]
+        intersections = {self.known_files.pop(file) for file in gone} - set(self.known_files.values())
+        for file in gone:
+            self._seen.pop(file, None)
+
+        for name in sorted(intersections):
+            self.retired.add(name)
+            for topic in (
+                MqttTopics.codes(name),
+                MqttTopics.next_code(name),
+                MqttTopics.calendar(name),
+                MqttTopics.traffic(name),
+            ):
+                self._egress.retain(topic, b"")
+        return sorted(intersections)
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
         versions = self._engine.versions
-        for name in versions.ids() if names is None else names:
+        for name in self._served() if names is None else names:
             code, later = versions.current(name, t), versions.announced(name, t)
             self._egress.retain(MqttTopics.codes(name), codes.compact(code) if code else b"")
             if later is not None or name in self._announced:
@@ -64,7 +92,7 @@ class Publisher:
     def publish_days(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
         days = dump_days(self._engine.config.days)
-        for name in self._engine.versions.ids() if names is None else names:
+        for name in self._served() if names is None else names:
             if asking(self._standing(name, t)):
                 self._egress.retain(MqttTopics.calendar(name), days)
                 self._with_days.add(name)
@@ -77,6 +105,9 @@ class Publisher:
         known = [code for name in self._engine.versions.ids() for code in self._standing(name, t)]
         return node_days(config.node.calendar, known, t)
 
+    def _served(self) -> list[str]:
+        return [name for name in self._engine.versions.ids() if name not in self.retired]
+
     def _standing(self, name: str, t: int) -> list[codes.IntersectionCode]:
         """Return the revisions of an intersection in force and announced at `t` ns."""
         versions = self._engine.versions
@@ -86,7 +117,7 @@ class Publisher:
         """Tell the operator, once each, of what the days that rules are answered with come from, or lack."""
         if notice and notice != self._last_notice:
             self._last_notice = notice
-            print(f"cloudctl: {notice}", file=sys.stderr, flush=True)
+            log.warning("%s", notice)
 
     def _watch_days(self, t: int, has_new_codes: bool) -> None:
         """Take in another calendar where its file has changed, or new codes ask for days."""
@@ -100,9 +131,8 @@ class Publisher:
                 self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
                 return
             if wanted.days != self._engine.config.days:
-                refusal = self._give(
-                    "config", msgspec.json.encode(replace(self._engine.config, days=wanted.days)), t
-                ).refusal
+                body = msgspec.json.encode(replace(self._engine.config, days=wanted.days))
+                refusal = self.submit(RawMessage("config", OPERATOR, body), t).refusal
                 self._looked = -1  # whether it covers today is asked at once
                 self._engine.metrics.count("calendar.refused" if refusal else "calendar.taken")
                 self.notice_days(
@@ -155,11 +185,13 @@ class Publisher:
         if answer.refusal is None:
             self._refused.pop(path, None)
             self._engine.metrics.count("code.announced", answer.name)
+            self.known_files[path] = answer.name
+            self.retired.discard(answer.name)
             return answer.name
         if self._refused.get(path) != answer.refusal:
             self._refused[path] = answer.refusal
             self._engine.metrics.count("code.refused", str(path))
-            print(f"cloudctl: {path} is not taken in: {answer.refusal}", file=sys.stderr, flush=True)
+            log.warning("%s is not taken in: %s", path, answer.refusal)
         return None
 
     def _given(self, path: Path, t: int) -> Answer:
@@ -167,11 +199,10 @@ class Publisher:
             datum = RawMessage("code", OPERATOR, codes.dump(codes.load(path)))
         except (codes.CodeError, OSError) as error:
             return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
-        return self._give(datum.kind, datum.body, t)
+        return self.submit(datum, t)
 
-    def _give(self, kind: str, body: bytes, t: int) -> Answer:
-        """Give the engine an operator's input in a step."""
-        datum = RawMessage(kind, OPERATOR, body)
+    def submit(self, datum: RawMessage, t: int) -> Answer:
+        """Give the engine an operator's input in a step of `t` ns; return what became of it."""
         answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
         return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
 

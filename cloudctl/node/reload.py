@@ -1,17 +1,31 @@
 """Reading the node's file again while it runs: what takes effect at once, and what only a restart can change."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from ..io.zeromq import KeyPair
-from .config import NodeConfig, code_files, load
+from ..schema import RawMessage
+from ..settings import BrokerSection
+from ..topics import OPERATOR
+from .config import ConfigError, NodeConfig, code_files, load
 
 # What a running node takes over; every other key needs a restart.
 CHANGEABLE = {
+    ("node", "key"),
     ("node", "codes"),
     ("node", "calendar"),
     ("node", "status"),
+    ("broker", "host"),
+    ("broker", "port"),
+    ("broker", "username"),
+    ("broker", "password"),
+    ("broker", "tls_ca"),
+    ("broker", "tls_cert"),
+    ("broker", "tls_key"),
+    ("broker", "server_crl"),
     ("record", "part_mb"),
     ("record", "part_minutes"),
     ("record", "keep_mb"),
@@ -19,28 +33,86 @@ CHANGEABLE = {
     ("plan", "period_ms"),
     ("plan", "refresh"),
 }
+OF_EXTERNAL_BROKER = {("broker", "host"), ("broker", "port")}  # an embedded broker stays where it listens
 
 
-def reread(running: NodeConfig, keys: KeyPair | None, file: Path) -> tuple[NodeConfig, list[str]]:
-    """Return the configuration that a node which runs with `running` and `keys` takes over from its file, and a line for each key that waits for a restart.
+class Reread(NamedTuple):
+    """What a running node takes over from its file, and a line for each key that waits for a restart."""
 
-    Raises ConfigError or ZeroMqError for a file that cannot be used: nothing of it is taken over then.
+    config: NodeConfig
+    keys: KeyPair | None
+    files: list[Path]  # of digital codes
+    waiting: list[str]
+
+
+class Credentials:
+    """How the node logs in to its broker: notices other settings, and other contents of the same files."""
+
+    def __init__(self, section: BrokerSection) -> None:
+        self._known = _fingerprint(section)
+
+    def changed(self, section: BrokerSection) -> bool:
+        """Return whether the credentials are others than at the last call, or than at the start."""
+        before, self._known = self._known, _fingerprint(section)
+        return before != self._known
+
+
+def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str]) -> Reread:
+    """Return what a node that runs with `running` takes over from its file. `intersections`: by the file of its code, as far as known.
+
+    Raises ConfigError, ZeroMqError or PrivateFileError for a file that cannot be used: nothing of it is taken over then.
     """
     wanted = load(file)
-    wanted_keys = wanted.keys()
-    code_files(wanted)
-    lines = []
+    keys = wanted.keys()
+    files = code_files(wanted)
+    _check_bindings(wanted, files, intersections)
+
+    waiting = []
     sections = {}
     for section in ("node", "broker", "http", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
         for key in now.__struct_fields__:
-            if getattr(now, key) != getattr(then, key) and (section, key) not in CHANGEABLE:
+            if getattr(now, key) != getattr(then, key) and not _is_changeable(section, key, running):
                 kept[key] = getattr(now, key)
-                lines.append(
+                waiting.append(
                     f"[{section}] {key} has changed in {file}, and takes effect when the node is started again"
                 )
         sections[section] = replace(then, **kept)
-    if running.node.key == wanted.node.key and keys != wanted_keys:
-        lines.append(f"the key pair in {wanted.node.key} has changed, and takes effect when the node is started again")
-    return replace(wanted, **sections), lines
+    return Reread(replace(wanted, **sections), keys, files, waiting)
+
+
+def operator_input(kind: str, body: msgspec.Struct) -> RawMessage:
+    """Return what the operator changes as an input of the engine: recorded, and replayed."""
+    return RawMessage(kind, OPERATOR, msgspec.json.encode(body))
+
+
+def _is_changeable(section: str, key: str, running: NodeConfig) -> bool:
+    if running.broker.embedded and (section, key) in OF_EXTERNAL_BROKER:
+        return False
+    return (section, key) in CHANGEABLE
+
+
+def _check_bindings(wanted: NodeConfig, files: list[Path], intersections: dict[Path, str]) -> None:
+    """Raise ConfigError for a roadside unit that is bound to an intersection whose code is gone."""
+    present = {intersections[file] for file in files if file in intersections}
+    gone = set(intersections.values()) - present
+    if len(files) > len(present):
+        return  # a file that is not known yet may be the intersection's, under another name
+
+    for gateway in wanted.gateway:
+        for rsu, intersection in gateway.rsus.items():
+            if intersection in gone:
+                raise ConfigError(
+                    f"[[gateway]] {gateway.name!r}: rsus: {rsu!r} is at {intersection!r}, whose digital code is gone. "
+                    "Take the unit out, or put the code back"
+                )
+
+
+def _fingerprint(section: BrokerSection) -> tuple[object, ...]:
+    """Return what differs when the node would log in to its broker in another way."""
+    files = tuple(
+        Path(name).read_bytes() if name and Path(name).exists() else b""
+        for name in (section.tls_ca, section.tls_cert, section.tls_key)
+    )
+    return section.host, section.port, section.username, section.password, files

@@ -13,7 +13,7 @@ from ..forecast.prediction import predict
 from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
 from ..world import World
-from .candidate import Candidate
+from .candidate import Candidate, Withheld
 from .catalogue import DELIVERY, PLANNERS, Needs, Situation
 from .filter import AdvisoryFilter
 from .kinds import rules
@@ -24,7 +24,7 @@ SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 MAX_REPORT_AGE = 1500 * MS  # a connected vehicle reports once a second, or more often
 
-__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "failed", "gate", "passing", "plan"]
+__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "Withheld", "failed", "gate", "passing", "plan"]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -60,9 +60,11 @@ def _perception_gate(world: World) -> str | None:
     return None
 
 
-def plan(world: World) -> list[Candidate]:
-    """Return every proposal for the intersection at this moment; what the gate withholds is named by a `degraded`
-    one."""
+def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate]:
+    """Return every proposal for the intersection at this moment; what the gate withholds is named by a `degraded` one.
+
+    `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
+    """
     signal, perception = gate(world)
     available = set[Needs]()
     if signal is None:
@@ -88,7 +90,7 @@ def plan(world: World) -> list[Candidate]:
     reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
     if reasons:
         candidates.append(_degraded(intersection_target(world.code.code.id), "; ".join(reasons)))
-    return _deliverable(world, candidates)
+    return _deliverable(world, candidates, withheld)
 
 
 def _doubt(world: World, signal: str | None) -> str | None:
@@ -98,7 +100,7 @@ def _doubt(world: World, signal: str | None) -> str | None:
     return f"single signal groups are not to be trusted: {world.doubt_reason}"
 
 
-def _deliverable(world: World, candidates: list[Candidate]) -> list[Candidate]:
+def _deliverable(world: World, candidates: list[Candidate], withheld: list[Withheld] | None) -> list[Candidate]:
     """Drop what a vehicle's policy suppresses, and what needs a lane where the vehicle's position is too poor to tell
     which."""
     suppressed: dict[str, frozenset[AdvisoryKind]] = {}
@@ -122,12 +124,17 @@ def _deliverable(world: World, candidates: list[Candidate]) -> list[Candidate]:
     if not suppressed and not poor:
         return candidates
 
-    deliverable = [
-        candidate
-        for candidate in candidates
-        if candidate.kind not in suppressed.get(candidate.target, ())
-        and not (candidate.target in poor and DELIVERY[candidate.kind].needs_lane)
-    ]
+    deliverable = []
+    for candidate in candidates:
+        if candidate.kind in suppressed.get(candidate.target, ()):
+            obstacle = "vehicles of its class are not given advice of this kind"
+        elif candidate.target in poor and DELIVERY[candidate.kind].needs_lane:
+            obstacle = poor[candidate.target]
+        else:
+            deliverable.append(candidate)
+            continue
+        if withheld is not None:
+            withheld.append(Withheld(candidate, obstacle))
     return deliverable + [_degraded(target, reason) for target, reason in poor.items() if target not in silent]
 
 

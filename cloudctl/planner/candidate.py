@@ -1,5 +1,7 @@
 """What a planner proposes: numbers and the words to express them in, made into an advisory only when it is sent."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from ..schema import AdvisoryKind, Behaviour, ObjectClass, PriorityStatus, Severity
@@ -24,6 +26,13 @@ class Candidate(Struct, frozen=True, gc=False, kw_only=True):
     status: PriorityStatus | None = None
     about: str = ""  # what it is about, where a target may have several of a kind: a rule, a priority request
     renewal: bool = False  # may only renew an advisory that is still valid, not begin one
+
+
+class Withheld(NamedTuple):
+    """A proposal that was not sent, and why."""
+
+    candidate: Candidate
+    reason: str
 
 
 def severity_of(ttc: float) -> Severity:

@@ -9,10 +9,10 @@ has persisted for its kind's `persistence`; a change of what was sent is sent wh
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..clock import MS
+from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, Severity
 from ..world import World
-from .candidate import Candidate
+from .candidate import Candidate, Withheld
 from .catalogue import DELIVERY
 
 MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
@@ -50,6 +50,14 @@ class Sent:
     changed_since: int | None = None  # ns; since when something else is proposed
 
 
+class Stages(NamedTuple):
+    """The proposals that are left after each stage of the filter."""
+
+    persistent: list[Candidate]
+    wanted: list[Candidate]
+    chosen: list[Candidate]
+
+
 class AdvisoryFilter:
     """The memory of what one intersection has advised. `refresh` = 0 sends every proposal of every plan (for
     benches)."""
@@ -74,11 +82,16 @@ class AdvisoryFilter:
         self._sent.clear()
         self._persistence.clear()
 
-    def choose(self, world: World, candidates: list[Candidate]) -> list[Advisory]:
-        """Return the advisories to send now, most severe first."""
+    def choose(
+        self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None
+    ) -> list[Advisory]:
+        """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent,
+        with the reason."""
         persistent = self._persistent(world.t, candidates)
         wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
-        chosen = _consistent(wanted)
+        chosen = consistent(wanted)
+        if withheld is not None:
+            self._note_withheld(world.t, candidates, Stages(persistent, wanted, chosen), withheld)
 
         advisories = []
         for candidate in sorted(chosen, key=lambda c: (c.severity, c.kind, c.target, c.about)):
@@ -92,6 +105,36 @@ class AdvisoryFilter:
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]
         return advisories
+
+    def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
+        """Note each proposal that is left out, with the reason. What was sent already and holds unchanged is not
+        withheld."""
+        # asked, never iterated
+        persistent, wanted, chosen = ({id(candidate) for candidate in stage} for stage in stages)
+        for candidate in candidates:
+            last = self._sent.get(_key(candidate))
+            if last is not None and last.valid_until > t:
+                continue
+            if id(candidate) not in persistent:
+                reason = self._persistence_reason(t, candidate)
+            elif id(candidate) not in wanted and candidate.renewal:
+                reason = "it would only renew what is no longer valid"
+            elif id(candidate) not in wanted:
+                reason = "the speed advice that the vehicle has makes it stop already"
+            elif id(candidate) not in chosen:
+                reason = "the vehicle is advised to brake or stop at the same time"
+            else:
+                continue
+            withheld.append(Withheld(candidate, reason))
+
+    def _persistence_reason(self, t: int, candidate: Candidate) -> str:
+        """Return why a proposal is too new to be sent."""
+        age, kind = t - self._persistence[_key(candidate)].since, candidate.kind.value.replace("_", " ")
+        min_age = _min_persistence(candidate)
+        return (
+            f"it has persisted for {age / SECOND:.1f} s; "
+            f"{kind} is sent once a proposal has persisted for {min_age / SECOND:.1f} s"
+        )
 
     def _persistent(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the proposals that have persisted long enough to be sent."""
@@ -192,7 +235,7 @@ def brakes(candidate: Candidate | Advisory) -> bool:
     return candidate.severity < Severity.INFORMATION or candidate.behaviour in STOPS_VEHICLE
 
 
-def _consistent(candidates: list[Candidate]) -> list[Candidate]:
+def consistent(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for targets that are advised to stop or brake at the same time."""
     braking = {candidate.target for candidate in candidates if brakes(candidate)}
     return [

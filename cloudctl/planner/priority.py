@@ -180,8 +180,8 @@ class PriorityRequestServer:
 
     # --- every snapshot ---
 
-    def observe(self, world: World) -> None:
-        """Take in how long the signal groups of a snapshot have shown what they show."""
+    def watch_signals(self, world: World) -> None:
+        """Take in since when each group shows green, or not: minimum greens count from that."""
         self._green_times.observe(world)
 
     def work(
@@ -189,7 +189,7 @@ class PriorityRequestServer:
     ) -> tuple[list[Candidate], list[Priority]]:
         """Return the advice to the vehicles, and what the controller is asked. `trouble`: why signal states are not to
         be trusted."""
-        self.observe(world)
+        self.watch_signals(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
         kinds = {vehicle.id: vehicle.state.kind for vehicle in world.vehicles}
         open_requests = [request for request in self.requests.values() if request.is_open()]

@@ -13,7 +13,7 @@ import msgspec
 from ..codes.findings import refuse
 from ..codes.formats.messages.bit_strings import read_bits
 from ..codes.formats.messages.tree import MALFORMED
-from ..codes.formats.ydt.importer import rows
+from ..codes.formats.ydt.importer import list_items
 from ..schema import Group, SignalState
 from .colours import STEADY_GREEN_STATES
 from .spat_fields import (
@@ -78,7 +78,7 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
     try:
         tree = msgspec.json.decode(data)
         tree = tree.get("spatFrame", tree)
-        intersections, minute = rows(tree["intersections"], "IntersectionState"), tree.get("moy")
+        intersections, minute = list_items(tree["intersections"], "IntersectionState"), tree.get("moy")
     except (msgspec.DecodeError, RecursionError, *MALFORMED) as error:
         raise refuse(
             "YD/T 3709 SPAT",
@@ -99,7 +99,7 @@ def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> 
     except MALFORMED:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
     doubts = doubts_of(flags)
-    phases = rows(row.get("phases"), "Phase")
+    phases = list_items(row.get("phases"), "Phase")
     groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, t, refusals), refusals)
     return Spat(intersection=name, revision=None, t=t, groups=groups, doubts=doubts.states, time_doubts=doubts.times)
 
@@ -110,7 +110,7 @@ def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
     number = refusals.number(entity, "phases.id", phase.get("id"), MAX_GROUP, 1)
     name = f"{entity} group {number}"
     states = each(
-        rows(phase.get("phaseStates"), "PhaseState"),
+        list_items(phase.get("phaseStates"), "PhaseState"),
         lambda state: _phase_state(name, state, t, refusals),
         name,
         "phaseStates",

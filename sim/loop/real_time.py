@@ -19,6 +19,7 @@ from ...io import broker
 from ...io.recording.parts import unused
 from ...io.zeromq import KeyPair, new_keys
 from ...metrics import Histogram
+from ...view.routes import new_token, page_address
 from ..scenario.scenario import Scenario
 from . import fleet_process, gateways
 from .run import Setup
@@ -38,8 +39,15 @@ class LiveLoop:
     """The loop over sockets. Files of the run (keys, configuration, recording, truth, logs) go into `folder`."""
 
     def __init__(
-        self, scenario: Scenario, setup: Setup, folder: Path, prefer: str | None = None, record: Path | None = None
+        self,
+        scenario: Scenario,
+        setup: Setup,
+        folder: Path,
+        prefer: str | None = None,
+        record: Path | None = None,
+        view: bool = False,
     ) -> None:
+        """`view`: the node serves its live page, at the address `page`."""
         self.scenario, self.setup, self.folder = scenario, setup, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.record = record or folder / f"{scenario.name}.mcap"
@@ -51,6 +59,9 @@ class LiveLoop:
         self.truth_file = TruthFile(self.record.with_suffix(".truth.mcap"), scenario)
         self.broker = broker.start(folder / "broker", prefer=prefer)
         self.node_port = broker.free_port()
+        self._page_bind = f"127.0.0.1:{broker.free_port()}" if view else ""
+        self._page_token = new_token()
+        self.page = page_address(f"http://{self._page_bind}", self._page_token) if view else ""
         self.lag = Histogram()
         self.applied: Counter[str] = Counter()
         self._node: subprocess.Popen[bytes] | None = None
@@ -79,10 +90,12 @@ class LiveLoop:
         offsets = np.random.default_rng([self.setup.seed, 5])
         text = [
             f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
-            f'trace = "published.txt"\n\n[broker]\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
+            f'trace = "published.txt"\n\n[broker]\nopen = true\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
             f'[record]\npath = "{self.record.resolve()}"\n'
             "[priority]\ntrust_declared = true\n"
         ]
+        if self._page_bind:
+            text.append(f'[http]\nbind = "{self._page_bind}"\ntoken = "{self._page_token}"\n')
         for old in folder.glob("*.code.json"):
             old.unlink()
         for number, junction in enumerate(self.scenario.junctions):

@@ -44,11 +44,11 @@ def moments(recording: Path, truth: Path) -> dict[str, list[Frame]]:
     engine = engine_of(reader)
     coming = iter(enumerate(truths(truth)))
     _, (t, data) = next(coming, (0, (2**63, b"")))
-    out: dict[str, list[Frame]] = {name: [] for name in engine.places}
+    out: dict[str, list[Frame]] = {name: [] for name in engine.intersections}
     for step in reader.steps():
         while t <= step.t:
             record = msgspec.msgpack.decode(data)
-            for name, place in engine.places.items():
+            for name, place in engine.intersections.items():
                 tracks = place.fusion.tracks(t)
                 out[name].append(
                     frame(

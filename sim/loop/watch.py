@@ -41,7 +41,7 @@ class Watch:
             return
         moving = truth.kind != ObjectClass.UNKNOWN
         for junction in self.scenario.junctions:
-            tracks = engine.places[junction.id].fusion.tracks(truth.t)
+            tracks = engine.intersections[junction.id].fusion.tracks(truth.t)
             self.frames[junction.id].append(
                 frame(
                     truth.numbers[moving],

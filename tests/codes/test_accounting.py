@@ -1,4 +1,5 @@
-"""What an importer does not know is reported, whatever it is and wherever it stands; a refusal carries the report, too."""
+"""What an importer does not know is reported, whatever it is and wherever it stands; a refusal carries the report,
+too."""
 
 import io
 import json

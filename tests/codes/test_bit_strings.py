@@ -11,12 +11,12 @@ from made_maps import road as ydt_road
 
 from cloudctl.codes.formats.j2735.importer import import_map
 from cloudctl.codes.formats.messages.bit_strings import read_bits, read_flags, unread_flags
-from cloudctl.codes.formats.messages.tree import BITS, LANE_TYPES
+from cloudctl.codes.formats.messages.tree import BIT_STRING_FIELDS, LANE_TYPES
 from cloudctl.codes.formats.ydt.importer import import_ydt
 from cloudctl.codes.model import IntersectionCode
 from cloudctl.codes.rules import Vehicle, effective
 
-FIELDS = {**BITS, **LANE_TYPES}
+FIELDS = {**BIT_STRING_FIELDS, **LANE_TYPES}
 WEST_NODES = [node(-1000, -175), node(-5000, 0)]
 MOTORS = ("car", "taxi", "truck", "motorcycle", "coach")
 

@@ -1,4 +1,5 @@
-"""Where a node's holidays come from: its own file, else the library of public holidays, else said to be missing; the command that writes the file."""
+"""Where a node's holidays come from: its own file, else the library of public holidays, else said to be missing; the
+command that writes the file."""
 
 import asyncio
 import builtins
@@ -137,7 +138,7 @@ def test_a_day_that_the_calendar_does_not_reach_is_named() -> None:
 def test_a_node_does_not_start_on_a_calendar_that_is_faulty_or_missing(tmp_path: Path) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "node.toml").write_text(
-        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
     )
     with pytest.raises(codes.CodeError, match="codes calendar CN"):
         Node(load(tmp_path / "node.toml"))
@@ -177,8 +178,11 @@ def test_the_calendar_is_served_over_http() -> None:
     assert status == 404
 
 
-def test_a_reload_takes_over_another_calendar_and_a_faulty_one_changes_nothing(tmp_path: Path, capsys) -> None:
-    file, text = tmp_path / "node.toml", '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\n'
+def test_a_reload_takes_over_another_calendar_and_a_faulty_one_changes_nothing(tmp_path: Path, caplog) -> None:
+    file, text = (
+        tmp_path / "node.toml",
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\n',
+    )
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "own.json").write_bytes(dump_days(replace(from_library("CN", [2026]), source="own")))
     (tmp_path / "bad.json").write_text('{"first": "2026"}')
@@ -186,12 +190,12 @@ def test_a_reload_takes_over_another_calendar_and_a_faulty_one_changes_nothing(t
     node = Node(load(file), clock=EventClock(ns("2026-10-01T08:00")), file=file)
     try:
         assert node.engine.config.days.source.startswith("holidays ")
-        assert "are taken from holidays" in capsys.readouterr().err
+        assert "are taken from holidays" in caplog.text
         for calendar, source in (("own", "own"), ("bad", "own"), ("missing", "own")):
             file.write_text(f'{text}calendar = "{calendar}.json"\n')
             node.reload()
             assert node.engine.config.days.source == source
-        said = capsys.readouterr().err
+        said = caplog.text
         assert said.count("not taken over, what runs stays") == 2
         assert "first" in said
         file.write_text(text)
@@ -201,11 +205,11 @@ def test_a_reload_takes_over_another_calendar_and_a_faulty_one_changes_nothing(t
         node.close()
 
 
-def test_a_node_whose_calendar_does_not_reach_today_says_so_and_counts_it(tmp_path: Path, capsys) -> None:
+def test_a_node_whose_calendar_does_not_reach_today_says_so_and_counts_it(tmp_path: Path, caplog) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "old.json").write_bytes(dump_days(from_library("CN", [2025])))
     (tmp_path / "node.toml").write_text(
-        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "old.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "old.json"\n'
     )
     clock = EventClock(ns("2025-12-31T23:59:00"))
     node = Node(load(tmp_path / "node.toml"), clock=clock)
@@ -213,6 +217,6 @@ def test_a_node_whose_calendar_does_not_reach_today_says_so_and_counts_it(tmp_pa
         for when, count in (("2025-12-31T23:59:30", 0), ("2026-01-01T00:00:30", 1), ("2026-01-01T00:00:31", 1)):
             node.publisher.watch(ns(when))
             assert node.metrics.counters["calendar.uncovered", ""] == count
-        assert capsys.readouterr().err.count("says nothing of 2026-01-01") == 1
+        assert caplog.text.count("says nothing of 2026-01-01") == 1
     finally:
         node.close()

@@ -1,14 +1,15 @@
-"""What the rules of a lane keep out stays out when the code is exported, whatever the lane's use and sharing: it is closed sooner than opened."""
+"""What the rules of a lane keep out stays out when the code is exported, whatever the lane's use and sharing: it is
+closed sooner than opened."""
 
 import pytest
+from exported import GOOD, TARGETS, exported, lasting, let_in, pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_round_trip import GOOD, TARGETS, exported, lasting, let_in, pairs
 
 from cloudctl.codes.model import USES, IntersectionCode, Zone
 from cloudctl.codes.rule import VEHICLE_CLASSES, Calendar, Rule, Target
-from cloudctl.codes.rules import places
+from cloudctl.codes.rules import rule_placements
 
 LANE = GOOD.stop_lines[0].lane
 NIGHT = Calendar(minutes=((1300, 400),))
@@ -24,12 +25,13 @@ def with_lane(rule: Rule, use: str, *shared: str) -> IntersectionCode:
 
 
 def opened(code: IntersectionCode, to: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-    """Return whom the first lane lets in after an export that it did not before, whom it lets in then, and what is declared."""
+    """Return whom the first lane lets in after an export that it did not before, whom it lets in then, and what is
+    declared."""
     found, back = exported(code, to)
     other = pairs(code, back)[LANE]
     lane = next(lane for lane in code.lanes if lane.id == LANE)
     kept, kept_back = lasting(code), lasting(back)
-    before, after = let_in(kept, lane, places(kept)), let_in(kept_back, other, places(kept_back))
+    before, after = let_in(kept, lane, rule_placements(kept)), let_in(kept_back, other, rule_placements(kept_back))
     return after - before, after, {(d.field, d.what) for d in found.differences}
 
 

@@ -1,18 +1,19 @@
-"""What an export says of limits is what holds: at each place of a lane, for each class, asked of the rules; what is lowered has a line."""
+"""What an export says of limits is what holds: at each place of a lane, for each class, asked of the rules; what is
+lowered has a line."""
 
 from contextlib import suppress
 
 import pytest
+from exported import GOOD, TARGETS, TIMES, exported, pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_round_trip import GOOD, TARGETS, TIMES, exported, pairs
 
 from cloudctl.codes.findings import CodeError
 from cloudctl.codes.model import IntersectionCode
 from cloudctl.codes.polylines import length
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.rules import Vehicle, effective, places
+from cloudctl.codes.rules import Vehicle, effective, rule_placements
 
 LANE = next(lane for lane in GOOD.lanes if lane.id == GOOD.stop_lines[0].lane)
 WHOLE = length(LANE.points)
@@ -31,7 +32,7 @@ def with_limits(speed: float, *rules: Rule, use: str = "vehicle") -> Intersectio
 
 def limit_at(code: IntersectionCode, at: dict, lane_id: str, kind: str, s: float, t: int) -> float:
     """Return the limit at a place: what the rules say, and the lane's own where they say nothing."""
-    found = effective(code, lane_id, Vehicle(kind), t, s=s, at=at)
+    found = effective(code, lane_id, Vehicle(kind), t, s=s, placements=at)
     own = next(lane.speed for lane in code.lanes if lane.id == lane_id)
     return found.speed_max if found.rule_of("speed_max") else min(own, found.speed_max)
 
@@ -42,7 +43,7 @@ def assert_held(
     """Assert that no limit is raised anywhere and that what is lowered is declared; return what is declared."""
     found, back = exported(code, to)
     other = pairs(code, back)[LANE.id].id
-    at = places(code), places(back)
+    at = rule_placements(code), rule_placements(back)
     lowered = False
     for kind in kinds:
         for s in [WHOLE * (k + 0.5) / 8 for k in range(8)]:

@@ -20,7 +20,7 @@ from cloudctl.codes.registry import Registry
 from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.codes.update.folder import CodeFolder
-from cloudctl.codes.update.take import Outcome, take, time_of
+from cloudctl.codes.update.take import ImportOutcome, take_import, time_of
 
 GOOD = codes.load(maps.path("intersection.json"))
 T = 1_700_000_000_000_000_000
@@ -32,13 +32,14 @@ def taken(
     source: str = "town.net.xml",
     losses: tuple[Loss, ...] = (),
     **options: int | bool,
-) -> Outcome:
+) -> ImportOutcome:
     with CodeFolder.opened(folder) as opened:
-        return take(opened, Imported(found, source, losses), source, T, **options)
+        return take_import(opened, Imported(found, source, losses), source, T, **options)
 
 
 def town(*names: str, apart: int = 40_000) -> list[codes.IntersectionCode]:
-    """Return crossings of these names, one beside the other, each with the city code that an importer by itself would give."""
+    """Return crossings of these names, one beside the other, each with the city code that an importer by itself would
+    give."""
     return [_placed(Crossing.plain(2), name, k * apart) for k, name in enumerate(names)]
 
 
@@ -123,7 +124,8 @@ def test_two_towns_whose_maps_have_one_name_stay_beside_each_other(tmp_path: Pat
 
 
 def test_a_city_code_is_never_given_to_another_intersection(tmp_path: Path) -> None:
-    """Two in one cell, in two imports; the file of one is deleted, the registry remembers: a third gets the next serial."""
+    """Two in one cell, in two imports; the file of one is deleted, the registry remembers: a third gets the next
+    serial."""
     versions = [Crossing.plain(2) for _ in "ABC"]
     for version, beside in zip(versions, (0.0, 1.8, 9.0), strict=True):
         for lane in version.lanes:
@@ -266,10 +268,11 @@ def test_a_registry_that_is_broken_is_refused_with_its_line(tmp_path: Path) -> N
         with pytest.raises(codes.CodeError, match="restore"):
             taken(tmp_path, town("A", "B"))
     file.unlink()
+    # Made anew from the codes
     assert [item.state for item in taken(tmp_path, town("A", "B")).taken] == [
         "unchanged",
         "unchanged",
-    ]  # made anew from the codes
+    ]
 
 
 def test_a_code_that_was_mistyped_is_not_written_over(tmp_path: Path) -> None:
@@ -297,7 +300,7 @@ def test_two_folders_put_together_are_refused_and_can_be_mended(
     assert "codes import 7.json" in caught.value.findings[0].remedy
     assert main(["codes", "validate", *map(str, paths)]) == 1
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nhost = "127.0.0.1"\nport = 1\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nopen = true\nhost = "127.0.0.1"\nport = 1\n'
     )
     assert main(["serve", str(tmp_path / "node.toml")]) == 2
     assert "stands for another intersection" in capsys.readouterr().err
@@ -350,7 +353,7 @@ def test_a_change_with_a_beginning_stands_beside_what_is_in_force(tmp_path: Path
     assert list(files(tmp_path)) == ["0-r3.json", "0.json"]
     assert codes.load(tmp_path / "0-r3.json").valid_from == T + 10**12
     with CodeFolder.opened(tmp_path) as folder:
-        out = take(folder, Imported([_placed(changed, "A", 0)], "x", ()), "town.net.xml", T + 2 * 10**12)
+        out = take_import(folder, Imported([_placed(changed, "A", 0)], "x", ()), "town.net.xml", T + 2 * 10**12)
     assert list(files(tmp_path)) == ["0-r3.json"]
     assert "was followed by revision 3" in out.removed[0]
 
@@ -496,7 +499,8 @@ def test_a_network_with_one_lane_moved_differs_in_that_lane_only(
 def test_a_network_built_anew_with_a_lane_more_or_less_keeps_ids_and_rules(
     grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: str
 ) -> None:
-    """netconvert builds the whole network anew: lanes of the edited roads are renumbered, ends are cut otherwise, links in the signal too."""
+    """netconvert builds the whole network anew: lanes of the edited roads are renumbered, ends are cut otherwise, links
+    in the signal too."""
     out, net = tmp_path / "codes", tmp_path / "grid.net.xml"
     net.write_text((grid / "grid.net.xml").read_text())
     _imported(net, out, capsys)
@@ -596,9 +600,8 @@ def test_a_road_of_a_network_split_in_two_keeps_its_rules_on_both_parts(
         net,
     )
     capsys.readouterr()
-    main(
-        ["codes", "import", str(net), "--out", str(out)]
-    )  # whether a joint of no length is sound is the importer's matter
+    # Whether a joint of no length is sound is the importer's matter
+    main(["codes", "import", str(net), "--out", str(out)])
     said = capsys.readouterr().out
     now = parse((out / name).read_bytes(), name)
     ids = {lane.alias[0].value: lane.id for lane in now.lanes}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from paths import OUTSIDE, ROOT
+from paths import DATA, OUTSIDE, ROOT, outside
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import main
@@ -24,14 +24,14 @@ from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.schema import Group, SignalState
 from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
 
-DATA = OUTSIDE / "data"
 GOOD = codes.load(maps.path("intersection.json"))
 
 
 def sample(name: str) -> bytes:
-    path = DATA / name
+    """Return a file of others, or skip: what is asserted of it holds for no other file."""
+    path = OUTSIDE / "data" / name
     if not path.exists():
-        pytest.skip(f"{path} is not there: recorded maps are not part of the project")
+        pytest.skip(f"{path} is not there: it may not be passed on; another test reads the project's own of its kind")
     return path.read_bytes()
 
 
@@ -41,47 +41,80 @@ def errors(code: codes.IntersectionCode) -> list[codes.Finding]:
 
 # --- every sample comes in, or is refused with what to do ---
 
-COMES_IN = {
-    "sind/tianjin/map.osm": (1, 20, 28, 10, 4),
-    "sind/chongqing/map.osm": (1, 20, 16, 12, 4),
-    "resco/cologne1/cologne1.net.xml": (1, 19, 23, 8, 0),
+
+def named(path: Path) -> str:
+    """Return the name of a file among the cases of a test."""
+    return f"{path.parent.name}/{path.name}"
+
+
+COMES_IN = {  # lanes, connections, signal groups, stop lines, crosswalks
+    DATA / "crossing.osm": (4, 2, 3, 2, 2),
+    DATA / "crossing.net.xml": (10, 5, 5, 3, 2),
+    DATA / "crossing.xodr": (8, 12, 4, 4, 2),
+    OUTSIDE / "data/sind/tianjin/map.osm": (20, 28, 4, 10, 4),
+    OUTSIDE / "data/sind/chongqing/map.osm": (20, 16, 4, 12, 4),
+    OUTSIDE / "data/resco/cologne1/cologne1.net.xml": (19, 23, 4, 8, 0),
 }
 REFUSED = {
-    "resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>",
-    "resco/cologne3/cologne3.sumocfg": "SUMO file of <",
-    "mcity/config.yaml": "is text of none of",
-    "messages/ntcip1202_tscbm.txt": "TSCBM",
-    "mcity/dets/detection_3.json": "JSON list",
-    "sind/tianjin/recording_metas.csv": "CSV",
-    "messages/j2735_uper_hex.json": "UPER frames as text",
-    "messages/conflictmonitor/MAP_MinData.csv": "in each line",
-    "messages/openv2x_yizhuang_map.md": "a page with JSON",
+    DATA / "messages/uper_hex.json": "UPER frames as text",
+    DATA / "messages/recordings/none.csv": "in each line",
+    DATA / "messages/ydt_map_page.md": "a page with JSON",
+    DATA / "lights.csv": "CSV",
+    OUTSIDE / "data/resco/cologne1/cologne1.rou.xml": "SUMO file of <routes>",
+    OUTSIDE / "data/resco/cologne3/cologne3.sumocfg": "SUMO file of <",
+    OUTSIDE / "data/mcity/config.yaml": "is text of none of",
+    OUTSIDE / "data/messages/ntcip1202_tscbm.txt": "TSCBM",
+    OUTSIDE / "data/mcity/dets/detection_3.json": "JSON list",
+    OUTSIDE / "data/sind/tianjin/recording_metas.csv": "CSV",
+    OUTSIDE / "data/messages/j2735_uper_hex.json": "UPER frames as text",
+    OUTSIDE / "data/messages/conflictmonitor/MAP_MinData.csv": "in each line",
+    OUTSIDE / "data/messages/openv2x_yizhuang_map.md": "a page with JSON",
+}
+NO_MAPS = {  # texts of the same kinds, written here
+    b"<routes><vehicle id='a' depart='0'/></routes>": "SUMO file of <routes>",
+    b"<configuration><input/></configuration>": "SUMO file of <",
+    b"trials:\n  - id: 1\n": "is text of none of",
+    b"cd10" + b"00" * 240: "TSCBM",
+    b'[{"timestamp": 1.0, "objs": []}]': "JSON list",
+    b"track,frame,x,y\n1,1,0.0,0.0\n": "CSV",
 }
 
 
-@pytest.mark.parametrize("name", COMES_IN)
-def test_a_real_map_comes_in(name: str) -> None:
-    found = read_any(sample(name), str(DATA / name))
-    assert [errors(code) for code in found] == [[] for _ in found]
-    code = found[0]
-    assert found.losses or name.endswith(".net.xml")
-    assert (len(found), len(code.stop_lines), len(code.crosswalks)) == (COMES_IN[name][0], *COMES_IN[name][3:])
-    if "sind" in name:
-        assert (len(code.lanes), len(code.connections), len(code.signal_groups)) == (*COMES_IN[name][1:3], 4)
+@pytest.mark.parametrize("path", [path for path in COMES_IN if path.exists()], ids=named)
+def test_a_map_comes_in_whole(path: Path) -> None:
+    found = read_any(path.read_bytes(), str(path))
+    assert [errors(code) for code in found] == [[]]
+    (code,) = found
+    assert found.losses or path.name.endswith(".net.xml")
+    parts = (code.lanes, code.connections, code.signal_groups, code.stop_lines, code.crosswalks)
+    assert tuple(map(len, parts)) == COMES_IN[path]
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_map_is_refused_with_what_to_do(name: str) -> None:
+@pytest.mark.parametrize("path", [path for path in REFUSED if path.exists()], ids=named)
+def test_what_is_no_map_is_refused_with_what_to_do(path: Path) -> None:
     pytest.importorskip("pycrate_asn1dir")
     with pytest.raises(codes.CodeError) as caught:
-        read_any(sample(name), str(DATA / name))
-    assert REFUSED[name] in str(caught.value)
+        read_any(path.read_bytes(), str(path))
+    assert REFUSED[path] in str(caught.value)
     assert caught.value.findings[0].remedy
 
 
-def test_every_message_is_a_map_or_is_named() -> None:
+@pytest.mark.parametrize("data", NO_MAPS)
+def test_a_text_that_is_no_map_is_refused_with_what_to_do(data: bytes) -> None:
     pytest.importorskip("pycrate_asn1dir")
-    for kind, rows in json.loads(sample("messages/j2735_uper_hex.json")).items():
+    with pytest.raises(codes.CodeError) as caught:
+        read_any(data, "file")
+    assert NO_MAPS[data] in str(caught.value)
+    assert caught.value.findings[0].remedy
+
+
+FRAMES = [DATA / "messages/uper_hex.json", *outside("data/messages/j2735_uper_hex.json")]
+
+
+@pytest.mark.parametrize("path", FRAMES, ids=named)
+def test_every_message_is_a_map_or_is_named(path: Path) -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    for kind, rows in json.loads(path.read_bytes()).items():
         for row in rows:
             if kind == "MAP":
                 assert all(errors(code) == [] for code in read_any(row["hex"].encode(), "message"))
@@ -90,12 +123,10 @@ def test_every_message_is_a_map_or_is_named() -> None:
                     read_any(row["hex"].encode(), "message")
 
 
-def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
-    """Each file as it lies there, whatever it is: map, trips, tracks, pictures of pages."""
-    pytest.importorskip("pycrate_asn1dir")
-    sample("README.md")
+def sorted_out(folder: Path) -> tuple[list[tuple[str, str, int]], list[str]]:
+    """Return what of the files of a folder comes in (folder, name, codes) and what is refused, whatever each is: map, trips, tracks, pages."""
     came, refused = [], []
-    for path in sorted(p for p in DATA.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             found = read_any(path.read_bytes(), str(path))
         except codes.CodeError as error:
@@ -105,6 +136,25 @@ def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
         else:
             assert [errors(code) for code in found] == [[] for _ in found], path
             came.append((path.parent.name, path.name, len(found)))
+    return came, refused
+
+
+def test_every_file_of_the_tests_comes_in_whole_or_is_refused_with_what_to_do() -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    came, refused = sorted_out(DATA)
+    assert {name for folder, name, _ in came if folder == "data"} >= {
+        "crossing.net.xml",
+        "crossing.osm",
+        "crossing.xodr",
+    }
+    assert len([name for folder, name, _ in came if folder == "cases"]) >= 18
+    assert {"lights.csv", "none.csv", "uper_hex.json", "ydt_map_page.md"} <= set(refused)
+
+
+def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
+    pytest.importorskip("pycrate_asn1dir")
+    sample("README.md")
+    came, refused = sorted_out(OUTSIDE / "data")
     assert came == [
         ("cologne1", "cologne1.net.xml", 1),
         ("cologne3", "cologne3.net.xml", 3),
@@ -114,10 +164,21 @@ def test_every_sample_comes_in_whole_or_is_refused_with_what_to_do() -> None:
     assert len(refused) >= 30
 
 
+def map_of_page(text: str) -> bytes:
+    """Return the JSON that stands in a page, without its comments: what the refusal of the page says to give."""
+    return re.sub(r"//[^\n]*", "", text.split("```json")[1].split("```")[0]).encode()
+
+
+def test_the_map_that_a_page_holds_comes_in() -> None:
+    (code,) = read_any(map_of_page((DATA / "messages/ydt_map_page.md").read_text()), "map.json")
+    assert errors(code) == []
+    assert len(code.connections) == len([c for c in GOOD.connections if c.inner])
+    assert codes.model.Alias("ydt3709", "10/19") in code.alias
+
+
 def test_the_map_of_a_beijing_intersection_comes_in() -> None:
     text = sample("messages/openv2x_yizhuang_map.md").decode()
-    data = re.sub(r"//[^\n]*", "", text.split("```json")[1].split("```")[0])
-    (code,) = found = read_any(data.encode(), "map.json")
+    (code,) = found = read_any(map_of_page(text), "map.json")
     assert errors(code) == []
     assert (len(code.connections), len(code.stop_lines), len(code.signal_groups)) == (14, 8, 12)
     assert {c.turn for c in code.connections} == {"straight", "left", "right"}
@@ -125,7 +186,7 @@ def test_the_map_of_a_beijing_intersection_comes_in() -> None:
     assert codes.model.Alias("ydt3709", "10/19") in code.alias
 
 
-def test_a_swapped_bound_is_repaired_and_told() -> None:
+def test_a_swapped_bound_of_a_real_map_is_repaired_and_reported() -> None:
     found = import_lanelet2(sample("sind/chongqing/map.osm"), adm="500000", zero=(295600000, 1065500000))
     assert [loss.entity for loss in found.losses if loss.what == "repaired"] == ["lanelet R2In3"]
     assert abs(found[0].ref_lat_e7 - 295600000) < 10_000
@@ -164,7 +225,8 @@ def test_what_cannot_be_read_is_refused_in_words(data: bytes) -> None:
 
 
 def placed(code: codes.IntersectionCode) -> dict:
-    """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their lanes."""
+    """Return what the common profile holds of a code, without its ids: lanes by their lines, movements by their
+    lanes."""
     roles = {link.id: link.role for link in code.links}
     lanes = {
         lane.id: (roles[lane.link], lane.use, lane.points, lane.width_cm, lane.speed, lane.revocable)
@@ -211,7 +273,8 @@ def test_a_map_of_yd_t_3709_goes_out_and_comes_back_the_same(seed: int, name: st
 
 
 def near(a, b) -> bool:
-    """Return whether two values are the same but for 2e-7 degree (2 cm) in coordinates: stop lines stand on whole centimetres."""
+    """Return whether two values are the same but for 2e-7 degree (2 cm) in coordinates: stop lines stand on whole
+    centimetres."""
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(map(near, a, b))
     return abs(a - b) <= 2 if isinstance(a, int) and not isinstance(a, bool) else a == b
@@ -467,7 +530,8 @@ def test_uper_with_modules_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_uper_with_the_definitions_of_the_standard() -> None:
-    """The definitions as the page beside the Beijing sample has them; LaneID and the heights, which it leaves out, as the standard says."""
+    """The definitions as the page beside the Beijing sample has them; LaneID and the heights, which it leaves out, as
+    the standard says."""
     pytest.importorskip("asn1tools")
     found: dict[str, str] = {}
     for block in re.findall(r"```ASN\.1\n(.*?)```", sample("messages/openv2x_yizhuang_map.md").decode(), re.DOTALL):
@@ -479,7 +543,10 @@ def test_uper_with_the_definitions_of_the_standard() -> None:
             if name := re.match(r"([A-Z][\w-]*) ?::=", part):
                 found.setdefault(name[1], part)
     heights = "".join(f"VertOffset-B{n:02d} ::= INTEGER ({-(1 << n - 1)}..{(1 << n - 1) - 1})\n" for n in range(7, 13))
-    whole = "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID ::= INTEGER (0..255)\n"
+    whole = (
+        "MapData ::= SEQUENCE { msgCnt MsgCount, timeStamp MinuteOfTheYear OPTIONAL, nodes NodeList, ... }\nLaneID "
+        "::= INTEGER (0..255)\n"
+    )
     modules = Modules(
         "V2X DEFINITIONS AUTOMATIC TAGS ::= BEGIN\n" + whole + heights + "\n".join(found.values()) + "\nEND\n"
     )

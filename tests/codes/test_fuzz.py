@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from drawn_lanelets import crossing
 from made_maps import rich_j2735, rich_ydt
 from paths import DATA
-from test_lanelet2 import crossing
 
 from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any
@@ -29,7 +29,10 @@ def drive() -> bytes:
     rows = []
     for k, (x, y, h) in enumerate(((-75, 0, 0.0), (0, -75, 1.5707963))):
         dx, dy = (50, 0) if k == 0 else (0, 50)
-        link = '<predecessor elementType="road" elementId="{0}" contactPoint="end"/><successor elementType="road" elementId="{1}" contactPoint="start"/>'
+        link = (
+            '<predecessor elementType="road" elementId="{0}" contactPoint="end"/><successor elementType="road" '
+            'elementId="{1}" contactPoint="start"/>'
+        )
         same = '<predecessor id="-1"/><successor id="-1"/>'
         for n, junction, ties in (
             (0, "-1", '<successor elementType="junction" elementId="9"/>'),
@@ -42,7 +45,8 @@ def drive() -> bytes:
                 )
             )
     junction = "".join(
-        f'<connection id="{k}" incomingRoad="{3 * k}" connectingRoad="{3 * k + 1}" contactPoint="start"><laneLink from="-1" to="-1"/></connection>'
+        f'<connection id="{k}" incomingRoad="{3 * k}" connectingRoad="{3 * k + 1}" contactPoint="start"><laneLink '
+        'from="-1" to="-1"/></connection>'
         for k in (0, 1)
     )
     return (

@@ -1,4 +1,5 @@
-"""Living with a map: what was not edited keeps id and content, what was written by hand keeps its place, every edit is reported."""
+"""Living with a map: what was not edited keeps id and content, what was written by hand keeps its place, every edit is
+reported."""
 
 import re
 
@@ -205,7 +206,8 @@ def test_edits_by_hand_stay_and_a_word_of_both_is_reported() -> None:
         11.1,
     )
     assert [str(loss) for loss in carried.losses if "speed" in loss.entity and name in loss.entity] == [
-        f"differs: lane {name}.speed: was changed by hand and in the source: 8.33 stays, the source had 13.9 and has 11.1 now"
+        f"differs: lane {name}.speed: was changed by hand and in the source: 8.33 stays, the source had 13.9 and "
+        "has 11.1 now"
     ]
     stop = next(line for line in carried.code.stop_lines if line.lane == name)
     assert stop.s == pytest.approx(100.0 - 15.0 - 4.0, abs=0.05)
@@ -303,7 +305,8 @@ def test_a_rule_follows_its_stretch_of_road_when_the_road_is_split() -> None:
 
 
 def _split(version: Crossing, side: str, at: float) -> IntersectionCode:
-    """Return the map with the road from one side in two pieces, `at` m from the middle, as an importer with upstream roads gives it."""
+    """Return the map with the road from one side in two pieces, `at` m from the middle, as an importer with upstream
+    roads gives it."""
     from cloudctl.codes.model import Connection, Link
     from cloudctl.codes.model import Lane as CodeLane
 
@@ -472,7 +475,8 @@ def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_code_with_any_error_can_be_carried_over_and_compared(data: st.DataObject) -> None:
-    """What stands in the folder may have been imported with errors, or spoilt by hand: the import goes on, and says what lost its place."""
+    """What stands in the folder may have been imported with errors, or spoilt by hand: the import goes on, and says
+    what lost its place."""
     first = Crossing.plain(2).code()
     zone, walk = (
         Zone("Z1", "school", ((397955000, 1165080000), (397955000, 1165081000), (397956000, 1165081000))),
@@ -559,5 +563,5 @@ def replace_none(field: str) -> object:
 
 def test_the_crossing_is_a_sound_code() -> None:
     assert errors(Crossing.plain().code()) == []
-    line = Crossing.plain()._line(Lane("x", "E", "in", 0))
+    line = Crossing.plain().line(Lane("x", "E", "in", 0))
     assert np.allclose(line[-1], [15.0, WIDTH / 2])

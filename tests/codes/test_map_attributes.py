@@ -1,4 +1,5 @@
-"""What a MAP says of its lanes is used, as uses and rules, or reported: types, sharing, limits, marks at nodes, restriction classes, numbers, directions."""
+"""What a MAP says of its lanes is used, as uses and rules, or reported: types, sharing, limits, marks at nodes,
+restriction classes, numbers, directions."""
 
 import json
 from typing import Any
@@ -21,7 +22,7 @@ from made_maps import (
     ydt_join,
     ydt_lane,
 )
-from paths import OUTSIDE
+from paths import DATA
 
 from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any
@@ -33,7 +34,7 @@ from cloudctl.codes.report import Imported
 from cloudctl.codes.rule import Rule
 from cloudctl.codes.rules import Vehicle, effective
 
-CASES = OUTSIDE / "cases" / "codes"
+CASES = DATA / "cases"
 NOON, NIGHT = 1_767_240_000 * 10**9, 1_767_286_800 * 10**9  # 12:00 and 01:00 in Beijing
 WEST_NODES, SOUTH_NODES = ([node(-1000, -175), node(-5000, 0)], [node(175, -1000), node(0, -5000)])
 
@@ -453,18 +454,15 @@ def test_a_bit_string_that_cannot_be_read_is_named(bits: Any) -> None:
     assert "laneType/vehicle" in report
 
 
-# --- the shared cases ---
+# --- cases that once went wrong ---
 
 
 def case(name: str) -> tuple[IntersectionCode, str]:
-    path = CASES / name
-    if not path.exists():
-        pytest.skip("the shared cases are not part of the project")
-    found = read_any(path.read_bytes(), name)
+    found = read_any((CASES / name).read_bytes(), name)
     return found[0], "\n".join(map(str, found.losses))
 
 
-def test_the_shared_case_of_attributes() -> None:
+def test_the_case_of_attributes() -> None:
     code, _ = case("map_attributes_dropped_silently.json")
     first, track = numbered(code, "1"), numbered(code, "3")
     assert (who(code, first.id), first.speed) == ({"taxi"}, 8.34)
@@ -474,7 +472,7 @@ def test_the_shared_case_of_attributes() -> None:
     assert {(r.value, r.classes) for r in rules if r.kind == "speed_max"} >= {(11.1, ("truck",)), (8.34, ())}
 
 
-def test_the_shared_cases_of_a_closed_lane_a_plain_map_and_a_phase_in_movements() -> None:
+def test_the_cases_of_a_closed_lane_a_plain_map_and_a_phase_in_movements() -> None:
     code, report = case("map_lane_without_direction.json")
     assert "neither in nor out" in report
     assert len(code.lanes) == 2

@@ -1,12 +1,13 @@
-"""Words of maps that are easily read as something else: signs by number, deleted elements, limits of 0, permissions that contradict each other."""
+"""Words of maps that are easily read as something else: signs by number, deleted elements, limits of 0, permissions
+that contradict each other."""
 
 import xml.etree.ElementTree as ET
 
 import pytest
 from drawn_roads import crossing
-from test_lanelet2_rules import PIECES, Roads, lane_of, one, told
-from test_sumo_kinds import imported, road
-from test_sumo_kinds import one as one_network
+from lanelet_roads import PIECES, Roads, lane_of, one, told
+from sumo_crossing import imported, road
+from sumo_crossing import one as one_network
 
 from cloudctl.codes import CodeError
 from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
@@ -63,9 +64,8 @@ def test_what_an_editor_marked_as_deleted_is_left_out(marks: dict[str, str], tag
     for item in marked:
         item.attrib.update(marks)
     found = import_lanelet2(ET.tostring(root))
-    assert len(one(found).connections) == (
-        whole if tag == "node" else whole - 1
-    )  # without a point a bound is a shorter line
+    # Without a point a bound is a shorter line
+    assert len(one(found).connections) == (whole if tag == "node" else whole - 1)
     assert told(found, "dropped", "marked as deleted", tag)
 
 

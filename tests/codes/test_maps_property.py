@@ -1,4 +1,5 @@
-"""OpenDRIVE and Lanelet2 with records nobody chose: limits, permissions, lights and rights of way against a plain reading of the same numbers."""
+"""OpenDRIVE and Lanelet2 with records nobody chose: limits, permissions, lights and rights of way against a plain
+reading of the same numbers."""
 
 from itertools import combinations
 
@@ -6,9 +7,9 @@ import pytest
 from drawn_roads import LENGTH, crossing, light, signals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_lanelet2_rules import ELEMENT, KINDS, PIECES, Roads, lane_of
-from test_opendrive_maps import allowed, groups, one
-from test_opendrive_maps import lane_of as road_lane
+from lanelet_roads import ELEMENT, KINDS, PIECES, Roads, lane_of
+from opendrive_codes import allowed, groups, one
+from opendrive_codes import lane_of as road_lane
 
 from cloudctl import codes
 from cloudctl.codes.formats.lanelet2.importer import import_lanelet2

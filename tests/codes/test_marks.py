@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drawn_lanelets import crossing
 from paths import DATA
-from test_lanelet2 import crossing
 
 from cloudctl import codes, maps
 from cloudctl.codes import CodeError
@@ -48,7 +48,7 @@ def test_a_mark_before_a_code_that_is_loaded_is_skipped(tmp_path: Path) -> None:
 def test_a_mark_before_a_nodes_file_and_a_key_is_skipped(tmp_path: Path) -> None:
     key = "0" * 40  # of Z85: any 32 bytes
     for name, text in (
-        ("node.toml", '[node]\nbind = "tcp://127.0.0.1:7788"\ncurve = false\ncodes = []\n'),
+        ("node.toml", '[broker]\nopen = true\n[node]\nbind = "tcp://127.0.0.1:7788"\ncurve = false\ncodes = []\n'),
         ("a.pub", f'public = "{key}"\n'),
     ):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())

@@ -1,4 +1,5 @@
-"""Values that are possible as numbers and cannot be meant are findings: units, order of coordinates, times, calendars, whom a rule binds."""
+"""Values that are possible as numbers and cannot be meant are findings: units, order of coordinates, times, calendars,
+whom a rule binds."""
 
 import json
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,5 @@
-"""Messages with something missing, doubled or contradictory: what was made of it stands in the report, and nothing is opened or raised by it."""
+"""Messages with something missing, doubled or contradictory: what was made of it stands in the report, and nothing is
+opened or raised by it."""
 
 import json
 from typing import Any

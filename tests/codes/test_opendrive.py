@@ -11,9 +11,12 @@ from cloudctl import codes, maps
 from cloudctl.codes.formats.detect import read_any
 from cloudctl.codes.formats.importing.accounting import Accounts
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
-from cloudctl.codes.formats.opendrive.road import read_road, thinned
+from cloudctl.codes.formats.opendrive.road import read_road, without_redundant_points
 
-WIDE = '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><width sOffset="0" a="3"/></lane></right></laneSection></lanes>'
+WIDE = (
+    '<lanes><laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><width sOffset="0" '
+    'a="3"/></lane></right></laneSection></lanes>'
+)
 
 
 def road(geometry: str, length: float = 50.0, x: float = 10.0, y: float = 20.0, hdg: float = 0.3, lanes: str = WIDE):
@@ -68,8 +71,10 @@ def test_a_spiral_is_fresnels_integral() -> None:
 
 def test_lanes_lie_beside_the_line_and_run_with_the_traffic() -> None:
     lanes = (
-        '<lanes><laneOffset s="0" a="1"/><laneSection s="0"><left><lane id="1" type="driving"><width sOffset="0" a="4"/></lane></left><center><lane id="0"/></center>'
-        '<right><lane id="-1" type="driving"><width sOffset="0" a="3"/></lane><lane id="-2" type="biking"><width sOffset="0" a="2" b="0.02"/></lane></right></laneSection></lanes>'
+        '<lanes><laneOffset s="0" a="1"/><laneSection s="0"><left><lane id="1" type="driving"><width sOffset="0" '
+        'a="4"/></lane></left><center><lane id="0"/></center>'
+        '<right><lane id="-1" type="driving"><width sOffset="0" a="3"/></lane><lane id="-2" type="biking"><width '
+        'sOffset="0" a="2" b="0.02"/></lane></right></laneSection></lanes>'
     )
     found = road("<line/>", hdg=0.0, x=0.0, y=0.0, lanes=lanes)
     lines = {k: found.line(found.chain(k, True)) for k in (1, -1, -2)}
@@ -80,7 +85,7 @@ def test_lanes_lie_beside_the_line_and_run_with_the_traffic() -> None:
 
 def test_a_line_is_thinned_within_its_bound() -> None:
     curve = np.stack([S, np.sin(S / 8)], axis=1)
-    short = thinned(curve)
+    short = without_redundant_points(curve)
     assert len(short) < len(curve)
     assert np.abs(np.interp(S, short[:, 0], short[:, 1]) - curve[:, 1]).max() < 0.05
 
@@ -130,7 +135,8 @@ def test_a_whole_map_is_the_network_it_was_made_of(drawn: Path) -> None:
         "<OpenDRIVE/>",
         "<OpenDRIVE><road id='1' length='x'/></OpenDRIVE>",
         "<OpenDRIVE><header><geoReference>nonsense</geoReference></header></OpenDRIVE>",
-        "<OpenDRIVE><junction id='1'><connection incomingRoad='7' connectingRoad='8'><laneLink from='-1' to='-1'/></connection></junction></OpenDRIVE>",
+        "<OpenDRIVE><junction id='1'><connection incomingRoad='7' connectingRoad='8'><laneLink from='-1' "
+        "to='-1'/></connection></junction></OpenDRIVE>",
     ],
 )
 def test_what_is_no_map_is_refused(text: str) -> None:

@@ -1,22 +1,27 @@
-"""OpenDRIVE roads that are cut into pieces before a junction: what stands on the piece before a short last one counts as on one road."""
+"""OpenDRIVE roads that are cut into pieces before a junction: what stands on the piece before a short last one counts
+as on one road."""
 
 from dataclasses import dataclass
 
 import pytest
 from drawn_roads import CONNECTING, LENGTH, SPEED, WIDTH, crossing, lane, light, road, signals
-from test_opendrive_maps import groups, lane_of, one, stop_of, told
-from test_users import KINDS, takes
+from opendrive_codes import groups, lane_of, one, stop_of, told
+from road_users import KINDS, takes
 
 from cloudctl.codes import IntersectionCode
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rules import Vehicle, effective
 
-STOP = '<signal s="{}" t="-2" id="50" dynamic="no" orientation="{}" country="DE" type="294" subtype="-1"><validity fromLane="{}" toLane="{}"/></signal>'
+STOP = (
+    '<signal s="{}" t="-2" id="50" dynamic="no" orientation="{}" country="DE" type="294" subtype="-1"><validity '
+    'fromLane="{}" toLane="{}"/></signal>'
+)
 
 
 @dataclass
 class Before:
-    """A road before road 1 of the crossing: what stands on it, how long it is, which way it is drawn, and whether the lanes are linked."""
+    """A road before road 1 of the crossing: what stands on it, how long it is, which way it is drawn, and whether the
+    lanes are linked."""
 
     inside: str = ""
     records: str = ""
@@ -29,7 +34,10 @@ class Before:
     def map(self) -> bytes:
         number = 1 if self.backward else -1
         begin = -60.0 - (0.0 if self.backward else self.length)
-        view = f'<geometry s="0" x="{begin}" y="0" hdg="{"3.141592653589793" if self.backward else "0"}" length="{self.length}"><line/></geometry>'
+        view = (
+            f'<geometry s="0" x="{begin}" y="0" hdg="{"3.141592653589793" if self.backward else "0"}" '
+            f'length="{self.length}"><line/></geometry>'
+        )
         side = "predecessor" if self.backward else "successor"
         rows = {
             number: lane(number, WIDTH + self.records, f'<{side} id="-1"/>', kind=self.kind),
@@ -120,7 +128,10 @@ def test_a_lane_for_bicycles_that_is_for_cars_farther_off_is_reported() -> None:
 def test_a_speed_sign_on_a_connecting_road_is_the_limit_of_its_connection(
     types: str, speed: float, differs: bool
 ) -> None:
-    sign = '<signal s="1" t="-2" id="60" dynamic="no" orientation="+" country="DE" type="274" subtype="-1" value="30"><validity fromLane="-1" toLane="-1"/></signal>'
+    sign = (
+        '<signal s="1" t="-2" id="60" dynamic="no" orientation="+" country="DE" type="274" subtype="-1" '
+        'value="30"><validity fromLane="-1" toLane="-1"/></signal>'
+    )
     data = crossing(inside={CONNECTING[1, 2]: signals(sign)}).decode()
     head, mark, tail = data.partition(f'<road id="{CONNECTING[1, 2]}" ')
     found = import_opendrive((head + mark + tail.replace(SPEED, types, 1)).encode())

@@ -1,39 +1,28 @@
-"""Ten regulations of a city, written as docs/codes.md says, answered right at their edges: alone, by the compiled table, in an engine, and in a running node."""
+"""Ten regulations of a city, written as docs/codes.md says, answered right at their edges: alone, by the compiled
+table, in an engine, and in a running node."""
 
 import re
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
 from paths import DATA
+from regulations import AT, CODE, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes
-from cloudctl.clock import SECOND
-from cloudctl.codes.compiled.rules import RuleTable
-from cloudctl.codes.days import parse_days, read_days
-from cloudctl.codes.draw.rules import said
+from cloudctl.codes.days import parse_days
+from cloudctl.codes.draw.rules import rule_in_words
 from cloudctl.codes.rule import Calendar, Rule, Target
-from cloudctl.codes.rules import Effective, Vehicle, effective, missing, places
+from cloudctl.codes.rules import Effective, Vehicle, effective, missing
 
-CODE = codes.load(DATA / "regulations.json")
-DAYS = read_days(DATA / "days_2026.json")
-TABLE, AT = RuleTable(CODE, DAYS), places(CODE)
 NAMES = {-1: ""} | {k: rule.id for k, rule in enumerate(CODE.rules)}
-RULES = {rule.id: rule for rule in CODE.rules}
-FREE = Vehicle("car", fuel="electric")  # bound by no plate and no exhaust
 TRUCK = Vehicle("truck", fuel="electric", mass=12.0, axle=8.0, height=3.5, width=2.4, dangerous_goods=False)
-
-
-def ns(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai")).timestamp()) * SECOND
 
 
 def ask(path: str, vehicle: Vehicle, when: str, s: float | None = None) -> Effective:
     """Return what holds; the compiled table must answer the same."""
-    plain = effective(CODE, path, vehicle, ns(when), s=s, holidays=DAYS, at=AT)
+    plain = effective(CODE, path, vehicle, ns(when), s=s, holidays=DAYS, placements=AT)
     one = TABLE.effective(
         np.array([TABLE.paths[path]]),
         np.array([0]),
@@ -227,12 +216,14 @@ def test_a_taxi_stand_is_for_taxis() -> None:
     [
         (
             "R10",
-            "bus lane for bus, coach, emergency on L34 0-370 m Mo Tu We Th Fr 07:00-09:00 17:00-19:00, not on holidays, and on make-up days",
+            "bus lane for bus, coach, emergency on L34 0-370 m Mo Tu We Th Fr 07:00-09:00 17:00-19:00, not on "
+            "holidays, and on make-up days",
         ),
         ("R12", "2026-02-24 to 2026-07-10 and 2026-09-01 to 2027-01-22, not on holidays"),
         (
             "R16",
-            "plates ending 1 6 but bus, coach, taxi, emergency, sanitation, electric, hydrogen on code Mo 07:00-20:00, not on holidays",
+            "plates ending 1 6 but bus, coach, taxi, emergency, sanitation, electric, hydrogen on code Mo "
+            "07:00-20:00, not on holidays",
         ),
         ("R21", "mass max 20 t on K4, K7"),
         ("R23", "closure on L21 100-250 m from 2026-11-02 14:00 UTC until 2026-11-19 21:00 UTC, temporary"),
@@ -240,7 +231,7 @@ def test_a_taxi_stand_is_for_taxis() -> None:
     ],
 )
 def test_the_drawing_has_every_regulation_in_words(rule: str, words: str) -> None:
-    assert words in said(RULES[rule])
+    assert words in rule_in_words(RULES[rule])
     drawing = codes.show_svg(CODE)
     assert f"<title>{rule}: " in drawing
 

@@ -1,4 +1,5 @@
-"""The ten regulations where vehicles drive: tidal lanes in matching and advice, bans named ahead, in an engine, over a recording, in a running node."""
+"""The ten regulations where vehicles drive: tidal lanes in matching and advice, bans named ahead, in an engine, over a
+recording, in a running node."""
 
 import asyncio
 import dataclasses
@@ -8,8 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from paths import DATA
+from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
 from stage import Stage, words
-from test_regulations import CODE, DATA, DAYS, FREE, RULES, TABLE, ns
 
 from cloudctl import codes, matching, planner, world
 from cloudctl.client import Vehicle as Client
@@ -138,9 +140,8 @@ def test_matching_without_tidal_rules_is_as_before() -> None:
 
 
 def test_a_ban_ahead_is_named_before_the_vehicle_comes_to_it_and_so_is_what_it_does_not_declare() -> None:
-    left = next(
-        k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16"
-    )  # onto the bridge
+    # Onto the bridge
+    left = next(k for k, c in enumerate(CODE.connections) if c.from_lane == "L34" and c.to_lane == "L16")
     night = "2026-06-14T02:00"
     for attributes, behaviour_words in (
         ({"mass": 25.0, "axle_load": 9.0}, "rule R21 (mass max 20 t) keeps a truck out of L16"),
@@ -286,12 +287,12 @@ class ShiftedClock:
 
 
 def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_change_of_it(
-    mqtt: Broker, tmp_path: Path, capsys
+    mqtt: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(CODE))
     (tmp_path / "days.json").write_bytes((DATA / "days_2026.json").read_bytes())
     (tmp_path / "node.toml").write_text(
-        f'[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n[broker]\nport = {mqtt.port}\n'
+        f'[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n[broker]\nopen = true\nport = {mqtt.port}\n'
         f'[plan]\nrefresh = 0.0\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ "r" = "{CODE.id}" }}\n'
     )
     clock = ShiftedClock(ns("2026-10-01T08:00:00"))
@@ -341,7 +342,7 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
     holiday, said = asyncio.run(drive())
     assert not any("R10" in a.reason for a in holiday)
     assert any("R10" in a.reason for a in said)
-    assert "did you mean 'holidays'" in capsys.readouterr().err
+    assert "did you mean 'holidays'" in caplog.text
     result = replay(tmp_path / "run.mcap")
     assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})
     assert result.recorded > 0

@@ -1,4 +1,5 @@
-"""Importing again: what was written by hand is carried over, or reported with its text; an import never leaves a code that a node refuses."""
+"""Importing again: what was written by hand is carried over, or reported with its text; an import never leaves a code
+that a node refuses."""
 
 import json
 from pathlib import Path
@@ -19,8 +20,8 @@ from cloudctl.codes.rule import Calendar, Rule, Target
 from cloudctl.codes.update.changes import changes
 from cloudctl.codes.update.folder import CodeFolder, Filed
 from cloudctl.codes.update.likeness import shifted
-from cloudctl.codes.update.take import Outcome, take
-from cloudctl.codes.update.together import together
+from cloudctl.codes.update.take import ImportOutcome, take_import
+from cloudctl.codes.update.together import faults_together
 
 T = 1_700_000_000_000_000_000
 LATER = T + 10**15
@@ -35,9 +36,9 @@ def crossing(name: str = "A", north: int = 0, limit: float | None = None) -> Int
     return code if limit is None else replace(code, lanes=tuple(replace(lane, speed=limit) for lane in code.lanes))
 
 
-def taken(folder: Path, *found: IntersectionCode, source: str = "town.net.xml", **options: int | bool) -> Outcome:
+def taken(folder: Path, *found: IntersectionCode, source: str = "town.net.xml", **options: int | bool) -> ImportOutcome:
     with CodeFolder.opened(folder) as opened:
-        return take(opened, Imported(found, source, ()), source, T, **options)
+        return take_import(opened, Imported(found, source, ()), source, T, **options)
 
 
 def edited(path: Path, **tables: object) -> IntersectionCode:
@@ -194,12 +195,14 @@ def test_a_next_revision_that_a_node_would_refuse_leaves_the_file_as_it_was(
 def test_two_city_codes_of_one_intersection_are_a_warning_that_names_both_files(moved: int) -> None:
     first = crossing()
     second = replace(shifted(first, (moved, 0)), id="UST1.110115.IX.N50J5720779035.00012")
-    (found,) = together([Filed(Path("a.json"), first), Filed(Path("b.json"), second)])
+    (found,) = faults_together([Filed(Path("a.json"), first), Filed(Path("b.json"), second)])
     assert (found.severity, found.entity) == ("warning", second.id)
     assert "a.json" in found.rule
     assert "b.json" in found.value
     assert (
-        together([Filed(Path("a.json"), first), Filed(Path("b.json"), replace(crossing("B", 40_000), id=second.id))])
+        faults_together(
+            [Filed(Path("a.json"), first), Filed(Path("b.json"), replace(crossing("B", 40_000), id=second.id))]
+        )
         == []
     )
 

@@ -1,4 +1,5 @@
-"""Rules that no validation may pass: tidal lanes open both ways, days and ids the two rule engines read differently, numbers no reader holds, rules that bind nobody."""
+"""Rules that no validation may pass: tidal lanes open both ways, days and ids the two rule engines read differently,
+numbers no reader holds, rules that bind nobody."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -266,7 +267,7 @@ def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_b
                 fleet=VEHICLES,
             )
             for k, t in enumerate(INSTANTS):
-                plain = effective(code, path, vehicle, t, s=20.0, holidays=DAYS, at=table.at)
+                plain = effective(code, path, vehicle, t, s=20.0, holidays=DAYS, placements=table.at)
                 got = (
                     answer.allowed[k],
                     names[int(answer.refused_by[k])],

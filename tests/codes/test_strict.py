@@ -1,4 +1,5 @@
-"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the nearest right one."""
+"""Codes are as strict as node.toml: a key that is not known is refused wherever it stands, with its path and the
+nearest right one."""
 
 import copy
 import json
@@ -127,7 +128,7 @@ def test_the_keys_that_people_misspell_are_named_with_what_they_meant(
         assert f"{where}.{wrong}" in said
         assert f"did you mean {right!r}" in said
     node = tmp_path / "node.toml"
-    node.write_text('[node]\ncurve = false\nbind = "tcp://127.0.0.1:0"\ncodes = ["0.json"]\n')
+    node.write_text('[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:0"\ncodes = ["0.json"]\n')
     assert main(["serve", str(node)]) != 0
     assert f"did you mean {right!r}" in "".join(capsys.readouterr())
 
@@ -187,7 +188,7 @@ def test_a_code_keeps_the_hash_it_was_issued_with_and_old_readers_read_it() -> N
     code = codes.load(maps.path("intersection.json"))
     assert codes.content_hash(code) == "05611179895ce9a8d1d38b3e4d0e4b0f195f3803430d101912e8b047b8350572"
     for form in (codes.dump(code), geojson.write_geojson(code)):
-        assert not any(f'"{field}"'.encode() in form for field in canon.LATER)
+        assert not any(f'"{field}"'.encode() in form for field in canon.LATER_DEFAULTS)
 
 
 def test_a_code_of_a_format_to_come_is_refused_for_that_and_not_for_its_keys() -> None:

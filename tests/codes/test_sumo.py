@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import OUTSIDE
+from paths import outside
 
 from cloudctl import codes, maps
 from cloudctl.codes import CodeError
 from cloudctl.codes.formats.sumo.reader import read_net
 
-DATA = OUTSIDE / "data"
+COLOGNE = {
+    path.parent.name: path
+    for path in outside("data/resco/cologne1/cologne1.net.xml", "data/resco/cologne3/cologne3.net.xml")
+}
 
 
 def network(name: str) -> Path:
@@ -19,13 +22,10 @@ def network(name: str) -> Path:
     if name.startswith("fokr"):
         sumo = pytest.importorskip("sumo")
         return Path(sumo.__file__).parent / "tools" / "game" / "fokr_bs_demo" / "fokr_bs.net.xml.gz"
-    path = DATA / "resco" / name / f"{name}.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there: the real Cologne networks are not part of the project")
-    return path
+    return COLOGNE[name]
 
 
-ALL = pytest.mark.parametrize("name", ["corridor", "cologne1", "cologne3", "fokr"])
+ALL = pytest.mark.parametrize("name", ["corridor", "fokr", *COLOGNE])
 
 
 @ALL
@@ -48,7 +48,8 @@ def test_conflicts_are_the_foes_of_the_network(name: str) -> None:
 
 
 def _row(net, connection) -> tuple[str, int]:
-    """Return a movement's junction and row, found another way than the importer does: by counting the junction's movements."""
+    """Return a movement's junction and row, found another way than the importer does: by counting the junction's
+    movements."""
     start, _, end = connection.alias[0].value.partition(">")
     edge, _, lane = start.rpartition("_")
     to_edge, _, to_lane = end.rpartition("_")
@@ -114,7 +115,7 @@ def test_a_cell_lists_every_path_near_it(name: str) -> None:
 
 
 def test_approaches_of_several_edges_reach_back() -> None:
-    for code in codes.import_sumo(network("cologne1")):
+    for code in codes.import_sumo(network("fokr")):
         c = codes.compile_code(code)
         assert (c.lane_role == 1).any()
         far = np.nanmax(c.lane_to_stop[c.lane_role == 1])

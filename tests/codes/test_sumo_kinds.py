@@ -1,4 +1,5 @@
-"""SUMO networks of every kind: who may use which lane, left-hand traffic, joints of no length, ring-barrier programmes, no signals."""
+"""SUMO networks of every kind: who may use which lane, left-hand traffic, joints of no length, ring-barrier programmes,
+no signals."""
 
 import copy
 import os
@@ -13,74 +14,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import DATA, OUTSIDE
+from paths import DATA
 from stage import GREEN, Stage, T
+from sumo_crossing import imported, one, road
 
 from cloudctl import codes
 from cloudctl.__main__ import main
 from cloudctl.codes import CodeError, IntersectionCode, compile_code
 from cloudctl.codes.formats.detect import read_any
-from cloudctl.codes.formats.sumo.access import EVERYONE, RAILS, USERS
+from cloudctl.codes.formats.sumo.access import ALL_VCLASSES, RAIL_VCLASSES, USER_OF_VCLASS
 from cloudctl.codes.formats.sumo.reader import read_net
 from cloudctl.codes.model import Lane
-from cloudctl.codes.report import Imported
 from cloudctl.codes.rules import Vehicle, effective
 from cloudctl.schema import AdvisoryKind, Hazard
 
 CROSSING = (DATA / "crossing.net.xml").read_text()
-CASES = OUTSIDE / "cases" / "codes"
-HEAD = '<net version="1.20"><location netOffset="0,0" convBoundary="0,0,400,400" projParameter="+proj=tmerc +lat_0=39.79 +lon_0=116.5 +k=1 +x_0=0 +y_0=0"/>'
-
-
-def road(access: list[str], speeds: list[float] | None = None, left_hand: bool = False, turn: str = "s") -> bytes:
-    """Return a road from west to east of lanes with these permissions (from lane 0 on), and one from the south that crosses it at a signal."""
-    side = 1 if left_hand else -1  # lane 0 is the outermost
-    offsets = [200 + side * 3.2 * (len(access) - k) for k in range(len(access))]
-    lanes = {
-        name: "".join(
-            f'<lane id="{name}_{k}" index="{k}" speed="{(speeds or [13.89] * 9)[k]}" length="190" shape="{a},{y:.2f} {b},{y:.2f}" {text}/>'
-            for k, (text, y) in enumerate(zip(access, offsets, strict=True))
-        )
-        for name, a, b in (("w", 0, 190), ("e", 210, 400))
-    }
-    n = len(access)
-    foes = "".join(f'<request index="{k}" response="{"0" * (n + 1)}" foes="1{"0" * n}" cont="0"/>' for k in range(n))
-    cross = f'<request index="{n}" response="0{"1" * n}" foes="0{"1" * n}" cont="0"/>'
-    inner = "".join(
-        f'<edge id=":c_{k}" function="internal"><lane id=":c_{k}_0" index="0" speed="13.89" length="20" shape="190,{y:.2f} 210,{y:.2f}"/></edge>'
-        for k, y in enumerate(offsets)
-    )
-    inner += f'<edge id=":c_{n}" function="internal"><lane id=":c_{n}_0" index="0" speed="8" length="20" shape="200,180 200,220"/></edge>'
-    connections = "".join(
-        f'<connection from="w" to="e" fromLane="{k}" toLane="{k}" via=":c_{k}_0" tl="c" linkIndex="{k}" dir="{turn}" state="O"/>'
-        for k in range(n)
-    )
-    text = (
-        f"{HEAD.replace('<net ', '<net lefthand=' + chr(34) + str(left_hand).lower() + chr(34) + ' ')}{inner}"
-        f'<edge id="w" from="a" to="c">{lanes["w"]}</edge><edge id="e" from="c" to="b">{lanes["e"]}</edge>'
-        '<edge id="s" from="d" to="c"><lane id="s_0" index="0" speed="13.89" length="180" shape="200,0 200,180"/></edge>'
-        '<edge id="n" from="c" to="f"><lane id="n_0" index="0" speed="13.89" length="180" shape="200,220 200,400"/></edge>'
-        f'<tlLogic id="c" type="static" programID="0" offset="0"><phase duration="30" state="{"G" * n}r"/><phase duration="3" state="{"y" * n}r"/>'
-        f'<phase duration="30" state="{"r" * n}G"/><phase duration="3" state="{"r" * n}y"/></tlLogic>'
-        f'<junction id="c" type="traffic_light" x="200" y="200" incLanes="{" ".join(f"w_{k}" for k in range(n))} s_0">{foes}{cross}</junction>'
-        + "".join(
-            f'<junction id="{name}" type="dead_end" x="{x}" y="{y}"/>'
-            for name, x, y in (("a", 0, 200), ("b", 400, 200), ("d", 200, 0), ("f", 200, 400))
-        )
-        + connections
-        + f'<connection from="s" to="n" fromLane="0" toLane="0" via=":c_{n}_0" tl="c" linkIndex="{n}" dir="s" state="o"/></net>'
-    )
-    return text.encode()
-
-
-def imported(data: bytes | str) -> Imported:
-    return read_any(data if isinstance(data, bytes) else data.encode(), "road.net.xml")
-
-
-def one(data: bytes | str) -> IntersectionCode:
-    (code,) = imported(data)
-    assert [finding for finding in codes.validate(code) if finding.severity == "error"] == []
-    return code
+CASES = DATA / "cases"
 
 
 def lane_of(code: IntersectionCode, name: str) -> Lane:
@@ -137,19 +86,19 @@ def test_permissions_become_uses_and_rules(text: str, use: str, shared: set[str]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sets(st.sampled_from(sorted(USERS)), min_size=1), st.booleans())
+@given(st.sets(st.sampled_from(sorted(USER_OF_VCLASS)), min_size=1), st.booleans())
 def test_no_permission_opens_a_lane_to_a_vehicle_that_it_does_not_name(words: set[str], refuse: bool) -> None:
     text = f'{"disallow" if refuse else "allow"}="{" ".join(sorted(words))}"'
     code = one(road([text, ""]))
-    may = EVERYONE - words if refuse else words
+    may = ALL_VCLASSES - words if refuse else words
     lane = lane_of(code, "w_0")
     for name in ("passenger", "taxi", "coach", "truck", "motorcycle"):
-        free = effective(code, lane.id, Vehicle(USERS[name]), T).allowed
+        free = effective(code, lane.id, Vehicle(USER_OF_VCLASS[name]), T).allowed
         if lane.use in ("vehicle", "bus", "tram"):
             assert free == (name in may), (name, code.rules)
         else:
             assert name not in may, "a lane for people on foot or on bicycles only"
-    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAILS)
+    assert (lane.use == "tram" or "tram" in lane.shared) == bool(may & RAIL_VCLASSES)
 
 
 def test_an_unknown_class_and_one_without_a_class_of_ours_are_reported() -> None:
@@ -225,19 +174,15 @@ def test_advice_to_change_lanes_leads_to_the_side_that_it_names(left_hand: bool,
     stage.hazards = (Hazard(1, "r", "h1", "closure", T, T, T + 10**10, code.lane_ids[lane], (end - 50.0, end - 30.0)),)
     stage.put(lane, 120.0, 12.0, "car", int(np.flatnonzero(code.conn_from == lane)[0]))
     behaviour = stage.said(AdvisoryKind.HAZARD)["vehicle:v1"].behaviour
-    y = {
-        k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)
-    }  # the road runs east: left is north
+    # The road runs east: left is north
+    y = {k: float(code.path_xy[code.path_start[code.lane_alias[f"w_{k}"]], 1]) for k in range(3)}
     beside = [k for k in range(3) if abs(k - closed) == 1]
     sides = {"change_left" if y[k] > y[closed] else "change_right" for k in beside}
     assert behaviour in sides or (behaviour == "slow_down" and not sides)
 
 
 def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
-    path = CASES / "sumo_left_hand.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / "sumo_left_hand.net.xml").read_bytes()):
         compiled = compile_code(code)
         for link in code.links:
             lanes = sorted((lane for lane in code.lanes if lane.link == link.id), key=lambda lane: lane.number)
@@ -251,7 +196,8 @@ def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
 
 
 def joint(gap: float) -> str:
-    """Return the crossing with a road of two edges in line before it, `gap` m between them; without inner lanes there."""
+    """Return the crossing with a road of two edges in line before it, `gap` m between them; without inner lanes
+    there."""
     text = CROSSING.replace('<edge id="wc" from="w" to="c" name="West Road"', '<edge id="ww" from="x" to="w"><lane id="ww_0" index="0" speed="13.89" length="100"'
                             f' shape="-100,75.20 {-gap},75.20"/></edge><edge id="wc" from="w" to="c" name="West Road"')  # fmt: skip
     text = text.replace('<junction id="e"', '<junction id="x" type="dead_end" x="-100" y="80"/><junction id="e"')
@@ -287,7 +233,8 @@ def test_a_ring_barrier_programme_is_the_sequence_of_its_rings() -> None:
 def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None:
     states = {"1": "Grrrr", "2": "rGrrr", "5": "rrGrr", "6": "rrrGr", "3": "rrrrG", "7": "rrrrG"}
     rows = "".join(
-        f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" name="{name}"/>'
+        f'<phase duration="90" state="{state}" minDur="4" maxDur="{20 if name == "1" else 30}" yellow="3" red="1" '
+        f'name="{name}"/>'
         for name, state in states.items()
     )
     keys = {"ring1": "1,2,3", "ring2": "5,6,7", "barrierPhases": "2,6", second: "3,7"}
@@ -442,10 +389,7 @@ def test_generated_networks_give_codes_without_an_error(tmp_path: Path, options:
     "name", ["sumo_lane_permissions", "sumo_left_hand", "sumo_no_signal", "sumo_zero_length_joint"]
 )
 def test_the_cases_that_went_wrong_are_right(name: str) -> None:
-    path = CASES / f"{name}.net.xml"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    for code in imported(path.read_bytes()):
+    for code in imported((CASES / f"{name}.net.xml").read_bytes()):
         assert [str(finding) for finding in codes.validate(code) if finding.severity == "error"] == []
         compiled = compile_code(code)
         assert float(np.abs(compiled.path_xy).max()) < 400.0, "nothing runs to the origin of the network"

@@ -1,4 +1,5 @@
-"""Who may use a connection or a part of a lane, and how fast, by the words of Lanelet2, OpenDRIVE and SUMO: rules of the code, never silence."""
+"""Who may use a connection or a part of a lane, and how fast, by the words of Lanelet2, OpenDRIVE and SUMO: rules of
+the code, never silence."""
 
 from itertools import product
 
@@ -6,23 +7,18 @@ import pytest
 from drawn_roads import CONNECTING, LENGTH, WIDTH, crossing, lane
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_lanelet2_rules import Roads, lane_of, one, told
-from test_sumo_kinds import imported, road
+from lanelet_roads import Roads, lane_of, one, told
+from road_users import KINDS, takes
+from sumo_crossing import imported, road
 
 from cloudctl.codes import Imported, IntersectionCode
-from cloudctl.codes.formats.importing.permits import MOTOR, permit, span_rules, turn_bans
+from cloudctl.codes.formats.importing.permits import MOTOR_CLASSES, permit_of, span_rules, turn_bans
 from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rule import Target
 from cloudctl.codes.rules import Vehicle, binds, effective
 
-KINDS = (*MOTOR, "bicycle")
 FUELS = ("electric", "petrol")
-
-
-def takes(code: IntersectionCode, path: str, kinds: tuple[str, ...] = KINDS, s: float = 5.0) -> set[str]:
-    """Return who may be on a lane or connection."""
-    return {kind for kind in kinds if effective(code, path, Vehicle(kind), 0, s=s).allowed}
 
 
 def straight(code: IntersectionCode, name: str) -> str:
@@ -48,9 +44,9 @@ def test_the_limit_of_the_lanelet_of_a_movement_is_that_of_the_connection() -> N
         ({"subtype": "bus_lane"}, {"bus", "taxi", "emergency"}),
         ({"subtype": "emergency_lane"}, {"emergency"}),
         ({"subtype": "bicycle_lane"}, {"bicycle"}),
-        ({"subtype": "highway"}, set(MOTOR)),
+        ({"subtype": "highway"}, set(MOTOR_CLASSES)),
         ({"participant:bicycle": "yes"}, {"bicycle"}),
-        ({"participant:vehicle": "yes"}, set(MOTOR)),
+        ({"participant:vehicle": "yes"}, set(MOTOR_CLASSES)),
         ({"participant:vehicle:truck": "no"}, set(KINDS) - {"truck"}),
         ({"participant:vehicle:bus": "yes"}, {"bus"}),
         ({"participant:train": "yes"}, set()),
@@ -119,7 +115,8 @@ def test_a_connection_for_bicycles_keeps_out_vehicles_that_the_format_has_no_wor
 def test_a_part_of_a_lane_for_bicycles_is_closed_to_vehicles_there_and_only_there() -> None:
     cut = LENGTH / 2
     parts = "".join(
-        f'<laneSection s="{s}"><left>{lane(1)}</left><center><lane id="0" type="none"/></center><right>{lane(-1, kind=kind)}</right></laneSection>'
+        f'<laneSection s="{s}"><left>{lane(1)}</left><center><lane id="0" '
+        f'type="none"/></center><right>{lane(-1, kind=kind)}</right></laneSection>'
         for s, kind in ((0, "biking"), (cut, "driving"))
     )
     data = crossing().decode()
@@ -136,7 +133,7 @@ def test_a_part_of_a_lane_for_bicycles_is_closed_to_vehicles_there_and_only_ther
     [
         ({"subtype": "bicycle_lane"}, {"bicycle"}),
         ({"participant:vehicle:bus": "yes"}, {"bus", "emergency"}),
-        ({"subtype": "highway"}, set(MOTOR)),
+        ({"subtype": "highway"}, set(MOTOR_CLASSES)),
     ],
 )
 def test_a_lanelet_far_from_the_crossing_keeps_its_own_users(tags: dict[str, str], allowed: set[str]) -> None:
@@ -163,7 +160,7 @@ USERS = st.frozensets(st.sampled_from((*KINDS, "tram", "hov", "electric cars")),
 def test_bans_of_a_connection_bind_those_alone_that_its_lanes_let_in_and_it_does_not(
     before: frozenset[str], own: list[frozenset[str]]
 ) -> None:
-    rules = turn_bans("C1", [permit(before, "text")], [permit(users, "text") for users in own])
+    rules = turn_bans("C1", [permit_of(before, "text")], [permit_of(users, "text") for users in own])
     for kind, fuel in product((*KINDS, "tram"), FUELS):
 
         def admits(users: frozenset[str], kind: str = kind, fuel: str = fuel) -> bool:
@@ -181,8 +178,8 @@ def test_bans_of_a_connection_bind_those_alone_that_its_lanes_let_in_and_it_does
 def test_a_part_of_a_lane_is_never_open_to_motor_vehicles_that_it_is_not_for(
     own: frozenset[str], whole: frozenset[str]
 ) -> None:
-    rules = span_rules(Target("L1", 0.0, 10.0), permit(own, ""), permit(whole, ""))
-    for kind in MOTOR:
+    rules = span_rules(Target("L1", 0.0, 10.0), permit_of(own, ""), permit_of(whole, ""))
+    for kind in MOTOR_CLASSES:
         refused = any(binds(rule, Vehicle(kind, fuel="petrol")) for rule in rules)
         if "car" in whole and kind not in own and kind != "emergency":  # emergency vehicles may use every bus lane
             assert refused
@@ -248,12 +245,12 @@ TAGGED = st.sampled_from(
         ({}, set(KINDS)),
         ({"subtype": "bus_lane"}, {"bus", "taxi", "emergency"}),
         ({"subtype": "bicycle_lane"}, {"bicycle"}),
-        ({"subtype": "highway"}, set(MOTOR)),
+        ({"subtype": "highway"}, set(MOTOR_CLASSES)),
         ({"subtype": "emergency_lane"}, {"emergency"}),
         ({"participant:vehicle:truck": "no"}, set(KINDS) - {"truck"}),
         ({"participant:vehicle:bus": "yes"}, {"bus", "emergency"}),
-        ({"participant:vehicle": "yes", "participant:vehicle:car": "no"}, set(MOTOR) - {"car"}),
-        ({"participant:bicycle": "no"}, set(MOTOR)),
+        ({"participant:vehicle": "yes", "participant:vehicle:car": "no"}, set(MOTOR_CLASSES) - {"car"}),
+        ({"participant:bicycle": "no"}, set(MOTOR_CLASSES)),
         ({"participant:train": "yes"}, set()),
     )
 )
@@ -274,7 +271,7 @@ def test_whoever_may_use_a_part_of_a_way_may_use_it_in_the_code_and_nobody_else(
     )
     code = one(import_lanelet2(roads.draw({"W in": near[0], "W to E": inner[0]}).xml()))
     lane_id, path = lane_of(code, "W in").id, straight(code, "W in")
-    motor = set(MOTOR) - {"emergency"}  # who may use every bus lane
+    motor = set(MOTOR_CLASSES) - {"emergency"}  # who may use every bus lane
     assert takes(code, path) & near[1] & motor == inner[1] & near[1] & motor
     if "car" in near[1]:  # the lane is one for vehicles, and only rules keep them off its parts
         assert takes(code, lane_id, s=20.0) & motor == far[1] & motor

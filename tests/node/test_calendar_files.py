@@ -90,7 +90,7 @@ def running(tmp_path: Path, calendar: DayCalendar, run: Callable[[Node], None]) 
     (tmp_path / "0.json").write_bytes(codes.dump(ruled()))
     (tmp_path / "days.json").write_bytes(dump_days(calendar))
     (tmp_path / "node.toml").write_text(
-        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
     )
     node = Node(load(tmp_path / "node.toml"), clock=EventClock(ns("2026-10-01T08:00")))
     try:
@@ -100,26 +100,26 @@ def running(tmp_path: Path, calendar: DayCalendar, run: Callable[[Node], None]) 
 
 
 def test_a_calendar_that_is_taken_in_while_the_node_runs_is_compared_with_today_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def run(node: Node) -> None:
         node.publisher.watch(ns("2026-10-01T08:00:10"))
-        assert "says nothing of" not in capsys.readouterr().err
+        assert "says nothing of" not in caplog.text
         old = replace(SOUND, last="2025-12-31", holidays=SOUND.holidays[:1], make_up_days=())
         (tmp_path / "days.json").write_bytes(dump_days(old))
         node.publisher.watch(ns("2026-10-01T08:00:12"))
-        assert "says nothing of 2026-10-01" in capsys.readouterr().err
+        assert "says nothing of 2026-10-01" in caplog.text
         assert node.metrics.counters["calendar.uncovered", ""] == 1
 
     running(tmp_path, SOUND, run)
 
 
 def test_a_node_starts_on_a_calendar_that_does_not_reach_today_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = replace(SOUND, last="2025-12-31", holidays=SOUND.holidays[:1], make_up_days=())
     running(tmp_path, old, lambda node: node.publisher.watch(ns("2026-10-01T08:00:10")))
-    assert "says nothing of 2026-10-01" in capsys.readouterr().err
+    assert "says nothing of 2026-10-01" in caplog.text
 
 
 def test_a_changed_rule_under_the_same_revision_is_refused_with_the_remedy_and_times_in_words() -> None:

@@ -8,13 +8,13 @@ from stage import Stage
 from cloudctl import planner
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
-from cloudctl.ingest.gateways import MAX_SYNC_AGE, SLOWEST_SYNC, TIMESTAMPING, Gateway
+from cloudctl.ingest.gateways import MAX_ROUND_TRIP, MAX_SYNC_AGE, TIMESTAMPING, Gateway
 from cloudctl.metrics import Metrics
 from cloudctl.node.clock_steps import Timekeeper
 from cloudctl.schema import RawMessage
 
 T = 1_800_000_000 * SECOND
-delays = st.integers(0, SLOWEST_SYNC // 2 - 1)
+delays = st.integers(0, MAX_ROUND_TRIP // 2 - 1)
 
 
 def exchange(gateway: Gateway, t: int, offset: int, there: int, back: int) -> bool:

@@ -1,4 +1,4 @@
-"""MQTT against real brokers: delivery, expiry, a broker that dies and comes back, TLS with a name of one's own."""
+"""MQTT against real brokers: delivery, expiry, a broker that dies and comes back."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,14 +6,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deadlines import when, when_past
+from made_advisory import advisory
 
 from cloudctl.client import Vehicle
-from cloudctl.clock import SECOND, WallClock
+from cloudctl.clock import WallClock
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
-from cloudctl.schema import Advisory, AdvisoryKind, Inputs, VehicleState
+from cloudctl.schema import Advisory, VehicleState
 
 KINDS = [
     "amqtt",
@@ -29,78 +31,97 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[broker.B
         started.stop()
 
 
-def advisory(name: str, valid_s: float = 5.0, vehicle: str = "car") -> Advisory:
-    t = WallClock().now()
-    return Advisory(
-        name, AdvisoryKind.GLOSA, "X", f"vehicle:{vehicle}", 2, 1.0, "why", t, t + int(valid_s * SECOND), Inputs(1)
-    )
-
-
 class Loop:
-    """An egress and a vehicle at one broker."""
+    """An egress, and the vehicles `car` and `other`, at one broker; `received` are the ids of what each was given."""
 
     def __init__(self, section: BrokerSection) -> None:
-        self.heard: list[tuple[str, str, bytes]] = []
         self.metrics = Metrics()
         self.section = section
-        self.got: list[str] = []
+        self.messages: list[tuple[str, str, bytes]] = []
+        self.received: dict[str, list[str]] = {"car": [], "other": []}
+        self.egress = Egress(section, WallClock(), self.metrics, lambda *message: self.messages.append(message))
+        self.vehicles = {
+            name: Vehicle(name, port=section.port, version=section.version or 5, on_trouble=lambda _: None)
+            for name in self.received
+        }
+        self.probes = 0
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Loop":
-        self.egress = Egress(self.section, WallClock(), self.metrics, lambda *message: self.heard.append(message))
         self.egress.start()
-        self.vehicle = Vehicle("car", port=self.section.port, version=self.section.version or 5)
-        await self.vehicle.__aenter__()
-        self.task = asyncio.create_task(self.collect())
+        for vehicle in self.vehicles.values():
+            await vehicle.__aenter__()
+            self.tasks.append(asyncio.create_task(self.collect(vehicle)))
         await self.connected()
         return self
 
     async def connected(self) -> None:
-        await asyncio.wait_for(self.egress.connected.wait(), 15)
-        await asyncio.wait_for(self.vehicle.connected.wait(), 15)
+        """Wait until everyone is connected and, as MQTT confirms no subscription to its sender, until each vehicle is reached."""
+        await when(self.all_connected)
+        for name in self.vehicles:
+            self.probes += 1
+            probe = advisory(f"probe-{self.probes}", vehicle=name)
 
-    async def collect(self) -> None:
-        async for advisory in self.vehicle.advisories():
-            self.got.append(advisory.id)
+            def reached(name: str = name, probe: Advisory = probe) -> bool:
+                self.send(probe)
+                return probe.id in self.received[name]
 
-    async def until(self, done) -> None:
-        for _ in range(1000):
-            if done():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("it did not happen within 10 s")
+            await when(reached, what=f"reaching {name}")
+            self.received[name].clear()
+
+    def all_connected(self) -> bool:
+        return self.egress.connected.is_set() and all(v.connected.is_set() for v in self.vehicles.values())
+
+    def none_connected(self) -> bool:
+        return not self.egress.connected.is_set() and not any(v.connected.is_set() for v in self.vehicles.values())
+
+    async def collect(self, vehicle: Vehicle) -> None:
+        async for item in vehicle.advisories():
+            self.received[vehicle.id].append(item.id)
+
+    def send(self, item: Advisory) -> bool:
+        return self.egress.advise(item, msgspec.json.encode(item))
 
     async def __aexit__(self, *_: object) -> None:
-        self.task.cancel()
-        await self.vehicle.__aexit__()
+        for task in self.tasks:
+            task.cancel()
+        for vehicle in self.vehicles.values():
+            await vehicle.__aexit__()
         await self.egress.stop()
 
 
-def send(loop: Loop, item: Advisory) -> bool:
-    return loop.egress.advise(item, msgspec.json.encode(item))
+def loop_at(running: broker.Broker) -> Loop:
+    return Loop(BrokerSection(port=running.port, version=running.version))
 
 
-def test_there_and_back(running: broker.Broker) -> None:
+def test_each_vehicle_is_given_its_own_advisory_and_its_state_reaches_the_node_as_it_was_sent(
+    running: broker.Broker,
+) -> None:
     async def scene() -> None:
-        async with Loop(BrokerSection(port=running.port, version=running.version)) as loop:
-            assert send(loop, advisory("a"))
-            send(loop, advisory("other", vehicle="another"))
-            await loop.until(lambda: loop.got == ["a"])
+        async with loop_at(running) as loop:
+            assert loop.send(advisory("first"))
+            assert loop.send(advisory("second", vehicle="other"))
+            await when(lambda: loop.received == {"car": ["first"], "other": ["second"]})
             state = VehicleState(WallClock().now(), 39.8, 116.5, 10.0, 0.0)
-            assert await loop.vehicle.report(state)
-            await loop.until(lambda: any(kind == "state" for kind, *_ in loop.heard))
-            kind, name, body = next(item for item in loop.heard if item[0] == "state")
+            assert await loop.vehicles["car"].report(state)
+            await when(lambda: loop.messages)
+            ((kind, name, body),) = loop.messages
             assert (kind, name, msgspec.json.decode(body, type=VehicleState)) == ("state", "car", state)
+            assert loop.received == {"car": ["first"], "other": ["second"]}, "and no more"
 
     asyncio.run(scene())
 
 
-def test_nothing_is_sent_after_its_time(running: broker.Broker) -> None:
+def test_an_advisory_whose_time_is_over_is_not_sent_and_is_counted(running: broker.Broker) -> None:
+    """Messages of one connection arrive in order: when the one sent after it is there, the first would have been."""
+
     async def scene() -> None:
-        async with Loop(BrokerSection(port=running.port, version=running.version)) as loop:
-            assert not send(loop, advisory("old", valid_s=-0.001))
+        async with loop_at(running) as loop:
+            assert not loop.send(advisory("old", valid_s=-0.001))
             assert loop.metrics.total("egress.expired") == 1
-            assert send(loop, advisory("new"))
-            await loop.until(lambda: loop.got == ["new"])
+            assert loop.send(advisory("new"))
+            await when(lambda: loop.received["car"])
+            assert loop.received["car"] == ["new"]
 
     asyncio.run(scene())
 
@@ -108,38 +129,39 @@ def test_nothing_is_sent_after_its_time(running: broker.Broker) -> None:
 def test_a_broker_that_dies_and_comes_back_loses_nothing_that_is_still_valid(
     running: broker.Broker, tmp_path: Path
 ) -> None:
+    """Two vehicles, so that neither advisory takes the place of the other: the one still valid arrives, the one whose time is over does not."""
+
     async def scene() -> None:
-        async with Loop(BrokerSection(port=running.port, version=running.version)) as loop:
+        async with loop_at(running) as loop:
             running.stop()
-            await loop.until(lambda: not loop.egress.connected.is_set() and not loop.vehicle.connected.is_set())
-            assert not send(loop, advisory("brief", valid_s=0.2, vehicle="car"))
-            assert not send(loop, advisory("lasting", valid_s=30.0))
-            await asyncio.sleep(0.3)
-            again = broker.start(tmp_path / "again", running.port, prefer=running.name)
+            await when(loop.none_connected)
+            brief, lasting = advisory("brief", valid_s=0.2, vehicle="other"), advisory("lasting", valid_s=60.0)
+            assert not loop.send(brief), "kept, as there is nobody to send it to"
+            assert not loop.send(lasting)
+            await when_past(brief.valid_until)
+
+            started = broker.start(tmp_path / "again", running.port, prefer=running.name)
             try:
+                await when(loop.all_connected)
+                await when(lambda: "lasting" in loop.received["car"], what="the delivery of what was kept")
                 await loop.connected()
-                await asyncio.sleep(0.2)
-                send(loop, advisory("later", valid_s=30.0, vehicle="car"))
-                await loop.until(lambda: "later" in loop.got)
-                assert "brief" not in loop.got
-                assert loop.metrics.total("egress.lost") >= 1
+                assert loop.send(advisory("later", valid_s=30.0, vehicle="other"))
+                await when(lambda: loop.received["other"])
+                assert loop.received["other"] == ["later"]
+                assert loop.metrics.total("egress.lost") == 1
             finally:
-                again.stop()
+                started.stop()
 
     asyncio.run(scene())
 
 
-def test_no_broker_is_said_with_the_remedy() -> None:
+def test_without_a_broker_the_node_says_so_with_the_remedy() -> None:
     async def scene() -> None:
         egress = Egress(BrokerSection(port=broker.free_port()), WallClock(), Metrics(), lambda *_: None)
         egress.start()
-        for _ in range(300):
-            if egress.trouble:
-                break
-            await asyncio.sleep(0.01)
+        await when(lambda: egress.trouble)
         await egress.stop()
-        assert egress.trouble is not None
-        assert "embedded = true" in egress.trouble
+        assert "embedded = true" in str(egress.trouble)
 
     asyncio.run(scene())
 

@@ -1,6 +1,8 @@
 """A fault in one place takes nothing from another: exceptions injected everywhere, and bodies that nobody wrote by hand."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,18 +10,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zmq  # noqa: TID251 - to send what our own sockets do not
+from deadlines import until, when
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from node_process import NodeProcess, until
+from node_process import NodeProcess
+from two_intersections import advised, elsewhere, two_places
 
-from bench.scene import Scene, corridor
+from bench.scene import Scene
 from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, Output
 from cloudctl.faults import REPEAT, FaultReport, Faults
-from cloudctl.ingest.messages import Ingest
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recorder
 from cloudctl.io.zeromq import Dealer
@@ -47,39 +51,18 @@ def fails(*_: object, **__: object) -> None:
 # --- the engine ---
 
 
-def two_places() -> tuple[Scene, Scene, Engine]:
-    """Two intersections in one engine: gateway g speaks for the first, h for the second."""
-    first, second = corridor()[:2]
-    config = EngineConfig(
-        {"g": {f"r{k}": first.code.id for k in range(3)}, "h": {f"s{k}": second.code.id for k in range(3)}}
-    )
-    return Scene(first, 20), Scene(second, 20, seed=2), Engine([first.code, second.code], config)
-
-
 def drive(
     scenes: tuple[Scene, Scene], engine: Engine, seconds: float = 4.0, recorder: Recorder | None = None
 ) -> list[Output]:
     """Run both intersections; the second's units are s0, s1, s2 of gateway h and its vehicle is `van`."""
     outs = []
     for (t, batch), (_, other) in zip(scenes[0].run(seconds), scenes[1].run(seconds), strict=True):
-        batch = [*batch, *(_elsewhere(datum) for datum in other)]
+        batch = [*batch, *(elsewhere(datum) for datum in other)]
         out = engine.step(t, batch)
         if recorder:
             recorder.step(t, batch, [payload for _, payload in encode_all(out.advisories, engine.faults)])
         outs.append(out)
     return outs
-
-
-def _elsewhere(datum: RawMessage) -> RawMessage:
-    if datum.kind == "state":
-        return datum._replace(sender="van")
-    body = msgspec.msgpack.decode(datum.body)
-    body["r"] = body["r"].replace("r", "s")
-    return RawMessage(datum.kind, "h", msgspec.msgpack.encode(body))
-
-
-def advised(outs: list[Output], intersection: str) -> set[str]:
-    return {a.kind for out in outs for a in out.advisories if a.intersection == intersection}
 
 
 def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_is_advised(
@@ -92,7 +75,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
     )
     recorder = Recorder(tmp_path / "run.mcap")
     recorder.meta("config", msgspec.json.encode(engine.config))
-    for place in engine.places.values():
+    for place in engine.intersections.values():
         recorder.meta("code", codes.dump(place.code.code))
     outs = drive((first, second), engine, recorder=recorder)
     recorder.close()
@@ -116,10 +99,10 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 
 
 PLACES = {
-    "ingest of one kind": (lambda m: m.setattr(Ingest, "_hello", fails), "ingest", "hello"),
+    "ingest of one kind": (lambda m: m.setattr("cloudctl.ingest.messages.check_hello", fails), "ingest", "hello"),
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
-    "a signal": (lambda m: m.setattr(Engine, "_handle_timestamped", fails), "handle", "signal"),
-    "a report": (lambda m: m.setattr(Engine, "_reported", fails), "report", "state"),
+    "a signal": (lambda m: m.setattr("cloudctl.signals.quality.SignalQuality.observe", fails), "handle", "signal"),
+    "a report": (lambda m: m.setattr("cloudctl.vehicles.VehicleRegistry.reported", fails), "report", "state"),
     "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
@@ -156,7 +139,7 @@ def test_a_fault_in_one_place_is_counted_and_the_step_goes_on(name: str, monkeyp
             body.field == "body" and "the node could not process it" in body.rule and body.remedy for body in rejects
         )
     if place not in ("decode", "plan", "degraded"):
-        assert engine.places[second.code.code.id].planned > T
+        assert engine.intersections[second.code.code.id].planned > T
     if place == "plan":
         assert advised(outs, first.code.code.id) == {AdvisoryKind.DEGRADED}
 
@@ -178,7 +161,7 @@ def test_one_bad_frame_of_many_is_the_only_one_that_is_lost(monkeypatch: pytest.
             good[0],
             RawMessage("perception", "g", bad),
             good[1],
-            _elsewhere(RawMessage("perception", "h", second.perception("r0", 0, T))),
+            elsewhere(RawMessage("perception", "h", second.perception("r0", 0, T))),
         ],
     )
     assert engine.metrics.total("accept.perception") == 3
@@ -424,7 +407,7 @@ def written(tmp_path: Path, code: CompiledCode, port: int, more: str = "", versi
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     file = tmp_path / "node.toml"
     file.write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nport = {port}\nversion = {version}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nopen = true\nport = {port}\nversion = {version}\n'
         f'[http]\nbind = "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}", r1 = "{code.code.id}", r2 = "{code.code.id}" }}\n{more}'
     )
     return file
@@ -439,11 +422,14 @@ NODE_PLACES: dict[str, tuple[Callable[[Node, pytest.MonkeyPatch], object], str]]
     "signals": (lambda node, m: m.setattr(node.egress, "signals", fails), "signals"),
     "replies": (lambda node, m: m.setattr(node.server, "send", fails), "reply"),
     "a step": (lambda node, m: m.setattr(node.engine.scheduler, "due", fails), "step"),
-    "receiving": (lambda node, m: m.setattr(node, "_datum", fails), "receive"),
-    "the broker's connection": (lambda node, m: m.setattr(node.egress, "_renew", fails), "egress"),
-    "reload": (lambda node, m: (m.setattr("cloudctl.node.live.reread", fails), node._on_hangup()), "reload"),
+    "receiving": (lambda node, m: m.setattr("cloudctl.node.peers.Peers.message_of", fails), "receive"),
+    "the broker's connection": (lambda node, m: m.setattr("cloudctl.io.mqtt.Connection.watch", fails), "egress"),
+    "reload": (
+        lambda node, m: (m.setattr("cloudctl.node.reloader.read_again", fails), os.kill(os.getpid(), signal.SIGHUP)),
+        "reload",
+    ),
     "the loop": (lambda node, m: asyncio.get_running_loop().call_soon(fails), "loop"),
-    "http": (lambda node, m: m.setattr(node.web, "_row", fails), "web"),
+    "http": (lambda node, m: m.setattr("cloudctl.io.http.content_hash", fails), "web"),
 }
 
 
@@ -454,7 +440,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     code: CompiledCode,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     aiohttp = pytest.importorskip("aiohttp")
     inject, place = NODE_PLACES[name]
@@ -470,7 +456,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         )
         task = asyncio.create_task(node.run(stop))
         gateway = Gateway(node.server.address, ["r0"], name="g")
-        await until_async(lambda: node.egress.connected.is_set())
+        await when(lambda: node.egress.connected.is_set())
         inject(node, monkeypatch)
 
         def driven() -> bool:
@@ -484,7 +470,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         async with aiohttp.ClientSession(node.web.address) as session:
             status = (await session.get("/codes")).status
             assert status == (500 if place == "web" else 200)
-        await until_async(driven)
+        await when(driven)
         monkeypatch.undo()
         counted = node.metrics.counters.copy()
 
@@ -499,7 +485,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
                 and node.egress.connected.is_set()
             )
 
-        await until_async(works)
+        await when(works)
         stop.set()
         await task
         gateway.close()
@@ -509,40 +495,34 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
         asyncio.run(live())
     finally:
         running.stop()
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count(f"fault in {place}") == 1, said
     assert "made to fail" in said
-
-
-async def until_async(holds: Callable[[], bool], seconds: float = 50.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.05)
 
 
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
     written(tmp_path, code, broker.free_port())
     (tmp_path / "broken.py").write_text(
-        "import sys\nfrom cloudctl.node import live\nfrom cloudctl.__main__ import main\n"
+        "import sys\nfrom cloudctl.metrics import Metrics\nfrom cloudctl.__main__ import main\n"
         "def fails(*_):\n    raise KeyError('made to fail')\n"
-        "live.Node._report = fails\nsys.exit(main(sys.argv[1:]))\n"
+        "Metrics.snapshot = fails\nsys.exit(main(sys.argv[1:]))\n"
     )
-    for words, status in ((["--debug"], 2), ([], None)):
-        process = subprocess.Popen(
-            [sys.executable, str(tmp_path / "broken.py"), "serve", str(tmp_path / "node.toml"), *words],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            assert process.wait(30 if words else 6) == status
-        except subprocess.TimeoutExpired:
-            assert not words, "without debugging it serves on"
-            process.terminate()
-            assert process.wait(20) == 0
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-        assert said.count("made to fail") >= 1
-        assert "Traceback" in said
+    command = [sys.executable, str(tmp_path / "broken.py"), "serve", str(tmp_path / "node.toml")]
+    log = tmp_path / "node.err"
+
+    def reported() -> bool:
+        return "made to fail" in log.read_text() and "Traceback" in log.read_text()
+
+    with log.open("w") as stderr:
+        process = subprocess.Popen([*command, "--debug"], stderr=stderr, stdout=subprocess.DEVNULL)
+        assert process.wait(30) == 2
+    assert reported()
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL)
+        until(reported, what="the report of the fault")
+        assert process.poll() is None, "without debugging it serves on"
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_replay(
@@ -552,10 +532,14 @@ def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_repl
     with node:
         gateway = node.gateway()
         dealer = Dealer(f"tcp://127.0.0.1:{node.port}", node.keys["g"], node.node.public)
+        bare = zmq.Context.instance().socket(zmq.DEALER)  # our own Dealer sends nothing but a kind and a body
+        bare.curve_serverkey = node.node.public.encode()
+        bare.curve_publickey, bare.curve_secretkey = node.keys["g"].public.encode(), node.keys["g"].secret.encode()
+        bare.connect(f"tcp://127.0.0.1:{node.port}")
         for kind in (b"?", b"", b"state", b"code", b"config", b"\xff" * 300):
             dealer.send(kind, b"{}")
         for frames in ([b"P"], [b"P", b"x", b"y"], [b""], [b"P"] * 50):
-            dealer._socket.send_multipart(frames, 1)  # without blocking
+            bare.send_multipart(frames, zmq.NOBLOCK)
 
         def served() -> bool:
             gateway.perception(
@@ -567,6 +551,7 @@ def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_repl
         until(served, what="all refused, and the good ones taken")
         gateway.close()
         dealer.close()
+        bare.close(linger=0)
     assert "Traceback" not in node.said
     result = replay(tmp_path / "run.mcap")
     assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})

@@ -89,9 +89,9 @@ def test_a_hazard_nobody_could_be_warned_of_is_refused_with_the_reason(
     assert reject.field == field
     assert rule in reject.rule
     assert reject.remedy
-    assert len(engine.places[code.code.id].hazards) == 0
+    assert len(engine.intersections[code.code.id].hazards) == 0
     assert feed(engine, "hazard", body(code)) == []
-    assert len(engine.places[code.code.id].hazards) == 1
+    assert len(engine.intersections[code.code.id].hazards) == 1
 
 
 def lane_and_place(stage: Stage) -> tuple[int, float]:
@@ -158,16 +158,16 @@ def test_its_times_are_put_on_the_nodes_clock(engine: Engine, code: CompiledCode
     offset = 5 * SECOND
     engine.ingest.gateways["g"].offset = offset
     assert feed(engine, "hazard", body(code, t=T + offset, start=T + offset, end=T + offset + SECOND)) == []
-    (held,) = engine.places[code.code.id].hazards.now(T)
+    (held,) = engine.intersections[code.code.id].hazards.now(T)
     assert (held.t, held.start, held.end) == (T, T, T + SECOND)
-    assert engine.places[code.code.id].hazards.now(T + SECOND) == ()
+    assert engine.intersections[code.code.id].hazards.now(T + SECOND) == ()
     assert "ago" in feed(engine, "hazard", body(code, t=T + offset, start=T, end=T + offset - 1))[0].rule
 
 
 def test_a_known_hazard_is_withdrawn_by_an_end_that_is_past(engine: Engine, code: CompiledCode) -> None:
     assert feed(engine, "hazard", body(code)) == []
     assert feed(engine, "hazard", body(code, t=T + SECOND, start=T, end=T + SECOND), t=T + SECOND) == []
-    assert len(engine.places[code.code.id].hazards) == 0
+    assert len(engine.intersections[code.code.id].hazards) == 0
 
 
 def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCode) -> None:

@@ -62,7 +62,7 @@ def test_a_perception_long_under_way_is_still_folded_in(engine: Engine, code: Co
         assert (
             feed(engine, "perception", perception(code, q=k, t=T + k * 100 * MS), t=T + k * 100 * MS + 900 * MS) == []
         )
-    assert engine.places[code.code.id].fusion.stats()["count"] == 1
+    assert engine.intersections[code.code.id].fusion.stats()["count"] == 1
     assert TOPICS["perception"].max_age == FusionConfig().window_ms * MS  # older is refused by both
 
 
@@ -146,7 +146,7 @@ def test_a_flood_of_one_source_keeps_the_newest(engine: Engine, scene: Scene) ->
     batch = [RawMessage("perception", "g", scene.perception("r0", k, T + k * MS)) for k in range(40)]
     engine.step(T + 50 * MS, batch)
     assert engine.metrics.total("drop.queue") == 32
-    assert engine.places[scene.code.code.id].t_sensor == T + 39 * MS
+    assert engine.intersections[scene.code.code.id].t_sensor == T + 39 * MS
 
 
 def test_bad_vehicle_states(engine: Engine) -> None:

@@ -98,7 +98,7 @@ def test_a_fault_stands_as_long_as_messages_repeat_it(code: CompiledCode, same: 
         groups = groups_of(code, T + 20 * SECOND + (0 if same else k))
         groups[0]["mn"] = groups[0]["mx"] + 1
         engine.step(t, [signal(code, groups, k, t)])
-        quality = engine.places[code.code.id].quality
+        quality = engine.intersections[code.code.id].quality
         assert quality.doubted(t) == {groups[0]["g"]: "times"}
 
 
@@ -116,7 +116,7 @@ def test_a_bad_sensor_of_a_health_message_loses_only_itself(code: CompiledCode, 
     ]
     out = engine.step(T, [RawMessage("health", "g", encode({**msgspec.to_builtins(Health(1, "r0", T)), "s": sensors}))])
     assert any(why.field.startswith("s[1]") for why in rejects(out))
-    table = engine.places[code.code.id].sensing.table()
+    table = engine.intersections[code.code.id].sensing.table()
     assert table["r0/a"]["alive"] is False
 
 
@@ -161,7 +161,7 @@ def test_a_movement_nobody_knows_is_refused_and_taken_for_no_way_off_the_road(
 ) -> None:
     engine = running(code)
     out = engine.step(T, [report(code, movements, T)])
-    (kept,) = engine.places[code.code.id].reports.values()
+    (kept,) = engine.intersections[code.code.id].reports.values()
     assert kept.paths == paths
     assert [why.field.split("[")[0] for _, why in out.rejects] == (["movements"] if refused else [])
     again = engine.step(T + SECOND, [report(code, movements, T + SECOND)])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until, when
+from gateway_frames import accepted, frame
+from node_process import NodeProcess
 
 from bench.scene import Scene
 from cloudctl.client import Gateway, Vehicle
@@ -26,23 +28,6 @@ def node(tmp_path: Path, code: CompiledCode, mqtt: broker.Broker) -> Iterator[No
     process.config.write_text(process.config.read_text().replace(f"port = {process.mqtt}", f"port = {mqtt.port}"))
     with process:
         yield process
-
-
-def frame(gateway: Gateway, code: CompiledCode, rsu: str | None = None) -> None:
-    rsu = rsu or gateway.rsus[0]
-    gateway.perception(rsu, "cam", code.origin.lat, code.origin.lon, [{"x": 12.0, "y": -3.5, "class": "car"}])
-
-
-def accepted(node: NodeProcess, gateway: Gateway, n: int = 1) -> None:
-    """Send good frames until `n` more of them were accepted."""
-    before = node.count("accept.perception", gateway.rsus[0])
-
-    def more() -> bool:
-        frame(gateway, node.code)
-        gateway.poll(50)
-        return node.count("accept.perception", gateway.rsus[0]) >= before + n
-
-    until(more, what=f"{n} accepted frame(s)")
 
 
 def test_an_unknown_key_is_told_and_counted_and_the_known_one_served(node: NodeProcess) -> None:
@@ -169,14 +154,12 @@ def test_a_broker_killed_and_restarted_under_a_running_node(tmp_path: Path, code
             assert await advice(process, vehicle, gateway, made)
             first.process.kill()
             first.process.wait()
-            while vehicle.connected.is_set() or "trying again" not in process.said:
-                await asyncio.sleep(0.05)
+            await when(lambda: not vehicle.connected.is_set() and "trying again" in process.said)
             again = broker.start(tmp_path / "again", first.port, prefer=first.name)
             try:
                 await asyncio.wait_for(vehicle.connected.wait(), 15)
                 assert await advice(process, vehicle, gateway, made)
-                while "all is well again" not in process.said:
-                    await asyncio.sleep(0.05)
+                await when(lambda: "all is well again" in process.said)
             finally:
                 gateway.close()
                 again.stop()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from node_process import NodeProcess, until
-from test_faults import _elsewhere, advised, two_places
+from deadlines import until
+from node_process import NodeProcess
+from two_intersections import advised, elsewhere, two_places
 
 from bench.scene import Scene
 from cloudctl import codes
@@ -62,14 +63,14 @@ def test_a_run_with_an_announcement_a_change_and_a_reload_replays_byte_identical
 def test_a_reload_keeps_clocks_and_numbers_of_those_that_stay_and_drops_those_that_go() -> None:
     first, second, engine = two_places()
     for (t, batch), (_, other) in zip(first.run(1.0), second.run(1.0), strict=True):
-        engine.step(t, [*batch, *(_elsewhere(datum) for datum in other)])
+        engine.step(t, [*batch, *(elsewhere(datum) for datum in other)])
     engine.ingest.gateways["g"].offset = 7
     names = first.code.code.id, second.code.code.id
     out = engine.step(T + 2 * SECOND, [config_input(EngineConfig({"g": {"r0": names[0], "r1": names[1]}}))])
     assert out.answers[0].refusal is None
     assert list(engine.ingest.gateways) == ["g"]
     assert engine.ingest.gateways["g"].offset == 7
-    assert [place.gateways for place in engine.places.values()] == [("g",), ("g",)]
+    assert [place.gateways for place in engine.intersections.values()] == [("g",), ("g",)]
     assert {key: source.intersection for key, source in engine.ingest.sources.items()} == {("r0", "fused"): names[0]}
     assert {rsu: source.intersection for rsu, source in engine.ingest.sources.signals.items()} == {"r0": names[0]}
     outs = []
@@ -158,12 +159,14 @@ def test_sighup_takes_over_gateways_keys_and_limits_and_says_what_waits_for_a_re
             lambda: node.said.count("configuration not taken over") == 2, what="the refusal of an unknown intersection"
         )
         serves(other, "rsu-9")
-        new = old.replace(node.keys["other"].public, late.public).replace(f"port = {node.mqtt}", "port = 1")
+        new = old.replace(node.keys["other"].public, late.public).replace(
+            "[record]\n", "[plan]\nmax_tracks = 100\n[record]\n"
+        )
         new = new.replace("[record]\n", "[record]\nkeep_mb = 4096\n")
         new += f'[[gateway]]\nname = "more"\nkey = "{stranger.public}"\nrsus = {{ "rsu-7" = "{place}" }}\n'
         hangup(new)
         until(lambda: "was read again; gateways: g, other, more" in node.said, what="the reload")
-        assert "[broker] port has changed" in node.said
+        assert "[plan] max_tracks has changed" in node.said
         more, again = node.gateway("more", stranger), node.gateway("other", late)
         serves(more, "rsu-7")
         serves(again, "rsu-9")
@@ -227,13 +230,13 @@ def test_a_number_that_cannot_be_meant_is_refused_with_its_key(tmp_path: Path, t
 
 
 def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, code: CompiledCode
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, code: CompiledCode
 ) -> None:
     from cloudctl.node.live import Node
 
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     (tmp_path / "node.toml").write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
+        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
     )
 
     async def live() -> None:
@@ -245,4 +248,4 @@ def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
         await task
 
     asyncio.run(live())
-    assert "nothing to read again" in capsys.readouterr().err
+    assert "nothing to read again" in caplog.text

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deadlines import when
 from msgspec.structs import replace
 
 from bench.scene import Scene
@@ -72,7 +73,7 @@ def test_tracks_outlive_a_change_and_a_moved_origin(scene: Scene) -> None:
     for moved in (0, 1500):
         engine = engine_of(scene, before, replace(after, ref_lat_e7=after.ref_lat_e7 + moved))
         drive(engine, scene, CHANGE, 8.0)
-        tracks = engine.places[before.id].fusion.tracks(engine.places[before.id].t_sensor)
+        tracks = engine.intersections[before.id].fusion.tracks(engine.intersections[before.id].t_sensor)
         assert (tracks["status"] == 1).sum() >= 25
 
 
@@ -84,7 +85,7 @@ def test_a_change_is_due_without_data(scene: Scene) -> None:
     assert engine.next_plan() == CHANGE
     assert engine.step(CHANGE - 1, []).changed == []
     assert engine.step(CHANGE, []).changed == [before.id]
-    assert engine.places[before.id].code.code == after
+    assert engine.intersections[before.id].code.code == after
     assert engine.step(CHANGE + 1, []).changed == []
 
 
@@ -183,7 +184,7 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
         f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
     )
     clock = WallClock()
@@ -193,26 +194,20 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
         task = asyncio.create_task(node.run(stop))
         version = node.broker.version if node.broker else 5
         async with Vehicle("car", port=node.broker.port, version=version, intersections=(before.id,)) as car:
-            await until(lambda: car.codes.get(before.id) == codes.compact(before))
+            await when(lambda: car.codes.get(before.id) == codes.compact(before))
             begins = clock.now() + 7 * SECOND
             (tmp_path / "codes" / "2.json").write_bytes(codes.dump(replace(after, valid_from=begins)))
             (tmp_path / "codes" / "3.json").write_bytes(b"{")
-            await until(lambda: bool(car.announced.get(before.id)))
+            await when(lambda: bool(car.announced.get(before.id)))
             assert from_compact(car.codes[before.id]).revision == 1
-            await until(lambda: from_compact(car.codes[before.id]).revision == 2)
+            await when(lambda: from_compact(car.codes[before.id]).revision == 2)
             assert -100 * MS < clock.now() - begins < SECOND
             assert node.engine.metrics.total("code.refused") == 1
-            await until(lambda: car.announced[before.id] == b"")
+            await when(lambda: car.announced[before.id] == b"")
         stop.set()
         await task
 
     asyncio.run(live())
-
-
-async def until(holds, seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scene: Scene, tmp_path: Path) -> None:
@@ -220,7 +215,7 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
     config.write_text(
-        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
     )
     engine = engine_of(scene, code)
     publisher = Publisher(

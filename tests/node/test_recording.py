@@ -12,17 +12,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deadlines import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
 from mcap.writer import Writer
-from node_process import NodeProcess, until
+from node_process import NodeProcess
 from paths import GOLDEN
 
 from bench.bench_replay import record
 from bench.scene import Scene, corridor
 from cloudctl import codes
-from cloudctl.clock import SECOND, WallClock
+from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, encode
 from cloudctl.io.recording.container import ChunkBuilder, McapFile
@@ -44,6 +45,22 @@ def fill(recorder: Recorder, first: int, steps: int, size: int = 700) -> None:
 
 def times(path: Path) -> list[int]:
     return [step.t for step in Recording(path).steps()]
+
+
+class Stopwatch:
+    """The recorder's stopwatch, which a test may put on by some seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0
+        monkeypatch.setattr("cloudctl.io.recording.writer.stopwatch", lambda: stopwatch() + self.ahead)
+
+    def put_on(self, seconds: int) -> None:
+        self.ahead += seconds * SECOND
+
+
+@pytest.fixture
+def recorders_watch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    return Stopwatch(monkeypatch)
 
 
 def begun(path: Path, limits: RecordingLimits | None = None) -> Recorder:
@@ -207,16 +224,18 @@ def test_a_folder_keeps_to_its_limit_whatever_is_recorded(
 ) -> None:
     folder = tmp_path_factory.mktemp("limits")
     limits = RecordingLimits(part_bytes=keep_kb * 1000 // 4, keep_bytes=keep_kb * 1000)
-    for _ in range(2):
-        recorder = begun(folder / "run.mcap", limits)
-        for k, size in enumerate(sizes):
-            fill(recorder, k, 1, size * 500)
+    with pytest.MonkeyPatch.context() as patch:
+        watch = Stopwatch(patch)
+        for _ in range(2):
+            recorder = begun(folder / "run.mcap", limits)
+            for k, size in enumerate(sizes):
+                fill(recorder, k, 1, size * 500)
+                recorder.flush()
+            watch.put_on(60)  # the folder is looked at every ten seconds
             recorder.flush()
-        recorder._tidied -= 60 * SECOND  # ten seconds are over
-        recorder.flush()
-        total = sum(file.stat().st_size for file in folder.iterdir())
-        assert total <= (limits.keep_bytes or 0)
-        recorder.close()
+            total = sum(file.stat().st_size for file in folder.iterdir())
+            assert total <= (limits.keep_bytes or 0)
+            recorder.close()
     shutil.rmtree(folder)
 
 
@@ -237,14 +256,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=False)
 
 
-def test_a_full_disk_loses_nothing_that_memory_holds_and_a_new_file_is_begun(small_disk: Path) -> None:
+def test_a_full_disk_loses_nothing_that_memory_holds_and_a_new_file_is_begun(
+    small_disk: Path, recorders_watch: Stopwatch
+) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 700_000)
     recorder = begun(small_disk / "run.mcap")
     fill(recorder, 0, 1100)
     for _ in range(5):
         recorder.flush()
-        recorder._tried -= 2 * SECOND  # a second is over
+        recorders_watch.put_on(2)  # an attempt is made every second
     assert recorder.failure is not None
     assert "No space left" in recorder.failure
     assert len(list(small_disk.iterdir())) <= 3, "an attempt that comes to nothing leaves nothing behind"
@@ -306,7 +327,7 @@ def test_a_node_that_ends_on_a_full_disk_says_what_was_lost_and_raises_nothing(s
     assert steps == list(range(1000, 1000 + len(steps)))
 
 
-def test_a_limit_on_the_size_of_files_makes_more_of_them(tmp_path: Path) -> None:
+def test_a_limit_on_the_size_of_files_makes_more_of_them(tmp_path: Path, recorders_watch: Stopwatch) -> None:
     """In a process of its own: the limit is the process's."""
     child = os.fork()
     if child == 0:
@@ -315,7 +336,7 @@ def test_a_limit_on_the_size_of_files_makes_more_of_them(tmp_path: Path) -> None
             recorder = begun(tmp_path / "run.mcap")
             for k in range(20):
                 fill(recorder, 100 * k, 100)
-                recorder._tried -= 2 * SECOND  # a second is over
+                recorders_watch.put_on(2)  # an attempt is made every second
                 recorder.flush()
             recorder.close()
             os._exit(0 if recorder.failure is None else 1)

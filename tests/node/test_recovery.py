@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from node_process import NodeProcess, until
+from deadlines import until, when, when_past
+from gateway_frames import accepted, frame
+from made_advisory import advisory
+from node_process import NodeProcess
 from paths import ROOT
-from test_egress import advisory
-from test_node import accepted, frame
 
 from bench.scene import Scene
 from cloudctl.client import Gateway, Vehicle
@@ -46,15 +47,6 @@ def mosquitto(tmp_path: Path) -> Iterator[broker.Broker]:
     yield started
     started.process.send_signal(signal.SIGCONT)
     started.stop()
-
-
-async def when(done: Callable[[], object], seconds: float = 20.0) -> float:
-    """Return after how many s `done` was true; fails when it was not within `seconds`."""
-    begin = stopwatch()
-    while not done():
-        assert stopwatch() - begin < seconds * SECOND, f"it did not happen within {seconds:.0f} s"
-        await asyncio.sleep(0.01)
-    return (stopwatch() - begin) / SECOND
 
 
 def running(pid: int) -> bool:
@@ -91,7 +83,8 @@ def test_a_broker_that_hangs_is_noticed_left_and_used_again_as_soon_as_it_goes_o
             assert "has not answered" in str(egress.trouble)
             lasting = advisory("lasting", valid_s=60.0)
             egress.advise(lasting, msgspec.json.encode(lasting))
-            await asyncio.sleep(12)  # several attempts to connect wait in the broker's socket
+            # several attempts to connect wait in the broker's socket
+            await when(lambda: metrics.total("egress.unreachable") >= 2, 60)
             reported = egress.trouble
             assert reported
             assert "has not answered" in reported, "attempts that fail are no news"
@@ -131,8 +124,9 @@ def test_what_is_retained_does_not_outlive_the_node(mosquitto: broker.Broker) ->
             await egress.stop()
             assert retained(MqttTopics.codes("X")) == b""
         else:
-            await asyncio.sleep(2.5)
-            assert retained(MqttTopics.traffic("X")) == b"", "the broker lets go of what is not renewed"
+            await when(
+                lambda: retained(MqttTopics.traffic("X")) == b"", what="the broker letting go of what is not renewed"
+            )
             await egress.stop()
 
     if broker.shutil.which("mosquitto_sub") is None:
@@ -235,14 +229,13 @@ def test_a_vehicle_that_comes_back_after_two_seconds_gets_what_is_still_valid(mo
         await when(egress.connected.is_set)
         async with Vehicle("car", port=mosquitto.port) as vehicle:
             await when(vehicle.connected.is_set)
-        await asyncio.sleep(1)
-        for item in (
-            advisory("brief", valid_s=0.3),
-            advisory("yours", valid_s=30, vehicle="other"),
-            advisory("lasting", valid_s=30),
-        ):
+        left = WallClock().now()
+        brief = advisory("brief", valid_s=0.3)
+        egress.advise(brief, msgspec.json.encode(brief))
+        await when_past(brief.valid_until)
+        for item in (advisory("yours", valid_s=30, vehicle="other"), advisory("lasting", valid_s=30)):
             egress.advise(item, msgspec.json.encode(item))
-            await asyncio.sleep(0.35)
+        await when_past(left + 2 * SECOND)
         async with Vehicle("car", port=mosquitto.port) as vehicle:
             async with asyncio.timeout(5):
                 first = await anext(aiter(vehicle.advisories()))
@@ -291,11 +284,13 @@ def test_messages_under_an_id_that_cannot_be_used_are_counted_by_the_node(mosqui
         )
         egress.start()
         await when(egress.connected.is_set)
-        await asyncio.sleep(0.2)
-        subprocess.run(
-            ["mosquitto_pub", "-p", str(mosquitto.port), "-t", MqttTopics.vehicle(id, "state"), "-m", "{}"], check=True
-        )
-        await when(lambda: metrics.total("reject.vehicle_id") == 1)
+        command = ["mosquitto_pub", "-p", str(mosquitto.port), "-t", MqttTopics.vehicle(id, "state"), "-m", "{}"]
+
+        def counted() -> bool:
+            subprocess.run(command, check=True)
+            return metrics.total("reject.vehicle_id") > 0
+
+        await when(counted)
         assert heard == []
         await egress.stop()
 
@@ -309,15 +304,16 @@ def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(t
     port, passwords, config = broker.free_port(), tmp_path / "passwords", tmp_path / "mosquitto.conf"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "fleet", "secret"], check=True)
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
-    process = subprocess.Popen([str(broker.mosquitto()), "-c", str(config)], stderr=subprocess.DEVNULL)
+    log = tmp_path / "mosquitto.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen([str(broker.mosquitto()), "-c", str(config), "-v"], stderr=stderr)
 
     async def scene() -> None:
         troubles: list[str] = []
         async with Vehicle("car", port=port, username="fleet", password="secret") as vehicle:
             await when(vehicle.connected.is_set)
         async with Vehicle("car", port=port, username="fleet", password="wrong", on_trouble=troubles.append) as vehicle:
-            await when(lambda: troubles)
-            await asyncio.sleep(2)
+            await when(lambda: log.read_text().count("not authorised") >= 3, 40, "a third attempt")
             assert len(troubles) == 1
             assert "username, password" in troubles[0]
 
@@ -351,7 +347,7 @@ def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_lo
             assert len(troubles) == 1
             assert way in troubles[0]
             assert vehicle.clock_error == pytest.approx(shift, abs=1)
-            await asyncio.sleep(0.6)
+            await when_past(item.valid_until)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await anext(aiter(vehicle.advisories()))

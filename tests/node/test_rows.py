@@ -59,7 +59,7 @@ def test_one_bad_row_of_ten_is_refused_and_named_and_nine_are_used(
         assert rejects[0].remedy
         assert engine.metrics.by_source("reject.row") == {"reject.row": {"r0/cam": q + 1}}
         assert engine.metrics.total("accept.perception") == q + 1
-    assert engine.places[code.code.id].fusion.stats()["sources"][0]["detections"] == 9 * len(bad)
+    assert engine.intersections[code.code.id].fusion.stats()["sources"][0]["detections"] == 9 * len(bad)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_means_not_available_is_taken_as_not_measured_and_counted(
 def test_a_frame_with_no_good_row_is_refused_and_ends_no_track(engine: Engine, code: CompiledCode) -> None:
     for q in range(5):
         feed(engine, "perception", perception(code, q=q, t=T + q * 100 * MS), t=T + q * 100 * MS)
-    fusion = engine.places[code.code.id].fusion
+    fusion = engine.intersections[code.code.id].fusion
     scans = fusion.stats()["sources"][0]["scans"]
     for q in range(5, 15):
         t = T + q * 100 * MS

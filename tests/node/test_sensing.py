@@ -129,7 +129,7 @@ def test_what_a_dead_sensor_does_not_see_proves_nothing(code: CompiledCode, heal
     """r1 sends empty frames. While it is believed to see, each is a miss for every track; once it is known to be dead, none is."""
     road = Road(code)
     road.drive(4.0)
-    fusion = road.engine.places[code.code.id].fusion
+    fusion = road.engine.intersections[code.code.id].fusion
     kept = {}
     for known in (False, True):
         if known:
@@ -158,14 +158,14 @@ def test_a_sensor_whose_frames_come_late_is_named_and_misses_nothing(code: Compi
     """r1's frames are half a second under way; r0's are not, so that perception as a whole is young."""
     road = Road(code, None)
     road.drive(3.0)
-    seen = road.engine.places[code.code.id].fusion.stats()["sources"][1]["p_detect"]
+    seen = road.engine.intersections[code.code.id].fusion.stats()["sources"][1]["p_detect"]
     outs = []
     for k in range(140):
         outs += road.drive(0.1, ("r0",))
         body = road.scene.perception("r1", 10_000 + k, road.t - 500 * MS) if k % 2 else _empty(road, 10_000 + k)
         outs.append(road.engine.step(road.t, [RawMessage("perception", "g", body)]))
     assert any("r1/fused is late: what it sends is 0.5" in why for why in road.degraded(outs))
-    assert road.engine.places[code.code.id].fusion.stats()["sources"][1]["p_detect"] >= seen - 0.01
+    assert road.engine.intersections[code.code.id].fusion.stats()["sources"][1]["p_detect"] >= seen - 0.01
 
 
 def _empty(road: Road, seq: int) -> bytes:
@@ -210,7 +210,7 @@ def test_a_sensor_of_tracks_is_fused_as_one(code: CompiledCode) -> None:
     road = Road(code)
     road.engine.step(T, [RawMessage("hello", "g", encode(Hello(1, "g", ("r0",), (Sensor("fused", "tracks"),))))])
     road.drive(1.0, ("r0",))
-    fusion = road.engine.places[code.code.id].fusion
+    fusion = road.engine.intersections[code.code.id].fusion
     assert fusion.stats()["sources"][0]["kind"] == "tracks"
     assert fusion.stats()["sources"][0]["scale"] == 1.0, (
         "another's tracks err alike from scan to scan: their noise is not learned"

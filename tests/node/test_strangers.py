@@ -127,7 +127,7 @@ def test_three_hundred_thousand_invented_ids_leave_memory_and_the_status_as_they
         f"{(resident[1] - resident[0]) / 1e6:.1f} MB more for the second 150,000"
     )
     assert len(msgspec.json.encode(engine.metrics.snapshot())) < 1_000_000
-    place = engine.places[code.code.id]
+    place = engine.intersections[code.code.id]
     assert len(place.reports) <= MAX_REPORTS
     assert len(place.priority.requests) <= 64
     assert engine.metrics.counters["reject.state", OTHERS] > 100_000
@@ -151,17 +151,17 @@ def test_reports_under_invented_names_leave_room_for_what_sensors_see(code: Comp
                 RawMessage("perception", "g", scene.perception("r1", k, t)),
             ],
         )
-    tracks = engine.places[code.code.id].fusion.tracks(T + 29 * 100 * MS)
+    tracks = engine.intersections[code.code.id].fusion.tracks(T + 29 * 100 * MS)
     seen = sum(int(sources) & ~(1 << 31) != 0 for sources in tracks["sources"])
     assert seen >= 25
-    assert engine.places[code.code.id].fusion.stats()["full"] > 0
+    assert engine.intersections[code.code.id].fusion.stats()["full"] > 0
 
 
 def test_counters_are_bounded_in_number_and_length_and_lose_nothing() -> None:
     metrics = Metrics()
     for k in range(50_000):
         metrics.count("reject.state", f"{k}-" + "x" * 5_000)
-        metrics.tell("table", f"{k}", k)
+        metrics.put_newest("table", f"{k}", k)
     assert metrics.total("reject.state") == 50_000
     assert len(metrics.by_source("reject.state")["reject.state"]) == MAX_SOURCES + 1
     assert metrics.total("drop.newest") == 50_000 - MAX_SOURCES
@@ -201,7 +201,7 @@ def test_a_sensor_called_signal_is_a_sensor(code: CompiledCode) -> None:
     engine.step(T, [RawMessage("signal", "g", scene.signal("r0", 0, T))])
     body = msgspec.msgpack.decode(scene.perception("r0", 0, T))
     engine.step(T, [RawMessage("perception", "g", msgspec.msgpack.encode({**body, "s": "signal"}))])
-    assert engine.places[code.code.id].fusion.stats()["sources"][0]["detections"] == 5
+    assert engine.intersections[code.code.id].fusion.stats()["sources"][0]["detections"] == 5
 
 
 def test_messages_of_another_version_are_refused(code: CompiledCode) -> None:

@@ -120,7 +120,7 @@ def test_a_vehicle_and_the_status_file_get_the_traffic_of_a_running_node(scene: 
     code = scene.code.code
     (tmp_path / "code.json").write_bytes(codes.dump(code))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nembedded = true\nport = 0\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nopen = true\nembedded = true\nport = 0\n'
         f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.id}" }}\n'
     )
     clock = WallClock()

@@ -26,7 +26,7 @@ BLOCK = 375.0  # m between the stop lines of the shipped corridor's intersection
 def places() -> list[IntersectionState]:
     codes = codes_of_corridor()
     engine = Engine([c.code for c in codes], EngineConfig({"g": {f"r{k}": c.code.id for k, c in enumerate(codes)}}))
-    return list(engine.places.values())
+    return list(engine.intersections.values())
 
 
 def pair(places: list[IntersectionState]) -> tuple[IntersectionState, IntersectionState, int]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stage import Stage, words
 
 from cloudctl.codes import CompiledCode
-from cloudctl.planner.kinds.passing_order import GAP, _conflict, _order
+from cloudctl.planner.kinds.passing_order import GAP, assign_order, conflict_between
 from cloudctl.schema import AdvisoryKind, SignalState
 
 DARK = int(SignalState.DARK)
@@ -23,7 +23,7 @@ def crossing(code: CompiledCode) -> tuple[int, int, int]:
             other = int(code.conf_other[c])
             roads = code.lane_link[code.conn_from[k]], code.lane_link[code.conn_from[other]]
             vehicles = not code.lane_use[code.conn_from[k]] and not code.lane_use[code.conn_from[other]]
-            back = _conflict(other, k, code.conf_start, code.conf_other, code.conf_type)
+            back = conflict_between(other, k, code.conf_start, code.conf_other, code.conf_type)
             yields = code.conf_yield[c] and not code.conf_yield[back]
             if vehicles and code.conf_type[c] == 0 and yields and roads[0] != roads[1]:
                 return k, other, c
@@ -74,7 +74,7 @@ def test_windows_at_a_conflict_point_never_meet(code: CompiledCode, data: st.Dat
     speed = np.array([data.draw(st.floats(0.0, 15.0)) for _ in range(n)])
     length, rows = np.full(n, 4.8), np.arange(n)
     time, place, after = np.zeros(n), np.zeros(n, np.int64), np.full(n, -1, np.int64)
-    _order(
+    assign_order(
         rows, movement, to_stop, speed, length, np.full(n, 13.9), code.conf_start, code.conf_other, code.conf_s, code.conf_s_other,
         code.conf_type, code.conf_yield, time, place, after,
     )  # fmt: skip
@@ -82,7 +82,9 @@ def test_windows_at_a_conflict_point_never_meet(code: CompiledCode, data: st.Dat
     pace = np.maximum(speed, 3.0)
     for a in range(n):
         for b in range(n):
-            c = _conflict(int(movement[a, 0]), int(movement[b, 0]), code.conf_start, code.conf_other, code.conf_type)
+            c = conflict_between(
+                int(movement[a, 0]), int(movement[b, 0]), code.conf_start, code.conf_other, code.conf_type
+            )
             if c >= 0 and place[a] > place[b]:
                 enters = time[a] + code.conf_s[c] / pace[a]
                 left = time[b] + (code.conf_s_other[c] + length[b]) / pace[b]

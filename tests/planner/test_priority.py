@@ -53,7 +53,7 @@ def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: d
     """Let the desk see what is shown for so long before T."""
     stage.shown = shown or {}
     snapshot = stage.world()
-    desk.observe(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
+    desk.watch_signals(dataclasses.replace(snapshot, t=T - int(seconds * SECOND)))
 
 
 def test_a_green_that_would_end_is_asked_to_last_until_the_bus_is_through(stage: Stage) -> None:

@@ -36,8 +36,8 @@ def compiled() -> dict[str, int]:
 
 def main() -> None:
     """Warm, plan for random worlds, for one vehicle alone, and before a hazard; print the kernels that were compiled meanwhile."""
+    from random_worlds import random_world
     from stage import GREEN, Stage
-    from test_planner_twins import random_world
 
     code = compile_code(
         codes.load(

@@ -1,5 +1,6 @@
 """Alignment of a message with its code, conflicts of what it shows, and what each fault puts in doubt."""
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_signal_quality import CASES, DRIVEN, GOOD, MS, RED, SECOND, S, T, at, foes, of, states
+from signal_sequences import CASES, DRIVEN, GOOD, MS, RED, SECOND, S, T, at, foes, of, states
 
 from cloudctl import codes, maps
 from cloudctl.codes.model import SignalException
@@ -44,16 +45,14 @@ def test_a_message_is_compared_with_the_groups_of_the_code_whatever_it_names(ids
 
 def test_messages_of_ever_new_groups_make_one_fault_and_take_no_memory() -> None:
     quality = SignalQuality(GOOD)
-    begun = [
-        f
-        for k in range(50)
-        for f in quality.observe(
-            T + k * 100 * MS, T + k * 100 * MS, 1, (*of(RED), *(Group(1000 * k + j, S.RED) for j in range(500, 900)))
-        )
-    ]
-    assert [f.check for f in begun] == ["alignment"]
-    assert len(quality._active) == 1
-    assert set(quality._newest) == {g.id for g in GOOD.signal_groups}
+    begun, sizes = [], []
+    for k in range(50):
+        t = T + k * 100 * MS
+        begun += quality.observe(t, t, 1, (*of(RED), *(Group(1000 * k + j, S.RED) for j in range(500, 900))))
+        sizes.append(len(pickle.dumps(quality)))
+    assert [fault.check for fault in begun] == ["alignment"]
+    assert [fault.check for fault in quality.faults(T + 4900 * MS)] == ["alignment"]
+    assert sizes[-1] < sizes[0] + 50 * 64, "a time stamp of each message, and nothing of its 400 groups"
 
 
 @pytest.mark.parametrize(

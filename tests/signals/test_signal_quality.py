@@ -4,25 +4,24 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
-from paths import OUTSIDE
+from paths import DATA, OUTSIDE, outside
+from signal_sequences import CASES, DRIVEN, GOOD, MS, RED, SECOND, S, T, at, foes, of, states
 
 from bench.scene import Scene
-from cloudctl import codes, maps
+from cloudctl import codes
 from cloudctl.engine import Engine, Output
-from cloudctl.schema import VERSION, Group, RawMessage, Signal, SignalState
+from cloudctl.schema import VERSION, Group, RawMessage, Signal
 from cloudctl.settings import EngineConfig
 from cloudctl.signals.faults import CHECKS, Scope
 from cloudctl.signals.quality import SignalQuality
 
-DATA = OUTSIDE / "data" / "messages" / "conflictmonitor"
-MS, SECOND = 10**6, 10**9
-T = 1_767_225_600 * SECOND
-GOOD = codes.load(maps.path("intersection.json"))
-S = SignalState
+OWN = DATA / "messages" / "recordings"
+THEIRS = OUTSIDE / "data" / "messages" / "conflictmonitor"
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Signal).decode
 
@@ -32,7 +31,7 @@ def node(code: codes.IntersectionCode) -> Engine:
 
 
 def send(engine: Engine, t_rx: int, t: int, groups: tuple[Group, ...], *, seq: int, revision: int) -> Output:
-    (name,) = engine.places
+    (name,) = engine.intersections
     return engine.step(t_rx, [RawMessage("signal", "g", encode(Signal(VERSION, "r", name, revision, seq, t, groups)))])
 
 
@@ -63,23 +62,23 @@ STATE = {
     "STOP_AND_REMAIN": S.RED,
     "PROTECTED_CLEARANCE": S.YELLOW_PROTECTED,
 }
+REVISIONS = ("ProcessedSpat_Revisions.csv", "revision.csv")  # whose own revisions are taken
 MAP_WITH = "Script-SignalStateConflict-Protected.csv"
 
 
-def rows(name: str) -> list[tuple[str, int, dict]]:
-    if not DATA.exists():
-        pytest.skip(f"{DATA} is not there: recorded messages are not part of the project")
+def rows(path: Path) -> list[tuple[str, int, dict]]:
+    """Return the messages of a recording: kind, ms from its beginning, body."""
     out = []
-    for line in (DATA / name).read_text().splitlines():
+    for line in path.read_text().splitlines():
         if "{" in line:
             head, body = line[: line.index("{")], re.sub(r'(?<!")@([\w.\-]+)@(?!")', r'"@\1@"', line[line.index("{") :])
             out.append((head.split(",")[0], int(head.split(",")[1]), json.loads(body)))
     return out
 
 
-def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
+def messages(path: Path, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
     """Yield a recording as a gateway sends it: placeholders filled in, end times of the hour of T, the revision of the code."""
-    for kind, ms, body in rows(name):
+    for kind, ms, body in rows(path):
         t = T + ms * MS
         if kind == "SPAT":
             for found in body["payload"]["data"]["intersectionStateList"]["intersectionStatelist"]:
@@ -87,7 +86,7 @@ def messages(name: str, code: codes.IntersectionCode) -> Iterator[tuple[int, int
         elif kind.startswith("Processed"):
             stamp = re.search(r"MILLIS_(-?\d+)", body["utcTimeStamp"])
             at = t + int(stamp[1]) * MS if stamp else t
-            fixed = not name.startswith("ProcessedSpat_Rev")
+            fixed = path.name not in REVISIONS
             yield (
                 t,
                 at,
@@ -111,26 +110,36 @@ def _processed(move: dict) -> Group:
     return Group(move["signalGroup"], STATE[event["eventState"]], low, high)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("check", ["none", "conflict", "end_order", "revision", "age"])
+def test_a_made_recording_trips_the_check_it_is_made_for_and_no_other(check: str) -> None:
+    path = OWN / f"{check}.csv"
+    assert set(run(GOOD, messages(path, GOOD))) == {check} - {"none"}
+
+
+@pytest.mark.skipif(
+    not THEIRS.exists(), reason=f"{THEIRS} is not there: it may not be passed on; made ones are tested above"
+)
+@pytest.mark.parametrize("name", list(NAMES) if THEIRS.exists() else ["any"])
 def test_a_recorded_sequence_trips_the_check_its_name_says_and_no_other(name: str) -> None:
     pytest.importorskip("pycrate_asn1dir")
     from cloudctl.codes.formats.j2735.importer import import_map
 
+    path = THEIRS / name
     trees = [
         json.loads(json.dumps(body).replace("@MINUTE_OF_YEAR@", "1"))
-        for kind, _, body in rows(MAP_WITH)
+        for kind, _, body in rows(THEIRS / MAP_WITH)
         if kind == "MAP"
     ]
     (code,) = import_map(trees[0])
     if (
         "SPAT_MinData" in name
     ):  # one message of the conflict's recording, without its MAP: what conflicts is not known then
-        assert set(run(code, messages(name, code))) == {"conflict"}
-    if not any(kind == "MAP" for kind, _, _ in rows(name)):
-        code = with_groups(replace(code, conflicts=()), next(messages(name, code))[2])
-    if name.startswith("ProcessedSpat_Rev"):
+        assert set(run(code, messages(path, code))) == {"conflict"}
+    if not any(kind == "MAP" for kind, _, _ in rows(path)):
+        code = with_groups(replace(code, conflicts=()), next(messages(path, code))[2])
+    if name in REVISIONS:
         code = replace(code, revision=115)
-    assert set(run(code, messages(name, code))) == NAMES[name]
+    assert set(run(code, messages(path, code))) == NAMES[name]
 
 
 def with_groups(code: codes.IntersectionCode, groups: tuple[Group, ...]) -> codes.IntersectionCode:
@@ -138,23 +147,29 @@ def with_groups(code: codes.IntersectionCode, groups: tuple[Group, ...]) -> code
     return replace(code, signal_groups=tuple(codes.model.SignalGroup(group.group, "vehicle") for group in groups))
 
 
-def test_the_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_or_less() -> None:
-    name = "SignalGroupAlignment-aligned.csv"
-    aligned = with_groups(replace(GOOD, conflicts=(), plans=()), next(messages(name, GOOD))[2])
+ALIGNED = [OWN / "none.csv", *outside("data/messages/conflictmonitor/SignalGroupAlignment-aligned.csv")]
+
+
+@pytest.mark.parametrize("path", ALIGNED, ids=lambda path: path.name)
+def test_a_recording_that_is_aligned_is_not_where_the_code_has_one_group_more_or_less(path: Path) -> None:
+    aligned = with_groups(replace(GOOD, conflicts=(), plans=()), next(messages(path, GOOD))[2])
     more = replace(aligned, signal_groups=(*aligned.signal_groups, codes.model.SignalGroup(99, "vehicle")))
     fewer = replace(aligned, signal_groups=aligned.signal_groups[1:])
-    assert [run(code, messages(name, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
+    assert [run(code, messages(path, code)) for code in (aligned, more, fewer)] == [[], ["alignment"], ["alignment"]]
 
 
-@pytest.mark.parametrize("name", ["tianjin/TrafficLight_8_2_1.csv", "chongqing/TrafficLight.csv"])
-def test_lights_recorded_at_two_real_intersections_are_no_fault(name: str) -> None:
+LIGHTS = [
+    DATA / "lights.csv",
+    *outside("data/sind/tianjin/TrafficLight_8_2_1.csv", "data/sind/chongqing/TrafficLight.csv"),
+]
+
+
+@pytest.mark.parametrize("path", LIGHTS, ids=lambda path: path.parent.name)
+def test_lights_as_recorded_are_no_fault(path: Path) -> None:
     """Each pair of heads that are never both on stands for two straight movements that cross; those for pedestrians (5 to 8 of Chongqing) have no yellow."""
-    path = DATA.parents[1] / "sind" / name
-    if not path.exists():
-        pytest.skip(f"{path} is not there: recorded signals are not part of the project")
     shown = {"0": S.RED, "1": S.GREEN_PROTECTED, "3": S.YELLOW_PROTECTED}
     lights = [[shown[str(int(value))] for value in line.split(",")[2:]] for line in path.read_text().splitlines()[1:]]
-    kinds = ["pedestrian" if k > 3 and name.startswith("chongqing") else "vehicle" for k in range(8)]
+    kinds = ["pedestrian" if k > 3 and path.parent.name == "chongqing" else "vehicle" for k in range(8)]
     a, b = foes()
     checked = 0
     for i, j in combinations(range(8), 2):
@@ -177,100 +192,6 @@ def test_lights_recorded_at_two_real_intersections_are_no_fault(name: str) -> No
 
 
 # --- generated sequences ---
-
-RED = Group(1, S.RED, T + 20 * SECOND, T + 20 * SECOND)
-GREEN = Group(1, S.GREEN_PROTECTED, T + 20 * SECOND, T + 40 * SECOND)
-YELLOW = Group(1, S.YELLOW_PROTECTED, T + 23 * SECOND, T + 23 * SECOND)
-DRIVEN = [g.id for g in GOOD.signal_groups if g.kind == "vehicle"]
-
-
-def at(
-    hz: float, groups: list[tuple[Group, ...]], revision: int = 1, late_ms: int = 5
-) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
-    for k, found in enumerate(groups):
-        t = T + round(k * SECOND / hz)
-        yield t + late_ms * MS, t, found, revision
-
-
-def of(group: Group, number: int = DRIVEN[0], **changes: object) -> tuple[Group, ...]:
-    """Return a whole message: one group as given, all others red."""
-    return whole({number: replace(group, group=number, **changes)})
-
-
-def whole(shown: dict[int, Group], code: codes.IntersectionCode = GOOD) -> tuple[Group, ...]:
-    """Return a message with a state for every group of the code: as given, else red."""
-    return tuple(shown.get(g.id, Group(g.id, S.RED)) for g in code.signal_groups)
-
-
-def states(shown: dict[int, SignalState], code: codes.IntersectionCode = GOOD) -> tuple[Group, ...]:
-    return whole({number: Group(number, state) for number, state in shown.items()}, code)
-
-
-def without(number: int, groups: tuple[Group, ...]) -> tuple[Group, ...]:
-    return tuple(group for group in groups if group.group != number)
-
-
-def foes(turn: str = "straight") -> tuple[int, int]:
-    """Return a pair of groups for vehicles whose movements cross: straight ones with those of another `turn`."""
-    movements = {c.id: c for c in GOOD.connections}
-    pairs = [
-        (movements[a], movements[b]) for c in GOOD.conflicts if c.kind == "cross" for a, b in ((c.a, c.b), (c.b, c.a))
-    ]
-    return min(
-        (a.group, b.group)
-        for a, b in pairs
-        if a.turn == "straight" and b.turn == turn and a.group in DRIVEN and b.group in DRIVEN and a.group != b.group
-    )
-
-
-CASES = {
-    "good": ([of(RED)] * 5 + [of(GREEN)] * 5 + [of(YELLOW)] * 5 + [of(RED)] * 5, 10, 1, 5, set()),
-    "slow": ([of(RED)] * 15, 1, 1, 5, {"rate"}),
-    "fast": ([of(RED)] * 900, 80, 1, 5, {"rate"}),
-    "stale": ([of(RED)] * 5, 10, 1, 700, {"age"}),
-    "early": ([of(RED)] * 5, 10, 1, -300, {"age"}),
-    "no yellow": ([of(GREEN)] * 3 + [of(RED)] * 3, 10, 1, 5, {"phase_order"}),
-    "yellow first": ([of(RED)] * 3 + [of(YELLOW)] * 3, 10, 1, 5, {"phase_order"}),
-    "end order": ([of(GREEN, min_end=T + 9 * SECOND, max_end=T + 8 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
-    "likely": ([of(GREEN, likely_end=T + 50 * SECOND)] * 3, 10, 1, 5, {"end_order"}),
-    "countdown": (
-        [of(RED)] * 3 + [of(RED, min_end=T + 28 * SECOND, max_end=T + 28 * SECOND)] * 3,
-        10,
-        1,
-        5,
-        {"countdown"},
-    ),
-    "extended": ([of(GREEN, min_end=T + (20 + k // 10) * SECOND) for k in range(30)], 10, 1, 5, set()),
-    "put off by traffic": ([of(GREEN, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)], 10, 1, 5, set()),
-    "put off without bounds": (
-        [of(GREEN, max_end=None, likely_end=T + (25 + 5 * (k // 3)) * SECOND) for k in range(9)],
-        10,
-        1,
-        5,
-        {"countdown"},
-    ),
-    "revision": ([of(RED)] * 3, 10, 7, 5, {"revision"}),
-    "conflict": ([states(dict.fromkeys(foes(), S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"conflict"}),
-    "a crossing yellow": (
-        [states(dict(zip(foes(), (S.GREEN_PROTECTED, S.YELLOW_PROTECTED), strict=True)))] * 3,
-        10,
-        1,
-        5,
-        {"conflict"},
-    ),
-    "unknown groups": (
-        [(*of(RED), Group(99, S.GREEN_PROTECTED), Group(98, S.GREEN_PROTECTED))] * 3,
-        10,
-        1,
-        5,
-        {"alignment"},
-    ),
-    "a group missing": ([without(DRIVEN[0], of(RED, DRIVEN[1]))] * 3, 10, 1, 5, {"alignment"}),
-    "no groups": ([()] * 3, 10, 1, 5, {"alignment"}),
-    "a group twice": ([(*of(RED), Group(DRIVEN[0], S.GREEN_PROTECTED))] * 3, 10, 1, 5, {"duplicate"}),
-    "overdue": ([of(RED, min_end=T, max_end=T + 200 * MS)] * 6, 10, 1, 5, {"overdue"}),
-    "lost messages": ([of(GREEN), of(RED)], 0.5, 1, 5, set()),
-}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -321,7 +242,7 @@ def test_a_plan_that_goes_from_yellow_to_green_is_in_order_for_that_code_only() 
 
 def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     engine = node(GOOD)
-    quality = engine.places[GOOD.id].quality
+    quality = engine.intersections[GOOD.id].quality
     for seq, (t_rx, t, groups, revision) in enumerate(at(10, CASES["no yellow"][0])):
         send(engine, t_rx, t, groups, seq=seq, revision=revision)
     assert "GREEN_PROTECTED then RED" in (quality.doubt_reason(T + SECOND) or "")

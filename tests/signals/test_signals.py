@@ -150,7 +150,7 @@ def test_a_group_that_its_messages_no_longer_name_becomes_unknown(code: Compiled
         for now, advisory in advised
         if advisory.kind == AdvisoryKind.SIGNAL_STOP and "is not known" in advisory.reason
     ]
-    place = approach.engine.places[code.code.id]
+    place = approach.engine.intersections[code.code.id]
     assert place.latest.signals.state[place.groups[approach.group]] == SignalState.UNKNOWN
     assert all(place.latest.signals.state[place.groups[g]] == RED for g in approach.others)
 

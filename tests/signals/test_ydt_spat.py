@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from test_spat import HOUR, MINUTE, SECOND, TENTH, S, T, at, changed, good_of, messages, refused
+from spat_messages import S, T, at, changed, good_of, messages, refused
 
 from cloudctl.schema import Group
 from cloudctl.signals.spat import as_signal
+from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH
 from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
 
 

@@ -6,10 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("libsumo")
-
-import libsumo
 from cloudctl.sim.loop import bounds
 from cloudctl.sim.loop.bounds import Phase
 from cloudctl.sim.loop.traffic import STATE, Traffic
@@ -23,6 +19,7 @@ from cloudctl import maps
 from cloudctl.clock import SECOND
 from cloudctl.schema import SignalState
 
+libsumo = pytest.importorskip("libsumo")
 STEP = 0.5  # s
 COLOUR = {SignalState.GREEN_PERMISSIVE: "green", SignalState.GREEN_PROTECTED: "green"}  # one state to those who wait
 

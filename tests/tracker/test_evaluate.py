@@ -1,6 +1,5 @@
 """`cloudctl eval`, its scenes and its measures."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,8 @@ import pytest
 from cloudctl.sim.common.score import ospa2, score
 from cloudctl.sim.tracking import evaluate, mcity, mcity_eval
 from cloudctl.sim.tracking.scenes import CASES, one_sensor
+from made_trials import make_trials
+from paths import MCITY
 
 from cloudctl.__main__ import main
 
@@ -69,14 +70,27 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--truth" in capsys.readouterr().err
 
 
-def test_real_roadside_units_latency_is_found_and_identities_hold() -> None:
-    folder = Path(os.environ.get("CLOUDCTL_MCITY", "nowhere"))
-    if not (folder / "dets").is_dir():
-        pytest.skip("the Mcity trials are not here: set CLOUDCTL_MCITY to their folder")
+def figures_of_trial(folder: Path, latency_ms: float) -> dict[str, float]:
+    """Return the tracker's figures for trial 3, with the latency that trial 2 shows."""
     source = mcity_eval.probe_latency(folder)
-    assert source.latency_ms == pytest.approx(150, abs=20)
+    assert source.latency_ms == pytest.approx(latency_ms, abs=20)
     trial = mcity.load(folder, "3")
     vendor = mcity_eval.mcity_moments(trial, source, False)
-    found = evaluate.figures(mcity_eval.seen_only(mcity_eval.mcity_moments(trial, source, True), vendor), 1.5)
-    assert found["mota"] > 0.95
-    assert found["id_switches"] == 0
+    return evaluate.figures(mcity_eval.seen_only(mcity_eval.mcity_moments(trial, source, True), vendor), mcity.MATCH_M)
+
+
+@pytest.mark.parametrize("latency_ms", [50, 150, 250])
+def test_the_latency_of_made_roadside_units_is_found_and_identities_hold(tmp_path: Path, latency_ms: int) -> None:
+    make_trials(tmp_path, latency=latency_ms / 1000)
+    figures = figures_of_trial(tmp_path, latency_ms)
+    assert figures["mota"] > 0.95
+    assert figures["id_switches"] == 0
+
+
+@pytest.mark.skipif(
+    not (MCITY / "dets").is_dir(), reason="the Mcity trials are not here: set CLOUDCTL_MCITY to their folder"
+)
+def test_the_latency_of_real_roadside_units_is_found_and_identities_hold() -> None:
+    figures = figures_of_trial(MCITY, 150)
+    assert figures["mota"] > 0.95
+    assert figures["id_switches"] == 0

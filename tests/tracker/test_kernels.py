@@ -24,7 +24,7 @@ def world(code: CompiledCode) -> World:
     engine, scene = Engine([code.code], EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}})), Scene(code, 60)
     for t, batch in scene.run(2.0):
         engine.step(t, batch)
-    latest = engine.places[code.code.id].latest
+    latest = engine.intersections[code.code.id].latest
     assert latest is not None
     return latest
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from c_build import build, run
 from paths import ROOT
-from test_c import build, run
 
 from cloudctl import _core, fusion
 from cloudctl.schema import COLUMNS, MAX_OBJECTS, OBJECT_BYTES, ObjectClass
@@ -65,7 +65,7 @@ def test_the_limits_of_the_core_are_those_of_the_schema() -> None:
 def test_a_core_built_for_another_wire_is_refused_at_import(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_core.LIMITS, name, _core.LIMITS[name] + 1)
     with pytest.raises(ImportError, match=rf"{name} = \d+, schema.py says \d+. Change both"):
-        fusion._check_core()
+        fusion.check_core()
 
 
 def test_a_class_has_one_number_by_name_in_c_and_in_the_schema() -> None:

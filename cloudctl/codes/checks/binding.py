@@ -1,4 +1,5 @@
-"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no whole lanes."""
+"""Checks of whom a rule binds and what it can hold on: rules that no vehicle can break, and tidal lanes that are no
+whole lanes."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -6,39 +7,41 @@ from itertools import product
 from ..findings import Finding
 from ..model import IntersectionCode
 from ..rule import FUELS, VEHICLE_CLASSES, Rule
-from ..rules import RESERVING, SIZES, Vehicle, binds
+from ..rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, binds
 
-NARROWING = ("classes", "except_classes", "plates", "fuels", "except_fuels")
-FOOT_AND_CYCLE = ("pedestrian", "bike")  # uses of lanes that no tidal lane and no bus lane is of
-DRIVEN = ("bus_lane", "tidal_lane", "speed_min")  # kinds that are about vehicles on a road
+NARROWING_FIELDS = ("classes", "except_classes", "plates", "fuels", "except_fuels")
+NON_MOTOR_USES = ("pedestrian", "bike")  # uses of lanes that no tidal lane and no bus lane is of
+VEHICLE_RULE_KINDS = ("bus_lane", "tidal_lane", "speed_min")  # kinds that are about vehicles on a road
 
 
 def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     """Yield where a rule binds nobody, or cannot hold on what it names; words must be known."""
     if rule.kind == "tidal_lane":
-        yield from _tidal(code, rule)
-    elif any(getattr(rule, field) for field in NARROWING) and not _binds_someone(rule):
-        severity = "warning" if rule.kind in RESERVING else "error"
-        named = ", ".join(field for field in NARROWING if getattr(rule, field))
+        yield from _tidal_faults(code, rule)
+    elif any(getattr(rule, field) for field in NARROWING_FIELDS) and not _binds_someone(rule):
+        severity = "warning" if rule.kind in RESERVING_KINDS else "error"
+        narrowing = ", ".join(field for field in NARROWING_FIELDS if getattr(rule, field))
+
         yield _fault(
             rule,
-            named,
+            narrowing,
             rule.kind,
             "binds nobody: no vehicle that it names can break it",
             "correct whom it names, or drop the rule",
             severity,
         )
-    if rule.kind in DRIVEN:
-        yield from _driven(code, rule)
+
+    if rule.kind in VEHICLE_RULE_KINDS:
+        yield from _vehicle_rule_faults(code, rule)
 
 
 def _fault(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(rule.id, field, str(value), broken, severity, remedy)
+    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
-def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
+def _tidal_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     """Yield what a strip of road that turns its direction cannot be: a part of a lane, a lane for some only."""
-    for field in NARROWING:
+    for field in NARROWING_FIELDS:
         if getattr(rule, field):
             yield _fault(
                 rule,
@@ -47,7 +50,8 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
                 "a tidal lane runs one way for everybody",
                 "drop it; who may use the lane is a rule of its own, lane_use or no_entry",
             )
-    lanes, uses = (
+
+    lane_ids, uses_of_link = (
         {lane.id for lane in code.lanes},
         {link.id: [lane.use for lane in code.lanes if lane.link == link.id] for link in code.links},
     )
@@ -60,13 +64,15 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
                 "a tidal lane turns its direction as a whole",
                 "drop the span; split the lane where only a part of it turns",
             )
-        if target.entity in lanes:
+
+        if target.entity in lane_ids:
             continue
-        if target.entity not in uses:
+
+        if target.entity not in uses_of_link:
             yield _fault(
                 rule, "targets", target.entity, "tidal_lane holds on lanes, or all lanes of a link", "name the lanes"
             )
-        elif set(uses[target.entity]) & set(FOOT_AND_CYCLE):
+        elif set(uses_of_link[target.entity]) & set(NON_MOTOR_USES):
             yield _fault(
                 rule,
                 "targets",
@@ -76,15 +82,15 @@ def _tidal(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
             )
 
 
-def _driven(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
-    use = {lane.id: (lane.use, *lane.shared) for lane in code.lanes}
+def _vehicle_rule_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
+    uses_of_lane = {lane.id: (lane.use, *lane.shared) for lane in code.lanes}
     for target in rule.targets:
-        if target.entity in use and set(use[target.entity]) <= set(FOOT_AND_CYCLE):
+        if target.entity in uses_of_lane and set(uses_of_lane[target.entity]) <= set(NON_MOTOR_USES):
             yield _fault(
                 rule,
                 "targets",
                 target.entity,
-                f"is a lane for {' and '.join(use[target.entity])}s: no {rule.kind} is there",
+                f"is a lane for {' and '.join(uses_of_lane[target.entity])}s: no {rule.kind} is there",
                 "name a lane for vehicles",
                 "warning",
             )
@@ -101,9 +107,9 @@ def _binds_someone(rule: Rule) -> bool:
 
 
 def _can_break(rule: Rule, vehicle: Vehicle) -> bool:
-    least, greatest = vehicle.between(rule.kind) if rule.kind in (*SIZES, "emission_zone") else (0.0, 0.0)
+    least, greatest = vehicle.between(rule.kind) if rule.kind in (*SIZE_FIELDS, "emission_zone") else (0.0, 0.0)
     if rule.kind == "emission_zone":
         return rule.value is None or least < rule.value
-    if rule.kind in SIZES and rule.classes:
+    if rule.kind in SIZE_FIELDS and rule.classes:
         return rule.value is None or greatest > rule.value
     return True

@@ -1,4 +1,5 @@
-"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or quoted."""
+"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or
+quoted."""
 
 import re
 from collections.abc import Iterator
@@ -17,47 +18,49 @@ FIELD_BOUNDS: dict[str, tuple[int, int]] = {
     "offset_ms": (-86_400_000, 86_400_000),  # a day: no programme is longer
     "revision": (1, 2**31 - 1),  # the compiled arrays and most databases hold it as int32
 }
-COORDINATE = 2**53  # 1e-7 degree; where a point may lie is measured later, with whole numbers that a float64 holds
-MAX_TEXT = 4_000  # characters of one text: a regulation's paragraph; a code is published retained, whole
-MAX_ID = 64  # characters
+MAX_COORDINATE = 2**53  # 1e-7 degree; where a point may lie is measured later, with whole numbers that a float64 holds
+MAX_TEXT_LENGTH = 4_000  # characters of one text: a regulation's paragraph; a code is published retained, whole
+MAX_ID_LENGTH = 64  # characters
 ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-SUSPECT = re.compile(
-    rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT // 2)
-)  # in JSON: many digits, what cannot be printed, a long text
-NAMED = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
+# In JSON: many digits, what cannot be printed, a long text
+SUSPECT_JSON = re.compile(rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT_LENGTH // 2))
+TABLES_WITH_IDS = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
 
 
-def bounds(code: IntersectionCode) -> Iterator[Finding]:
+def bound_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield numbers and texts that are beyond what their field can be, and ids that are none."""
     if _is_suspect(code):
         yield from _fields(code, "code", "")
-    for table in NAMED:
+
+    for table in TABLES_WITH_IDS:
         for row in getattr(code, table):
-            if not (ID.fullmatch(row.id) and len(row.id) <= MAX_ID):
+            if not (ID.fullmatch(row.id) and len(row.id) <= MAX_ID_LENGTH):
                 yield _fault(row.id or f"{table[:-1]} without id", "id", row.id[:40] or "empty",
-                             f"ids are 1 .. {MAX_ID} letters, digits and . : _ - of ASCII, a letter or digit first", "give it another, as " + ("R20" if table == "rules" else "L7 or Z1"))  # fmt: skip
+                             f"ids are 1 .. {MAX_ID_LENGTH} letters, digits and . : _ - of ASCII, a letter or digit first", "give it another, as " + ("R20" if table == "rules" else "L7 or Z1"))  # fmt: skip
 
 
 def _is_suspect(code: IntersectionCode) -> bool:
-    """Return whether a code may have a fault here, judged by its text: to walk through every field takes as long as all other checks."""
+    """Return whether a code may have a fault here, judged by its text: to walk through every field takes as long as all
+    other checks."""
     try:
         data = msgspec.json.encode(code)
     except (UnicodeEncodeError, OverflowError):
         return True
+
     bounded = [
         ("revision", code.revision),
         *(("priority", rule.priority) for rule in code.rules),
         *(("offset_ms", plan.offset_ms) for plan in code.plans),
     ]
     bounded += [("channels", channel) for group in code.signal_groups for channel in group.channels]
-    return SUSPECT.search(data) is not None or not all(
+    return SUSPECT_JSON.search(data) is not None or not all(
         FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded
     )
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding(entity, field, shown(value), rule, "error", remedy)
+    return Finding(entity=entity, field=field, value=shown(value), rule=rule, severity="error", remedy=remedy)
 
 
 def shown(value: object) -> str:
@@ -81,13 +84,15 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
     """Yield the faults of one value; of a table, those of each row."""
     if isinstance(value, tuple) and value and isinstance(value[0], Struct):
         for k, row in enumerate(value):
-            name = getattr(row, "id", None)
-            called = f"group {name}" if isinstance(name, int) else name or entity
-            yield from _fields(row, called, "" if name else f"{path}[{k}].")
+            row_id = getattr(row, "id", None)
+            row_name = f"group {row_id}" if isinstance(row_id, int) else row_id or entity
+            yield from _fields(row, row_name, "" if row_id else f"{path}[{k}].")
     elif isinstance(value, tuple) and field in ("points", "axis", "polygon"):
-        far = next((point for point in value if max(map(abs, point)) > COORDINATE), None)
-        if far is not None:
-            yield _fault(entity, path, far, "is no place: coordinates are 1e-7 degree", "check order, unit and datum")
+        misplaced = next((point for point in value if max(map(abs, point)) > MAX_COORDINATE), None)
+        if misplaced is not None:
+            yield _fault(
+                entity, path, misplaced, "is no place: coordinates are 1e-7 degree", "check order, unit and datum"
+            )
     elif isinstance(value, tuple):
         for item in value:
             yield from _value(item, entity, field, path)
@@ -99,10 +104,10 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
         low, high = FIELD_BOUNDS.get(field, INT64)
         if not low <= value <= high:
             yield _fault(entity, path, value, f"must be a whole number within {low} .. {high}", "correct it")
-    elif isinstance(value, str) and (len(value) > MAX_TEXT or UNPRINTABLE.search(value)):
+    elif isinstance(value, str) and (len(value) > MAX_TEXT_LENGTH or UNPRINTABLE.search(value)):
         rule = (
-            f"a text has at most {MAX_TEXT} characters"
-            if len(value) > MAX_TEXT
+            f"a text has at most {MAX_TEXT_LENGTH} characters"
+            if len(value) > MAX_TEXT_LENGTH
             else "holds a character that cannot be printed"
         )
         yield _fault(
@@ -110,5 +115,5 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
             path,
             value[:40],
             rule,
-            "shorten it; the regulation itself belongs elsewhere" if len(value) > MAX_TEXT else "take it out",
+            "shorten it; the regulation itself belongs elsewhere" if len(value) > MAX_TEXT_LENGTH else "take it out",
         )

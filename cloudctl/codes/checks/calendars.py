@@ -8,17 +8,18 @@ from ..days import is_day
 from ..findings import Finding
 from ..model import IntersectionCode
 from ..rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
-from ..rules import SECOND, within
+from ..rules import SECOND, is_day_within
 from .meaning import FIRST_TIME, LAST_TIME
 
-MAX_ZONE_SHIFT = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
-YEARLY = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
-MAX_LOOKED = 4_000  # days that a rule is looked for in force
-NOT_A_PLACE = (
+MAX_SOLAR_OFFSET_H = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
+SAMPLE_YEARS = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
+MAX_SEARCHED_DAYS = 4_000  # days that a rule is looked for in force
+# Names of the time zone files of a machine that are no place's clock
+NON_PLACE_ZONES = (
     "localtime",
     "posixrules",
     "Factory",
-)  # names of the time zone files of a machine that are no place's clock
+)
 
 
 def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
@@ -26,9 +27,10 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
     calendar = rule.calendar
     if calendar is None:
         return
+
     faults = [*_days(rule, calendar), *_minutes(rule, calendar), *_zone(code, rule, calendar)]
     yield from faults
-    if not any(fault.severity == "error" for fault in faults) and not _ever(rule, calendar):
+    if not any(fault.severity == "error" for fault in faults) and not _ever_in_force(rule, calendar):
         yield _error(
             rule,
             "calendar",
@@ -40,7 +42,7 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
 
 
 def _error(rule: Rule, field: str, value: object, broken: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(rule.id, field, str(value), broken, severity, remedy)
+    return Finding(entity=rule.id, field=field, value=str(value), rule=broken, severity=severity, remedy=remedy)
 
 
 def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
@@ -52,6 +54,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
             "weekdays are 1 (Monday) .. 7 (Sunday), one at least",
             "correct them: Sunday is 7, not 0",
         )
+
     if not set(calendar.month_days) <= set(range(1, 32)):
         yield _error(
             rule,
@@ -60,6 +63,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
             "days of the month are 1 .. 31",
             "correct them; leave them out for all",
         )
+
     for field, words in (("holidays", ON_HOLIDAYS), ("make_up", ON_MAKE_UP_DAYS)):
         if getattr(calendar, field) not in words:
             yield _error(
@@ -69,6 +73,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
                 f"must be one of {', '.join(words)}",
                 "take one of these words",
             )
+
     ranges = [("dates", calendar.dates)] if calendar.dates is not None else []
     ranges += [(f"date_ranges[{k}]", days) for k, days in enumerate(calendar.date_ranges)]
     for field, (first, last) in ranges:
@@ -100,7 +105,7 @@ def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
                 "minutes of the day are 0 .. 1440, from and to differ",
                 "give minutes since midnight: 7:30 is 450",
             )
-        elif meant := _as_clock(start, end):
+        elif meant := _meant_clock_times(start, end):
             yield _error(
                 rule,
                 "calendar.minutes",
@@ -111,17 +116,26 @@ def _minutes(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
             )
 
 
-def _as_clock(start: int, end: int) -> str:
-    """Return the clock times that two numbers were probably meant as: hours, or HHMM; "" where they read well as minutes of the day."""
-    written = all(number % 100 in (0, 15, 30, 45) and number >= 100 for number in (start, end))
+def _meant_clock_times(start: int, end: int) -> str:
+    """Return the clock times that two numbers were probably meant as: hours, or HHMM; "" where they read well as
+    minutes of the day."""
+    reads_as_hhmm = all(number % 100 in (0, 15, 30, 45) and number >= 100 for number in (start, end))
     if start % 15 == 0 and end % 15 == 0:
         # minutes of whole hours are multiples of 60; those that are not, and read well as HHMM, are rather meant so
-        peaks = written and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
-        return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}" if peaks and end // 100 < 24 else ""
+        certainly_hhmm = (
+            reads_as_hhmm and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
+        )
+        return (
+            f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
+            if certainly_hhmm and end // 100 < 24
+            else ""
+        )
+
     if max(start, end) <= 24 and end - start != 1:
         return f"{start}:00 to {end}:00"
-    if written:
+    if reads_as_hhmm:
         return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
+
     return ""
 
 
@@ -131,52 +145,65 @@ def _clock(minute: int) -> str:
 
 def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Finding]:
     try:
-        if calendar.tz in NOT_A_PLACE or calendar.tz.startswith(("posix/", "right/")):
+        if calendar.tz in NON_PLACE_ZONES or calendar.tz.startswith(("posix/", "right/")):
             raise ValueError(calendar.tz)
         zone = ZoneInfo(calendar.tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield _error(rule, "calendar.tz", calendar.tz, "is not a time zone", "give a name such as Asia/Shanghai")
         return
-    shifts = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone).utcoffset() or timedelta() for month in (1, 7)]
-    solar = code.ref_lon_e7 / 1.5e8
-    apart = min(abs((shift.total_seconds() / 3600 - solar + 12) % 24 - 12) for shift in shifts)
-    if apart > MAX_ZONE_SHIFT:
+
+    utc_offsets = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone).utcoffset() or timedelta() for month in (1, 7)]
+    solar_h = code.ref_lon_e7 / 1.5e8
+    offset_h = min(abs((shift.total_seconds() / 3600 - solar_h + 12) % 24 - 12) for shift in utc_offsets)
+
+    if offset_h > MAX_SOLAR_OFFSET_H:
         yield _error(
             rule,
             "calendar.tz",
             calendar.tz,
-            f"is {apart:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of another place",
+            f"is {offset_h:.0f} h off the sun's time at longitude {code.ref_lon_e7 / 1e7:.1f}: the clocks of "
+            "another place",
             "name the time zone of the intersection",
             "warning",
         )
 
 
-def _ever(rule: Rule, calendar: Calendar) -> bool:
+def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
     if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
         return True  # said of the time itself
+
     start, end = (
         None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to)
     )
     if not ranges and start is None and end is None:
         ranges = (("2024-01-01", "2024-02-01"),) if not calendar.month_days else (("2024-01-01", "2028-12-31"),)
+
     windows = [
         (max(date.fromisoformat(first), start or date.min), min(date.fromisoformat(last), end or date.max))
         for first, last in ranges
         if len(first) == 10
     ]
     if len(windows) < len(ranges) or not ranges:  # every year, or without dates: what its validity leaves
-        windows.append((start or YEARLY[0], end or max(start or YEARLY[0], YEARLY[0]) + (YEARLY[1] - YEARLY[0])))
+        windows.append(
+            (
+                start or SAMPLE_YEARS[0],
+                end or max(start or SAMPLE_YEARS[0], SAMPLE_YEARS[0]) + (SAMPLE_YEARS[1] - SAMPLE_YEARS[0]),
+            )
+        )
+
     for first, last in windows:
-        for k in range(min((last - first).days + 1, MAX_LOOKED)):
+        for k in range(min((last - first).days + 1, MAX_SEARCHED_DAYS)):
             if _may_hold(calendar, first + timedelta(k), ranges):
                 return True
+
     return not windows
 
 
 def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
-    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are past."""
+    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are
+    past."""
     today = datetime.fromtimestamp(t // SECOND, UTC).date()
     for rule in code.rules:
         ranges = (
@@ -187,6 +214,7 @@ def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
         ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
         if ranges and all(len(last) == 10 for _, last in ranges):
             ends.append(max(date.fromisoformat(last) for _, last in ranges))
+
         if ends and min(ends) < today - timedelta(1):  # a day of UTC may still run elsewhere
             yield _error(
                 rule,
@@ -200,10 +228,11 @@ def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
 
 def _may_hold(calendar: Calendar, day: date, ranges: tuple[tuple[str, str], ...]) -> bool:
     """Return whether a calendar may hold on a day, whichever days are holidays or made up."""
-    if ranges and not any(within(day.isoformat(), *days) for days in ranges):
+    if ranges and not any(is_day_within(day.isoformat(), *days) for days in ranges):
         return False
     if calendar.month_days and day.day not in calendar.month_days:
         return False
+
     return (
         day.isoweekday() in calendar.weekdays
         or calendar.holidays in ("only", "also")

@@ -1,7 +1,8 @@
-"""Checks of values that are possible as numbers and cannot be meant: a time in 1970, latitude and longitude swapped, km/h written as m/s.
+"""Checks of values that are possible as numbers and cannot be meant: a time in 1970, latitude and longitude swapped,
+km/h written as m/s.
 
-Each names what was probably meant. What needs nothing but the values themselves is checked first (`meaning`), what needs the references after (`plausibility`).
-"""
+Each names what was probably meant. What needs nothing but the values themselves is checked first (`meaning`), what
+needs the references after (`plausibility`)."""
 
 from collections.abc import Iterable, Iterator
 from math import cos, radians
@@ -13,26 +14,29 @@ from ..model import Connection, IntersectionCode, Lane, Point
 from ..polylines import M_PER_E7, distance, length
 from ..rules import inside_spans
 
+# ns: 1990 and 2200, within which codes, rules and devices have their times
 FIRST_TIME, LAST_TIME = (
     631_152_000_000_000_000,
     7_258_118_400_000_000_000,
-)  # ns: 1990 and 2200, within which codes, rules and devices have their times
-UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
-NEAR, AROUND, CITY = (
+)
+OTHER_TIME_UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
+# m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
+MAX_SITE_DISTANCE, MAX_NODE_DISTANCE, MAX_ZONE_DISTANCE = (
     5_000.0,
     50_000.0,
     200_000.0,
-)  # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
-MAX_MOVED = 20_000.0  # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
+)
+# m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
+MAX_REFERENCE_SHIFT = 20_000.0
 ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
-SHORT_PHASE, LONG_PHASE = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
+MIN_PHASE_MS, MAX_PHASE_MS = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
 MIN_AREA = 0.5  # m^2 of a zone
-MAX_BEFORE_END = 100.0  # m from a stop line to the end of its lane
-MAX_CROSSING = 100.0  # m; the widest avenues have some 80 m from kerb to kerb
+MAX_STOP_TO_END = 100.0  # m from a stop line to the end of its lane
+MAX_CROSSWALK_LENGTH = 100.0  # m; the widest avenues have some 80 m from kerb to kerb
 MAX_CORNERS = 400  # of an outline whose crossings are looked for
 
 
-def meaning(code: IntersectionCode) -> Iterator[Finding]:
+def meaning_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield times and places that cannot be meant."""
     yield from _times(
         [
@@ -43,7 +47,8 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
     )
     yield from _cell(code)
     for entity, field, points, reach in _located(code):
-        yield from _far(code, entity, field, points, reach)
+        yield from _too_far(code, entity, field, points, reach)
+
     for device in code.devices:
         if device.heading_deg is not None and not 0.0 <= device.heading_deg <= 360.0:
             yield _fault(
@@ -53,6 +58,7 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
                 "must be 0 .. 360 degrees clockwise from north",
                 "give degrees, not radians, and none below 0",
             )
+
         if not -5_000 <= device.height_cm <= 20_000:
             yield _fault(
                 device.id,
@@ -63,7 +69,7 @@ def meaning(code: IntersectionCode) -> Iterator[Finding]:
             )
 
 
-def plausibility(code: IntersectionCode) -> Iterator[Finding]:
+def plausibility_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield speeds, phases and zones that cannot be meant; references must hold."""
     yield from _times(
         [
@@ -75,47 +81,52 @@ def plausibility(code: IntersectionCode) -> Iterator[Finding]:
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
         yield from _round_speed(item.id, "speed", item.speed)
+
     for rule in code.rules:
         if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
             yield from _round_speed(rule.id, "value", rule.value)
+
     for plan in code.plans:
         for number, phase in enumerate(plan.phases):
-            if not SHORT_PHASE <= phase.ms <= LONG_PHASE:
+            if not MIN_PHASE_MS <= phase.ms <= MAX_PHASE_MS:
                 yield _fault(
                     f"plan {plan.id} phase {number}",
                     "ms",
                     phase.ms,
-                    f"a phase lasts {SHORT_PHASE} .. {LONG_PHASE} ms",
+                    f"a phase lasts {MIN_PHASE_MS} .. {MAX_PHASE_MS} ms",
                     "give milliseconds, not seconds",
                     "warning",
                 )
+
     yield from _zones(code)
     yield from _misplaced(code)
 
 
 def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
     """Yield stop lines far before the intersection, crosswalks longer than any road is wide, devices below the road."""
-    size = {lane.id: length(lane.points) for lane in code.lanes}
+    length_of = {lane.id: length(lane.points) for lane in code.lanes}
     for line in code.stop_lines:
-        if size[line.lane] - line.s > MAX_BEFORE_END:
+        if length_of[line.lane] - line.s > MAX_STOP_TO_END:
             yield _fault(
                 f"stop line {line.lane}",
                 "s",
                 line.s,
-                f"is {size[line.lane] - line.s:.0f} m before the end of its lane",
+                f"is {length_of[line.lane] - line.s:.0f} m before the end of its lane",
                 "measure s from the beginning of the lane, in driving direction",
                 "warning",
             )
-    for walk in code.crosswalks:
-        if (across := length(walk.axis)) > MAX_CROSSING:
+
+    for crosswalk in code.crosswalks:
+        if (crosswalk_length := length(crosswalk.axis)) > MAX_CROSSWALK_LENGTH:
             yield _fault(
-                walk.id,
+                crosswalk.id,
                 "axis",
-                f"{across:.0f} m",
-                f"is longer than {MAX_CROSSING:.0f} m, wider than any road",
+                f"{crosswalk_length:.0f} m",
+                f"is longer than {MAX_CROSSWALK_LENGTH:.0f} m, wider than any road",
                 "draw it from kerb to kerb",
                 "warning",
             )
+
     for device in code.devices:
         if device.height_cm < 0:
             yield _fault(
@@ -129,21 +140,21 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str, severity: str = "error") -> Finding:
-    return Finding(entity, field, str(value), rule, severity, remedy)
+    return Finding(entity=entity, field=field, value=str(value), rule=rule, severity=severity, remedy=remedy)
 
 
 def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
     for entity, field, t in rows:
         if t is not None and not FIRST_TIME <= t <= LAST_TIME:
-            unit = next(
+            remedy = next(
                 (
                     f"it reads as {name}: multiply by {factor}"
-                    for name, factor in UNITS
+                    for name, factor in OTHER_TIME_UNITS
                     if FIRST_TIME <= t * factor <= LAST_TIME
                 ),
                 "give ns since 1970 (UTC), or leave it out",
             )
-            yield _fault(entity, field, t, "is no time from 1990 to 2200 in ns since 1970 (UTC)", unit)
+            yield _fault(entity, field, t, "is no time from 1990 to 2200 in ns since 1970 (UTC)", remedy)
 
 
 def _cell(code: IntersectionCode) -> Iterator[Finding]:
@@ -151,20 +162,25 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
         south, west, north, east = grid_decode(parse_code(code.id).grid)
     except (CityCodeError, ValueError):
         return  # said of the id itself
-    ref, at = (code.ref_lat_e7, code.ref_lon_e7), (round((south + north) * 5_000_000), round((west + east) * 5_000_000))
-    apart = distance(ref, at)
-    if apart > MAX_MOVED:
-        swapped = distance((ref[1], ref[0]), at) < MAX_MOVED
+
+    reference, cell_centre = (
+        (code.ref_lat_e7, code.ref_lon_e7),
+        (round((south + north) * 5_000_000), round((west + east) * 5_000_000)),
+    )
+    shift = distance(reference, cell_centre)
+    if shift > MAX_REFERENCE_SHIFT:
+        swapped = distance((reference[1], reference[0]), cell_centre) < MAX_REFERENCE_SHIFT
         remedy = (
             "latitude and longitude are swapped"
             if swapped
             else "check order, unit and datum, or take a city code of this place"
         )
+
         yield _fault(
             "code",
             "ref_lat_e7, ref_lon_e7",
-            f"{ref[0]}, {ref[1]}",
-            f"is {apart / 1000:.0f} km from the place that the city code was issued for",
+            f"{reference[0]}, {reference[1]}",
+            f"is {shift / 1000:.0f} km from the place that the city code was issued for",
             remedy,
         )
 
@@ -173,38 +189,47 @@ def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point]
     """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
     for item in items:
-        yield item.id, "points", item.points[:1], NEAR  # the rest of a line is measured with its geometry
-    for walk in code.crosswalks:
-        yield walk.id, "axis", walk.axis, NEAR
-        yield walk.id, "polygon", walk.polygon, NEAR
+        yield item.id, "points", item.points[:1], MAX_SITE_DISTANCE  # the rest of a line is measured with its geometry
+
+    for crosswalk in code.crosswalks:
+        yield crosswalk.id, "axis", crosswalk.axis, MAX_SITE_DISTANCE
+        yield crosswalk.id, "polygon", crosswalk.polygon, MAX_SITE_DISTANCE
+
     for zone in code.zones:
-        yield zone.id, "polygon", zone.polygon, CITY
+        yield zone.id, "polygon", zone.polygon, MAX_ZONE_DISTANCE
+
     for device in code.devices:
-        yield device.id, "lat_e7, lon_e7", ((device.lat_e7, device.lon_e7),), NEAR
+        yield device.id, "lat_e7, lon_e7", ((device.lat_e7, device.lon_e7),), MAX_SITE_DISTANCE
+
     for node in code.nodes:
-        yield node.id, "lat_e7, lon_e7", ((node.lat_e7, node.lon_e7),), AROUND
+        yield node.id, "lat_e7, lon_e7", ((node.lat_e7, node.lon_e7),), MAX_NODE_DISTANCE
 
 
-def _far(code: IntersectionCode, entity: str, field: str, points: Iterable[Point], reach: float) -> Iterator[Finding]:
+def _too_far(
+    code: IntersectionCode, entity: str, field: str, points: Iterable[Point], reach: float
+) -> Iterator[Finding]:
     """Yield the first point of an entity that lies too far away, or where no place is."""
-    ref = (code.ref_lat_e7, code.ref_lon_e7)
-    span = reach / M_PER_E7
+    reference = (code.ref_lat_e7, code.ref_lon_e7)
+    reach_e7 = reach / M_PER_E7
     for point in points:
-        if abs(point[0] - ref[0]) < span / 2 and abs(point[1] - ref[1]) < span / 2:
+        if abs(point[0] - reference[0]) < reach_e7 / 2 and abs(point[1] - reference[1]) < reach_e7 / 2:
             continue  # near enough, whatever the latitude
-        apart = distance(ref, point)
-        if apart <= reach:
+
+        distance_m = distance(reference, point)
+        if distance_m <= reach:
             continue
-        swapped = distance(ref, (point[1], point[0])) <= reach
+
+        swapped = distance(reference, (point[1], point[0])) <= reach
         remedy = (
             "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
             if swapped
             else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
         )
+
         rule = (
             "is no place: latitude is within 90 degrees"
             if abs(point[0]) > 900_000_000
-            else f"is {apart / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
+            else f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
         )
         yield _fault(entity, field, f"{point[0]}, {point[1]}", rule, remedy)
         return
@@ -223,11 +248,12 @@ def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
 
 
 def _zones(code: IntersectionCode) -> Iterator[Finding]:
-    lines = [*(lane.points for lane in code.lanes), *(c.points for c in code.connections)]
-    ruled = {target.entity for rule in code.rules for target in rule.targets}
+    lines = [*(lane.points for lane in code.lanes), *(connection.points for connection in code.connections)]
+    entities_with_rules = {target.entity for rule in code.rules for target in rule.targets}
     for zone in code.zones:
         if len(zone.polygon) < 3:
             continue  # said of its outline
+
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
             yield _fault(
@@ -246,13 +272,15 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
                 "an outline encloses an area",
                 "draw it around the area, corner by corner",
             )
+
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
-            severity = "error" if zone.id in ruled else "warning"
+            severity = "error" if zone.id in entities_with_rules else "warning"
             remedy = (
                 "correct its outline: points are [lat_e7, lon_e7]"
                 if severity == "error"
                 else "correct its outline, or drop it"
             )
+
             yield _fault(
                 zone.id,
                 "polygon",
@@ -276,18 +304,18 @@ def _area(polygon: tuple[Point, ...]) -> float:
 def _crosses_itself(polygon: tuple[Point, ...]) -> bool:
     sides = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
     return any(
-        _cross(*sides[i], *sides[j])
+        _segments_cross(*sides[i], *sides[j])
         for i in range(len(sides))
         for j in range(i + 2, len(sides))
         if i or j < len(sides) - 1
     )
 
 
-def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+def _segments_cross(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Return whether two segments cross (beyond touching)."""
-    return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
+    return _orientation(a, b, c) * _orientation(a, b, d) < 0 and _orientation(c, d, a) * _orientation(c, d, b) < 0
 
 
-def _turn(a: Point, b: Point, c: Point) -> int:
+def _orientation(a: Point, b: Point, c: Point) -> int:
     side = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     return (side > 0) - (side < 0)

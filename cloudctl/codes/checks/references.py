@@ -6,53 +6,75 @@ from ..findings import Finding
 from ..model import IntersectionCode
 
 
-def references(code: IntersectionCode) -> Iterator[Finding]:
+def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield ids that stand twice, and names of what is not there."""
-    known: dict[str, set[object]] = {}
-    for kind, items in _tables(code).items():
-        seen = known.setdefault(kind, set())
+    ids_by_kind: dict[str, set[object]] = {}
+    for kind, items in _ids_by_kind(code).items():
+        ids_of_kind = ids_by_kind.setdefault(kind, set())
         for item in items:
-            if item in seen:
+            if item in ids_of_kind:
                 yield Finding(
-                    str(item), "id", str(item), f"stands twice among {kind}s", "error", "give each an id of its own"
+                    entity=str(item),
+                    field="id",
+                    value=str(item),
+                    rule=f"stands twice among {kind}s",
+                    severity="error",
+                    remedy="give each an id of its own",
                 )
-            seen.add(item)
-    known["group"].add(0)
-    known["node"].add("")
-    known["entity"] = {"code"}.union(*(known[kind] for kind in ("link", "lane", "connection", "zone", "crosswalk")))
-    for entity, field, value, kind in _wanted(code):
-        if value not in known[kind]:
+
+            ids_of_kind.add(item)
+
+    ids_by_kind["group"].add(0)
+    ids_by_kind["node"].add("")
+    ids_by_kind["entity"] = {"code"}.union(
+        *(ids_by_kind[kind] for kind in ("link", "lane", "connection", "zone", "crosswalk"))
+    )
+
+    for entity, field, value, kind in _named_entities(code):
+        if value not in ids_by_kind[kind]:
             yield Finding(
-                str(entity),
-                field,
-                str(value),
-                f"there is no such {kind}",
-                "error",
-                "name one of the code's links, lanes, connections or zones, or `code`"
+                entity=str(entity),
+                field=field,
+                value=str(value),
+                rule=f"there is no such {kind}",
+                severity="error",
+                remedy="name one of the code's links, lanes, connections or zones, or `code`"
                 if kind == "entity"
                 else f"name one of the code's {kind}s, or add it",
             )
-    for name in sorted(map(str, known["rule"] & known["entity"])):
+
+    for name in sorted(map(str, ids_by_kind["rule"] & ids_by_kind["entity"])):
         yield Finding(
-            name,
-            "id",
-            name,
-            "is the name of a part of the intersection too",
-            "error",
-            "give the rule an id of its own, as R20",
+            entity=name,
+            field="id",
+            value=name,
+            rule="is the name of a part of the intersection too",
+            severity="error",
+            remedy="give the rule an id of its own, as R20",
         )
+
     pairs: set[tuple[str, str]] = set()
-    for c in code.conflicts:
-        pair = (min(c.a, c.b), max(c.a, c.b))
-        if c.a == c.b or pair in pairs:
+    for conflict in code.conflicts:
+        pair = (min(conflict.a, conflict.b), max(conflict.a, conflict.b))
+        if conflict.a == conflict.b or pair in pairs:
             rule = (
-                "a connection does not conflict with itself" if c.a == c.b else "the pair stands twice among conflicts"
+                "a connection does not conflict with itself"
+                if conflict.a == conflict.b
+                else "the pair stands twice among conflicts"
             )
-            yield Finding(f"{c.a}/{c.b}", "b", c.b, rule, "error", "keep one conflict for each pair")
+            yield Finding(
+                entity=f"{conflict.a}/{conflict.b}",
+                field="b",
+                value=conflict.b,
+                rule=rule,
+                severity="error",
+                remedy="keep one conflict for each pair",
+            )
+
         pairs.add(pair)
 
 
-def _tables(code: IntersectionCode) -> dict[str, list[object]]:
+def _ids_by_kind(code: IntersectionCode) -> dict[str, list[object]]:
     return {
         "node": [n.id for n in code.nodes],
         "link": [n.id for n in code.links],
@@ -68,26 +90,33 @@ def _tables(code: IntersectionCode) -> dict[str, list[object]]:
     }
 
 
-def _wanted(code: IntersectionCode) -> Iterator[tuple[object, str, object, str]]:
+def _named_entities(code: IntersectionCode) -> Iterator[tuple[object, str, object, str]]:
     for link in code.links:
         yield link.id, "upstream", link.upstream, "node"
         yield link.id, "downstream", link.downstream, "node"
+
     for lane in code.lanes:
         yield lane.id, "link", lane.link, "link"
-    for c in code.connections:
-        yield c.id, "from_lane", c.from_lane, "lane"
-        yield c.id, "to_lane", c.to_lane, "lane"
-        yield c.id, "group", c.group, "group"
-    for walk in code.crosswalks:
-        yield walk.id, "group", walk.group, "group"
-    for line in code.stop_lines:
-        yield f"stop line {line.lane}", "lane", line.lane, "lane"
-    for met in code.conflicts:
-        yield f"{met.a}/{met.b}", "a", met.a, "connection"
-        yield f"{met.a}/{met.b}", "b", met.b, "connection"
-    for excepted in code.signal_exceptions:
-        yield f"exception {excepted.a}/{excepted.b}", "a", excepted.a or "0", "group"
-        yield f"exception {excepted.a}/{excepted.b}", "b", excepted.b or "0", "group"
+
+    for connection in code.connections:
+        yield connection.id, "from_lane", connection.from_lane, "lane"
+        yield connection.id, "to_lane", connection.to_lane, "lane"
+        yield connection.id, "group", connection.group, "group"
+
+    for crosswalk in code.crosswalks:
+        yield crosswalk.id, "group", crosswalk.group, "group"
+
+    for stop_line in code.stop_lines:
+        yield f"stop line {stop_line.lane}", "lane", stop_line.lane, "lane"
+
+    for conflict in code.conflicts:
+        yield f"{conflict.a}/{conflict.b}", "a", conflict.a, "connection"
+        yield f"{conflict.a}/{conflict.b}", "b", conflict.b, "connection"
+
+    for exception in code.signal_exceptions:
+        yield f"exception {exception.a}/{exception.b}", "a", exception.a or "0", "group"
+        yield f"exception {exception.a}/{exception.b}", "b", exception.b or "0", "group"
+
     for rule in code.rules:
         for target in rule.targets:
             yield rule.id, "targets", target.entity, "entity"

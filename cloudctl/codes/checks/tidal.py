@@ -1,8 +1,8 @@
 """Checks of tidal lanes: one strip of road that is a lane of either direction must never be open both ways.
 
-Whether two rules may be in force at once is decided for every day from 1990 to 2199, and for every kind of day: an ordinary one, a holiday, a weekend
-day that is worked for a Monday .. Friday. A time that both share begins where one of them begins, so only beginnings are looked at.
-"""
+Whether two rules may be in force at once is decided for every day from 1990 to 2199, and for every kind of day: an
+ordinary one, a holiday, a weekend day that is worked for a Monday .. Friday. A time that both share begins where one of
+them begins, so only beginnings are looked at."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -20,39 +20,42 @@ from ..compiled.calendars import shifts_of
 from ..compiled.code import local_lines
 from ..findings import Finding
 from ..model import IntersectionCode, Lane
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 from ..rule import Calendar, Rule, asks_for_days
 from ..rules import SECOND
 
 Mask = NDArray[np.bool_]
 
-SAME_ROAD = 1.2  # m between the middle lines of lanes that are one strip of road
-OPPOSITE = -0.7  # cosine between their directions
+MAX_STRIP_OFFSET = 1.2  # m between the middle lines of lanes that are one strip of road
+MAX_OPPOSITE_COSINE = -0.7  # cosine between their directions
 FIRST_DAY, LAST_DAY = date(1990, 1, 1).toordinal(), date(2199, 12, 31).toordinal()
-SHOWN_FROM = date(2026, 1, 1).toordinal()  # an example from then on is named rather than an earlier one
+EXAMPLES_FROM = date(2026, 1, 1).toordinal()  # an example from then on is named rather than an earlier one
 ORDINARY, HOLIDAY = 0, -1  # kinds of day; 1 .. 5: a weekend day that is worked for a Monday .. Friday
 KINDS = (ORDINARY, HOLIDAY, 1, 2, 3, 4, 5)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-ALWAYS_OPEN = Rule("", "tidal_lane", ())  # of a lane without rules
+ALWAYS_OPEN = Rule(id="", kind="tidal_lane", targets=())  # of a lane without rules
 ROAD_USES = ("vehicle", "bus", "tram")
 
 
 def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield pairs of lanes that lie on one another, run in opposite directions, and are open at the same time; calendars must be sound."""
+    """Yield pairs of lanes that lie on one another, run in opposite directions, and are open at the same time;
+    calendars must be sound."""
     rules_of = {lane.id: _rules_of(code, lane) for lane in code.lanes}
     for lane, other in _opposite_pairs(code):
         stated = [*rules_of[lane.id], *rules_of[other.id]]
         if not stated and (lane.revocable or other.revocable):
             continue  # the signals say which way it runs
+
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
-        when = next((when for a, b in product(*opening) if (when := common_time(a, b))), "")
-        if not when:
+        common = next((common for a, b in product(*opening) if (common := common_time(a, b))), "")
+        if not common:
             continue
+
         severity = "error" if stated else "warning"
         entity = stated[0].id if stated else lane.id
-        yield Finding(entity, "targets" if stated else "points", lane.id,
-                      f"{lane.id} and {other.id} are one strip of road in opposite directions, and both open {when}", severity,
-                      "give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
+        yield Finding(entity=entity, field="targets" if stated else "points", value=lane.id,
+                      rule=f"{lane.id} and {other.id} are one strip of road in opposite directions, and both " f"open {common}", severity=severity,
+                      remedy="give each a mandatory tidal_lane rule whose calendar ends before the other's begins, on holidays and make-up days too")  # fmt: skip
 
 
 def _rules_of(code: IntersectionCode, lane: Lane) -> list[Rule]:
@@ -69,38 +72,41 @@ def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
     lanes = [lane for lane in code.lanes if lane.use in ROAD_USES and len(lane.points) >= 2]
     if not lanes:
         return
+
     lines = local_lines(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7), [lane.points for lane in lanes])
-    low = np.array([line.min(axis=0) for line in lines]) - SAME_ROAD
-    high = np.array([line.max(axis=0) for line in lines]) + SAME_ROAD
-    seen: set[tuple[int, int]] = set()
+    south_west = np.array([line.min(axis=0) for line in lines]) - MAX_STRIP_OFFSET
+    north_east = np.array([line.max(axis=0) for line in lines]) + MAX_STRIP_OFFSET
+    yielded: set[tuple[int, int]] = set()
+
     for k, line in enumerate(lines):
-        middle = _middle(line)
-        for j in np.flatnonzero(((low <= middle) & (middle <= high)).all(axis=1)).tolist():
+        midpoint = _middle(line)
+        for j in np.flatnonzero(((south_west <= midpoint) & (midpoint <= north_east)).all(axis=1)).tolist():
             pair = (min(k, j), max(k, j))
-            if j != k and pair not in seen and lies_against(line, lines[j]):
-                seen.add(pair)
+            if j != k and pair not in yielded and lies_against(line, lines[j]):
+                yielded.add(pair)
                 yield lanes[k], lanes[j]
 
 
 def _middle(line: F8) -> F8:
-    along = arc(line)
-    return at(line, along, along[-1] / 2)
+    lengths = arc_lengths(line)
+    return points_along(line, lengths, lengths[-1] / 2)
 
 
 def lies_against(line: F8, other: F8) -> bool:
     """Return whether the middle of a lane lies on another lane that runs the other way; lines in m."""
-    along = arc(line)
-    middle, ahead = (
-        at(line, along, along[-1] / 2),
-        at(line, along, along[-1] / 2 + 1) - at(line, along, along[-1] / 2 - 1),
-    )
-    parts = np.diff(other, axis=0)
-    lengths = np.maximum(np.hypot(parts[:, 0], parts[:, 1]), 1e-9)
-    share = np.clip(((middle - other[:-1]) * parts).sum(axis=1) / lengths**2, 0.0, 1.0)
-    gaps = np.hypot(*(other[:-1] + parts * share[:, None] - middle).T)
-    k = int(np.argmin(gaps))
-    cosine = float(parts[k] @ ahead) / (float(lengths[k]) * max(float(np.hypot(*ahead)), 1e-9))
-    return bool(gaps[k] < SAME_ROAD and cosine < OPPOSITE)
+    along = arc_lengths(line)
+    half = along[-1] / 2
+    midpoint = points_along(line, along, half)
+    direction = points_along(line, along, half + 1) - points_along(line, along, half - 1)
+
+    steps = np.diff(other, axis=0)
+    lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)
+    share = np.clip(((midpoint - other[:-1]) * steps).sum(axis=1) / lengths**2, 0.0, 1.0)
+    gaps = np.hypot(*(other[:-1] + steps * share[:, None] - midpoint).T)
+    nearest = int(np.argmin(gaps))
+    cosine = float(steps[nearest] @ direction) / (float(lengths[nearest]) * max(float(np.hypot(*direction)), 1e-9))
+
+    return bool(gaps[nearest] < MAX_STRIP_OFFSET and cosine < MAX_OPPOSITE_COSINE)
 
 
 # --- whether two rules are ever in force at once ---
@@ -125,39 +131,49 @@ def almanac() -> Almanac:
 
 
 def common_time(a: Rule, b: Rule) -> str:
-    """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there is none. Calendars must be sound."""
+    """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there
+    is none. Calendars must be sound."""
     if (
         a.calendar is None
         and b.calendar is None
         and (a.valid_from, a.valid_to, b.valid_from, b.valid_to) == (None,) * 4
     ):
         return "always"
+
     zones = [rule.calendar.tz for rule in (a, b) if rule.calendar is not None]
     if len(zones) == 2 and shifts_of((zones[0],)).rows.tolist() != shifts_of((zones[1],)).rows.tolist():
         return f"at times that cannot be compared: one calendar is of {zones[0]}, the other of {zones[1]}"
+
     zone = ZoneInfo(zones[0] if zones else "UTC")
-    pair = [_Local(rule, zone) for rule in (a, b)]
+    local_rules = [_LocalRule(rule, zone) for rule in (a, b)]
     kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (a, b)) else (ORDINARY,)
-    for today, yesterday in product(kinds, kinds if any(local.is_past_midnight for local in pair) else (ORDINARY,)):
-        for minute in sorted({0}.union(*(local.starts for local in pair))):
-            open_days = pair[0].days_at(minute, 0, today, yesterday) & pair[1].days_at(minute, 0, today, yesterday)
+
+    for today, yesterday in product(
+        kinds, kinds if any(local.is_past_midnight for local in local_rules) else (ORDINARY,)
+    ):
+        for minute in sorted({0}.union(*(local.starts for local in local_rules))):
+            open_days = local_rules[0].days_at(minute, 0, today, yesterday) & local_rules[1].days_at(
+                minute, 0, today, yesterday
+            )
             if open_days.any():
-                return _worded(open_days, minute, today, yesterday)
-        for day, second in [begin for local in pair for begin in local.begins]:
-            open_days = pair[0].days_at(second // 60, second % 60, today, yesterday) & pair[1].days_at(
+                return _example_text(open_days, minute, today, yesterday)
+
+        for day, second in [begin for local in local_rules for begin in local.begins]:
+            open_days = local_rules[0].days_at(second // 60, second % 60, today, yesterday) & local_rules[1].days_at(
                 second // 60, second % 60, today, yesterday
             )
             if FIRST_DAY <= day <= LAST_DAY and open_days[day - FIRST_DAY]:
-                only = np.zeros_like(open_days)
-                only[day - FIRST_DAY] = True
-                return _worded(only, second // 60, today, yesterday)
+                on_that_day = np.zeros_like(open_days)
+                on_that_day[day - FIRST_DAY] = True
+                return _example_text(on_that_day, second // 60, today, yesterday)
+
     return ""
 
 
-def _worded(days: Mask, minute: int, today: int, yesterday: int) -> str:
+def _example_text(days: Mask, minute: int, today: int, yesterday: int) -> str:
     """Return the first of some days from SHOWN_FROM on, else the last, and what kind of day it would be."""
     ordinals = almanac().ordinal[days]
-    later = ordinals[ordinals >= SHOWN_FROM]
+    later = ordinals[ordinals >= EXAMPLES_FROM]
     day = date.fromordinal(int(later[0] if len(later) else ordinals[-1]))
     kind = _kind_in_words(today) and f", if it is {_kind_in_words(today)}"
     before = _kind_in_words(yesterday) and f", if the day before is {_kind_in_words(yesterday)}"
@@ -168,7 +184,7 @@ def _kind_in_words(kind: int) -> str:
     return {ORDINARY: "", HOLIDAY: "a holiday"}.get(kind) if kind < 1 else f"worked for a {WEEKDAYS[kind - 1]}"  # type: ignore[return-value]
 
 
-class _Local:
+class _LocalRule:
     """One rule in local time, day by day."""
 
     def __init__(self, rule: Rule, zone: ZoneInfo) -> None:
@@ -182,23 +198,29 @@ class _Local:
         self._days: dict[int, Mask] = {}
 
     def days_at(self, minute: int, second: int, today: int, yesterday: int) -> Mask:
-        """Return the days on which the rule is in force at a time of the day, given of what kind they and the days before are."""
+        """Return the days on which the rule is in force at a time of the day, given of what kind they and the days
+        before are."""
         spans = self.calendar.minutes or ((0, 1440),)
-        out = np.zeros(len(almanac().ordinal), np.bool_)
+        in_force = np.zeros(len(almanac().ordinal), np.bool_)
         if any(start <= minute and (minute < end or end < start) for start, end in spans):
-            out |= self._on(today)
-        if any(end < start and minute < end for start, end in spans):
-            out[1:] |= self._on(yesterday)[:-1]
-        local = almanac().ordinal * 86_400 + minute * 60 + second
-        out &= _possible(today)
-        out[1:] &= _possible(yesterday)[:-1]
-        if self.first is not None:
-            out &= local >= self.first
-        if self.last is not None:
-            out &= local < self.last
-        return out
+            in_force |= self._days_of_kind(today)
 
-    def _on(self, kind: int) -> Mask:
+        if any(end < start and minute < end for start, end in spans):
+            in_force[1:] |= self._days_of_kind(yesterday)[:-1]
+
+        local = almanac().ordinal * 86_400 + minute * 60 + second
+        in_force &= _possible_days(today)
+        in_force[1:] &= _possible_days(yesterday)[:-1]
+
+        if self.first is not None:
+            in_force &= local >= self.first
+
+        if self.last is not None:
+            in_force &= local < self.last
+
+        return in_force
+
+    def _days_of_kind(self, kind: int) -> Mask:
         if kind not in self._days:
             self._days[kind] = _days_of(self.calendar, kind)
         return self._days[kind]
@@ -211,7 +233,7 @@ def _local_second(t: int, zone: ZoneInfo) -> int:
     return local.toordinal() * 86_400 + local.hour * 3600 + local.minute * 60 + local.second
 
 
-def _possible(kind: int) -> Mask:
+def _possible_days(kind: int) -> Mask:
     """Return which days may be of a kind: only weekend days are worked for others."""
     return almanac().weekday >= 6 if kind >= 1 else np.ones(len(almanac().ordinal), np.bool_)
 
@@ -219,25 +241,29 @@ def _possible(kind: int) -> Mask:
 def _days_of(calendar: Calendar, kind: int) -> Mask:
     """Return the days on which a calendar holds if they are of a kind: `rules.day_holds` for all days at once."""
     days = almanac()
-    out = np.ones(len(days.ordinal), np.bool_)
+    holding = np.ones(len(days.ordinal), np.bool_)
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
+
     if ranges:
-        out = np.logical_or.reduce([_in_range(days, first, last) for first, last in ranges])
+        holding = np.logical_or.reduce([_in_range(days, first, last) for first, last in ranges])
+
     if calendar.month_days:
-        out = out & np.isin(days.of_month, calendar.month_days)
+        holding = holding & np.isin(days.of_month, calendar.month_days)
+
     if kind == HOLIDAY and calendar.holidays != "as_weekday":
-        return out if calendar.holidays != "never" else np.zeros_like(out)
+        return holding if calendar.holidays != "never" else np.zeros_like(holding)
     if calendar.holidays == "only":
-        return np.zeros_like(out)
+        return np.zeros_like(holding)
     if kind >= 1 and calendar.make_up == "as_workday":
-        return out if kind in calendar.weekdays else np.zeros_like(out)
-    return out & np.isin(days.weekday, calendar.weekdays)
+        return holding if kind in calendar.weekdays else np.zeros_like(holding)
+
+    return holding & np.isin(days.weekday, calendar.weekdays)
 
 
 def _in_range(days: Almanac, first: str, last: str) -> Mask:
     if len(first) == 5:
         low, high = (int(day[:2]) * 100 + int(day[3:]) for day in (first, last))
-        after, before = days.of_year >= low, days.of_year <= high
-        return after & before if low <= high else after | before
+        from_low, until_high = days.of_year >= low, days.of_year <= high
+        return from_low & until_high if low <= high else from_low | until_high
     low, high = (date.fromisoformat(day).toordinal() for day in (first, last))
     return (days.ordinal >= low) & (days.ordinal <= high)

@@ -5,14 +5,14 @@ from pathlib import Path
 from ..canon import parse
 from ..findings import CodeError, Finding, refuse
 from ..model import IntersectionCode
-from .bounds import bounds
-from .geometry import geometry
-from .identity import identity
-from .meaning import meaning, plausibility
-from .references import references
-from .rules import rules
-from .signals import signals
-from .topology import topology
+from .bounds import bound_faults
+from .geometry import geometry_faults
+from .identity import value_faults
+from .meaning import meaning_faults, plausibility_faults
+from .references import reference_faults
+from .rules import rule_faults
+from .signals import signal_faults
+from .topology import topology_faults
 
 
 def validate(code: IntersectionCode) -> list[Finding]:
@@ -20,14 +20,23 @@ def validate(code: IntersectionCode) -> list[Finding]:
 
     Values and references are checked first: what rests on them is checked only when they hold.
     """
-    beyond = list(bounds(code))
-    if any(finding.severity == "error" for finding in beyond):
-        return beyond  # no other check counts with numbers of any size
-    first = [*beyond, *identity(code), *meaning(code), *references(code)]
-    if any(finding.severity == "error" for finding in first):
-        return first
-    found = [*first, *geometry(code), *topology(code), *signals(code), *rules(code), *plausibility(code)]
-    return sorted(found, key=lambda finding: finding.severity)
+    out_of_bounds = list(bound_faults(code))
+    if any(finding.severity == "error" for finding in out_of_bounds):
+        return out_of_bounds  # no other check counts with numbers of any size
+
+    early = [*out_of_bounds, *value_faults(code), *meaning_faults(code), *reference_faults(code)]
+    if any(finding.severity == "error" for finding in early):
+        return early
+
+    findings = [
+        *early,
+        *geometry_faults(code),
+        *topology_faults(code),
+        *signal_faults(code),
+        *rule_faults(code),
+        *plausibility_faults(code),
+    ]
+    return sorted(findings, key=lambda finding: finding.severity)
 
 
 def check_code(code: IntersectionCode, where: str) -> IntersectionCode:
@@ -44,13 +53,14 @@ def load(path: Path | str) -> IntersectionCode:
         data = Path(path).read_bytes()
     except OSError as error:
         raise refuse(
-            str(path),
-            "file",
-            "path",
-            path,
-            error.strerror or "cannot be read",
-            "make one with: cloudctl codes import NETWORK",
+            where=str(path),
+            entity="file",
+            field="path",
+            value=path,
+            rule=error.strerror or "cannot be read",
+            remedy="make one with: cloudctl codes import NETWORK",
         ) from None
+
     return check_code(parse(data, str(path)), str(path))
 
 

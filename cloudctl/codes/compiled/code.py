@@ -12,14 +12,14 @@ from cloudctl.geo import Origin
 from ..canon import content_hash
 from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
-from ..polylines import F8, arc, band, crossings
+from ..polylines import F8, arc_lengths, band, crossings
 from .cells import grid
 
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
-BESIDE = 15.0  # m before and after a connection within which a crosswalk counts as on its way
+CROSSWALK_REACH = 15.0  # m before and after a connection within which a crosswalk counts as on its way
 
 
 @dataclass(frozen=True)
@@ -80,77 +80,92 @@ class CompiledCode:
     cell_path: I4
 
     def connection(self, name: str) -> int:
-        """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1 where it is none of this."""
-        own = f"{self.code.id[:-1]}."
-        if not name.startswith(own):
+        """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1
+        where it is none of this."""
+        own_prefix = f"{self.code.id[:-1]}."
+        if not name.startswith(own_prefix):
             return self.conn_alias.get(name, -1)
-        part = name[len(own) : -1]
+        part = name[len(own_prefix) : -1]
         return self.conn_alias.get(part, -1) if sub_code(self.code.id, part) == name else -1
 
 
 def compile_code(code: IntersectionCode) -> CompiledCode:
     """Return the arrays of a valid code."""
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
-    n = len(code.lanes)
-    lines = local_lines(origin, [*(x.points for x in code.lanes), *(x.points for x in code.connections)])
-    arcs = [arc(line) for line in lines]
-    start = csr(map(len, lines))
-    xy = np.concatenate(lines)
-    length = np.array([along[-1] for along in arcs])
-    lanes, conns = _index(code.lanes), _index(code.connections)
-    links = {link.id: k for k, link in enumerate(code.links)}
-    groups = {group.id: k for k, group in enumerate(code.signal_groups)}
-    roles = {link.id: ROLES.index(link.role) for link in code.links}
-    stop = np.full(n, np.nan)
-    for line in code.stop_lines:
-        stop[lanes[line.lane]] = line.s
-    role = np.array([roles[lane.link] for lane in code.lanes], np.uint8)
-    link = np.array([links[lane.link] for lane in code.lanes], np.int32)
-    conn_from = np.array([lanes[c.from_lane] for c in code.connections], np.int32)
-    conn_to = np.array([lanes[c.to_lane] for c in code.connections], np.int32)
-    inner = np.array([c.inner for c in code.connections], np.bool_)
-    to_stop, ingress = _leads(role, link, conn_from, conn_to, inner, length, stop)
-    cross_start, cross_xy, axis = _crosswalks(origin, code.crosswalks)
-    width = np.array([c.width_cm / 100 for c in code.crosswalks])
-    cells = grid(xy, start)
+    n_lanes = len(code.lanes)
+    lines = local_lines(origin, [*(item.points for item in code.lanes), *(item.points for item in code.connections)])
+    arc_lengths_of_path = [arc_lengths(stop_line) for stop_line in lines]
+    path_start = csr(map(len, lines))
+    path_xy = np.concatenate(lines)
+    path_length = np.array([along[-1] for along in arc_lengths_of_path])
+    lane_index, conn_index = _index(code.lanes), _index(code.connections)
+    link_index = {lane_link.id: k for k, lane_link in enumerate(code.links)}
+    group_index = {group.id: k for k, group in enumerate(code.signal_groups)}
+    role_of_link = {lane_link.id: ROLES.index(lane_link.role) for lane_link in code.links}
+    lane_stop_s = np.full(n_lanes, np.nan)
+
+    for stop_line in code.stop_lines:
+        lane_stop_s[lane_index[stop_line.lane]] = stop_line.s
+
+    lane_role = np.array([role_of_link[lane.link] for lane in code.lanes], np.uint8)
+    lane_link = np.array([link_index[lane.link] for lane in code.lanes], np.int32)
+    conn_from = np.array([lane_index[connection.from_lane] for connection in code.connections], np.int32)
+    conn_to = np.array([lane_index[connection.to_lane] for connection in code.connections], np.int32)
+    conn_inner = np.array([connection.inner for connection in code.connections], np.bool_)
+    lane_to_stop, lane_ingress = _distances_to_stop(
+        lane_role, lane_link, conn_from, conn_to, conn_inner, path_length, lane_stop_s
+    )
+    cross_start, cross_xy, cross_axis = _crosswalks(origin, code.crosswalks)
+    cross_width = np.array([connection.width_cm / 100 for connection in code.crosswalks])
+    cells = grid(path_xy, path_start)
+
     return CompiledCode(
         code,
         origin,
         content_hash(code),
-        n,
+        n_lanes,
         len(code.connections),
-        tuple(lanes),
-        tuple(conns),
-        _names(code.lanes),
-        _names(code.connections),
-        start,
-        xy,
-        np.concatenate(arcs),
-        length,
+        tuple(lane_index),
+        tuple(conn_index),
+        _index_with_aliases(code.lanes),
+        _index_with_aliases(code.connections),
+        path_start,
+        path_xy,
+        np.concatenate(arc_lengths_of_path),
+        path_length,
         np.array([lane.width_cm / 100 for lane in code.lanes]),
         np.array([lane.speed for lane in code.lanes]),
         np.array([USES.index(lane.use) for lane in code.lanes], np.uint8),
-        role,
-        stop,
-        to_stop,
-        link,
-        ingress,
+        lane_role,
+        lane_stop_s,
+        lane_to_stop,
+        lane_link,
+        lane_ingress,
         conn_from,
         conn_to,
-        _groups(groups, code.connections),
-        np.array([TURNS.index(c.turn) for c in code.connections], np.uint8),
-        np.array([c.speed for c in code.connections], float),
-        inner,
-        np.array([g.id for g in code.signal_groups], np.int32),
-        np.array([GROUP_KINDS.index(g.kind) for g in code.signal_groups], np.uint8),
-        *_conflicts(code, conns),
-        tuple(c.id for c in code.crosswalks),
-        _groups(groups, code.crosswalks),
+        _groups(group_index, code.connections),
+        np.array([TURNS.index(connection.turn) for connection in code.connections], np.uint8),
+        np.array([connection.speed for connection in code.connections], float),
+        conn_inner,
+        np.array([group.id for group in code.signal_groups], np.int32),
+        np.array([GROUP_KINDS.index(group.kind) for group in code.signal_groups], np.uint8),
+        *_conflicts(code, conn_index),
+        tuple(connection.id for connection in code.crosswalks),
+        _groups(group_index, code.crosswalks),
         cross_start,
         cross_xy,
-        axis,
-        width,
-        *_walked(lines, arcs, n, conn_from, conn_to, inner, axis, width),
+        cross_axis,
+        cross_width,
+        *_crosswalk_spans(
+            lines=lines,
+            arc_lengths_of_path=arc_lengths_of_path,
+            n_lanes=n_lanes,
+            conn_from=conn_from,
+            conn_to=conn_to,
+            conn_inner=conn_inner,
+            cross_axis=cross_axis,
+            cross_width=cross_width,
+        ),
         cells.bounds,
         cells.cell_m,
         cells.nx,
@@ -178,7 +193,7 @@ def _index(items: Iterable[Lane | Connection]) -> dict[str, int]:
     return {item.id: k for k, item in enumerate(items)}
 
 
-def _names(items: Iterable[Lane | Connection]) -> dict[str, int]:
+def _index_with_aliases(items: Iterable[Lane | Connection]) -> dict[str, int]:
     return {name: k for k, item in enumerate(items) for name in (*(alias.value for alias in item.alias), item.id)}
 
 
@@ -186,31 +201,59 @@ def _groups(groups: dict[int, int], items: Iterable[Connection | Crosswalk]) -> 
     return np.array([groups.get(item.group, -1) for item in items], np.int32)
 
 
-def _leads(role: U1, link: I4, conn_from: I4, conn_to: I4, inner: Flags, length: F8, stop: F8) -> tuple[F8, I4]:
+def _distances_to_stop(
+    lane_role: U1, lane_link: I4, conn_from: I4, conn_to: I4, conn_inner: Flags, path_length: F8, lane_stop_s: F8
+) -> tuple[F8, I4]:
     """Return m from each lane's end to the nearest stop line it leads to, and that line's link: Dijkstra, backwards."""
-    to_stop, ingress = np.full(len(role), np.nan), np.full(len(role), -1, np.int32)
-    before: dict[int, list[int]] = {}
-    for k in np.flatnonzero(~inner).tolist():
-        before.setdefault(int(conn_to[k]), []).append(k)
-    queue = [(0.0, int(lane), int(link[lane])) for lane in np.flatnonzero(role == 0)]
+    to_stop, ingress = np.full(len(lane_role), np.nan), np.full(len(lane_role), -1, np.int32)
+    joints_into: dict[int, list[int]] = {}
+    for k in np.flatnonzero(~conn_inner).tolist():
+        joints_into.setdefault(int(conn_to[k]), []).append(k)
+
+    queue = [(0.0, int(lane), int(lane_link[lane])) for lane in np.flatnonzero(lane_role == 0)]
     while queue:
-        far, lane, target = heappop(queue)
+        distance, lane, ingress_link = heappop(queue)
         if ingress[lane] >= 0:
             continue
-        to_stop[lane], ingress[lane] = far, target
-        end = length[lane] if np.isnan(stop[lane]) else stop[lane]
-        for k in before.get(lane, ()):
-            if role[conn_from[k]] == 1:
-                heappush(queue, (far + float(end + length[len(role) + k]), int(conn_from[k]), target))
+
+        to_stop[lane], ingress[lane] = distance, ingress_link
+        end = path_length[lane] if np.isnan(lane_stop_s[lane]) else lane_stop_s[lane]
+        for k in joints_into.get(lane, ()):
+            if lane_role[conn_from[k]] == 1:
+                heappush(
+                    queue, (distance + float(end + path_length[len(lane_role) + k]), int(conn_from[k]), ingress_link)
+                )
+
     return to_stop, ingress
 
 
-def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F8, F8, U1, Flags, Flags]:
-    rows = [(conns[c.a], conns[c.b], c.s_a, c.s_b, CONFLICTS.index(c.kind), c.a_yields) for c in code.conflicts]
-    rows += [(conns[c.b], conns[c.a], c.s_b, c.s_a, CONFLICTS.index(c.kind), c.b_yields) for c in code.conflicts]
+def _conflicts(code: IntersectionCode, conn_index: dict[str, int]) -> tuple[I4, I4, F8, F8, U1, Flags, Flags]:
+    rows = [
+        (
+            conn_index[conflict.a],
+            conn_index[conflict.b],
+            conflict.s_a,
+            conflict.s_b,
+            CONFLICTS.index(conflict.kind),
+            conflict.a_yields,
+        )
+        for conflict in code.conflicts
+    ]
+    rows += [
+        (
+            conn_index[conflict.b],
+            conn_index[conflict.a],
+            conflict.s_b,
+            conflict.s_a,
+            CONFLICTS.index(conflict.kind),
+            conflict.b_yields,
+        )
+        for conflict in code.conflicts
+    ]
     rows.sort(key=lambda row: row[:2])
     table = np.array(rows, float).reshape(-1, 6)
     counts = np.bincount(table[:, 0].astype(np.int64), minlength=len(code.connections))
+
     return (
         csr(counts.tolist()),
         table[:, 1].astype(np.int32),
@@ -226,39 +269,53 @@ def _conflicts(code: IntersectionCode, conns: dict[str, int]) -> tuple[I4, I4, F
 
 
 def _gives_way(own: Connection, other: Connection, yields: bool) -> bool:
-    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may wait inside for a gap does. The
-    matrix is the rule for where no signal decides: SUMO's `response` even lets straight on yield to a left turn of another phase."""
+    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may
+    wait inside for a gap does. The matrix is the rule for where no signal decides: SUMO's `response` even lets straight
+    on yield to a left turn of another phase."""
     return own.waits if own.group and other.group and own.waits != other.waits else yields
 
 
 def _crosswalks(origin: Origin, crosswalks: tuple[Crosswalk, ...]) -> tuple[I4, F8, F8]:
-    axes = local_lines(origin, [c.axis for c in crosswalks])
-    drawn = local_lines(origin, [c.polygon for c in crosswalks if c.polygon])
+    axes = local_lines(origin, [crosswalk.axis for crosswalk in crosswalks])
+    given_outlines = local_lines(origin, [crosswalk.polygon for crosswalk in crosswalks if crosswalk.polygon])
     outlines = [
-        drawn.pop(0) if c.polygon else band(line, c.width_cm / 100) for c, line in zip(crosswalks, axes, strict=True)
+        given_outlines.pop(0) if crosswalk.polygon else band(line, crosswalk.width_cm / 100)
+        for crosswalk, line in zip(crosswalks, axes, strict=True)
     ]
     axis = np.array([[*line[0], *line[-1]] for line in axes]).reshape(-1, 4)
     return csr(map(len, outlines)), np.concatenate([np.empty((0, 2)), *outlines]), axis
 
 
-def _walked(
-    lines: list[F8], arcs: list[F8], n_lanes: int, conn_from: I4, conn_to: I4, inner: Flags, axis: F8, width: F8
+def _crosswalk_spans(
+    lines: list[F8],
+    arc_lengths_of_path: list[F8],
+    n_lanes: int,
+    conn_from: I4,
+    conn_to: I4,
+    conn_inner: Flags,
+    cross_axis: F8,
+    cross_width: F8,
 ) -> tuple[I4, I4, F8, F8]:
-    counts, found = [], []
-    for k in range(len(conn_from)):
+    counts, spans = [], []
+    for connection in range(len(conn_from)):
         rows: list[tuple[int, float, float]] = []
-        if inner[k] and len(axis):
-            before, path, after = lines[conn_from[k]], lines[n_lanes + k], lines[conn_to[k]]
-            whole = np.concatenate([before[-12:], path, after[:12]])
-            along = arc(whole) - arc(before[-12:])[-1] - np.hypot(*(path[0] - before[-1]))
-            low, high = whole.min(axis=0), whole.max(axis=0)
-            ends = axis.reshape(-1, 2, 2)
-            for c in np.flatnonzero(((ends.max(axis=1) >= low) & (ends.min(axis=1) <= high)).all(axis=1)).tolist():
-                for s, sine in crossings(whole, along, axis[c]):
-                    if -BESIDE < s < arcs[n_lanes + k][-1] + BESIDE:
-                        half = width[c] / 2 / max(sine, 0.5)
-                        rows.append((c, s - half, s + half))
+        if conn_inner[connection] and len(cross_axis):
+            before, path, after = lines[conn_from[connection]], lines[n_lanes + connection], lines[conn_to[connection]]
+            course = np.concatenate([before[-12:], path, after[:12]])
+            along = arc_lengths(course) - arc_lengths(before[-12:])[-1] - np.hypot(*(path[0] - before[-1]))
+            south_west, north_east = course.min(axis=0), course.max(axis=0)
+            ends = cross_axis.reshape(-1, 2, 2)
+
+            for crosswalk in np.flatnonzero(
+                ((ends.max(axis=1) >= south_west) & (ends.min(axis=1) <= north_east)).all(axis=1)
+            ).tolist():
+                for s, sine in crossings(course, along, cross_axis[crosswalk]):
+                    if -CROSSWALK_REACH < s < arc_lengths_of_path[n_lanes + connection][-1] + CROSSWALK_REACH:
+                        half_width = cross_width[crosswalk] / 2 / max(sine, 0.5)
+                        rows.append((crosswalk, s - half_width, s + half_width))
+
         counts.append(len(rows))
-        found += sorted(rows, key=lambda row: row[1])
-    table = np.array(found, float).reshape(-1, 3)
+        spans += sorted(rows, key=lambda row: row[1])
+
+    table = np.array(spans, float).reshape(-1, 3)
     return csr(counts), table[:, 0].astype(np.int32), table[:, 1].copy(), table[:, 2].copy()

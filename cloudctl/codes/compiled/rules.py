@@ -12,28 +12,44 @@ from numpy.typing import NDArray
 from ..days import DayCalendar, Days, days_of
 from ..model import IntersectionCode
 from ..rule import CLASSES, FUELS, RULE_KINDS, Rule, known_class
-from ..rules import CARRIERS, RESERVING, SECOND, SIZES, Effective, Vehicle, effective, in_force, places
-from .calendars import ALWAYS, holds_at, number_of, shifts_of, tabulate
+from ..rules import (
+    DANGEROUS_GOODS_CARRIERS,
+    RESERVING_KINDS,
+    SECOND,
+    SIZE_FIELDS,
+    Effective,
+    Vehicle,
+    effective,
+    in_force,
+    rule_placements,
+)
+from .calendars import UNBOUNDED_NS, day_number, holds_at, shifts_of, tabulate
 from .code import CompiledCode
 
-KIND = {kind: k for k, kind in enumerate(RULE_KINDS)}
-SPEED_MAX, SCHOOL, WORKS, SPEED_MIN = KIND["speed_max"], KIND["school_zone"], KIND["construction"], KIND["speed_min"]
-CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE = (
-    KIND[k] for k in ("closure", "no_entry", "turn_ban", "bus_lane", "lane_use")
+KIND_INDEX = {kind: k for k, kind in enumerate(RULE_KINDS)}
+SPEED_MAX, SCHOOL, CONSTRUCTION, SPEED_MIN = (
+    KIND_INDEX["speed_max"],
+    KIND_INDEX["school_zone"],
+    KIND_INDEX["construction"],
+    KIND_INDEX["speed_min"],
 )
-SIZE_KINDS = tuple(KIND[k] for k in SIZES)
-EMISSION, TIDAL, AV_AREA = KIND["emission_zone"], KIND["tidal_lane"], KIND["av_operating_area"]
-BIT = {name: 1 << k for k, name in enumerate(CLASSES)}
+CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE = (
+    KIND_INDEX[k] for k in ("closure", "no_entry", "turn_ban", "bus_lane", "lane_use")
+)
+SIZE_KINDS = tuple(KIND_INDEX[k] for k in SIZE_FIELDS)
+EMISSION, TIDAL, AV_AREA = KIND_INDEX["emission_zone"], KIND_INDEX["tidal_lane"], KIND_INDEX["av_operating_area"]
+CLASS_BIT = {name: 1 << k for k, name in enumerate(CLASSES)}
 PLATE_BIT = 32  # of the last digit 0; then those of 1 .. 9
 FUEL_BIT = {name: 1 << (48 + k) for k, name in enumerate(FUELS)}
 ALL_PLATES, ALL_FUELS = 1023 << PLATE_BIT, sum(FUEL_BIT.values())
-AUTOMATED = BIT["automated"]
+AUTOMATED = CLASS_BIT["automated"]
+NO, YES, UNDECIDED = 0, 1, 2  # whether a rule binds a vehicle; UNDECIDED: that rests on what it does not declare
 N_KINDS = len(RULE_KINDS)
-NO, YES, OPEN = 0, 1, 2  # whether a rule binds a vehicle; OPEN: that rests on what it does not declare
 
 
 class Answer(NamedTuple):
-    """One row a query: speed bounds (m/s), the capping rule, whether it may be there, the refusing rule (indices; -1 none)."""
+    """One row a query: speed bounds (m/s), the capping rule, whether it may be there, the refusing rule (indices; -1
+    none)."""
 
     speed_max: NDArray[np.float64]
     speed_min: NDArray[np.float64]
@@ -55,45 +71,57 @@ class InForce(NamedTuple):
 
 
 class RuleTable:
-    """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as YYYY-MM-DD."""
+    """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as
+    YYYY-MM-DD."""
 
     def __init__(self, code: IntersectionCode, holidays: DayCalendar | Days | Collection[str] = ()) -> None:
         self.code = code
         self.days = days_of(holidays)
-        self.at = places(code)
+        self.at = rule_placements(code)
         self.paths = {name: k for k, name in enumerate(self.at)}
-        found = [self.at[name] for name in self.paths]
-        self._start = np.cumsum([0, *map(len, found)]).astype(np.int64)
-        flat = [place for rows in found for place in rows]
-        self._rule = np.array([p.rule for p in flat], np.int64)
-        self._span = np.array([(p.s_from, p.s_to) for p in flat], float).reshape(-1, 2)
+        placements_by_path = [self.at[name] for name in self.paths]
+        self._start = np.cumsum([0, *map(len, placements_by_path)]).astype(np.int64)
+        all_placements = [place for rows in placements_by_path for place in rows]
+        self._rule = np.array([placement.rule for placement in all_placements], np.int64)
+        self._span = np.array([(placement.s_from, placement.s_to) for placement in all_placements], float).reshape(
+            -1, 2
+        )
         rules = code.rules
-        self._kind = np.array([KIND[r.kind] for r in rules], np.int64)
-        self._value = np.array([np.nan if r.value is None else r.value for r in rules], float)
-        self._mask = np.array([(*_whom(r), r.kind in RESERVING, r.mandatory) for r in rules], np.int64).reshape(-1, 6)
+        self._kind = np.array([KIND_INDEX[rule.kind] for rule in rules], np.int64)
+        self._value = np.array([np.nan if rule.value is None else rule.value for rule in rules], float)
+        self._class_bits = np.array(
+            [(*_rule_bits(rule), rule.kind in RESERVING_KINDS, rule.mandatory) for rule in rules], np.int64
+        ).reshape(-1, 6)
+
         self._valid = np.array(
             [
-                (ALWAYS[0] if r.valid_from is None else r.valid_from, ALWAYS[1] if r.valid_to is None else r.valid_to)
-                for r in rules
+                (
+                    UNBOUNDED_NS[0] if rule.valid_from is None else rule.valid_from,
+                    UNBOUNDED_NS[1] if rule.valid_to is None else rule.valid_to,
+                )
+                for rule in rules
             ],
             np.int64,
         ).reshape(-1, 2)
-        self._calendar = tabulate([r.calendar for r in rules])
-        zones = tuple(sorted({r.calendar.tz for r in rules if r.calendar is not None}))
-        self._zone = np.array([-1 if r.calendar is None else zones.index(r.calendar.tz) for r in rules], np.int64)
+        self._calendar = tabulate([rule.calendar for rule in rules])
+        zones = tuple(sorted({rule.calendar.tz for rule in rules if rule.calendar is not None}))
+        self._zone = np.array(
+            [-1 if rule.calendar is None else zones.index(rule.calendar.tz) for rule in rules], np.int64
+        )
         self._shifts = shifts_of(zones)
-        self._holidays = np.array(sorted(map(number_of, self.days.holidays)), np.int64)
+        self._holidays = np.array(sorted(map(day_number, self.days.holidays)), np.int64)
         self._worked = np.array(
-            sorted((number_of(day), weekday) for day, weekday in self.days.worked.items()), np.int64
+            sorted((day_number(day), weekday) for day, weekday in self.days.worked.items()), np.int64
         ).reshape(-1, 2)
-        self._area = next((k for k, r in enumerate(rules) if r.kind == "av_operating_area"), -1)
+        self._area = next((k for k, rule in enumerate(rules) if rule.kind == "av_operating_area"), -1)
+
         tidal = [
             (
                 k,
                 [
-                    rules[p.rule]
-                    for p in self.at[lane.id]
-                    if rules[p.rule].kind == "tidal_lane" and rules[p.rule].mandatory
+                    rules[placement.rule]
+                    for placement in self.at[lane.id]
+                    if rules[placement.rule].kind == "tidal_lane" and rules[placement.rule].mandatory
                 ],
             )
             for k, lane in enumerate(code.lanes)
@@ -103,15 +131,18 @@ class RuleTable:
         self._holding: tuple[int, NDArray[np.bool_]] | None = None
 
     def closed(self, t: int) -> NDArray[np.bool_] | None:
-        """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None where none is tidal."""
+        """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None
+        where none is tidal."""
         if not self._tidal:
             return None  # movements stay open: who began one in time ends it
+
         second = t // SECOND
         if self._closed is None or self._closed[0] != second:
             closed = np.zeros(len(self.paths), np.bool_)
             for lane, opening in self._tidal:
                 closed[lane] = not any(in_force(rule, t, self.days) for rule in opening)
             self._closed = (second, closed)
+
         return self._closed[1]
 
     def effective(
@@ -123,23 +154,25 @@ class RuleTable:
         *,
         fleet: Sequence[Vehicle],
     ) -> Answer:
-        """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None anywhere)."""
-        n = len(path)
-        bits, sizes = _fleet(tuple(fleet))
-        out = Answer(
-            np.empty(n),
-            np.empty(n),
-            np.empty(n, np.int32),
-            np.empty(n, np.bool_),
-            np.empty(n, np.int32),
-            np.empty((n, len(RULE_KINDS)), np.int32),
-            np.empty(n, np.int32),
+        """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None
+        anywhere)."""
+        count = len(path)
+        bits, sizes = _fleet_arrays(tuple(fleet))
+
+        answer = Answer(
+            np.empty(count),
+            np.empty(count),
+            np.empty(count, np.int32),
+            np.empty(count, np.bool_),
+            np.empty(count, np.int32),
+            np.empty((count, len(RULE_KINDS)), np.int32),
+            np.empty(count, np.int32),
         )
         _answer(
             path,
             vehicle,
             t,
-            np.full(n, np.nan) if s is None else s,
+            np.full(count, np.nan) if s is None else s,
             bits,
             sizes,
             self._start,
@@ -147,7 +180,7 @@ class RuleTable:
             self._span,
             self._kind,
             self._value,
-            self._mask,
+            self._class_bits,
             self._valid,
             self._zone,
             self._calendar,
@@ -155,9 +188,10 @@ class RuleTable:
             self._holidays,
             self._worked,
             self._area,
-            *out,
+            *answer,
         )
-        return out
+
+        return answer
 
     def in_force(
         self,
@@ -171,10 +205,10 @@ class RuleTable:
         n = len(vehicles)
         fleet: dict[int, int] = {}  # few differ, and the same figures are the same object
         which = np.array([fleet.setdefault(id(vehicle), len(fleet)) for vehicle in vehicles], np.int64)
-        bits, sizes = _fleet(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
+        bits, sizes = _fleet_arrays(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
         limit, by = np.empty(n), np.empty((3, n), np.int32)
         _in_force(
-            rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._mask, self._valid,
+            rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid,
             self._holding_at(t), self._area, limit, by,
         )  # fmt: skip
         return InForce(limit, by[0], by[1], by[2])
@@ -190,7 +224,7 @@ class RuleTable:
 
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:
         """Answer one query in full, with the losing rules: the plain twin."""
-        return effective(self.code, path, vehicle, t, s=s, holidays=self.days, at=self.at)
+        return effective(self.code, path, vehicle, t, s=s, holidays=self.days, placements=self.at)
 
 
 MAX_TABLES = 256
@@ -208,106 +242,127 @@ def rule_table(code: CompiledCode) -> RuleTable:
 
 
 @lru_cache(maxsize=1024)
-def _fleet(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures their sizes and emission
-    stage lie (float64[n, 5, 2])."""
-    bits = np.array([_who(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)
+def _fleet_arrays(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures
+    their sizes and emission stage lie (float64[n, 5, 2])."""
+    bits = np.array([_vehicle_bits(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)
     sizes = np.array(
-        [[vehicle.between(kind) for kind in (*SIZES, "emission_zone")] for vehicle in fleet], float
+        [[vehicle.between(kind) for kind in (*SIZE_FIELDS, "emission_zone")] for vehicle in fleet], float
     ).reshape(-1, 5, 2)
     return bits, sizes
 
 
-def _who(vehicle: Vehicle) -> tuple[int, int]:
+def _vehicle_bits(vehicle: Vehicle) -> tuple[int, int]:
     kind = known_class(vehicle.kind)
-    sure, maybe = BIT[kind], 0
+    certain, possible = CLASS_BIT[kind], 0
     if vehicle.automated:
-        sure |= AUTOMATED
+        certain |= AUTOMATED
+
     if vehicle.dangerous_goods:
-        sure |= BIT["dangerous_goods"]
-    elif vehicle.dangerous_goods is None and kind in CARRIERS:
-        maybe |= BIT["dangerous_goods"]
+        certain |= CLASS_BIT["dangerous_goods"]
+    elif vehicle.dangerous_goods is None and kind in DANGEROUS_GOODS_CARRIERS:
+        possible |= CLASS_BIT["dangerous_goods"]
+
     if not vehicle.motorised:
-        return sure, maybe
+        return certain, possible
+
     if vehicle.plate >= 0:
-        sure |= 1 << (PLATE_BIT + vehicle.plate)
+        certain |= 1 << (PLATE_BIT + vehicle.plate)
     else:
-        maybe |= ALL_PLATES
+        possible |= ALL_PLATES
+
     if vehicle.fuel in FUELS:
-        sure |= FUEL_BIT[vehicle.fuel]
+        certain |= FUEL_BIT[vehicle.fuel]
     else:
-        maybe |= ALL_FUELS
-    return sure, maybe
+        possible |= ALL_FUELS
+
+    return certain, possible
 
 
-def _whom(rule: Rule) -> tuple[int, int, int, int]:
+def _rule_bits(rule: Rule) -> tuple[int, int, int, int]:
     """Return whom a rule names, excepts, and asks for by plate and by fuel: bits, 0 where it does not."""
     plates = sum(1 << (PLATE_BIT + digit) for digit in set(rule.plates))
     fuels, except_fuels = (sum(FUEL_BIT[name] for name in set(names)) for names in (rule.fuels, rule.except_fuels))
-    return _mask(rule.classes or RESERVING.get(rule.kind, ())), _mask(rule.except_classes) | except_fuels, plates, fuels
+    return (
+        _class_bits(rule.classes or RESERVING_KINDS.get(rule.kind, ())),
+        _class_bits(rule.except_classes) | except_fuels,
+        plates,
+        fuels,
+    )
 
 
-def _mask(classes: Collection[str]) -> int:
-    return sum(BIT[name] for name in set(classes))
+def _class_bits(classes: Collection[str]) -> int:
+    return sum(CLASS_BIT[name] for name in set(classes))
 
 
 @njit(cache=True)
-def _binds(r: int, sure: int, maybe: int, mask: Any) -> int:
+def _binds(rule: int, certain: int, possible: int, mask: Any) -> int:
     """Return whether a rule binds a vehicle: NO, YES or OPEN."""
-    bound, named, excepted = YES, mask[r, 0], mask[r, 1]
-    if mask[r, 4] != 0:
-        if named & sure != 0:
+    bound, named, excepted = YES, mask[rule, 0], mask[rule, 1]
+    if mask[rule, 4] != 0:
+        if named & certain != 0:
             return NO
-        if named & maybe != 0:
-            bound = OPEN
-    elif named != 0 and named & sure == 0:
-        if named & maybe == 0:
+        if named & possible != 0:
+            bound = UNDECIDED
+    elif named != 0 and named & certain == 0:
+        if named & possible == 0:
             return NO
-        bound = OPEN
-    if excepted & sure != 0:
+        bound = UNDECIDED
+
+    if excepted & certain != 0:
         return NO
-    if excepted & maybe != 0:
-        bound = OPEN
+
+    if excepted & possible != 0:
+        bound = UNDECIDED
+
     for k in (2, 3):
-        if mask[r, k] != 0 and mask[r, k] & sure == 0:
-            if mask[r, k] & maybe == 0:
+        if mask[rule, k] != 0 and mask[rule, k] & certain == 0:
+            if mask[rule, k] & possible == 0:
                 return NO
-            bound = OPEN
+            bound = UNDECIDED
+
     return bound
 
 
 @njit(cache=True)
-def _refusal(win: Any, value: Any, sizes: Any, automated: bool, waits: int, area: int) -> int:
+def _refusal(deciding: Any, value: Any, sizes: Any, automated: bool, closed_tidal: int, operating_area: int) -> int:
     for kind in (CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE):
-        if win[kind] >= 0:
-            return int(win[kind])
-    for k in range(4):
-        r = win[SIZE_KINDS[k]]
-        if r >= 0 and sizes[k, 0] > value[r]:
-            return int(r)
-    r = win[EMISSION]
-    if r >= 0 and sizes[4, 1] < value[r]:
-        return int(r)
-    if waits >= 0 and win[TIDAL] < 0:
-        return waits
-    return area if automated and win[AV_AREA] < 0 else -1
+        if deciding[kind] >= 0:
+            return int(deciding[kind])
+
+    for size in range(4):
+        rule = deciding[SIZE_KINDS[size]]
+        if rule >= 0 and sizes[size, 0] > value[rule]:
+            return int(rule)
+
+    rule = deciding[EMISSION]
+    if rule >= 0 and sizes[4, 1] < value[rule]:
+        return int(rule)
+    if closed_tidal >= 0 and deciding[TIDAL] < 0:
+        return closed_tidal
+
+    return operating_area if automated and deciding[AV_AREA] < 0 else -1
 
 
 @njit(cache=True)
-def _undecided(win: Any, open_: Any, value: Any, sizes: Any, top: float) -> int:
+def _undecided(deciding: Any, undecided: Any, value: Any, sizes: Any, speed_cap: float) -> int:
     for kind in (CLOSURE, NO_ENTRY, TURN_BAN, BUS_LANE, LANE_USE):
-        if open_[kind] >= 0:
-            return int(open_[kind])
-    for k in range(4):
-        for r in (open_[SIZE_KINDS[k]], win[SIZE_KINDS[k]]):
-            if r >= 0 and sizes[k, 1] > value[r]:
-                return int(r)
-    for r in (open_[EMISSION], win[EMISSION]):
-        if r >= 0 and sizes[4, 0] < value[r]:
-            return int(r)
-    for kind in (SPEED_MAX, SCHOOL, WORKS):
-        if open_[kind] >= 0 and value[open_[kind]] < top:
-            return int(open_[kind])
+        if undecided[kind] >= 0:
+            return int(undecided[kind])
+
+    for size in range(4):
+        for rule in (undecided[SIZE_KINDS[size]], deciding[SIZE_KINDS[size]]):
+            if rule >= 0 and sizes[size, 1] > value[rule]:
+                return int(rule)
+
+    for rule in (undecided[EMISSION], deciding[EMISSION]):
+        if rule >= 0 and sizes[4, 0] < value[rule]:
+            return int(rule)
+
+    for kind in (SPEED_MAX, SCHOOL, CONSTRUCTION):
+        if undecided[kind] >= 0 and value[undecided[kind]] < speed_cap:
+            return int(undecided[kind])
+
     return -1
 
 
@@ -350,7 +405,7 @@ def _bounds(
 ) -> tuple[float, float, int, int, int]:
     """Return what the rules of `_decide` come to: the highest and lowest speed (m/s), the capping, the refusing and the undecided rule."""
     top, cap = inf, -1
-    for k in (SPEED_MAX, SCHOOL, WORKS):
+    for k in (SPEED_MAX, SCHOOL, CONSTRUCTION):
         if win[k] >= 0 and value[win[k]] < top:
             top, cap = value[win[k]], int(win[k])
     low = value[win[SPEED_MIN]] if win[SPEED_MIN] >= 0 else 0.0

@@ -1,4 +1,5 @@
-"""A digital code as one HTML page that works offline: the drawing, and every table beside it; a row points at its place and back."""
+"""A digital code as one HTML page that works offline: the drawing, and every table beside it; a row points at its place
+and back."""
 
 from html import escape
 from typing import Any
@@ -39,15 +40,18 @@ def show_page(code: IntersectionCode) -> str:
     """Return the page of a valid code; it asks for nothing from elsewhere."""
     tree = msgspec.to_builtins(code)
     findings = validate(code)
-    alias = ", ".join(f"{a.kind} {a.value}" for a in code.alias) or "none"
-    said = "".join(f'<li class="{f.severity}">{escape(str(f))}</li>' for f in findings)
+    alias = ", ".join(f"{alias.kind} {alias.value}" for alias in code.alias) or "none"
+    finding_items = "".join(f'<li class="{finding.severity}">{escape(str(finding))}</li>' for finding in findings)
+
     return "\n".join(
         [
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
             f"<title>{escape(code.name)} {escape(code.id)}</title><style>{STYLE}</style>",
-            f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content <code>{content_hash(code)[:16]}</code>; "
+            f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content "
+            f"<code>{content_hash(code)[:16]}</code>; "
             f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>",
-            f"<details open><summary>{len(findings)} finding(s)</summary><ul>{said or '<li>no fault</li>'}</ul></details>",
+            f"<details open><summary>{len(findings)} "
+            f"finding(s)</summary><ul>{finding_items or '<li>no fault</li>'}</ul></details>",
             *(_table(name, tree[name]) for name in TABLES if tree[name]),
             f"</main><script>{SCRIPT}</script></html>",
         ]
@@ -61,7 +65,10 @@ def _table(name: str, rows: Any) -> str:
         f'<tr data-id="{escape(_key(name, row))}">{"".join(f"<td>{escape(_cell(row[key]))}</td>" for key in columns)}</tr>'
         for row in rows
     )
-    return f"<details><summary>{name.replace('_', ' ')}: {len(rows)}</summary><table><tr>{head}</tr>{body}</table></details>"
+    return (
+        f"<details><summary>{name.replace('_', ' ')}: "
+        f"{len(rows)}</summary><table><tr>{head}</tr>{body}</table></details>"
+    )
 
 
 def _key(name: str, row: dict[str, Any]) -> str:

@@ -1,63 +1,70 @@
-"""Digital codes <-> GeoJSON (RFC 7946): one feature an entity with a place, for any map viewer; positions are lon, lat to 1e-7 degree.
+"""Digital codes <-> GeoJSON (RFC 7946): one feature an entity with a place, for any map viewer; positions are lon, lat
+to 1e-7 degree.
 
-A feature's id is the entity's city code; its properties are the entity's own fields. What has no place of its own (links, signal
-groups, conflicts, plans, rules) stands whole under `code` of the collection, so that reading gives the same code back.
-"""
+A feature's id is the entity's city code; its properties are the entity's own fields. What has no place of its own
+(links, signal groups, conflicts, plans, rules) stands whole under `code` of the collection, so that reading gives the
+same code back."""
 
 from typing import Any
 
 import msgspec
 
-from ..canon import LINES, tree_of
+from ..canon import LINE_FIELDS, tree_of
 from ..citycode import sub_code
 from ..findings import refuse
 from ..model import FORMATS, IntersectionCode
 from ..strict_json import convert
 
-TABLES = {
+# Field of its shape
+SHAPE_OF_TABLE = {
     "nodes": "",
     "lanes": "points",
     "connections": "points",
     "crosswalks": "axis",
     "zones": "polygon",
     "devices": "",
-}  # field of its shape
+}
 E7 = 1e7
 
 
 def write_geojson(code: IntersectionCode) -> bytes:
     """Return a FeatureCollection."""
     tree = tree_of(code)
-    features = [_feature(code.id, table, shape, row) for table, shape in TABLES.items() for row in tree[table]]
-    rest = {key: value for key, value in tree.items() if key not in TABLES}
-    return msgspec.json.encode({"type": "FeatureCollection", "features": features, "code": rest}, order="sorted")
+    features = [_feature(code.id, table, shape, row) for table, shape in SHAPE_OF_TABLE.items() for row in tree[table]]
+    other_fields = {key: value for key, value in tree.items() if key not in SHAPE_OF_TABLE}
+    return msgspec.json.encode(
+        {"type": "FeatureCollection", "features": features, "code": other_fields}, order="sorted"
+    )
 
 
-def _feature(whole: str, table: str, shape: str, row: dict[str, Any]) -> dict[str, Any]:
+def _feature(code_id: str, table: str, shape: str, row: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {
-        key: [_place(p) for p in value] if key in LINES else value for key, value in row.items() if key != shape
+        key: [_to_position(point) for point in value] if key in LINE_FIELDS else value
+        for key, value in row.items()
+        if key != shape
     }
     if not shape:
-        at = [properties.pop("lon_e7") / E7, properties.pop("lat_e7") / E7]
-        geometry: dict[str, Any] = {"type": "Point", "coordinates": at}
+        position = [properties.pop("lon_e7") / E7, properties.pop("lat_e7") / E7]
+        geometry: dict[str, Any] = {"type": "Point", "coordinates": position}
     else:
-        line = [_place(point) for point in row[shape]]
+        line = [_to_position(point) for point in row[shape]]
         ring = shape == "polygon"
         geometry = {"type": "Polygon" if ring else "LineString", "coordinates": [[*line, line[0]]] if ring else line}
+
     return {
         "type": "Feature",
-        "id": sub_code(whole, row["id"]),
+        "id": sub_code(code_id, row["id"]),
         "geometry": geometry,
         "properties": {"entity": table, **properties},
     }
 
 
-def _place(point: Any) -> list[float]:
+def _to_position(point: Any) -> list[float]:
     return [point[1] / E7, point[0] / E7]
 
 
-def _point(place: list[float]) -> list[int]:
-    return [round(place[1] * E7), round(place[0] * E7)]
+def _from_position(position: list[float]) -> list[int]:
+    return [round(position[1] * E7), round(position[0] * E7)]
 
 
 def read_geojson(data: bytes) -> IntersectionCode:
@@ -65,27 +72,34 @@ def read_geojson(data: bytes) -> IntersectionCode:
     try:
         tree = msgspec.json.decode(data)
         code = dict(tree["code"])
-        for table in TABLES:
+        for table in SHAPE_OF_TABLE:
             code[table] = []
+
         for feature in tree["features"]:
             row = dict(feature["properties"])
             table = row.pop("entity")
-            row = {key: [_point(p) for p in value] if key in LINES else value for key, value in row.items()}
-            code[table].append(row | _shape(TABLES[table], feature["geometry"]["coordinates"]))
+            row = {
+                key: [_from_position(position) for position in value] if key in LINE_FIELDS else value
+                for key, value in row.items()
+            }
+            code[table].append(row | _shape_fields(SHAPE_OF_TABLE[table], feature["geometry"]["coordinates"]))
     except (msgspec.DecodeError, RecursionError, KeyError, OverflowError, TypeError, ValueError, IndexError) as error:
         raise refuse(
-            "GeoJSON",
-            "collection",
-            "features",
-            f"{error!r}",
-            "must be a collection that cloudctl wrote",
-            "other GeoJSON has no lanes to read: import the source instead",
+            where="GeoJSON",
+            entity="collection",
+            field="features",
+            value=f"{error!r}",
+            rule="must be a collection that cloudctl wrote",
+            remedy="other GeoJSON has no lanes to read: import the source instead",
         ) from None
+
     return convert(code, IntersectionCode, "GeoJSON", FORMATS)
 
 
-def _shape(shape: str, places: Any) -> dict[str, Any]:
+def _shape_fields(shape: str, coordinates: Any) -> dict[str, Any]:
     if not shape:
-        lat, lon = _point(places)
+        lat, lon = _from_position(coordinates)
         return {"lat_e7": lat, "lon_e7": lon}
-    return {shape: [_point(p) for p in (places[0][:-1] if shape == "polygon" else places)]}
+    return {
+        shape: [_from_position(position) for position in (coordinates[0][:-1] if shape == "polygon" else coordinates)]
+    }

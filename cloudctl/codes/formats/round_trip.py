@@ -1,8 +1,8 @@
 """What an export changed: a code beside what our own reader makes of its export, field by field.
 
-Every target has one table of the differences that may be, each with its reason; they are printed as losses. Any other difference is a
-refusal: a limit raised, a connection cut, a stop line moved, a lane opened to others cannot pass unseen, whatever part of an exporter fails.
-"""
+Every target has one table of the differences that may be, each with its reason; they are printed as losses. Any other
+difference is a refusal: a limit raised, a connection cut, a stop line moved, a lane opened to others cannot pass
+unseen, whatever part of an exporter fails."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,23 +16,28 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..findings import CodeError, Finding
 from ..model import Alias, Connection, IntersectionCode, Lane, Point
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 from ..rule import Rule
-from ..rules import CAPS, IntersectionState, Vehicle, binds, places
-from .held_limits import held, highest
-from .importing.permits import MOTOR
-from .messages.kept_out import USED_BY, kept_out, lanes_let_in
-from .messages.limit_profile import SLOW_CLASSES
-from .messages.speed_limits import STEP, narrowed
+from ..rules import SPEED_CAP_KINDS, RulePlacement, Vehicle, binds, rule_placements
+from .held_limits import highest_plain_limit, limits_held
+from .importing.permits import MOTOR_CLASSES
+from .messages.kept_out import CLASSES_OF_USE, classes_by_lane, refused_classes
+from .messages.limit_profile import SPECIAL_CLASSES
+from .messages.speed_limits import SPEED_STEP, narrowing_fields
 
 TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
 STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
-PROBED = (*(name for name in MOTOR if name not in SLOW_CLASSES), "automated")  # classes whose limits are compared
+# Classes whose limits are compared
+PROBED = (
+    *(name for name in MOTOR_CLASSES if name not in SPECIAL_CLASSES),
+    "automated",
+)
 SHOWN = 20  # undeclared differences that a refusal names
 
 
 class Difference(Struct, frozen=True, order=True):
-    """One difference. `field` is of the code's tables, `what` lost, added, changed, raised, lowered, rounded, cut, moved, shortened or thinned."""
+    """One difference. `field` is of the code's tables, `what` lost, added, changed, raised, lowered, rounded, cut,
+    moved, shortened or thinned."""
 
     field: str
     what: str
@@ -46,7 +51,8 @@ class Difference(Struct, frozen=True, order=True):
 
 @dataclass
 class Pairing:
-    """Which lane of what was read back is which of the code; `exits`: those that stand for it where connections end, if others."""
+    """Which lane of what was read back is which of the code; `exits`: those that stand for it where connections end, if
+    others."""
 
     lanes: dict[str, str]
     exits: dict[str, str] = field(default_factory=dict)
@@ -66,22 +72,29 @@ def declared(found: list[Difference], table: Mapping[tuple[str, str], str], wher
             f"export to {where}",
             [
                 Finding(
-                    d.entity, d.field, d.before or "none", rule.format(f"{d.what} {d.after}".strip()), "error", remedy
+                    entity=d.entity,
+                    field=d.field,
+                    value=d.before or "none",
+                    rule=rule.format(f"{d.what} {d.after}".strip()),
+                    severity="error",
+                    remedy=remedy,
                 )
                 for d in other[:SHOWN]
             ],
         )
+
     groups: dict[tuple[str, str], list[Difference]] = {}
     for d in found:
         groups.setdefault((d.field, d.what), []).append(d)
+
     return [
         Finding(
-            "code",
-            name,
-            f"{len(rows)} {what}, first {rows[0]}"[:160],
-            table[name, what],
-            "warning",
-            "publish the digital code itself beside it",
+            entity="code",
+            field=name,
+            value=f"{len(rows)} {what}, first {rows[0]}"[:160],
+            rule=table[name, what],
+            severity="warning",
+            remedy="publish the digital code itself beside it",
         )
         for (name, what), rows in groups.items()
     ]
@@ -93,9 +106,9 @@ class _Comparison:
         self.origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         self.back_lanes = {lane.id: lane for lane in back.lanes}
         self.roles = [{link.id: link for link in side.links} for side in (code, back)]
-        self.places = places(code), places(back)
-        self.refused = kept_out(code)
-        self.let_in = (lanes_let_in(code), lanes_let_in(back))
+        self.places = rule_placements(code), rule_placements(back)
+        self.refused = refused_classes(code)
+        self.let_in = (classes_by_lane(code), classes_by_lane(back))
         self.connections = self._paired_connections()
 
     def all(self) -> Iterator[Difference]:
@@ -114,32 +127,47 @@ class _Comparison:
         a, b = self.code, self.back
         if (a.ref_lat_e7, a.ref_lon_e7) != (b.ref_lat_e7, b.ref_lon_e7):
             yield Difference(
-                "ref", "changed", "code", f"{a.ref_lat_e7}, {a.ref_lon_e7}", f"{b.ref_lat_e7}, {b.ref_lon_e7}"
+                field="ref",
+                what="changed",
+                entity="code",
+                before=f"{a.ref_lat_e7}, {a.ref_lon_e7}",
+                after=f"{b.ref_lat_e7}, {b.ref_lon_e7}",
             )
+
         for name in ("id", "name", "revision", "control", "accuracy_cm", "valid_from", "valid_to"):
             if getattr(a, name) != getattr(b, name):
-                yield Difference(name, "changed", "code", str(getattr(a, name)), str(getattr(b, name)))
+                yield Difference(
+                    field=name, what="changed", entity="code", before=str(getattr(a, name)), after=str(getattr(b, name))
+                )
+
         yield from _lost_alias("alias", "code", a.alias, b.alias)
         for node in a.nodes:
             if not any(
                 (node.lat_e7, node.lon_e7, node.control, node.alias) == (n.lat_e7, n.lon_e7, n.control, n.alias)
                 for n in b.nodes
             ):
-                yield Difference("nodes", "lost", node.id)
+                yield Difference(field="nodes", what="lost", entity=node.id)
+
         for plan in a.plans:
-            yield Difference("plans", "lost", plan.id)
+            yield Difference(field="plans", what="lost", entity=plan.id)
+
         for zone in a.zones:
-            yield Difference("zones", "lost", zone.id)
+            yield Difference(field="zones", what="lost", entity=zone.id)
+
         for device in a.devices:
-            yield Difference("devices", "lost", device.id)
+            yield Difference(field="devices", what="lost", entity=device.id)
+
         for excepted in a.signal_exceptions:
-            yield Difference("signal_exceptions", "lost", f"{excepted.a}/{excepted.b}")
+            yield Difference(field="signal_exceptions", what="lost", entity=f"{excepted.a}/{excepted.b}")
+
         used = {lane.link for lane in a.lanes if lane.id in self.pairing.lanes}
         for link in a.links:
             if link.id in used:
                 yield from _lost_alias("links.alias", link.id, link.alias, ())
                 if {link.upstream, link.downstream} - {"", "N0"}:
-                    yield Difference("links.nodes", "lost", link.id, f"{link.upstream} > {link.downstream}")
+                    yield Difference(
+                        field="links.nodes", what="lost", entity=link.id, before=f"{link.upstream} > {link.downstream}"
+                    )
 
     def _lanes(self) -> Iterator[Difference]:
         led = {c.to_lane for c in self.code.connections if c.inner}
@@ -148,61 +176,84 @@ class _Comparison:
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
             if other is None:
                 yield Difference(
-                    "lanes.upstream" if link.role == "upstream" and lane.id not in led else "lanes", "lost", lane.id
+                    field="lanes.upstream" if link.role == "upstream" and lane.id not in led else "lanes",
+                    what="lost",
+                    entity=lane.id,
                 )
                 continue
+
             role = self.roles[1][other.link].role
             if link.role != role:
                 yield Difference(
-                    "links.role",
-                    "changed" if link.role == "upstream" and role == "egress" else "turned",
-                    lane.id,
-                    link.role,
-                    role,
+                    field="links.role",
+                    what="changed" if link.role == "upstream" and role == "egress" else "turned",
+                    entity=lane.id,
+                    before=link.role,
+                    after=role,
                 )
+
             yield from self._lane(lane, other)
+
         expected = {*self.pairing.lanes.values()}
         for name in sorted(self.back_lanes.keys() - expected):
-            yield Difference("lanes", "doubled" if name in self.pairing.exits.values() else "added", name)
+            yield Difference(
+                field="lanes", what="doubled" if name in self.pairing.exits.values() else "added", entity=name
+            )
 
     def _lane(self, lane: Lane, other: Lane) -> Iterator[Difference]:
         for name in ("number", "width_cm", "use", "revocable"):
             before, after = getattr(lane, name), getattr(other, name)
             if before != after:
                 what = "closed" if name == "use" and not self.let_in[1][other.id] else "changed"
-                yield Difference(f"lanes.{name}", what, lane.id, str(before), str(after))
+                yield Difference(field=f"lanes.{name}", what=what, entity=lane.id, before=str(before), after=str(after))
+
         yield from self._access(lane, other)
         for use in sorted({*lane.shared} - {*other.shared, lane.use}):
-            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(USED_BY[use])
-            yield Difference("lanes.shared", "closed" if closed else "lost", lane.id, use)
+            closed = not self.let_in[1][other.id] or not self.refused[lane.id].isdisjoint(CLASSES_OF_USE[use])
+            yield Difference(field="lanes.shared", what="closed" if closed else "lost", entity=lane.id, before=use)
+
         for use in sorted({*other.shared} - {*lane.shared, lane.use}):
-            yield Difference("lanes.shared", "opened", lane.id, use)
+            yield Difference(field="lanes.shared", what="opened", entity=lane.id, before=use)
+
         if (
-            lane.speed + 1e-9 < other.speed <= highest(self.code, self.places[0][lane.id], lane.speed)
+            lane.speed + 1e-9 < other.speed <= highest_plain_limit(self.code, self.places[0][lane.id], lane.speed)
         ):  # of parts, which `_limits` compares
-            yield Difference("lanes.speed", "restated", lane.id, f"{lane.speed:g}", f"{other.speed:g}")
+            yield Difference(
+                field="lanes.speed", what="restated", entity=lane.id, before=f"{lane.speed:g}", after=f"{other.speed:g}"
+            )
         else:
             yield from _speed("lanes.speed", lane.id, lane.speed, other.speed)
+
         yield from _lost_alias("lanes.alias", lane.id, lane.alias, other.alias)
         stop = next((line.s for line in self.code.stop_lines if line.lane == lane.id), None)
         what = self._line(lane.points, other.points, stop)
+
         if what:
-            yield Difference("lanes.points", what, lane.id, f"{len(lane.points)} points", f"{len(other.points)} points")
+            yield Difference(
+                field="lanes.points",
+                what=what,
+                entity=lane.id,
+                before=f"{len(lane.points)} points",
+                after=f"{len(other.points)} points",
+            )
 
     def _access(self, lane: Lane, other: Lane) -> Iterator[Difference]:
         """Yield the classes that were let in, or no longer are: those that may use a lane always and all along it."""
         before, after = self.let_in[0][lane.id], self.let_in[1][other.id]
         for kind in after:
             if kind not in before:
-                yield Difference("lanes.access", "opened", lane.id, kind)
+                yield Difference(field="lanes.access", what="opened", entity=lane.id, before=kind)
+
         for kind in before:
             if kind not in after:
-                yield Difference("lanes.access", "closed", lane.id, kind)
+                yield Difference(field="lanes.access", what="closed", entity=lane.id, before=kind)
 
     def _line(self, before: tuple[Point, ...], after: tuple[Point, ...], stop: float | None = None) -> str:
-        """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the stop line, or moved."""
+        """Return how a line differs: "" where it does not, rounded or thinned within the tolerance, shortened to the
+        stop line, or moved."""
         if before == after:
             return ""
+
         a, b = local_lines(self.origin, [before, after])
         if (
             _off(b, a) <= TOLERANCE
@@ -211,13 +262,15 @@ class _Comparison:
             and np.hypot(*(a[-1] - b[-1])) <= TOLERANCE
         ):
             return "rounded" if len(a) <= len(b) else "thinned"
+
         if (
             stop is not None
             and _off(b, a) <= TOLERANCE
-            and np.hypot(*(at(a, arc(a), stop) - b[-1])) <= STOP_TOLERANCE
+            and np.hypot(*(points_along(a, arc_lengths(a), stop) - b[-1])) <= STOP_TOLERANCE
             and np.hypot(*(a[0] - b[0])) <= TOLERANCE
         ):
             return "shortened"
+
         return "moved"
 
     def _limits(self) -> Iterator[Difference]:
@@ -227,7 +280,8 @@ class _Comparison:
             other = self.back_lanes.get(self.pairing.lanes.get(lane.id, ""))
             if other is None or lane.use == "pedestrian":
                 continue
-            length = float(arc(local_lines(self.origin, [other.points])[0])[-1])
+
+            length = float(arc_lengths(local_lines(self.origin, [other.points])[0])[-1])
             cuts = sorted(
                 {
                     0.0,
@@ -240,6 +294,7 @@ class _Comparison:
                     ),
                 }
             )
+
             for low, high in pairwise(cuts):
                 if high - low < 2 * STOP_TOLERANCE:
                     continue
@@ -259,35 +314,51 @@ class _Comparison:
 
     def _held(self, lane: Lane, other: Lane, s: float) -> Iterator[Difference]:
         """Yield how the limits of a place changed, once for the classes for which they did alike."""
-        kinds = dict.fromkeys((*PROBED, *USED_BY[lane.use]))
+        kinds = dict.fromkeys((*PROBED, *CLASSES_OF_USE[lane.use]))
         pairs = {
             kind: (
-                held(self.code, self.places[0][lane.id], lane.speed, kind, s),
-                held(self.back, self.places[1][other.id], other.speed, kind, s),
+                limits_held(self.code, self.places[0][lane.id], lane.speed, kind, s),
+                limits_held(self.back, self.places[1][other.id], other.speed, kind, s),
             )
             for kind in kinds
         }
+
         for before, after in dict.fromkeys(pairs.values()):
             named = [kind for kind, pair in pairs.items() if pair == (before, after)]
             entity = f"{lane.id} at {s:.0f} m" + ("" if len(named) == len(pairs) else f" for {', '.join(named)}")
             yield from _speed("lanes.limit", entity, before.usual, after.usual)
-            if after.greatest < before.greatest - STEP - 1e-9:
+
+            if after.greatest < before.greatest - SPEED_STEP - 1e-9:
                 yield Difference(
-                    "lanes.limit", "lowered", entity, f"{before.greatest:g} at times", f"{after.greatest:g}"
+                    field="lanes.limit",
+                    what="lowered",
+                    entity=entity,
+                    before=f"{before.greatest:g} at times",
+                    after=f"{after.greatest:g}",
                 )
+
             if after.lowest > before.lowest + 1e-9:
-                yield Difference("lanes.limit", "raised", entity, f"{before.lowest:g} at times", f"{after.lowest:g}")
+                yield Difference(
+                    field="lanes.limit",
+                    what="raised",
+                    entity=entity,
+                    before=f"{before.lowest:g} at times",
+                    after=f"{after.lowest:g}",
+                )
 
     def _paired_connections(self) -> dict[str, Connection]:
-        """Return the connection that was read back for each of the code: of the same lanes, first those with the same turn and group."""
+        """Return the connection that was read back for each of the code: of the same lanes, first those with the same
+        turn and group."""
         left = list(self.back.connections)
         out: dict[str, Connection] = {}
         ends = self.pairing.lanes | self.pairing.exits
+
         for strict in (True, False):
             for c in self.code.connections:
                 lanes = self.pairing.lanes.get(c.from_lane), ends.get(c.to_lane)
                 if c.id in out or not c.inner:
                     continue
+
                 found = next(
                     (
                         o
@@ -299,6 +370,7 @@ class _Comparison:
                 if found is not None:
                     left.remove(found)
                     out[c.id] = found
+
         self.further = left
         return out
 
@@ -306,23 +378,38 @@ class _Comparison:
         for c in self.code.connections:
             other = self.connections.get(c.id)
             if not c.inner:
-                yield Difference("connections.joints", "lost", c.id)
+                yield Difference(field="connections.joints", what="lost", entity=c.id)
             elif other is None:
-                yield Difference("connections", "cut", c.id, f"{c.from_lane} > {c.to_lane}")
+                yield Difference(field="connections", what="cut", entity=c.id, before=f"{c.from_lane} > {c.to_lane}")
             else:
                 for name in ("turn", "group"):
                     if getattr(c, name) != getattr(other, name):
                         yield Difference(
-                            f"connections.{name}", "changed", c.id, str(getattr(c, name)), str(getattr(other, name))
+                            field=f"connections.{name}",
+                            what="changed",
+                            entity=c.id,
+                            before=str(getattr(c, name)),
+                            after=str(getattr(other, name)),
                         )
+
                 if c.waits != other.waits:
-                    yield Difference("connections.waits", "changed", c.id, str(c.waits), str(other.waits))
+                    yield Difference(
+                        field="connections.waits",
+                        what="changed",
+                        entity=c.id,
+                        before=str(c.waits),
+                        after=str(other.waits),
+                    )
+
                 yield from _lost_alias("connections.alias", c.id, c.alias, other.alias)
                 what = self._line(c.points, other.points)
                 if what:
-                    yield Difference("connections.points", "redrawn" if what == "moved" else what, c.id)
+                    yield Difference(
+                        field="connections.points", what="redrawn" if what == "moved" else what, entity=c.id
+                    )
+
         for c in self.further:
-            yield Difference("connections", "added", c.id, f"{c.from_lane} > {c.to_lane}")
+            yield Difference(field="connections", what="added", entity=c.id, before=f"{c.from_lane} > {c.to_lane}")
 
     def _conflicts(self) -> Iterator[Difference]:
         def rows(code: IntersectionCode, names: dict[str, str]) -> dict[tuple[str, str], tuple[object, ...]]:
@@ -340,14 +427,15 @@ class _Comparison:
         for pair, row in before.items():
             if after.get(pair) != row:
                 yield Difference(
-                    "conflicts",
-                    "lost" if pair not in after else "changed",
-                    "/".join(pair),
-                    str(row),
-                    str(after.get(pair, "")),
+                    field="conflicts",
+                    what="lost" if pair not in after else "changed",
+                    entity="/".join(pair),
+                    before=str(row),
+                    after=str(after.get(pair, "")),
                 )
+
         for pair in after.keys() - before.keys():
-            yield Difference("conflicts", "added", "/".join(pair))
+            yield Difference(field="conflicts", what="added", entity="/".join(pair))
 
     def _groups(self) -> Iterator[Difference]:
         others = {group.id: group for group in self.back.signal_groups}
@@ -355,19 +443,24 @@ class _Comparison:
         for group in self.code.signal_groups:
             other = others.pop(group.id, None)
             if other is None:
-                yield Difference("signal_groups" if group.id in used else "signal_groups.unused", "lost", str(group.id))
+                yield Difference(
+                    field="signal_groups" if group.id in used else "signal_groups.unused",
+                    what="lost",
+                    entity=str(group.id),
+                )
             else:
                 for name in ("kind", "channels"):
                     if getattr(group, name) != getattr(other, name):
                         yield Difference(
-                            f"signal_groups.{name}",
-                            "changed",
-                            str(group.id),
-                            str(getattr(group, name)),
-                            str(getattr(other, name)),
+                            field=f"signal_groups.{name}",
+                            what="changed",
+                            entity=str(group.id),
+                            before=str(getattr(group, name)),
+                            after=str(getattr(other, name)),
                         )
+
         for number in others:
-            yield Difference("signal_groups", "added", str(number))
+            yield Difference(field="signal_groups", what="added", entity=str(number))
 
     def _stop_lines(self) -> Iterator[Difference]:
         lanes, others = (
@@ -379,42 +472,55 @@ class _Comparison:
             s = others.pop(name, None)
             if s is None:
                 yield Difference(
-                    "stop_lines.pedestrian" if lanes[line.lane].use == "pedestrian" else "stop_lines",
-                    "lost",
-                    line.lane,
-                    f"{line.s}",
+                    field="stop_lines.pedestrian" if lanes[line.lane].use == "pedestrian" else "stop_lines",
+                    what="lost",
+                    entity=line.lane,
+                    before=f"{line.s}",
                 )
             else:
                 a, b = local_lines(self.origin, [lanes[line.lane].points, self.back_lanes[name].points])
-                off = float(np.hypot(*(at(a, arc(a), line.s) - at(b, arc(b), s))))
+                off = float(np.hypot(*(points_along(a, arc_lengths(a), line.s) - points_along(b, arc_lengths(b), s))))
                 if off > STOP_TOLERANCE:
-                    yield Difference("stop_lines", "moved", line.lane, f"{line.s}", f"{off:.2f} m off")
+                    yield Difference(
+                        field="stop_lines", what="moved", entity=line.lane, before=f"{line.s}", after=f"{off:.2f} m off"
+                    )
+
         for name in others:
-            yield Difference("stop_lines", "added", name)
+            yield Difference(field="stop_lines", what="added", entity=name)
 
     def _crosswalks(self) -> Iterator[Difference]:
         for walk, other in zip(
             self.code.crosswalks, [*self.back.crosswalks, *[None] * len(self.code.crosswalks)], strict=False
         ):
             if other is None:
-                yield Difference("crosswalks", "lost", walk.id)
+                yield Difference(field="crosswalks", what="lost", entity=walk.id)
                 continue
+
             for name in ("width_cm", "group"):
                 if getattr(walk, name) != getattr(other, name):
                     yield Difference(
-                        f"crosswalks.{name}", "changed", walk.id, str(getattr(walk, name)), str(getattr(other, name))
+                        field=f"crosswalks.{name}",
+                        what="changed",
+                        entity=walk.id,
+                        before=str(getattr(walk, name)),
+                        after=str(getattr(other, name)),
                     )
+
             what = self._line(walk.axis, other.axis)
             if what:
-                yield Difference("crosswalks.axis", what, walk.id)
+                yield Difference(field="crosswalks.axis", what=what, entity=walk.id)
+
             if walk.polygon:
-                yield Difference("crosswalks.polygon", "lost", walk.id)
+                yield Difference(field="crosswalks.polygon", what="lost", entity=walk.id)
+
             yield from _lost_alias("crosswalks.alias", walk.id, walk.alias, other.alias)
+
         for walk in self.back.crosswalks[len(self.code.crosswalks) :]:
-            yield Difference("crosswalks", "added", walk.id)
+            yield Difference(field="crosswalks", what="added", entity=walk.id)
 
     def _rules(self) -> Iterator[Difference]:
-        """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared by `_limits`."""
+        """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared
+        by `_limits`."""
         paths = self.pairing.lanes | {name: c.id for name, c in self.connections.items()}
         before, after = (
             _rule_rows(self.code, {name: name for name in paths}),
@@ -422,18 +528,20 @@ class _Comparison:
         )
         for rule, rows in before:
             if not any(rows <= others and _same_rule(rule, other) for other, others in after):
-                yield Difference(f"rules.{rule.kind}", "lost", rule.id, _shown(rule))
+                yield Difference(field=f"rules.{rule.kind}", what="lost", entity=rule.id, before=_shown(rule))
             elif rule.priority or rule.authority or rule.sign or rule.text:
-                yield Difference("rules.notes", "lost", rule.id)
+                yield Difference(field="rules.notes", what="lost", entity=rule.id)
+
         for rule, rows in after:
             if not any(rows & others and _same_rule(rule, other) for other, others in before):
-                yield Difference(f"rules.{rule.kind}", "added", rule.id, _shown(rule))
+                yield Difference(field=f"rules.{rule.kind}", what="added", entity=rule.id, before=_shown(rule))
 
 
 def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule, set[tuple[str, float, float]]]]:
-    """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection, from, to), whole m."""
+    """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection,
+    from, to), whole m."""
     rows: dict[int, set[tuple[str, float, float]]] = {}
-    for path, found in places(code).items():
+    for path, found in rule_placements(code).items():
         for place in found:
             if path in names:
                 rows.setdefault(place.rule, set()).add(
@@ -443,17 +551,22 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
                         min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to),
                     )
                 )
+
     return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_compared(rule)]
 
 
 def _is_compared(rule: Rule) -> bool:
     """Return whether a rule is a limit whose effect is compared place by place, whatever rule carries it."""
-    return rule.kind == "speed_max" and not (rule.classes or rule.except_classes or rule.calendar or narrowed(rule))
+    return rule.kind == "speed_max" and not (
+        rule.classes or rule.except_classes or rule.calendar or narrowing_fields(rule)
+    )
 
 
 def _same_rule(a: Rule, b: Rule) -> bool:
     """Return whether two rules ask for the same of the same at the same times."""
-    values = a.value == b.value or (a.value is not None and b.value is not None and abs(a.value - b.value) <= STEP)
+    values = a.value == b.value or (
+        a.value is not None and b.value is not None and abs(a.value - b.value) <= SPEED_STEP
+    )
     return values and _asked(a) == _asked(b)
 
 
@@ -475,8 +588,8 @@ def _shown(rule: Rule) -> str:
 def _caps(
     field: str,
     entity: str,
-    before: tuple[IntersectionCode, list[IntersectionState], float],
-    after: tuple[IntersectionCode, list[IntersectionState], float],
+    before: tuple[IntersectionCode, list[RulePlacement], float],
+    after: tuple[IntersectionCode, list[RulePlacement], float],
     s: float | None,
 ) -> Iterator[Difference]:
     """Yield how the lowest cap of a place changed, once for the classes for which it did alike."""
@@ -486,17 +599,18 @@ def _caps(
         yield from _speed(field, entity if len(named) == len(caps) else f"{entity} for {', '.join(named)}", low, high)
 
 
-def _lowest(code: IntersectionCode, found: list[IntersectionState], speed: float, kind: str, s: float | None) -> float:
+def _lowest(code: IntersectionCode, found: list[RulePlacement], speed: float, kind: str, s: float | None) -> float:
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]
+
     return min(
         [
             speed,
             *(
                 r.value
                 for r in rules
-                if r.kind in CAPS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
+                if r.kind in SPEED_CAP_KINDS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
             ),
         ]
     )
@@ -504,17 +618,21 @@ def _lowest(code: IntersectionCode, found: list[IntersectionState], speed: float
 
 def _speed(field: str, entity: str, before: float, after: float) -> Iterator[Difference]:
     if after > before + 1e-9:
-        yield Difference(field, "raised", entity, f"{before:g}", f"{after:g}")
+        yield Difference(field=field, what="raised", entity=entity, before=f"{before:g}", after=f"{after:g}")
     elif after < before - 1e-9:
         yield Difference(
-            field, "rounded" if after > before - STEP - 1e-9 else "lowered", entity, f"{before:g}", f"{after:g}"
+            field=field,
+            what="rounded" if after > before - SPEED_STEP - 1e-9 else "lowered",
+            entity=entity,
+            before=f"{before:g}",
+            after=f"{after:g}",
         )
 
 
 def _lost_alias(field: str, entity: str, before: tuple[Alias, ...], after: tuple[Alias, ...]) -> Iterator[Difference]:
     for alias in before:
         if alias not in after:
-            yield Difference(field, "lost", entity, f"{alias.kind} {alias.value}")
+            yield Difference(field=field, what="lost", entity=entity, before=f"{alias.kind} {alias.value}")
 
 
 def _off(points: F8, line: F8) -> float:

@@ -1,4 +1,5 @@
-"""Living with a map: what was imported before and what is imported now become one code with the ids it had, and a list of what changed.
+"""Living with a map: what was imported before and what is imported now become one code with the ids it had, and a list
+of what changed.
 
 Bringing in:  take      one import into a folder, whole
               folder    the files, the registry, the history

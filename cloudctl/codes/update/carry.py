@@ -9,9 +9,9 @@ from ..findings import Loss
 from ..model import IntersectionCode
 from ..versions import WIRE_REVISIONS, wire_revision
 from .match import match
-from .merge import Three, assumed_base, merged
-from .rename import LETTERS, Numbering, named_rules, renamed, unique
-from .settle import given, settled
+from .merge import MergeInputs, assumed_base, merged
+from .rename import LETTER_OF_TABLE, Numbering, named_rules, renamed, with_unique_ids
+from .settle import numbers_are_given, settled
 
 
 class Carried(NamedTuple):
@@ -25,44 +25,56 @@ class Carried(NamedTuple):
 
 
 def carry(
-    prev: IntersectionCode, base: IntersectionCode | None, new: IntersectionCode, highest: dict[str, int]
+    previous: IntersectionCode, base: IntersectionCode | None, imported: IntersectionCode, highest: dict[str, int]
 ) -> Carried:
-    """Return the next revision of `prev`, of which the last import was `base`, from the import `new`; `highest` are the numbers ever given.
+    """Return the next revision of `previous`, of which the last import was `base`, from the import `imported`;
+    `highest` are the numbers ever given.
 
     The revision is the same where the content is. Raises CodeError where a number runs out.
     """
-    standing = prev
-    prev, doubled = unique(prev)
-    losses = [Loss("dropped", name, "stood twice in the code: the first one stays") for name in doubled]
+    as_filed = previous
+    previous, repeated_ids = with_unique_ids(previous)
+    losses = [
+        Loss(what="dropped", entity=name, detail="stood twice in the code: the first one stays")
+        for name in repeated_ids
+    ]
+
     if base is None:
-        base = assumed_base(prev, new)
+        base = assumed_base(previous, imported)
         losses.append(
             Loss(
-                "guessed",
-                prev.id,
-                "what the last import gave was not kept: rules and zones of the code are taken as written by hand, other edits are not known",
+                what="guessed",
+                entity=previous.id,
+                detail="what the last import gave was not kept: rules and zones of the code are taken as written by "
+                "hand, other edits are not known",
             )
         )
+
     numbering = Numbering(highest)
-    numbering.note((prev, base))
-    fixed = given(new)
-    matches = match(base, new, groups_fixed=fixed)
-    fresh = settled(base, renamed(new, matches, numbering, fixed))
-    fresh = replace(fresh, id=prev.id, rules=named_rules(base.rules, fresh.rules, numbering))
-    fresh = _in_order(base, fresh)
-    code, notes = merged(Three(base, prev, fresh), lambda: numbering.next(LETTERS["rules"]))
-    code = replace(code, revision=prev.revision)
-    changed = dump(code) != dump(standing) or (counted(new) and wire_revision(new) != wire_revision(base))
+    numbering.note((previous, base))
+    numbers_given = numbers_are_given(imported)
+    matches = match(base, imported, groups_fixed=numbers_given)
+    renamed_import = settled(base, renamed(imported, matches, numbering, numbers_given))
+    renamed_import = replace(
+        renamed_import, id=previous.id, rules=named_rules(base.rules, renamed_import.rules, numbering)
+    )
+    renamed_import = _in_order(base, renamed_import)
+    code, notes = merged(MergeInputs(base, previous, renamed_import), lambda: numbering.next(LETTER_OF_TABLE["rules"]))
+    code = replace(code, revision=previous.revision)
+    changed = dump(code) != dump(as_filed) or (counted(imported) and wire_revision(imported) != wire_revision(base))
+
     if changed:
-        code = replace(code, revision=next_revision(prev, new))
-    return Carried(code, fresh, numbering, losses + notes, changed)
+        code = replace(code, revision=next_revision(previous, imported))
+
+    return Carried(code=code, base=renamed_import, numbering=numbering, losses=losses + notes, changed=changed)
 
 
-def next_revision(prev: IntersectionCode, new: IntersectionCode) -> int:
-    """Return the number of the next revision: one more, or where the source counts revisions itself, the next that it would call the same on the wire."""
-    if not counted(new):
-        return prev.revision + 1
-    return prev.revision + 1 + (wire_revision(new) - wire_revision(prev) - 1) % WIRE_REVISIONS
+def next_revision(previous: IntersectionCode, imported: IntersectionCode) -> int:
+    """Return the number of the next revision: one more, or where the source counts revisions itself, the next that it
+    would call the same on the wire."""
+    if not counted(imported):
+        return previous.revision + 1
+    return previous.revision + 1 + (wire_revision(imported) - wire_revision(previous) - 1) % WIRE_REVISIONS
 
 
 def counted(code: IntersectionCode) -> bool:
@@ -71,7 +83,8 @@ def counted(code: IntersectionCode) -> bool:
 
 
 def _in_order(base: IntersectionCode, fresh: IntersectionCode) -> IntersectionCode:
-    """Return a code with its tables in the order of the last import; not the signal groups, whose order the letters of the plans follow."""
+    """Return a code with its tables in the order of the last import; not the signal groups, whose order the letters of
+    the plans follow."""
     changes: dict[str, object] = {}
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices", "rules", "plans"):
         place = {row.id: k for k, row in enumerate(getattr(base, table))}

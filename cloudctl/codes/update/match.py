@@ -1,10 +1,11 @@
-"""Which entity of one code is which of another code of the same intersection: by geometry and alias, whatever their ids.
+"""Which entity of one code is which of another code of the same intersection: by geometry and alias, whatever their
+ids.
 
-Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean distance where the two
-lie beside each other, and penalties for what differs. A lane that was renumbered because its neighbour went lies where it lay (0 m and one
-penalty), its neighbour's number lies a lane's width away: geometry wins. Where geometry cannot tell (half a lane's width to either side),
-the alias decides. Links follow their lanes, movements are pairs of lanes, signal groups follow their movements.
-"""
+Lanes are assigned all at once, least cost first to last (Kuhn-Munkres). The cost of a pair is in metres: the mean
+distance where the two lie beside each other, and penalties for what differs. A lane that was renumbered because its
+neighbour went lies where it lay (0 m and one penalty), its neighbour's number lies a lane's width away: geometry wins.
+Where geometry cannot tell (half a lane's width to either side), the alias decides. Links follow their lanes, movements
+are pairs of lanes, signal groups follow their movements."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,22 +19,28 @@ from cloudctl.geo import Origin
 from ..compiled.code import local_lines
 from ..model import Alias, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, distance
-from .shapes import Shape, boxes, compare, near_boxes, shape
+from .shapes import Shape, boxes, compare, near_boxes, shape_of
 
-MAX_OFFSET = (
-    2.2  # m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
-)
+# m a lane may have moved to be the same without its alias: less than the narrowest lane beside another
+MAX_LANE_OFFSET = 2.2
 MAX_MOVED = 30.0  # m a lane may have moved to be the same by its alias
 MIN_OVERLAP = 0.5  # of the shorter of two lanes that must lie beside the other
 ALIAS_COST = ID_COST = 1.0  # m; another alias, another id (where ids count)
-TURN_COST, USE_COST, ROLE_COST, PART_COST = 1.0, 1.0, 3.0, 0.5  # m; other turns, use, role; one is a part of the other
-NODE_REACH, WALK_REACH, ZONE_REACH, DEVICE_REACH = (
+# m; other turns, use, role; one is a part of the other
+TURN_COST, USE_COST, ROLE_COST, PARTIAL_COST = (
+    1.0,
+    1.0,
+    3.0,
+    0.5,
+)
+# m within which two are the same without an alias
+MAX_NODE_SHIFT, MAX_CROSSWALK_SHIFT, MAX_ZONE_SHIFT, MAX_DEVICE_SHIFT = (
     15.0,
     4.0,
     5.0,
     1.0,
-)  # m within which two are the same without an alias
-BARRED = 1e6  # cost of a pair that cannot be the same
+)
+BARRED_COST = 1e6  # cost of a pair that cannot be the same
 
 
 class Matches(NamedTuple):
@@ -52,34 +59,42 @@ class Matches(NamedTuple):
 def match(
     before: IntersectionCode, after: IntersectionCode, *, ids_count: bool = False, groups_fixed: bool = False
 ) -> Matches:
-    """Return what is what. `ids_count`: both give out ids that were kept; `groups_fixed`: signal groups are the same by their numbers."""
+    """Return what is what. `ids_count`: both give out ids that were kept; `groups_fixed`: signal groups are the same by
+    their numbers."""
     id_cost = ID_COST if ids_count else 0.0
     origin = Origin(before.ref_lat_e7 / 1e7, before.ref_lon_e7 / 1e7)
     lanes = _lanes(before, after, origin, id_cost)
     links = _links(before, after, lanes)
     connections = _connections(before, after, lanes)
-    walks = _items(
-        before.crosswalks, after.crosswalks, lambda a, b: _apart_either_way(a.axis, b.axis), WALK_REACH, id_cost
+    crosswalks = _items(
+        before.crosswalks,
+        after.crosswalks,
+        lambda a, b: _apart_either_way(a.axis, b.axis),
+        MAX_CROSSWALK_SHIFT,
+        id_cost,
     )
+
     if groups_fixed:
-        known = {group.id for group in before.signal_groups}
-        groups = {group.id: group.id for group in after.signal_groups if group.id in known}
+        known_groups = {group.id for group in before.signal_groups}
+        groups = {group.id: group.id for group in after.signal_groups if group.id in known_groups}
     else:
-        groups = _groups(before, after, connections, walks)
+        groups = _groups(before, after, connections, crosswalks)
+
     return Matches(
         nodes=_nodes(before, after, id_cost),
         links=links,
         lanes=lanes,
         connections=connections,
         groups=groups,
-        crosswalks=walks,
-        zones=_items(before.zones, after.zones, _zones_apart, ZONE_REACH, id_cost),
-        devices=_items(before.devices, after.devices, _devices_apart, DEVICE_REACH, id_cost),
+        crosswalks=crosswalks,
+        zones=_items(before.zones, after.zones, _zones_apart, MAX_ZONE_SHIFT, id_cost),
+        devices=_items(before.devices, after.devices, _devices_apart, MAX_DEVICE_SHIFT, id_cost),
     )
 
 
 def alias_cost(a: Sequence[Alias], b: Sequence[Alias]) -> float:
-    """Return 0 where two share an alias or have none of one kind, ALIAS_COST where they are called otherwise in the same words."""
+    """Return 0 where two share an alias or have none of one kind, ALIAS_COST where they are called otherwise in the
+    same words."""
     if set(a) & set(b):
         return 0.0
     return ALIAS_COST if {alias.kind for alias in a} & {alias.kind for alias in b} else 0.0
@@ -90,33 +105,41 @@ def assign(cost: F8) -> list[tuple[int, int]]:
     if not cost.size:
         return []
     rows, columns = linear_sum_assignment(cost)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < BARRED]
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < BARRED_COST]
 
 
 def lane_shapes(code: IntersectionCode, origin: Origin) -> list[Shape]:
     """Return the lines of a code's lanes in metres of `origin`."""
-    return [shape(xy) for xy in local_lines(origin, [lane.points for lane in code.lanes])]
+    return [shape_of(xy) for xy in local_lines(origin, [lane.points for lane in code.lanes])]
 
 
 def _lanes(before: IntersectionCode, after: IntersectionCode, origin: Origin, id_cost: float) -> dict[str, str]:
-    old, new = lane_shapes(before, origin), lane_shapes(after, origin)
-    close = near_boxes(boxes(old), boxes(new), MAX_OFFSET)
+    shapes_before, shapes_after = lane_shapes(before, origin), lane_shapes(after, origin)
+    boxes_near = near_boxes(boxes(shapes_before), boxes(shapes_after), MAX_LANE_OFFSET)
     turns_old, turns_new = _turns(before), _turns(after)
     roles_old, roles_new = _roles(before), _roles(after)
-    cost = np.full((len(old), len(new)), BARRED)
+    cost = np.full((len(shapes_before), len(shapes_after)), BARRED_COST)
+
     for i, a in enumerate(before.lanes):
         for j, b in enumerate(after.lanes):
-            named = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
-            if not (close[i, j] or named):
+            shares_name = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
+            if not (boxes_near[i, j] or shares_name):
                 continue
-            met = compare(old[i], new[j])
-            reach = MAX_MOVED if named else MAX_OFFSET
-            if met.distance > reach or met.overlap < MIN_OVERLAP * min(old[i].size, new[j].size):
+
+            nearness = compare(shapes_before[i], shapes_after[j])
+            max_distance = MAX_MOVED if shares_name else MAX_LANE_OFFSET
+            if nearness.distance > max_distance or nearness.overlap < MIN_OVERLAP * min(
+                shapes_before[i].size, shapes_after[j].size
+            ):
                 continue
-            cost[i, j] = met.distance + _lane_penalty(a, b) + id_cost * (a.id != b.id)
+
+            cost[i, j] = nearness.distance + _lane_penalty(a, b) + id_cost * (a.id != b.id)
             cost[i, j] += ROLE_COST * (roles_old[a.id] != roles_new[b.id])
-            cost[i, j] += TURN_COST * _unlike(turns_old.get(a.id, set()), turns_new.get(b.id, set()))
-            cost[i, j] += PART_COST * (1.0 - met.overlap / max(old[i].size, new[j].size, 1e-9))
+            cost[i, j] += TURN_COST * _unlikeness(turns_old.get(a.id, set()), turns_new.get(b.id, set()))
+            cost[i, j] += PARTIAL_COST * (
+                1.0 - nearness.overlap / max(shapes_before[i].size, shapes_after[j].size, 1e-9)
+            )
+
     return {after.lanes[j].id: before.lanes[i].id for i, j in assign(cost)}
 
 
@@ -131,14 +154,14 @@ def _roles(code: IntersectionCode) -> dict[str, str]:
 
 def _turns(code: IntersectionCode) -> dict[str, set[str]]:
     """Return the turns that lead from a lane, and into it."""
-    out: dict[str, set[str]] = {}
-    for c in code.connections:
-        out.setdefault(c.from_lane, set()).add("from " + c.turn)
-        out.setdefault(c.to_lane, set()).add("to " + c.turn)
-    return out
+    turns_of_lane: dict[str, set[str]] = {}
+    for connection in code.connections:
+        turns_of_lane.setdefault(connection.from_lane, set()).add("from " + connection.turn)
+        turns_of_lane.setdefault(connection.to_lane, set()).add("to " + connection.turn)
+    return turns_of_lane
 
 
-def _unlike(a: set[str], b: set[str]) -> float:
+def _unlikeness(a: set[str], b: set[str]) -> float:
     return 1.0 - len(a & b) / len(a | b) if a | b else 0.0
 
 
@@ -146,65 +169,77 @@ def _links(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, s
     """Return the link that most of a link's lanes were of; a link without such a lane is the same by alias and role."""
     link_of = {lane.id: lane.link for lane in before.lanes}
     votes = Counter((link_of[lanes[lane.id]], lane.link) for lane in after.lanes if lane.id in lanes)
-    old, new = {link.id: k for k, link in enumerate(before.links)}, {link.id: k for k, link in enumerate(after.links)}
-    cost = np.full((len(old), len(new)), BARRED)
+    index_before, index_after = (
+        {link.id: k for k, link in enumerate(before.links)},
+        {link.id: k for k, link in enumerate(after.links)},
+    )
+    cost = np.full((len(index_before), len(index_after)), BARRED_COST)
+
     for (a, b), count in votes.items():
-        if a in old and b in new:
-            cost[old[a], new[b]] = -float(count)
-    for link, i in zip(before.links, old.values(), strict=True):
-        for other, j in zip(after.links, new.values(), strict=True):
+        if a in index_before and b in index_after:
+            cost[index_before[a], index_after[b]] = -float(count)
+
+    for link, i in zip(before.links, index_before.values(), strict=True):
+        for other, j in zip(after.links, index_after.values(), strict=True):
             if set(link.alias) & set(other.alias) and link.role == other.role:
                 cost[i, j] = min(cost[i, j], 0.0) - 0.5
-            elif cost[i, j] < BARRED and link.role == other.role:
+            elif cost[i, j] < BARRED_COST and link.role == other.role:
                 cost[i, j] -= 0.25
+
     return {after.links[j].id: before.links[i].id for i, j in assign(cost)}
 
 
 def _connections(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, str]) -> dict[str, str]:
     """Return the movements between the same two lanes."""
-    known: dict[tuple[str, str], list[str]] = {}
-    for c in before.connections:
-        known.setdefault((c.from_lane, c.to_lane), []).append(c.id)
-    out = {}
-    for c in after.connections:
-        pair = (lanes.get(c.from_lane, ""), lanes.get(c.to_lane, ""))
-        if known.get(pair):
-            out[c.id] = known[pair].pop(0)
-    return out
+    ids_of_pair: dict[tuple[str, str], list[str]] = {}
+    for connection in before.connections:
+        ids_of_pair.setdefault((connection.from_lane, connection.to_lane), []).append(connection.id)
+
+    old_id_of = {}
+    for connection in after.connections:
+        pair = (lanes.get(connection.from_lane, ""), lanes.get(connection.to_lane, ""))
+        if ids_of_pair.get(pair):
+            old_id_of[connection.id] = ids_of_pair[pair].pop(0)
+
+    return old_id_of
 
 
 def _groups(
-    before: IntersectionCode, after: IntersectionCode, connections: dict[str, str], walks: dict[str, str]
+    before: IntersectionCode, after: IntersectionCode, connections: dict[str, str], crosswalks: dict[str, str]
 ) -> dict[int, int]:
     """Return the group that most of a group's movements and crosswalks had."""
-    had: dict[str, int] = {c.id: c.group for c in before.connections} | {
-        walk.id: walk.group for walk in before.crosswalks
+    group_before: dict[str, int] = {c.id: c.group for c in before.connections} | {
+        crosswalk.id: crosswalk.group for crosswalk in before.crosswalks
     }
-    was = connections | walks
+    old_id_of = connections | crosswalks
     votes: Counter[tuple[int, int]] = Counter()
     users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
+
     for item in users:
-        if item.group and item.id in was and had[was[item.id]]:
-            votes[had[was[item.id]], item.group] += 1
-    old, new = (
+        if item.group and item.id in old_id_of and group_before[old_id_of[item.id]]:
+            votes[group_before[old_id_of[item.id]], item.group] += 1
+
+    index_before, index_after = (
         {g.id: k for k, g in enumerate(before.signal_groups)},
         {g.id: k for k, g in enumerate(after.signal_groups)},
     )
-    cost = np.full((len(old), len(new)), BARRED)
+    cost = np.full((len(index_before), len(index_after)), BARRED_COST)
     for (a, b), count in votes.items():
-        if a in old and b in new:
-            cost[old[a], new[b]] = -float(count) - 0.1 * (a == b)
+        if a in index_before and b in index_after:
+            cost[index_before[a], index_after[b]] = -float(count) - 0.1 * (a == b)
+
     return {after.signal_groups[j].id: before.signal_groups[i].id for i, j in assign(cost)}
 
 
 def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) -> dict[str, str]:
     """Return the nodes that are the same; the intersection's own, which lanes lead to, is so wherever it lies."""
     own_old, own_new = _own_node(before), _own_node(after)
-    out = {own_new: own_old} if own_old and own_new else {}
-    old = [node for node in before.nodes if node.id != own_old or not out]
-    new = [node for node in after.nodes if node.id != own_new or not out]
-    return out | _items(
-        old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), NODE_REACH, id_cost
+    old_id_of = {own_new: own_old} if own_old and own_new else {}
+    old = [node for node in before.nodes if node.id != own_old or not old_id_of]
+    new = [node for node in after.nodes if node.id != own_new or not old_id_of]
+
+    return old_id_of | _items(
+        old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), MAX_NODE_SHIFT, id_cost
     )
 
 
@@ -213,36 +248,45 @@ def _own_node(code: IntersectionCode) -> str:
 
 
 def _items(
-    old: Sequence[Any], new: Sequence[Any], apart: Callable[[Any, Any], float], reach: float, id_cost: float
+    old: Sequence[Any],
+    new: Sequence[Any],
+    distance_of: Callable[[Any, Any], float],
+    max_distance: float,
+    id_cost: float,
 ) -> dict[str, str]:
     """Return which of a few things are the same: near each other, or called the same and not far away."""
-    cost = np.full((len(old), len(new)), BARRED)
+    cost = np.full((len(old), len(new)), BARRED_COST)
     for i, a in enumerate(old):
         for j, b in enumerate(new):
-            named = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
-            far = apart(a, b)
-            if far <= (max(MAX_MOVED, reach) if named else reach):
-                cost[i, j] = far + alias_cost(a.alias, b.alias) + id_cost * (a.id != b.id)
+            shares_name = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
+            distance_m = distance_of(a, b)
+            if distance_m <= (max(MAX_MOVED, max_distance) if shares_name else max_distance):
+                cost[i, j] = distance_m + alias_cost(a.alias, b.alias) + id_cost * (a.id != b.id)
+
     return {new[j].id: old[i].id for i, j in assign(cost)}
 
 
 def _apart_either_way(a: Sequence[Point], b: Sequence[Point]) -> float:
     if not (a and b):
-        return BARRED
-    same = distance(a[0], b[0]) + distance(a[-1], b[-1])
-    turned = distance(a[0], b[-1]) + distance(a[-1], b[0])
-    return min(same, turned) / 2
+        return BARRED_COST
+    as_drawn = distance(a[0], b[0]) + distance(a[-1], b[-1])
+    reversed_ = distance(a[0], b[-1]) + distance(a[-1], b[0])
+    return min(as_drawn, reversed_) / 2
 
 
 def _zones_apart(a: Any, b: Any) -> float:
-    return distance(_middle(a.polygon), _middle(b.polygon)) if a.kind == b.kind and a.polygon and b.polygon else BARRED
+    return (
+        distance(_centre(a.polygon), _centre(b.polygon))
+        if a.kind == b.kind and a.polygon and b.polygon
+        else BARRED_COST
+    )
 
 
 def _devices_apart(a: Any, b: Any) -> float:
-    return distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)) if a.kind == b.kind else BARRED
+    return distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)) if a.kind == b.kind else BARRED_COST
 
 
-def _middle(points: Iterable[Point]) -> Point:
+def _centre(points: Iterable[Point]) -> Point:
     table = np.array(list(points), float)
     lat, lon = np.rint(table.mean(axis=0))
     return int(lat), int(lon)

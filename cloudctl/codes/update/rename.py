@@ -1,4 +1,5 @@
-"""Ids of one code for the entities of another: what was there before has the id it had, what is new gets a number that was never given."""
+"""Ids of one code for the entities of another: what was there before has the id it had, what is new gets a number that
+was never given."""
 
 import re
 from collections import Counter
@@ -12,7 +13,8 @@ from ..model import IntersectionCode
 from ..rule import Rule, Target
 from .match import Matches
 
-TABLES = (
+# Of entities with a letter and a number
+ID_TABLES = (
     "nodes",
     "links",
     "lanes",
@@ -20,8 +22,8 @@ TABLES = (
     "crosswalks",
     "zones",
     "devices",
-)  # of entities with a letter and a number
-LETTERS = {
+)
+LETTER_OF_TABLE = {
     "nodes": "N",
     "links": "K",
     "lanes": "L",
@@ -31,24 +33,26 @@ LETTERS = {
     "devices": "D",
     "rules": "R",
 }
-GROUPS = "G"
+GROUP_LETTER = "G"
 MAX_GROUP = 255  # a signal group has eight bits in MAP and SPAT
-SPAN = 0.05  # m along a lane by which a place may be rounded
-NUMBERED = re.compile(r"([A-Z]+)(\d+)")
+MAX_SPAN_DIFFERENCE = 0.05  # m along a lane by which a place may be rounded
+NUMBERED_ID = re.compile(r"([A-Z]+)(\d+)")
 
 
-def unique(code: IntersectionCode) -> tuple[IntersectionCode, list[str]]:
-    """Return a code with each id once in its table, the first row of each, and the ids that stood twice: an error in a code spoilt by hand."""
+def with_unique_ids(code: IntersectionCode) -> tuple[IntersectionCode, list[str]]:
+    """Return a code with each id once in its table, the first row of each, and the ids that stood twice: an error in a
+    code spoilt by hand."""
     changes: dict[str, Any] = {}
-    doubled: list[str] = []
+    repeated_ids: list[str] = []
     for field in code.__struct_fields__:
         rows = getattr(code, field)
         if isinstance(rows, tuple) and rows and hasattr(rows[0], "id"):
-            first = {row.id: row for row in reversed(rows)}
+            first_row = {row.id: row for row in reversed(rows)}
             count = Counter(row.id for row in rows)
-            doubled += [str(name) for name, times in count.items() if times > 1]
-            changes[field] = tuple(first[name] for name in count)
-    return (replace(code, **changes) if doubled else code), doubled
+            repeated_ids += [str(name) for name, occurrences in count.items() if occurrences > 1]
+            changes[field] = tuple(first_row[name] for name in count)
+
+    return (replace(code, **changes) if repeated_ids else code), repeated_ids
 
 
 class Numbering:
@@ -60,13 +64,14 @@ class Numbering:
     def note(self, codes: Iterable[IntersectionCode]) -> None:
         """Take into account every id that codes use."""
         for code in codes:
-            for table in (*TABLES, "rules"):
+            for table in (*ID_TABLES, "rules"):
                 for item in getattr(code, table):
-                    found = NUMBERED.fullmatch(item.id)
-                    if found:
-                        self._raise(found[1], int(found[2]))
+                    match = NUMBERED_ID.fullmatch(item.id)
+                    if match:
+                        self._raise(match[1], int(match[2]))
+
             for group in code.signal_groups:
-                self._raise(GROUPS, group.id)
+                self._raise(GROUP_LETTER, group.id)
 
     def next(self, letter: str) -> str:
         """Return an id that was never given."""
@@ -76,61 +81,72 @@ class Numbering:
     def _raise(self, letter: str, number: int) -> None:
         self.highest[letter] = max(self.highest.get(letter, 0), number)
 
-    def next_group(self, taken: set[int], where: str) -> int:
-        """Return a signal group's number: one that was never given while there is one, then one that is free. Raises CodeError."""
-        number = self.highest.get(GROUPS, 0) + 1
+    def next_group(self, taken_numbers: set[int], where: str) -> int:
+        """Return a signal group's number: one that was never given while there is one, then one that is free. Raises
+        CodeError."""
+        number = self.highest.get(GROUP_LETTER, 0) + 1
         if number > MAX_GROUP:
-            free = [k for k in range(1, MAX_GROUP + 1) if k not in taken]
-            if not free:
+            free_numbers = [k for k in range(1, MAX_GROUP + 1) if k not in taken_numbers]
+            if not free_numbers:
                 raise refuse(
-                    where,
-                    where,
-                    "signal_groups",
-                    len(taken) + 1,
-                    f"an intersection has at most {MAX_GROUP} signal groups",
-                    "split the signal in the source",
+                    where=where,
+                    entity=where,
+                    field="signal_groups",
+                    value=len(taken_numbers) + 1,
+                    rule=f"an intersection has at most {MAX_GROUP} signal groups",
+                    remedy="split the signal in the source",
                 )
-            return free[0]
-        self._raise(GROUPS, number)
+
+            return free_numbers[0]
+
+        self._raise(GROUP_LETTER, number)
         return number
 
 
 def renamed(
     code: IntersectionCode, matches: Matches, numbering: Numbering, groups_fixed: bool = False
 ) -> IntersectionCode:
-    """Return a code with the ids that its entities had before (`matches`), and new ones for what is new. Rules keep their own ids."""
+    """Return a code with the ids that its entities had before (`matches`), and new ones for what is new. Rules keep
+    their own ids."""
     names: dict[str, dict[str, str]] = {}
-    for table in TABLES:
-        known: dict[str, str] = getattr(matches, table)
-        names[table] = {item.id: known.get(item.id) or numbering.next(LETTERS[table]) for item in getattr(code, table)}
+    for table in ID_TABLES:
+        old_id_of: dict[str, str] = getattr(matches, table)
+        names[table] = {
+            item.id: old_id_of.get(item.id) or numbering.next(LETTER_OF_TABLE[table]) for item in getattr(code, table)
+        }
+
     groups = _group_numbers(code, matches.groups, numbering, groups_fixed)
-    return applied(code, names, groups)
+    return with_ids(code, names, groups)
 
 
-def _group_numbers(code: IntersectionCode, known: dict[int, int], numbering: Numbering, fixed: bool) -> dict[int, int]:
+def _group_numbers(
+    code: IntersectionCode, old_number_of: dict[int, int], numbering: Numbering, fixed: bool
+) -> dict[int, int]:
     if fixed:
         return {group.id: group.id for group in code.signal_groups}
-    out: dict[int, int] = {}
-    taken = set(known.values())
+
+    number_of: dict[int, int] = {}
+    taken_numbers = set(old_number_of.values())
     for group in code.signal_groups:
-        out[group.id] = known.get(group.id) or numbering.next_group(taken, code.id)
-        taken.add(out[group.id])
-    return out
+        number_of[group.id] = old_number_of.get(group.id) or numbering.next_group(taken_numbers, code.id)
+        taken_numbers.add(number_of[group.id])
+
+    return number_of
 
 
-def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: dict[int, int]) -> IntersectionCode:
+def with_ids(code: IntersectionCode, names: dict[str, dict[str, str]], groups: dict[int, int]) -> IntersectionCode:
     """Return a code with other ids, table by table, wherever they stand; an id that is not in the table stays."""
 
-    def name(table: str, known: str) -> str:
-        return names[table].get(known, known)
+    def name(table: str, old: str) -> str:
+        return names[table].get(old, old)
 
     def group(number: int) -> int:
         return groups.get(number, number)
 
-    wired = all(
-        g.channels == (g.id,) for g in code.signal_groups
-    )  # the source knows no columns: the channel is the group's number
-    entity = {old: new for table in TABLES for old, new in names[table].items()}
+    # The source knows no columns: the channel is the group's number
+    channels_follow_ids = all(g.channels == (g.id,) for g in code.signal_groups)
+    new_id_of = {old: new for table in ID_TABLES for old, new in names[table].items()}
+
     return replace(
         code,
         nodes=tuple(replace(n, id=name("nodes", n.id)) for n in code.nodes),
@@ -156,18 +172,19 @@ def applied(code: IntersectionCode, names: dict[str, dict[str, str]], groups: di
         ),
         conflicts=tuple(replace(c, a=name("connections", c.a), b=name("connections", c.b)) for c in code.conflicts),
         signal_groups=tuple(
-            replace(g, id=group(g.id), channels=(group(g.id),) if wired else g.channels) for g in code.signal_groups
+            replace(g, id=group(g.id), channels=(group(g.id),) if channels_follow_ids else g.channels)
+            for g in code.signal_groups
         ),
         stop_lines=tuple(replace(line, lane=name("lanes", line.lane)) for line in code.stop_lines),
         crosswalks=tuple(replace(w, id=name("crosswalks", w.id), group=group(w.group)) for w in code.crosswalks),
         zones=tuple(replace(z, id=name("zones", z.id)) for z in code.zones),
         devices=tuple(replace(d, id=name("devices", d.id)) for d in code.devices),
-        rules=tuple(_aimed(rule, entity) for rule in code.rules),
+        rules=tuple(_with_targets(rule, new_id_of) for rule in code.rules),
         signal_exceptions=tuple(replace(e, a=group(e.a), b=group(e.b)) for e in code.signal_exceptions),
     )
 
 
-def _aimed(rule: Rule, entity: dict[str, str]) -> Rule:
+def _with_targets(rule: Rule, entity: dict[str, str]) -> Rule:
     return replace(rule, targets=tuple(_target(target, entity) for target in rule.targets))
 
 
@@ -176,34 +193,36 @@ def _target(target: Target, entity: dict[str, str]) -> Target:
 
 
 def named_rules(
-    before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Numbering, own: bool = False
+    before: tuple[Rule, ...], after: tuple[Rule, ...], numbering: Numbering, keep_own_ids: bool = False
 ) -> tuple[Rule, ...]:
     """Return the rules of a later import with the ids they had in an earlier one, both in the same entities' ids.
 
-    A rule is the same where all but its places is the same, or else where kind and most of its places are (its value changed). `own`: ids
-    were kept, so one id is one rule too where nothing else tells, and what is new keeps its own.
-    """
-    left = {rule.id: rule for rule in before}
-    out: dict[int, str] = {}
-    for same in (_same_terms, _same_kind, *([_same_id] if own else [])):
+    A rule is the same where all but its places is the same, or else where kind and most of its places are (its value
+    changed). `keep_own_ids`: ids were kept, so one id is one rule too where nothing else tells, and what is new keeps
+    its own."""
+    unassigned = {rule.id: rule for rule in before}
+    id_of_index: dict[int, str] = {}
+    for same_rule in (_same_terms, _same_kind, *([_same_id] if keep_own_ids else [])):
         pairs = [
-            (_common(old, rule), old.id, k)
+            (_common_targets(old, rule), old.id, k)
             for k, rule in enumerate(after)
-            if k not in out
-            for old in left.values()
-            if same(old, rule)
+            if k not in id_of_index
+            for old in unassigned.values()
+            if same_rule(old, rule)
         ]
         for _, name, k in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-            if name in left and k not in out:
-                out[k] = name
-                del left[name]
-    used = {rule.id for rule in before}
-    own_ids = {k: rule.id for k, rule in enumerate(after) if own and rule.id not in used}
+            if name in unassigned and k not in id_of_index:
+                id_of_index[k] = name
+                del unassigned[name]
+
+    used_ids = {rule.id for rule in before}
+    own_ids = {k: rule.id for k, rule in enumerate(after) if keep_own_ids and rule.id not in used_ids}
     terms = {rule.id: rule for rule in before}
     rows = [
-        replace(rule, id=out.get(k) or own_ids.get(k) or numbering.next(LETTERS["rules"]))
+        replace(rule, id=id_of_index.get(k) or own_ids.get(k) or numbering.next(LETTER_OF_TABLE["rules"]))
         for k, rule in enumerate(after)
     ]
+
     return tuple(
         replace(rule, targets=_in_order(terms[rule.id].targets, rule.targets)) if rule.id in terms else rule
         for rule in rows
@@ -211,18 +230,25 @@ def named_rules(
 
 
 def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return places in the order they had, what is new at the end, and as they were where only rounding differs: neither is a change."""
-    of: dict[str, list[Target]] = {}
+    """Return places in the order they had, what is new at the end, and as they were where only rounding differs:
+    neither is a change."""
+    targets_of_entity: dict[str, list[Target]] = {}
     for target in before:
-        of.setdefault(target.entity, []).append(target)
-    settled = [next((old for old in of.get(target.entity, ()) if _same_span(old, target)), target) for target in after]
-    place = {target: k for k, target in enumerate(before)}
-    return tuple(sorted(settled, key=lambda target: place.get(target, len(place))))
+        targets_of_entity.setdefault(target.entity, []).append(target)
+    settled = [
+        next((old for old in targets_of_entity.get(target.entity, ()) if _same_span(old, target)), target)
+        for target in after
+    ]
+    index_of_target = {target: k for k, target in enumerate(before)}
+    return tuple(sorted(settled, key=lambda target: index_of_target.get(target, len(index_of_target))))
 
 
 def _same_span(a: Target, b: Target) -> bool:
     ends = ((a.s_from, b.s_from), (a.s_to, b.s_to))
-    return all(x == y or (x is not None and y is not None and abs(x - y) <= SPAN) for x, y in ends)
+    return all(
+        first == second or (first is not None and second is not None and abs(first - second) <= MAX_SPAN_DIFFERENCE)
+        for first, second in ends
+    )
 
 
 def _terms(rule: Rule) -> Any:
@@ -234,12 +260,12 @@ def _same_terms(a: Rule, b: Rule) -> bool:
 
 
 def _same_kind(a: Rule, b: Rule) -> bool:
-    return bool(_terms(replace(a, value=None)) == _terms(replace(b, value=None))) and _common(a, b) > 0
+    return bool(_terms(replace(a, value=None)) == _terms(replace(b, value=None))) and _common_targets(a, b) > 0
 
 
 def _same_id(a: Rule, b: Rule) -> bool:
     return a.id == b.id
 
 
-def _common(a: Rule, b: Rule) -> int:
+def _common_targets(a: Rule, b: Rule) -> int:
     return len({target.entity for target in a.targets} & {target.entity for target in b.targets})

@@ -1,7 +1,8 @@
-"""Rules from one revision to the next: those of the source follow the source, those written by hand follow their place on the road.
+"""Rules from one revision to the next: those of the source follow the source, those written by hand follow their place
+on the road.
 
-A rule's place is a lane, link, movement, zone or the whole intersection, and may be a part of it by metres. When a road is split or joined
-the place is the same stretch of road: a rule then names every lane that lies along what it named.
+A rule's place is a lane, link, movement, zone or the whole intersection, and may be a part of it by metres. When a road
+is split or joined the place is the same stretch of road: a rule then names every lane that lies along what it named.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,17 +16,17 @@ from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
 from ..model import IntersectionCode
-from ..polylines import F8, at
+from ..polylines import F8, points_along
 from ..rule import Rule, Target
-from .shapes import Shape, project, shape
+from .shapes import Shape, project, shape_of
 
-BESIDE = 1.0  # m from a lane within which another is the same stretch of road
+MAX_BESIDE = 1.0  # m from a lane within which another is the same stretch of road
 MIN_STRETCH = 2.0  # m; a shorter part is an end that was cut otherwise
-NEAR = 3.0  # m by which a place on a lane may move with it
-SAME = 0.01  # m
+MAX_SHIFT = 3.0  # m by which a place on a lane may move with it
+LENGTH_TOLERANCE = 0.01  # m
 
 
-class Says(Protocol):
+class MergeNotes(Protocol):
     """Where what is lost and what is kept is said."""
 
     def lost(self, name: str, detail: str) -> None: ...
@@ -52,7 +53,8 @@ class Relocation:
         return cls(before, after)
 
     def along(self, lane: str, s: float) -> float | None:
-        """Return m along a lane as it is now of the place `s` m along it as it was; None where it is gone or far off."""
+        """Return m along a lane as it is now of the place `s` m along it as it was; None where it is gone or far
+        off."""
         if lane not in self.old or lane not in self.new:
             return None
         if _unchanged(self.old[lane], self.new[lane]):
@@ -70,58 +72,74 @@ class Relocation:
             return self._on_lane(target)
         if name in self.links_old:
             return self._on_link(target)
+
         return []
 
     def _on_path(self, target: Target) -> list[Target]:
         if target.entity not in self.new_paths:
             return []
-        spanned = _span(self.old_paths[target.entity], self.new_paths[target.entity], target)
-        return [spanned] if spanned is not None else []
+        new_span = _span(self.old_paths[target.entity], self.new_paths[target.entity], target)
+        return [new_span] if new_span is not None else []
 
     def _on_lane(self, target: Target) -> list[Target]:
         old, name = self.old[target.entity], target.entity
         first, last = target.s_from or 0.0, old.size if target.s_to is None else target.s_to
         if name not in self.new:
-            return [piece for other in self.new for piece in self._piece(old, first, last, other)]
+            return [piece for other in self.new for piece in self._part_along(old, first, last, other)]
         if _unchanged(old, self.new[name]):
             return [target]
-        kept = (
-            self._stretched(target)
+
+        own_part = (
+            self._whole_lane_now(target)
             if target.s_from is None and target.s_to is None
             else _span(old, self.new[name], target)
         )
-        return ([kept] if kept is not None else []) + [
-            piece for other in self.added for piece in self._piece(old, first, last, other)
+        return ([own_part] if own_part is not None else []) + [
+            piece for other in self.added for piece in self._part_along(old, first, last, other)
         ]
 
-    def _stretched(self, target: Target) -> Target:
+    def _whole_lane_now(self, target: Target) -> Target:
         """Return a whole lane as a place: whole still, but for what it took over from a lane that is gone."""
         old, new = self.old[target.entity], self.new[target.entity]
-        gone = [self.old[name] for name in self.old if name not in self.new]
-        ends = project(old.xy[[0, -1]], new)
-        if float(ends.distance.max()) > NEAR:
+        removed_lanes = [self.old[name] for name in self.old if name not in self.new]
+        projected_ends = project(old.xy[[0, -1]], new)
+
+        if float(projected_ends.distance.max()) > MAX_SHIFT:
             return target
-        first, last = (float(s) for s in ends.s)
-        head, tail = (at(new.xy, new.along, np.array([s])) for s in (first / 2, (last + new.size) / 2))
-        s_from = first if first > MIN_STRETCH and _on_any(head, gone) else None
-        s_to = last if new.size - last > MIN_STRETCH and _on_any(tail, gone) else None
+
+        first, last = (float(s) for s in projected_ends.s)
+        head_point, tail_point = (
+            points_along(new.xy, new.along, np.array([s])) for s in (first / 2, (last + new.size) / 2)
+        )
+        s_from = first if first > MIN_STRETCH and _lies_on_any(head_point, removed_lanes) else None
+        s_to = last if new.size - last > MIN_STRETCH and _lies_on_any(tail_point, removed_lanes) else None
+
         return replace(target, s_from=_rounded(s_from), s_to=_rounded(s_to))
 
-    def _piece(self, old: Shape, first: float, last: float, other: str) -> list[Target]:
+    def _part_along(self, old: Shape, first: float, last: float, other: str) -> list[Target]:
         """Return the part of a lane that lies along the stretch `first` .. `last` of a lane as it was."""
         line = self.new[other]
-        laid = project(line.samples, old)
-        within = (laid.distance <= BESIDE) & (laid.s >= first - SAME) & (laid.s <= last + SAME)
-        if laid.s[-1] - laid.s[0] > MIN_STRETCH and within.all():
+        projected = project(line.samples, old)
+        inside = (
+            (projected.distance <= MAX_BESIDE)
+            & (projected.s >= first - LENGTH_TOLERANCE)
+            & (projected.s <= last + LENGTH_TOLERANCE)
+        )
+
+        if projected.s[-1] - projected.s[0] > MIN_STRETCH and inside.all():
             return [Target(other)]
-        stretch = at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4)))
-        on = project(stretch, line)
-        near = on.distance <= BESIDE
-        if not near.any():
+
+        stretch = points_along(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4)))
+        projection = project(stretch, line)
+        is_near = projection.distance <= MAX_BESIDE
+
+        if not is_near.any():
             return []
-        s = on.s[near]
+
+        s = projection.s[is_near]
         if float(s[-1] - s[0]) < MIN_STRETCH:
             return []
+
         s_from, s_to = float(s[0]), float(s[-1])
         return [
             Target(
@@ -132,36 +150,43 @@ class Relocation:
         ]
 
     def _on_link(self, target: Target) -> list[Target]:
-        out = [target] if target.entity in self.links_new else []
+        targets = [target] if target.entity in self.links_new else []
         lanes = [lane.id for lane in self.before.lanes if lane.link == target.entity]
         link_of = {lane.id: lane.link for lane in self.after.lanes}
+
         for name in lanes:
-            whole = self._on_lane(Target(name))
-            for piece in whole:
+            parts = self._on_lane(Target(name))
+            for piece in parts:
                 link = link_of[piece.entity]
-                if link == target.entity or Target(link) in out:
+                if link == target.entity or Target(link) in targets:
                     continue
+
                 if link not in self.links_old and piece.s_from is None and piece.s_to is None:
-                    out.append(Target(link))
+                    targets.append(Target(link))
                 elif piece.entity in self.added or target.entity not in self.links_new:
-                    out.append(piece)
-        return list(dict.fromkeys(out))
+                    targets.append(piece)
+
+        return list(dict.fromkeys(targets))
 
     @staticmethod
     def covered(code: IntersectionCode) -> set[str]:
         """Return the zones in which a lane or a path lies."""
         if not code.zones:
             return set()
+
         origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
         lines = [*_shapes(origin, code.lanes).values(), *_shapes(origin, code.connections).values()]
-        points = np.concatenate([_dense(line) for line in lines]) if lines else np.empty((0, 2))
+        points = np.concatenate([_dense_points(line) for line in lines]) if lines else np.empty((0, 2))
         rings = local_lines(origin, [zone.polygon for zone in code.zones if zone.polygon])
         zones = [zone.id for zone in code.zones if zone.polygon]
-        return {name for name, ring in zip(zones, rings, strict=True) if bool(_inside(points, ring).any())}
+
+        return {name for name, ring in zip(zones, rings, strict=True) if bool(_points_inside(points, ring).any())}
 
 
 def _shapes(origin: Origin, rows: Sequence[Any]) -> dict[str, Shape]:
-    return {row.id: shape(xy) for row, xy in zip(rows, local_lines(origin, [row.points for row in rows]), strict=True)}
+    return {
+        row.id: shape_of(xy) for row, xy in zip(rows, local_lines(origin, [row.points for row in rows]), strict=True)
+    }
 
 
 def _unchanged(a: Shape, b: Shape) -> bool:
@@ -173,19 +198,22 @@ def _rounded(s: float | None) -> float | None:
 
 
 def _moved(old: Shape, new: Shape, s: float) -> float | None:
-    laid = project(at(old.xy, old.along, np.array([min(s, old.size)])), new)
-    return round(float(laid.s[0]), 2) if float(laid.distance[0]) <= NEAR else None
+    projected = project(points_along(old.xy, old.along, np.array([min(s, old.size)])), new)
+    return round(float(projected.s[0]), 2) if float(projected.distance[0]) <= MAX_SHIFT else None
 
 
 def _span(old: Shape, new: Shape, target: Target) -> Target | None:
     """Return a stretch of a line on the line as it is now; None where nothing of it is left."""
     if _unchanged(old, new) or (target.s_from is None and target.s_to is None):
         return target
+
     first, last = target.s_from or 0.0, old.size if target.s_to is None else target.s_to
-    stretch = project(at(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4))), new)
-    s = stretch.s[stretch.distance <= NEAR]
+    stretch = project(points_along(old.xy, old.along, np.linspace(first, last, max(int(last - first), 4))), new)
+    s = stretch.s[stretch.distance <= MAX_SHIFT]
+
     if not len(s) or float(s[-1] - s[0]) < min(MIN_STRETCH, (last - first) / 2):
         return None
+
     return Target(
         target.entity,
         None if target.s_from is None else _rounded(float(s[0])),
@@ -193,15 +221,15 @@ def _span(old: Shape, new: Shape, target: Target) -> Target | None:
     )
 
 
-def _on_any(point: F8, lines: Iterable[Shape]) -> bool:
-    return any(float(project(point, line).distance[0]) <= BESIDE for line in lines)
+def _lies_on_any(point: F8, lines: Iterable[Shape]) -> bool:
+    return any(float(project(point, line).distance[0]) <= MAX_BESIDE for line in lines)
 
 
-def _dense(line: Shape) -> F8:
-    return at(line.xy, line.along, np.linspace(0.0, line.size, int(line.size / 2) + 2))
+def _dense_points(line: Shape) -> F8:
+    return points_along(line.xy, line.along, np.linspace(0.0, line.size, int(line.size / 2) + 2))
 
 
-def _inside(points: F8, ring: F8) -> Any:
+def _points_inside(points: F8, ring: F8) -> Any:
     """Return which points lie within an outline: how often a ray to the east crosses it."""
     inside = np.zeros(len(points), bool)
     for (x0, y0), (x1, y1) in zip(np.roll(ring, 1, axis=0), ring, strict=True):
@@ -209,76 +237,88 @@ def _inside(points: F8, ring: F8) -> Any:
             continue
         crosses = (y0 > points[:, 1]) != (y1 > points[:, 1])
         inside ^= crosses & (points[:, 0] < (x1 - x0) * (points[:, 1] - y0) / (y1 - y0) + x0)
+
     return inside
 
 
-def merged_rules(
-    notes: Says,
+def merge_rules(
+    notes: MergeNotes,
     base: tuple[Rule, ...],
     prev: tuple[Rule, ...],
     new: tuple[Rule, ...],
-    places: Relocation,
+    relocation: Relocation,
     name_rule: Callable[[], str],
 ) -> tuple[Rule, ...]:
-    """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an id never given."""
-    was, will = {rule.id: rule for rule in base}, {rule.id: rule for rule in new}
-    out: list[Rule] = []
+    """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an
+    id never given."""
+    imported_before, imported_now = {rule.id: rule for rule in base}, {rule.id: rule for rule in new}
+    rules: list[Rule] = []
     for rule in prev:
-        if rule.id not in was:
-            out += relocated(notes, rule, places)
-        elif rule.id in will:
-            out += _three_way(notes, was[rule.id], rule, will[rule.id], places)
-        elif _edited(rule, was[rule.id]):
-            kept = relocated(notes, rule, places)
-            if kept:
+        if rule.id not in imported_before:
+            rules += relocated(notes, rule, relocation)
+        elif rule.id in imported_now:
+            rules += _three_way(notes, imported_before[rule.id], rule, imported_now[rule.id], relocation)
+        elif _edited(rule, imported_before[rule.id]):
+            moved = relocated(notes, rule, relocation)
+            if moved:
                 notes.kept(
                     f"rule {rule.id}", "was changed by hand, and the source no longer gives it: it stays as it is"
                 )
-            out += kept
-    present = {rule.id for rule in prev}
+            rules += moved
+
+    rule_ids = {rule.id for rule in prev}
     for rule in new:
-        if rule.id not in present and rule.id in was:
-            fresh = tuple(target for target in rule.targets if target not in was[rule.id].targets)
-            if fresh:
-                out.append(replace(rule, id=name_rule(), targets=fresh))
-        elif rule.id not in present:
-            out.append(rule)
-    return tuple(rule for rule in out if rule.targets)
+        if rule.id not in rule_ids and rule.id in imported_before:
+            new_targets = tuple(target for target in rule.targets if target not in imported_before[rule.id].targets)
+            if new_targets:
+                rules.append(replace(rule, id=name_rule(), targets=new_targets))
+        elif rule.id not in rule_ids:
+            rules.append(rule)
+
+    return tuple(rule for rule in rules if rule.targets)
 
 
 def _edited(rule: Rule, base: Rule) -> bool:
     return rule != base
 
 
-def relocated(notes: Says, rule: Rule, places: Relocation) -> list[Rule]:
+def relocated(notes: MergeNotes, rule: Rule, relocation: Relocation) -> list[Rule]:
     """Return a rule written by hand at its place now, or nothing, and say so, where it has none."""
     targets: list[Target] = []
-    gone = []
+    lost_places = []
     for target in rule.targets:
-        here = places.of(target)
-        targets += here
-        if not here:
-            gone.append(_place(target))
+        targets_now = relocation.of(target)
+        targets += targets_now
+        if not targets_now:
+            lost_places.append(_place(target))
+
     if not targets:
         notes.lost(
-            f"rule {rule.id}", f"({rule.kind}) lost its place: {', '.join(gone)} is gone; it was {written(rule)}"
+            f"rule {rule.id}",
+            f"({rule.kind}) lost its place: {', '.join(lost_places)} is gone; it was {rule_text(rule)}",
         )
         return []
-    if gone:
+
+    if lost_places:
         notes.lost(
             f"rule {rule.id}",
-            f"({rule.kind}) holds no longer on {', '.join(gone)}, which is gone; it stays on the rest",
+            f"({rule.kind}) holds no longer on {', '.join(lost_places)}, which is gone; it stays on the rest",
         )
+
     return [replace(rule, targets=tuple(dict.fromkeys(targets)))]
 
 
-def written(rule: Rule) -> str:
+def rule_text(rule: Rule) -> str:
     """Return a rule as JSON, to be written into the code again, without what says nothing."""
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
-    plain = msgspec.to_builtins(Rule(rule.id, rule.kind, ()))
+    defaults = msgspec.to_builtins(Rule(id=rule.id, kind=rule.kind, targets=()))
     return msgspec.json.encode(
-        {key: value for key, value in tree.items() if key not in plain or value != plain[key] or key in ("id", "kind")}
+        {
+            key: value
+            for key, value in tree.items()
+            if key not in defaults or value != defaults[key] or key in ("id", "kind")
+        }
     ).decode()
 
 
@@ -288,28 +328,34 @@ def _place(target: Target) -> str:
     return f"{target.entity} {target.s_from or 0:g} .. {'its end' if target.s_to is None else f'{target.s_to:g} m'}"
 
 
-def _three_way(notes: Says, base: Rule, prev: Rule, new: Rule, places: Relocation) -> list[Rule]:
+def _three_way(notes: MergeNotes, base: Rule, prev: Rule, new: Rule, relocation: Relocation) -> list[Rule]:
     """Return a rule of the source with what was changed by hand: places added and taken out, and other fields."""
     if prev == base:
         return [new]
+
     added = [target for target in prev.targets if target not in base.targets]
     removed = [target for target in base.targets if target not in prev.targets]
     targets = [target for target in new.targets if target not in removed]
+
     for target in added:
-        here = places.of(target)
-        if not here:
+        targets_now = relocation.of(target)
+        if not targets_now:
             notes.lost(f"rule {prev.id}", f"({prev.kind}) holds no longer on {_place(target)}, which is gone")
-        targets += [place for place in here if place not in targets]
+        targets += [place for place in targets_now if place not in targets]
+
     changes: dict[str, Any] = {"targets": tuple(targets)}
     for field in prev.__struct_fields__:
-        mine, before, theirs = getattr(prev, field), getattr(base, field), getattr(new, field)
-        if field in ("id", "targets") or theirs in (before, mine):
+        by_hand, before, by_source = getattr(prev, field), getattr(base, field), getattr(new, field)
+        if field in ("id", "targets") or by_source in (before, by_hand):
             continue
-        if mine != before:
+
+        if by_hand != before:
             notes.kept(
                 f"rule {prev.id}.{field}",
-                f"was changed by hand and in the source: {mine} stays, the source had {before} and has {theirs} now",
+                f"was changed by hand and in the source: {by_hand} stays, the source had {before} and has "
+                f"{by_source} now",
             )
         else:
-            changes[field] = theirs
+            changes[field] = by_source
+
     return [replace(prev, **changes)]

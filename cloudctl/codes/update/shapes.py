@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..polylines import F8, arc, at
+from ..polylines import F8, arc_lengths, points_along
 
-NOWHERE = 1e9  # m
-SAMPLES = 16  # points of a line that are compared with another
+FAR_AWAY = 1e9  # m
+SAMPLE_COUNT = 16  # points of a line that are compared with another
 
 
 class Shape(NamedTuple):
@@ -33,34 +33,41 @@ class Projection(NamedTuple):
 
 
 class Nearness(NamedTuple):
-    """How two lines lie: mean distance where they lie beside each other (m), and for how far (m; 0 where they run against each other)."""
+    """How two lines lie: mean distance where they lie beside each other (m), and for how far (m; 0 where they run
+    against each other)."""
 
     distance: float
     overlap: float
 
 
-def shape(xy: F8) -> Shape:
-    """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point; without points it lies nowhere near."""
+def shape_of(xy: F8) -> Shape:
+    """Return a line with what is needed to compare it. One without a length (a code that has an error) is a point;
+    without points it lies nowhere near."""
     if len(xy) < 2:
-        xy = np.repeat(xy if len(xy) else np.full((1, 2), NOWHERE), 2, axis=0)
-    along = arc(xy)
-    return Shape(xy, along, at(xy, along, np.linspace(0.0, along[-1], SAMPLES)))
+        xy = np.repeat(xy if len(xy) else np.full((1, 2), FAR_AWAY), 2, axis=0)
+    along = arc_lengths(xy)
+    return Shape(xy, along, points_along(xy, along, np.linspace(0.0, along[-1], SAMPLE_COUNT)))
 
 
 def project(points: F8, line: Shape) -> Projection:
     """Lay points, float64[n, 2], on the nearest places of a line."""
-    step = np.diff(line.xy, axis=0)
-    size = np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)
+    steps = np.diff(line.xy, axis=0)
+    lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)
     gap = points[:, None] - line.xy[None, :-1]
-    share = np.clip((gap * step).sum(axis=2) / size**2, 0.0, 1.0)
-    gap = gap - share[..., None] * step
+    share = np.clip((gap * steps).sum(axis=2) / lengths**2, 0.0, 1.0)
+    gap = gap - share[..., None] * steps
     distance = np.hypot(gap[..., 0], gap[..., 1])
     nearest = distance.argmin(axis=1)
-    rows = np.arange(len(points))
-    ahead, off = step[nearest], gap[rows, nearest]
-    left = ahead[:, 0] * off[:, 1] - ahead[:, 1] * off[:, 0]
-    near = distance[rows, nearest]
-    return Projection(line.along[nearest] + share[rows, nearest] * size[nearest], near, np.copysign(near, left))
+    index = np.arange(len(points))
+    direction, offset = steps[nearest], gap[index, nearest]
+    left = direction[:, 0] * offset[:, 1] - direction[:, 1] * offset[:, 0]
+    nearest_distance = distance[index, nearest]
+
+    return Projection(
+        line.along[nearest] + share[index, nearest] * lengths[nearest],
+        nearest_distance,
+        np.copysign(nearest_distance, left),
+    )
 
 
 def compare(a: Shape, b: Shape) -> Nearness:
@@ -74,8 +81,8 @@ def same_line(a: Shape, b: Shape, tolerance: float) -> bool:
     """Return whether two lines are the same within `tolerance` m, however their points are spread."""
     if float(np.hypot(*(a.xy[[0, -1]] - b.xy[[0, -1]]).T).max()) > tolerance:
         return False
-    worst = max(float(project(b.xy, a).distance.max()), float(project(a.xy, b).distance.max()))
-    return worst <= tolerance and abs(a.size - b.size) <= 2 * tolerance + 0.001 * a.size
+    max_distance = max(float(project(b.xy, a).distance.max()), float(project(a.xy, b).distance.max()))
+    return max_distance <= tolerance and abs(a.size - b.size) <= 2 * tolerance + 0.001 * a.size
 
 
 def boxes(shapes: list[Shape]) -> F8:
@@ -85,5 +92,5 @@ def boxes(shapes: list[Shape]) -> F8:
 
 def near_boxes(a: F8, b: F8, reach: float) -> NDArray[np.bool_]:
     """Return bool[n, m]: which boxes of `a` and `b` come within `reach` m."""
-    apart = np.maximum(a[:, None, :2] - b[None, :, 2:], b[None, :, :2] - a[:, None, 2:]).max(axis=2)
-    return np.asarray(apart <= reach)
+    gaps = np.maximum(a[:, None, :2] - b[None, :, 2:], b[None, :, :2] - a[:, None, 2:]).max(axis=2)
+    return np.asarray(gaps <= reach)

@@ -7,69 +7,91 @@ from ..checks.validation import load
 from ..findings import CodeError, Finding
 from ..model import IntersectionCode
 from ..polylines import distance
-from .folder import Filed, clashes
-from .likeness import MIN_LIKE, OFFICIAL, REACH, likeness, mouths, names
+from .folder import Filed, identity_clashes
+from .likeness import (
+    MAX_PAIR_DISTANCE,
+    MIN_LIKENESS,
+    OFFICIAL_KINDS,
+    lane_ends_at_intersection,
+    likeness,
+    names_elsewhere,
+)
 
-SAME_POINT = 5.0  # m between reference points: no two intersections lie so close
-CELL = 20_000  # 1e-7 degree, over 150 m up to 45 degrees of latitude: two versions of one intersection lie in cells beside each other
+MAX_SAME_POINT_DISTANCE = 5.0  # m between reference points: no two intersections lie so close
+# 1e-7 degree, over 150 m up to 45 degrees of latitude: two versions of one intersection lie in cells beside each other
+CELL_E7 = 20_000
 
 
-def together(filed: Sequence[Filed]) -> list[Finding]:
+def faults_together(filed: Sequence[Filed]) -> list[Finding]:
     """Return what is wrong with sound codes beside each other; an empty list where nothing is."""
-    return [*clashes(filed), *_numbers(filed), *_places(filed)]
+    return [*identity_clashes(filed), *_numbers(filed), *_standing_twice(filed)]
 
 
-def _places(filed: Sequence[Filed]) -> Iterable[Finding]:
+def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
     """Yield intersections that stand twice, under two city codes: their lanes reach them at the same places."""
-    ends = [mouths(item.code) for item in filed]
+    ends = [lane_ends_at_intersection(item.code) for item in filed]
     cells: dict[tuple[int, int], list[int]] = {}
     for k, item in enumerate(filed):
-        row, column = item.code.ref_lat_e7 // CELL, item.code.ref_lon_e7 // CELL
-        around = [j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())]
+        row, column = item.code.ref_lat_e7 // CELL_E7, item.code.ref_lon_e7 // CELL_E7
+        neighbours = [
+            j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())
+        ]
         cells.setdefault((row, column), []).append(k)
-        for j in around:
+
+        for j in neighbours:
             other = filed[j]
             if other.code.id != item.code.id and (
-                likeness(ends[j], ends[k]) >= MIN_LIKE or _called_alike(other.code, item.code)
+                likeness(ends[j], ends[k]) >= MIN_LIKENESS or _share_a_name(other.code, item.code)
             ):
                 yield Finding(
-                    item.code.id,
-                    "id",
-                    f"{item.path} ({item.code.name})",
-                    f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a node would serve it twice",
-                    "warning",
-                    "take one of the files away; import later maps of the place with the --source of the one that stays",
+                    entity=item.code.id,
+                    field="id",
+                    value=f"{item.path} ({item.code.name})",
+                    rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a "
+                    "node would serve it twice",
+                    severity="warning",
+                    remedy="take one of the files away; import later maps of the place with the --source of the "
+                    "one that stays",
                 )
                 break
 
 
-def _called_alike(a: IntersectionCode, b: IntersectionCode) -> bool:
-    """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however their lanes moved."""
-    apart = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
-    return apart <= SAME_POINT or (apart <= REACH and bool(names(a) & names(b)))
+def _share_a_name(a: IntersectionCode, b: IntersectionCode) -> bool:
+    """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however
+    their lanes moved."""
+    distance_m = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
+    return distance_m <= MAX_SAME_POINT_DISTANCE or (
+        distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(a) & names_elsewhere(b))
+    )
 
 
 def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
-    """Return checked codes from JSON files. Raises CodeError, also where one city code stands for two intersections, or one revision for two contents."""
+    """Return checked codes from JSON files. Raises CodeError, also where one city code stands for two intersections, or
+    one revision for two contents."""
     filed = [Filed(path, load(path)) for path in paths]
-    errors = list(clashes(filed))
+    errors = list(identity_clashes(filed))
     if errors:
         raise CodeError("digital codes", errors)
     return [item.code for item in filed]
 
 
 def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
-    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals apart."""
-    first: dict[str, Filed] = {}
+    """Yield numbers of messages (region/id) that stand for two intersections: a receiver cannot tell their signals
+    apart."""
+    first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:
-            other = first.setdefault(f"{alias.kind} {alias.value}", item) if alias.kind in OFFICIAL else item
+            other = (
+                first_of_number.setdefault(f"{alias.kind} {alias.value}", item)
+                if alias.kind in OFFICIAL_KINDS
+                else item
+            )
             if other.code.id != item.code.id:
                 yield Finding(
-                    item.code.id,
-                    "alias",
-                    f"{alias.kind} {alias.value} in {item.path}",
-                    f"the number stands for another intersection in {other.path} ({other.code.name})",
-                    "warning",
-                    "give each intersection of a region a number of its own",
+                    entity=item.code.id,
+                    field="alias",
+                    value=f"{alias.kind} {alias.value} in {item.path}",
+                    rule=f"the number stands for another intersection in {other.path} ({other.code.name})",
+                    severity="warning",
+                    remedy="give each intersection of a region a number of its own",
                 )

@@ -10,27 +10,29 @@ from cloudctl.geo import Origin
 
 from ..compiled.code import local_lines
 from ..model import IntersectionCode, Link
-from ..polylines import F8, at
-from .shapes import Shape, project, shape
+from ..polylines import F8, points_along
+from .shapes import Shape, project, shape_of
 
 COMPASS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
-AHEAD = 40.0  # m from the intersection, where it shows from which side a road comes
+BEARING_DISTANCE = 40.0  # m from the intersection, where it shows from which side a road comes
 MAX_LISTED, MAX_PAIRS = 12, 4  # names in one line, and pairs of names; the rest is counted
-DRAWN = 0.03  # m; a line that lies within is drawn anew, not moved
-END = 0.05  # m by which an end must move to be worth a word
-UNIFORM = 0.015  # m by which points may differ in how far they moved and the line has moved as a whole
-SIDEWAYS = 0.9  # share of a movement that is across the lane from which it is to the left or right
-ROADS = {"ingress": "approach", "egress": "exit", "upstream": "upstream road"}
+MAX_REDRAWN_OFFSET = 0.03  # m; a line that lies within is drawn anew, not moved
+MAX_END_SHIFT = 0.05  # m by which an end must move to be worth a word
+MAX_UNEVEN_SHIFT = 0.015  # m by which points may differ in how far they moved and the line has moved as a whole
+MIN_SIDEWAYS_SHARE = 0.9  # share of a movement that is across the lane from which it is to the left or right
+WORD_OF_ROLE = {"ingress": "approach", "egress": "exit", "upstream": "upstream road"}
 
 
 class Names:
     """What lanes, links and movements of a code are called, with their ids."""
 
     def __init__(self, code: IntersectionCode, origin: Origin) -> None:
-        self._middle = np.array([float(v) for v in origin.to_local(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)])
+        self._middle = np.array(
+            [float(value) for value in origin.to_local(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)]
+        )
         rows = list(code.lanes)
         self.shapes = {
-            lane.id: shape(xy)
+            lane.id: shape_of(xy)
             for lane, xy in zip(rows, local_lines(origin, [lane.points for lane in rows]), strict=True)
         }
         sides = {link.id: self._side(code, link) for link in code.links}
@@ -43,28 +45,31 @@ class Names:
         }
         lane_link = {lane.id: lane.link for lane in code.lanes}
         self.moves = {
-            c.id: f"movement {c.id} ({self.links.get(lane_link.get(c.from_lane, ''), c.from_lane)}, {c.turn})"
-            for c in code.connections
+            connection.id: f"movement {connection.id} "
+            f"({self.links.get(lane_link.get(connection.from_lane, ''), connection.from_lane)}, {connection.turn})"
+            for connection in code.connections
         }
 
     def _side(self, code: IntersectionCode, link: Link) -> str:
         """Return from which side of the compass a road comes, or to which it goes."""
         lines = [self.shapes[lane.id] for lane in code.lanes if lane.link == link.id and lane.id in self.shapes]
-        word = ROADS.get(link.role, link.role)
+        word = WORD_OF_ROLE.get(link.role, link.role)
         if not lines or link.role == "upstream":
             return word
+
         line = lines[0]
-        s = max(line.size - AHEAD, 0.0) if link.role == "ingress" else min(AHEAD, line.size)
-        x, y = at(line.xy, line.along, s) - self._middle
+        s = max(line.size - BEARING_DISTANCE, 0.0) if link.role == "ingress" else min(BEARING_DISTANCE, line.size)
+        x, y = points_along(line.xy, line.along, s) - self._middle
+
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
 
 
-def listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
+def listed(names: Iterable[str], max_names: int = MAX_LISTED) -> str:
     """Return names in a row, the first ones where they are many."""
     all_names = list(names)
-    if len(all_names) <= most:
+    if len(all_names) <= max_names:
         return ", ".join(all_names)
-    return f"{', '.join(all_names[:most])} and {len(all_names) - most} more"
+    return f"{', '.join(all_names[:max_names])} and {len(all_names) - max_names} more"
 
 
 def metres(value: float) -> str:
@@ -84,39 +89,52 @@ def text(item: object) -> str:
 
 def motion(old: Shape, new: Shape) -> str:
     """Return how a line has moved: to a side, at its ends; "" where it is only drawn anew within DRAWN."""
-    whole = _as_a_whole(old, new)
-    if whole:
-        return whole
-    laid, back = project(new.samples, old), project(old.samples, new)
-    between = (laid.s > END) & (laid.s < old.size - END)
+    uniform = _uniform_motion(old, new)
+    if uniform:
+        return uniform
+
+    on_old, on_new = project(new.samples, old), project(old.samples, new)
+    between = (on_old.s > MAX_END_SHIFT) & (on_old.s < old.size - MAX_END_SHIFT)
     parts = []
-    side = float(laid.distance[between].max()) if between.any() else float(laid.distance.max())
-    if side >= DRAWN:
-        left = float(laid.left[between].mean()) if between.any() else float(laid.left.mean())
-        even = bool(between.any()) and side - float(laid.distance[between].min()) < 0.1
-        parts.append(f"moved {'' if even else 'up to '}{metres(side)} to the {'left' if left > 0 else 'right'}")
-    start = float(laid.s[0]) if laid.s[0] > END else -float(back.s[0])
-    end = old.size - float(laid.s[-1]) if old.size - laid.s[-1] > END else -(new.size - float(back.s[-1]))
-    if abs(start) > END:
+    lateral = float(on_old.distance[between].max()) if between.any() else float(on_old.distance.max())
+
+    if lateral >= MAX_REDRAWN_OFFSET:
+        left = float(on_old.left[between].mean()) if between.any() else float(on_old.left.mean())
+        is_even = bool(between.any()) and lateral - float(on_old.distance[between].min()) < 0.1
+        parts.append(f"moved {'' if is_even else 'up to '}{metres(lateral)} to the {'left' if left > 0 else 'right'}")
+
+    start = float(on_old.s[0]) if on_old.s[0] > MAX_END_SHIFT else -float(on_new.s[0])
+    end = (
+        old.size - float(on_old.s[-1]) if old.size - on_old.s[-1] > MAX_END_SHIFT else -(new.size - float(on_new.s[-1]))
+    )
+    if abs(start) > MAX_END_SHIFT:
         parts.append(f"begins {metres(abs(start))} {'later' if start > 0 else 'earlier'}")
-    if abs(end) > END:
+
+    if abs(end) > MAX_END_SHIFT:
         parts.append(f"ends {metres(abs(end))} {'earlier' if end > 0 else 'later'}")
+
     return ", ".join(parts)
 
 
-def _as_a_whole(old: Shape, new: Shape) -> str:
+def _uniform_motion(old: Shape, new: Shape) -> str:
     if old.xy.shape != new.xy.shape:
         return ""
+
     step = new.xy - old.xy
-    middle = step.mean(axis=0)
-    size = float(np.hypot(*middle))
-    if size < DRAWN or float(np.abs(step - middle).max()) > UNIFORM:
+    mean_step = step.mean(axis=0)
+    size = float(np.hypot(*mean_step))
+
+    if size < MAX_REDRAWN_OFFSET or float(np.abs(step - mean_step).max()) > MAX_UNEVEN_SHIFT:
         return ""
-    ahead = old.xy[-1] - old.xy[0]
-    across = float(ahead[0] * middle[1] - ahead[1] * middle[0]) / max(float(np.hypot(*ahead)), 1e-9)
-    if abs(across) >= SIDEWAYS * size:
+
+    direction_of_lane = old.xy[-1] - old.xy[0]
+    across = float(direction_of_lane[0] * mean_step[1] - direction_of_lane[1] * mean_step[0]) / max(
+        float(np.hypot(*direction_of_lane)), 1e-9
+    )
+    if abs(across) >= MIN_SIDEWAYS_SHARE * size:
         return f"moved {metres(size)} to the {'left' if across > 0 else 'right'}"
-    return f"moved {metres(size)} to the {direction(middle)}"
+
+    return f"moved {metres(size)} to the {direction(mean_step)}"
 
 
 def direction(step: F8) -> str:

@@ -1,1 +1,1 @@
-"""Runs on disk: MCAP files in parts, written while the node runs and read by replay."""
+"""Recordings of runs: MCAP files in parts, written by `writer`, read by `reader`."""

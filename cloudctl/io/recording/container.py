@@ -1,7 +1,8 @@
 """An MCAP file that is only appended to, in whole chunks (lz4), each of which can be read without those before it.
 
-What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that could not be written to one
-file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its sections; no schemas, since bodies describe themselves.
+What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that
+could not be written to one file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its
+sections; no schemas, since bodies describe themselves.
 """
 
 import os
@@ -14,13 +15,26 @@ import lz4.frame
 
 MAGIC = b"\x89MCAP0\r\n"
 LIBRARY = "cloudctl"
-HEADER, FOOTER, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX, STATISTICS, DATA_END = 1, 2, 4, 5, 6, 7, 8, 11, 15
-MESSAGE_HEAD = struct.Struct("<BQHIQQ")
-FAST = 0  # lz4's own default: a recorder must not hold up the node
+COMPRESSION_LEVEL = 0  # lz4's fastest: a recorder must not hold up the node
+
+# Opcodes of the records.
+HEADER = 1
+FOOTER = 2
+CHANNEL = 4
+MESSAGE = 5
+CHUNK = 6
+MESSAGE_INDEX = 7
+CHUNK_INDEX = 8
+STATISTICS = 11
+DATA_END = 15
+
+MESSAGE_HEAD = struct.Struct("<BQHIQQ")  # opcode, length; channel, sequence, log time, publish time
+RECORD_HEAD_BYTES = 9  # of any record: opcode, length
+CHUNK_FIXED_BYTES = 28 + 7 + 8  # of a Chunk record before its data: times, size, CRC; "lz4"; the data's length
 
 
 class Chunk(NamedTuple):
-    """Messages that are ready to be appended to any file."""
+    """A chunk of messages that can be appended to any file."""
 
     record: bytes  # the Chunk record
     indexes: tuple[tuple[int, bytes], ...]  # (channel, MessageIndex record)
@@ -64,11 +78,13 @@ class ChunkBuilder:
         if channel is None:
             channel = self._channels[topic] = self._channel(topic)
         number, record = channel
-        head = MESSAGE_HEAD.pack(MESSAGE, 22 + len(data), number, self._sequence & 0xFFFFFFFF, t, t)
+        length = MESSAGE_HEAD.size - RECORD_HEAD_BYTES + len(data)
+        head = MESSAGE_HEAD.pack(MESSAGE, length, number, self._sequence & 0xFFFFFFFF, t, t)
         index = self._index.get(number)
         if index is None:
             self._data += record
             index = self._index[number] = []
+
         index += (t, len(self._data))
         self._data += head
         self._data += data
@@ -77,11 +93,12 @@ class ChunkBuilder:
         self._last = max(self._last, t)
 
     def finish(self) -> Chunk | None:
-        """Return what was gathered; None where that is nothing."""
+        """Return the messages gathered as a chunk, and begin the next; None where there are none."""
         if not self._data:
             return None
+
         data = bytes(self._data)
-        packed = lz4.frame.compress(data, compression_level=FAST)
+        packed = lz4.frame.compress(data, compression_level=COMPRESSION_LEVEL)
         head = struct.pack("<QQQI", self._first, self._last, len(data), zlib.crc32(data))
         indexes = tuple((number, _index(number, entries)) for number, entries in self._index.items())
         chunk = Chunk(
@@ -124,17 +141,20 @@ class McapFile:
     def append(self, chunk: Chunk) -> None:
         """Append a chunk, whole or not at all. Raises OSError."""
         start = self._end
-        offsets, at = [], start + len(chunk.record)
+        index_offsets, offset = [], start + len(chunk.record)
         for number, data in chunk.indexes:
-            offsets.append(struct.pack("<HQ", number, at))
-            at += len(data)
+            index_offsets.append(struct.pack("<HQ", number, offset))
+            offset += len(data)
         self._write(b"".join((chunk.record, *(data for _, data in chunk.indexes))))
-        body = struct.pack("<QQQQ", chunk.first, chunk.last, start, len(chunk.record)) + _map(offsets)
-        compressed = len(chunk.record) - 9 - 28 - 7 - 8
-        body += (
-            struct.pack("<Q", at - start - len(chunk.record))
+
+        index_bytes = offset - start - len(chunk.record)
+        compressed_bytes = len(chunk.record) - RECORD_HEAD_BYTES - CHUNK_FIXED_BYTES
+        body = (
+            struct.pack("<QQQQ", chunk.first, chunk.last, start, len(chunk.record))
+            + _map(index_offsets)
+            + struct.pack("<Q", index_bytes)
             + _text("lz4")
-            + struct.pack("<QQ", compressed, chunk.size)
+            + struct.pack("<QQ", compressed_bytes, chunk.size)
         )
         self._chunk_indexes.append(_record(CHUNK_INDEX, body))
         self._channels.update(dict.fromkeys(chunk.channels))
@@ -144,17 +164,29 @@ class McapFile:
 
     def close(self) -> None:
         """Append the summary, so that the file is complete. Raises OSError; the file holds all its chunks even then."""
-        end = _record(DATA_END, struct.pack("<I", self._crc))
+        data_end = _record(DATA_END, struct.pack("<I", self._crc))
         summary = b"".join((*self._channels, self._statistics(), *self._chunk_indexes))
-        footer = struct.pack("<BQQQ", FOOTER, 20, self._end + len(end), 0)
-        self._write(end + summary + footer + struct.pack("<I", zlib.crc32(footer, zlib.crc32(summary))) + MAGIC)
+        summary_start = self._end + len(data_end)
+
+        # the CRC is of the summary and of the footer up to the CRC itself
+        footer = struct.pack("<BQQQ", FOOTER, 20, summary_start, 0)
+        crc = struct.pack("<I", zlib.crc32(footer, zlib.crc32(summary)))
+        self._write(data_end + summary + footer + crc + MAGIC)
 
     def _statistics(self) -> bytes:
-        messages, (first, last) = sum(self._counts.values()), self._span
-        counts = _map(struct.pack("<HQ", number, count) for number, count in self._counts.items())
+        first, last = self._span
         head = struct.pack(
-            "<QHIIIIQQ", messages, 0, len(self._channels), 0, 0, len(self._chunk_indexes), min(first, last), last
+            "<QHIIIIQQ",
+            sum(self._counts.values()),  # messages
+            0,  # schemas
+            len(self._channels),
+            0,  # attachments
+            0,  # metadata
+            len(self._chunk_indexes),
+            min(first, last),
+            last,
         )
+        counts = _map(struct.pack("<HQ", number, count) for number, count in self._counts.items())
         return _record(STATISTICS, head + counts)
 
     def _write(self, data: bytes) -> None:
@@ -169,7 +201,7 @@ class McapFile:
         self._crc = zlib.crc32(data, self._crc)
 
     def _cut(self) -> None:
-        """Take back what was written of something that did not fit."""
+        """Remove what was written of a record that did not fit."""
         try:
             os.ftruncate(self._descriptor, self._end)
             os.lseek(self._descriptor, self._end, os.SEEK_SET)

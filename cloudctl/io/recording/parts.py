@@ -1,10 +1,13 @@
-"""The files that one run is recorded in: their names, what each says of its run, which belong together, which may be deleted.
+"""The files that one run is recorded in: their names, the part of the run each holds, which belong together, which may
+be deleted.
 
-A run begun at [record] path = "runs/today.mcap" goes into `today.mcap`, or, where that exists, `today-<UTC start>-1.mcap`; further parts are
-`today-<UTC start>-<n>.mcap`, n = 2, 3, ... No file is ever written over. Each part's first message, on topic `meta`, is its `Part`.
+A run begun at [record] path = "runs/today.mcap" goes into `today.mcap`, or, where that exists, `today-<UTC
+start>-1.mcap`; further parts are `today-<UTC start>-<n>.mcap`, n = 2, 3, ... No file is ever written over. Each part's
+first message, on topic `meta`, is its `Part`.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -13,6 +16,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from mcap.exceptions import McapError
@@ -24,6 +28,10 @@ from ...clock import SECOND
 from ...errors import CloudctlError
 from ...settings import MiB, RecordingLimits
 
+DAY = 86_400 * SECOND
+MAX_NAMES = 1000  # tried for one part, where files of its name exist
+MAX_LISTED = 20  # names or numbers in a sentence
+# All that reading a damaged file can raise, in the mcap library and in ours.
 UNREADABLE = (
     McapError,
     RuntimeError,
@@ -38,11 +46,11 @@ UNREADABLE = (
 
 
 class RecordingError(CloudctlError, RuntimeError):
-    """A recording that cannot be written or read; the text says what to do."""
+    """A recording that cannot be written or read; the text names the remedy."""
 
 
 class Lost(Struct, frozen=True):
-    """What is missing in a recording before a part: how many messages, of which time (ns), and why."""
+    """A gap in a recording before a part: the number of messages, the time they span (ns), and why they are missing."""
 
     messages: int
     first: int
@@ -56,7 +64,8 @@ class Lost(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """What a part says of itself: its run, which part of it, when (ns) the run and the part began, and what was lost before it."""
+    """The description at the head of a part: its run, which part of it, when (ns) the run and the part began, and the
+    gaps before it."""
 
     run: str
     part: int
@@ -79,7 +88,8 @@ def stamp(t: int) -> str:
 
 
 def create(path: Path, begun: int, part: int) -> tuple[Path, int]:
-    """Create the file of a part, readable by its owner only, and lock it; return its path and descriptor. Raises OSError."""
+    """Create the file of a part, readable by its owner only, and lock it; return its path and descriptor. Raises
+    OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _names(path, begun, part):
         try:
@@ -91,15 +101,15 @@ def create(path: Path, begun: int, part: int) -> tuple[Path, int]:
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return name, descriptor
-    raise FileExistsError(17, "too many files of that name exist", str(path))
+    raise FileExistsError(errno.EEXIST, "too many files of that name exist", str(path))
 
 
 def _names(path: Path, begun: int, part: int) -> Iterator[Path]:
     if part == 1:
         yield path
-    for again in range(1000):
-        more = f".{again}" if again else ""
-        yield path.with_name(f"{path.stem}-{stamp(begun)}{more}-{part}{path.suffix}")
+    for attempt in range(MAX_NAMES):
+        suffix = f".{attempt}" if attempt else ""
+        yield path.with_name(f"{path.stem}-{stamp(begun)}{suffix}-{part}{path.suffix}")
 
 
 def unused(path: Path, t: int) -> Path:
@@ -108,7 +118,7 @@ def unused(path: Path, t: int) -> Path:
 
 
 def head(path: Path) -> Part | None:
-    """Return what a file says of itself as a part of a run; None where it says nothing."""
+    """Return the description at the head of a file; None where it has none."""
     topics: dict[int, str] = {}
     try:
         with path.open("rb") as file:
@@ -126,7 +136,8 @@ def head(path: Path) -> Part | None:
 
 
 def parts_of(path: Path) -> tuple[list[Path], str | None]:
-    """Return the files of the run that a file is of, in order, and what of the run is missing. A folder stands for the one run in it.
+    """Return the files of the run that a file is of, in order, and what of the run is missing. A folder stands for the
+    one run in it.
 
     Raises RecordingError where there is no such file, or a folder holds no run or several.
     """
@@ -149,7 +160,7 @@ def _only_run(folder: Path) -> tuple[list[Path], str | None]:
             runs.setdefault(part.run, []).append((part, path))
     if len(runs) != 1:
         firsts = [min(found, key=lambda item: item[0].part)[1].name for found in runs.values()]
-        listed = ", ".join(sorted(firsts)[:20]) or "none"
+        listed = ", ".join(sorted(firsts)[:MAX_LISTED]) or "none"
         raise RecordingError(
             f"{folder} holds {len(runs)} recorded runs ({listed}). Name one file of the run that you mean"
         )
@@ -163,15 +174,16 @@ def _heads(folder: Path, suffix: str) -> Iterator[tuple[Path, Part]]:
             yield path, part
 
 
-def _in_order(found: list[tuple[Part, Path]]) -> tuple[list[Path], str | None]:
-    by_number = {part.part: path for part, path in sorted(found, key=lambda item: (item[0].part, item[1].name))}
-    numbers = list(by_number)
-    missing = [n for n in range(1, numbers[-1] + 1) if n not in by_number]
+def _in_order(parts: list[tuple[Part, Path]]) -> tuple[list[Path], str | None]:
+    """Return the files of one run in order, and a sentence on the parts that are missing."""
+    by_number = {part.part: path for part, path in sorted(parts, key=lambda item: (item[0].part, item[1].name))}
+    last = max(by_number)
+    missing = [number for number in range(1, last + 1) if number not in by_number]
     if not missing:
         return list(by_number.values()), None
-    listed = ", ".join(map(str, missing[:20]))
+    listed = ", ".join(map(str, missing[:MAX_LISTED]))
     return list(by_number.values()), (
-        f"part {listed} of this run is not there: deleted, or moved elsewhere. What the engine remembered from it is missing, "
+        f"part {listed} of this run is not there: deleted, or moved elsewhere. The engine's memory of it is missing, "
         "so that advisories may differ"
     )
 
@@ -182,31 +194,31 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._name = re.compile(rf"{re.escape(path.stem)}(-\d{{8}}T\d{{6}}Z(\.\d+)?-\d+)?{re.escape(path.suffix)}")
-        self._known: dict[tuple[str, int], Part | None] = {}  # (name, inode) -> what the file says of itself
+        self._known: dict[tuple[str, int], Part | None] = {}  # (name, inode) -> the description at its head
 
     def tidy(self, limits: RecordingLimits, now: int, writing: Path | None) -> list[str]:
         """Delete what is over the limits at `now` ns; return a line for each file deleted, or that could not be."""
         if limits.keep_bytes is None and limits.keep_ns is None:
             return []
-        files = self._own(writing)
-        total = sum(status.st_size for _, status, _ in files)
+        files = self._own_files()
+        total_bytes = sum(file.status.st_size for file in files)
         lines = []
-        for path, status, _ in files:
-            if path == writing:
+        for file in files:
+            if file.path == writing:
                 continue
-            why = None
-            if limits.keep_ns is not None and now - status.st_mtime_ns > limits.keep_ns:
-                why = f"it is older than keep_days = {limits.keep_ns / (86_400 * SECOND):g}"
-            elif limits.keep_bytes is not None and total > limits.keep_bytes:
-                why = f"the folder's recordings exceed keep_mb = {limits.keep_bytes / MiB:g}"
-            if why and _delete(path):
-                total -= status.st_size
-                lines.append(f"recording {path} was deleted: {why}")
+            reason = None
+            if limits.keep_ns is not None and now - file.status.st_mtime_ns > limits.keep_ns:
+                reason = f"it is older than keep_days = {limits.keep_ns / DAY:g}"
+            elif limits.keep_bytes is not None and total_bytes > limits.keep_bytes:
+                reason = f"the folder's recordings exceed keep_mb = {limits.keep_bytes / MiB:g}"
+            if reason and _delete(file.path):
+                total_bytes -= file.status.st_size
+                lines.append(f"recording {file.path} was deleted: {reason}")
         return lines
 
-    def _own(self, writing: Path | None) -> list[tuple[Path, os.stat_result, Part]]:
+    def _own_files(self) -> list["_PartFile"]:
         """Return the files that a recorder of this path made, the oldest first."""
-        own, known = [], {}
+        files, known = [], {}
         for entry in os.scandir(self._folder):
             if not self._name.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
                 continue
@@ -214,13 +226,21 @@ class Folder:
             key = (entry.name, status.st_ino)
             known[key] = part = self._known[key] if self._known.get(key) else head(path)
             if part is not None:
-                own.append((path, status, part))
+                files.append(_PartFile(path, status, part))
         self._known = known
-        return sorted(own, key=lambda item: (item[2].opened, item[2].part, item[0].name))
+        return sorted(files, key=lambda file: (file.part.opened, file.part.part, file.path.name))
+
+
+class _PartFile(NamedTuple):
+    """A file of the folder, and the description at its head."""
+
+    path: Path
+    status: os.stat_result
+    part: Part
 
 
 def _delete(path: Path) -> bool:
-    """Delete a file that nobody writes to; False where somebody does, or it cannot be deleted."""
+    """Delete a file that no process writes to; return False where one does, or it cannot be deleted."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

@@ -1,4 +1,4 @@
-"""Reading runs as they were recorded: MCAP files, the parts of one run one after the other. `recorder` writes them and lists their topics."""
+"""Reads runs as they were recorded: the MCAP files of one run, one after the other. `writer` lists their topics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ __all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
 
 
 class Step(NamedTuple):
-    """One call of the engine as it was recorded: when, what it was given, what it said."""
+    """One call of the engine as it was recorded: its time, its messages, the advisories it returned."""
 
     t: int
     batch: tuple[RawMessage, ...]
@@ -27,7 +27,8 @@ class Step(NamedTuple):
 class Recording:
     """Reads one run, in the order it was written, given any file of it or its folder.
 
-    After the end, `fault` says what was wrong with a file, if anything, and `notes` what of the run is missing. Raises RecordingError.
+    After the end, `fault` is what was wrong with a file, if anything, and `notes` what of the run is missing. Raises
+    RecordingError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +41,7 @@ class Recording:
         self._first = next(self._steps, None)
 
     def steps(self) -> Iterator[Step]:
-        """Yield the steps; can be walked once."""
+        """Yield the steps; once only."""
         if self._first is not None:
             yield self._first
             yield from self._steps
@@ -51,10 +52,11 @@ class Recording:
             yield from self._read_part(PartReader(path), first=number == 0, last=last)
 
     def _read_part(self, reader: "PartReader", first: bool, last: bool) -> Iterator[Step]:
+        # A tick closes a batch; the advisories of its step follow it, so a step is whole when the next tick comes.
         t: int | None = None
         batch: list[RawMessage] = []
         sent: list[bytes] = []
-        waiting: list[RawMessage] = []
+        next_batch: list[RawMessage] = []
         for topic, message in reader.messages():
             if topic == "meta":
                 self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
@@ -63,15 +65,19 @@ class Recording:
             elif topic == "tick":
                 if t is not None:
                     yield Step(t, tuple(batch), tuple(sent))
-                t, batch, sent, waiting = message.log_time, waiting, [], []
+                t, batch, sent, next_batch = message.log_time, next_batch, [], []
             elif topic.startswith("in/"):
-                waiting.append(_datum(topic[3:], *msgspec.msgpack.decode(message.data)))
-        if reader.fault is not None and not (
-            reader.cut_off and not last
-        ):  # an earlier part is closed without its summary where the disk was full
+                next_batch.append(raw_message_of(topic, message.data))
+
+        # an earlier part has no summary where the disk was full: that is no fault
+        is_expected = reader.cut_off and not last
+        if reader.fault is not None and not is_expected:
             self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
-        if t is not None and (reader.fault is None or (reader.cut_off and reader.whole_steps)):
-            yield Step(t, tuple(batch), tuple(sent))  # else the last step may lack advisories: leave it out
+
+        # the last step of a damaged file may lack advisories: it is left out
+        is_whole = reader.fault is None or (reader.cut_off and reader.whole_steps)
+        if t is not None and is_whole:
+            yield Step(t, tuple(batch), tuple(sent))
 
     def _meta(self, name: str, data: bytes, first: bool) -> None:
         if name == "run":
@@ -81,12 +87,14 @@ class Recording:
 
 
 class PartReader:
-    """Reads one file. After the end: `fault` says what was wrong; `cut_off`, that it only ends early; `whole_steps`, that a chunk never ends in a step."""
+    """Reads one file. After the end: `fault` is what was wrong; `cut_off`: it only ends early; `whole_steps`: each
+    chunk of it holds whole steps."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fault: str | None = None
-        self.cut_off = self.whole_steps = False
+        self.cut_off = False
+        self.whole_steps = False
 
     def messages(self) -> Iterator[tuple[str, Message]]:
         """Yield (topic, message) as far as the file is whole."""
@@ -111,9 +119,15 @@ class PartReader:
                 )
 
 
-def _datum(kind: str, sender: str, body: bytes, size: int = 0, unknown: Any = None) -> RawMessage:
-    """Return what was received, from what was recorded of it: a body that was cut for its length is as long again, of zeros."""
-    return RawMessage(kind if unknown is None else unknown, sender, body.ljust(size, b"\0"))
+def raw_message_of(topic: str, data: bytes) -> RawMessage:
+    """Return what was received, from a message on an `in/` topic."""
+    return _raw_message(topic.removeprefix("in/"), *msgspec.msgpack.decode(data))
+
+
+def _raw_message(kind: str, sender: str, body: bytes, size: int = 0, unknown_kind: Any = None) -> RawMessage:
+    """Return a message as it was received, from its record: a body that was cut for its length gets it back, in
+    zeros."""
+    return RawMessage(kind if unknown_kind is None else unknown_kind, sender, body.ljust(size, b"\0"))
 
 
 def truths(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,11 +1,13 @@
-"""Writes one run, in parts. What goes in is raw: a replay decodes what the node decoded.
+"""Writes one run, in parts. Messages are recorded as received: a replay decodes what the node decoded.
 
-Topics: `meta` (what the part is, configuration, codes), `in/<kind>` (`[sender, body]`, msgpack; `[sender, body, size]` where more than MAX_BODY bytes
-were cut off; `in/unknown`: `[sender, body, size, kind]`), `tick` (closes each batch that the engine was given; its time is the step's),
-`out/advisories` (JSON, as sent), `truth` (from the simulator, when it drives). A chunk holds whole steps.
+Topics: `meta` (what the part is, configuration, codes), `in/<kind>` (`[sender, body]`, msgpack; `[sender, body, size]`
+where more than MAX_BODY bytes were cut off; `in/unknown`: `[sender, body, size, kind]`), `tick` (closes each batch that
+the engine was given; its time is the step's), `out/advisories` (JSON, as sent), `truth` (from the simulator, when it
+drives). A chunk holds whole steps.
 
-Trouble with the disk ends no run: whole chunks wait in memory, up to MAX_WAITING, until a new part can be begun; what finds no room is counted, and
-the next part says what is missing. Everything is readable by the owner only.
+A disk that is full or gone ends no run: whole chunks wait in memory, up to MAX_WAITING, until a new part can be begun;
+the messages that find no room are counted, and the next part names what is missing. Every file is readable by its owner
+only.
 """
 
 import contextlib
@@ -24,15 +26,20 @@ from ...topics import OPERATOR, TOPICS
 from .container import Chunk, ChunkBuilder, McapFile
 from .parts import Folder, Lost, Part, RecordingError, create
 
-CHUNK = 256 * 1024  # bytes, uncompressed
-MAX_WAITING = 16 * MiB  # compressed, for a disk that is full or gone
-RETRY = SECOND  # between attempts to begin a new part
-FOR_NOW = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # of a path that can be written to at other times
-TIDY = 10 * SECOND  # between two looks at the folder
+CHUNK_BYTES = 256 * 1024  # uncompressed
+MAX_WAITING = 16 * MiB  # bytes of compressed chunks, for a disk that is full or gone
+RETRY_INTERVAL = SECOND  # between attempts to begin a new part
+TIDY_INTERVAL = 10 * SECOND  # between deletions of old recordings
+TEMPORARY = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EFBIG,
+)  # errors of a path that can be written to at other times
 
 
 class Recorder:
-    """Records at a path. `failure` says what is wrong at the moment, for the operator; `notices()` what happened.
+    """Records at a path. `failure` is the present trouble, for the operator; `notices()` the events so far.
 
     Raises RecordingError where nothing can be written at that path; a disk that is full is no such reason.
     """
@@ -48,28 +55,36 @@ class Recorder:
         self.first = path  # of the run's first part
         self.limits = limits or RecordingLimits()
         self.failure: str | None = None
-        self._base, self._metrics, self._clock = path, metrics or Metrics(), clock or WallClock()
+        self._base = path
+        self._metrics = metrics or Metrics()
+        self._clock = clock or WallClock()
         self._folder = Folder(path)
+        self._notices: list[str] = []
+        self._encode = msgspec.msgpack.Encoder().encode
+
+        # the run, and the part that is written
         self._begun = self._clock.now()
         self._run = f"{self._begun:x}-{os.urandom(4).hex()}"
-        self._number = 0
+        self._part_number = 0
+        self._preamble: list[tuple[str, bytes]] = []  # first in each part: configuration and codes as they are now
         self._file: McapFile | None = None
         self._descriptor = -1
-        self._opened = self._tried = self._tidied = -TIDY  # by the stopwatch
         self._in_part = _Span()
-        self._lost = _Span()  # what found no room, after all that waits
-        self._gaps: list[Lost] = []  # what the next part is to name as missing before it
-        self._why = ""
-        self._notices: list[str] = []
+
+        # chunks on their way to it
         self._builder = ChunkBuilder()
         self._waiting: deque[Chunk] = deque()
         self._waiting_bytes = 0
-        self._head: list[tuple[str, bytes]] = []  # what each part says first: configuration and codes as they are now
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._lost = _Span()  # messages that found no room, after all that waits
+        self._gaps: list[Lost] = []  # that the next part is to name as missing before it
+        self._disk_error = ""
+
+        # by the stopwatch, ns
+        self._opened = self._last_write = self._last_tidy = -TIDY_INTERVAL
         try:
             self._open()
         except OSError as error:
-            if error.errno not in FOR_NOW:
+            if error.errno not in TEMPORARY:
                 raise RecordingError(
                     f"cannot record to {path}: {error.strerror}. Choose another path under [record], "
                     "or give the node's user the right to write there"
@@ -77,81 +92,92 @@ class Recorder:
             self._fail(error)
         self.first = self.path
 
-    # --- what is recorded ---
+    # --- messages in ---
 
     def meta(self, name: str, data: bytes) -> None:
-        """Record what a replay needs to know before the first step, here and in each later part: `name` is "config" or "code"."""
+        """Record what a replay needs before the first step, here and in each later part: `name` is "config" or
+        "code"."""
         self.remember(name, data)
         self._builder.add("meta", self._encode((name, data)), 0)
 
     def remember(self, name: str, data: bytes) -> None:
         """Keep a configuration or code that came into use with a step, for the beginning of later parts."""
         if name == "config":
-            self._head = [item for item in self._head if item[0] != "config"]
-        self._head.append((name, data))
+            self._preamble = [item for item in self._preamble if item[0] != "config"]
+        self._preamble.append((name, data))
 
     def step(self, t: int, batch: tuple[RawMessage, ...] | list[RawMessage], advisories: list[bytes]) -> None:
-        """Record one step, all of it or nothing: its data, the tick that closes it, what was sent."""
-        rows = [row for datum in batch if (row := self._row(datum)) is not None]
-        rows.append(("tick", b""))
-        rows += [("out/advisories", advisory) for advisory in advisories]
-        for topic, data in rows:
+        """Record one step, all of it or nothing: its messages, the tick that closes it, the advisories sent."""
+        records = [record for raw in batch if (record := self._record(raw)) is not None]
+        records.append(("tick", b""))
+        records += [("out/advisories", advisory) for advisory in advisories]
+        for topic, data in records:
             self._builder.add(topic, data, t)
-        if self._builder.size >= CHUNK:
-            self._seal()
-            self._write()
+        self._write_full_chunk()
 
     def truth(self, t: int, data: bytes) -> None:
-        """Record what the simulator knows to be so at `t`."""
+        """Record the truth of the simulator at `t` ns."""
         self._builder.add("truth", data, t)
-        if self._builder.size >= CHUNK:
+        self._write_full_chunk()
+
+    def _record(self, raw: RawMessage) -> tuple[str, bytes] | None:
+        """Return the topic and bytes that a message is recorded as; None for a kind that is not recorded."""
+        body = raw.body
+        if len(body) > MAX_BODY and raw.sender != OPERATOR:
+            # It was refused for its length. The recorded length is enough to refuse it again.
+            body = body[:MAX_BODY]
+
+        topic = TOPICS.get(raw.kind)
+        if topic is None:
+            return "in/unknown", self._encode((raw.sender, body, len(raw.body), raw.kind))
+        if not topic.logged:
+            return None
+        if body is raw.body:
+            return f"in/{raw.kind}", self._encode((raw.sender, body))
+        return f"in/{raw.kind}", self._encode((raw.sender, body, len(raw.body)))
+
+    def _write_full_chunk(self) -> None:
+        if self._builder.size >= CHUNK_BYTES:
             self._seal()
             self._write()
 
-    def _row(self, datum: RawMessage) -> tuple[str, bytes] | None:
-        body = datum.body
-        if len(body) > MAX_BODY and datum.sender != OPERATOR:
-            body = body[:MAX_BODY]  # it was refused for its length, by which it is refused again
-        topic = TOPICS.get(datum.kind)
-        if topic is None:
-            return "in/unknown", self._encode((datum.sender, body, len(datum.body), datum.kind))
-        if not topic.logged:
-            return None
-        row = (datum.sender, body) if body is datum.body else (datum.sender, body, len(datum.body))
-        return f"in/{datum.kind}", self._encode(row)
-
-    # --- what becomes of it ---
+    # --- chunks out ---
 
     def flush(self) -> None:
-        """Write what was recorded so far, so that a process that is killed loses nothing of it; look after the folder. Call it every half second."""
+        """Write what was recorded so far, so that a process that is killed loses nothing of it; delete old recordings.
+        To be called every half second."""
         self._seal()
-        self._notice_removal()
+        self._check_removal()
         self._write()
+
         now = stopwatch()
-        if now - self._tidied >= TIDY:
-            self._tidied = now
+        if now - self._last_tidy >= TIDY_INTERVAL:
+            self._last_tidy = now
             self._tidy()
 
     def notices(self) -> list[str]:
-        """Return what happened since the last call, a line each: files deleted, messages lost."""
+        """Return the events since the last call, a line each: files deleted, messages lost."""
         taken, self._notices = self._notices, []
         return taken
 
     def close(self) -> None:
-        """Write the rest and complete the file. What cannot be written is lost, and named in `notices()`."""
+        """Write the rest and complete the file. Messages that cannot be written are lost, and named in `notices()`."""
         self._seal()
-        self._tried = -TIDY
+        self._last_write = -TIDY_INTERVAL  # no waiting for the next attempt: this is the last
         self._write()
+
         if self._gaps:
             self._close_gap()
         while self._waiting:
             self._lose(self._waiting.popleft())
         if self._lost.messages:
-            self._notices.append(f"recording: {self._lost.lost(self._why)}: the node ended before there was room")
+            self._notices.append(
+                f"recording: {self._lost.lost(self._disk_error)}: the node ended before there was room"
+            )
         self._end_part()
 
     def _close_gap(self) -> None:
-        """End the run with a part that names what was lost before it."""
+        """End the run with a part that names the messages lost before it."""
         try:
             if self._file is None:
                 self._open()
@@ -160,10 +186,12 @@ class Recorder:
             self._fail(error)
 
     def _seal(self) -> None:
+        """Close the chunk that is gathered, and let it wait to be written."""
         chunk = self._builder.finish()
         if chunk is None:
             return
-        # Once something was lost, all is until there is room again: one gap is easier to work with than many.
+
+        # Once a chunk was lost, all are until there is room again: one gap is easier to work with than many.
         full = bool(self._waiting) and self._waiting_bytes + chunk.length > MAX_WAITING
         if self._lost.messages or full:
             self._lose(chunk)
@@ -180,11 +208,12 @@ class Recorder:
         self._metrics.count("record.lost", "", chunk.messages)
 
     def _write(self) -> None:
-        """Write what waits, then go on in a part that names what was lost after it."""
+        """Write the chunks that wait; where messages were lost after them, go on in a part that names those."""
         now = stopwatch()
-        if self.failure is not None and now - self._tried < RETRY:
+        if self.failure is not None and now - self._last_write < RETRY_INTERVAL:
             return
-        self._tried = now
+        self._last_write = now
+
         try:
             while self._waiting:
                 self._append(self._waiting[0])
@@ -193,7 +222,7 @@ class Recorder:
             self._fail(error)
             return
         if self._lost.messages:
-            self._gaps.append(self._lost.lost(self._why))
+            self._gaps.append(self._lost.lost(self._disk_error))
             self._lost = _Span()
             self._end_part()
 
@@ -205,16 +234,21 @@ class Recorder:
         if self._in_part.messages == 0:
             self._settle()
         self._in_part.add(chunk)
-        if self._file.size >= self.limits.part_bytes or stopwatch() - self._opened >= self.limits.part_ns:
+
+        is_full = self._file.size >= self.limits.part_bytes
+        is_old = stopwatch() - self._opened >= self.limits.part_ns
+        if is_full or is_old:
             self._end_part()
 
     def _open(self) -> None:
         """Begin the next part. Raises OSError, and leaves nothing behind then."""
-        path, descriptor = create(self._base, self._begun, self._number + 1)
-        part = Part(self._run, self._number + 1, self._begun, self._clock.now(), tuple(self._gaps))
+        number = self._part_number + 1
+        path, descriptor = create(self._base, self._begun, number)
+        part = Part(run=self._run, part=number, begun=self._begun, opened=self._clock.now(), lost=tuple(self._gaps))
         try:
             file = McapFile(descriptor)
-            for entries in ([("run", msgspec.json.encode(part))], self._head):
+            # the part's own description is a chunk of its own: it can be read without the preamble
+            for entries in ([("run", msgspec.json.encode(part))], self._preamble):
                 builder = ChunkBuilder()
                 for entry in entries:
                     builder.add("meta", self._encode(entry), 0)
@@ -226,19 +260,24 @@ class Recorder:
             if path.is_file():
                 path.unlink()
             raise
+
         self.path, self._descriptor, self._file = path, descriptor, file
-        self._number += 1
+        self._part_number = number
         self._opened = stopwatch()
         self._in_part = _Span()
         self._tidy()
 
     def _settle(self) -> None:
-        """Take a part that was begun for good, now that it holds something."""
+        """Count a part, now that it holds messages or names lost ones; until then it is deleted where it cannot be
+        written."""
         self._metrics.count("record.parts")
         if self._gaps or self.failure is not None:
-            nothing = "" if self._lost.messages else "; nothing was lost"
-            lost = "; ".join(map(str, self._gaps))
-            self._notices.append(f"recording goes on in {self.path}" + (f"; {lost}" if lost else nothing))
+            notice = f"recording goes on in {self.path}"
+            if self._gaps:
+                notice += f"; {'; '.join(map(str, self._gaps))}"
+            elif not self._lost.messages:
+                notice += "; nothing was lost"
+            self._notices.append(notice)
         self.failure = None
         self._gaps = []
 
@@ -252,37 +291,44 @@ class Recorder:
         self._file = None
 
     def _fail(self, error: OSError) -> None:
-        self._why = error.strerror or type(error).__name__
+        self._disk_error = error.strerror or type(error).__name__
         self._metrics.count("record.failed")
         self.failure = (
-            f"recording to {self.path} has stopped: {self._why}. The node goes on, and keeps {MAX_WAITING // MiB} MiB of messages until there is room. "
+            f"recording to {self.path} has stopped: {self._disk_error}. The node goes on, and keeps "
+            f"{MAX_WAITING // MiB} MiB of messages until there is room. "
             "Free some space, or set keep_mb under [record]; a new file is begun by itself"
         )
-        self._tried = stopwatch()
+        self._last_write = stopwatch()
+
+        # a part without messages is of no use, and its number is free again
         if self._file is not None and self._in_part.messages == 0 and self.path.is_file():
             with contextlib.suppress(OSError):
-                self.path.unlink()  # it says only what it was meant to be part of
-            self._number -= 1
+                self.path.unlink()
+            self._part_number -= 1
         self._end_part()
 
-    def _notice_removal(self) -> None:
-        """Go on in a new part where the file was deleted under the recorder: what is written to it now, nobody can read."""
+    def _check_removal(self) -> None:
+        """Go on in a new part where the file was deleted under the recorder: more written to it could not be read by
+        anyone."""
         if self._file is None:
             return
         try:
-            gone = os.fstat(self._descriptor).st_nlink == 0
+            is_removed = os.fstat(self._descriptor).st_nlink == 0
         except OSError:
-            gone = True
-        if gone:
-            if self._in_part.messages:
-                self._gaps.append(self._in_part.lost(f"{self.path} was removed while it was written"))
-                self._metrics.count("record.lost", "", self._in_part.messages)
-            self._notices.append(f"recording {self.path} was removed while it was written")
-            self._end_part()
-            try:
-                self._open()
-            except OSError as error:
-                self._fail(error)
+            is_removed = True
+        if not is_removed:
+            return
+
+        removal = f"{self.path} was removed while it was written"
+        if self._in_part.messages:
+            self._gaps.append(self._in_part.lost(removal))
+            self._metrics.count("record.lost", "", self._in_part.messages)
+        self._notices.append(f"recording {removal}")
+        self._end_part()
+        try:
+            self._open()
+        except OSError as error:
+            self._fail(error)
 
     def _tidy(self) -> None:
         try:
@@ -295,15 +341,17 @@ class Recorder:
 
 
 class _Span:
-    """How many messages, of which time."""
+    """The number of messages in some chunks, and the time they span (ns)."""
 
     def __init__(self) -> None:
-        self.messages = self._last = 0
+        self.messages = 0
         self._first = 2**63 - 1
+        self._last = 0
 
     def add(self, chunk: Chunk) -> None:
         self.messages += chunk.messages
-        self._first, self._last = min(self._first, chunk.first), max(self._last, chunk.last)
+        self._first = min(self._first, chunk.first)
+        self._last = max(self._last, chunk.last)
 
     def lost(self, why: str) -> Lost:
-        return Lost(self.messages, self._first, self._last, why)
+        return Lost(messages=self.messages, first=self._first, last=self._last, why=why)

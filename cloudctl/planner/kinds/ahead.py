@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...clock import SECOND
 from ...codes import CompiledCode
 from ...codes.compiled.rules import InForce, RuleTable
-from ...codes.rules import RESERVING, SIZES, Vehicle, missing
+from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
@@ -28,7 +28,8 @@ from .rules import named
 
 RANGE = 300.0  # m
 ANNOUNCED_KINDS = ("toll", "closure", "construction")  # kinds of rules that are announced where they hold
-BANNING_KINDS = ("no_entry", "turn_ban", *RESERVING, *SIZES, "emission_zone")  # kinds that keep single vehicles out
+# kinds that keep single vehicles out
+BANNING_KINDS = ("no_entry", "turn_ban", *RESERVING_KINDS, *SIZE_FIELDS, "emission_zone")
 INSIDE = 0.5  # m beyond the beginning of a place at which its rule is asked for
 SURE_CONFIDENCE, UNDECIDED_CONFIDENCE = 0.9, 0.5
 REVOCABLE = -1  # instead of the rule of a tidal lane

@@ -35,7 +35,7 @@ REASON = (
 
 
 @njit(cache=True)
-def _conflict(own: int, other: int, conf_start: Any, conf_other: Any, conf_type: Any) -> int:
+def conflict_between(own: int, other: int, conf_start: Any, conf_other: Any, conf_type: Any) -> int:
     """Return where two movements meet, as an index of the conflict table; -1 where they do not."""
     for c in range(conf_start[own], conf_start[own + 1]):
         if conf_other[c] == other and conf_type[c] != DIVERGE:
@@ -54,7 +54,7 @@ def _must_wait(
     for b in range(len(rows)):
         if b == a or is_placed[b]:
             continue
-        c = _conflict(movement[rows[a], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
+        c = conflict_between(movement[rows[a], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
         if c < 0 or not conf_yield[c]:
             continue
         own_time, other_time = arrival[a] + conf_s[c] / pace[a], arrival[b] + conf_s_other[c] / pace[b]
@@ -88,7 +88,7 @@ def _next_in_order(
 
 
 @njit(cache=True)
-def _order(
+def assign_order(
     rows: Any, movement: Any, to_stop: Any, speed: Any, length: Any, limit: Any, conf_start: Any, conf_other: Any,
     conf_s: Any, conf_s_other: Any, conf_type: Any, conf_yield: Any, time: Any, place: Any, after: Any,
 ) -> None:  # fmt: skip
@@ -115,7 +115,7 @@ def _order(
         for b in range(n):
             if not is_placed[b]:
                 continue
-            c = _conflict(movement[rows[chosen], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
+            c = conflict_between(movement[rows[chosen], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
             if c < 0:
                 continue
             clear = time[b] + (conf_s_other[c] + length[rows[b]]) / pace[b] + GAP - conf_s[c] / pace[chosen]
@@ -138,7 +138,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     n = len(rows)
     limit = np.maximum(code.conn_speed[movement[rows]], 1.0)
     time, place, after = np.zeros(n), np.zeros(n, np.int64), np.full(n, -1, np.int64)
-    _order(
+    assign_order(
         rows, prediction.movement, world.to_stop, world.speed, world.tracks["length"], limit, code.conf_start,
         code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_yield, time, place, after,
     )  # fmt: skip

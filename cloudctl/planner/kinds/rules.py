@@ -9,7 +9,7 @@ import numpy as np
 
 from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
-from ...codes.rules import CAPS, missing
+from ...codes.rules import SPEED_CAP_KINDS, missing
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
@@ -59,7 +59,7 @@ def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candi
     else:
         rule, reason = world.code.code.rules[int(rules.undecided[k])], REASON_UNDECIDED
         confidence = UNDECIDED_CONFIDENCE
-        caps_speed = rule.kind in CAPS
+        caps_speed = rule.kind in SPEED_CAP_KINDS
         facts["effect"] = "limit a" if caps_speed else "keep a"
         facts["end"] = f"to {rule.value:.1f} m/s here" if caps_speed else "out here"
         facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))

@@ -1,16 +1,17 @@
-"""What of a file an importer used: every importer reads its file through `Accounts`, which reports what was met and not used.
+"""What of a file an importer used: every importer reads its file through `Accounts`, which reports what was met and not
+used.
 
-A file becomes records (`XmlRecord` an element, `JsonRecord` an object). Reading a value by name marks it used. At the end, or as soon as
-a streamed element is done with, what is left enters the loss report, grouped, with a count and the first example:
+A file becomes records (`XmlRecord` an element, `JsonRecord` an object). Reading a value by name marks it used. At the
+end, or as soon as a streamed element is done with, what is left enters the loss report, grouped, with a count and the
+first example:
 
     attributes, keys, text and elements that nothing read             dropped
     values of an enumeration that `choice`, `words`, `flag` do not know   unknown
     records left out on purpose (`leave_out`)                            dropped, with the importer's reason
 
-Only what stands in the importer's table of things that carry nothing about traffic, each with its reason, is passed over. An
-importer runs within `with Accounts(...) as accounts` and returns `accounts.imported(codes)`; a refusal (CodeError) that leaves the
-`with` block carries the report, too.
-"""
+Only what stands in the importer's table of things that carry nothing about traffic, each with its reason, is passed
+over. An importer runs within `with Accounts(...) as accounts` and returns `accounts.imported(codes)`; a refusal
+(CodeError) that leaves the `with` block carries the report, too."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -24,20 +25,19 @@ from ...report import Imported
 from .records import JsonRecord, Record, XmlRecord, shown
 
 MAX_GROUPS = 500  # lines of one report: a file of a stranger may hold any number of different names
-EVERYWHERE = {  # of any XML
+IGNORED_IN_ANY_XML = {  # of any XML
     "@schemaLocation": "where the schema is",
     "@noNamespaceSchemaLocation": "where the schema is",
 }
-__all__ = ["EVERYWHERE", "MAX_GROUPS", "Accounts", "JsonRecord", "Record", "XmlRecord", "load_json", "shown"]
+__all__ = ["IGNORED_IN_ANY_XML", "MAX_GROUPS", "Accounts", "JsonRecord", "Record", "XmlRecord", "load_json", "shown"]
 
 
 class Accounts:
     """The account of one import. `source` names the format; `ignored` says why something carries nothing about traffic.
 
-    Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and `parent/tag@name` for
-    attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for the importer to add to. `remedy` is
-    what to do about a file with a value that cannot be.
-    """
+    Keys of `ignored`: `tag` and `parent/tag` for elements (JSON: keys that hold objects), `@name`, `tag@name` and
+    `parent/tag@name` for attributes (JSON: keys that hold plain values). `losses` are further lines of the report, for
+    the importer to add to. `remedy` is what to do about a file with a value that cannot be."""
 
     def __init__(
         self, source: str, ignored: Mapping[str, str], remedy: str = "correct the map, or export it again"
@@ -45,12 +45,13 @@ class Accounts:
         missing = [key for key, reason in ignored.items() if not reason.strip()]
         if missing:
             raise ValueError(f"why is {missing[0]} ignored? give the reason")
+
         self.source, self.remedy = source, remedy
-        self.ignored = {**EVERYWHERE, **ignored}
+        self.ignored = {**IGNORED_IN_ANY_XML, **ignored}
         self.losses: set[Loss] = set()
         self._groups: dict[tuple[str, str, str], list[Any]] = {}  # (what, entity, detail) -> [count, first example]
-        self._next_signals = 0
-        self._open: list[Record] = []
+        self._further_count = 0
+        self._open_records: list[Record] = []
 
     def __enter__(self) -> Self:
         return self
@@ -67,10 +68,16 @@ class Accounts:
             root = ET.fromstring(data)
         except (ET.ParseError, ValueError, LookupError) as error:
             raise refuse(
-                self.source, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", self.remedy
+                where=self.source,
+                entity="file",
+                field="XML",
+                value=f"{len(data)} bytes",
+                rule=f"cannot be read ({error})",
+                remedy=self.remedy,
             ) from None
-        record = XmlRecord(self, root, None)
-        self._open.append(record)
+
+        record = XmlRecord(accounts=self, node=root, parent=None)
+        self._open_records.append(record)
         return record
 
     def stream(self, file: IO[bytes], alone: Collection[str] = ()) -> Iterator[XmlRecord]:
@@ -87,14 +94,14 @@ class Accounts:
                 if depth == 1 and node.tag in alone:
                     element_depth = 0
                 elif depth == 1:
-                    root_node, root = node, XmlRecord(self, node, None, whole=False)
-                    self._open.append(root)
+                    root_node, root = node, XmlRecord(accounts=self, node=node, parent=None, whole=False)
+                    self._open_records.append(root)
                     yield root
                 continue
 
             depth -= 1
             if depth == element_depth:
-                record = XmlRecord(self, node, root)
+                record = XmlRecord(accounts=self, node=node, parent=root)
                 yield record
                 self.settle(record)
                 if root_node is not None:
@@ -102,21 +109,24 @@ class Accounts:
 
     def json(self, tree: Mapping[str, Any], tag: str = "message") -> JsonRecord:
         """Return the record of decoded JSON (or ASN.1). Raises CodeError for one nested deeper than any map."""
-        record = JsonRecord(self, tag, tree, None)
-        self._open.append(record)
+        record = JsonRecord(accounts=self, tag=tag, tree=tree, parent=None)
+        self._open_records.append(record)
         return record
 
     def settle(self, record: Record) -> None:
-        """Enter what was not used of a record and of all below it. Only for streamed records; the others are settled by `report`."""
-        waiting = [record]
-        while waiting:
-            record = waiting.pop()
+        """Enter what was not used of a record and of all below it. Only for streamed records; the others are settled by
+        `report`."""
+        pending = [record]
+        while pending:
+            record = pending.pop()
             if record.left_out:
                 continue
+
             if not record.met:
                 self._enter_element(record)
                 continue
-            waiting += reversed(record.unsettled())  # in the order of the file: the first example is the first
+
+            pending += reversed(record.unsettled())  # in the order of the file: the first example is the first
 
     def unused(self, record: Record, kind: str, name: str, value: object) -> None:
         """Enter one value that nothing read, unless it is ignored. `kind`: attribute, key or text."""
@@ -134,27 +144,34 @@ class Accounts:
         elif len(self._groups) < MAX_GROUPS:
             self._groups[what, entity, detail] = [1, example]
         else:
-            self._next_signals += 1
+            self._further_count += 1
 
     def report(self) -> tuple[Loss, ...]:
         """Settle what is still open, and return the whole loss report, in order."""
-        for record in self._open:
+        for record in self._open_records:
             self.settle(record)
-        self._open.clear()
+
+        self._open_records.clear()
         lines = {
-            Loss(what, entity, detail, count, example)
+            Loss(what=what, entity=entity, detail=detail, count=count, example=example)
             for (what, entity, detail), (count, example) in self._groups.items()
         }
-        if self._next_signals:
+        if self._further_count:
             lines.add(
-                Loss("dropped", "file", f"further things, after {MAX_GROUPS} different kinds", self._next_signals)
+                Loss(
+                    what="dropped",
+                    entity="file",
+                    detail=f"further things, after {MAX_GROUPS} different kinds",
+                    count=self._further_count,
+                )
             )
+
         return tuple(sorted(self.losses | lines))
 
     def imported(self, codes: Iterable[IntersectionCode], source: str = "") -> Imported:
         """Return the codes with the whole report: what every importer ends with."""
-        made = list(codes)  # a generator may still read
-        return Imported(made, source or self.source, self.report())
+        all_codes = list(codes)  # a generator may still read
+        return Imported(all_codes, source or self.source, self.report())
 
     def _passed(self, record: Record) -> bool:
         return record.tag in self.ignored or record.path in self.ignored
@@ -165,27 +182,37 @@ class Accounts:
 
 
 def load_json(data: bytes, source: str) -> dict[str, Any]:
-    """Return the object that a JSON text holds. Raises CodeError for any other text, and for a key that stands twice in one object."""
+    """Return the object that a JSON text holds. Raises CodeError for any other text, and for a key that stands twice in
+    one object."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         for key, value in pairs:
-            if key in found and found[key] != value:
+            if key in values and values[key] != value:
                 raise ValueError(f"key {shown(key)} stands twice, with different values")
-            found[key] = value
-        return found
+            values[key] = value
+        return values
 
     try:
-        tree = json.loads(data, object_pairs_hook=once)
+        tree = json.loads(data, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise refuse(
-            source,
-            "file",
-            "JSON",
-            f"{len(data)} bytes",
-            f"cannot be read ({error})",
-            "correct it; JSON has no comments",
+            where=source,
+            entity="file",
+            field="JSON",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="correct it; JSON has no comments",
         ) from None
+
     if not isinstance(tree, dict):
-        raise refuse(source, "file", "JSON", shown(tree), "must be one object", "give one message")
+        raise refuse(
+            where=source,
+            entity="file",
+            field="JSON",
+            value=shown(tree),
+            rule="must be one object",
+            remedy="give one message",
+        )
+
     return tree

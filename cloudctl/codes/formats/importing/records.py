@@ -1,4 +1,5 @@
-"""The records that an importer reads its file through: elements of XML, objects of JSON. Reading a value by its name marks it used.
+"""The records that an importer reads its file through: elements of XML, objects of JSON. Reading a value by its name
+marks it used.
 
 What nothing reads, and values that are not understood, are entered in the `accounting.Accounts` of the import.
 """
@@ -14,16 +15,17 @@ if TYPE_CHECKING:
     from .accounting import Accounts
 
 T = TypeVar("T")
-MAX_TEXT = 80  # characters of an example or a value in a line
+MAX_SHOWN_LENGTH = 80  # characters of an example or a value in a line
 MAX_DEPTH = 200  # of records within records: deeper than any map, and far from the interpreter's own limit
-NAMES = (
+# Values by which a person finds a record again, the best first
+IDENTIFYING_NAMES = (
     "id",
     "laneID",
     "laneId",
     "name",
     "key",
     "index",
-)  # values by which a person finds a record again, the best first
+)
 FLAGS = {
     "1": True,
     "true": True,
@@ -56,10 +58,14 @@ class Record:
         return self.tag if self.parent is None else f"{self.parent.tag}/{self.tag}"
 
     def __str__(self) -> str:
-        own = next((f" {shown(self.values[name], '')}" for name in NAMES if _plain(self.values.get(name))), "")
+        own = next(
+            (f" {shown(self.values[name], '')}" for name in IDENTIFYING_NAMES if _is_plain(self.values.get(name))), ""
+        )
         outer = self.parent
         while (
-            outer is not None and outer.parent is not None and not any(_plain(outer.values.get(name)) for name in NAMES)
+            outer is not None
+            and outer.parent is not None
+            and not any(_is_plain(outer.values.get(name)) for name in IDENTIFYING_NAMES)
         ):
             outer = outer.parent
         return f"{self.tag}{own}" + (f" in {outer}" if outer is not None and outer.parent is not None else "")
@@ -75,38 +81,44 @@ class Record:
         return self.values[name]
 
     def number(self, name: str, default: float | None = None) -> float:
-        """Return a value as a finite number; `default` where there is none. Raises CodeError for anything else, or without a default."""
+        """Return a value as a finite number; `default` where there is none. Raises CodeError for anything else, or
+        without a default."""
         self._used.add(name)
         value = self.values.get(name, default)
         if value is None:
             raise self.refuse(name, "none", "must be given")
+
         try:
-            found = float("nan") if isinstance(value, bool) or "_" in str(value) else float(value)
+            number = float("nan") if isinstance(value, bool) or "_" in str(value) else float(value)
         except (TypeError, ValueError, OverflowError):
-            found = float("nan")
-        if not isfinite(found):
+            number = float("nan")
+
+        if not isfinite(number):
             raise self.refuse(name, shown(value), "must be a finite number")
-        return found
+
+        return number
 
     def choice(self, name: str, table: Mapping[str, T], default: T) -> T:
-        """Return what a value of an enumeration stands for; `default` where there is none. An unknown one is reported, and taken as `default`."""
+        """Return what a value of an enumeration stands for; `default` where there is none. An unknown one is reported,
+        and taken as `default`."""
         self._used.add(name)
         value = self.values.get(name)
         if value is None:
             return default
         if isinstance(value, str | int) and str(value) in table:
             return table[str(value)]
+
         self.unknown(name, value, f"taken as {default}" if isinstance(default, str) and default else "left out")
         return default
 
-    def words(self, name: str, known: Collection[str]) -> tuple[str, ...]:
+    def words(self, name: str, allowed: Collection[str]) -> tuple[str, ...]:
         """Return the words of a list in one text; unknown ones are reported, and left out."""
         self._used.add(name)
-        found = str(self.values.get(name, "")).split()
-        for word in found:
-            if word not in known:
+        words = str(self.values.get(name, "")).split()
+        for word in words:
+            if word not in allowed:
                 self.unknown(name, word, "left out")
-        return tuple(word for word in found if word in known)
+        return tuple(word for word in words if word in allowed)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a value as true or false; an unknown one is reported, and taken as `default`."""
@@ -114,13 +126,16 @@ class Record:
         value = self.values.get(name, default)
         if isinstance(value, bool):
             return value
-        found = FLAGS.get(str(value).strip().lower())
-        if found is None:
+
+        flag = FLAGS.get(str(value).strip().lower())
+        if flag is None:
             self.unknown(name, value, f"taken as {str(default).lower()}")
-        return default if found is None else found
+
+        return default if flag is None else flag
 
     def unknown(self, name: str, value: object, result: str) -> None:
-        """Report a value that is not understood; `result` says what was made of it ("left out", "taken as straight")."""
+        """Report a value that is not understood; `result` says what was made of it ("left out", "taken as
+        straight")."""
         self._used.add(name)
         self.accounts.enter("unknown", f"{self.path}@{name}", f"{shown(value)} is not known: {result}", str(self))
 
@@ -137,7 +152,14 @@ class Record:
 
     def refuse(self, name: str, value: object, rule: str, remedy: str = "") -> CodeError:
         """Return an error about one value, to be raised; without a remedy of its own it has the import's."""
-        return refuse(self.accounts.source, str(self), name, value, rule, remedy or self.accounts.remedy)
+        return refuse(
+            where=self.accounts.source,
+            entity=str(self),
+            field=name,
+            value=value,
+            rule=rule,
+            remedy=remedy or self.accounts.remedy,
+        )
 
     def unsettled(self) -> list["Record"]:
         """Enter the values that nothing read; return the records below."""
@@ -145,7 +167,8 @@ class Record:
 
 
 class XmlRecord(Record):
-    """An element. Children are asked for by their tags; who is asked for is used, and so is what lies on the way to it."""
+    """An element. Children are asked for by their tags; who is asked for is used, and so is what lies on the way to
+    it."""
 
     __slots__ = ("_records", "_text", "_text_used")
     values: dict[str, str]
@@ -155,21 +178,28 @@ class XmlRecord(Record):
     ) -> None:
         if depth > MAX_DEPTH:
             raise refuse(
-                accounts.source,
-                "file",
-                "elements",
-                f"{depth} within each other",
-                f"must be {MAX_DEPTH} at most",
-                accounts.remedy,
+                where=accounts.source,
+                entity="file",
+                field="elements",
+                value=f"{depth} within each other",
+                rule=f"must be {MAX_DEPTH} at most",
+                remedy=accounts.remedy,
             )
+
         attributes = node.attrib
         if any("}" in name for name in attributes):
             attributes = {name.rpartition("}")[2]: value for name, value in attributes.items()}
+
         super().__init__(accounts, node.tag.rpartition("}")[2], dict(attributes), parent)
         self._text = (node.text or "").strip() if whole else ""
         self._text_used = False
+
         self._records = (
-            [XmlRecord(accounts, child, self, depth + 1) for child in node if isinstance(child.tag, str)]
+            [
+                XmlRecord(accounts=accounts, node=child, parent=self, depth=depth + 1)
+                for child in node
+                if isinstance(child.tag, str)
+            ]
             if whole
             else []
         )
@@ -177,8 +207,8 @@ class XmlRecord(Record):
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute; `default` where there is none."""
         self._used.add(name)
-        found: str = self.values.get(name, default)
-        return found
+        value: str = self.values.get(name, default)
+        return value
 
     @property
     def text(self) -> str:
@@ -222,8 +252,8 @@ class XmlRecord(Record):
 
     def findtext(self, path: str, default: str = "") -> str:
         """Return the text of the first element at a path of tags."""
-        found = self.find(path)
-        return default if found is None else found.text
+        element = self.find(path)
+        return default if element is None else element.text
 
     def iter(self, *tags: str) -> Iterator["XmlRecord"]:
         """Yield the elements of the tags named at any depth below, in the file's order."""
@@ -238,13 +268,16 @@ class XmlRecord(Record):
             for name, value in self.values.items():
                 if name not in self._used:
                     self.accounts.unused(self, "attribute", name, value)
+
         if self._text and not self._text_used:
             self.accounts.unused(self, "text", "text", self._text)
+
         return list(self._records)
 
 
 class JsonRecord(Record):
-    """An object of decoded JSON: read like a mapping, values that are objects are records, too. null, {}, [] and "" carry nothing."""
+    """An object of decoded JSON: read like a mapping, values that are objects are records, too. null, {}, [] and ""
+    carry nothing."""
 
     noun = "key"
     __slots__ = ()
@@ -254,13 +287,14 @@ class JsonRecord(Record):
     ) -> None:
         if depth > MAX_DEPTH:
             raise refuse(
-                accounts.source,
-                "file",
-                "objects",
-                f"{depth} within each other",
-                f"must be {MAX_DEPTH} at most",
-                accounts.remedy,
+                where=accounts.source,
+                entity="file",
+                field="objects",
+                value=f"{depth} within each other",
+                rule=f"must be {MAX_DEPTH} at most",
+                remedy=accounts.remedy,
             )
+
         super().__init__(accounts, tag, {}, parent)
         self.met = True  # whether it is used stands with the key that it is found under
         self.values = {
@@ -269,7 +303,7 @@ class JsonRecord(Record):
 
     def _wrapped(self, key: str, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
-            return JsonRecord(self.accounts, key, value, self, depth + 1)
+            return JsonRecord(accounts=self.accounts, tag=key, tree=value, parent=self, depth=depth + 1)
         if isinstance(value, list):
             return [self._wrapped(key, item, depth + 1) for item in value]
         if isinstance(value, tuple):  # a choice of ASN.1: (name, value)
@@ -289,37 +323,42 @@ class JsonRecord(Record):
         return list(self.values)
 
     def one(self) -> tuple[str, Any]:
-        """Return the one (name, value) of a choice, written as an object of one key. Raises CodeError for none; further ones stay unused."""
+        """Return the one (name, value) of a choice, written as an object of one key. Raises CodeError for none; further
+        ones stay unused."""
         if not self.values:
             raise self.refuse("choice", "none", "must have one key")
         name = next(iter(self.values))
         return name, self.get(name)
 
     def child(self, name: str) -> "JsonRecord":
-        """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no object."""
-        found = self.get(name)
-        if found is None:
-            return JsonRecord(self.accounts, name, {}, self)
-        if not isinstance(found, JsonRecord):
-            raise self.refuse(name, shown(found), "must be an object")
-        return found
+        """Return an object by its key; an empty one where there is none. Raises CodeError for a value that is no
+        object."""
+        value = self.get(name)
+        if value is None:
+            return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
+        if not isinstance(value, JsonRecord):
+            raise self.refuse(name, shown(value), "must be an object")
+        return value
 
     def rows(self, name: str, *types: str) -> list["JsonRecord"]:
-        """Return the objects of a list, however it is written: bare, under its type's name, or its only element by itself."""
-        found = self.get(name)
-        if isinstance(found, JsonRecord):
-            inner = next((key for key in types if key in found), None)
-            found = found.get(inner) if inner is not None else found if found.values else None
-        found = [] if found is None else found if isinstance(found, list) else [found]
-        for item in found:
+        """Return the objects of a list, however it is written: bare, under its type's name, or its only element by
+        itself."""
+        items = self.get(name)
+        if isinstance(items, JsonRecord):
+            type_name = next((key for key in types if key in items), None)
+            items = items.get(type_name) if type_name is not None else items if items.values else None
+
+        items = [] if items is None else items if isinstance(items, list) else [items]
+        for item in items:
             if not isinstance(item, JsonRecord):
                 raise self.refuse(name, shown(item), "must be a list of objects")
-        return found
 
-    def flags(self, name: str, known: Collection[str]) -> tuple[str, ...]:
-        """Return which of the known flags of an object of flags are true, in the order of `known`."""
-        found = self.child(name)
-        return tuple(flag for flag in known if found.flag(flag))
+        return items
+
+    def flags(self, name: str, names: Collection[str]) -> tuple[str, ...]:
+        """Return which of the known flags of an object of flags are true, in the order of `names`."""
+        record = self.child(name)
+        return tuple(flag for flag in names if record.flag(flag))
 
     def unsettled(self) -> list[Record]:
         """Enter keys that nothing read; return the objects below those that were."""
@@ -327,29 +366,30 @@ class JsonRecord(Record):
         for name, value in self.values.items():
             if name in self._used:
                 below += _records(value)
-            elif not _empty(value):
-                inner = next(iter(_records(value)), None)
-                if inner is None:
+            elif not _is_empty(value):
+                first_record = next(iter(_records(value)), None)
+                if first_record is None:
                     self.accounts.unused(self, "key", name, value)
                 elif not (name in self.accounts.ignored or f"{self.tag}/{name}" in self.accounts.ignored):
-                    self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(inner))
+                    self.accounts.enter("dropped", f"{self.tag}/{name}", f"key {name} is not read", str(first_record))
+
         return below
 
 
 def shown(value: object, quote: str = '"') -> str:
     """Return a value as text for a line of the report, cut to a length that can be read."""
     text = str(value)
-    return f"{quote}{text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + '…'}{quote}"
+    return f"{quote}{text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 1] + '…'}{quote}"
 
 
-def _plain(value: object) -> bool:
+def _is_plain(value: object) -> bool:
     return isinstance(value, str | int) and value != ""
 
 
-def _empty(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     if isinstance(value, JsonRecord):
-        return all(_empty(item) for item in value.values.values())
-    return value == "" or (isinstance(value, list) and all(_empty(item) for item in value))
+        return all(_is_empty(item) for item in value.values.values())
+    return value == "" or (isinstance(value, list) and all(_is_empty(item) for item in value))
 
 
 def _records(value: Any) -> list[JsonRecord]:

@@ -1,31 +1,32 @@
-"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way and speed_limit tags.
+"""Who may use a lanelet, in which direction, and how fast: its subtype, location and region, its participant, one_way
+and speed_limit tags.
 
-One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2, LaneletAndAreaTagging).
-"""
+One participant tag overrides the subtype: whom none of them names may not use the lanelet (Lanelet2,
+LaneletAndAreaTagging)."""
 
 import re
 from typing import NamedTuple
 
-from ...checks.rules import LIMITS
-from ..importing.permits import CARS, MOTOR, Permit, permit
+from ...checks.rules import VALUE_LIMITS
+from ..importing.permits import FUELS_OF_CARS, MOTOR_CLASSES, Permit, permit_of
 from .osm import Tags
 
-VEHICLES = frozenset(MOTOR)
-ROAD = VEHICLES | {"bicycle"}
-USERS = {  # subtype -> who may use it
-    "": ROAD,
-    "road": ROAD,
-    "lane": ROAD,
-    "intersection": ROAD,
-    "highway": VEHICLES,
-    "play_street": ROAD | {"pedestrian"},
-    "exit": ROAD | {"pedestrian"},
+MOTOR_VEHICLES = frozenset(MOTOR_CLASSES)
+ROAD_USERS = MOTOR_VEHICLES | {"bicycle"}
+USERS_OF_SUBTYPE = {  # subtype -> who may use it
+    "": ROAD_USERS,
+    "road": ROAD_USERS,
+    "lane": ROAD_USERS,
+    "intersection": ROAD_USERS,
+    "highway": MOTOR_VEHICLES,
+    "play_street": ROAD_USERS | {"pedestrian"},
+    "exit": ROAD_USERS | {"pedestrian"},
     "bus_lane": frozenset(("bus", "emergency", "taxi")),
     "emergency_lane": frozenset(("emergency",)),
     "bicycle_lane": frozenset(("bicycle",)),
 }
 # Words that other tools write in place of "road", most of them OpenStreetMap's.
-ROADS = frozenset(
+ROAD_SUBTYPES = frozenset(
     [
         "main_road",
         "primary",
@@ -52,7 +53,7 @@ ROADS = frozenset(
         "turn_lane",
     ]
 )
-NO_LANES = frozenset(
+SUBTYPES_WITHOUT_LANE = frozenset(
     [
         "walkway",
         "shared_walkway",
@@ -68,8 +69,8 @@ NO_LANES = frozenset(
         "traffic_island",
     ]
 )
-PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of its own
-    "vehicle": VEHICLES,
+CLASSES_OF_PARTICIPANT = {  # last part of a participant's name -> classes, or a word of its own
+    "vehicle": MOTOR_VEHICLES,
     "car": frozenset(("car",)),
     "combustion": frozenset(("combustion cars",)),
     "electric": frozenset(("electric cars",)),
@@ -80,9 +81,10 @@ PARTICIPANTS = {  # last part of a participant's name -> classes, or a word of i
     "bike": frozenset(("bicycle",)),
     "bicyclist": frozenset(("bicycle",)),
 }
-YES, NO = ("yes", "true", "1"), ("no", "false", "0")
-LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
-UNITS = {
+TRUE_VALUES, FALSE_VALUES = ("yes", "true", "1"), ("no", "false", "0")
+LIMIT_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(km/?h|kmph|mph|m/?s|mps)?", re.IGNORECASE)
+# Of one m/s
+UNITS_PER_MPS = {
     "": 3.6,
     "kmh": 3.6,
     "km/h": 3.6,
@@ -91,10 +93,11 @@ UNITS = {
     "ms": 1.0,
     "m/s": 1.0,
     "mps": 1.0,
-}  # of one m/s
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
-# Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others as in China.
-USUAL = {
+}
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
+# Usual limits, km/h, where nothing is stated: StVO (Germany), GB road traffic law's regulations art. 45 (China); others
+# as in China.
+DEFAULT_LIMITS_KMH = {
     "de": {"urban": 50, "nonurban": 100, "highway": 130, "play_street": 7},
     "cn": {"urban": 50, "nonurban": 70, "highway": 120, "play_street": 20},
     "us": {"urban": 40, "nonurban": 88, "highway": 104, "play_street": 24},
@@ -103,7 +106,8 @@ USUAL = {
 
 
 class Limit(NamedTuple):
-    """A limit in m/s, for some classes alone where `classes` names them, and of these for some fuels alone where `fuels` does."""
+    """A limit in m/s, for some classes alone where `classes` names them, and of these for some fuels alone where
+    `fuels` does."""
 
     speed: float
     classes: tuple[str, ...] = ()
@@ -111,7 +115,8 @@ class Limit(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its subtype."""
+    """Who may use a lanelet, along it and against it (nobody: it is one-way); `stated` by its own tags, not by its
+    subtype."""
 
     along: frozenset[str]
     against: frozenset[str]
@@ -120,27 +125,30 @@ class Users(NamedTuple):
     def permit(self, backward: bool) -> Permit:
         """Return the permit of one direction."""
         users = self.against if backward else self.along
-        refused = _joined(_parted(ROAD) - _parted(users))
+        refused = _merge_cars(_split_cars(ROAD_USERS) - _split_cars(users))
+
         text = (
             "for " + ", ".join(sorted(users)) + " only"
             if len(users) <= len(refused)
             else "not for " + ", ".join(sorted(refused))
         )
-        found = permit(users, text if self.stated else "", stated=self.stated)
-        if "car" in found.users:  # a lane for vehicles: buses are some of them
-            found = found._replace(shared=tuple(use for use in found.shared if use != "bus"))
-        return found
+        granted = permit_of(users, text if self.stated else "", stated=self.stated)
+        if "car" in granted.users:  # a lane for vehicles: buses are some of them
+            granted = granted._replace(shared=tuple(use for use in granted.shared if use != "bus"))
+
+        return granted
 
 
 def read_users(tags: Tags) -> Users | None:
     """Return who may use a lanelet; None for one that no vehicle and no bicycle may use, which is reported."""
     subtype = tags.get("subtype")
-    base = USERS.get(subtype)
-    named = list(tags.with_prefix("participant:"))
-    if base is None and subtype in ROADS:
+    users_of_subtype = USERS_OF_SUBTYPE.get(subtype)
+    participant_tags = list(tags.with_prefix("participant:"))
+
+    if users_of_subtype is None and subtype in ROAD_SUBTYPES:
         tags.unknown("subtype", subtype, "taken as road")
-        base = ROAD
-    elif base is None and subtype not in NO_LANES and not named:
+        users_of_subtype = ROAD_USERS
+    elif users_of_subtype is None and subtype not in SUBTYPES_WITHOUT_LANE and not participant_tags:
         tags.accounts.enter(
             "dropped",
             "lanelet",
@@ -148,114 +156,134 @@ def read_users(tags: Tags) -> Users | None:
             f"lanelet {tags.id}",
         )
         return None
-    users = _override(tags, named, base or frozenset())
+
+    users = _with_participants(tags, participant_tags, users_of_subtype or frozenset())
     if users <= {"pedestrian"}:
         tags.accounts.enter(
             "dropped", "lanelet", f"{subtype} is no lane to drive on", f"lanelet {tags.get('name') or tags.id}"
         )
         return None
-    return Users(users, _against(tags, users), bool(named))
+
+    return Users(users, _against(tags, users), bool(participant_tags))
 
 
-def _override(tags: Tags, named: list[tuple[str, str]], base: frozenset[str]) -> frozenset[str]:
+def _with_participants(
+    tags: Tags, participant_tags: list[tuple[str, str]], users_of_subtype: frozenset[str]
+) -> frozenset[str]:
     """Return who may use a lanelet when its participant tags are heeded."""
-    may: frozenset[str] = frozenset()
-    never: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     reserved = False
-    for name, value in sorted(named, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
-        who = PARTICIPANTS.get(name.rpartition(":")[2])
-        known = value.lower() in (*YES, *NO)
-        if who is None or not known:
-            closes = value.lower() not in NO  # for somebody whom no class stands for: that opens it to nobody else
+
+    for name, value in sorted(participant_tags, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
+        classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
+        is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
+        if classes is None or not is_understood:
+            # For somebody whom no class stands for: that opens it to nobody else
+            is_restriction = value.lower() not in FALSE_VALUES
             tags.unknown(
                 f"participant:{name}",
                 value,
-                "no class of a code: it opens the lanelet to nobody" if closes else "left out",
+                "no class of a code: it opens the lanelet to nobody" if is_restriction else "left out",
             )
-            may, reserved = (may | {f"{name} ({value})"}, True) if closes else (may, reserved)
-        elif value.lower() in YES:
-            may, never, reserved = _parted(may) | _parted(who), never - _parted(who), True
+
+            allowed, reserved = (allowed | {f"{name} ({value})"}, True) if is_restriction else (allowed, reserved)
+        elif value.lower() in TRUE_VALUES:
+            allowed, refused, reserved = (
+                _split_cars(allowed) | _split_cars(classes),
+                refused - _split_cars(classes),
+                True,
+            )
         else:
-            may, never = _parted(may) - _parted(who), never | _parted(who)
-    return _joined(may if reserved else _parted(base) - never)
+            allowed, refused = _split_cars(allowed) - _split_cars(classes), refused | _split_cars(classes)
+
+    return _merge_cars(allowed if reserved else _split_cars(users_of_subtype) - refused)
 
 
-def _parted(users: frozenset[str]) -> frozenset[str]:
+def _split_cars(users: frozenset[str]) -> frozenset[str]:
     """Return users with electric and other cars in place of all cars, so that one of them may be left out."""
-    return users - {"car"} | frozenset(CARS) if "car" in users else users
+    return users - {"car"} | frozenset(FUELS_OF_CARS) if "car" in users else users
 
 
-def _joined(users: frozenset[str]) -> frozenset[str]:
+def _merge_cars(users: frozenset[str]) -> frozenset[str]:
     """Return users with the class car in place of cars of both kinds."""
-    return users - frozenset(CARS) | {"car"} if users.issuperset(CARS) else users
+    return users - frozenset(FUELS_OF_CARS) | {"car"} if users.issuperset(FUELS_OF_CARS) else users
 
 
 def _against(tags: Tags, users: frozenset[str]) -> frozenset[str]:
     """Return who may use a lanelet against its direction."""
-    both = users if not tags.flag("one_way", True) else frozenset()
+    against = users if not tags.flag("one_way", True) else frozenset()
     for name, value in tags.with_prefix("one_way:"):
-        who = PARTICIPANTS.get(name.rpartition(":")[2])
-        if who is None or value.lower() not in (*YES, *NO):
+        classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
+        if classes is None or value.lower() not in (*TRUE_VALUES, *FALSE_VALUES):
             tags.unknown(f"one_way:{name}", value, "left out")
-        elif value.lower() in NO:
-            both |= _parted(who) & _parted(users)
+        elif value.lower() in FALSE_VALUES:
+            against |= _split_cars(classes) & _split_cars(users)
         else:
-            both = _parted(both) - _parted(who)
-    return _joined(_parted(both)) - {"pedestrian"}
+            against = _split_cars(against) - _split_cars(classes)
+
+    return _merge_cars(_split_cars(against)) - {"pedestrian"}
 
 
 def speed_of(text: str) -> float | None:
     """Return a limit as text, such as "50 km/h", in m/s; km/h where it has no unit. None for other text."""
-    found = LIMIT.fullmatch(text.strip())
-    if found is None:
+    match = LIMIT_TEXT.fullmatch(text.strip())
+    if match is None:
         return None
-    speed = round(float(found[1]) / UNITS[(found[2] or "").lower()], 2)
+    speed = round(float(match[1]) / UNITS_PER_MPS[(match[2] or "").lower()], 2)
     return min(max(speed, MIN_LIMIT), MAX_LIMIT) if speed > 0 else None
 
 
-def _whom(who: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _classes_and_fuels(users: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the classes and the fuels that a limit for some participants is for; none for all vehicles."""
-    cars = next((name for name in CARS if name in who), "")
-    if cars:
-        return ("car",), CARS[cars]
-    return (() if who == VEHICLES else tuple(sorted(who))), ()
+    car_kind = next((name for name in FUELS_OF_CARS if name in users), "")
+    if car_kind:
+        return ("car",), FUELS_OF_CARS[car_kind]
+    return (() if users == MOTOR_VEHICLES else tuple(sorted(users))), ()
 
 
 def read_limits(tags: Tags) -> list[Limit]:
     """Return the limits that a lanelet's own tags give."""
-    out = []
+    limits = []
     for name, text in tags.with_prefix("speed_limit"):
         if name.startswith("_mandatory"):
-            if text.lower() in NO:
+            if text.lower() in FALSE_VALUES:
                 tags.accounts.enter(
                     "differs", "lanelet", "limits that are only recommended are taken as binding", f"lanelet {tags.id}"
                 )
-            elif text.lower() not in YES:
+            elif text.lower() not in TRUE_VALUES:
                 tags.unknown(f"speed_limit{name}", text, "taken as binding")
+
             continue
-        who = PARTICIPANTS.get(name.rpartition(":")[2], frozenset()) if name else VEHICLES
+
+        users = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2], frozenset()) if name else MOTOR_VEHICLES
         speed = speed_of(text)
-        if speed is None or not who or (name and not name.startswith(":")):
+        if speed is None or not users or (name and not name.startswith(":")):
             tags.unknown(f"speed_limit{name}", text, "left out")
         else:
             if speed in (MIN_LIMIT, MAX_LIMIT):
                 tags.unknown(
                     f"speed_limit{name}",
                     text,
-                    f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or {'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
+                    f"as {'high' if speed == MAX_LIMIT else 'low'} as any limit of a code, or "
+                    f"{'higher' if speed == MAX_LIMIT else 'lower'}: {speed:g} m/s is taken",
                 )
-            out.append(Limit(speed, *_whom(who)))
-    return out
+
+            limits.append(Limit(speed, *_classes_and_fuels(users)))
+
+    return limits
 
 
-def usual_speed(tags: Tags) -> tuple[float, str]:
+def default_speed(tags: Tags) -> tuple[float, str]:
     """Return the limit that is usual where nothing is stated, m/s, and where that is."""
     region, subtype = tags.get("region").lower()[:2], tags.get("subtype")
-    if region not in USUAL:
+    if region not in DEFAULT_LIMITS_KMH:
         tags.unknown("region", tags.get("region"), "usual limits are those of China")
+
     location = tags.choice("location", {"urban": "urban", "nonurban": "nonurban"}, "urban")
-    table = USUAL.get(region, USUAL[""])
-    kind = subtype if subtype in ("highway", "play_street") else location
-    return round(table[kind] / 3.6, 2), f"{table[kind]} km/h, as is usual for {kind} roads" + (
-        f" of region {region}" if region in USUAL and region else ""
+    limits = DEFAULT_LIMITS_KMH.get(region, DEFAULT_LIMITS_KMH[""])
+    road_kind = subtype if subtype in ("highway", "play_street") else location
+
+    return round(limits[road_kind] / 3.6, 2), f"{limits[road_kind]} km/h, as is usual for {road_kind} roads" + (
+        f" of region {region}" if region in DEFAULT_LIMITS_KMH and region else ""
     )

@@ -1,8 +1,8 @@
 """Lanelet2 maps (OSM XML) -> digital codes: one for each place where lanelets of different roads cross.
 
-A lanelet runs through an intersection when it has one before and one after it, and forks, merges or crosses there. Chains of
-lanelets without forks before and after are one lane each; what lies between a stop line and the crossing is part of the lane.
-"""
+A lanelet runs through an intersection when it has one before and one after it, and forks, merges or crosses there.
+Chains of lanelets without forks before and after are one lane each; what lies between a stop line and the crossing is
+part of the lane."""
 
 import re
 from itertools import pairwise
@@ -11,20 +11,20 @@ import numpy as np
 
 from ...findings import Loss, refuse
 from ...model import Alias, Point
-from ...polylines import F8, arc, crossings
+from ...polylines import F8, arc_lengths, crossings
 from ...report import Imported
 from ...rule import Rule, Target
 from ..importing.accounting import Accounts
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build, globe
-from ..importing.clusters import approaches, components, crossing, unit
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build, to_points
+from ..importing.clusters import approaches, connected_components, lines_cross, unit_vector
 from ..importing.permits import span_rules, turn_bans
 from .map import Lanelet, LaneletMap, Walk, read_lanelet2
 from .rules import Lights
 
-REACH = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
-REACH_OF_LIGHTS = 150.0  # m from the middle to a stop line that its light may share with a lane
-MIN_APART, BESIDE = 0.5, 15.0  # m between a lane in and a lane out of one road
-NEAR = 60.0  # m from the middle within which a crosswalk belongs to an intersection
+STOP_LINE_EXTENSION = 1.5  # m by which a stop line is lengthened to meet the lanes beside it
+MAX_LIGHT_DISTANCE = 150.0  # m from the middle to a stop line that its light may share with a lane
+MIN_LANE_OFFSET, MAX_LANE_OFFSET = 0.5, 15.0  # m between a lane in and a lane out of one road
+MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to an intersection
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
 BOOKKEEPING = "who edited the map, and when"
 IGNORED = {
@@ -45,57 +45,64 @@ IGNORED = {
 }
 
 
-def import_lanelet2(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with the loss report."""
+def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with
+    the loss report."""
     with Accounts("Lanelet2", IGNORED) as accounts:
-        whole = read_lanelet2(accounts.xml(data), zero)
-        for lanelet in whole.lanelets:
+        lanelet_map = read_lanelet2(accounts.xml(data), zero)
+        for lanelet in lanelet_map.lanelets:
             if not lanelet.before and not lanelet.after:
                 accounts.enter(
                     "dropped", "lanelet", "joins no other lanelet by the ends of both bounds", f"lanelet {lanelet.name}"
                 )
-        places = _places(whole)
-        if not places:
+
+        clusters = _clusters(lanelet_map)
+        if not clusters:
             raise refuse(
-                "Lanelet2",
-                "map",
-                "lanelets",
-                len(whole.lanelets),
-                "no two lanelets of different roads cross" + _left_out(accounts),
-                "give a map whose lanelets lead through the intersection and share their bounds' end points; the loss report says what was left out",
+                where="Lanelet2",
+                entity="map",
+                field="lanelets",
+                value=len(lanelet_map.lanelets),
+                rule="no two lanelets of different roads cross" + _causes_left_out(accounts),
+                remedy="give a map whose lanelets lead through the intersection and share their bounds' end points; the "
+                "loss report says what was left out",
             )
-        raws = [_code(whole, found) for found in places]
-        _report_unused(whole)
+
+        raws = [_raw_code(lanelet_map, members) for members in clusters]
+        _report_unused(lanelet_map)
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
+
         return accounts.imported(codes)
 
 
-def _report_unused(whole: LaneletMap) -> None:
+def _report_unused(lanelet_map: LaneletMap) -> None:
     """Report the lights, crosswalks and limits that no intersection has."""
-    for light in whole.regulations.lights:
-        if light.id not in whole.used:
-            whole.accounts.enter(
+    for light in lanelet_map.regulations.lights:
+        if light.id not in lanelet_map.used:
+            lanelet_map.accounts.enter(
                 "dropped",
                 "element traffic_light",
                 "no lanelet of an intersection names it, and its stop line crosses no lane of one",
                 f"element {light.id}",
             )
-    for walk in whole.walks:
-        if walk.id not in whole.used:
-            whole.accounts.enter(
+
+    for crosswalk in lanelet_map.walks:
+        if crosswalk.id not in lanelet_map.used:
+            lanelet_map.accounts.enter(
                 "dropped",
                 "crosswalk",
-                f"more than {NEAR:.0f} m from the middle of each intersection",
-                f"crosswalk {walk.id}",
+                f"more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each intersection",
+                f"crosswalk {crosswalk.id}",
             )
-    named = {ref for x in whole.lanelets for ref in x.rules}
-    for ref in whole.regulations.speeds:
-        if ref not in named:
-            whole.accounts.enter("dropped", "element speed_limit", "no lanelet names it", f"element {ref}")
+
+    named_elements = {element for lanelet in lanelet_map.lanelets for element in lanelet.rules}
+    for element in lanelet_map.regulations.speeds:
+        if element not in named_elements:
+            lanelet_map.accounts.enter("dropped", "element speed_limit", "no lanelet names it", f"element {element}")
 
 
-def _left_out(accounts: Accounts) -> str:
+def _causes_left_out(accounts: Accounts) -> str:
     """Return why lanelets were left out, in words, for a refusal that may rest on it."""
     lines = [
         f"; left out: {loss.detail} ({loss.count})"
@@ -105,297 +112,426 @@ def _left_out(accounts: Accounts) -> str:
     return "".join(lines[:MAX_CAUSES])
 
 
-def _places(whole: LaneletMap) -> list[list[Lanelet]]:
+def _clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
     """Return the lanelets through each place where some of different roads cross."""
-    crossed = _crossings(whole.lanelets)
-    inner = [x for k, x in enumerate(whole.lanelets) if x.before and x.after and (_branches(x) or crossed[k])]
-    index = {id(x): k for k, x in enumerate(inner)}
-    number = {id(x): k for k, x in enumerate(whole.lanelets)}
-    same: dict[str, int] = {}  # the two directions of one lanelet
+    crossings_of = _crossings(lanelet_map.lanelets)
+    candidates = [
+        lanelet
+        for k, lanelet in enumerate(lanelet_map.lanelets)
+        if lanelet.before and lanelet.after and (_forks_or_merges(lanelet) or crossings_of[k])
+    ]
+    index_of_candidate = {id(lanelet): k for k, lanelet in enumerate(candidates)}
+    index_in_map = {id(lanelet): k for k, lanelet in enumerate(lanelet_map.lanelets)}
+    first_of_id: dict[str, int] = {}  # the two directions of one lanelet
     pairs: list[tuple[int, int]] = []
-    for k, x in enumerate(inner):
-        beside = (
-            [y for b in x.before for y in b.after]
-            + [y for a in x.after for y in a.before]
-            + [whole.lanelets[j] for j in crossed[number[id(x)]]]
+
+    for k, lanelet in enumerate(candidates):
+        related = (
+            [other for preceding in lanelet.before for other in preceding.after]
+            + [other for following in lanelet.after for other in following.before]
+            + [lanelet_map.lanelets[j] for j in crossings_of[index_in_map[id(lanelet)]]]
         )
-        pairs += [(k, index[id(y)]) for y in beside if id(y) in index]
-        pairs.append((k, same.setdefault(x.id, k)))
-    found = [[inner[k] for k in rows] for rows in components(len(inner), pairs)]
-    return [group for group in found if any(crossed[number[id(x)]] for x in group)]
+        pairs += [(k, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
+        pairs.append((k, first_of_id.setdefault(lanelet.id, k)))
+
+    clusters = [[candidates[k] for k in rows] for rows in connected_components(len(candidates), pairs)]
+    return [group for group in clusters if any(crossings_of[index_in_map[id(lanelet)]] for lanelet in group)]
 
 
 def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
-    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end together."""
-    out: list[list[int]] = [[] for _ in lanelets]
-    low, high = (np.array([f(x.middle, axis=0) for x in lanelets]).reshape(-1, 2) for f in (np.min, np.max))
-    for k, x in enumerate(lanelets):
-        near = np.flatnonzero((low[k + 1 :] <= high[k]).all(axis=1) & (high[k + 1 :] >= low[k]).all(axis=1)) + k + 1
-        for j in near.tolist():
-            y = lanelets[j]
-            if x.id != y.id and _apart(x, y) and crossing(x.middle, y.middle):
-                out[k].append(j)
-                out[j].append(k)
-    return out
+    """Return which lanelets each one crosses: the middles meet between their ends, and they neither begin nor end
+    together."""
+    crossings_of: list[list[int]] = [[] for _ in lanelets]
+    south_west, north_east = (
+        np.array([extreme(lanelet.middle, axis=0) for lanelet in lanelets]).reshape(-1, 2)
+        for extreme in (np.min, np.max)
+    )
+    for k, lanelet in enumerate(lanelets):
+        overlapping = (
+            np.flatnonzero(
+                (south_west[k + 1 :] <= north_east[k]).all(axis=1) & (north_east[k + 1 :] >= south_west[k]).all(axis=1)
+            )
+            + k
+            + 1
+        )
+        for j in overlapping.tolist():
+            other = lanelets[j]
+            if (
+                lanelet.id != other.id
+                and _have_separate_ends(lanelet, other)
+                and lines_cross(lanelet.middle, other.middle)
+            ):
+                crossings_of[k].append(j)
+                crossings_of[j].append(k)
+
+    return crossings_of
 
 
-def _branches(x: Lanelet) -> bool:
-    return any(len(b.after) > 1 for b in x.before) or any(len(a.before) > 1 for a in x.after)
-
-
-def _apart(a: Lanelet, b: Lanelet) -> bool:
-    """Return whether two lanelets neither begin nor end together."""
-    return not (
-        {id(x) for x in a.before} & {id(x) for x in b.before} or {id(x) for x in a.after} & {id(x) for x in b.after}
+def _forks_or_merges(lanelet: Lanelet) -> bool:
+    return any(len(preceding.after) > 1 for preceding in lanelet.before) or any(
+        len(following.before) > 1 for following in lanelet.after
     )
 
 
-def _code(whole: LaneletMap, found: list[Lanelet]) -> RawCode:
-    inner = {id(x) for x in found}
-    middle = np.mean([x.middle.mean(axis=0) for x in found], axis=0)
-    (ref,) = globe(whole.origin, middle[None])
-    raw = RawCode("Lanelet2 " + found[0].id, ref, alias=(Alias("lanelet2", found[0].id),))
+def _have_separate_ends(a: Lanelet, b: Lanelet) -> bool:
+    """Return whether two lanelets neither begin nor end together."""
+    return not (
+        {id(lanelet) for lanelet in a.before} & {id(lanelet) for lanelet in b.before}
+        or {id(lanelet) for lanelet in a.after} & {id(lanelet) for lanelet in b.after}
+    )
+
+
+def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
+    member_ids = {id(lanelet) for lanelet in members}
+    centre = np.mean([lanelet.middle.mean(axis=0) for lanelet in members], axis=0)
+    (reference,) = to_points(lanelet_map.origin, centre[None])
+    raw = RawCode("Lanelet2 " + members[0].id, reference, alias=(Alias("lanelet2", members[0].id),))
     chains: dict[int, list[Lanelet]] = {}
-    for x in found:
-        for first in x.before:
-            chains.setdefault(id(first), _chain(first, inner, False))
-        for last in x.after:
-            chains.setdefault(id(last), _chain(last, inner, True))
-    ingress = {id(b) for x in found for b in x.before}
+
+    for lanelet in members:
+        for preceding in lanelet.before:
+            chains.setdefault(id(preceding), _chain(preceding, member_ids, False))
+        for following in lanelet.after:
+            chains.setdefault(id(following), _chain(following, member_ids, True))
+
+    ingress = {id(preceding) for lanelet in members for preceding in lanelet.before}
     keys = {
-        k: ("in " if k in ingress else "out ") + chain[-1 if k in ingress else 0].key for k, chain in chains.items()
+        lane_key_id: ("in " if lane_key_id in ingress else "out ") + chain[-1 if lane_key_id in ingress else 0].key
+        for lane_key_id, chain in chains.items()
     }
-    _lanes(raw, whole, chains, ingress, keys, middle)
+    _lanes(raw, lanelet_map, chains, ingress, keys, centre)
     raw.left_hand = drives_on_the_left(raw.lanes)
+
     if raw.left_hand:
-        raw.losses.add(Loss("guessed", raw.name, "left-hand traffic: lanes out lie to the right of lanes in"))
-    walks = [walk for walk in whole.walks if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR]
-    lights = _Lights(raw, whole, {keys[k]: chains[k] for k in chains if k in ingress}, found, walks)
+        raw.losses.add(
+            Loss(what="guessed", entity=raw.name, detail="left-hand traffic: lanes out lie to the right of lanes in")
+        )
+
+    crosswalks = [
+        crosswalk
+        for crosswalk in lanelet_map.walks
+        if np.hypot(*(crosswalk.axis.mean(axis=0) - centre)) < MAX_CROSSWALK_DISTANCE
+    ]
+    lights = _SignalGroups(
+        raw=raw,
+        lanelet_map=lanelet_map,
+        chains={keys[lane_key_id]: chains[lane_key_id] for lane_key_id in chains if lane_key_id in ingress},
+        members=members,
+        crosswalks=crosswalks,
+    )
     paths: list[set[str]] = []  # the lanelets that each movement runs on
-    for x in found:
-        for b in x.before:
-            for a in x.after:
-                alias = (Alias("lanelet2", x.id),)
+
+    for lanelet in members:
+        for preceding in lanelet.before:
+            for following in lanelet.after:
+                alias = (Alias("lanelet2", lanelet.id),)
                 raw.moves.append(
                     RawMove(
-                        keys[id(b)],
-                        keys[id(a)],
-                        lights.of(keys[id(b)], x),
-                        x.turn,
-                        x.middle - middle,
-                        speed=_own_speed(x),
+                        start=keys[id(preceding)],
+                        end=keys[id(following)],
+                        group=lights.of(keys[id(preceding)], lanelet),
+                        turn=lanelet.turn,
+                        xy=lanelet.middle - centre,
+                        speed=_own_speed(lanelet),
                         alias=alias,
                     )
                 )
+
                 entity = f"C{len(raw.moves)}"
-                raw.rules += [*_class_limits(Target(entity), x), *turn_bans(entity, [b.permit, a.permit], [x.permit])]
-                paths.append({y.id for y in chains[id(b)]} | {x.id})
-    _priorities(raw, whole, paths, {keys[k]: chains[k] for k in chains if k in ingress})
-    for walk in walks:
+                raw.rules += [
+                    *_class_limits(Target(entity), lanelet),
+                    *turn_bans(entity, [preceding.permit, following.permit], [lanelet.permit]),
+                ]
+                paths.append({y.id for y in chains[id(preceding)]} | {lanelet.id})
+
+    _read_priorities(
+        raw,
+        lanelet_map,
+        paths,
+        {keys[lane_key_id]: chains[lane_key_id] for lane_key_id in chains if lane_key_id in ingress},
+    )
+    for crosswalk in crosswalks:
         raw.walks.append(
-            (walk.axis - middle, round(walk.width * 100), lights.of_walk(walk.rules), (Alias("lanelet2", walk.id),))
+            (
+                crosswalk.axis - centre,
+                round(crosswalk.width * 100),
+                lights.of_walk(crosswalk.rules),
+                (Alias("lanelet2", crosswalk.id),),
+            )
         )
-    whole.used |= lights.made | {walk.id for walk in walks}
-    if any(not walk[2] for walk in raw.walks):
-        raw.losses.add(Loss("guessed", raw.name, "crosswalks that name no light have no signal group"))
+
+    lanelet_map.used |= lights.used_lights | {crosswalk.id for crosswalk in crosswalks}
+    if any(not crosswalk[2] for crosswalk in raw.walks):
+        raw.losses.add(
+            Loss(what="guessed", entity=raw.name, detail="crosswalks that name no light have no signal group")
+        )
+
     lights.describe()
     return raw
 
 
 def drives_on_the_left(lanes: list[RawLane]) -> bool:
-    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say otherwise."""
+    """Return whether lanes out lie to the right of the lanes in beside them, which the format does not say
+    otherwise."""
     votes = 0
-    for a in lanes:
-        for b in lanes:
-            if (a.role, b.role) != ("ingress", "egress"):
+    for lane_in in lanes:
+        for lane_out in lanes:
+            if (lane_in.role, lane_out.role) != ("ingress", "egress"):
                 continue
-            ahead, between, back = unit(a.xy[-1] - a.xy[-2]), b.xy[0] - a.xy[-1], unit(b.xy[1] - b.xy[0])
-            across = float(ahead[0] * between[1] - ahead[1] * between[0])
-            if ahead @ back < -0.9 and abs(float(ahead @ between)) < BESIDE and MIN_APART < abs(across) < BESIDE:
-                votes += 1 if across < 0 else -1
+            direction_in, offset, direction_out = (
+                unit_vector(lane_in.xy[-1] - lane_in.xy[-2]),
+                lane_out.xy[0] - lane_in.xy[-1],
+                unit_vector(lane_out.xy[1] - lane_out.xy[0]),
+            )
+            lateral = float(direction_in[0] * offset[1] - direction_in[1] * offset[0])
+            if (
+                direction_in @ direction_out < -0.9
+                and abs(float(direction_in @ offset)) < MAX_LANE_OFFSET
+                and MIN_LANE_OFFSET < abs(lateral) < MAX_LANE_OFFSET
+            ):
+                votes += 1 if lateral < 0 else -1
+
     return votes > 0
 
 
-def _chain(x: Lanelet, inner: set[int], forward: bool) -> list[Lanelet]:
-    """Return the lanelets that are one lane with `x`, in driving direction: no fork, no merge, no intersection between."""
-    out = [x]
+def _chain(lanelet: Lanelet, member_ids: set[int], forward: bool) -> list[Lanelet]:
+    """Return the lanelets that are one lane with `lanelet`, in driving direction: no fork, no merge, no intersection
+    between."""
+    chain = [lanelet]
     while True:
-        more = out[-1].after if forward else out[-1].before
-        back = (more[0].before if forward else more[0].after) if len(more) == 1 else ()
-        if len(more) != 1 or len(back) != 1 or id(more[0]) in inner or more[0] in out:
-            return out if forward else out[::-1]
-        out.append(more[0])
+        neighbours = chain[-1].after if forward else chain[-1].before
+        reverse_neighbours = (neighbours[0].before if forward else neighbours[0].after) if len(neighbours) == 1 else ()
+        if (
+            len(neighbours) != 1
+            or len(reverse_neighbours) != 1
+            or id(neighbours[0]) in member_ids
+            or neighbours[0] in chain
+        ):
+            return chain if forward else chain[::-1]
+        chain.append(neighbours[0])
 
 
 def _lanes(
     raw: RawCode,
-    whole: LaneletMap,
+    lanelet_map: LaneletMap,
     chains: dict[int, list[Lanelet]],
     ingress: set[int],
     keys: dict[int, str],
-    middle: F8,
+    centre: F8,
 ) -> None:
     ends = []
-    for k, chain in chains.items():
-        line = chain[-1].middle if k in ingress else chain[0].middle
+    for lane_key_id, chain in chains.items():
+        line = chain[-1].middle if lane_key_id in ingress else chain[0].middle
         ends.append(
-            (keys[k], line[-1], unit(line[-1] - line[-2]))
-            if k in ingress
-            else (keys[k], line[0], unit(line[1] - line[0]))
+            (keys[lane_key_id], line[-1], unit_vector(line[-1] - line[-2]))
+            if lane_key_id in ingress
+            else (keys[lane_key_id], line[0], unit_vector(line[1] - line[0]))
         )
-    of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
+
+    approach_of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
         end for end in ends if end[0].startswith("out ")
     )
     lines = [
-        line for light in whole.regulations.lights if not light.walking for line in light.lines
-    ] + whole.regulations.stop_lines
-    ends_of = np.array([end for _, end, _ in ends])
-    stops = [line for line in lines if np.hypot(*(ends_of - line.mean(axis=0)).T).min() < REACH_OF_LIGHTS]
-    for k, chain in chains.items():
-        xy = _line(chain)
-        stop = _stop(xy, stops) if k in ingress else None
-        if k in ingress and stop is None:
-            whole.accounts.enter(
+        line for light in lanelet_map.regulations.lights if not light.walking for line in light.lines
+    ] + lanelet_map.regulations.stop_lines
+    end_points = np.array([end for _, end, _ in ends])
+    stop_lines = [line for line in lines if np.hypot(*(end_points - line.mean(axis=0)).T).min() < MAX_LIGHT_DISTANCE]
+
+    for lane_key_id, chain in chains.items():
+        xy = _chain_line(chain)
+        stop_s = _stop_position(xy, stop_lines) if lane_key_id in ingress else None
+        if lane_key_id in ingress and stop_s is None:
+            lanelet_map.accounts.enter(
                 "guessed",
                 "lane",
                 "no stop line crosses it: it is taken to stop at its end",
                 f"lanelet {chain[-1].name}",
             )
-        limits = _limits(raw, keys[k], chain, xy, _nearest(chain, k in ingress))
+
+        limits = _limits(raw, keys[lane_key_id], chain, xy, _lanelet_at_intersection(chain, lane_key_id in ingress))
         raw.lanes.append(
             RawLane(
-                key=keys[k],
-                xy=xy - middle,
-                role="ingress" if k in ingress else "egress",
-                approach=of[keys[k]],
-                use=_nearest(chain, k in ingress).permit.use,
-                shared=_nearest(chain, k in ingress).permit.shared,
-                width_cm=round(float(np.median([x.width_m for x in chain])) * 100),
+                key=keys[lane_key_id],
+                xy=xy - centre,
+                role="ingress" if lane_key_id in ingress else "egress",
+                approach=approach_of[keys[lane_key_id]],
+                use=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.use,
+                shared=_lanelet_at_intersection(chain, lane_key_id in ingress).permit.shared,
+                width_cm=round(float(np.median([lanelet.width_m for lanelet in chain])) * 100),
                 speed=min(limit for _, _, limit in limits),
                 limits=tuple(limits) if len(limits) > 1 else (),
-                stop_s=stop,
-                alias=tuple(Alias("lanelet2", x.id) for x in chain)
-                + tuple(Alias("name", x.name) for x in chain if x.name != x.id),
+                stop_s=stop_s,
+                alias=tuple(Alias("lanelet2", lanelet.id) for lanelet in chain)
+                + tuple(Alias("name", lanelet.name) for lanelet in chain if lanelet.name != lanelet.id),
             )
         )
 
 
-def _nearest(chain: list[Lanelet], ingress: bool) -> Lanelet:
+def _lanelet_at_intersection(chain: list[Lanelet], ingress: bool) -> Lanelet:
     """Return the lanelet of a lane that lies at the intersection."""
     return chain[-1 if ingress else 0]
 
 
 def _limits(
-    raw: RawCode, key: str, chain: list[Lanelet], xy: F8, at_place: Lanelet
+    raw: RawCode, key: str, chain: list[Lanelet], xy: F8, lanelet_at_intersection: Lanelet
 ) -> list[tuple[float, float, float]]:
-    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it where.
+    """Return the limits along a lane, (from m, to m, m/s); enter its rules: limits of some classes, and who may use it
+    where.
 
-    `at_place` is its lanelet at the intersection, which gives the use of the lane.
+    `lanelet_at_intersection` is its lanelet at the intersection, which gives the use of the lane.
     """
-    cuts = np.cumsum([0.0, *(float(arc(x.middle)[-1]) for x in chain)])
-    cuts *= float(arc(xy)[-1]) / max(float(cuts[-1]), 1e-9)
-    out: list[tuple[float, float, float]] = []
-    for x, start, end in zip(chain, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+    boundaries = np.cumsum([0.0, *(float(arc_lengths(lanelet.middle)[-1]) for lanelet in chain)])
+    boundaries *= float(arc_lengths(xy)[-1]) / max(float(boundaries[-1]), 1e-9)
+    limits: list[tuple[float, float, float]] = []
+
+    for lanelet, start, end in zip(chain, boundaries[:-1].tolist(), boundaries[1:].tolist(), strict=True):
         target = Target(key) if len(chain) == 1 else Target(key, round(start, 2), round(end, 2))
-        own = _own_speed(x)
-        if own is None:
-            raw.losses.add(Loss("guessed", raw.name, f"lanelets without a speed limit: {x.usual[1]}"))
-        speed = x.usual[0] if own is None else own
-        if out and out[-1][2] == speed:
-            out[-1] = (out[-1][0], round(end, 2), speed)
+        own_limit = _own_speed(lanelet)
+        if own_limit is None:
+            raw.losses.add(
+                Loss(what="guessed", entity=raw.name, detail=f"lanelets without a speed limit: {lanelet.usual[1]}")
+            )
+
+        speed = lanelet.usual[0] if own_limit is None else own_limit
+        if limits and limits[-1][2] == speed:
+            limits[-1] = (limits[-1][0], round(end, 2), speed)
         else:
-            out.append((round(start, 2), round(end, 2), speed))
-        raw.rules += [*_class_limits(target, x), *span_rules(target, x.permit, at_place.permit)]
-        if at_place.permit.use != "vehicle" and "car" in x.permit.users and "car" not in at_place.permit.users:
+            limits.append((round(start, 2), round(end, 2), speed))
+
+        raw.rules += [
+            *_class_limits(target, lanelet),
+            *span_rules(target, lanelet.permit, lanelet_at_intersection.permit),
+        ]
+        if (
+            lanelet_at_intersection.permit.use != "vehicle"
+            and "car" in lanelet.permit.users
+            and "car" not in lanelet_at_intersection.permit.users
+        ):
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"lanes for {at_place.permit.use} at the intersection are so all along: further off they are for cars, too",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
+                    "along: further "
+                    "off they are for cars, too",
                 )
             )
-    return out
+
+    return limits
 
 
-def _class_limits(target: Target, x: Lanelet) -> list[Rule]:
+def _class_limits(target: Target, lanelet: Lanelet) -> list[Rule]:
     """Return the limits of a lanelet that hold for some vehicles only."""
     return [
-        Rule("", "speed_max", (target,), limit.speed, classes=limit.classes, fuels=limit.fuels)
-        for limit in x.limits
+        Rule(id="", kind="speed_max", targets=(target,), value=limit.speed, classes=limit.classes, fuels=limit.fuels)
+        for limit in lanelet.limits
         if limit.classes
     ]
 
 
-def _own_speed(x: Lanelet) -> float | None:
+def _own_speed(lanelet: Lanelet) -> float | None:
     """Return the limit that a lanelet states for all; None where it states none."""
-    return min((limit.speed for limit in x.limits if not limit.classes), default=None)
+    return min((limit.speed for limit in lanelet.limits if not limit.classes), default=None)
 
 
-def _line(chain: list[Lanelet]) -> F8:
-    whole = np.concatenate([x.middle for x in chain])
-    keep = np.concatenate([[True], np.hypot(*np.diff(whole, axis=0).T) > 0.05])
-    return np.asarray(whole[keep])
+def _chain_line(chain: list[Lanelet]) -> F8:
+    points = np.concatenate([lanelet.middle for lanelet in chain])
+    kept = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 0.05])
+    return np.asarray(points[kept])
 
 
-def _stop(xy: F8, lines: list[F8]) -> float | None:
+def _stop_position(xy: F8, lines: list[F8]) -> float | None:
     """Return m along a lane where the last of the stop lines crosses it."""
-    found = [
-        float(row[0])
+    crossing_positions = [
+        float(crossing[0])
         for line in lines
-        for a, b in pairwise(line)
-        for row in crossings(xy, arc(xy), np.concatenate([a - unit(b - a) * REACH, b + unit(b - a) * REACH]))
+        for start, end in pairwise(line)
+        for crossing in crossings(
+            xy,
+            arc_lengths(xy),
+            np.concatenate(
+                [
+                    start - unit_vector(end - start) * STOP_LINE_EXTENSION,
+                    end + unit_vector(end - start) * STOP_LINE_EXTENSION,
+                ]
+            ),
+        )
     ]
-    return float(np.floor(max(found) * 100) / 100) if found else None
+    return float(np.floor(max(crossing_positions) * 100) / 100) if crossing_positions else None
 
 
-class _Lights:
-    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane before it.
+class _SignalGroups:
+    """The signal groups of one intersection: a movement has the light that its own lanelet names, else that of the lane
+    before it.
 
     A lane has the lights that its lanelets name, else those whose stop line crosses it.
     """
 
     def __init__(
-        self, raw: RawCode, whole: LaneletMap, chains: dict[str, list[Lanelet]], inner: list[Lanelet], walks: list[Walk]
+        self,
+        raw: RawCode,
+        lanelet_map: LaneletMap,
+        chains: dict[str, list[Lanelet]],
+        members: list[Lanelet],
+        crosswalks: list[Walk],
     ) -> None:
         self.raw = raw
         self.lanes: dict[str, str] = {}  # lane -> light
-        self.served: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
-        self.made: set[str] = set()  # lights that are groups of this intersection
-        lines = {key: _line(chain) for key, chain in chains.items()}
-        middle = np.mean([x.middle.mean(axis=0) for x in inner], axis=0)
-        here: list[Lights] = []
-        for light in whole.regulations.lights:
-            named = [key for key, chain in chains.items() if any(light.id in x.rules for x in chain)]
-            elsewhere = any(light.id in x.rules for x in inner) or any(light.id in walk.rules for walk in walks)
-            near = [line for line in light.lines if np.hypot(*(line.mean(axis=0) - middle)) < REACH_OF_LIGHTS]
-            crossed = (
-                []
-                if named or elsewhere or light.walking
-                else [key for key in chains if _stop(lines[key], near) is not None]
-            )
-            if named or elsewhere or crossed:
-                here.append(light)
-            for key in (named or crossed) if not light.walking else ():
-                if self.lanes.setdefault(key, light.id) != light.id:
-                    raw.losses.add(Loss("guessed", raw.name, f"lane {key} has several lights: the first is taken"))
-        self.numbers = _numbered(here)
-        self.heads = {light.id: light.names for light in here}
-        self.walking = {light.id for light in here if light.walking}
+        self.served_lanelets: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
+        self.used_lights: set[str] = set()  # lights that are groups of this intersection
+        lines = {key: _chain_line(chain) for key, chain in chains.items()}
+        centre = np.mean([lanelet.middle.mean(axis=0) for lanelet in members], axis=0)
+        lights_here: list[Lights] = []
 
-    def of(self, lane: str, x: Lanelet) -> int:
-        """Return the group of a movement from a lane on a lanelet."""
-        own = [ref for ref in x.rules if ref in self.numbers and ref not in self.walking]
-        if len(own) > 1:
-            self.raw.losses.add(
-                Loss("guessed", self.raw.name, f"lanelet {x.name} names several lights: the first is taken")
+        for light in lanelet_map.regulations.lights:
+            lanes_naming = [key for key, chain in chains.items() if any(light.id in lanelet.rules for lanelet in chain)]
+            is_named_inside = any(light.id in lanelet.rules for lanelet in members) or any(
+                light.id in crosswalk.rules for crosswalk in crosswalks
             )
-        if not own and lane in self.lanes:
-            self.served.setdefault(lane, set()).add(x.key)
-        return self._number(own[0] if own else self.lanes.get(lane, ""))
+            lines_nearby = [
+                line for line in light.lines if np.hypot(*(line.mean(axis=0) - centre)) < MAX_LIGHT_DISTANCE
+            ]
+
+            lanes_crossed = (
+                []
+                if lanes_naming or is_named_inside or light.walking
+                else [key for key in chains if _stop_position(lines[key], lines_nearby) is not None]
+            )
+            if lanes_naming or is_named_inside or lanes_crossed:
+                lights_here.append(light)
+
+            for key in (lanes_naming or lanes_crossed) if not light.walking else ():
+                if self.lanes.setdefault(key, light.id) != light.id:
+                    raw.losses.add(
+                        Loss(
+                            what="guessed", entity=raw.name, detail=f"lane {key} has several lights: the first is taken"
+                        )
+                    )
+
+        self.numbers = _group_numbers(lights_here)
+        self.heads = {light.id: light.names for light in lights_here}
+        self.walking = {light.id for light in lights_here if light.walking}
+
+    def of(self, lane: str, lanelet: Lanelet) -> int:
+        """Return the group of a movement from a lane on a lanelet."""
+        own_lights = [ref for ref in lanelet.rules if ref in self.numbers and ref not in self.walking]
+        if len(own_lights) > 1:
+            self.raw.losses.add(
+                Loss(
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail=f"lanelet {lanelet.name} names several lights: the first is taken",
+                )
+            )
+
+        if not own_lights and lane in self.lanes:
+            self.served_lanelets.setdefault(lane, set()).add(lanelet.key)
+
+        return self._number(own_lights[0] if own_lights else self.lanes.get(lane, ""))
 
     def _number(self, name: str) -> int:
         if name in self.numbers:
-            self.made.add(name)
+            self.used_lights.add(name)
         return self.numbers.get(name, 0)
 
     def of_walk(self, rules: list[str]) -> int:
@@ -404,49 +540,65 @@ class _Lights:
 
     def describe(self) -> None:
         """Report what was made of lights, and which group is which: the numbers are not the map's."""
-        if self.made:
-            rows = ", ".join(
+        if self.used_lights:
+            assignments = ", ".join(
                 f"{self.numbers[name]} element {name} ({', '.join(self.heads[name]) or 'no head'})"
-                for name in sorted(self.made, key=self.numbers.__getitem__)
+                for name in sorted(self.used_lights, key=self.numbers.__getitem__)
             )
             self.raw.losses.add(
                 Loss(
-                    "guessed",
-                    self.raw.name,
-                    f"the numbers of signal groups are not the map's, but of the names of lights or their order: {rows}",
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail="the numbers of signal groups are not the map's, but of the names of lights or their order: "
+                    f"{assignments}",
                 )
             )
-        if any(len(lanelets) > 1 for lanelets in self.served.values()):
+
+        if any(len(lanelets) > 1 for lanelets in self.served_lanelets.values()):
             self.raw.losses.add(
                 Loss(
-                    "guessed",
-                    self.raw.name,
-                    "all movements of a lane share the signal group of its light: the map does not part them",
+                    what="guessed",
+                    entity=self.raw.name,
+                    detail="all movements of a lane share the signal group of its light: the map does not part them",
                 )
             )
 
 
-def _numbered(lights: list[Lights]) -> dict[str, int]:
-    """Return the group number of each light: that in its name where these are all different, else its place in the file."""
-    endings = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
-    numbers = [int(found[1]) for found in endings if found]
-    good = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
+def _group_numbers(lights: list[Lights]) -> dict[str, int]:
+    """Return the group number of each light: that in its name where these are all different, else its place in the
+    file."""
+    trailing_numbers = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
+    numbers = [int(match[1]) for match in trailing_numbers if match]
+    are_usable = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
     return {
-        light.id: number for light, number in zip(lights, numbers if good else range(1, len(lights) + 1), strict=True)
+        light.id: number
+        for light, number in zip(lights, numbers if are_usable else range(1, len(lights) + 1), strict=True)
     }
 
 
-def _priorities(raw: RawCode, whole: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]) -> None:
+def _read_priorities(
+    raw: RawCode, lanelet_map: LaneletMap, paths: list[set[str]], chains: dict[str, list[Lanelet]]
+) -> None:
     """Enter who yields where the map says so: by elements of right of way, and by stop and yield signs."""
-    said = whole.regulations
-    signed = {key for key, chain in chains.items() if any(ref in said.giving_way for x in chain for ref in x.rules)}
-    for i, a in enumerate(raw.moves):
-        for j, b in enumerate(raw.moves):
-            ruled = any(paths[i] & low and paths[j] & high and not paths[i] & high for low, high in said.yields)
-            if ruled or (a.start in signed and b.start not in signed):
+    regulations = lanelet_map.regulations
+    lanes_with_sign = {
+        key
+        for key, chain in chains.items()
+        if any(ref in regulations.giving_way for lanelet in chain for ref in lanelet.rules)
+    }
+    for i, first in enumerate(raw.moves):
+        for j, second in enumerate(raw.moves):
+            is_stated = any(
+                paths[i] & yielding and paths[j] & prior and not paths[i] & prior
+                for yielding, prior in regulations.yields
+            )
+            if is_stated or (first.start in lanes_with_sign and second.start not in lanes_with_sign):
                 raw.stated[i, j] = True
-    every = {key for key, chain in chains.items() if said.all_stop & {x.id for x in chain}}
-    if chains and len(every) == len(chains):
+
+    all_way_stop_lanes = {
+        key for key, chain in chains.items() if regulations.all_stop & {lanelet.id for lanelet in chain}
+    }
+    if chains and len(all_way_stop_lanes) == len(chains):
         raw.control = "stop"
     elif raw.stated:
         raw.control = "priority"

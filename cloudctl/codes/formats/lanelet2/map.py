@@ -1,4 +1,5 @@
-"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines, crosswalks.
+"""Reading a Lanelet2 map in OSM XML: lanelets with their middle lines in metres, regulatory elements, stop lines,
+crosswalks.
 
 A lanelet for both directions (one_way=no) becomes two, one each way, on the same ground.
 """
@@ -12,20 +13,31 @@ from cloudctl.geo import Origin
 
 from ...findings import Loss
 from ...model import TURNS, Point
-from ...polylines import F8, arc, at
+from ...polylines import F8, arc_lengths, points_along
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.permits import Permit
-from .access import Limit, read_limits, read_users, usual_speed
+from .access import Limit, default_speed, read_limits, read_users
 from .osm import OsmMap, Tags, read_osm
 from .rules import Regulations, read_regulations
 
-JOINED = 0.8  # m between the ends of two lanelets that follow each other
-SIDE_BY_SIDE = 9.0  # m between the two edges of a crosswalk
-MARKINGS = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
-EDGES = ("virtual", "curbstone", "road_border", "guard_rail", "wall", "fence", "jersey_barrier", "keepout", "rail", "")
+MAX_JOINT_GAP = 0.8  # m between the ends of two lanelets that follow each other
+MAX_ZEBRA_WIDTH = 9.0  # m between the two edges of a crosswalk
+MARKING_TYPES = ("line_thin", "line_thick", "pedestrian_marking", "bike_marking", "zebra_marking")
+EDGE_TYPES = (
+    "virtual",
+    "curbstone",
+    "road_border",
+    "guard_rail",
+    "wall",
+    "fence",
+    "jersey_barrier",
+    "keepout",
+    "rail",
+    "",
+)
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
-PLAIN = ("stop_line", "zebra", "light_bulbs", "centerline")
-OFF = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
+PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
+MAX_CENTRE_LINE_OFFSET = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
 
 
 @dataclass
@@ -79,92 +91,139 @@ class LaneletMap:
 def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
     """Return a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     osm = read_osm(root, zero)
-    out = LaneletMap(osm.place, [], [], Regulations(), root.accounts.losses, root.accounts)
+    lanelet_map = LaneletMap(
+        origin=osm.place,
+        lanelets=[],
+        walks=[],
+        regulations=Regulations(),
+        losses=root.accounts.losses,
+        accounts=root.accounts,
+    )
+
     try:
-        out.regulations = read_regulations(osm)
+        lanelet_map.regulations = read_regulations(osm)
         for tags in osm.relations:
             kind = tags.get("type")
             if kind == "lanelet":
-                _lanelet(out, osm, tags)
+                _lanelet(lanelet_map, osm, tags)
             elif kind != "regulatory_element":
-                out.accounts.enter(
+                lanelet_map.accounts.enter(
                     "dropped", "relation", f"relations of type {kind or 'none'} are not read", f"relation {tags.id}"
                 )
-        _ways(out, osm)
-        _zebras(out, {name: osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "zebra"})
+
+        _report_ways(lanelet_map, osm)
+        _add_zebras(
+            lanelet_map, {name: osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "zebra"}
+        )
     finally:
-        osm.settle(out.accounts)
-    _join(out.lanelets)
-    _turned(out)
-    return out
+        osm.settle(lanelet_map.accounts)
+
+    _find_neighbours(lanelet_map.lanelets)
+    _turn_exchanged(lanelet_map)
+    return lanelet_map
 
 
-def _ways(out: LaneletMap, osm: OsmMap) -> None:
+def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
     """Report what lines say that a code does not."""
     for tags in osm.ways.values():
         kind = tags.get("type")
-        if kind in EDGES or kind in PLAIN:
+        if kind in EDGE_TYPES or kind in PLAIN_TYPES:
             tags.ignore("subtype", "how an edge or a line looks: its points say where it is")
-        subtype = "" if kind in EDGES or kind in READ_ELSEWHERE else tags.get("subtype")
-        if kind in MARKINGS:
-            out.accounts.enter(
+
+        subtype = "" if kind in EDGE_TYPES or kind in READ_ELSEWHERE else tags.get("subtype")
+        if kind in MARKING_TYPES:
+            lanelet_map.accounts.enter(
                 "dropped",
                 f"way {kind}",
                 "lane markings: a code does not say where lanes may be changed",
                 f"{subtype or kind} way {tags.id}",
             )
-        elif kind not in (*EDGES, *READ_ELSEWHERE):
-            out.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
+        elif kind not in (*EDGE_TYPES, *READ_ELSEWHERE):
+            lanelet_map.accounts.enter("dropped", "way", f"lines of type {kind} are not read", f"way {tags.id}")
 
 
-def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
+def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
     for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
-        out.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
+        lanelet_map.accounts.enter("dropped", "lanelet", f"members in the role {role} are not read", f"lanelet {name}")
+
     if not all(bounds):
-        out.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
+        lanelet_map.accounts.enter("dropped", "lanelet", "has no left or no right bound", f"lanelet {name}")
         return
-    left, right = _along(_whole(bounds[0]), _whole(bounds[1]))
-    n = max(len(left), len(right), 12)
-    a, b = (at(line, arc(line), np.linspace(0, arc(line)[-1], n)) for line in (left, right))
-    middle, width = (a + b) / 2, float(np.median(np.hypot(*(a - b).T)))
-    middle = _drawn(out, osm, tags, middle)
+
+    left, right = _in_driving_direction(_joined_lines(bounds[0]), _joined_lines(bounds[1]))
+    count = max(len(left), len(right), 12)
+    left_points, right_points = (
+        points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], count)) for line in (left, right)
+    )
+    middle, width = (left_points + right_points) / 2, float(np.median(np.hypot(*(left_points - right_points).T)))
+    middle = _centre_line(lanelet_map, osm, tags, middle)
     rules = tags.refs("regulatory_element")
+
     if tags.get("subtype") == "crosswalk":
         for key in ("one_way", "location", "region", "speed_limit"):
             tags.ignore(key, "people on foot walk both ways, and have no limit")
         for _ in tags.with_prefix("participant:"):
             pass
-        out.walks.append(Walk(name, middle[[0, -1]], width, rules))
+        lanelet_map.walks.append(Walk(name, middle[[0, -1]], width, rules))
         return
-    limits, usual = read_limits(tags), usual_speed(tags)
+
+    limits, default = read_limits(tags), default_speed(tags)
     turn = tags.choice("turn_direction", {word: word for word in TURNS}, "")
     users = read_users(tags)
+
     if users is None:
         return
-    stated = [out.regulations.speeds[ref] for ref in rules if ref in out.regulations.speeds]
-    if stated:
-        if any(not limit.classes and abs(limit.speed - min(stated)) > 0.05 for limit in limits):
-            out.accounts.enter(
+
+    signed_limits = [lanelet_map.regulations.speeds[ref] for ref in rules if ref in lanelet_map.regulations.speeds]
+    if signed_limits:
+        if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in limits):
+            lanelet_map.accounts.enter(
                 "differs",
                 "lanelet",
                 "a sign and the tag give different limits: that of the sign is taken, as the format has it",
                 f"lanelet {name}",
             )
-        limits = [Limit(min(stated)), *(limit for limit in limits if limit.classes)]
+
+        limits = [Limit(min(signed_limits)), *(limit for limit in limits if limit.classes)]
+
     if users.along:
-        out.lanelets.append(
-            Lanelet(tags.id, name, left, right, middle, width, users.permit(False), limits, usual, rules, turn)
-        )
-    if users.against:
-        permit = users.permit(True)
-        out.lanelets.append(
+        lanelet_map.lanelets.append(
             Lanelet(
-                tags.id, name, right[::-1], left[::-1], middle[::-1], width, permit, limits, usual, rules, backward=True
+                id=tags.id,
+                name=name,
+                left=left,
+                right=right,
+                middle=middle,
+                width_m=width,
+                permit=users.permit(False),
+                limits=limits,
+                usual=default,
+                rules=rules,
+                turn=turn,
             )
         )
-        out.accounts.enter(
+
+    if users.against:
+        permit = users.permit(True)
+        lanelet_map.lanelets.append(
+            Lanelet(
+                id=tags.id,
+                name=name,
+                left=right[::-1],
+                right=left[::-1],
+                middle=middle[::-1],
+                width_m=width,
+                permit=permit,
+                limits=limits,
+                usual=default,
+                rules=rules,
+                backward=True,
+            )
+        )
+
+        lanelet_map.accounts.enter(
             "differs",
             "lanelet",
             "lanelets for both directions become a lane each way, on the same ground",
@@ -172,131 +231,169 @@ def _lanelet(out: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         )
 
 
-def _whole(lines: list[F8]) -> F8:
+def _joined_lines(lines: list[F8]) -> F8:
     """Return lines that follow each other as one, turned so that they join."""
-    out = lines[0]
+    joined = lines[0]
     for line in lines[1:]:
-        ends = [
-            np.hypot(*(p - q))
-            for p, q in ((out[-1], line[0]), (out[-1], line[-1]), (out[0], line[0]), (out[0], line[-1]))
+        gaps = [
+            np.hypot(*(end - other_end))
+            for end, other_end in (
+                (joined[-1], line[0]),
+                (joined[-1], line[-1]),
+                (joined[0], line[0]),
+                (joined[0], line[-1]),
+            )
         ]
-        k = int(np.argmin(ends))
-        out = out[::-1] if k > 1 else out
-        out = np.concatenate([out, (line[::-1] if k % 2 else line)[1:]])
-    return out
+        smallest = int(np.argmin(gaps))
+        joined = joined[::-1] if smallest > 1 else joined
+        joined = np.concatenate([joined, (line[::-1] if smallest % 2 else line)[1:]])
+
+    return joined
 
 
-def _along(left: F8, right: F8) -> tuple[F8, F8]:
+def _in_driving_direction(left: F8, right: F8) -> tuple[F8, F8]:
     """Return both bounds in driving direction: alike, with the left one on the left."""
-    same = np.hypot(*(left[0] - right[0])) + np.hypot(*(left[-1] - right[-1]))
-    if np.hypot(*(left[0] - right[-1])) + np.hypot(*(left[-1] - right[0])) < same:
+    gap_as_drawn = np.hypot(*(left[0] - right[0])) + np.hypot(*(left[-1] - right[-1]))
+    if np.hypot(*(left[0] - right[-1])) + np.hypot(*(left[-1] - right[0])) < gap_as_drawn:
         right = right[::-1]
-    ring = np.concatenate([right, left[::-1]])  # anticlockwise when the left bound is on the left
-    x, y = ring.T
+
+    outline = np.concatenate([right, left[::-1]])  # anticlockwise when the left bound is on the left
+    x, y = outline.T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
     return (left, right) if area > 0 else (left[::-1], right[::-1])
 
 
-def _drawn(out: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
-    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names none, or another place."""
+def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -> F8:
+    """Return the centre line that a lanelet names, in driving direction; the middle between its bounds where it names
+    none, or another place."""
     lines = [osm.lines[ref] for ref in tags.refs("centerline") if ref in osm.lines]
     if not lines:
         return middle
-    line = _whole(lines)
+
+    line = _joined_lines(lines)
     if np.hypot(*(line[0] - middle[0])) > np.hypot(*(line[-1] - middle[0])):
         line = line[::-1]
-    if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > OFF:
-        out.accounts.enter(
+
+    if max(np.hypot(*(line[0] - middle[0])), np.hypot(*(line[-1] - middle[-1]))) > MAX_CENTRE_LINE_OFFSET:
+        lanelet_map.accounts.enter(
             "dropped",
             "lanelet",
             "centre lines that do not end between the bounds: the middle is taken",
             f"lanelet {tags.id}",
         )
         return middle
+
     return line
 
 
-def _zebras(out: LaneletMap, lines: dict[str, F8]) -> None:
+def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
     """Add the crosswalks of closed outlines, and of pairs of edges side by side; an axis runs along the long side."""
     edges = []
     for name, line in lines.items():
         if len(line) > 3 and np.hypot(*(line[0] - line[-1])) < 0.01:
             corners = line[:-1]
-            middle = corners.mean(axis=0)
-            axis = np.linalg.svd(corners - middle)[2][0]
-            along, across = (corners - middle) @ axis, (corners - middle) @ np.array([-axis[1], axis[0]])
-            out.walks.append(
-                Walk(name, np.array([middle + axis * along.min(), middle + axis * along.max()]), float(np.ptp(across)))
+            centre = corners.mean(axis=0)
+            axis = np.linalg.svd(corners - centre)[2][0]
+            along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
+            lanelet_map.walks.append(
+                Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)))
             )
         else:
             edges.append((name, line[[0, -1]]))
+
     pairs = sorted(
-        (far, a, b) for k, a in enumerate(edges) for b in edges[k + 1 :] if (far := _between(a[1], b[1])) is not None
+        (width, name_a, name_b)
+        for k, name_a in enumerate(edges)
+        for name_b in edges[k + 1 :]
+        if (width := _edge_distance(name_a[1], name_b[1])) is not None
     )
-    used: set[str] = set()
-    for far, (a, one), (b, other) in pairs:
-        if used & {a, b}:
+    used_edges: set[str] = set()
+    for width, (name_a, edge), (name_b, other_edge) in pairs:
+        if used_edges & {name_a, name_b}:
             continue
-        used |= {a, b}
-        if np.hypot(*(one[0] - other[0])) > np.hypot(*(one[0] - other[1])):
-            other = other[::-1]
-        out.walks.append(Walk(f"{a} {b}", (one + other) / 2, far))
-        out.losses.add(Loss("guessed", f"zebra {a}", f"is one edge of a crosswalk: its other edge is {b}"))
+
+        used_edges |= {name_a, name_b}
+        if np.hypot(*(edge[0] - other_edge[0])) > np.hypot(*(edge[0] - other_edge[1])):
+            other_edge = other_edge[::-1]
+
+        lanelet_map.walks.append(Walk(f"{name_a} {name_b}", (edge + other_edge) / 2, width))
+        lanelet_map.losses.add(
+            Loss(
+                what="guessed",
+                entity=f"zebra {name_a}",
+                detail=f"is one edge of a crosswalk: its other edge is {name_b}",
+            )
+        )
+
     for name, _ in edges:
-        if name not in used:
-            out.losses.add(Loss("dropped", f"zebra {name}", "is an edge without another beside it"))
+        if name not in used_edges:
+            lanelet_map.losses.add(
+                Loss(what="dropped", entity=f"zebra {name}", detail="is an edge without another beside it")
+            )
 
 
-def _between(a: F8, b: F8) -> float | None:
+def _edge_distance(a: F8, b: F8) -> float | None:
     """Return m between two edges that run side by side, None for others."""
-    d, e = a[1] - a[0], b[1] - b[0]
-    far = float(np.hypot(*(b.mean(axis=0) - a.mean(axis=0))))
-    sine = abs(float(d[0] * e[1] - d[1] * e[0])) / max(float(np.hypot(*d) * np.hypot(*e)), 1e-9)
-    return far if sine < 0.3 and far < SIDE_BY_SIDE else None
+    direction_a, direction_b = a[1] - a[0], b[1] - b[0]
+    distance = float(np.hypot(*(b.mean(axis=0) - a.mean(axis=0))))
+    sine = abs(float(direction_a[0] * direction_b[1] - direction_a[1] * direction_b[0])) / max(
+        float(np.hypot(*direction_a) * np.hypot(*direction_b)), 1e-9
+    )
+    return distance if sine < 0.3 and distance < MAX_ZEBRA_WIDTH else None
 
 
-def _turned(out: LaneletMap) -> None:
+def _turn_exchanged(lanelet_map: LaneletMap) -> None:
     """Turn lanelets whose bounds are exchanged: they join nothing as they are, and something the other way about.
 
-    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned go first, and
-    the others are tested again after each one.
-    """
-    alone = [x for x in out.lanelets if not x.before and not x.after and not x.backward]
-    if not alone:
+    Its neighbours may join nothing either, because of it: those that join something at both ends when they are turned
+    go first, and the others are tested again after each one."""
+    isolated = [
+        lanelet for lanelet in lanelet_map.lanelets if not lanelet.before and not lanelet.after and not lanelet.backward
+    ]
+    if not isolated:
         return
+
     begins, ends = (
-        _Ends((x, x.left[0], x.right[0]) for x in out.lanelets),
-        _Ends((x, x.left[-1], x.right[-1]) for x in out.lanelets),
+        _Ends((lanelet, lanelet.left[0], lanelet.right[0]) for lanelet in lanelet_map.lanelets),
+        _Ends((lanelet, lanelet.left[-1], lanelet.right[-1]) for lanelet in lanelet_map.lanelets),
     )
 
-    def joins(x: Lanelet, first: tuple[F8, F8], last: tuple[F8, F8]) -> int:
+    def joins(lanelet: Lanelet, first: tuple[F8, F8], last: tuple[F8, F8]) -> int:
         """Return at how many of its ends, each given by its left and right point, a lanelet joins others."""
-        return any(y is not x for y in ends.at(*first)) + any(y is not x for y in begins.at(*last))
+        return any(other is not lanelet for other in ends.at(*first)) + any(
+            other is not lanelet for other in begins.at(*last)
+        )
 
-    def joins_turned(x: Lanelet) -> int:
-        return joins(x, (x.right[-1], x.left[-1]), (x.right[0], x.left[0]))
+    def joins_turned(lanelet: Lanelet) -> int:
+        return joins(lanelet, (lanelet.right[-1], lanelet.left[-1]), (lanelet.right[0], lanelet.left[0]))
 
-    turned = False
-    waiting = [(joins_turned(x), x) for x in alone]
-    for both in (2, 1):
-        for x in [x for number, x in waiting if number == both]:
-            if joins(x, (x.left[0], x.right[0]), (x.left[-1], x.right[-1])) or not joins_turned(x):
+    any_turned = False
+    pending = [(joins_turned(lanelet), lanelet) for lanelet in isolated]
+    for joined_ends in (2, 1):
+        for lanelet in [lanelet for number, lanelet in pending if number == joined_ends]:
+            if joins(
+                lanelet, (lanelet.left[0], lanelet.right[0]), (lanelet.left[-1], lanelet.right[-1])
+            ) or not joins_turned(lanelet):
                 continue
-            begins.drop(x, x.left[0])
-            ends.drop(x, x.left[-1])
-            x.left, x.right, x.middle = x.right[::-1], x.left[::-1], x.middle[::-1]
-            begins.add(x, x.left[0], x.right[0])
-            ends.add(x, x.left[-1], x.right[-1])
-            turned = True
-            out.losses.add(
+
+            begins.drop(lanelet, lanelet.left[0])
+            ends.drop(lanelet, lanelet.left[-1])
+            lanelet.left, lanelet.right, lanelet.middle = lanelet.right[::-1], lanelet.left[::-1], lanelet.middle[::-1]
+            begins.add(lanelet, lanelet.left[0], lanelet.right[0])
+            ends.add(lanelet, lanelet.left[-1], lanelet.right[-1])
+            any_turned = True
+
+            lanelet_map.losses.add(
                 Loss(
-                    "repaired",
-                    f"lanelet {x.name}",
-                    "left and right bound were exchanged: it joins its neighbours the other way about",
+                    what="repaired",
+                    entity=f"lanelet {lanelet.name}",
+                    detail="left and right bound were exchanged: it joins its neighbours the other way about",
                 )
             )
-    if turned:
-        _join(out.lanelets)
+
+    if any_turned:
+        _find_neighbours(lanelet_map.lanelets)
 
 
 class _Ends:
@@ -307,33 +404,50 @@ class _Ends:
         for row in rows:
             self.add(*row)
 
-    def add(self, x: Lanelet, left: F8, right: F8) -> None:
+    def add(self, lanelet: Lanelet, left: F8, right: F8) -> None:
         """Add a lanelet by its end."""
-        self.cells.setdefault(_cell(left), []).append((x, left, right))
+        self.cells.setdefault(_cell(left), []).append((lanelet, left, right))
 
-    def drop(self, x: Lanelet, left: F8) -> None:
+    def drop(self, lanelet: Lanelet, left: F8) -> None:
         """Take a lanelet out that was added with this left point."""
         cell = _cell(left)
-        self.cells[cell] = [row for row in self.cells[cell] if row[0] is not x]
+        self.cells[cell] = [row for row in self.cells[cell] if row[0] is not lanelet]
 
     def at(self, left: F8, right: F8) -> list[Lanelet]:
         """Return the lanelets with this end, within `JOINED`."""
-        x, y = _cell(left)
-        near = [row for i in (x - 1, x, x + 1) for j in (y - 1, y, y + 1) for row in self.cells.get((i, j), ())]
-        return [found for found, a, b in near if np.hypot(*(left - a)) < JOINED and np.hypot(*(right - b)) < JOINED]
+        column, row = _cell(left)
+        nearby = [
+            entry
+            for i in (column - 1, column, column + 1)
+            for j in (row - 1, row, row + 1)
+            for entry in self.cells.get((i, j), ())
+        ]
+        return [
+            lanelet
+            for lanelet, left_end, right_end in nearby
+            if np.hypot(*(left - left_end)) < MAX_JOINT_GAP and np.hypot(*(right - right_end)) < MAX_JOINT_GAP
+        ]
 
 
 def _cell(point: F8) -> tuple[int, int]:
-    return int(point[0] // JOINED), int(point[1] // JOINED)
+    return int(point[0] // MAX_JOINT_GAP), int(point[1] // MAX_JOINT_GAP)
 
 
-def _join(lanelets: list[Lanelet]) -> None:
+def _find_neighbours(lanelets: list[Lanelet]) -> None:
     """Find which lanelets follow which: both bounds end where both bounds begin."""
-    order = {id(x): k for k, x in enumerate(lanelets)}
-    begins = _Ends((x, x.left[0], x.right[0]) for x in lanelets)
-    for x in lanelets:
-        x.before, x.after = [], []
-    for a in lanelets:
-        a.after = sorted((b for b in begins.at(a.left[-1], a.right[-1]) if b is not a), key=lambda b: order[id(b)])
-        for b in a.after:
-            b.before.append(a)
+    index_of = {id(lanelet): k for k, lanelet in enumerate(lanelets)}
+    begins = _Ends((lanelet, lanelet.left[0], lanelet.right[0]) for lanelet in lanelets)
+    for lanelet in lanelets:
+        lanelet.before, lanelet.after = [], []
+
+    for lanelet_before in lanelets:
+        lanelet_before.after = sorted(
+            (
+                lanelet_after
+                for lanelet_after in begins.at(lanelet_before.left[-1], lanelet_before.right[-1])
+                if lanelet_after is not lanelet_before
+            ),
+            key=lambda lanelet_after: index_of[id(lanelet_after)],
+        )
+        for lanelet_after in lanelet_before.after:
+            lanelet_after.before.append(lanelet_before)

@@ -13,9 +13,9 @@ from ...polylines import F8
 from ..importing.accounting import Accounts, Record, XmlRecord
 from ..sumo.reader import E_TOWN
 
-UNPLACED = 0.5  # degrees about 0, 0 within which a map is taken not to be placed on the globe
-ALIKE = 0.01  # part of a distance by which degrees and local metres of one map may differ
-SLACK = 2.0  # m by which they may differ besides
+MAX_UNPLACED_DEG = 0.5  # degrees about 0, 0 within which a map is taken not to be placed on the globe
+MAX_RELATIVE_DIFFERENCE = 0.01  # part of a distance by which degrees and local metres of one map may differ
+MAX_ABSOLUTE_DIFFERENCE = 2.0  # m by which they may differ besides
 NODE_TAGS = {  # that are read, or carry nothing about traffic
     "local_x": "read",
     "local_y": "read",
@@ -57,7 +57,7 @@ class Tags(Record):
 
     def refs(self, role: str) -> list[str]:
         """Return the members of a role."""
-        return [ref for found, _, ref in self.members if found == role]
+        return [ref for member_role, _, ref in self.members if member_role == role]
 
     def unsettled(self) -> list[Record]:
         """Enter the tags that nothing read."""
@@ -85,31 +85,40 @@ class OsmMap:
 def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
     """Return what a file holds; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     accounts = root.accounts
-    xy, place = _points(root, zero)
-    out = OsmMap(place, {}, {}, [])
+    position_of_node, place = _points(root, zero)
+    osm_map = OsmMap(place, {}, {}, [])
+
     for element in _present(root, "way"):
         points = []
-        for nd in element.children("nd"):
-            if nd.get("ref") in xy:
-                points.append(xy[nd.get("ref")])
+        for node_ref in element.children("nd"):
+            if node_ref.get("ref") in position_of_node:
+                points.append(position_of_node[node_ref.get("ref")])
             else:
-                nd.unknown("ref", nd.get("ref"), "no point of the file: left out of its line")
+                node_ref.unknown("ref", node_ref.get("ref"), "no point of the file: left out of its line")
+
         tags = Tags(accounts, "way", element, [])
         if len(points) > 1:
-            out.ways[tags.id], out.lines[tags.id] = tags, np.array(points)
+            osm_map.ways[tags.id], osm_map.lines[tags.id] = tags, np.array(points)
         else:
             element.leave_out("lines of fewer than two points")
+
     relations = list(_present(root, "relation"))
-    there = {"node": xy, "way": out.lines, "relation": {element.get("id") for element in relations}}
+    known_ids = {
+        "node": position_of_node,
+        "way": osm_map.lines,
+        "relation": {element.get("id") for element in relations},
+    }
     for element in relations:
         members = []
         for member in element.children("member"):
-            kind = member.choice("type", {name: name for name in there}, "way")
-            if member.get("ref") not in there[kind]:
+            kind = member.choice("type", {name: name for name in known_ids}, "way")
+            if member.get("ref") not in known_ids[kind]:
                 member.unknown("ref", member.get("ref"), f"no {kind} of the file, or one that was left out")
             members.append((member.get("role"), kind, member.get("ref")))
-        out.relations.append(Tags(accounts, "relation", element, members))
-    return out
+
+        osm_map.relations.append(Tags(accounts, "relation", element, members))
+
+    return osm_map
 
 
 def _present(root: XmlRecord, tag: str) -> Iterator[XmlRecord]:
@@ -126,33 +135,48 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
     degrees: dict[str, tuple[float, float]] = {}
     local: dict[str, tuple[float, float]] = {}
     texts: dict[str, str] = {}  # lat and lon as they stand
+
     for node in _present(root, "node"):
         name, tags = node.get("id"), {tag.get("k"): tag.get("v") for tag in node.children("tag")}
         texts[name] = f"{node.get('lat')}, {node.get('lon')}"
         pair = _pair(node.get("lat"), node.get("lon"))
+
         if pair is not None:
             degrees[name] = pair
+
         metres = _pair(tags.get("local_x", ""), tags.get("local_y", ""))
         if metres is not None:
             local[name] = metres
+
         for key, value in tags.items():
             if key not in NODE_TAGS:
                 root.accounts.enter("dropped", "node", f"tag {key} is not read", f"{key}={value[:60]} of node {name}")
+
     if not texts:
-        raise refuse("Lanelet2", "file", "nodes", 0, "holds no node", "export the map with its points")
-    if len(local) == len(texts) and (len(degrees) < len(local) or not _agree(degrees, local)):
+        raise refuse(
+            where="Lanelet2",
+            entity="file",
+            field="nodes",
+            value=0,
+            rule="holds no node",
+            remedy="export the map with its points",
+        )
+
+    if len(local) == len(texts) and (len(degrees) < len(local) or not _same_places(degrees, local)):
         return _by_metres(root.accounts, local, zero)
+
     for name, text in texts.items():
         lat, lon = degrees.get(name, (float("nan"), float("nan")))
         if not (abs(lat) < 88 and abs(lon) <= 180):  # also what is no number
             raise refuse(
-                "Lanelet2",
-                f"node {name}",
-                "lat, lon",
-                text,
-                "must be degrees, within 88 of latitude and 180 of longitude",
-                "correct the map, or give every node local_x and local_y",
+                where="Lanelet2",
+                entity=f"node {name}",
+                field="lat, lon",
+                value=text,
+                rule="must be degrees, within 88 of latitude and 180 of longitude",
+                remedy="correct the map, or give every node local_x and local_y",
             )
+
     return _by_degrees(root.accounts, degrees, zero)
 
 
@@ -164,52 +188,68 @@ def _pair(first: str, second: str) -> tuple[float, float] | None:
     return pair if np.isfinite(pair).all() else None
 
 
-def _agree(degrees: dict[str, tuple[float, float]], local: dict[str, tuple[float, float]]) -> bool:
-    """Return whether degrees and metres of one map are the same places: the nodes farthest from the first are as far in both."""
-    table, metres = (np.array([rows[name] for name in local]) for rows in (degrees, local))
-    if np.abs(table[:, 0]).max() >= 88 or np.abs(table[:, 1]).max() > 180:
+def _same_places(degrees: dict[str, tuple[float, float]], local: dict[str, tuple[float, float]]) -> bool:
+    """Return whether degrees and metres of one map are the same places: the nodes farthest from the first are as far in
+    both."""
+    degree_table, metres = (np.array([rows[name] for name in local]) for rows in (degrees, local))
+    if np.abs(degree_table[:, 0]).max() >= 88 or np.abs(degree_table[:, 1]).max() > 180:
         return False
-    xy = np.stack(Origin(*table[0].tolist()).to_local(table[:, 0], table[:, 1]), axis=1)
-    far, known = np.hypot(*(metres - metres[0]).T), np.hypot(*(xy - xy[0]).T)
-    return bool((np.abs(far - known) <= ALIKE * far + SLACK).all())
+    positions = np.stack(Origin(*degree_table[0].tolist()).to_local(degree_table[:, 0], degree_table[:, 1]), axis=1)
+    distances_m, distances_deg = np.hypot(*(metres - metres[0]).T), np.hypot(*(positions - positions[0]).T)
+    return bool(
+        (np.abs(distances_m - distances_deg) <= MAX_RELATIVE_DIFFERENCE * distances_m + MAX_ABSOLUTE_DIFFERENCE).all()
+    )
 
 
 def _by_metres(
     accounts: Accounts, local: dict[str, tuple[float, float]], zero: Point | None
 ) -> tuple[dict[str, F8], Origin]:
     """Return nodes by their local_x and local_y, of a map whose degrees are missing, or of another place."""
-    table = np.array(list(local.values()))
+    positions = np.array(list(local.values()))
     if zero is None:
         accounts.losses.add(
             Loss(
-                "guessed",
-                "map",
-                f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where local 0, 0 lies with --at",
+                what="guessed",
+                entity="map",
+                detail=f"its degrees are not those of its local_x, local_y: laid at {E_TOWN.lat}, "
+                f"{E_TOWN.lon}; say where "
+                "local 0, 0 lies with --at",
             )
         )
-        return dict(zip(local, table - np.round(table.mean(axis=0)), strict=True)), E_TOWN
+        return dict(zip(local, positions - np.round(positions.mean(axis=0)), strict=True)), E_TOWN
+
     accounts.losses.add(
-        Loss("dropped", "map", "its degrees are not used: local_x, local_y, and --at, say where it lies")
+        Loss(
+            what="dropped",
+            entity="map",
+            detail="its degrees are not used: local_x, local_y, and --at, say where it lies",
+        )
     )
-    return dict(zip(local, table, strict=True)), Origin(zero[0] / 1e7, zero[1] / 1e7)
+    return dict(zip(local, positions, strict=True)), Origin(zero[0] / 1e7, zero[1] / 1e7)
 
 
 def _by_degrees(
     accounts: Accounts, degrees: dict[str, tuple[float, float]], zero: Point | None
 ) -> tuple[dict[str, F8], Origin]:
-    table = np.array(list(degrees.values()))
-    origin = place = Origin(*(round(float(k), 7) for k in table.mean(axis=0)))
-    if np.abs(table).max() > UNPLACED:
+    degree_table = np.array(list(degrees.values()))
+    origin = place = Origin(*(round(float(value), 7) for value in degree_table.mean(axis=0)))
+    if np.abs(degree_table).max() > MAX_UNPLACED_DEG:
         if zero is not None:
-            accounts.losses.add(Loss("differs", "map", "--at is not used: the map's own degrees say where it lies"))
+            accounts.losses.add(
+                Loss(what="differs", entity="map", detail="--at is not used: the map's own degrees say where it lies")
+            )
     else:
         origin, place = Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
         if zero is None:
             accounts.losses.add(
                 Loss(
-                    "guessed",
-                    "map",
-                    f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
+                    what="guessed",
+                    entity="map",
+                    detail=f"lies about latitude and longitude 0: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it "
+                    "is with --at",
                 )
             )
-    return dict(zip(degrees, np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1), strict=True)), place
+
+    return dict(
+        zip(degrees, np.stack(origin.to_local(degree_table[:, 0], degree_table[:, 1]), axis=1), strict=True)
+    ), place

@@ -1,4 +1,5 @@
-"""Regulatory elements of Lanelet2: limits (by sign, too), lights, right of way, signs. Those of other kinds are reported."""
+"""Regulatory elements of Lanelet2: limits (by sign, too), lights, right of way, signs. Those of other kinds are
+reported."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,24 +13,26 @@ GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
 PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
 # Sub-types of a head -> whether it is for pedestrians, who have no yellow.
-HEADS = {
+IS_PEDESTRIAN_HEAD = {
     "red_green": True,
     **dict.fromkeys(
         ("", "red_yellow_green", "red_yellow", "yellow_green", "red", "yellow", "green", "white", "black", "straight"),
         False,
     ),
 }
-# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs begin at 101.
-MAX_PLAIN = 100
-MILES = ("us", "uk", "gb")  # countries with limits in mph
-SIGNS_WITH_LIMIT = {
+# A number alone is a limit only in an element of limits, in steps of 5 and up to this: the numbers of German signs
+# begin at 101.
+MAX_PLAIN_LIMIT = 100
+MPH_COUNTRIES = ("us", "uk", "gb")  # countries with limits in mph
+# m/s: 30 zone, play street, town
+LIMIT_OF_SIGN = {
     "de274.1": 8.33,
     "274.1": 8.33,
     "de325": 1.94,
     "de325.1": 1.94,
     "325.1": 1.94,
     "de310": 13.89,
-}  # m/s: 30 zone, play street, town
+}
 STOP_SIGNS, YIELD_SIGNS = (
     ("de206", "206", "usr1-1", "r1-1", "stop", "stop_sign"),
     ("de205", "205", "usr1-2", "r1-2", "yield", "yield_sign", "give_way"),
@@ -60,15 +63,15 @@ class Regulations:
 
 def read_regulations(osm: OsmMap) -> Regulations:
     """Return what the regulatory elements say."""
-    out = Regulations()
-    out.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
+    regulations = Regulations()
+    regulations.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
     for element in osm.relations:
         if element.get("type") == "regulatory_element":
-            _read(out, osm, element)
-    return out
+            _read_element(regulations, osm, element)
+    return regulations
 
 
-def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
+def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
     kind = element.get("subtype")
     lines = [osm.lines[ref] for ref in element.refs("ref_line") if ref in osm.lines]
     if element.flag("dynamic"):
@@ -78,23 +81,25 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
             "holds under a condition that the map does not say: taken as always in force",
             f"element {element.id}",
         )
+
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
         element.accounts.enter(
             "differs", f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
         )
+
     if kind == "traffic_light":
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
-        walking = [head.choice("subtype", HEADS, False) for head in heads]
-        out.lights.append(Lights(element.id, names, lines, bool(walking) and all(walking)))
+        walking = [head.choice("subtype", IS_PEDESTRIAN_HEAD, False) for head in heads]
+        regulations.lights.append(Lights(element.id, names, lines, bool(walking) and all(walking)))
     elif kind in ("speed_limit", "traffic_sign"):
-        _sign(out, osm, element, lines)
+        _read_sign(regulations, osm, element, lines)
     elif kind == "right_of_way":
-        out.yields.append((set(element.refs("yield")), set(element.refs("right_of_way"))))
-        out.stop_lines += lines
+        regulations.yields.append((set(element.refs("yield")), set(element.refs("right_of_way"))))
+        regulations.stop_lines += lines
     elif kind == "all_way_stop":
-        out.all_stop.update(element.refs("yield"))
-        out.stop_lines += lines
+        regulations.all_stop.update(element.refs("yield"))
+        regulations.stop_lines += lines
     else:
         element.accounts.enter(
             "dropped",
@@ -104,10 +109,11 @@ def _read(out: Regulations, osm: OsmMap, element: Tags) -> None:
         )
         for name in list(element.values):
             element.get(name)  # the whole element is reported
-    _roles(element, kind)
+
+    _report_roles(element, kind)
 
 
-ROLES = {
+ROLES_OF_ELEMENT = {
     "traffic_light": ("refers", "ref_line", "light_bulbs"),
     "speed_limit": ("refers",),
     "traffic_sign": ("refers",),
@@ -116,9 +122,13 @@ ROLES = {
 }
 
 
-def _roles(element: Tags, kind: str) -> None:
+def _report_roles(element: Tags, kind: str) -> None:
     """Report members in roles that are not read."""
-    for role in sorted({role for role, _, _ in element.members} - set(ROLES.get(kind, ()))) if kind in ROLES else ():
+    for role in (
+        sorted({role for role, _, _ in element.members} - set(ROLES_OF_ELEMENT.get(kind, ())))
+        if kind in ROLES_OF_ELEMENT
+        else ()
+    ):
         element.accounts.enter(
             "dropped",
             f"element {kind}",
@@ -128,54 +138,65 @@ def _roles(element: Tags, kind: str) -> None:
         )
 
 
-def _sign(out: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
+def _read_sign(regulations: Regulations, osm: OsmMap, element: Tags, lines: list[F8]) -> None:
     """Read what a sign says: of the element's own sign_type, else of the signs it refers to."""
-    own = element.get("sign_type")
-    kinds = [own] if own else [_kind(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
-    if not kinds:
+    own_type = element.get("sign_type")
+    sign_types = (
+        [own_type] if own_type else [_sign_type(osm.ways[ref]) for ref in element.refs("refers") if ref in osm.ways]
+    )
+    if not sign_types:
         element.accounts.enter(
             "dropped", "regulatory element", "signs without a type that is in the file", f"element {element.id}"
         )
+
     speeds = []
-    for kind in kinds:
-        speed = sign_speed(kind, plain=element.get("subtype") == "speed_limit")
+    for sign_type in sign_types:
+        speed = sign_speed(sign_type, plain=element.get("subtype") == "speed_limit")
         if speed is not None:
             speeds.append(speed)
-        elif kind.lower() in (*STOP_SIGNS, *YIELD_SIGNS):
-            out.giving_way.add(element.id)
-            out.stop_lines += lines
+        elif sign_type.lower() in (*STOP_SIGNS, *YIELD_SIGNS):
+            regulations.giving_way.add(element.id)
+            regulations.stop_lines += lines
         else:
-            element.unknown("sign_type", kind, "the sign is left out")
+            element.unknown("sign_type", sign_type, "the sign is left out")
+
     if speeds:
-        out.speeds[element.id] = min(speeds)
+        regulations.speeds[element.id] = min(speeds)
 
 
-def _kind(sign: Tags) -> str:
+def _sign_type(sign: Tags) -> str:
     """Return the type of a sign: its subtype, or the limit that it writes beside one such as "speed_limit"."""
-    kind = sign.get("subtype")
-    beside = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
-    if sign_speed(kind) is not None or not beside:
-        return kind
-    text = sign.get(beside).strip()
-    return f"{text} km/h" if beside != "sign_type" and text.isdecimal() else text
+    subtype = sign.get("subtype")
+    value_tag = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
+    if sign_speed(subtype) is not None or not value_tag:
+        return subtype
+    text = sign.get(value_tag).strip()
+    return f"{text} km/h" if value_tag != "sign_type" and text.isdecimal() else text
 
 
-def sign_speed(kind: str, plain: bool = True) -> float | None:
-    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25", "cn-40", "50 km/h".
+def sign_speed(sign_type: str, plain: bool = True) -> float | None:
+    """Return the limit that a sign of a type shows, m/s; None for other signs. "de274-30", "274-50", "usR2-1-25",
+    "cn-40", "50 km/h".
 
-    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can stand.
-    """
-    text = kind.strip().lower()
-    if text in SIGNS_WITH_LIMIT:
-        return SIGNS_WITH_LIMIT[text]
+    `plain`: whether a number alone ("cn-40", "40") may be a limit, which it is only where nothing but a limit can
+    stand."""
+    text = sign_type.strip().lower()
+    if text in LIMIT_OF_SIGN:
+        return LIMIT_OF_SIGN[text]
+
     for pattern, unit in (
         (GERMAN_LIMIT, "km/h"),
         (AMERICAN_LIMIT, "mph"),
-        (PLAIN_LIMIT, "mph" if text[:2] in MILES else "km/h"),
+        (PLAIN_LIMIT, "mph" if text[:2] in MPH_COUNTRIES else "km/h"),
     ):
-        found = pattern.fullmatch(text)
-        if found and pattern is PLAIN_LIMIT and not (plain and int(found[1]) <= MAX_PLAIN and int(found[1]) % 5 == 0):
+        match = pattern.fullmatch(text)
+        if (
+            match
+            and pattern is PLAIN_LIMIT
+            and not (plain and int(match[1]) <= MAX_PLAIN_LIMIT and int(match[1]) % 5 == 0)
+        ):
             return None
-        if found:
-            return speed_of(f"{found[1]} {unit}")
+        if match:
+            return speed_of(f"{match[1]} {unit}")
+
     return None if text.isdecimal() else speed_of(text)

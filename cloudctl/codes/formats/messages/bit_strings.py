@@ -7,19 +7,19 @@
     text of 0 and 1       "00010000", "b00010000", "0b00010000", "'00010000'B"
     hex text              "10", "0x10", "'10'H", in whole or half bytes
 
-What is none of these, or has another size, is not guessed: it comes back as `UNREAD`, and whoever reads an access from it must not open anything.
-"""
+What is none of these, or has another size, is not guessed: it comes back as `UNREAD`, and whoever reads an access from
+it must not open anything."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-UNREAD = "bits"  # the key under which a value stands that is no bit string of its field
+UNREAD_KEY = "bits"  # the key under which a value stands that is no bit string of its field
 OTHER_FLAGS = {
     "individualmotorizedvehicletraffic": "individualMotorizedVehicleTraffic",
     "bicycleuseallowed": "bicyleUseAllowed",
     "yieldalwaysrequired": "yieldAllwaysRequired",
 }
-TRUTHS = {"true": True, "1": True, "": True, "false": False, "0": False}
+TRUTH_VALUES = {"true": True, "1": True, "": True, "false": False, "0": False}
 MAX_BITS = 64  # of a bit string with an extension; the standards' have 2 to 16
 MAX_DEPTH = 4  # of a bit string within lists and objects; converters nest it once
 
@@ -30,23 +30,27 @@ def squeezed(name: str) -> str:
 
 
 def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) -> dict[str, Any]:
-    """Return a bit string as an object of the flags that are set; `UNREAD` holds a value that is none, flags of no known name keep theirs."""
+    """Return a bit string as an object of the flags that are set; `UNREAD` holds a value that is none, flags of no
+    known name keep theirs."""
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             if {"value"} <= set(map(squeezed, map(str, value))) <= {"value", "length", "size"}:
                 return read_flags(
                     next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
                 )
-            return _named(value, names)
+            return _from_object(value, names)
+
         if isinstance(value, list | tuple):
-            return _listed(value, names, size, depth)
+            return _from_list(value, names, size, depth)
+
     words = str(value).replace(",", " ").replace("|", " ").split() if isinstance(value, str) else []
-    if words and all(_known(word, names) in names for word in words):
-        return dict.fromkeys((_known(word, names) for word in words), True)
+    if words and all(_standard_name(word, names) in names for word in words):
+        return dict.fromkeys((_standard_name(word, names) for word in words), True)
+
     try:
-        return _set(_bits(value, size), names)
+        return _flags_set(_bit_text(value, size), names)
     except (TypeError, ValueError, OverflowError):
-        return {UNREAD: str(value)}
+        return {UNREAD_KEY: str(value)}
 
 
 def read_bits(value: Any, size: int) -> list[bool]:
@@ -59,70 +63,78 @@ def read_bits(value: Any, size: int) -> list[bool]:
 
 
 def unread_flags(flags: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Return what of the flags of `read_flags` is not understood: no bit string, flags of no known name, and those neither true nor false."""
+    """Return what of the flags of `read_flags` is not understood: no bit string, flags of no known name, and those
+    neither true nor false."""
     return {name: value for name, value in flags.items() if value is not True or name not in names}
 
 
-def _listed(value: Sequence[Any], names: tuple[str, ...], size: int, depth: int) -> dict[str, Any]:
-    """Return the flags of a list: (number, size), a flag a bit, the names of those set, or the bit string as its only element."""
+def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: int) -> dict[str, Any]:
+    """Return the flags of a list: (number, size), a flag a bit, the names of those set, or the bit string as its only
+    element."""
     if not value:
         return {}
     if _is_sized(value, size):
-        return _set(f"{value[0]:0{value[1]}b}", names)
-    truths = [_truth(item) if item != "" else item for item in value]
+        return _flags_set(f"{value[0]:0{value[1]}b}", names)
+
+    truths = [_as_truth(item) if item != "" else item for item in value]
     if len(value) == size and all(isinstance(item, bool) for item in truths):
-        return _set("".join("1" if item else "0" for item in truths), names)
-    if all(isinstance(item, str) and _known(item, names) in names for item in value):
-        return dict.fromkeys((_known(item, names) for item in value), True)
+        return _flags_set("".join("1" if item else "0" for item in truths), names)
+    if all(isinstance(item, str) and _standard_name(item, names) in names for item in value):
+        return dict.fromkeys((_standard_name(item, names) for item in value), True)
     if all(isinstance(item, dict) for item in value):
         return {name: item for row in value for name, item in read_flags(row, names, size, depth + 1).items()}
     if len(value) == 1 and isinstance(value[0], str | list | tuple):
         return read_flags(value[0], names, size, depth + 1)
-    return {UNREAD: str(list(value))}
+
+    return {UNREAD_KEY: str(list(value))}
 
 
 def _is_sized(value: Sequence[Any], size: int) -> bool:
-    """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1, which is no size here."""
+    """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1,
+    which is no size here."""
     if len(value) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
         return False
     number, own_size = int(value[0]), int(value[1])
     return (isinstance(value, tuple) or own_size >= size) and 0 < own_size <= MAX_BITS and 0 <= number < 1 << own_size
 
 
-def _named(value: dict[Any, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    rows = {_known(str(key), names): _truth(item) for key, item in value.items()}
+def _from_object(value: dict[Any, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    rows = {_standard_name(str(key), names): _as_truth(item) for key, item in value.items()}
     return {name: item for name, item in rows.items() if item is not False and item is not None}
 
 
-def _known(word: str, names: tuple[str, ...]) -> str:
+def _standard_name(word: str, names: tuple[str, ...]) -> str:
     """Return a flag's name as the standard writes it; a word that is none as it is."""
-    plain = squeezed(OTHER_FLAGS.get(squeezed(word), word))
-    return next((name for name in names if squeezed(name) == plain), word)
+    comparable = squeezed(OTHER_FLAGS.get(squeezed(word), word))
+    return next((name for name in names if squeezed(name) == comparable), word)
 
 
-def _set(bits: str, names: tuple[str, ...]) -> dict[str, Any]:
+def _flags_set(bits: str, names: tuple[str, ...]) -> dict[str, Any]:
     return {names[k] if k < len(names) else f"bit {k}": True for k, on in enumerate(bits) if on == "1"}
 
 
-def _truth(value: Any) -> Any:
-    """Return a flag as true or false; what is neither as it is. XER writes a named bit that is set as an empty element."""
+def _as_truth(value: Any) -> Any:
+    """Return a flag as true or false; what is neither as it is. XER writes a named bit that is set as an empty
+    element."""
     if isinstance(value, dict):
         value = next(iter(value), "")
     if value is None or isinstance(value, bool):
         return value
-    return TRUTHS.get(str(value).strip().lower(), value)
+    return TRUTH_VALUES.get(str(value).strip().lower(), value)
 
 
-def _bits(value: Any, size: int) -> str:
+def _bit_text(value: Any, size: int) -> str:
     """Return text of 0 and 1, as many as the size. Raises ValueError."""
     if value is None or value == "":
         return "0" * size
     if isinstance(value, bool | float):
         raise ValueError("is no bit string")
+
     if isinstance(value, int):
         if not 0 <= value < 1 << size:
             raise ValueError("has more bits")
         return f"{value:0{size}b}"
+
     text = "".join(str(value).split()).lower()
     notation = ""
     if text[:1] == "'" and text[-2:] in ("'b", "'h"):  # as ASN.1 writes values
@@ -131,11 +143,14 @@ def _bits(value: Any, size: int) -> str:
         notation, text = {"x": "h", "b": "b"}[text[1]], text[2:]
     elif text[:1] == "b" and len(text) == size + 1:
         notation, text = "b", text[1:]
+
     if notation != "h" and len(text) == size and set(text) <= {"0", "1"}:
         return text
     if notation == "b" or set(text) - set("0123456789abcdef"):
         raise ValueError(f"is not of {size} bits")
-    whole = f"{int(text, 16):0{len(text) * 4}b}"
-    if len(whole) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in whole[size:]:  # whole bytes, or half ones
+
+    bits = f"{int(text, 16):0{len(text) * 4}b}"
+    if len(bits) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in bits[size:]:  # whole bytes, or half ones
         raise ValueError(f"is not of {size} bits")
-    return whole[:size]
+
+    return bits[:size]

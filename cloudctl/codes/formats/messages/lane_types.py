@@ -1,4 +1,5 @@
-"""Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code does.
+"""Who a lane is for, as messages write it (LaneTypeAttributes, LaneSharing; J2735 and YD/T 3709 alike), and as a code
+does.
 
 message                                     code
 vehicle                                     use vehicle
@@ -16,25 +17,26 @@ from typing import NamedTuple
 from ...model import IntersectionCode, Lane
 from ...rule import CLASSES, Rule
 from ..importing.accounting import JsonRecord
-from ..importing.permits import MOTOR, permit
+from ..importing.permits import MOTOR_CLASSES, permit_of
 from .bit_strings import unread_flags
-from .kept_out import USED_BY, let_in, refused_by
-from .speed_limits import narrowed
-from .tree import LANE_TYPES, SHARING
+from .kept_out import CLASSES_OF_USE, admitted_classes, refused_by
+from .speed_limits import narrowing_fields
+from .tree import LANE_TYPES, SHARING_FLAGS
 
-TRAVELLED = {
+# Lane types to travel on, and their use
+USE_OF_LANE_TYPE = {
     "vehicle": "vehicle",
     "bikeLane": "bike",
     "sidewalk": "pedestrian",
     "trackedVehicle": "tram",
-}  # lane types to travel on, and their use
-REVOCABLE = {
+}
+REVOCABLE_FLAG = {
     "vehicle": "isVehicleRevocableLane",
     "bikeLane": "bikeRevocableLane",
     "sidewalk": "sidewalk-RevocableLane",
     "trackedVehicle": "spec-RevocableLane",
 }
-SHARED_USES = {
+USE_OF_SHARING = {
     "individualMotorizedVehicleTraffic": "vehicle",
     "busVehicleTraffic": "bus",
     "cyclistVehicleTraffic": "bike",
@@ -42,23 +44,24 @@ SHARED_USES = {
     "pedestriansTraffic": "pedestrian",
     "pedestrianTraffic": "pedestrian",
 }
-TAXIS = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
-USE_CLASSES: dict[str, tuple[str, ...]] = {
-    "vehicle": MOTOR,
+TAXI_SHARING = "taxiVehicleTraffic"  # of LaneSharing: no use of its own
+CLASSES_SHARING: dict[str, tuple[str, ...]] = {
+    "vehicle": MOTOR_CLASSES,
     "bus": ("bus",),
     "bike": ("bicycle",),
     "tram": ("tram",),
     "pedestrian": ("pedestrian",),
 }
-RESTRICTED = {
+# And for whom
+CLASS_OF_RESTRICTION = {
     "restrictedToBusUse": "bus",
     "restrictedToTaxiUse": "taxi",
     "hovLaneUseOnly": "hov",
     "restrictedFromPublicUse": "emergency",
-}  # and for whom
+}
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
-NOT_UNDERSTOOD = "who may use the lane is not understood"
-RESERVED_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
+UNREADABLE_ACCESS = "who may use the lane is not understood"
+RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 
 TURN_FLAGS = {
@@ -69,7 +72,7 @@ TURN_FLAGS = {
 }
 
 
-class LaneUse(NamedTuple):
+class LaneAccess(NamedTuple):
     """Who a lane is for. `kind`: of the rule that reserves it, "" without one; `classes`: whom that rule names."""
 
     use: str
@@ -95,8 +98,9 @@ def read_turns(maneuver: JsonRecord) -> list[str]:
     return [turn for flag, turn in TURN_FLAGS.items() if maneuver.flag(flag)]
 
 
-def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
-    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no restriction opens it."""
+def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
+    """Return who a lane of a type in `TRAVELLED` is for; one whose flags are not understood is for nobody, so that no
+    restriction opens it."""
     unread = unread_flags(flags.values, LANE_TYPES[kind][0])
     if unread:
         for name, value in unread.items():
@@ -105,35 +109,48 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneUse:
                 value,
                 f"the lane is closed to all, as it might keep others out; flags are {', '.join(LANE_TYPES[kind][0])}",
             )
-        return LaneUse(TRAVELLED[kind], (), "closure", (), NOT_UNDERSTOOD)
-    for name, value in unread_flags(sharing.values, SHARING).items():
-        sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING)}")
-    uses = [use for name, use in SHARED_USES.items() if sharing.flag(name)]
+
+        return LaneAccess(use=USE_OF_LANE_TYPE[kind], shared=(), kind="closure", classes=(), text=UNREADABLE_ACCESS)
+
+    for name, value in unread_flags(sharing.values, SHARING_FLAGS).items():
+        sharing.unknown(name, value, f"it opens the lane to nobody; flags are {', '.join(SHARING_FLAGS)}")
+
+    uses = [use for name, use in USE_OF_SHARING.items() if sharing.flag(name)]
     if kind == "bikeLane" and flags.flag("pedestrianUseAllowed"):
         uses.append("pedestrian")
+
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
         uses.append("bike")
-    restricted = [name for name in RESTRICTED if kind == "vehicle" and flags.flag(name)]
-    if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXIS) and "vehicle" not in uses:
+
+    restricted = [name for name in CLASS_OF_RESTRICTION if kind == "vehicle" and flags.flag(name)]
+    if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXI_SHARING) and "vehicle" not in uses:
         sharing.unknown(
-            TAXIS, True, f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out"
+            TAXI_SHARING,
+            True,
+            f"a {kind} for taxis and no other motor vehicles has no use of its own: they are kept out",
         )
-    return _use(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXIS))._replace(
-        revocable=flags.flag(REVOCABLE[kind])
+
+    return _access(kind, restricted, tuple(dict.fromkeys(uses)), sharing.flag(TAXI_SHARING))._replace(
+        revocable=flags.flag(REVOCABLE_FLAG[kind])
     )
 
 
-def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: bool) -> LaneUse:
+def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: bool) -> LaneAccess:
     """Return who a lane is for, by its type, its restrictions (of `RESTRICTED`), and those it is shared with."""
-    own = TRAVELLED[kind]
-    also = {name for use in uses for name in USE_CLASSES[use]} | ({"taxi"} if taxis else set())
-    if own == "tram":
-        named = also | {"tram"}
-        return LaneUse(
-            own, tuple(use for use in uses if use != own), "lane_use", tuple(name for name in CLASSES if name in named)
+    own_use = USE_OF_LANE_TYPE[kind]
+    sharing_classes = {name for use in uses for name in CLASSES_SHARING[use]} | ({"taxi"} if taxis else set())
+    if own_use == "tram":
+        named = sharing_classes | {"tram"}
+        return LaneAccess(
+            use=own_use,
+            shared=tuple(use for use in uses if use != own_use),
+            kind="lane_use",
+            classes=tuple(name for name in CLASSES if name in named),
         )
-    if own != "vehicle" or not restricted:
-        return LaneUse(own, tuple(use for use in uses if use != own))
+
+    if own_use != "vehicle" or not restricted:
+        return LaneAccess(own_use, tuple(use for use in uses if use != own_use))
+
     text = (
         HIGH_OCCUPANCY
         if "hovLaneUseOnly" in restricted
@@ -141,14 +158,22 @@ def _use(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: boo
         if restricted == ["restrictedFromPublicUse"]
         else ""
     )
-    found = permit({RESTRICTED[name] for name in restricted} | also, text, stated=False)
-    own = "bus" if "restrictedToBusUse" in restricted else "vehicle"
-    kind_of_rule = "lane_use" if found.kind == "bus_lane" and own != "bus" else found.kind
-    return LaneUse(own, tuple(use for use in uses if use != own), kind_of_rule, found.classes, found.text)
+    granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
+    own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
+    kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != "bus" else granted.kind
+
+    return LaneAccess(
+        use=own_use,
+        shared=tuple(use for use in uses if use != own_use),
+        kind=kind_of_rule,
+        classes=granted.classes,
+        text=granted.text,
+    )
 
 
 class WrittenUse(NamedTuple):
-    """A lane's type as a message writes it: its name, the flags set, those of LaneSharing, and the rules that these carry."""
+    """A lane's type as a message writes it: its name, the flags set, those of LaneSharing, and the rules that these
+    carry."""
 
     kind: str
     flags: tuple[str, ...]
@@ -157,87 +182,100 @@ class WrittenUse(NamedTuple):
 
 
 def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> WrittenUse:
-    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its rules keep out at any.
+    """Return how a message writes who a lane is for; `rules` are those that reserve it at all times, `refused` whom its
+    rules keep out at any.
 
-    Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that lets in a class that is refused.
-    Where every one of them would, the lane is written as not for public use.
-    """
+    Of what can be written, that comes first which our reader makes the rule of; no type and no sharing is written that
+    lets in a class that is refused. Where every one of them would, the lane is written as not for public use."""
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
-    uses = tuple(use for use in dict.fromkeys(SHARED_USES.values()) if use in lane.shared and use != lane.use)
-    fewer = tuple(use for use in uses if refused.isdisjoint(USED_BY[use]))  # those whom no rule keeps out
-    own = ("restrictedToBusUse",) if lane.use == "bus" else ()
+    uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
+    # Those whom no rule keeps out
+    unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
+    own_flags = ("restrictedToBusUse",) if lane.use == "bus" else ()
 
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
-        for restricted, shared, taxis in _ways(kind, own, (uses, fewer)):
+        for restricted, shared, taxis in _ways_to_write(kind, own_flags, (uses, unrefused_uses)):
             if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
                 continue  # a lane that is closed to all is not one for those
-            read = _use(kind, restricted, shared, taxis)
-            if (read.use, read.kind, {*read.classes}) == (lane.use, rule.kind, {*rule.classes}) and refused.isdisjoint(
-                _opened(read)
-            ):
-                return _written(lane, kind, restricted, shared, taxis, (rule.id,))
 
-    for shared in (uses, fewer):
-        if refused.isdisjoint(_opened(_use(kind, own, shared, False))):
-            return _written(lane, kind, own, shared, False)
-    return _written(lane, "vehicle", ("restrictedFromPublicUse",), fewer if lane.use == "vehicle" else (), False)
+            read_back = _access(kind, restricted, shared, taxis)
+            if (read_back.use, read_back.kind, {*read_back.classes}) == (
+                lane.use,
+                rule.kind,
+                {*rule.classes},
+            ) and refused.isdisjoint(_admitted(read_back)):
+                return _written_use(
+                    lane=lane, kind=kind, restricted=restricted, shared=shared, taxis=taxis, carried=(rule.id,)
+                )
+
+    for shared in (uses, unrefused_uses):
+        if refused.isdisjoint(_admitted(_access(kind, own_flags, shared, False))):
+            return _written_use(lane, kind, own_flags, shared, False)
+
+    return _written_use(
+        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == "vehicle" else (), False
+    )
 
 
-def _ways(
-    kind: str, own: tuple[str, ...], shares: Sequence[tuple[str, ...]]
+def _ways_to_write(
+    kind: str, own_flags: tuple[str, ...], sharing: Sequence[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], bool]]:
-    """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share it."""
-    for more in (
+    """Yield what a lane type can be written with: its restrictions, the uses it is shared with, and whether taxis share
+    it."""
+    for restriction in (
         ((), ("restrictedToTaxiUse",), ("hovLaneUseOnly",), ("restrictedFromPublicUse",))
         if kind == "vehicle"
         else ((),)
     ):
-        for shared in dict.fromkeys(shares):
+        for shared in dict.fromkeys(sharing):
             for taxis in (False, True):
-                yield tuple(sorted({*own, *more})), shared, taxis
+                yield tuple(sorted({*own_flags, *restriction})), shared, taxis
 
 
-def _opened(read: LaneUse) -> tuple[str, ...]:
+def _admitted(read: LaneAccess) -> tuple[str, ...]:
     """Return the classes that a lane lets in when it is read."""
-    rule = Rule("", read.kind, (), classes=read.classes)
-    return let_in(read.use, read.shared, frozenset(refused_by(rule)) if read.kind else frozenset())
+    rule = Rule(id="", kind=read.kind, targets=(), classes=read.classes)
+    return admitted_classes(read.use, read.shared, frozenset(refused_by(rule)) if read.kind else frozenset())
 
 
-def _written(
+def _written_use(
     lane: Lane, kind: str, restricted: Sequence[str], shared: Sequence[str], taxis: bool, carried: tuple[str, ...] = ()
 ) -> WrittenUse:
-    flags = ((REVOCABLE[kind],) if lane.revocable else ()) + tuple(restricted)
-    sharing = tuple(name for name, use in SHARED_USES.items() if use in shared and name != "pedestrianTraffic")
-    return WrittenUse(kind, flags, sharing + ((TAXIS,) if taxis else ()), carried)
+    flags = ((REVOCABLE_FLAG[kind],) if lane.revocable else ()) + tuple(restricted)
+    sharing = tuple(name for name, use in USE_OF_SHARING.items() if use in shared and name != "pedestrianTraffic")
+    return WrittenUse(kind, flags, sharing + ((TAXI_SHARING,) if taxis else ()), carried)
 
 
 def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
     """Return the rules that reserve each lane at all times, on its whole length; those of its link, too."""
-    lanes: dict[str, list[Rule]] = {}
-    of_link: dict[str, list[str]] = {}
+    rules_of_lane: dict[str, list[Rule]] = {}
+    lanes_of_link: dict[str, list[str]] = {}
     for lane in code.lanes:
-        lanes[lane.id] = []
-        of_link.setdefault(lane.link, []).append(lane.id)
+        rules_of_lane[lane.id] = []
+        lanes_of_link.setdefault(lane.link, []).append(lane.id)
+
     for rule in code.rules:
         if (
-            rule.kind not in RESERVED_KINDS
+            rule.kind not in RESERVING_RULE_KINDS
             or not always(rule)
             or (rule.kind == "closure" and (rule.classes or rule.except_classes))
         ):
             continue
+
         for target in rule.targets:
             if target.s_from is None and target.s_to is None:
                 for lane_id in (
                     [target.entity]
-                    if target.entity in lanes
-                    else list(lanes)
+                    if target.entity in rules_of_lane
+                    else list(rules_of_lane)
                     if target.entity == "code"
-                    else of_link.get(target.entity, [])
+                    else lanes_of_link.get(target.entity, [])
                 ):
-                    lanes[lane_id].append(rule)
-    return lanes
+                    rules_of_lane[lane_id].append(rule)
+
+    return rules_of_lane
 
 
 def always(rule: Rule) -> bool:
     """Return whether a rule holds at all times, for everyone whom its classes name."""
-    return rule.calendar is None and not narrowed(rule)
+    return rule.calendar is None and not narrowing_fields(rule)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ...findings import refuse
 from .bit_strings import OTHER_FLAGS, read_flags, squeezed
 
-VEHICLE = (
+VEHICLE_FLAGS = (
     "isVehicleRevocableLane",
     "isVehicleFlyOverLane",
     "hovLaneUseOnly",
@@ -26,7 +26,7 @@ VEHICLE = (
     "hasIRbeaconCoverage",
     "permissionOnRequest",
 )
-CROSSWALK = (
+CROSSWALK_FLAGS = (
     "crosswalkRevocableLane",
     "bicyleUseAllowed",
     "isXwalkFlyOverLane",
@@ -37,7 +37,7 @@ CROSSWALK = (
     "rfSignalRequestPresent",
     "unsignalizedSegmentsPresent",
 )
-BIKE = (
+BIKE_LANE_FLAGS = (
     "bikeRevocableLane",
     "pedestrianUseAllowed",
     "isBikeFlyOverLane",
@@ -46,8 +46,8 @@ BIKE = (
     "isolatedByBarrier",
     "unsignalizedSegmentsPresent",
 )
-SIDEWALK = ("sidewalk-RevocableLane", "bicyleUseAllowed", "isSidewalkFlyOverLane", "walkBikes")
-BARRIER = (
+SIDEWALK_FLAGS = ("sidewalk-RevocableLane", "bicyleUseAllowed", "isSidewalkFlyOverLane", "walkBikes")
+MEDIAN_FLAGS = (
     "median-RevocableLane",
     "median",
     "whiteLineHashing",
@@ -59,7 +59,7 @@ BARRIER = (
     "lowCurbs",
     "highCurbs",
 )
-STRIPING = (
+STRIPING_FLAGS = (
     "stripeToConnectingLanesRevocableLane",
     "stripeDrawOnLeft",
     "stripeDrawOnRight",
@@ -67,14 +67,14 @@ STRIPING = (
     "stripeToConnectingLanesRight",
     "stripeToConnectingLanesAhead",
 )
-TRACK = (
+TRACKED_VEHICLE_FLAGS = (
     "spec-RevocableLane",
     "spec-commuterRailRoadTrack",
     "spec-lightRailRoadTrack",
     "spec-heavyRailRoadTrack",
     "spec-otherRailType",
 )
-PARKING = (
+PARKING_FLAGS = (
     "parkingRevocableLane",
     "parallelParkingInUse",
     "headInParkingInUse",
@@ -83,7 +83,7 @@ PARKING = (
     "parkingForTaxiUse",
     "noPublicParkingUse",
 )
-SHARING = (
+SHARING_FLAGS = (
     "overlappingLaneDescriptionProvided",
     "multipleLanesTreatedAsOneLane",
     "otherNonMotorizedTrafficTypes",
@@ -95,7 +95,7 @@ SHARING = (
     "trackedVehicleTraffic",
     "pedestrianTraffic",
 )
-MANEUVERS = (
+MANEUVER_FLAGS = (
     "maneuverStraightAllowed",
     "maneuverLeftAllowed",
     "maneuverRightAllowed",
@@ -109,26 +109,26 @@ MANEUVERS = (
     "caution",
     "reserved1",
 )
-DIRECTIONS = ("ingressPath", "egressPath")
+DIRECTION_FLAGS = ("ingressPath", "egressPath")
 LANE_TYPES = {
-    "vehicle": (VEHICLE, 8),
-    "crosswalk": (CROSSWALK, 16),
-    "bikeLane": (BIKE, 16),
-    "sidewalk": (SIDEWALK, 16),
-    "median": (BARRIER, 16),
-    "striping": (STRIPING, 16),
-    "trackedVehicle": (TRACK, 16),
-    "parking": (PARKING, 16),
+    "vehicle": (VEHICLE_FLAGS, 8),
+    "crosswalk": (CROSSWALK_FLAGS, 16),
+    "bikeLane": (BIKE_LANE_FLAGS, 16),
+    "sidewalk": (SIDEWALK_FLAGS, 16),
+    "median": (MEDIAN_FLAGS, 16),
+    "striping": (STRIPING_FLAGS, 16),
+    "trackedVehicle": (TRACKED_VEHICLE_FLAGS, 16),
+    "parking": (PARKING_FLAGS, 16),
 }
-BITS = {
-    "directionalUse": (DIRECTIONS, 2),
-    "sharedWith": (SHARING, 10),
-    "maneuvers": (MANEUVERS, 12),
-    "maneuver": (MANEUVERS, 12),
+BIT_STRING_FIELDS = {
+    "directionalUse": (DIRECTION_FLAGS, 2),
+    "sharedWith": (SHARING_FLAGS, 10),
+    "maneuvers": (MANEUVER_FLAGS, 12),
+    "maneuver": (MANEUVER_FLAGS, 12),
 }
-CHOICES = ("laneType", "nodeList", "delta", "offsetXaxis", "offsetYaxis", "offsetLL", "offsetV", "regExtValue")
-ITEM_CHOICES = ("data", "users")  # lists of choices
-LISTS = {
+CHOICE_FIELDS = ("laneType", "nodeList", "delta", "offsetXaxis", "offsetYaxis", "offsetLL", "offsetV", "regExtValue")
+LISTS_OF_CHOICES = ("data", "users")  # lists of choices
+LIST_FIELDS = {
     "intersections": "IntersectionGeometry",
     "laneSet": "GenericLane",
     "connectsTo": "Connection",
@@ -148,9 +148,9 @@ LISTS = {
     "roadSegments": "RoadSegment",
     "preemptPriorityData": "SignalControlZone",
 }
-WORDS = ("type", "basicType")
-WORD_LISTS = ("localNode", "disabled", "enabled")
-OFFSETS = (
+ENUMERATED_FIELDS = ("type", "basicType")
+LISTS_OF_WORDS = ("localNode", "disabled", "enabled")
+OFFSET_CHOICES = (
     "position-LL1",
     "position-LL2",
     "position-LL3",
@@ -159,7 +159,7 @@ OFFSETS = (
     "position-LL6",
     "position-LatLon",
 )
-DELTAS = ("node-XY1", "node-XY2", "node-XY3", "node-XY4", "node-XY5", "node-XY6", "node-LatLon")
+DELTA_CHOICES = ("node-XY1", "node-XY2", "node-XY3", "node-XY4", "node-XY5", "node-XY6", "node-LatLon")
 OTHER_NAMES = {
     "sharewith": "sharedWith",
     "latitude": "lat",
@@ -169,7 +169,7 @@ OTHER_NAMES = {
     "connectionid": "connectionID",
     "referencelaneid": "referenceLaneId",
 } | OTHER_FLAGS
-FIELDS = (
+FIELD_NAMES = (
     "id",
     "region",
     "name",
@@ -219,7 +219,8 @@ FIELDS = (
     "regionId",
     "ConnectionTrajectory-addGrpC",
 )
-ENVELOPES = (
+# Keys that a MAP may stand under
+ENVELOPE_KEYS = (
     "payload",
     "data",
     "value",
@@ -230,8 +231,8 @@ ENVELOPES = (
     "mapframe",
     "odemapdata",
     "odeasn1data",
-)  # keys that a MAP may stand under
-CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed over
+)
+ENVELOPE_FIELDS = {  # what may stand beside a MAP in its envelope, and why it is passed over
     "metadata": "how the message was carried",
     "header": "how the message was carried",
     "@messageId": "the kind of message",
@@ -239,7 +240,7 @@ CARRIED = {  # what may stand beside a MAP in its envelope, and why it is passed
     "@dataType": "the kind of message",
     "@schemaVersion": "of the exchange, not of the map",
 }
-NO_TRAFFIC = CARRIED | {  # of a MAP of either standard: what carries nothing about traffic, and why
+NO_TRAFFIC = ENVELOPE_FIELDS | {  # of a MAP of either standard: what carries nothing about traffic, and why
     "@timeStamp": "when the message was made",
     "@elevation": "height above the sea",
     "@hasIRbeaconCoverage": "equipment beside the road",
@@ -247,6 +248,7 @@ NO_TRAFFIC = CARRIED | {  # of a MAP of either standard: what carries nothing ab
     "crosswalk@audioSupport": "equipment beside the road",
     "@rfSignalRequestPresent": "equipment beside the road",
 }
+# What a tree of another shape raises
 MALFORMED = (
     KeyError,
     OverflowError,
@@ -255,14 +257,24 @@ MALFORMED = (
     IndexError,
     AttributeError,
     StopIteration,
-)  # what a tree of another shape raises
+)
 MAX_NAME = 63  # characters of a DescriptiveName
 MAX_DEPTH = 100  # of a message, far beyond any map
 Tree = dict[str, Any]
 
 
-NAMES = {
-    squeezed(name): name for name in (*FIELDS, *LISTS, *BITS, *CHOICES, *WORDS, *OFFSETS, *DELTAS, *LANE_TYPES)
+STANDARD_NAMES = {
+    squeezed(name): name
+    for name in (
+        *FIELD_NAMES,
+        *LIST_FIELDS,
+        *BIT_STRING_FIELDS,
+        *CHOICE_FIELDS,
+        *ENUMERATED_FIELDS,
+        *OFFSET_CHOICES,
+        *DELTA_CHOICES,
+        *LANE_TYPES,
+    )
 } | OTHER_NAMES
 
 
@@ -271,30 +283,38 @@ def is_plain_name(text: str) -> bool:
     return 1 <= len(text) <= MAX_NAME and text.isascii() and text.isprintable()
 
 
-class Opened(NamedTuple):
-    """A MAP taken out of its envelopes, what stood beside it in each of them, and its standard: J2735, YD/T 3709, or "" for none of these."""
+class UnwrappedMap(NamedTuple):
+    """A MAP taken out of its envelopes, what stood beside it in each of them, and its standard: J2735, YD/T 3709, or ""
+    for none of these."""
 
     tree: Tree
     beside: list[Tree]
     standard: str
 
 
-def opened(tree: Any) -> Opened | None:
-    """Return the MAP (an object with `intersections` or `nodes`) within the envelopes that carriers put about it; None without one."""
+def unwrapped(tree: Any) -> UnwrappedMap | None:
+    """Return the MAP (an object with `intersections` or `nodes`) within the envelopes that carriers put about it; None
+    without one."""
     beside: list[Tree] = []
     for _ in range(MAX_DEPTH):
         if not isinstance(tree, dict):
             return None
+
         names = {squeezed(str(key)): key for key in tree}
         if "nodes" in names:
-            return Opened(tree, beside, "YD/T 3709")
+            return UnwrappedMap(tree, beside, "YD/T 3709")
         if "intersections" in names:
-            return Opened(tree, beside, "J2735" if _has_lanes(tree[names["intersections"]]) else "")
-        inner = next((names[name] for name in ENVELOPES if name in names and isinstance(tree[names[name]], dict)), None)
-        if inner is None:
+            return UnwrappedMap(tree, beside, "J2735" if _has_lanes(tree[names["intersections"]]) else "")
+
+        inner_key = next(
+            (names[name] for name in ENVELOPE_KEYS if name in names and isinstance(tree[names[name]], dict)), None
+        )
+        if inner_key is None:
             return None
-        beside.append({str(key): value for key, value in tree.items() if key != inner})
-        tree = tree[inner]
+
+        beside.append({str(key): value for key, value in tree.items() if key != inner_key})
+        tree = tree[inner_key]
+
     return None
 
 
@@ -303,11 +323,14 @@ def _has_lanes(value: Any) -> bool:
     for _ in range(4):
         if isinstance(value, list):
             value = value[0] if value else None
+
         if not isinstance(value, dict):
             return False
         if any(squeezed(str(key)) == "laneset" for key in value):
             return True
+
         value = next(iter(value.values()), None)
+
     return False
 
 
@@ -317,85 +340,100 @@ def plain_map(tree: Tree) -> Tree:
 
 
 def _name(key: object) -> str:
-    return NAMES.get(squeezed(str(key)), str(key))
+    return STANDARD_NAMES.get(squeezed(str(key)), str(key))
 
 
 def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
-    out: Tree = {}
+    plain: Tree = {}
     for key, item in value.items():
         if item is None:
             continue
+
         name = _name(key)
-        if name in out:  # written twice, in two ways
+        if name in plain:  # written twice, in two ways
             name = str(key)
-        kind = (
-            LISTS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
-        )  # of a YD/T 3709 MAP, or of a lane of J2735
-        if kind:
-            out[name], beside = _rows(name, item, kind, depth + 1)
-            out |= {
-                f"{name} {other}": what for other, what in beside.items()
-            }  # what stands in a list's own object beside its items
+
+        # Of a YD/T 3709 MAP, or of a lane of J2735
+        item_type = LIST_FIELDS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
+        if item_type:
+            plain[name], beside = _rows(name, item, item_type, depth + 1)
+            # What stands in a list's own object beside its items
+            plain |= {f"{name} {other}": what for other, what in beside.items()}
         else:
-            out[name] = _value(name, item, depth + 1)
-    return _in_e7(out) if "lat" in out and "long" in out else out
+            plain[name] = _value(name, item, depth + 1)
+
+    return _in_e7(plain) if "lat" in plain and "long" in plain else plain
 
 
 def _value(field: str, value: Any, depth: int) -> Any:
     """Return the value of a field that is no list in one shape."""
     if depth > MAX_DEPTH:
         raise refuse(
-            "MAP", "MAP", field, f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+            where="MAP",
+            entity="MAP",
+            field=field,
+            value=f"{depth} levels",
+            rule=f"is nested deeper than {MAX_DEPTH} levels",
+            remedy="correct the sender",
         )
-    if field in BITS:
-        return read_flags(value, *BITS[field])
-    if field in WORDS:
+
+    if field in BIT_STRING_FIELDS:
+        return read_flags(value, *BIT_STRING_FIELDS[field])
+    if field in ENUMERATED_FIELDS:
         return _word(value)
-    if field in CHOICES:
+    if field in CHOICE_FIELDS:
         return _choice(field, value, depth)
     if isinstance(value, dict):
         return _object(value, depth)
+
     return [_value("", item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _in_e7(place: Tree) -> Tree:
-    """Return a place in 1e-7 degree; numbers that can only be degrees are taken as such (1e-7 degree of them lie in the sea off Africa)."""
-    lat, long = place["lat"], place["long"]
+def _in_e7(position: Tree) -> Tree:
+    """Return a place in 1e-7 degree; numbers that can only be degrees are taken as such (1e-7 degree of them lie in the
+    sea off Africa)."""
+    lat, lon = position["lat"], position["long"]
     try:
-        north, east = float(lat), float(long)
+        north, east = float(lat), float(lon)
     except (TypeError, ValueError):
-        return place
-    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(v) for v in (lat, long)):
-        return place | {"lat": round(north * 1e7), "long": round(east * 1e7)}
-    return place
+        return position
+
+    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(v) for v in (lat, lon)):
+        return position | {"lat": round(north * 1e7), "long": round(east * 1e7)}
+
+    return position
 
 
 def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tree]:
     """Return the items of a list however it is written, and what stands beside them in its object."""
     beside: Tree = {}
     if isinstance(value, dict):
-        own = {squeezed(kind), squeezed(field), squeezed(kind) + "list"}
-        inner = [key for key in value if squeezed(str(key)) in own]
-        if len(inner) == 1 and not (field in ITEM_CHOICES and len(value) > 1 and not isinstance(value[inner[0]], list)):
-            beside = {str(key): item for key, item in value.items() if key != inner[0] and item is not None}
-            found = value[inner[0]]
-            value = found if isinstance(found, list) else [] if found in (None, "") else [found]
-        elif field in WORD_LISTS:  # XER: an empty element a word
+        list_names = {squeezed(kind), squeezed(field), squeezed(kind) + "list"}
+        list_keys = [key for key in value if squeezed(str(key)) in list_names]
+        if len(list_keys) == 1 and not (
+            field in LISTS_OF_CHOICES and len(value) > 1 and not isinstance(value[list_keys[0]], list)
+        ):
+            beside = {str(key): item for key, item in value.items() if key != list_keys[0] and item is not None}
+            items = value[list_keys[0]]
+            value = items if isinstance(items, list) else [] if items in (None, "") else [items]
+        elif field in LISTS_OF_WORDS:  # XER: an empty element a word
             value = list(value)
-        elif field in ITEM_CHOICES:  # XER: an element a choice
+        elif field in LISTS_OF_CHOICES:  # XER: an element a choice
             value = [
-                {key: one}
+                {key: choice}
                 for key, item in value.items()
-                for one in (item if isinstance(item, list) and key in WORDS else [item])
+                for choice in (item if isinstance(item, list) and key in ENUMERATED_FIELDS else [item])
             ]
         else:
             value = [value] if value else []
     elif not isinstance(value, list | tuple):
         value = [] if value in (None, "") else [value]
-    if field in WORD_LISTS:
+
+    if field in LISTS_OF_WORDS:
         return [_word(item) for item in value], beside
-    if field in ITEM_CHOICES:
+    if field in LISTS_OF_CHOICES:
         return [_choice(field, item, depth + 1) for item in value], beside
+
     return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value], beside
 
 
@@ -403,12 +441,15 @@ def _choice(field: str, value: Any, depth: int) -> Any:
     """Return a choice as an object of one key; more than one where the writer made more than one."""
     if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
         value = {value[0]: value[1]}
+
     if field == "nodeList" and isinstance(value, list):  # of XER converters that drop the choice's name
         value = {"nodes": value}
+
     if not isinstance(value, dict):
         return value
     if field != "laneType":
         return _object(value, depth)
+
     return {
         _name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item
         for key, item in value.items()
@@ -428,15 +469,22 @@ def _word(value: Any) -> Any:
 
 
 def xml_tree(data: bytes, where: str) -> Tree:
-    """Return an XML document as JSON: elements as objects, repeated ones as lists, the rest as text. Raises CodeError."""
+    """Return an XML document as JSON: elements as objects, repeated ones as lists, the rest as text. Raises
+    CodeError."""
     try:
         if b"<!DOCTYPE" in data[:65536] or b"<!ENTITY" in data:
             raise ValueError("a message defines no document type and no entities")
         root = ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
         raise refuse(
-            where, "file", "XML", f"{len(data)} bytes", f"cannot be read ({error})", "send the message whole"
+            where=where,
+            entity="file",
+            field="XML",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="send the message whole",
         ) from None
+
     return {_tag(root): _element(root, 0)}
 
 
@@ -447,21 +495,30 @@ def _tag(node: ET.Element) -> str:
 def _element(node: ET.Element, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise refuse(
-            "MAP", "file", "XML", f"{depth} levels", f"is nested deeper than {MAX_DEPTH} levels", "correct the sender"
+            where="MAP",
+            entity="file",
+            field="XML",
+            value=f"{depth} levels",
+            rule=f"is nested deeper than {MAX_DEPTH} levels",
+            remedy="correct the sender",
         )
-    out: Tree = {f"@{key.rpartition('}')[2]}": value for key, value in node.attrib.items()}
+
+    children: Tree = {f"@{key.rpartition('}')[2]}": value for key, value in node.attrib.items()}
     for child in node:
         if not isinstance(child.tag, str):
             continue
+
         name, value = _tag(child), _element(child, depth + 1)
-        if name in out:
-            out[name] = [*(out[name] if isinstance(out[name], list) else [out[name]]), value]
+        if name in children:
+            children[name] = [*(children[name] if isinstance(children[name], list) else [children[name]]), value]
         else:
-            out[name] = value
+            children[name] = value
+
     text = (node.text or "").strip()
-    if not out:
+    if not children:
         return text
-    return out | {"text": text} if text else out
+
+    return children | {"text": text} if text else children
 
 
 def load_tree(data: bytes, where: str) -> Tree:
@@ -469,12 +526,27 @@ def load_tree(data: bytes, where: str) -> Tree:
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     if text[:1] == b"<":
         return xml_tree(text, where)
+
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise refuse(
-            where, "file", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+            where=where,
+            entity="file",
+            field="JSON",
+            value=f"{len(data)} bytes",
+            rule=f"cannot be read ({error})",
+            remedy="give whole JSON",
         ) from None
+
     if not isinstance(tree, dict):
-        raise refuse(where, "file", "JSON", type(tree).__name__, "must be one object", "give one message")
+        raise refuse(
+            where=where,
+            entity="file",
+            field="JSON",
+            value=type(tree).__name__,
+            rule="must be one object",
+            remedy="give one message",
+        )
+
     return tree

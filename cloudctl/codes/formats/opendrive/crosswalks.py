@@ -6,16 +6,17 @@ import numpy as np
 
 from ...polylines import F8
 from ..importing.accounting import XmlRecord
-from ..importing.clusters import unit
+from ..importing.clusters import unit_vector
 from .road import Road, number
 from .signals import Light, Signals, is_stop_line
 
-ALONG = 0.8  # cosine to the road above which a long side runs along it: the crosswalk is wider than it is long
-NEAR_WALK = 6.0  # m from a crosswalk within which a light for pedestrians belongs to it
-USED = ("crosswalk",)
+# Cosine to the road above which a long side runs along it: the crosswalk is wider than it is long
+MIN_ALONG_COSINE = 0.8
+MAX_LIGHT_DISTANCE = 6.0  # m from a crosswalk within which a light for pedestrians belongs to it
+CROSSWALK_TYPES = ("crosswalk",)
 
 
-class Walk(NamedTuple):
+class CrosswalkObject(NamedTuple):
     """A crosswalk: its axis along the way people walk, float64[2, 2] in the map's x, y, its width in m, its light."""
 
     id: str
@@ -24,77 +25,105 @@ class Walk(NamedTuple):
     light: Light | None
 
 
-def read_walks(roads: dict[str, Road], signals: Signals) -> list[Walk]:
+def read_crosswalks(roads: dict[str, Road], signals: Signals) -> list[CrosswalkObject]:
     """Return all crosswalks; other objects are reported by their type."""
-    walks: list[Walk] = []
+    crosswalks: list[CrosswalkObject] = []
     for road in roads.values():
         for element in road.element.iterfind("objects/object"):
-            kind = element.get("type") or "none"
-            if kind in USED or "crosswalk" in element.get("name").lower():
+            object_type = element.get("type") or "none"
+            if object_type in CROSSWALK_TYPES or "crosswalk" in element.get("name").lower():
                 corners = _corners(road, element)
                 if len(corners) < 3:
                     element.leave_out("crosswalks without outline, length and width")
                 else:
-                    walks.append(_walk(element.get("id"), corners, road.heading(number(element, "s"))))
+                    crosswalks.append(_crosswalk(element.get("id"), corners, road.heading(number(element, "s"))))
             elif not is_stop_line(element):
-                element.leave_out(f"objects of type {kind} are not read")
-    return _with_lights(walks, roads, signals)
+                element.leave_out(f"objects of type {object_type} are not read")
+
+    return _with_lights(crosswalks, roads, signals)
 
 
-def _walk(name: str, corners: F8, heading: float) -> Walk:
-    """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long side, and across the road."""
+def _crosswalk(name: str, corners: F8, heading: float) -> CrosswalkObject:
+    """Return a crosswalk from its corners, beside a road that runs in a direction (rad): people walk along its long
+    side, and across the road."""
     centre = corners.mean(axis=0)
     sides = np.roll(corners, -1, axis=0) - corners
-    axis = unit(sides[int(np.hypot(*sides.T).argmax())])
-    if abs(float(axis @ [np.cos(heading), np.sin(heading)])) > ALONG:
+    axis = unit_vector(sides[int(np.hypot(*sides.T).argmax())])
+
+    if abs(float(axis @ [np.cos(heading), np.sin(heading)])) > MIN_ALONG_COSINE:
         axis = np.array([-axis[1], axis[0]])
+
     along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
-    return Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)), None)
+    return CrosswalkObject(
+        name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)), None
+    )
 
 
 def _corners(road: Road, element: XmlRecord) -> F8:
     """Return the corners of an object in the map's x, y: of its outline, or of its length and width."""
-    s, t, turn = number(element, "s"), number(element, "t"), number(element, "hdg")
-    first = next((found for path in ("outlines/outline", "outline") for found in element.iterfind(path)), None)
-    local = [] if first is None else [(number(c, "u"), number(c, "v")) for c in first.children("cornerLocal")]
+    s, t, heading_offset = number(element, "s"), number(element, "t"), number(element, "hdg")
+    outline_element = next(
+        (element_of_path for path in ("outlines/outline", "outline") for element_of_path in element.iterfind(path)),
+        None,
+    )
+    local_corners = (
+        []
+        if outline_element is None
+        else [(number(corner, "u"), number(corner, "v")) for corner in outline_element.children("cornerLocal")]
+    )
     length, width = number(element, "length"), number(element, "width")
-    if first is None and length > 0 and width > 0:
-        local = [(length / 2, width / 2), (-length / 2, width / 2), (-length / 2, -width / 2), (length / 2, -width / 2)]
-    if local:
-        h = road.heading(s) + turn
-        u, v = np.array(local).T
-        return _open(
+
+    if outline_element is None and length > 0 and width > 0:
+        local_corners = [
+            (length / 2, width / 2),
+            (-length / 2, width / 2),
+            (-length / 2, -width / 2),
+            (length / 2, -width / 2),
+        ]
+
+    if local_corners:
+        heading = road.heading(s) + heading_offset
+        u, v = np.array(local_corners).T
+        return _without_closing_point(
             road.place(np.array([s]), np.array([t]))
-            + np.stack([u * np.cos(h) - v * np.sin(h), u * np.sin(h) + v * np.cos(h)], axis=1)
+            + np.stack([u * np.cos(heading) - v * np.sin(heading), u * np.sin(heading) + v * np.cos(heading)], axis=1)
         )
-    corners = [] if first is None else [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
-    table = np.array(corners, float).reshape(-1, 2)
-    return _open(road.place(table[:, 0], table[:, 1]))
+
+    corners = (
+        []
+        if outline_element is None
+        else [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
+    )
+    road_corners = np.array(corners, float).reshape(-1, 2)
+    return _without_closing_point(road.place(road_corners[:, 0], road_corners[:, 1]))
 
 
-def _open(ring: F8) -> F8:
+def _without_closing_point(ring: F8) -> F8:
     """Return a ring without a last corner that repeats the first."""
     return ring[:-1] if len(ring) > 1 and np.hypot(*(ring[0] - ring[-1])) < 0.01 else ring
 
 
-def _with_lights(walks: list[Walk], roads: dict[str, Road], signals: Signals) -> list[Walk]:
+def _with_lights(crosswalks: list[CrosswalkObject], roads: dict[str, Road], signals: Signals) -> list[CrosswalkObject]:
     """Return crosswalks with the light for pedestrians that stands nearest to them."""
-    out = list(walks)
+    with_lights = list(crosswalks)
     for light in signals.lights.values():
-        if "pedestrian" not in light.uses or not walks:
+        if "pedestrian" not in light.uses or not crosswalks:
             continue
-        (xy,) = roads[light.road].place(np.array([light.s]), np.array([light.t]))
-        far = [_distance(xy, walk.axis) - walk.width / 2 for walk in walks]
-        k = int(np.argmin(far))
-        if far[k] < NEAR_WALK and out[k].light is None:
-            out[k] = out[k]._replace(light=light)
-        elif far[k] < NEAR_WALK:
+
+        (position,) = roads[light.road].place(np.array([light.s]), np.array([light.t]))
+        distances = [_distance(position, crosswalk.axis) - crosswalk.width / 2 for crosswalk in crosswalks]
+        nearest = int(np.argmin(distances))
+
+        if distances[nearest] < MAX_LIGHT_DISTANCE and with_lights[nearest].light is None:
+            with_lights[nearest] = with_lights[nearest]._replace(light=light)
+        elif distances[nearest] < MAX_LIGHT_DISTANCE:
             signals.used.add(light.id)  # the same crosswalk's other end
-    return out
+
+    return with_lights
 
 
 def _distance(point: F8, axis: F8) -> float:
     """Return m from a point to a segment."""
-    ahead = axis[1] - axis[0]
-    part = float(np.clip((point - axis[0]) @ ahead / max(float(ahead @ ahead), 1e-9), 0.0, 1.0))
-    return float(np.hypot(*(point - axis[0] - part * ahead)))
+    step = axis[1] - axis[0]
+    share = float(np.clip((point - axis[0]) @ step / max(float(step @ step), 1e-9), 0.0, 1.0))
+    return float(np.hypot(*(point - axis[0] - share * step)))

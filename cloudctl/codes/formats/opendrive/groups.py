@@ -1,22 +1,20 @@
 """Signal groups of an OpenDRIVE junction: which lights a movement has, and which lights show the same.
 
-The lights of a <controller> are one group. A light without one is a group of its own, and so is each light of a controller that holds lights
-of roads that cross: such a controller is the cabinet, not a group.
-"""
+The lights of a <controller> are one group. A light without one is a group of its own, and so is each light of a
+controller that holds lights of roads that cross: such a controller is the cabinet, not a group."""
 
 import re
 from itertools import combinations
 
 from ...findings import Loss
 from ...polylines import F8
-from ..importing.clusters import crossing, unit
-from .junction import Junction, Move
+from ..importing.clusters import lines_cross, unit_vector
+from .junction import Junction, Movement
 from .signals import Light, Signals
 
 MAX_GROUP = 255
-ACROSS = (
-    0.7  # cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
-)
+# Cosine between two entries: below, in either sense, they come from the sides of each other, not from ahead
+MAX_ENTRY_COSINE = 0.7
 
 
 class Groups:
@@ -28,93 +26,109 @@ class Groups:
         self.lights: dict[int, list[Light]] = {k: self._lights(move) for k, move in enumerate(junction.moves)}
         self.cabinets = self._cabinets()
 
-    def of(self, k: int) -> int:
+    def group_of_movement(self, k: int) -> int:
         """Return the group of movement `k`, 0 for none."""
         lights = self.lights[k]
         if not lights:
             return 0
+
         names = list(dict.fromkeys(self._name(light) for light in lights))
         if len(names) > 1:
             move = self.junction.moves[k]
             self.losses.add(
                 Loss(
-                    "guessed",
-                    self.junction.name,
-                    f"movements with several lights of different groups have that of the first: {move.start} {move.turn}",
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail="movements with several lights of different groups have that of the first: "
+                    f"{move.start} {move.turn}",
                 )
             )
+
         self.signals.used.update(light.id for light in lights)
         return self._number(names[0])
 
-    def for_light(self, light: Light) -> int:
+    def group_of_light(self, light: Light) -> int:
         """Return the group of a light that is bound to something else than a movement."""
         self.signals.used.add(light.id)
         return self._number(self._name(light))
 
-    def _lights(self, move: Move) -> list[Light]:
-        """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow go before others."""
-        before = self.junction.ends[move.start]
-        use = "bike" if before.permit.use == "bike" else "vehicle"
+    def _lights(self, move: Movement) -> list[Light]:
+        """Return the lights of a movement: those on its own road, else on the road before; those with a fitting arrow
+        go before others."""
+        lane_before = self.junction.ends[move.start]
+        use = "bike" if lane_before.permit.use == "bike" else "vehicle"
         nearest_first = [
-            self.signals.on(piece.road, piece.lane, piece.last_s, piece.beyond) for piece in reversed(before.pieces)
+            self.signals.lights_on(piece.road, piece.lane, piece.last_s, piece.beyond)
+            for piece in reversed(lane_before.pieces)
         ]
-        for lights in (self.signals.on(move.road, move.lane), *nearest_first):
-            found = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(
+
+        for lights in (self.signals.lights_on(move.road, move.lane), *nearest_first):
+            fitting = [light for light in lights if not light.turns or move.turn in light.turns] or self._unclaimed(
                 move, lights
             )
             # A bicycle lane without a light of its own follows the light for vehicles.
-            fits = [light for light in found if use in light.uses] or [
-                light for light in found if "vehicle" in light.uses
+            usable = [light for light in fitting if use in light.uses] or [
+                light for light in fitting if "vehicle" in light.uses
             ]
-            arrows = [light for light in fits if light.turns]
-            if fits:
-                self.signals.used.update(light.id for light in fits)
-                return arrows or fits
+            arrows = [light for light in usable if light.turns]
+
+            if usable:
+                self.signals.used.update(light.id for light in usable)
+                return arrows or usable
+
         return []
 
-    def _unclaimed(self, move: Move, lights: list[Light]) -> list[Light]:
-        """Return the lights whose arrows fit no movement of the same lane, for a movement that no arrow fits: slight bends are arrows to one side."""
+    def _unclaimed(self, move: Movement, lights: list[Light]) -> list[Light]:
+        """Return the lights whose arrows fit no movement of the same lane, for a movement that no arrow fits: slight
+        bends are arrows to one side."""
         turns = {other.turn for other in self.junction.moves if other.start == move.start}
-        free = [light for light in lights if not turns & set(light.turns)]
-        if free:
+        unclaimed = [light for light in lights if not turns & set(light.turns)]
+        if unclaimed:
             self.losses.add(
                 Loss(
-                    "guessed",
-                    self.junction.name,
-                    f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} {move.turn}, light {free[0].id}",
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail=f"a movement that no arrow fits has the light whose arrow fits no other: {move.start} "
+                    f"{move.turn}, light {unclaimed[0].id}",
                 )
             )
-        return free
+
+        return unclaimed
 
     def _cabinets(self) -> set[str]:
-        """Return the controllers that hold lights of movements that cross and come from the sides of each other: they cannot be green together."""
-        lit = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
-        found: set[str] = set()
-        for (i, a), (j, b) in combinations(lit, 2):
-            shared = {self._controller(x) for x in self.lights[i]} & {self._controller(y) for y in self.lights[j]} - {
-                ""
-            } - found
+        """Return the controllers that hold lights of movements that cross and come from the sides of each other: they
+        cannot be green together."""
+        movements_with_lights = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
+        cabinets: set[str] = set()
+        for (i, first), (j, second) in combinations(movements_with_lights, 2):
+            shared = {self._controller(light) for light in self.lights[i]} & {
+                self._controller(other_light) for other_light in self.lights[j]
+            } - {""} - cabinets
             if (
                 shared
-                and a.start != b.start
-                and abs(self._entry(a) @ self._entry(b)) < ACROSS
-                and crossing(a.line, b.line)
+                and first.start != second.start
+                and abs(self._entry(first) @ self._entry(second)) < MAX_ENTRY_COSINE
+                and lines_cross(first.line, second.line)
             ):
-                found |= shared
-        for name in sorted(found):
+                cabinets |= shared
+
+        for name in sorted(cabinets):
             self.losses.add(
                 Loss(
-                    "differs",
-                    self.junction.name,
-                    f"controller {name} holds lights of roads that cross: it is taken for the cabinet, and each of its lights for a group",
+                    what="differs",
+                    entity=self.junction.name,
+                    detail=f"controller {name} holds lights of roads that cross: it is taken for the cabinet, "
+                    "and each of "
+                    "its lights for a group",
                 )
             )
-        return found
 
-    def _entry(self, move: Move) -> F8:
+        return cabinets
+
+    def _entry(self, move: Movement) -> F8:
         """Return the direction in which a movement enters the junction."""
         line = self.junction.ends[move.start].line
-        return unit(line[-1] - line[-2])
+        return unit_vector(line[-1] - line[-2])
 
     def _controller(self, light: Light) -> str:
         rows = self.signals.controllers.get(light.id, [])
@@ -125,39 +139,55 @@ class Groups:
         if rows and rows[0][0] not in self.cabinets:
             if len(rows) > 1:
                 self.losses.add(
-                    Loss("guessed", self.junction.name, f"light {light.id} has several controllers: the first is taken")
+                    Loss(
+                        what="guessed",
+                        entity=self.junction.name,
+                        detail=f"light {light.id} has several controllers: the first is taken",
+                    )
                 )
+
             return f"controller {rows[0][0]}"
+
         self.losses.add(
             Loss(
-                "guessed",
-                self.junction.name,
-                "lights without a controller are a signal group each: the map does not say which always show the same",
+                what="guessed",
+                entity=self.junction.name,
+                detail="lights without a controller are a signal group each: the map does not say which always "
+                "show the same",
             )
         )
         return f"light {light.id}"
 
     def _number(self, name: str) -> int:
-        """Return the number of a group: the one its light's id ends with, plus one, as SUMO writes them; else the next that is free."""
+        """Return the number of a group: the one its light's id ends with, plus one, as SUMO writes them; else the next
+        that is free."""
         if name not in self.numbers:
-            ending = re.search(r"(\d+)\s*$", name) if name.startswith("light") else None
-            wanted = int(ending[1]) + 1 if ending and int(ending[1]) < MAX_GROUP else 0
-            taken = set(self.numbers.values())
+            trailing_number = re.search(r"(\d+)\s*$", name) if name.startswith("light") else None
+            preferred = int(trailing_number[1]) + 1 if trailing_number and int(trailing_number[1]) < MAX_GROUP else 0
+            taken_numbers = set(self.numbers.values())
+
             self.numbers[name] = (
-                wanted
-                if wanted and wanted not in taken
-                else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken)
+                preferred
+                if preferred and preferred not in taken_numbers
+                else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken_numbers)
             )
+
         return self.numbers[name]
 
     def describe(self) -> None:
         """Report which group is which controller or light: the numbers are not the map's."""
-        titles = {f"controller {row[0]}": row[1] for found in self.signals.controllers.values() for row in found}
-        rows = ", ".join(
+        titles = {
+            f"controller {row[0]}": row[1] for controllers in self.signals.controllers.values() for row in controllers
+        }
+        assignments = ", ".join(
             f"{number} {name} {titles.get(name, '')}".strip()
             for name, number in sorted(self.numbers.items(), key=lambda row: row[1])
         )
-        if rows:
+        if assignments:
             self.losses.add(
-                Loss("guessed", self.junction.name, f"the numbers of signal groups are not the map's: {rows}")
+                Loss(
+                    what="guessed",
+                    entity=self.junction.name,
+                    detail=f"the numbers of signal groups are not the map's: {assignments}",
+                )
             )

@@ -1,8 +1,7 @@
 """OpenDRIVE maps -> digital codes: one for each junction whose movements cross, or have lights.
 
-Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights of a controller are
-one signal group.
-"""
+Movements are the connecting roads of the junction; lanes are those of the roads beside it, that road long. The lights
+of a controller are one signal group."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -13,26 +12,26 @@ from cloudctl.geo import Origin
 
 from ...findings import CodeError, Loss, refuse
 from ...model import Alias, Point
-from ...polylines import F8, arc
+from ...polylines import F8, arc_lengths
 from ...report import Imported
 from ...rule import Rule
 from ..importing.accounting import Accounts, XmlRecord
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build
-from ..importing.clusters import approaches, crossing, unit
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..importing.clusters import approaches, lines_cross, unit_vector
 from .access import connection_rules, lane_permit, lane_rules, may_stop
-from .crosswalks import Walk, read_walks
+from .crosswalks import CrosswalkObject, read_crosswalks
 from .groups import Groups
-from .junction import Junction, LaneEnd, Move
+from .junction import Junction, LaneEnd, Movement
 from .lane import limit_only, merged
-from .projection import ToGlobe, globe_of
+from .projection import ToGlobe, to_globe_of
 from .road import Road, read_road
-from .signals import MAX_BEFORE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
+from .signals import MAX_SIGNAL_DISTANCE, SPEED_SIGN, STOP_SIGN, YIELD_SIGN, Signals
 
-SAME_SPEED = 0.1  # m/s by which a sign and a record may differ: they are rounded
-SAME_PLACE = 1.0  # m by which two drawings of one stop line may differ
-NEAR = 60.0  # m from the middle within which a crosswalk belongs to a junction
-MAJOR = ("1", "")  # of the format's version
-HEIGHT, LOOKS, FREE, BOUNDS = (
+MAX_SPEED_DIFFERENCE = 0.1  # m/s by which a sign and a record may differ: they are rounded
+MAX_STOP_DIFFERENCE = 1.0  # m by which two drawings of one stop line may differ
+MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to a junction
+MAJOR_VERSIONS = ("1", "")  # of the format's version
+HEIGHT_REASON, LOOKS_REASON, FREE_REASON, BOUNDS_REASON = (
     "heights: a code is flat",
     "how things look",
     "free for the application that wrote it",
@@ -51,7 +50,7 @@ IGNORED = {
             "junction/elevationGrid",
             "header/offset@z",
         ),
-        HEIGHT,
+        HEIGHT_REASON,
     ),
     **dict.fromkeys(
         (
@@ -86,11 +85,11 @@ IGNORED = {
             "signal/positionRoad",
             "signal/boards",
         ),
-        LOOKS,
+        LOOKS_REASON,
     ),
     **dict.fromkeys(("surface", "lane/material", "lane/visibility"), "the state of the surface, and what can be seen"),
-    **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE),
-    **{f"header@{name}": BOUNDS for name in ("north", "south", "east", "west")},
+    **dict.fromkeys(("userData", "dataQuality", "header/license"), FREE_REASON),
+    **{f"header@{name}": BOUNDS_REASON for name in ("north", "south", "east", "west")},
     **dict.fromkeys(
         ("header@revMinor", "header@version", "header@date", "header@name", "header@vendor"),
         "who wrote the file, and when",
@@ -125,38 +124,55 @@ IGNORED = {
 }
 
 
-def import_opendrive(data: bytes, *, adm: str = NO_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with the loss report."""
+def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
+    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with
+    the loss report."""
     with Accounts("OpenDRIVE", IGNORED) as accounts:
         root = accounts.xml(data)
         header = root.find("header")
-        if header is not None and header.get("revMajor") not in MAJOR:
+        if header is not None and header.get("revMajor") not in MAJOR_VERSIONS:
             header.unknown("revMajor", header.get("revMajor"), "read as version 1")
-        place = globe_of(root, zero, accounts.losses)
+
+        to_globe = to_globe_of(root, zero, accounts.losses)
         roads = _roads(root)
         signals = Signals(root, roads)
-        walks = read_walks(roads, signals)
+        crosswalks = read_crosswalks(roads, signals)
         junctions = [Junction(element, roads) for element in root.children("junction")]
-        used: set[str] = set()  # crosswalks of some code
-        raws = [raw for junction in junctions for raw in _Place(junction, signals, walks, used, place).code()]
+        used_crosswalks: set[str] = set()  # crosswalks of some code
+
+        raws = [
+            raw
+            for junction in junctions
+            for raw in _JunctionCode(
+                junction=junction,
+                signals=signals,
+                crosswalks=crosswalks,
+                used_crosswalks=used_crosswalks,
+                to_globe=to_globe,
+            ).code()
+        ]
         signals.report_unused()
-        for walk in walks:
-            if walk.id not in used:
+        for crosswalk in crosswalks:
+            if crosswalk.id not in used_crosswalks:
                 accounts.enter(
                     "dropped",
                     "objects/object",
-                    f"crosswalks more than {NEAR:.0f} m from the middle of each junction of which a code is made",
-                    f"object {walk.id}",
+                    f"crosswalks more than {MAX_CROSSWALK_DISTANCE:.0f} m from the middle of each junction of "
+                    "which a code is made",
+                    f"object {crosswalk.id}",
                 )
+
         if not raws:
             raise refuse(
-                "OpenDRIVE",
-                "file",
-                "junction",
-                len(junctions),
-                "has no junction whose movements cross, or have lights",
-                "give a map with a junction; roads alone make no intersection. The loss report says what was left out",
+                where="OpenDRIVE",
+                entity="file",
+                field="junction",
+                value=len(junctions),
+                rule="has no junction whose movements cross, or have lights",
+                remedy="give a map with a junction; roads alone make no intersection. The loss report says what "
+                "was left out",
             )
+
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
@@ -174,13 +190,16 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
                 f"roads that cannot be read: {finding.field} = {finding.value} of {finding.entity}: {finding.rule}"
             )
             continue
+
         if road.id in roads:
             element.unknown("id", road.id, "another road has the same: the first is taken")
             continue
+
         roads[road.id] = road
-    stated = {road.left_hand for road in roads.values() if "rule" in road.element}
+
+    stated_sides = {road.left_hand for road in roads.values() if "rule" in road.element}
     for road in roads.values():
-        if stated == {True} and "rule" not in road.element:
+        if stated_sides == {True} and "rule" not in road.element:
             road.left_hand = True
             root.accounts.enter(
                 "guessed",
@@ -188,14 +207,28 @@ def _roads(root: XmlRecord) -> dict[str, Road]:
                 "roads without a rule are taken as left-hand, as all that state one",
                 f"road {road.id}",
             )
+
     return roads
 
 
-class _Place:
+class _JunctionCode:
     """A junction as a code in the making."""
 
-    def __init__(self, junction: Junction, signals: Signals, walks: list[Walk], used: set[str], place: ToGlobe) -> None:
-        self.junction, self.signals, self.walks, self.used, self.place = junction, signals, walks, used, place
+    def __init__(
+        self,
+        junction: Junction,
+        signals: Signals,
+        crosswalks: list[CrosswalkObject],
+        used_crosswalks: set[str],
+        to_globe: ToGlobe,
+    ) -> None:
+        self.junction, self.signals, self.walks, self.used, self.place = (
+            junction,
+            signals,
+            crosswalks,
+            used_crosswalks,
+            to_globe,
+        )
 
     def code(self) -> Iterator[RawCode]:
         """Yield the code, if the junction's movements cross, or have lights."""
@@ -203,10 +236,13 @@ class _Place:
         if moves and all(self.junction.ends[move.start].permit.use == "tram" for move in moves):
             accounts.enter("dropped", "junction", "junctions of tracks alone", f"junction {self.junction.name}")
             return
-        crossed = any(
-            crossing(a.line, b.line) for a, b in combinations(moves, 2) if a.start != b.start and a.end != b.end
+
+        any_cross = any(
+            lines_cross(first.line, second.line)
+            for first, second in combinations(moves, 2)
+            if first.start != second.start and first.end != second.end
         )
-        if not crossed and not any(Groups(self.junction, self.signals, set()).lights.values()):
+        if not any_cross and not any(Groups(self.junction, self.signals, set()).lights.values()):
             accounts.enter(
                 "dropped",
                 "junction",
@@ -214,85 +250,104 @@ class _Place:
                 f"junction {self.junction.name}",
             )
             return
+
         self.junction.join()
         moves = self.junction.moves
-        middle = np.mean([move.line.mean(axis=0) for move in moves], axis=0)
-        ((lat, lon),) = self.place(middle[None])
-        ref = round(lat * 1e7), round(lon * 1e7)
-        origin = Origin(ref[0] / 1e7, ref[1] / 1e7)
+        centre = np.mean([move.line.mean(axis=0) for move in moves], axis=0)
+        ((lat, lon),) = self.place(centre[None])
+        reference = round(lat * 1e7), round(lon * 1e7)
+        origin = Origin(reference[0] / 1e7, reference[1] / 1e7)
 
-        def local(xy: F8) -> F8:
-            table = self.place(xy)
-            return np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1)
+        def to_local(points: F8) -> F8:
+            degrees = self.place(points)
+            return np.stack(origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
 
-        raw = RawCode(self.junction.name, ref, alias=(Alias("opendrive", self.junction.id),))
+        raw = RawCode(self.junction.name, reference, alias=(Alias("opendrive", self.junction.id),))
         raw.left_hand = sum(self.junction.ends[move.start].road.left_hand for move in moves) * 2 > len(moves)
-        self._lanes(raw, local)
+        self._add_lanes(raw, to_local)
         groups = Groups(self.junction, self.signals, raw.losses)
-        for k, move in enumerate(moves):
-            raw.rules += self._own_rules(f"C{k + 1}", move)
-            speed = self._own_speed(raw, move)
-            alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
-            raw.moves.append(
-                RawMove(move.start, move.end, groups.of(k), move.turn, local(move.line), speed=speed, alias=alias)
-            )
-        self._walks(raw, groups, local, middle)
-        groups.describe()
-        self._priorities(raw)
-        yield raw
 
-    def _own_speed(self, raw: RawCode, move: Move) -> float | None:
-        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has none."""
-        records = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
-        signs = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
-        if records and signs and abs(min(records) - min(signs)) > SAME_SPEED:
-            raw.losses.add(
-                Loss(
-                    "differs",
-                    raw.name,
-                    f"a sign on road {move.road.id} shows {min(signs)} m/s, its record {min(records)} m/s: the record is taken",
+        for k, move in enumerate(moves):
+            raw.rules += self._connection_rules(f"C{k + 1}", move)
+            speed = self._connection_limit(raw, move)
+            alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
+
+            raw.moves.append(
+                RawMove(
+                    start=move.start,
+                    end=move.end,
+                    group=groups.group_of_movement(k),
+                    turn=move.turn,
+                    xy=to_local(move.line),
+                    speed=speed,
+                    alias=alias,
                 )
             )
-        return min(records or signs, default=None)
 
-    def _own_rules(self, key: str, move: Move) -> list[Rule]:
+        self._add_crosswalks(raw, groups, to_local, centre)
+        groups.describe()
+        self._add_priorities(raw)
+        yield raw
+
+    def _connection_limit(self, raw: RawCode, move: Movement) -> float | None:
+        """Return the limit of a connecting lane: the lowest of its records, else of its signs; None where it has
+        none."""
+        recorded = [row.state.speed for row in move.road.stretches(move.chain) if row.state.speed is not None]
+        signed = [limit for _, limit in self.signals.signs_on(move.road, move.lane, SPEED_SIGN) if limit is not None]
+        if recorded and signed and abs(min(recorded) - min(signed)) > MAX_SPEED_DIFFERENCE:
+            raw.losses.add(
+                Loss(
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
+                    "record is taken",
+                )
+            )
+
+        return min(recorded or signed, default=None)
+
+    def _connection_rules(self, key: str, move: Movement) -> list[Rule]:
         """Return the rules of a connecting lane that do not hold on the lanes beside it already."""
         before, after = self.junction.ends[move.start], self.junction.ends[move.end]
         stopping = may_stop(before.stretches())
         return connection_rules(key, move.road.stretches(move.chain), [before.permit, after.permit], stopping)
 
-    def _lanes(self, raw: RawCode, local: Callable[[F8], F8]) -> None:
-        lines = {key: local(end.line) for key, end in self.junction.ends.items()}
-        of: dict[str, str] = {}
+    def _add_lanes(self, raw: RawCode, to_local: Callable[[F8], F8]) -> None:
+        lines = {key: to_local(end.line) for key, end in self.junction.ends.items()}
+        approach_of: dict[str, str] = {}
         for ingress in (True, False):
-            tips = []
+            lane_ends = []
             for key, end in self.junction.ends.items():
                 line = lines[key]
                 if end.ingress is ingress:
-                    tips.append(
-                        (key, line[-1], unit(line[-1] - line[-2]))
+                    lane_ends.append(
+                        (key, line[-1], unit_vector(line[-1] - line[-2]))
                         if ingress
-                        else (key, line[0], unit(line[1] - line[0]))
+                        else (key, line[0], unit_vector(line[1] - line[0]))
                     )
-            of |= approaches(tips)
+
+            approach_of |= approaches(lane_ends)
+
         for key, end in self.junction.ends.items():
-            raw.lanes.append(self._lane(raw, end, lines[key], of[key]))
+            raw.lanes.append(self._lane(raw, end, lines[key], approach_of[key]))
 
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
-        rows = end.stretches()
-        raw.rules += lane_rules(end.key, rows, end.permit)
+        stretches = end.stretches()
+        raw.rules += lane_rules(end.key, stretches, end.permit)
         if (
             end.permit.use != "vehicle"
             and "car" not in end.permit.users
-            and any("car" in lane_permit(row.state).users for row in rows)
+            and any("car" in lane_permit(row.state).users for row in stretches)
         ):
             raw.losses.add(
                 Loss(
-                    "differs",
-                    raw.name,
-                    f"lanes for {end.permit.use} at the junction are so all along: further off they are for cars, too",
+                    what="differs",
+                    entity=raw.name,
+                    detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are "
+                    "for cars, too",
                 )
             )
+
         limits = self._limits(raw, end)
         return RawLane(
             key=end.key,
@@ -304,45 +359,62 @@ class _Place:
             width_cm=round(end.width * 100),
             speed=min(limit for _, _, limit in limits),
             limits=tuple(limits) if len(limits) > 1 else (),
-            stop_s=self._stop(end) if end.ingress else None,
+            stop_s=self._stop_position(end) if end.ingress else None,
             alias=tuple(Alias("opendrive", f"{piece.road.id}/{piece.lane}") for piece in reversed(end.pieces)),
         )
 
     def _limits(self, raw: RawCode, end: LaneEnd) -> list[tuple[float, float, float]]:
         """Return the limits along a lane, (from m, to m, m/s); where the map has none, that of a sign, or 50 km/h."""
-        signs = sorted((m, limit) for m, limit in self._signs(end, SPEED_SIGN) if limit is not None)
-        usual = min(piece.road.usual for piece in end.pieces)
-        out = []
-        for row in merged(end.stretches(), limit_only):
-            limit, shown = row.state.speed, [found for m, found in signs if m < row.s_to]
-            if limit is None and shown:
+        signs = sorted((position, limit) for position, limit in self._signs(end, SPEED_SIGN) if limit is not None)
+        default_limit = min(piece.road.usual for piece in end.pieces)
+        limits = []
+
+        for stretch in merged(end.stretches(), limit_only):
+            limit, signed_limits = (
+                stretch.state.speed,
+                [sign_limit for position, sign_limit in signs if position < stretch.s_to],
+            )
+            if limit is None and signed_limits:
                 raw.losses.add(
                     Loss(
-                        "guessed",
-                        raw.name,
-                        "lanes without a limit have the lowest of the speed signs on their road before, all along it",
+                        what="guessed",
+                        entity=raw.name,
+                        detail="lanes without a limit have the lowest of the speed signs on their road before, "
+                        "all along it",
                     )
                 )
             elif limit is None:
                 self.junction.accounts.enter(
                     "guessed",
                     "road/type/speed",
-                    f"roads without a speed limit: {usual * 3.6:.0f} km/h, as is usual for their type",
+                    f"roads without a speed limit: {default_limit * 3.6:.0f} km/h, as is usual for their type",
                     f"road {end.road.id}",
                 )
-            for m, found in signs:
-                if limit is not None and row.s_from <= m < row.s_to and abs(found - limit) > SAME_SPEED:
+
+            for position, sign_limit in signs:
+                if (
+                    limit is not None
+                    and stretch.s_from <= position < stretch.s_to
+                    and abs(sign_limit - limit) > MAX_SPEED_DIFFERENCE
+                ):
                     raw.losses.add(
                         Loss(
-                            "differs",
-                            raw.name,
-                            f"a sign on road {end.road.id} shows {found} m/s, its record {limit} m/s: the record is taken",
+                            what="differs",
+                            entity=raw.name,
+                            detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
+                            "record is taken",
                         )
                     )
-            out.append(
-                (round(row.s_from, 2), round(row.s_to, 2), limit if limit is not None else min(shown, default=usual))
+
+            limits.append(
+                (
+                    round(stretch.s_from, 2),
+                    round(stretch.s_to, 2),
+                    limit if limit is not None else min(signed_limits, default=default_limit),
+                )
             )
-        return out
+
+        return limits
 
     def _signs(self, end: LaneEnd, kind: str) -> list[tuple[float, float | None]]:
         """Return m along a lane and limit of the signs of a kind that concern it."""
@@ -352,62 +424,79 @@ class _Place:
             for s, limit in self.signals.signs_on(piece.road, piece.lane, kind)
         ]
 
-    def _stop(self, end: LaneEnd) -> float | None:
+    def _stop_position(self, end: LaneEnd) -> float | None:
         """Return m along a lane of its last stop line; None where it has none."""
-        near = min(
-            float(arc(end.line)[-1]) - MAX_BEFORE, end.pieces[-1].start
-        )  # on the last road, stop lines count wherever they are
-        places = [
+        # On the last road, stop lines count wherever they are
+        min_position = min(float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE, end.pieces[-1].start)
+        positions = [
             (piece.along(mark.s), mark.id)
             for piece in end.pieces
             for mark in self.signals.stops_on(piece.road, piece.lane)
         ]
-        for m, name in places:
-            if m < near:
+
+        for position, name in positions:
+            if position < min_position:
                 self.junction.accounts.enter(
                     "dropped",
                     "signals, objects",
-                    f"stop lines on the roads before the last, more than {MAX_BEFORE:.0f} m before the junction",
+                    f"stop lines on the roads before the last, more than {MAX_SIGNAL_DISTANCE:.0f} m before "
+                    "the junction",
                     f"stop line {name} of {end.key}",
                 )
-        places = sorted((m, name) for m, name in places if m >= near)
-        for m, name in places:
-            if m < places[-1][0] - SAME_PLACE:
+
+        positions = sorted((position, name) for position, name in positions if position >= min_position)
+        for position, name in positions:
+            if position < positions[-1][0] - MAX_STOP_DIFFERENCE:
                 self.junction.accounts.enter(
                     "dropped",
                     "signals, objects",
                     "lanes with several stop lines: the last one is taken",
-                    f"stop line {name} of {end.key}, {places[-1][0] - m:.0f} m before it",
+                    f"stop line {name} of {end.key}, {positions[-1][0] - position:.0f} m before it",
                 )
-        return float(np.floor(places[-1][0] * 100) / 100) if places else None
 
-    def _walks(self, raw: RawCode, groups: Groups, local: Callable[[F8], F8], middle: F8) -> None:
-        for walk in self.walks:
-            if np.hypot(*(walk.axis.mean(axis=0) - middle)) < NEAR:
-                self.used.add(walk.id)
-                group = groups.for_light(walk.light) if walk.light is not None else 0
-                raw.walks.append((local(walk.axis), round(walk.width * 100), group, (Alias("opendrive", walk.id),)))
-        if any(not walk[2] for walk in raw.walks):
+        return float(np.floor(positions[-1][0] * 100) / 100) if positions else None
+
+    def _add_crosswalks(self, raw: RawCode, groups: Groups, to_local: Callable[[F8], F8], centre: F8) -> None:
+        for crosswalk in self.walks:
+            if np.hypot(*(crosswalk.axis.mean(axis=0) - centre)) < MAX_CROSSWALK_DISTANCE:
+                self.used.add(crosswalk.id)
+                group = groups.group_of_light(crosswalk.light) if crosswalk.light is not None else 0
+                raw.walks.append(
+                    (to_local(crosswalk.axis), round(crosswalk.width * 100), group, (Alias("opendrive", crosswalk.id),))
+                )
+
+        if any(not crosswalk[2] for crosswalk in raw.walks):
             raw.losses.add(
-                Loss("guessed", raw.name, "crosswalks without a light for pedestrians beside them have no signal group")
+                Loss(
+                    what="guessed",
+                    entity=raw.name,
+                    detail="crosswalks without a light for pedestrians beside them have no signal group",
+                )
             )
 
-    def _priorities(self, raw: RawCode) -> None:
-        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield signs."""
+    def _add_priorities(self, raw: RawCode) -> None:
+        """Enter who yields where the map says so: by its priorities of connecting roads, and by stop and yield
+        signs."""
         moves = self.junction.moves
-        signed, all_stop = set(), True
+        movements_with_sign, all_stop = set(), True
         for k, move in enumerate(moves):
             end = self.junction.ends[move.start]
-            near = float(arc(end.line)[-1]) - MAX_BEFORE  # on the last road, signs count wherever they stand
+            # On the last road, signs count wherever they stand
+            min_position = float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE
             stops, yields = (
-                any(m >= min(near, end.pieces[-1].start) for m, _ in self._signs(end, kind))
+                any(position >= min(min_position, end.pieces[-1].start) for position, _ in self._signs(end, kind))
                 for kind in (STOP_SIGN, YIELD_SIGN)
             )
             all_stop = all_stop and stops
+
             if stops or yields:
-                signed.add(k)
-        for i, a in enumerate(moves):
-            for j, b in enumerate(moves):
-                if (b.road.id, a.road.id) in self.junction.priorities or (i in signed and j not in signed):
+                movements_with_sign.add(k)
+
+        for i, first in enumerate(moves):
+            for j, second in enumerate(moves):
+                if (second.road.id, first.road.id) in self.junction.priorities or (
+                    i in movements_with_sign and j not in movements_with_sign
+                ):
                     raw.stated[i, j] = True
+
         raw.control = "stop" if all_stop else "priority" if raw.stated else ""

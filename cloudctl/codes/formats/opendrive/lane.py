@@ -1,23 +1,23 @@
-"""What OpenDRIVE records along one lane: limits, permissions, rules, each from a place on until the next record of its kind.
+"""What OpenDRIVE records along one lane: limits, permissions, rules, each from a place on until the next record of its
+kind.
 
-A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that allow let in
-only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7).
-"""
+A limit of the lane goes before that of the road's type. Permissions that begin at one place belong together: those that
+allow let in only whom they name, those that deny keep out whom they name (ASAM OpenDRIVE 1.8, 11.7)."""
 
 from collections.abc import Callable
 from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple, TypeVar
 
-from ...checks.rules import LIMITS
+from ...checks.rules import VALUE_LIMITS
 from ...rule import CLASSES
 from ..importing.accounting import XmlRecord
 
 T = TypeVar("T")
-UNITS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
-NO_LIMIT = ("no limit", "undefined")  # words of the format
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
-PARTICIPANTS = {  # of <access>, in small letters -> class
+UNITS_PER_MPS = {"m/s": 1.0, "km/h": 3.6, "kmh": 3.6, "kph": 3.6, "mph": 2.236936}  # of one m/s
+NO_LIMIT_WORDS = ("no limit", "undefined")  # words of the format
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
+CLASS_OF_PARTICIPANT = {  # of <access>, in small letters -> class
     "passengercar": "car",
     "car": "car",
     "bus": "bus",
@@ -31,7 +31,7 @@ PARTICIPANTS = {  # of <access>, in small letters -> class
     "autonomoustraffic": "automated",
     "autonomous traffic": "automated",
 }
-EVERYONE, NO_TRAFFIC = ("", "none"), "simulator"  # who is named, and is nobody on a road
+UNRESTRICTED_NAMES, SIMULATOR_NAME = ("", "none"), "simulator"  # who is named, and is nobody on a road
 NO_STOPPING, CAR_POOL = "no stopping at any time", "car pool"
 
 
@@ -43,7 +43,8 @@ class Access(NamedTuple):
 
 
 class State(NamedTuple):
-    """What holds on one stretch of a lane: its limit in m/s (None: not given), its permissions, its rules in words, its type."""
+    """What holds on one stretch of a lane: its limit in m/s (None: not given), its permissions, its rules in words, its
+    type."""
 
     speed: float | None
     access: Access = Access()
@@ -69,17 +70,19 @@ class LaneRecords(NamedTuple):
 
 def read_records(lane: XmlRecord, start: float) -> LaneRecords:
     """Return the records of a lane whose section begins at `start`. Raises CodeError."""
-    speeds = [(start + e.number("sOffset", 0.0), speed_of(e)) for e in lane.children("speed")]
+    speeds = [(start + element.number("sOffset", 0.0), speed_of(element)) for element in lane.children("speed")]
     accesses: dict[float, Access] = {}
     for element in lane.children("access"):
         s = start + element.number("sOffset", 0.0)
         accesses[s] = _access(accesses.get(s, Access()), element)
+
     notes: dict[float, frozenset[str]] = {}
     for element in lane.children("rule"):
         s, text = start + element.number("sOffset", 0.0), element.get("value")
         if text not in (NO_STOPPING, CAR_POOL):
             element.unknown("value", text, "left out")
         notes[s] = notes.get(s, frozenset()) | {text}
+
     return LaneRecords(
         sorted(speeds, key=lambda row: row[0]), sorted(accesses.items()), sorted(notes.items(), key=lambda row: row[0])
     )
@@ -88,61 +91,72 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
 def speed_of(
     element: XmlRecord | None, value: str = "max", unit: str = "m/s", absent: tuple[str, ...] = ()
 ) -> float | None:
-    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not understood is reported.
+    """Return the limit an element gives, in m/s, None where it gives none; `unit` is that of one without. What is not
+    understood is reported.
 
     `absent` are values that stand for none besides the words of the format.
     """
     if element is None:
         return None
+
     text, unit = element.get(value).strip(), element.get("unit").strip() or unit
-    if text.lower() in (*NO_LIMIT, *absent):
+    if text.lower() in (*NO_LIMIT_WORDS, *absent):
         return None
-    if unit.lower() not in UNITS:
+
+    if unit.lower() not in UNITS_PER_MPS:
         element.unknown("unit", unit, f"the limit {text} is left out")
         return None
-    limit = _number(text) / UNITS[unit.lower()]
+
+    limit = _number(text) / UNITS_PER_MPS[unit.lower()]
     if not limit > 0:
         element.unknown(value, text, "no limit is taken")
         return None
-    taken = min(max(limit, MIN_LIMIT), MAX_LIMIT)
-    if taken != limit:
+
+    limited = min(max(limit, MIN_LIMIT), MAX_LIMIT)
+    if limited != limit:
         element.unknown(
-            value, text, f"{'higher' if limit > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken"
+            value,
+            text,
+            f"{'higher' if limit > limited else 'lower'} than any limit of a code: {limited:g} m/s is taken",
         )
-    return round(taken, 2)
+
+    return round(limited, 2)
 
 
 def _number(text: str) -> float:
     """Return the number a text is, 0 for other text."""
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         return 0.0
-    return found if isfinite(found) else 0.0
+    return number if isfinite(number) else 0.0
 
 
 def _access(before: Access, element: XmlRecord) -> Access:
     """Return permissions with those of one more <access> that begins at the same place."""
     allow = element.choice("rule", {"allow": True, "deny": False}, False)
-    classes, named = set(), False
+    classes, names_someone = set(), False
     for record, name in ((element, "restriction"), *((child, "type") for child in element.children("restriction"))):
         text = record.get(name)
-        if text.lower() in EVERYONE or text.lower() == NO_TRAFFIC:
+        if text.lower() in UNRESTRICTED_NAMES or text.lower() == SIMULATOR_NAME:
             continue
-        named = True
-        found = PARTICIPANTS.get(text.lower(), "")
-        if found in CLASSES:
-            classes.add(found)
+
+        names_someone = True
+        vehicle_class = CLASS_OF_PARTICIPANT.get(text.lower(), "")
+        if vehicle_class in CLASSES:
+            classes.add(vehicle_class)
         else:
             record.unknown(
                 name,
                 text,
                 "is no class of a code: left out of those let in" if allow else "is no class of a code: not kept out",
             )
-    if not named:
+
+    if not names_someone:
         return before
     if allow:
         return before._replace(only=(before.only or frozenset()) | classes)
+
     return before._replace(never=before.never | classes)
 
 
@@ -150,22 +164,24 @@ def stretches(
     kind: str, records: LaneRecords, road: list[tuple[float, float | None]], start: float, end: float
 ) -> list[tuple[float, float, State]]:
     """Return the states of a lane of a type between two s of its road; `road` has the limits of the road's types."""
-    rows: list[tuple[float, float, State]] = []
-    begins = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]
-    for a, b in pairwise([start, *sorted({s for s in begins if start < s < end}), end]):
-        middle = (a + b) / 2
-        own = _last(records.speeds, middle, None)
+    states: list[tuple[float, float, State]] = []
+    starts = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]
+    for begin, finish in pairwise([start, *sorted({s for s in starts if start < s < end}), end]):
+        midpoint = (begin + finish) / 2
+        lane_limit = _last(records.speeds, midpoint, None)
+
         state = State(
-            speed=own if own is not None else _last(road, middle, None),
-            access=_last(records.accesses, middle, Access()),
-            notes=_last(records.notes, middle, frozenset()),
+            speed=lane_limit if lane_limit is not None else _last(road, midpoint, None),
+            access=_last(records.accesses, midpoint, Access()),
+            notes=_last(records.notes, midpoint, frozenset()),
             kind=kind,
         )
-        if rows and rows[-1][2] == state:
-            rows[-1] = (rows[-1][0], b, state)
+        if states and states[-1][2] == state:
+            states[-1] = (states[-1][0], finish, state)
         else:
-            rows.append((a, b, state))
-    return rows
+            states.append((begin, finish, state))
+
+    return states
 
 
 def limit_only(state: State) -> State:
@@ -178,18 +194,19 @@ def without_limit(state: State) -> State:
     return state._replace(speed=None)
 
 
-def merged(rows: list[Stretch], alike: Callable[[State], State]) -> list[Stretch]:
+def merged(stretches: list[Stretch], reduced: Callable[[State], State]) -> list[Stretch]:
     """Return stretches with those put together that follow each other and whose states are alike."""
-    out: list[Stretch] = []
-    for row in rows:
-        state = alike(row.state)
-        if out and out[-1].state == state:
-            out[-1] = Stretch(out[-1].s_from, row.s_to, state)
+    merged_stretches: list[Stretch] = []
+    for stretch in stretches:
+        state = reduced(stretch.state)
+        if merged_stretches and merged_stretches[-1].state == state:
+            merged_stretches[-1] = Stretch(merged_stretches[-1].s_from, stretch.s_to, state)
         else:
-            out.append(Stretch(row.s_from, row.s_to, state))
-    return out
+            merged_stretches.append(Stretch(stretch.s_from, stretch.s_to, state))
+
+    return merged_stretches
 
 
-def _last(rows: list[tuple[float, T]], s: float, otherwise: T) -> T:
+def _last(rows: list[tuple[float, T]], s: float, default: T) -> T:
     """Return the value of the last record that begins before `s`."""
-    return next((found for begin, found in reversed(rows) if begin <= s), otherwise)
+    return next((record_value for begin, record_value in reversed(rows) if begin <= s), default)

@@ -15,47 +15,62 @@ from ..importing.accounting import XmlRecord
 from ..sumo.reader import E_TOWN
 
 ToGlobe = Callable[[F8], F8]
-VERTICAL = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
-GRID = re.compile(r"\+nadgrids=(?!@null)\S")
-REMEDY = "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with --at LAT,LON"
+VERTICAL_TERMS = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
+DATUM_GRID = re.compile(r"\+nadgrids=(?!@null)\S")
+REMEDY = (
+    "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with "
+    "--at LAT,LON"
+)
 
 
-def globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
-    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own word. Raises CodeError."""
+def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
+    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own
+    word. Raises CodeError."""
     text = root.findtext("header/geoReference")
-    shift, turn = _offset(root.find("header/offset"))
+    shift, rotation = _offset(root.find("header/offset"))
     if text and zero is None:
         projection = _projection(text, losses)
 
         def on_globe(xy: F8) -> F8:
-            lon, lat = projection.transform(*(xy @ turn.T + shift).T)
-            table = np.stack([lat, lon], axis=1)
-            if not np.isfinite(table).all():
+            lon, lat = projection.transform(*(xy @ rotation.T + shift).T)
+            degrees = np.stack([lat, lon], axis=1)
+            if not np.isfinite(degrees).all():
                 raise refuse(
-                    "OpenDRIVE", "header", "geoReference", text, "puts points of the map nowhere on the globe", REMEDY
+                    where="OpenDRIVE",
+                    entity="header",
+                    field="geoReference",
+                    value=text,
+                    rule="puts points of the map nowhere on the globe",
+                    remedy=REMEDY,
                 )
-            return table
+
+            return degrees
 
         return on_globe
+
     if zero is None:
         losses.add(
             Loss(
-                "guessed", "map", f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at"
+                what="guessed",
+                entity="map",
+                detail=f"has no geoReference: laid at {E_TOWN.lat}, {E_TOWN.lon}; say where it is with --at",
             )
         )
     elif text:
-        losses.add(Loss("dropped", "map", "its geoReference is not used: --at says where it lies"))
+        losses.add(Loss(what="dropped", entity="map", detail="its geoReference is not used: --at says where it lies"))
+
     origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
 
     def about_origin(xy: F8) -> F8:
-        east, north = (xy @ turn.T).T
+        east, north = (xy @ rotation.T).T
         return np.stack(origin.to_geodetic(east, north), axis=1)
 
     return about_origin
 
 
 def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
-    """Return the shift (m) and the rotation that lead from the map to its projection: first turned, then shifted (1.8, 8.5)."""
+    """Return the shift (m) and the rotation that lead from the map to its projection: first turned, then shifted (1.8,
+    8.5)."""
     if element is None:
         return np.zeros(2), np.eye(2)
     x, y, hdg = (element.number(name, 0.0) for name in ("x", "y", "hdg"))
@@ -63,35 +78,51 @@ def _offset(element: XmlRecord | None) -> tuple[F8, F8]:
 
 
 def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
-    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a geoid is needed."""
-    flat = " ".join(VERTICAL.sub(" ", text).split()) if text.startswith("+") else text
-    if flat != " ".join(text.split()):
-        losses.add(Loss("dropped", "map", "what its geoReference says of heights (geoid) is left out: a code has none"))
+    """Return the way from a horizontal system to degrees; what is said of heights is left out, so that no grid of a
+    geoid is needed."""
+    horizontal_text = " ".join(VERTICAL_TERMS.sub(" ", text).split()) if text.startswith("+") else text
+    if horizontal_text != " ".join(text.split()):
+        losses.add(
+            Loss(
+                what="dropped",
+                entity="map",
+                detail="what its geoReference says of heights (geoid) is left out: a code has none",
+            )
+        )
+
     try:
-        system = _horizontal(pyproj.CRS(flat))
+        system = _horizontal(pyproj.CRS(horizontal_text))
         if system.is_geographic:
             raise refuse(
-                "OpenDRIVE",
-                "header",
-                "geoReference",
-                text,
-                "counts in degrees, and the x, y of a map are metres",
-                REMEDY,
+                where="OpenDRIVE",
+                entity="header",
+                field="geoReference",
+                value=text,
+                rule="counts in degrees, and the x, y of a map are metres",
+                remedy=REMEDY,
             )
-        if GRID.search(flat):
+
+        if DATUM_GRID.search(horizontal_text):
             losses.add(
                 Loss(
-                    "guessed",
-                    "map",
-                    "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be off by metres",
+                    what="guessed",
+                    entity="map",
+                    detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be "
+                    "off by metres",
                 )
             )
+
         return pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
     except CodeError:
         raise
     except (pyproj.exceptions.ProjError, ValueError, IndexError) as error:  # CRSError is a ProjError
         raise refuse(
-            "OpenDRIVE", "header", "geoReference", text, f"is no projection that can be used ({error})", REMEDY
+            where="OpenDRIVE",
+            entity="header",
+            field="geoReference",
+            value=text,
+            rule=f"is no projection that can be used ({error})",
+            remedy=REMEDY,
         ) from None
 
 

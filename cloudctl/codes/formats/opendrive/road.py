@@ -1,39 +1,39 @@
 """Roads of OpenDRIVE (ASAM, 1.4 to 1.8): reference lines, lanes as polylines in metres of the map, what leads where.
 
-Along a road `s` runs on its reference line and `t` to the left of it. Lanes with negative ids lie on the right and are driven along
-`s`, positive ones on the left against it (the other way about under rule="LHT"). Line, arc, spiral, poly3 and paramPoly3 are read.
-A lane ends at its width beside the next inner lane, or at its border, which counts from the reference line.
-"""
+Along a road `s` runs on its reference line and `t` to the left of it. Lanes with negative ids lie on the right and are
+driven along `s`, positive ones on the left against it (the other way about under rule="LHT"). Line, arc, spiral, poly3
+and paramPoly3 are read. A lane ends at its width beside the next inner lane, or at its border, which counts from the
+reference line."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from ...polylines import F8, arc
+from ...polylines import F8, arc_lengths
 from ..importing.accounting import XmlRecord
 from .lane import LaneRecords, Stretch, read_records, speed_of, stretches
 
-STEP = 1.0  # m between points of a curve
-FINE = 0.1  # m between points of the integral along a spiral
-LARGEST, LONGEST = 1e9, 100_000.0  # of any number; m of a road
+CURVE_STEP = 1.0  # m between points of a curve
+SPIRAL_STEP = 0.1  # m between points of the integral along a spiral
+MAX_NUMBER, MAX_ROAD_LENGTH = 1e9, 100_000.0  # of any number; m of a road
 DEFAULT_SPEED = 13.89  # m/s
-USUAL = {  # limits by type of road, m/s, where none is given: those of towns, which are the lower
+DEFAULT_LIMITS = {  # limits by type of road, m/s, where none is given: those of towns, which are the lower
     "unknown": 13.89, "rural": 19.44, "motorway": 27.78, "town": 13.89, "lowSpeed": 8.33, "pedestrian": 1.94, "bicycle": 5.56, "townExpressway": 19.44,
     "townCollector": 13.89, "townArterial": 13.89, "townPrivate": 8.33, "townLocal": 8.33, "townPlayStreet": 1.94,
 }  # fmt: skip
-TYPES = {name: name for name in ["none", "driving", "stop", "shoulder", "biking", "sidewalk", "walking", "border", "restricted", "parking", "bidirectional", "median", "curb", "special1", "special2", "special3", "roadWorks", "tram", "rail", "entry", "exit", "offRamp", "onRamp", "connectingRamp", "bus", "taxi", "HOV", "mwyEntry", "mwyExit", "slipLane", "shared"]}  # fmt: skip
+LANE_TYPES = {name: name for name in ["none", "driving", "stop", "shoulder", "biking", "sidewalk", "walking", "border", "restricted", "parking", "bidirectional", "median", "curb", "special1", "special2", "special3", "roadWorks", "tram", "rail", "entry", "exit", "offRamp", "onRamp", "connectingRamp", "bus", "taxi", "HOV", "mwyEntry", "mwyExit", "slipLane", "shared"]}  # fmt: skip
 DIRECTIONS = {name: name for name in ("standard", "reversed", "both")}
-SHAPES = ("line", "arc", "spiral", "poly3", "paramPoly3")
-KEEP = 0.02  # m that a point left out may be off the line
+GEOMETRY_SHAPES = ("line", "arc", "spiral", "poly3", "paramPoly3")
+MAX_POINT_OFFSET = 0.02  # m that a point left out may be off the line
 
 
 def number(element: XmlRecord, name: str, default: float | None = 0.0) -> float:
     """Return an attribute as a number. Raises CodeError for what is none, or beyond every map."""
-    found = element.number(name, default)
-    if not abs(found) < LARGEST:
-        raise element.refuse(name, found, f"must be less than {LARGEST:.0e}", "correct the map, or export it again")
-    return found
+    number = element.number(name, default)
+    if not abs(number) < MAX_NUMBER:
+        raise element.refuse(name, number, f"must be less than {MAX_NUMBER:.0e}", "correct the map, or export it again")
+    return number
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Cubic:
         return cls(start + number(element, at), (a, b, c, d))
 
 
-def value(pieces: list[Cubic], s: F8) -> F8:
+def piecewise_value(pieces: list[Cubic], s: F8) -> F8:
     """Return a piecewise cubic at `s`, 0 where there is none."""
-    out = np.zeros_like(s)
+    values = np.zeros_like(s)
     for piece in pieces:
-        here = s >= piece.s - 1e-9
-        out[here] = np.polyval(piece.coefficients[::-1], s[here] - piece.s)
-    return out
+        in_force = s >= piece.s - 1e-9
+        values[in_force] = np.polyval(piece.coefficients[::-1], s[in_force] - piece.s)
+    return values
 
 
 @dataclass
@@ -107,26 +107,29 @@ class Road:
     @cached_property
     def reference(self) -> tuple[F8, F8]:
         """The reference line: s float64[n], and x, y, heading float64[n, 3]."""
-        parts = [_piece(g) for g in self.planview]
-        return np.concatenate([s for s, _ in parts]), np.concatenate([xyh for _, xyh in parts])
+        pieces = [_geometry_points(geometry) for geometry in self.planview]
+        return np.concatenate([s for s, _ in pieces]), np.concatenate([poses for _, poses in pieces])
 
     def place(self, s: F8, t: F8) -> F8:
         """Return x, y of places on the road, float64[n, 2]."""
-        along, xyh = self.reference
-        x, y, h = (np.interp(s, along, column) for column in (xyh[:, 0], xyh[:, 1], np.unwrap(xyh[:, 2])))
-        return np.stack([x - t * np.sin(h), y + t * np.cos(h)], axis=1)
+        stations, poses = self.reference
+        x, y, heading = (
+            np.interp(s, stations, column) for column in (poses[:, 0], poses[:, 1], np.unwrap(poses[:, 2]))
+        )
+        return np.stack([x - t * np.sin(heading), y + t * np.cos(heading)], axis=1)
 
     def meets_at_end(self, stated: str, point: F8) -> bool:
-        """Return whether the road meets something at its end: as it is stated, else at the end that is nearer to the point."""
+        """Return whether the road meets something at its end: as it is stated, else at the end that is nearer to the
+        point."""
         if stated in ("start", "end"):
             return stated == "end"
-        near, far = np.hypot(*(self.place(np.array([0.0, self.length]), np.zeros(2)) - point).T)
-        return bool(far < near)
+        to_start, to_end = np.hypot(*(self.place(np.array([0.0, self.length]), np.zeros(2)) - point).T)
+        return bool(to_end < to_start)
 
     def heading(self, s: float) -> float:
         """Return the direction of the reference line, rad."""
-        along, xyh = self.reference
-        return float(np.interp(s, along, np.unwrap(xyh[:, 2])))
+        stations, poses = self.reference
+        return float(np.interp(s, stations, np.unwrap(poses[:, 2])))
 
     @cached_property
     def _reversed(self) -> frozenset[int]:
@@ -140,23 +143,26 @@ class Road:
 
     def chain(self, lane: int, from_end: bool) -> list[tuple[Section, RoadLane]]:
         """Return a lane through the sections of the road, in order of s, begun at one end."""
-        out: list[tuple[Section, RoadLane]] = []
-        wanted: int | None = lane
+        chain: list[tuple[Section, RoadLane]] = []
+        lane_id: int | None = lane
         for section in reversed(self.sections) if from_end else self.sections:
-            if wanted is None or wanted not in section.lanes:
+            if lane_id is None or lane_id not in section.lanes:
                 break
-            found = section.lanes[wanted]
-            out.append((section, found))
-            wanted = (
-                (found.before if found.before is not None else wanted)
+
+            lane_record = section.lanes[lane_id]
+            chain.append((section, lane_record))
+
+            lane_id = (
+                (lane_record.before if lane_record.before is not None else lane_id)
                 if from_end
-                else (found.after if found.after is not None else wanted)
+                else (lane_record.after if lane_record.after is not None else lane_id)
             )
-        return out[::-1] if from_end else out
+
+        return chain[::-1] if from_end else chain
 
     def line(self, chain: list[tuple[Section, RoadLane]]) -> F8:
         """Return the middle of a lane in driving direction, float64[n, 2]."""
-        xy = thinned(np.concatenate([self._middles(section, lane) for section, lane in chain]))
+        xy = without_redundant_points(np.concatenate([self._lane_middles(section, lane) for section, lane in chain]))
         return xy if self.forward(chain[0][1].id) else xy[::-1].copy()
 
     def width(self, section: Section, lane: RoadLane, s: float) -> float:
@@ -167,48 +173,57 @@ class Road:
     def edges(self, section: Section, lane: RoadLane, s: F8) -> tuple[F8, F8]:
         """Return t of the inner and of the outer edge of a lane."""
         side = -1 if lane.id < 0 else 1
-        within = np.minimum(s, section.end - 1e-6)
-        inner = outer = value(self.offsets, s)
-        for k in sorted((k for k in section.lanes if 0 < side * k <= side * lane.id), key=abs):
-            found, inner = section.lanes[k], outer
+        inside = np.minimum(s, section.end - 1e-6)
+        inner = outer = piecewise_value(self.offsets, s)
+
+        for lane_id in sorted((lane_id for lane_id in section.lanes if 0 < side * lane_id <= side * lane.id), key=abs):
+            inner_lane, inner = section.lanes[lane_id], outer
             outer = (
-                value(found.borders, within)
-                if found.borders and not found.widths
-                else inner + side * value(found.widths, within)
+                piecewise_value(inner_lane.borders, inside)
+                if inner_lane.borders and not inner_lane.widths
+                else inner + side * piecewise_value(inner_lane.widths, inside)
             )
+
         return inner, outer
 
     def stretches(self, chain: list[tuple[Section, RoadLane]]) -> list[Stretch]:
         """Return where limits and permissions of a lane hold, m along its line in driving direction."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
-        along = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
-        rows = [
-            row
+        lengths = arc_lengths(np.concatenate([self._lane_middles(section, lane) for section, lane in chain]))
+
+        states = [
+            state
             for section, lane in chain
-            for row in stretches(lane.kind, lane.records, self.speeds, section.start, section.end)
+            for state in stretches(lane.kind, lane.records, self.speeds, section.start, section.end)
         ]
 
-        def measured(s: float) -> float:
-            m = float(np.interp(s, stations, along))
-            return m if self.forward(chain[0][1].id) else float(along[-1]) - m
+        def to_lane_m(s: float) -> float:
+            position = float(np.interp(s, stations, lengths))
+            return position if self.forward(chain[0][1].id) else float(lengths[-1]) - position
 
-        placed = [(min(measured(a), measured(b)), max(measured(a), measured(b)), state) for a, b, state in rows]
-        return [Stretch(a, b, state) for a, b, state in sorted(placed, key=lambda row: row[0])]
+        in_driving_direction = [
+            (min(to_lane_m(begin), to_lane_m(finish)), max(to_lane_m(begin), to_lane_m(finish)), state)
+            for begin, finish, state in states
+        ]
+        return [
+            Stretch(begin, finish, state)
+            for begin, finish, state in sorted(in_driving_direction, key=lambda state: state[0])
+        ]
 
     def along(self, chain: list[tuple[Section, RoadLane]], s: float) -> float:
         """Return m along a lane's line, in driving direction, of a place `s` on the road."""
         stations = np.concatenate([self._stations(section) for section, _ in chain])
-        whole = arc(np.concatenate([self._middles(section, lane) for section, lane in chain]))
-        m = float(np.interp(s, stations, whole))
-        return m if self.forward(chain[0][1].id) else float(whole[-1]) - m
+        lengths = arc_lengths(np.concatenate([self._lane_middles(section, lane) for section, lane in chain]))
+        position = float(np.interp(s, stations, lengths))
+        return position if self.forward(chain[0][1].id) else float(lengths[-1]) - position
 
     def _stations(self, section: Section) -> F8:
-        along = self.reference[0]
-        inside = along[(along > section.start) & (along < section.end)]
-        steps = np.linspace(section.start, section.end, max(int((section.end - section.start) / STEP), 1) + 1)
-        return np.asarray(np.unique(np.concatenate([steps, inside])))
+        stations = self.reference[0]
+        within = stations[(stations > section.start) & (stations < section.end)]
+        steps = np.linspace(section.start, section.end, max(int((section.end - section.start) / CURVE_STEP), 1) + 1)
+        return np.asarray(np.unique(np.concatenate([steps, within])))
 
-    def _middles(self, section: Section, lane: RoadLane) -> F8:
+    def _lane_middles(self, section: Section, lane: RoadLane) -> F8:
         """Return the middle of a lane at each station of a section, along s."""
         s = self._stations(section)
         inner, outer = self.edges(section, lane, s)
@@ -219,41 +234,56 @@ def read_road(element: XmlRecord) -> Road:
     """Return a road from its element. Raises CodeError for numbers that are none."""
     list(element.children("link", "lanes", "planView", "objects", "signals"))  # they may be empty
     length = number(element, "length", None)
-    if not 0 <= length <= LONGEST:
-        raise element.refuse("length", length, f"must be 0 .. {LONGEST:.0f} m", "correct the map, or export it again")
-    types = sorted(element.children("type"), key=lambda e: number(e, "s"))
-    found = sorted(element.iterfind("lanes/laneSection"), key=lambda e: number(e, "s"))
-    planview = sorted(element.iterfind("planView/geometry"), key=lambda g: number(g, "s"))
-    if not planview or not found:
+    if not 0 <= length <= MAX_ROAD_LENGTH:
+        raise element.refuse(
+            "length", length, f"must be 0 .. {MAX_ROAD_LENGTH:.0f} m", "correct the map, or export it again"
+        )
+
+    types = sorted(element.children("type"), key=lambda element_of: number(element_of, "s"))
+    section_elements = sorted(element.iterfind("lanes/laneSection"), key=lambda element_of: number(element_of, "s"))
+    planview = sorted(element.iterfind("planView/geometry"), key=lambda geometry: number(geometry, "s"))
+
+    if not planview or not section_elements:
         raise element.refuse(
             "planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again"
         )
-    starts = [number(e, "s") for e in found]
+
+    starts = [number(element_of, "s") for element_of in section_elements]
     sections = []
-    for start, end, item in zip(starts, [*starts[1:], length], found, strict=True):
+    for start, end, section_element in zip(starts, [*starts[1:], length], section_elements, strict=True):
         section = Section(start, end)
-        list(item.children("left", "center", "right"))
-        item.flag("singleSide")
-        for centre in item.iterfind("center/lane"):  # it has no width: nobody drives on it
+        list(section_element.children("left", "center", "right"))
+        section_element.flag("singleSide")
+
+        for centre in section_element.iterfind("center/lane"):  # it has no width: nobody drives on it
             list(centre.children("link"))
-            centre.choice("type", TYPES, "none")
+            centre.choice("type", LANE_TYPES, "none")
             number(centre, "id", None)
-        for lane in (*item.iterfind("left/lane"), *item.iterfind("right/lane")):
-            read = _lane(lane, start)
-            section.lanes[read.id] = read
+
+        for lane in (*section_element.iterfind("left/lane"), *section_element.iterfind("right/lane")):
+            lane_record = _lane(lane, start)
+            section.lanes[lane_record.id] = lane_record
+
         sections.append(section)
+
     road = Road(
         id=element.get("id"),
         length=length,
         junction=element.get("junction") or "-1",
         left_hand=element.choice("rule", {"RHT": False, "LHT": True}, False),
         element=element,
-        links={tag: _link(e) for tag in ("predecessor", "successor") if (e := element.find(f"link/{tag}")) is not None},
+        links={
+            tag: _link(element_of)
+            for tag in ("predecessor", "successor")
+            if (element_of := element.find(f"link/{tag}")) is not None
+        },
         planview=planview,
         sections=sections,
-        offsets=[Cubic.of(e) for e in element.iterfind("lanes/laneOffset")],
-        speeds=[(number(e, "s"), speed_of(e.find("speed"))) for e in types],
-        usual=min((e.choice("type", USUAL, DEFAULT_SPEED) for e in types), default=DEFAULT_SPEED),
+        offsets=[Cubic.of(element_of) for element_of in element.iterfind("lanes/laneOffset")],
+        speeds=[(number(element_of, "s"), speed_of(element_of.find("speed"))) for element_of in types],
+        usual=min(
+            (element_of.choice("type", DEFAULT_LIMITS, DEFAULT_SPEED) for element_of in types), default=DEFAULT_SPEED
+        ),
     )
     road.reference  # noqa: B018 - a geometry that cannot be read is found here
     return road
@@ -270,10 +300,14 @@ def _lane(element: XmlRecord, start: float) -> RoadLane:
         tag: (None if (link := element.find(f"link/{tag}")) is None else int(number(link, "id", None)))
         for tag in ("predecessor", "successor")
     }
-    widths, borders = ([Cubic.of(w, start, "sOffset") for w in element.children(tag)] for tag in ("width", "border"))
+    widths, borders = (
+        [Cubic.of(cubic_element, start, "sOffset") for cubic_element in element.children(tag)]
+        for tag in ("width", "border")
+    )
+
     return RoadLane(
         id=int(number(element, "id", None)),
-        kind=element.choice("type", TYPES, "none"),
+        kind=element.choice("type", LANE_TYPES, "none"),
         widths=sorted(widths, key=lambda piece: piece.s),
         borders=sorted(borders, key=lambda piece: piece.s),
         records=read_records(element, start),
@@ -283,67 +317,100 @@ def _lane(element: XmlRecord, start: float) -> RoadLane:
     )
 
 
-def _piece(g: XmlRecord) -> tuple[F8, F8]:
+def _geometry_points(geometry: XmlRecord) -> tuple[F8, F8]:
     """Return s and x, y, heading along one geometry."""
-    s0, x, y, h, length = (number(g, k) for k in ("s", "x", "y", "hdg", "length"))
-    shape = next(g.children(*SHAPES), None)
-    if shape is None or not 0 <= length <= LONGEST:
-        raise g.refuse(
+    start, x, y, heading, length = (number(geometry, k) for k in ("s", "x", "y", "hdg", "length"))
+    shape = next(geometry.children(*GEOMETRY_SHAPES), None)
+    if shape is None or not 0 <= length <= MAX_ROAD_LENGTH:
+        raise geometry.refuse(
             "length, shape",
             f"{length} m, {'none' if shape is None else shape.tag}",
-            f"must have a shape ({', '.join(SHAPES)}), and a length up to {LONGEST:.0f} m",
+            f"must have a shape ({', '.join(GEOMETRY_SHAPES)}), and a length up to {MAX_ROAD_LENGTH:.0f} m",
             "export the map again",
         )
-    ds = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / STEP), 2) + 1)
-    u, v, turn = _local(shape, ds, length)
-    xyh = np.stack([x + u * np.cos(h) - v * np.sin(h), y + u * np.sin(h) + v * np.cos(h), h + turn], axis=1)
-    return s0 + ds, xyh
+
+    steps = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / CURVE_STEP), 2) + 1)
+    u, v, heading_change = _local_points(shape, steps, length)
+    poses = np.stack(
+        [
+            x + u * np.cos(heading) - v * np.sin(heading),
+            y + u * np.sin(heading) + v * np.cos(heading),
+            heading + heading_change,
+        ],
+        axis=1,
+    )
+
+    return start + steps, poses
 
 
-def _local(shape: XmlRecord, ds: F8, length: float) -> tuple[F8, F8, F8]:
+def _local_points(shape: XmlRecord, steps: F8, length: float) -> tuple[F8, F8, F8]:
     """Return u, v and the change of heading along a geometry that begins at 0, 0 eastwards."""
     if shape.tag == "line":
-        return ds, np.zeros_like(ds), np.zeros_like(ds)
+        return steps, np.zeros_like(steps), np.zeros_like(steps)
+
     if shape.tag in ("arc", "spiral"):
         first = number(shape, "curvature") if shape.tag == "arc" else number(shape, "curvStart")
         last = first if shape.tag == "arc" else number(shape, "curvEnd")
-        fine = np.linspace(0, length, max(int(length / FINE), 8) + 1)
-        turn = first * fine + (last - first) / max(length, 1e-9) * fine**2 / 2
-        middle = (turn[:-1] + turn[1:]) / 2
-        u, v = (np.concatenate([[0.0], np.cumsum(f(middle) * np.diff(fine))]) for f in (np.cos, np.sin))
-        return np.interp(ds, fine, u), np.interp(ds, fine, v), np.interp(ds, fine, turn)
+        fine_steps = np.linspace(0, length, max(int(length / SPIRAL_STEP), 8) + 1)
+        heading_change = first * fine_steps + (last - first) / max(length, 1e-9) * fine_steps**2 / 2
+        mid_heading = (heading_change[:-1] + heading_change[1:]) / 2
+        u, v = (
+            np.concatenate([[0.0], np.cumsum(function(mid_heading) * np.diff(fine_steps))])
+            for function in (np.cos, np.sin)
+        )
+
+        return (
+            np.interp(steps, fine_steps, u),
+            np.interp(steps, fine_steps, v),
+            np.interp(steps, fine_steps, heading_change),
+        )
+
     if shape.tag == "poly3":
         cubic = np.array([number(shape, k) for k in "dcba"])
-        return ds, _cubic(cubic, ds), np.arctan(_cubic(np.polyder(cubic), ds))
+        return steps, _cubic(cubic, steps), np.arctan(_cubic(np.polyder(cubic), steps))
+
     if shape.tag == "paramPoly3":
-        p = ds if shape.choice("pRange", {"arcLength": True, "normalized": False}, False) else ds / max(length, 1e-9)
-        cu, cv = (np.array([number(shape, k + side) for k in "dcba"]) for side in "UV")
-        return _cubic(cu, p), _cubic(cv, p), np.arctan2(_cubic(np.polyder(cv), p), _cubic(np.polyder(cu), p))
-    raise shape.refuse("shape", shape.tag, f"must be one of {', '.join(SHAPES)}", "export the map again")
+        parameter = (
+            steps
+            if shape.choice("pRange", {"arcLength": True, "normalized": False}, False)
+            else steps / max(length, 1e-9)
+        )
+        cubic_u, cubic_v = (np.array([number(shape, k + side) for k in "dcba"]) for side in "UV")
+        return (
+            _cubic(cubic_u, parameter),
+            _cubic(cubic_v, parameter),
+            np.arctan2(_cubic(np.polyder(cubic_v), parameter), _cubic(np.polyder(cubic_u), parameter)),
+        )
+
+    raise shape.refuse("shape", shape.tag, f"must be one of {', '.join(GEOMETRY_SHAPES)}", "export the map again")
 
 
 def _cubic(coefficients: F8, at: F8) -> F8:
     return np.asarray(np.polyval(coefficients, at), float)
 
 
-def thinned(line: F8) -> F8:
+def without_redundant_points(line: F8) -> F8:
     """Return a line without the points that lie within KEEP of it without them (Douglas and Peucker)."""
-    keep = np.zeros(len(line), bool)
-    keep[[0, -1]] = True
-    spans = [(0, len(line) - 1)]
-    while spans:
-        a, b = spans.pop()
-        if b - a < 2:
+    kept = np.zeros(len(line), bool)
+    kept[[0, -1]] = True
+    pending = [(0, len(line) - 1)]
+
+    while pending:
+        first, last = pending.pop()
+        if last - first < 2:
             continue
-        d = line[b] - line[a]
-        inner = line[a + 1 : b] - line[a]
-        off = (
-            np.abs(d[0] * inner[:, 1] - d[1] * inner[:, 0]) / max(float(np.hypot(*d)), 1e-9)
-            if np.hypot(*d) > 1e-6
-            else np.hypot(*inner.T)
+
+        chord = line[last] - line[first]
+        between = line[first + 1 : last] - line[first]
+
+        offsets = (
+            np.abs(chord[0] * between[:, 1] - chord[1] * between[:, 0]) / max(float(np.hypot(*chord)), 1e-9)
+            if np.hypot(*chord) > 1e-6
+            else np.hypot(*between.T)
         )
-        k = int(off.argmax())
-        if off[k] > KEEP:
-            keep[a + 1 + k] = True
-            spans += [(a, a + 1 + k), (a + 1 + k, b)]
-    return line[keep]
+        farthest = int(offsets.argmax())
+        if offsets[farthest] > MAX_POINT_OFFSET:
+            kept[first + 1 + farthest] = True
+            pending += [(first, first + 1 + farthest), (first + 1 + farthest, last)]
+
+    return line[kept]

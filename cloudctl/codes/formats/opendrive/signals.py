@@ -1,10 +1,11 @@
-"""Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what signs say.
+"""Signals of an OpenDRIVE map: which lights concern which lanes, which of them show the same, where lanes stop, what
+signs say.
 
-A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and references elsewhere say
-for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a validity names lanes of one side, these
-lanes have one direction, and the orientation adds nothing: exporters differ in what they write there. Numbers of types are those
-of the OpenDRIVE catalogue (lights) and of the German one (signs), which most maps use.
-"""
+A signal, or a reference to one, concerns the lanes of its `validity`; lane 0 is none: the pole stands there, and
+references elsewhere say for whom. Without a validity it concerns the lanes that are driven in its orientation. Where a
+validity names lanes of one side, these lanes have one direction, and the orientation adds nothing: exporters differ in
+what they write there. Numbers of types are those of the OpenDRIVE catalogue (lights) and of the German one (signs),
+which most maps use."""
 
 import re
 from collections.abc import Iterator
@@ -18,14 +19,15 @@ from .lane import speed_of
 from .road import Road, number
 
 FIRST_LIGHT, LAST_LIGHT = 1_000_001, 1_000_999  # types of the OpenDRIVE catalogue that are lights
-LIGHTS_FOR = {
+# The others are for vehicles
+USERS_OF_LIGHT = {
     "1000002": ("pedestrian",),
     "1000007": ("pedestrian", "bike"),
     "1000013": ("bike",),
-}  # the others are for vehicles
-KNOWN_LIGHTS = {"1000001", "1000008", "1000009", "1000010", "1000011", "1000012", "1000020", *LIGHTS_FOR}
-WITH_ARROWS = {"1000008", "1000010", "1000011", "1000012"}
-ARROWS = {
+}
+KNOWN_LIGHTS = {"1000001", "1000008", "1000009", "1000010", "1000011", "1000012", "1000020", *USERS_OF_LIGHT}
+ARROW_LIGHTS = {"1000008", "1000010", "1000011", "1000012"}
+TURNS_OF_ARROW = {
     "10": ("left", "u"),
     "20": ("right",),
     "30": ("straight",),
@@ -35,11 +37,12 @@ ARROWS = {
 STOP_LINE = "294"
 NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters write that there is none
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
-AMERICAN = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
+GERMAN_OF_MUTCD = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
 STOP_OBJECT = re.compile(r"(?:stop|signal)[\s_-]?line", re.IGNORECASE)
-MAX_BEFORE = 60.0  # m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
-BESIDE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
-LEAST_STOP = 1.0  # m of a stop line that is drawn without a length
+# m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
+MAX_SIGNAL_DISTANCE = 60.0
+MAX_BESIDE_STOP_LINE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
+MIN_STOP_LENGTH = 1.0  # m of a stop line that is drawn without a length
 
 
 class Light(NamedTuple):
@@ -62,10 +65,10 @@ class Reach(NamedTuple):
 
     def covers(self, road: Road, lane: int) -> bool:
         """Return whether a lane is concerned."""
-        along = self.orientation not in ("+", "-") or (self.orientation == "+") == road.forward(lane)
+        runs_along = self.orientation not in ("+", "-") or (self.orientation == "+") == road.forward(lane)
         if self.spans is None:
-            return along
-        return any(low <= lane <= high and (along or low > 0 or high < 0) for low, high in self.spans)
+            return runs_along
+        return any(first <= lane <= last and (runs_along or first > 0 or last < 0) for first, last in self.spans)
 
 
 class StopMark(NamedTuple):
@@ -100,51 +103,58 @@ class Signals:
         self.stops: dict[str, list[StopMark]] = {}
         self.signs: dict[str, list[Sign]] = {}
         self.controllers: dict[str, list[tuple[str, str]]] = {}  # light -> id and name of its controllers
+
         for road in roads.values():
             for element in road.element.iterfind("signals/signal"):
                 self._signal(road, element)
+
         for road in roads.values():
             for element in road.element.iterfind("signals/signalReference"):
                 self._reference(road, element)
             for element in road.element.iterfind("objects/object"):
                 if is_stop_line(element):
-                    self.stops.setdefault(road.id, []).append(_drawn(road, element))
+                    self.stops.setdefault(road.id, []).append(_drawn_stop_line(road, element))
+
         for element in root.children("controller"):
             self._controller(element)
 
     def _signal(self, road: Road, element: XmlRecord) -> None:
-        kind, name = _kind(element), element.get("id")
+        signal_type, name = _signal_type(element), element.get("id")
         reach, s = _reach(element), number(element, "s")
-        light = _is_light(kind, element)
+        light = _is_light(signal_type, element)
         number(element, "t")
-        if kind == STOP_LINE:
+
+        if signal_type == STOP_LINE:
             element.choice("subtype", NO_SUBTYPE, True)
-            self.stops.setdefault(road.id, []).append(StopMark(name, s, reach, 0.0, 0.0))
-        elif AMERICAN.get(kind, kind) in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
-            unit, kind = "mph" if kind in AMERICAN else "km/h", AMERICAN.get(kind, kind)
-            limit = _limit(element, unit) if kind == SPEED_SIGN else None
-            if kind != SPEED_SIGN:
+            self.stops.setdefault(road.id, []).append(StopMark(id=name, s=s, reach=reach, t_from=0.0, t_to=0.0))
+        elif GERMAN_OF_MUTCD.get(signal_type, signal_type) in (STOP_SIGN, YIELD_SIGN, SPEED_SIGN):
+            unit, signal_type = (
+                "mph" if signal_type in GERMAN_OF_MUTCD else "km/h",
+                GERMAN_OF_MUTCD.get(signal_type, signal_type),
+            )
+            limit = _limit(element, unit) if signal_type == SPEED_SIGN else None
+            if signal_type != SPEED_SIGN:
                 element.choice("subtype", NO_SUBTYPE, True)
-            self.signs.setdefault(road.id, []).append(Sign(name, kind, reach, s, limit))
+            self.signs.setdefault(road.id, []).append(Sign(id=name, kind=signal_type, reach=reach, s=s, limit=limit))
         elif light:
             self._light(
                 road,
                 element,
-                kind,
+                signal_type,
                 Light(
-                    name,
-                    element.get("name"),
-                    LIGHTS_FOR.get(kind, ("vehicle",)),
-                    _turns(kind, element),
-                    road.id,
-                    s,
-                    number(element, "t"),
+                    id=name,
+                    name=element.get("name"),
+                    uses=USERS_OF_LIGHT.get(signal_type, ("vehicle",)),
+                    turns=_turns(signal_type, element),
+                    road=road.id,
+                    s=s,
+                    t=number(element, "t"),
                 ),
             )
             self.reaches.setdefault(road.id, []).append((name, reach, s))
         else:
             element.leave_out(
-                f"signs of type {kind or 'none'} are not read"
+                f"signs of type {signal_type or 'none'} are not read"
                 + (", though they change" if element.flag("dynamic") else "")
             )
 
@@ -157,53 +167,59 @@ class Signals:
 
     def _reference(self, road: Road, element: XmlRecord) -> None:
         name, reach = element.get("id"), _reach(element)
-        marks = [mark for found in self.stops.values() for mark in found if mark.id == name]
-        signs = [sign for found in self.signs.values() for sign in found if sign.id == name]
+        stop_marks = [mark for rows in self.stops.values() for mark in rows if mark.id == name]
+        signs = [sign for rows in self.signs.values() for sign in rows if sign.id == name]
+
         if name in self.lights:
             self.reaches.setdefault(road.id, []).append((name, reach, number(element, "s")))
-        elif marks:
-            self.stops.setdefault(road.id, []).append(StopMark(name, number(element, "s"), reach, 0.0, 0.0))
+        elif stop_marks:
+            self.stops.setdefault(road.id, []).append(
+                StopMark(id=name, s=number(element, "s"), reach=reach, t_from=0.0, t_to=0.0)
+            )
         elif signs:
             self.signs.setdefault(road.id, []).append(signs[0]._replace(reach=reach, s=number(element, "s")))
         else:
             element.leave_out("refers to a signal that is not read")
 
     def _controller(self, element: XmlRecord) -> None:
-        row = (element.get("id"), element.get("name"))
+        controller = (element.get("id"), element.get("name"))
         for control in element.children("control"):
             name = control.get("signalId")
             if name not in self.lights:
                 control.unknown("signalId", name, "no light that is read: left out")
-            rows = self.controllers.setdefault(name, [])
-            if row not in rows:
-                rows.append(row)
+            controllers = self.controllers.setdefault(name, [])
+            if controller not in controllers:
+                controllers.append(controller)
 
     def report_unused(self) -> None:
-        """Report the lights that no movement and no crosswalk has, and the stop lines and signs that no lane of a code has."""
+        """Report the lights that no movement and no crosswalk has, and the stop lines and signs that no lane of a code
+        has."""
         rows = [("stop line", mark.id, road) for road, marks in self.stops.items() for mark in marks]
         rows += [("sign", sign.id, road) for road, signs in self.signs.items() for sign in signs]
-        for what, name, road in rows:
-            if (what, name) not in self.placed:
+        for description, name, road in rows:
+            if (description, name) not in self.placed:
                 self.accounts.enter(
                     "dropped",
                     "signals, objects",
-                    f"{what}s on no lane that leads to or from a junction of which a code is made",
+                    f"{description}s on no lane that leads to or from a junction of which a code is made",
                     f"{name} of road {road}",
                 )
+
         for name, light in self.lights.items():
             if name not in self.used:
-                spans = [
+                lane_spans = [
                     span
-                    for found in self.reaches.values()
-                    for other, reach, _ in found
+                    for rows in self.reaches.values()
+                    for other, reach, _ in rows
                     if other == name
                     for span in reach.spans or ((-1, -1),)
                 ]
                 cause = (
                     "valid for lane 0 alone, and no reference says for which lanes"
-                    if all(span == (0, 0) for span in spans)
+                    if all(span == (0, 0) for span in lane_spans)
                     else "on no lane that leads into a junction of which a code is made"
                 )
+
                 self.accounts.enter(
                     "dropped",
                     "signals/signal",
@@ -211,31 +227,33 @@ class Signals:
                     f"signal {name} of road {light.road}",
                 )
 
-    def on(self, road: Road, lane: int, end: float | None = None, beyond: float = 0.0) -> list[Light]:
-        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a junction `beyond` m after that s."""
-        rows = [
+    def lights_on(self, road: Road, lane: int, end: float | None = None, distance_after: float = 0.0) -> list[Light]:
+        """Return the lights of a lane, in the order of the file, each once; with `end`, those within `MAX_BEFORE` of a
+        junction `distance_after` m after that s."""
+        candidates = [
             (name, reach)
             for name, reach, s in self.reaches.get(road.id, [])
-            if end is None or abs(s - end) + beyond <= MAX_BEFORE
+            if end is None or abs(s - end) + distance_after <= MAX_SIGNAL_DISTANCE
         ]
-        found = [name for name, reach in rows if reach.covers(road, lane)]
-        if not found and road.junction not in ("", "-1"):
+        names = [name for name, reach in candidates if reach.covers(road, lane)]
+        if not names and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
-            found = [name for name, reach in rows if reach.spans is None]
-        return [self.lights[name] for name in dict.fromkeys(found)]
+            names = [name for name, reach in candidates if reach.spans is None]
+
+        return [self.lights[name] for name in dict.fromkeys(names)]
 
     def stops_on(self, road: Road, lane: int) -> Iterator[StopMark]:
         """Yield the stop lines of a lane."""
         for mark in self.stops.get(road.id, []):
-            if mark.reach.covers(road, lane) if mark.reach is not None else _crosses(road, lane, mark):
+            if mark.reach.covers(road, lane) if mark.reach is not None else _lies_across(road, lane, mark):
                 self.placed.add(("stop line", mark.id))
                 yield mark
 
     def signs_on(self, road: Road, lane: int, kind: str) -> list[tuple[float, float | None]]:
         """Return s and limit of the signs of a kind that concern a lane."""
-        found = [sign for sign in self.signs.get(road.id, []) if sign.kind == kind and sign.reach.covers(road, lane)]
-        self.placed.update(("sign", sign.id) for sign in found)
-        return [(sign.s, sign.limit) for sign in found]
+        signs = [sign for sign in self.signs.get(road.id, []) if sign.kind == kind and sign.reach.covers(road, lane)]
+        self.placed.update(("sign", sign.id) for sign in signs)
+        return [(sign.s, sign.limit) for sign in signs]
 
 
 def is_stop_line(element: XmlRecord) -> bool:
@@ -243,7 +261,7 @@ def is_stop_line(element: XmlRecord) -> bool:
     return any(STOP_OBJECT.search(element.get(key)) for key in ("type", "subtype", "name"))
 
 
-def _kind(element: XmlRecord) -> str:
+def _signal_type(element: XmlRecord) -> str:
     """Return the type of a signal, without the dots that some catalogues write."""
     return element.get("type").replace(".", "").strip()
 
@@ -258,8 +276,9 @@ def _is_light(kind: str, element: XmlRecord) -> bool:
 def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
     """Return the turns that the arrows of a light allow; none: any."""
     element.choice("value", NO_SUBTYPE, True)
-    if kind in WITH_ARROWS:
-        return element.choice("subtype", {**ARROWS, "-1": (), "": ()}, ())
+    if kind in ARROW_LIGHTS:
+        return element.choice("subtype", {**TURNS_OF_ARROW, "-1": (), "": ()}, ())
+
     element.choice(
         "subtype",
         {**NO_SUBTYPE, "10": True, "20": True, "30": True, "40": True} if kind in KNOWN_LIGHTS else NO_SUBTYPE,
@@ -270,50 +289,60 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
 
 def _limit(element: XmlRecord, unit: str) -> float | None:
     """Return the limit a speed sign shows: its value, or its sub-type, which some exporters write instead."""
-    own, other = (
+    by_value, by_subtype = (
         speed_of(element, "value", unit, tuple(NO_SUBTYPE)),
         speed_of(element, "subtype", unit, tuple(NO_SUBTYPE)),
     )
-    return own if own is not None else other
+    return by_value if by_value is not None else by_subtype
 
 
 def _reach(element: XmlRecord) -> Reach:
-    spans = [(int(number(v, "fromLane")), int(number(v, "toLane"))) for v in element.children("validity")]
-    along = element.choice("orientation", {word: word for word in ("+", "-", "none")}, "none")
-    return Reach(tuple((min(span), max(span)) for span in spans) if spans else None, along)
+    spans = [
+        (int(number(validity, "fromLane")), int(number(validity, "toLane")))
+        for validity in element.children("validity")
+    ]
+    orientation = element.choice("orientation", {word: word for word in ("+", "-", "none")}, "none")
+    return Reach(tuple((min(span), max(span)) for span in spans) if spans else None, orientation)
 
 
-def _drawn(road: Road, element: XmlRecord) -> StopMark:
+def _drawn_stop_line(road: Road, element: XmlRecord) -> StopMark:
     """Return a stop line that is drawn as an object: its lanes are those it lies across, or those of its validity."""
     s, t, reach = number(element, "s"), number(element, "t"), _reach(element)
     number(element, "hdg")  # of its corners; without them it lies across the road
-    corners = outline(element)
+    corners = object_corners(element)
+
     if len(corners):
         s = float(corners[:, 0].mean())
-        low, high = float(corners[:, 1].min()), float(corners[:, 1].max())
+        t_from, t_to = float(corners[:, 1].min()), float(corners[:, 1].max())
     else:
-        half = max(number(element, "length"), number(element, "width"), LEAST_STOP) / 2
-        low, high = t - half, t + half
-    return StopMark(element.get("id"), s, reach if reach.spans else None, low, high)
+        half_length = max(number(element, "length"), number(element, "width"), MIN_STOP_LENGTH) / 2
+        t_from, t_to = t - half_length, t + half_length
+
+    return StopMark(id=element.get("id"), s=s, reach=reach if reach.spans else None, t_from=t_from, t_to=t_to)
 
 
-def outline(element: XmlRecord) -> F8:
+def object_corners(element: XmlRecord) -> F8:
     """Return the corners of an object as s, t of its road, float64[n, 2]; none where it has no outline."""
-    first = next((found for path in ("outlines/outline", "outline") for found in element.iterfind(path)), None)
-    if first is None:
+    outline_element = next(
+        (element_of_path for path in ("outlines/outline", "outline") for element_of_path in element.iterfind(path)),
+        None,
+    )
+    if outline_element is None:
         return np.empty((0, 2))
-    s, t, turn = number(element, "s"), number(element, "t"), number(element, "hdg")
-    corners = [(number(c, "s"), number(c, "t")) for c in first.children("cornerRoad")]
-    for c in first.children("cornerLocal"):
-        u, v = number(c, "u"), number(c, "v")
-        corners.append((s + u * np.cos(turn) - v * np.sin(turn), t + u * np.sin(turn) + v * np.cos(turn)))
+
+    s, t, heading = number(element, "s"), number(element, "t"), number(element, "hdg")
+    corners = [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
+    for corner in outline_element.children("cornerLocal"):
+        u, v = number(corner, "u"), number(corner, "v")
+        corners.append((s + u * np.cos(heading) - v * np.sin(heading), t + u * np.sin(heading) + v * np.cos(heading)))
+
     return np.array(corners, float).reshape(-1, 2)
 
 
-def _crosses(road: Road, lane: int, mark: StopMark) -> bool:
-    section = next((found for found in reversed(road.sections) if found.start <= mark.s), None)
+def _lies_across(road: Road, lane: int, mark: StopMark) -> bool:
+    section = next((candidate for candidate in reversed(road.sections) if candidate.start <= mark.s), None)
     if section is None or lane not in section.lanes:
         return False
     inner, outer = road.edges(section, section.lanes[lane], np.array([mark.s]))
-    middle = float(inner[0] + outer[0]) / 2
-    return mark.t_from - BESIDE <= middle <= mark.t_to + BESIDE
+    lane_middle = float(inner[0] + outer[0]) / 2
+    return mark.t_from - MAX_BESIDE_STOP_LINE <= lane_middle <= mark.t_to + MAX_BESIDE_STOP_LINE

@@ -3,11 +3,12 @@
 from functools import lru_cache
 
 from ...rule import CLASSES
-from ..importing.permits import Permit, permit
+from ..importing.permits import Permit, permit_of
 
-# vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class stands for
+# vClass -> who that is in a code: a class of `rule.CLASSES`, or a word of its own where none of these fits. A class
+# stands for
 # the vClass it is named after: trailers alone on a lane do not open it to trucks.
-USERS = {
+USER_OF_VCLASS = {
     "passenger": "car",
     "taxi": "taxi",
     "bus": "bus",
@@ -33,25 +34,27 @@ USERS = {
         )
     },
 }
-APART = frozenset(  # no part of ordinary road traffic: that they may not use a lane says nothing of it
-    (
-        "wheelchair",
-        "private",
-        "authority",
-        "army",
-        "vip",
-        "custom1",
-        "custom2",
-        "ship",
-        "container",
-        "aircraft",
-        "drone",
+VCLASSES_OUTSIDE_TRAFFIC = (
+    frozenset(  # no part of ordinary road traffic: that they may not use a lane says nothing of it
+        (
+            "wheelchair",
+            "private",
+            "authority",
+            "army",
+            "vip",
+            "custom1",
+            "custom2",
+            "ship",
+            "container",
+            "aircraft",
+            "drone",
+        )
     )
 )
 # On tracks and elsewhere only where a lane names them: a network that leaves a lane to all has no track on it for that.
-RAILS = frozenset(name for name, user in USERS.items() if user == "tram")
-EVERYONE = frozenset(USERS) - RAILS - frozenset(("ship", "container", "aircraft", "drone"))
-OLD_NAMES = {  # of networks made before SUMO 0.22
+RAIL_VCLASSES = frozenset(name for name, user in USER_OF_VCLASS.items() if user == "tram")
+ALL_VCLASSES = frozenset(USER_OF_VCLASS) - RAIL_VCLASSES - frozenset(("ship", "container", "aircraft", "drone"))
+OLD_VCLASS_NAMES = {  # of networks made before SUMO 0.22
     "public_transport": "bus",
     "public_emergency": "emergency",
     "public_authority": "authority",
@@ -60,43 +63,48 @@ OLD_NAMES = {  # of networks made before SUMO 0.22
     "cityrail": "rail_urban",
     "rail_slow": "rail",
 }
-WORDS = frozenset((*USERS, *OLD_NAMES, "all"))
+VCLASS_NAMES = frozenset((*USER_OF_VCLASS, *OLD_VCLASS_NAMES, "all"))
 
 
 @lru_cache(4096)
-def allowed(allow: tuple[str, ...], disallow: tuple[str, ...], reserved: bool = False) -> frozenset[str]:
+def allowed_vclasses(allow: tuple[str, ...], disallow: tuple[str, ...], reserved: bool = False) -> frozenset[str]:
     """Return the vClasses that may use a lane: those named only, or all but those refused, as SUMO has it.
 
     `reserved`: it is for those named only, even where none of them is known: then it is closed.
     """
-    named = frozenset(OLD_NAMES.get(word, word) for word in allow)
-    refused = frozenset(OLD_NAMES.get(word, word) for word in disallow)
-    if named or reserved:
-        return EVERYONE if "all" in named else named & frozenset(USERS)
-    return frozenset() if "all" in refused else EVERYONE - refused
+    listed = frozenset(OLD_VCLASS_NAMES.get(word, word) for word in allow)
+    refused = frozenset(OLD_VCLASS_NAMES.get(word, word) for word in disallow)
+    if listed or reserved:
+        return ALL_VCLASSES if "all" in listed else listed & frozenset(USER_OF_VCLASS)
+
+    return frozenset() if "all" in refused else ALL_VCLASSES - refused
 
 
 @lru_cache(4096)
-def lane_permit(may: frozenset[str], stated: bool) -> Permit:
+def lane_permit(vclasses: frozenset[str], stated: bool) -> Permit:
     """Return the permit of a lane for the vClasses that may use it."""
-    return permit(frozenset(USERS[name] for name in may), described(may), stated=stated)
+    return permit_of(frozenset(USER_OF_VCLASS[name] for name in vclasses), described(vclasses), stated=stated)
 
 
-def described(may: frozenset[str]) -> str:
+def described(vclasses: frozenset[str]) -> str:
     """Return for whom a lane is, in SUMO's words: those who may, or those who may not where that is shorter."""
-    refused = EVERYONE - may
-    if not may:
+    refused = ALL_VCLASSES - vclasses
+    if not vclasses:
         return "closed to all traffic"
-    if len(refused) < len(may) and may <= EVERYONE:
+    if len(refused) < len(vclasses) and vclasses <= ALL_VCLASSES:
         return "not for " + ", ".join(sorted(refused))
-    return "for " + ", ".join(sorted(may)) + " only"
+    return "for " + ", ".join(sorted(vclasses)) + " only"
 
 
 @lru_cache(4096)
-def unclassed(may: frozenset[str]) -> tuple[str, ...]:
+def vclasses_without_class(vclasses: frozenset[str]) -> tuple[str, ...]:
     """Return the vClasses whose permission only a rule's text can carry, because no class of ours stands for them."""
-    if "passenger" in may:  # the lane is for cars, and these are cars to a code: what is lost is that they may not
+    if "passenger" in vclasses:  # the lane is for cars, and these are cars to a code: what is lost is that they may not
         return tuple(
-            sorted(name for name in USERS if USERS[name] not in CLASSES and name not in may and name not in APART)
+            sorted(
+                name
+                for name in USER_OF_VCLASS
+                if USER_OF_VCLASS[name] not in CLASSES and name not in vclasses and name not in VCLASSES_OUTSIDE_TRAFFIC
+            )
         )
-    return tuple(sorted(name for name in may if USERS[name] not in CLASSES))
+    return tuple(sorted(name for name in vclasses if USER_OF_VCLASS[name] not in CLASSES))

@@ -2,64 +2,70 @@
 
 from collections.abc import Iterator
 
-from ...checks.geometry import MAX_APART
+from ...checks.geometry import MAX_CONFLICT_GAP
 from ...model import Conflict, Connection
-from ...polylines import F8, meeting
-from .area import Area, Movement
+from ...polylines import F8, meeting_point
+from .area import IntersectionArea, Movement
 from .network import Net
 
-APART = 4.5  # m; foes whose paths stay further apart than this are worth a look
+MAX_USUAL_GAP = 4.5  # m; foes whose paths stay further apart than this are worth a look
 
 
-def conflicts(net: Net, area: Area, conns: tuple[Connection, ...], lines: dict[str, F8]) -> Iterator[Conflict]:
+def conflicts(
+    net: Net, area: IntersectionArea, connections: tuple[Connection, ...], lines: dict[str, F8]
+) -> Iterator[Conflict]:
     """Yield a conflict for each pair of foes; pairs of a network without requests meet where their paths cross."""
-    inner = [(m, c.id) for m, c in zip(area.movements, conns, strict=True) if m.inner]
-    for n, (a, a_id) in enumerate(inner):
-        for b, b_id in inner[n + 1 :]:
+    movements_through = [(m, c.id) for m, c in zip(area.movements, connections, strict=True) if m.inner]
+    for number, (a, a_id) in enumerate(movements_through):
+        for b, b_id in movements_through[number + 1 :]:
             if a.junction != b.junction:
                 continue
-            known = _known(net, a) and _known(net, b)
-            if known and not (_bit(net, a, "foes", b.index) or _bit(net, b, "foes", a.index)):
+
+            has_requests = _has_requests(net, a) and _has_requests(net, b)
+            if has_requests and not (_request_bit(net, a, "foes", b.index) or _request_bit(net, b, "foes", a.index)):
                 continue
-            if not known and a.from_lane == b.from_lane:
+            if not has_requests and a.from_lane == b.from_lane:
                 continue
-            kind, s_a, s_b, apart = meeting(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
-            if not known and apart > 0.1:
+
+            kind, s_a, s_b, gap = meeting_point(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
+            if not has_requests and gap > 0.1:
                 continue
-            _note(net, area, a, b, known, apart)
-            if apart > MAX_APART:
+
+            _report_pair(net, area, a, b, has_requests, gap)
+            if gap > MAX_CONFLICT_GAP:
                 continue
+
             yield Conflict(
-                a_id,
-                b_id,
-                kind,
-                round(s_a, 2),
-                round(s_b, 2),
-                known and _bit(net, a, "response", b.index),
-                known and _bit(net, b, "response", a.index),
+                a=a_id,
+                b=b_id,
+                kind=kind,
+                s_a=round(s_a, 2),
+                s_b=round(s_b, 2),
+                a_yields=has_requests and _request_bit(net, a, "response", b.index),
+                b_yields=has_requests and _request_bit(net, b, "response", a.index),
             )
 
 
-def _note(net: Net, area: Area, a: Movement, b: Movement, known: bool, apart: float) -> None:
-    pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}, {apart:.1f} m apart, at {area.name}"
-    if not known:
+def _report_pair(net: Net, area: IntersectionArea, a: Movement, b: Movement, has_requests: bool, gap: float) -> None:
+    pair = f"{a.from_lane}>{a.to_lane} and {b.from_lane}>{b.to_lane}, {gap:.1f} m apart, at {area.name}"
+    if not has_requests:
         detail = "of movements without requests, conflicts are where paths cross, and nobody yields"
         net.accounts.enter("guessed", "junction", detail, pair)
-    elif apart > MAX_APART:
+    elif gap > MAX_CONFLICT_GAP:
         net.accounts.enter(
             "dropped",
             "request",
-            f"foes whose paths stay more than {MAX_APART:g} m apart: they have no place in common",
+            f"foes whose paths stay more than {MAX_CONFLICT_GAP:g} m apart: they have no place in common",
             pair,
         )
-    elif apart > APART:
-        net.accounts.enter("differs", "request", f"foes whose paths stay more than {APART:g} m apart", pair)
+    elif gap > MAX_USUAL_GAP:
+        net.accounts.enter("differs", "request", f"foes whose paths stay more than {MAX_USUAL_GAP:g} m apart", pair)
 
 
-def _known(net: Net, m: Movement) -> bool:
-    return m.index in net.requests.get(m.junction, {})
+def _has_requests(net: Net, movement: Movement) -> bool:
+    return movement.index in net.requests.get(movement.junction, {})
 
 
-def _bit(net: Net, m: Movement, name: str, index: int) -> bool:
-    text = net.requests[m.junction][m.index].get(name, "")
+def _request_bit(net: Net, movement: Movement, name: str, index: int) -> bool:
+    text = net.requests[movement.junction][movement.index].get(name, "")
     return 0 <= index < len(text) and text[-1 - index] == "1"

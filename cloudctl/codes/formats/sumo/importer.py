@@ -1,8 +1,9 @@
-"""SUMO networks -> digital codes: one for each signal, and for each junction without one, with the roads that lead to it.
+"""SUMO networks -> digital codes: one for each signal, and for each junction without one, with the roads that lead to
+it.
 
-Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read from the right, signal
-states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path may be a chain of internal lanes.
-"""
+Traps heeded: lane 0 is the outermost, right in right-hand and left in left-hand traffic; `request` bit strings read
+from the right, signal states from the left; `foes` is geometric conflict, `response` who must yield; a movement's path
+may be a chain of internal lanes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,24 +16,23 @@ from ...citycode import grid_encode, make
 from ...compiled.code import local_lines
 from ...findings import CodeError, refuse
 from ...model import Alias, Connection, IntersectionCode, Lane, Link, Node, Point, StopLine
-from ...polylines import arc, at
+from ...polylines import arc_lengths, points_along
 from ...report import Imported, Progress
 from ...rule import CLASSES, Rule, Target
 from ..importing.accounting import Accounts
-from ..importing.build import NO_ADM
+from ..importing.build import DEFAULT_ADM
 from ..importing.permits import numbered, permit_rules, turn_bans
-from .access import USERS, lane_permit, unclassed
-from .area import Area, areas, joined
+from .access import USER_OF_VCLASS, lane_permit, vclasses_without_class
+from .area import IntersectionArea, intersections_of, without_repeated_points
 from .conflicts import conflicts
 from .network import Net, NetLane
 from .reader import REMEDY, read_net
-from .signals import crosswalks, groups, plans
+from .signals import crosswalks, plans_of, signal_groups_of
 from .vocabulary import IGNORED
 
 E_TOWN_ADM = "110115403"
-MAX_LENGTH = (
-    4000.0  # m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
-)
+# m of a lane: a code's points lie within 5,000 m of it, and up to `radius_m` is the way to the lane's end
+MAX_LANE_LENGTH = 4000.0
 
 
 def import_sumo(
@@ -48,16 +48,17 @@ def import_sumo(
     """Return a digital code for each signal of a network, with its approaches up to `radius_m` along the road.
 
     `additional` files may hold further signal programmes: heads share a group only when they agree in all. `adm` is the
-    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the text of the
-    file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge are codes, too; where it is
-    not said, they are in a network without signals. Those left out are in the report. A network in which nothing is left is refused,
-    unless junctions without a signal are left out on purpose. The list's `losses` say what was dropped, guessed or repaired. Raises CodeError.
-    """
+    administrative code for the ids (000000 where not given; E-Town's for a network without a projection). `data` is the
+    text of the file, where it is at hand. `unsignalised`: whether junctions without a signal where roads cross or merge
+    are codes, too; where it is not said, they are in a network without signals. Those left out are in the report. A
+    network in which nothing is left is refused, unless junctions without a signal are left out on purpose. The list's
+    `losses` say what was dropped, guessed or repaired. Raises CodeError."""
     with Accounts(f"SUMO network {path}", IGNORED, REMEDY) as accounts:
         net = read_net(Path(path), additional, data=data, accounts=accounts)
-        adm = adm or (NO_ADM if net.placed else E_TOWN_ADM)
+        adm = adm or (DEFAULT_ADM if net.placed else E_TOWN_ADM)
         codes, serials = list[IntersectionCode](), dict[str, int]()
-        for number, (whole, area) in enumerate(areas(net, radius_m, unsignalised), 1):
+
+        for number, (total, area) in enumerate(intersections_of(net, radius_m, unsignalised), 1):
             try:
                 codes.append(_code(net, area, adm, serials))
             except CodeError as error:  # one intersection that cannot be a code loses only itself
@@ -65,205 +66,268 @@ def import_sumo(
                 accounts.enter(
                     "dropped", "intersection", f"{finding.field}: {finding.rule}", f"{area.name}: {finding.value}"
                 )
+
             if progress is not None:
-                progress(number, whole)
+                progress(number, total)
+
         if not codes and unsignalised is not False:
-            raise _nothing(net, str(path))
+            raise _no_intersection_error(net, str(path))
+
         return accounts.imported(codes, str(path))
 
 
-def _nothing(net: Net, where: str) -> CodeError:
+def _no_intersection_error(net: Net, where: str) -> CodeError:
     rule = "has no intersection: no signal, and no junction where three roads meet and movements cross or merge"
     return refuse(
-        where,
-        "network",
-        "junction",
-        len(net.junctions),
-        rule,
-        "give a network with an intersection; the loss report says what was left out",
+        where=where,
+        entity="network",
+        field="junction",
+        value=len(net.junctions),
+        rule=rule,
+        remedy="give a network with an intersection; the loss report says what was left out",
     )
 
 
-def _code(net: Net, area: Area, adm: str, serials: dict[str, int]) -> IntersectionCode:
-    own = sorted({m.junction for m in area.movements if m.inner})
-    middle = np.mean([[net.junctions[n].x, net.junctions[n].y] for n in own], axis=0)
-    (ref,) = net.points(middle[None])
-    grid = grid_encode(*ref)
-    origin = Origin(ref[0] / 1e7, ref[1] / 1e7)
-    nodes, node_of = _nodes(net, area, own)
+def _code(net: Net, area: IntersectionArea, adm: str, serials: dict[str, int]) -> IntersectionCode:
+    junctions = sorted({movement.junction for movement in area.movements if movement.inner})
+    centre = np.mean([[net.junctions[junction].x, net.junctions[junction].y] for junction in junctions], axis=0)
+    (reference,) = net.points(centre[None])
+    grid = grid_encode(*reference)
+    origin = Origin(reference[0] / 1e7, reference[1] / 1e7)
+    nodes, node_of = _nodes(net, area, junctions)
     links = _links(net, area, node_of)
-    lanes, source = _lanes(net, links)
+    lanes, source_lane = _lanes(net, links)
     lane_of = {lane.alias[0].value: lane.id for lane in lanes}
-    signal_groups, group_of = groups(net, area)
-    conns = _connections(net, area, lane_of, group_of)
-    local = dict(zip((c.id for c in conns), local_lines(origin, [c.points for c in conns]), strict=True))
-    met = tuple(conflicts(net, area, conns, local))
+    signal_groups, group_of = signal_groups_of(net, area)
+    connections = _connections(net, area, lane_of, group_of)
+    local_paths = dict(
+        zip(
+            (connection.id for connection in connections),
+            local_lines(origin, [connection.points for connection in connections]),
+            strict=True,
+        )
+    )
+    found_conflicts = tuple(conflicts(net, area, connections, local_paths))
     serials[grid] = serials.get(grid, 0) + 1
     signal = (Alias("sumo_tl", area.signal),) if area.signal else ()
+
     return IntersectionCode(
         id=make(adm, "IX", grid, serials[grid]),
-        name=_name(net, area, own),
-        ref_lat_e7=ref[0],
-        ref_lon_e7=ref[1],
+        name=_name(net, area, junctions),
+        ref_lat_e7=reference[0],
+        ref_lon_e7=reference[1],
         links=links,
         lanes=lanes,
-        connections=conns,
-        conflicts=met,
+        connections=connections,
+        conflicts=found_conflicts,
         signal_groups=signal_groups,
-        stop_lines=_stop_lines(origin, links, lanes, source, {c.from_lane for c in conns if c.inner}),
-        crosswalks=tuple(crosswalks(net, area, own, group_of, signal_groups)),
+        stop_lines=_stop_lines(
+            origin, links, lanes, source_lane, {connection.from_lane for connection in connections if connection.inner}
+        ),
+        crosswalks=tuple(crosswalks(net, area, junctions, group_of, signal_groups)),
         nodes=nodes,
-        plans=plans(net, area, signal_groups, conns, met),
-        rules=_rules(net, links, lanes, conns, source, area),
-        alias=(*signal, *(Alias("sumo", node) for node in own)),
+        plans=plans_of(net, area, signal_groups, connections, found_conflicts),
+        rules=_rules(net, links, lanes, connections, source_lane, area),
+        alias=(*signal, *(Alias("sumo", node) for node in junctions)),
         control=area.control if signal_groups or area.control != "signal" else "uncontrolled",
     )
 
 
-def _name(net: Net, area: Area, own: list[str]) -> str:
-    return next((net.junctions[n].name for n in own if net.junctions[n].name), area.name)
+def _name(net: Net, area: IntersectionArea, junctions: list[str]) -> str:
+    return next((net.junctions[junction].name for junction in junctions if net.junctions[junction].name), area.name)
 
 
-def _nodes(net: Net, area: Area, own: list[str]) -> tuple[tuple[Node, ...], dict[str, str]]:
+def _nodes(net: Net, area: IntersectionArea, junctions: list[str]) -> tuple[tuple[Node, ...], dict[str, str]]:
     """Return the node table, this intersection first, and the node of each junction."""
-    names = sorted({n for edge in area.roles for n in (net.edges[edge].start, net.edges[edge].end)} - set(own))
-    nodes, node_of = [], dict.fromkeys(own, "N0")
-    for k, name in enumerate([own[0], *names]):
+    names = sorted(
+        {junction for edge in area.roles for junction in (net.edges[edge].start, net.edges[edge].end)} - set(junctions)
+    )
+    nodes, node_of = [], dict.fromkeys(junctions, "N0")
+    for k, name in enumerate([junctions[0], *names]):
         junction = net.junctions[name]
         (point,) = net.points(np.array([[junction.x, junction.y]]))
         control = "signal" if junction.control == "signal" else "priority"
+
         if k == 0 and area.control != "signal":
             control = area.control
-        members = own if k == 0 else [name]
-        nodes.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", n) for n in members)))
+
+        members = junctions if k == 0 else [name]
+        nodes.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", junction) for junction in members)))
         node_of.setdefault(name, f"N{k}")
+
     return tuple(nodes), node_of
 
 
-def _links(net: Net, area: Area, node_of: dict[str, str]) -> tuple[Link, ...]:
+def _links(net: Net, area: IntersectionArea, node_of: dict[str, str]) -> tuple[Link, ...]:
     links = []
     for k, name in enumerate(sorted(area.roles), 1):
         edge = net.edges[name]
         alias = (Alias("sumo", name), *((Alias("name", edge.name),) if edge.name else ()))
-        links.append(Link(f"K{k}", area.roles[name], node_of[edge.start], node_of[edge.end], alias))
+
+        links.append(
+            Link(
+                id=f"K{k}",
+                role=area.roles[name],
+                upstream=node_of[edge.start],
+                downstream=node_of[edge.end],
+                alias=alias,
+            )
+        )
+
     return tuple(links)
 
 
 def _lanes(net: Net, links: tuple[Link, ...]) -> tuple[tuple[Lane, ...], dict[str, NetLane]]:
     """Return the lanes, numbered from the left, and the network's lane of each."""
-    lanes, source = list[Lane](), dict[str, NetLane]()
+    lanes, source_lane = list[Lane](), dict[str, NetLane]()
     for link in links:
-        found = net.edges[link.alias[0].value].lanes
-        for number, lane in enumerate(found if net.left_hand else reversed(found), 1):
-            allowed = lane_permit(lane.may, lane.stated)
-            made = Lane(
+        edge_lanes = net.edges[link.alias[0].value].lanes
+        for number, lane in enumerate(edge_lanes if net.left_hand else reversed(edge_lanes), 1):
+            permit = lane_permit(lane.may, lane.stated)
+            new_lane = Lane(
                 id=f"L{len(lanes) + 1}",
                 link=link.id,
                 number=number,
                 width_cm=round(lane.width * 100),
                 speed=round(lane.speed, 2),
                 points=_points(net, lane, link.role),
-                use=allowed.use,
-                shared=allowed.shared,
+                use=permit.use,
+                shared=permit.shared,
                 alias=(Alias("sumo", lane.id),),
             )
-            lanes.append(made)
-            source[made.id] = lane
-    return tuple(lanes), source
+
+            lanes.append(new_lane)
+            source_lane[new_lane.id] = lane
+
+    return tuple(lanes), source_lane
 
 
 def _points(net: Net, lane: NetLane, role: str) -> tuple[Point, ...]:
     """Return the line of a lane, cut at its far end where it is longer than a code reaches."""
     if lane.points:
         return lane.points
-    line = joined(lane.shape, lane.shape)
-    along = arc(line)
-    if along[-1] <= MAX_LENGTH:
+
+    line = without_repeated_points(lane.shape, lane.shape)
+    lengths = arc_lengths(line)
+    if lengths[-1] <= MAX_LANE_LENGTH:
         lane.points = net.points(line)
         return lane.points
-    net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LENGTH:.0f} m", lane.id)
-    first, last = (0.0, MAX_LENGTH) if role == "egress" else (along[-1] - MAX_LENGTH, along[-1])
-    inside = line[(along > first) & (along < last)]
-    return net.points(np.concatenate([at(line, along, first)[None], inside, at(line, along, last)[None]]))
+
+    net.accounts.enter("dropped", "lane", f"the far end of lanes longer than {MAX_LANE_LENGTH:.0f} m", lane.id)
+    first, last = (0.0, MAX_LANE_LENGTH) if role == "egress" else (lengths[-1] - MAX_LANE_LENGTH, lengths[-1])
+    points_between = line[(lengths > first) & (lengths < last)]
+
+    return net.points(
+        np.concatenate(
+            [points_along(line, lengths, first)[None], points_between, points_along(line, lengths, last)[None]]
+        )
+    )
 
 
-def _connections(net: Net, area: Area, lane_of: dict[str, str], group_of: dict[int, int]) -> tuple[Connection, ...]:
-    conns = []
-    for k, m in enumerate(area.movements, 1):
-        column = m.raw.column if area.signal and m.raw.tl == area.signal else -1
-        m.raw.points = m.raw.points or net.points(m.shape)
-        if m.raw.passes and "1" in net.requests.get(m.junction, {}).get(m.index, {}).get("response", ""):
+def _connections(
+    net: Net, area: IntersectionArea, lane_of: dict[str, str], group_of: dict[int, int]
+) -> tuple[Connection, ...]:
+    connections = []
+    for k, movement in enumerate(area.movements, 1):
+        column = movement.raw.column if area.signal and movement.raw.tl == area.signal else -1
+        movement.raw.points = movement.raw.points or net.points(movement.shape)
+        if movement.raw.passes and "1" in net.requests.get(movement.junction, {}).get(movement.index, {}).get(
+            "response", ""
+        ):
             net.accounts.enter(
                 "differs",
                 "connection@pass",
                 "never yields, and the requests of its junction say that it does: these are taken",
-                f"{m.from_lane}>{m.to_lane}",
+                f"{movement.from_lane}>{movement.to_lane}",
             )
-        waits = m.inner and net.requests.get(m.junction, {}).get(m.index, {}).get("cont") == "1"
+
+        may_wait_inside = (
+            movement.inner and net.requests.get(movement.junction, {}).get(movement.index, {}).get("cont") == "1"
+        )
         connection = Connection(
             id=f"C{k}",
-            from_lane=lane_of[m.from_lane],
-            to_lane=lane_of[m.to_lane],
-            turn=m.raw.turn,
-            points=m.raw.points,
+            from_lane=lane_of[movement.from_lane],
+            to_lane=lane_of[movement.to_lane],
+            turn=movement.raw.turn,
+            points=movement.raw.points,
             group=group_of.get(column, 0),
-            speed=round(m.speed, 2),
-            inner=m.inner,
-            waits=waits,
-            alias=(Alias("sumo", f"{m.from_lane}>{m.to_lane}"),),
+            speed=round(movement.speed, 2),
+            inner=movement.inner,
+            waits=may_wait_inside,
+            alias=(Alias("sumo", f"{movement.from_lane}>{movement.to_lane}"),),
         )
-        conns.append(connection)
-    return tuple(conns)
+
+        connections.append(connection)
+
+    return tuple(connections)
 
 
 def _stop_lines(
-    origin: Origin, links: tuple[Link, ...], lanes: tuple[Lane, ...], source: dict[str, NetLane], leading: set[str]
+    origin: Origin,
+    links: tuple[Link, ...],
+    lanes: tuple[Lane, ...],
+    source_lane: dict[str, NetLane],
+    leading_lanes: set[str],
 ) -> tuple[StopLine, ...]:
-    """Return the stop lines; `leading` are the lanes that lead through the intersection. Sidewalks have none, unless they do."""
+    """Return the stop lines; `leading_lanes` are the lanes that lead through the intersection. Sidewalks have none,
+    unless they do."""
     ingress = {link.id for link in links if link.role == "ingress"}
-    stopping = [lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading)]
+    stopping = [
+        lane for lane in lanes if lane.link in ingress and (lane.use != "pedestrian" or lane.id in leading_lanes)
+    ]
     lines = local_lines(origin, [lane.points for lane in stopping])
-    stops = []
+    stop_lines = []
+
     for lane, line in zip(stopping, lines, strict=True):
-        end = float(arc(line)[-1])
-        stops.append(StopLine(lane.id, float(np.floor(max(end - source[lane.id].stop_offset, 0.0) * 100) / 100)))
-    return tuple(stops)
+        end = float(arc_lengths(line)[-1])
+        stop_lines.append(
+            StopLine(lane.id, float(np.floor(max(end - source_lane[lane.id].stop_offset, 0.0) * 100) / 100))
+        )
+
+    return tuple(stop_lines)
 
 
 def _rules(
     net: Net,
     links: tuple[Link, ...],
     lanes: tuple[Lane, ...],
-    conns: tuple[Connection, ...],
-    source: dict[str, NetLane],
-    area: Area,
+    connections: tuple[Connection, ...],
+    source_lane: dict[str, NetLane],
+    area: IntersectionArea,
 ) -> tuple[Rule, ...]:
-    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which lane."""
-    at_speed: dict[float, list[str]] = {}
+    """Return speed limits, a rule a speed (a link where all its lanes agree, else its lanes), and who may use which
+    lane."""
+    entities_at_speed: dict[float, list[str]] = {}
     for link in links:
-        driven = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
-        speeds = sorted({lane.speed for lane in driven})
+        driven_lanes = [lane for lane in lanes if lane.link == link.id and lane.use != "pedestrian"]
+        speeds = sorted({lane.speed for lane in driven_lanes})
         for speed in speeds:
-            at_speed.setdefault(speed, []).extend(
-                [link.id] if len(speeds) == 1 else [x.id for x in driven if x.speed == speed]
+            entities_at_speed.setdefault(speed, []).extend(
+                [link.id]
+                if len(speeds) == 1
+                else [lane_of_link.id for lane_of_link in driven_lanes if lane_of_link.speed == speed]
             )
+
     rules = [
-        Rule(f"R{k}", "speed_max", tuple(map(Target, at_speed[speed])), speed)
-        for k, speed in enumerate(sorted(at_speed), 1)
+        Rule(id=f"R{k}", kind="speed_max", targets=tuple(map(Target, entities_at_speed[speed])), value=speed)
+        for k, speed in enumerate(sorted(entities_at_speed), 1)
     ]
     rules += _class_limits(net, links, len(rules) + 1)
     for lane in lanes:
-        found = source[lane.id]
-        for name in unclassed(found.may):
-            where = (
+        network_lane = source_lane[lane.id]
+        for name in vclasses_without_class(network_lane.may):
+            remark = (
                 "only the text of the rule says it"
-                if lane_permit(found.may, found.stated).text
+                if lane_permit(network_lane.may, network_lane.stated).text
                 else "the code does not say it"
             )
-            net.accounts.enter("differs", "lane", f"who may use it: no class of a code is {name}; {where}", found.id)
-    permits = [(lane.id, lane_permit(source[lane.id].may, source[lane.id].stated)) for lane in lanes]
+            net.accounts.enter(
+                "differs", "lane", f"who may use it: no class of a code is {name}; {remark}", network_lane.id
+            )
+
+    permits = [(lane.id, lane_permit(source_lane[lane.id].may, source_lane[lane.id].stated)) for lane in lanes]
     rules += permit_rules(len(rules) + 1, permits)
-    return (*rules, *_turn_bans(net, conns, source, area, len(rules) + 1))
+    return (*rules, *_turn_bans(net, connections, source_lane, area, len(rules) + 1))
 
 
 def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
@@ -271,36 +335,45 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
     targets: dict[tuple[float, str], list[Target]] = {}
     for link in links:
         for name, speed in net.edges[link.alias[0].value].limits:
-            user = USERS.get(name, name)
-            if user in CLASSES:
-                targets.setdefault((round(speed, 2), user), []).append(Target(link.id))
+            vehicle_class = USER_OF_VCLASS.get(name, name)
+            if vehicle_class in CLASSES:
+                targets.setdefault((round(speed, 2), vehicle_class), []).append(Target(link.id))
             else:
                 net.accounts.enter(
                     "dropped", "type/restriction", f"a limit for {name}: no class of a code", link.alias[0].value
                 )
+
     return [
-        Rule(f"R{k}", "speed_max", tuple(targets[speed, name]), speed, classes=(name,))
+        Rule(id=f"R{k}", kind="speed_max", targets=tuple(targets[speed, name]), value=speed, classes=(name,))
         for k, (speed, name) in enumerate(sorted(targets), first)
     ]
 
 
 def _turn_bans(
-    net: Net, conns: tuple[Connection, ...], source: dict[str, NetLane], area: Area, first: int
+    net: Net, connections: tuple[Connection, ...], source_lane: dict[str, NetLane], area: IntersectionArea, first: int
 ) -> tuple[Rule, ...]:
     """Return who may not take a connection although both its lanes are open to them."""
     rules: list[Rule] = []
-    for c, m in zip(conns, area.movements, strict=True):
-        joined = [source[c.from_lane].may, source[c.to_lane].may]
+    for connection, movement in zip(connections, area.movements, strict=True):
+        without_repeated_points = [source_lane[connection.from_lane].may, source_lane[connection.to_lane].may]
         # What a connection says itself goes before its inner lanes.
-        own = [m.raw.may] if m.raw.may is not None else [lane.may for lane in m.over if lane.stated]
-        bans = turn_bans(c.id, [lane_permit(may, True) for may in joined], [lane_permit(may, True) for may in own])
+        own_vclasses = (
+            [movement.raw.may] if movement.raw.may is not None else [lane.may for lane in movement.over if lane.stated]
+        )
+        bans = turn_bans(
+            connection.id,
+            [lane_permit(vclasses, True) for vclasses in without_repeated_points],
+            [lane_permit(vclasses, True) for vclasses in own_vclasses],
+        )
         rules += bans
-        names = {name for may in own for name in unclassed(may)} if bans else set()
-        for name in sorted(frozenset.intersection(*joined) & names):
+        names = {name for vclasses in own_vclasses for name in vclasses_without_class(vclasses)} if bans else set()
+
+        for name in sorted(frozenset.intersection(*without_repeated_points) & names):
             net.accounts.enter(
                 "differs",
                 "connection",
                 f"who may take it: no class of a code is {name}; only the text of a rule may say it",
-                f"{m.from_lane}>{m.to_lane}",
+                f"{movement.from_lane}>{movement.to_lane}",
             )
+
     return numbered(first, rules)

@@ -1,4 +1,5 @@
-"""A SUMO network as it is read: edges, lanes, connections, junctions, programmes as they stand, and its coordinates on the globe."""
+"""A SUMO network as it is read: edges, lanes, connections, junctions, programmes as they stand, and its coordinates on
+the globe."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,8 @@ E_TOWN = Origin(39.7955, 116.5080)  # where a network without a projection is la
 
 @dataclass
 class NetLane:
-    """One lane of an edge. `may`: the vClasses that may use it; `stated`: whether the network says so, or leaves it to its default."""
+    """One lane of an edge. `may`: the vClasses that may use it; `stated`: whether the network says so, or leaves it to
+    its default."""
 
     id: str
     speed: float
@@ -28,14 +30,14 @@ class NetLane:
     may: frozenset[str]
     stated: bool
     stop_offset: float = 0.0  # m from its end to its stop line
-    points: tuple[
-        Point, ...
-    ] = ()  # on the globe, once they are needed: a lane is in the codes of several intersections
+    # On the globe, once they are needed: a lane is in the codes of several intersections
+    points: tuple[Point, ...] = ()
 
 
 @dataclass
 class NetEdge:
-    """One edge between junctions; lanes from the outermost: the right-most in right-hand traffic, the left-most in left-hand traffic."""
+    """One edge between junctions; lanes from the outermost: the right-most in right-hand traffic, the left-most in
+    left-hand traffic."""
 
     id: str
     start: str
@@ -47,7 +49,8 @@ class NetEdge:
 
 @dataclass
 class NetConnection:
-    """One connection of lanes. `tl` is its signal, `column` its place in the signal's states; "" and -1 where it has none."""
+    """One connection of lanes. `tl` is its signal, `column` its place in the signal's states; "" and -1 where it has
+    none."""
 
     from_edge: str
     to_edge: str
@@ -108,15 +111,13 @@ class Net:
     accounts: Accounts
     edges: dict[str, NetEdge] = field(default_factory=dict)
     inner: dict[str, NetLane] = field(default_factory=dict)  # internal lanes and crossings, by lane id
-    crossings: dict[str, list[tuple[str, NetLane]]] = field(
-        default_factory=dict
-    )  # junction -> crossings: edge, and its lane
+    # Junction -> crossings: edge, and its lane
+    crossings: dict[str, list[tuple[str, NetLane]]] = field(default_factory=dict)
     signalled: dict[str, list[NetConnection]] = field(default_factory=dict)  # tl -> connections with a column
     connections: list[NetConnection] = field(default_factory=list)
     junctions: dict[str, NetJunction] = field(default_factory=dict)
-    requests: dict[str, dict[int, dict[str, str]]] = field(
-        default_factory=dict
-    )  # junction -> index -> foes, response, cont
+    # Junction -> index -> foes, response, cont
+    requests: dict[str, dict[int, dict[str, str]]] = field(default_factory=dict)
     programs: dict[str, list[NetProgram]] = field(default_factory=dict)  # by tl
     limits: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)  # road type -> limits of vClasses
     left_hand: bool = False
@@ -139,11 +140,11 @@ class Net:
         """The projection. Raises pyproj.exceptions.ProjError for one that cannot be."""
         return pyproj.Proj(self.projection)
 
-    def points(self, xy: F8) -> tuple[Point, ...]:
+    def points(self, positions: F8) -> tuple[Point, ...]:
         """Return coordinates on the globe (1e-7 degree)."""
         if self.placed:
-            lon, lat = self.projector(xy[:, 0] - self.offset[0], xy[:, 1] - self.offset[1], inverse=True)
+            lon, lat = self.projector(positions[:, 0] - self.offset[0], positions[:, 1] - self.offset[1], inverse=True)
         else:
-            lat, lon = E_TOWN.to_geodetic(xy[:, 0] - self.middle[0], xy[:, 1] - self.middle[1])
+            lat, lon = E_TOWN.to_geodetic(positions[:, 0] - self.middle[0], positions[:, 1] - self.middle[1])
         table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
         return tuple((a, b) for a, b in table)

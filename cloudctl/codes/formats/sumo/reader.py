@@ -13,24 +13,34 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from ...checks.rules import LIMITS
+from ...checks.rules import VALUE_LIMITS
 from ...findings import Loss, refuse
 from ..importing.accounting import Accounts, XmlRecord
-from .access import EVERYONE, WORDS, allowed
+from .access import ALL_VCLASSES, VCLASS_NAMES, allowed_vclasses
 from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
-from .vocabulary import CONTROL, CONTROLLER_KEYS, FUNCTIONS, IGNORED, PROGRAMS, RING_KEYS, SHOWS, TURNS
-
-UNPLACED = ("!", "-", "")  # projections of networks that lie nowhere
-BITS = re.compile("[01]*")
-MIN_LIMIT, MAX_LIMIT = LIMITS["speed_max"]  # m/s
-MIN_PATH_SPEED = (
-    0.01  # m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
+from .vocabulary import (
+    CONTROL_OF_JUNCTION,
+    CONTROLLER_KEYS,
+    EDGE_FUNCTIONS,
+    IGNORED,
+    IS_ACTUATED_TYPE,
+    LETTER_OF_STATE,
+    RING_KEYS,
+    TURN_OF_DIR,
 )
+
+NO_PROJECTION = ("!", "-", "")  # projections of networks that lie nowhere
+BIT_STRING = re.compile("[01]*")
+MIN_LIMIT, MAX_LIMIT = VALUE_LIMITS["speed_max"]  # m/s
+# m/s on a path through a junction: what netconvert gives the tightest turns, and no limit of a rule
+MIN_PATH_SPEED = 0.01
 DEFAULT_WIDTH, DEFAULT_SPEED = 3.2, 13.89  # SUMO's own, m and m/s
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
-CONNECTION = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
+CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
-HEIGHTS = Loss("dropped", "elevation", "lanes are taken flat: heights of the network are not in the code")
+HEIGHTS_DROPPED = Loss(
+    what="dropped", entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
+)
 
 ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
 
@@ -38,60 +48,76 @@ ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no
 def read_net(
     path: Path, additional: Iterable[Path] = (), *, data: bytes | None = None, accounts: Accounts | None = None
 ) -> Net:
-    """Read a .net.xml or .net.xml.gz, or its text where that is at hand (`data`), and signal programmes of additional files. Raises CodeError."""
+    """Read a .net.xml or .net.xml.gz, or its text where that is at hand (`data`), and signal programmes of additional
+    files. Raises CodeError."""
     net = Net(accounts or Accounts("SUMO", IGNORED, REMEDY))
     for file in (path, *additional):
         try:
-            with io.BytesIO(data) if data is not None and file is path else _opened(file) as stream:
+            with io.BytesIO(data) if data is not None and file is path else _open(file) as stream:
                 _read(net, stream)
             net.projector if net.placed else None  # noqa: B018 - a projection that pyproj refuses is found here
         except (ET.ParseError, EOFError, OSError, LookupError, pyproj.exceptions.ProjError) as error:
             raise refuse(
-                str(file), "network", "file", file, f"cannot be read as a SUMO network ({error!r})", REMEDY
+                where=str(file),
+                entity="network",
+                field="file",
+                value=file,
+                rule=f"cannot be read as a SUMO network ({error!r})",
+                remedy=REMEDY,
             ) from None
+
     if not net.edges:
-        raise refuse(str(path), "network", "edge", "none", "a network has edges", REMEDY)
+        raise refuse(
+            where=str(path), entity="network", field="edge", value="none", rule="a network has edges", remedy=REMEDY
+        )
+
     if not net.placed:
         net.losses.add(
             Loss(
-                "guessed",
-                "location",
-                "the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
+                what="guessed",
+                entity="location",
+                detail="the network has no projection: laid at Beijing E-Town, its middle at 39.7955, 116.5080",
             )
         )
+
     _drop_loose_edges(net)
-    net.connections = [c for c in net.connections if _sound(net, c)]
-    for c in net.connections:
-        if c.tl and c.column >= 0:
-            net.signalled.setdefault(c.tl, []).append(c)
-        if c.via and c.via not in net.inner:
+    net.connections = [connection for connection in net.connections if _names_existing_lanes(net, connection)]
+    for connection in net.connections:
+        if connection.tl and connection.column >= 0:
+            net.signalled.setdefault(connection.tl, []).append(connection)
+
+        if connection.via and connection.via not in net.inner:
             net.accounts.enter(
                 "unknown",
                 "connection@via",
                 "no such inner lane: the path is a line",
-                f"{c.via} of {c.from_edge}>{c.to_edge}",
+                f"{connection.via} of {connection.from_edge}>{connection.to_edge}",
             )
+
     lanes = {lane.id for edge in net.edges.values() for lane in edge.lanes}
     for junction in net.junctions.values():
         for name in junction.incoming:
             if name not in lanes and not name.startswith(":"):
                 net.accounts.enter("unknown", "junction@incLanes", "no such lane", f"{name} of junction {junction.id}")
+
     for name in net.programs:
         if name not in net.signalled:
             net.accounts.enter("dropped", "tlLogic", "a programme of a signal that no connection has", name)
-    for rows in net.crossings.values():
-        rows.sort(key=lambda row: row[1].id)
+
+    for crossings in net.crossings.values():
+        crossings.sort(key=lambda row: row[1].id)
+
     return net
 
 
-def _opened(file: Path) -> IO[bytes]:
+def _open(file: Path) -> IO[bytes]:
     if file.suffix == ".gz":
         return gzip.open(file, "rb")  # type: ignore[return-value]
     return file.open("rb")
 
 
 def _read(net: Net, stream: IO[bytes]) -> None:
-    takers = {
+    readers = {
         "edge": _take_edge,
         "connection": _take_connection,
         "junction": _take_junction,
@@ -102,17 +128,17 @@ def _read(net: Net, stream: IO[bytes]) -> None:
     for record in net.accounts.stream(stream, alone=ALONE):
         if record.tag == "net":
             net.left_hand = record.flag("lefthand")
-        elif record.tag in takers and (record.parent is not None or record.tag in ALONE):
-            takers[record.tag](net, record.use())
+        elif record.tag in readers and (record.parent is not None or record.tag in ALONE):
+            readers[record.tag](net, record.use())
 
 
 def _take_location(net: Net, record: XmlRecord) -> None:
     net.projection = record.get("projParameter", "!")
-    if not net.placed and net.projection not in UNPLACED:
+    if not net.placed and net.projection not in NO_PROJECTION:
         record.unknown("projParameter", net.projection, "taken as a network without a place")
     net.offset = _pair(record, "netOffset")
-    x0, y0, x1, y1 = _numbers(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
-    net.middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+    west, south, east, north = _numbers(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
+    net.middle = ((west + east) / 2, (south + north) / 2)
 
 
 def _pair(record: XmlRecord, name: str) -> tuple[float, float]:
@@ -122,43 +148,56 @@ def _pair(record: XmlRecord, name: str) -> tuple[float, float]:
 
 def _numbers(record: XmlRecord, name: str, text: str, size: int) -> list[float]:
     try:
-        found = [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if len(found) != size or not np.isfinite(found).all():
+        numbers = []
+    if len(numbers) != size or not np.isfinite(numbers).all():
         raise record.refuse(name, text, f"must be {size} numbers with commas between")
-    return found
+    return numbers
 
 
 def _take_type(net: Net, record: XmlRecord) -> None:
     limits = []
     for row in record.children("restriction"):
-        if row.words("vClass", WORDS):
+        if row.words("vClass", VCLASS_NAMES):
             limits.append((row.get("vClass"), _limit(row)))
     net.limits[record.get("id")] = tuple(limits)
 
 
 def _take_edge(net: Net, record: XmlRecord) -> None:
     _parameters(record)
-    kind = record.choice("function", FUNCTIONS, "normal")
-    inner = kind in ("internal", "crossing", "walkingarea")
+    function = record.choice("function", EDGE_FUNCTIONS, "normal")
+    is_internal = function in ("internal", "crossing", "walkingarea")
     lanes = [_lane(net, lane) for lane in record.children("lane")]
-    if inner:
+
+    if is_internal:
         net.inner.update((lane.id, lane) for lane in lanes)
         name = record.need("id")
-        if kind == "crossing":
+        if function == "crossing":
             net.crossings.setdefault(name[1:].rpartition("_c")[0], []).extend((name, lane) for lane in lanes)
         return
-    kind = record.get("type")
-    if kind and net.limits and kind not in net.limits:  # without any types in the file, the name is a label
-        record.unknown("type", kind, "no such type: without limits of its own")
-    limits = net.limits.get(kind, ())
-    edge = NetEdge(record.need("id"), record.need("from"), record.need("to"), lanes, record.get("name"), limits)
+
+    function = record.get("type")
+    if function and net.limits and function not in net.limits:  # without any types in the file, the name is a label
+        record.unknown("type", function, "no such type: without limits of its own")
+
+    limits = net.limits.get(function, ())
+    edge = NetEdge(
+        id=record.need("id"),
+        start=record.need("from"),
+        end=record.need("to"),
+        lanes=lanes,
+        name=record.get("name"),
+        limits=limits,
+    )
+
     if not lanes:
         record.leave_out("an edge without lanes")
         return
+
     for offset in record.children("stopOffset"):
         _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
+
     net.edges[edge.id] = edge
 
 
@@ -166,23 +205,27 @@ def _lane(net: Net, record: XmlRecord) -> NetLane:
     _parameters(record)
     shape = _shape(record)
     if shape.shape[1] > 2 and np.ptp(shape[:, 2]) > 0.01:
-        net.losses.add(HEIGHTS)
-    may, stated = _may(record)
+        net.losses.add(HEIGHTS_DROPPED)
+
+    vclasses, stated = _allowed_by(record)
     lane = NetLane(
         id=record.need("id"),
         speed=_limit(record, DEFAULT_SPEED, MIN_PATH_SPEED if record.get("id").startswith(":") else MIN_LIMIT),
         width=record.number("width", DEFAULT_WIDTH),
         shape=shape[:, :2],
-        may=may,
+        may=vclasses,
         stated=stated,
     )
+
     for offset in record.children("stopOffset"):
         _stop_offset(offset, [lane])
+
     return lane
 
 
-def _may(record: XmlRecord) -> tuple[frozenset[str], bool]:
-    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that are not known say nothing."""
+def _allowed_by(record: XmlRecord) -> tuple[frozenset[str], bool]:
+    """Return the vClasses that may use a lane or a connection, and whether it says so at all: words to keep out that
+    are not known say nothing."""
     reserved = bool(record.get("allow").strip())
     if reserved and record.get("disallow").strip():
         record.accounts.enter(
@@ -191,40 +234,48 @@ def _may(record: XmlRecord) -> tuple[frozenset[str], bool]:
             "stands beside allow: allow is taken alone, as SUMO has it",
             str(record),
         )
-    allow, disallow = record.words("allow", WORDS), record.words("disallow", WORDS)
-    return allowed(allow, disallow, reserved), reserved or bool(allow or disallow)
+
+    allow, disallow = record.words("allow", VCLASS_NAMES), record.words("disallow", VCLASS_NAMES)
+    return allowed_vclasses(allow, disallow, reserved), reserved or bool(allow or disallow)
 
 
 def _limit(record: XmlRecord, default: float | None = None, lowest: float = MIN_LIMIT) -> float:
     """Return a limit in m/s; one that a code cannot have is reported, and the nearest that it can is taken."""
     speed = record.number("speed", default)
-    taken = min(max(speed, lowest), MAX_LIMIT)
-    if taken != speed:
+    limit = min(max(speed, lowest), MAX_LIMIT)
+    if limit != speed:
         record.unknown(
             "speed",
             record.get("speed"),
-            f"{'higher' if speed > taken else 'lower'} than any limit of a code: {taken:g} m/s is taken",
+            f"{'higher' if speed > limit else 'lower'} than any limit of a code: {limit:g} m/s is taken",
         )
-    return taken
+
+    return limit
 
 
 def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     """Take where cars stop before the end of lanes; that others stop elsewhere has no place in a code."""
-    vehicles = record.words("vClasses", WORDS) or record.words("vclasses", WORDS)
-    excepted = record.words("exceptions", WORDS)
-    bound = allowed(vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip()))
-    if "passenger" in bound:
+    vehicles = record.words("vClasses", VCLASS_NAMES) or record.words("vclasses", VCLASS_NAMES)
+    excepted = record.words("exceptions", VCLASS_NAMES)
+    bound_vclasses = allowed_vclasses(
+        vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip())
+    )
+
+    if "passenger" in bound_vclasses:
         for lane in lanes:
             lane.stop_offset = record.number("value")
-    if len(bound) < len(EVERYONE):
+
+    if len(bound_vclasses) < len(ALL_VCLASSES):
         record.accounts.enter(
             "differs", "lane/stopOffset", "stop lines of some vehicle classes only: cars' are taken", str(record)
         )
+
     record.ignore("value", "of others than cars it is reported above")
 
 
 def _parameters(record: XmlRecord) -> None:
-    """Read the free parameters of an element: the ids that OpenStreetMap and others have for it carry nothing; the rest is reported."""
+    """Read the free parameters of an element: the ids that OpenStreetMap and others have for it carry nothing; the rest
+    is reported."""
     for row in record.children("param"):
         key = row.get("key")
         row.ignore("value", "goes with the key")
@@ -235,87 +286,106 @@ def _parameters(record: XmlRecord) -> None:
 def _shape(record: XmlRecord) -> NDArray[np.float64]:
     text = record.need("shape")
     try:
-        rows = [[float(v) for v in point.split(",")] for point in text.split()]
+        rows = [[float(value) for value in point.split(",")] for point in text.split()]
         shape = np.array([row[: min(map(len, rows))] for row in rows])
     except ValueError:
         shape = np.empty((0, 0))
+
     if len(shape) < 2 or shape.shape[1] < 2 or not np.isfinite(shape).all():
         raise record.refuse("shape", text[:60], "must be two points or more, as x,y or x,y,z")
+
     return shape
 
 
 def _take_connection(net: Net, record: XmlRecord) -> None:
     _parameters(record)
-    start, end, via, tl = (record.get(name) for name in CONNECTION)
+    start, end, via, tl = (record.get(name) for name in CONNECTION_ATTRIBUTES)
     inner = start.startswith(":")
+
     if inner:
         record.ignore("dir", "of the inner lane: the connection that it belongs to has the turn")
-    may = None
+
+    vclasses = None
     if "allow" in record or "disallow" in record:
-        may, _ = _may(record)
+        vclasses, _ = _allowed_by(record)
+
     column = record.number("linkIndex", -1)
     connection = NetConnection(
         from_edge=start,
         to_edge=end,
-        from_lane=_whole(record, "fromLane"),
-        to_lane=_whole(record, "toLane"),
+        from_lane=_whole_number(record, "fromLane"),
+        to_lane=_whole_number(record, "toLane"),
         via=via,
-        turn="straight" if inner else record.choice("dir", TURNS, "straight"),
+        turn="straight" if inner else record.choice("dir", TURN_OF_DIR, "straight"),
         tl=tl,
         column=int(column),
-        may=may,
+        may=vclasses,
         speed=_limit(record, lowest=MIN_PATH_SPEED) if "speed" in record else inf,
         passes=record.flag("pass"),
     )
+
     net.connections.append(connection)
 
 
-def _whole(record: XmlRecord, name: str) -> int:
-    found = record.number(name)
-    if found != int(found) or found < 0:
+def _whole_number(record: XmlRecord, name: str) -> int:
+    number = record.number(name)
+    if number != int(number) or number < 0:
         raise record.refuse(name, record.get(name), "must be a whole number from 0")
-    return int(found)
+    return int(number)
 
 
 def _take_junction(net: Net, record: XmlRecord) -> None:
     _parameters(record)
     name = record.need("id")
     requests: dict[int, dict[str, str]] = {}
+
     for row in record.children("request"):
-        found = {key: row.get(key) for key in ("foes", "response")}
-        for key, text in found.items():
-            if not BITS.fullmatch(text):
+        bit_strings = {key: row.get(key) for key in ("foes", "response")}
+        for key, text in bit_strings.items():
+            if not BIT_STRING.fullmatch(text):
                 row.unknown(key, text, "left out")
-                found[key] = ""
-        requests[_whole(row, "index")] = {**found, "cont": "1" if row.flag("cont") else "0"}
-    control = record.choice("type", CONTROL, "uncontrolled")
+                bit_strings[key] = ""
+        requests[_whole_number(row, "index")] = {**bit_strings, "cont": "1" if row.flag("cont") else "0"}
+
+    control = record.choice("type", CONTROL_OF_JUNCTION, "uncontrolled")
     if control == "inner":
         for key in ("x", "y", "name", "incLanes"):
             record.ignore(key, "where to wait inside: the inner lanes are cut there")
         return
+
     net.junctions[name] = NetJunction(
-        name, record.number("x"), record.number("y"), control, record.get("name"), tuple(record.get("incLanes").split())
+        id=name,
+        x=record.number("x"),
+        y=record.number("y"),
+        control=control,
+        name=record.get("name"),
+        incoming=tuple(record.get("incLanes").split()),
     )
     net.requests[name] = requests
 
 
 def _take_program(net: Net, record: XmlRecord) -> None:
     kind = record.get("type", "static")
-    actuated = record.choice("type", PROGRAMS, True)
+    actuated = record.choice("type", IS_ACTUATED_TYPE, True)
     keys = {}
+
     for row in record.children("param"):
         key, value = row.get("key"), row.get("value")
         if key in RING_KEYS:
             keys[key] = value
         elif key not in CONTROLLER_KEYS:
             row.unknown("key", key, "left out")
+
     phases = [_phase(row) for row in record.children("phase")]
     if record.get("offset") == "begin":  # where the simulation begins, not the day
         record.unknown("offset", "begin", "taken as 0")
         offset = 0.0
     else:
         offset = record.number("offset", 0)
-    program = NetProgram(record.get("programID", "0"), kind, offset, phases, actuated, keys)
+
+    program = NetProgram(
+        id=record.get("programID", "0"), kind=kind, offset=offset, phases=phases, actuated=actuated, keys=keys
+    )
     if phases:
         net.programs.setdefault(record.need("id"), []).append(program)
     elif kind not in ("off", "rail_signal", "rail_crossing"):
@@ -324,8 +394,9 @@ def _take_program(net: Net, record: XmlRecord) -> None:
 
 def _phase(record: XmlRecord) -> NetPhase:
     state = record.need("state")
-    for letter in sorted(set(state) - set(SHOWS)):
+    for letter in sorted(set(state) - set(LETTER_OF_STATE)):
         record.unknown("state", f"{letter} in {state}", "taken as dark")
+
     shortest, longest = (record.number(name) if name in record else None for name in ("minDur", "maxDur"))
     following: tuple[int, ...] = ()
     if "next" in record:
@@ -333,6 +404,7 @@ def _phase(record: XmlRecord) -> NetPhase:
         following = tuple(int(word) for word in words if word.isdecimal())
         if len(following) < len(words):
             record.unknown("next", record.get("next"), "left out")
+
     return NetPhase(
         state=state,
         duration=record.number("duration"),
@@ -356,25 +428,28 @@ def _drop_loose_edges(net: Net) -> None:
             del net.edges[edge.id]
 
 
-def _sound(net: Net, c: NetConnection) -> bool:
+def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
     """Return whether the roads and lanes that a connection names are there; what it names otherwise is reported."""
-    for name, lane in ((c.from_edge, c.from_lane), (c.to_edge, c.to_lane)):
+    for name, lane in ((connection.from_edge, connection.from_lane), (connection.to_edge, connection.to_lane)):
         if name.startswith(":"):
             continue
+
         if name not in net.edges:
             net.accounts.enter(
                 "dropped",
                 "connection",
                 "connections of an edge that is not there",
-                f"{name} of {c.from_edge}>{c.to_edge}",
+                f"{name} of {connection.from_edge}>{connection.to_edge}",
             )
             return False
+
         if lane >= len(net.edges[name].lanes):
             net.accounts.enter(
                 "dropped",
                 "connection",
                 "connections of a lane that is not there",
-                f"{name}_{lane} of {c.from_edge}>{c.to_edge}",
+                f"{name}_{lane} of {connection.from_edge}>{connection.to_edge}",
             )
             return False
+
     return True

@@ -1,4 +1,5 @@
-"""Signals of a SUMO network: groups from the columns of tlLogic, plans from its phases, crosswalks from its crossings."""
+"""Signals of a SUMO network: groups from the columns of tlLogic, plans from its phases, crosswalks from its
+crossings."""
 
 from collections.abc import Iterator
 
@@ -8,99 +9,138 @@ from ...findings import refuse
 from ...model import Alias, Conflict, Connection, Crosswalk, Phase, Plan, SignalGroup
 from ..importing.accounting import shown
 from .access import lane_permit
-from .area import Area
+from .area import IntersectionArea
 from .network import Net, NetPhase, NetProgram
 from .rings import sequence
-from .vocabulary import SHOWS
+from .vocabulary import LETTER_OF_STATE
 
 MAX_GROUPS = 255  # of an intersection: a group is one byte in MAP and SPaT
-KINDS = {
+# Of a group, by the use of its lanes
+GROUP_KIND_OF_USE = {
     "vehicle": "vehicle",
     "bus": "vehicle",
     "tram": "tram",
     "bike": "bike",
     "pedestrian": "pedestrian",
-}  # of a group, by the use of its lanes
+}
 
 
-def groups(net: Net, area: Area) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
-    """Return signal groups, and the group of each column: columns that always show the same to the same kind of user."""
-    kinds = _kinds(net, area)
-    if not kinds:
+def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGroup, ...], dict[int, int]]:
+    """Return signal groups, and the group of each column: columns that always show the same to the same kind of
+    user."""
+    kind_of_column = _kinds(net, area)
+    if not kind_of_column:
         return (), {}
+
     states = [phase.state for program in net.programs.get(area.signal, []) for phase in program.phases]
     if not states:
         net.accounts.enter("guessed", "tlLogic", "no signal programme: every column is a group of its own", area.signal)
-    found: dict[tuple[str, str], list[int]] = {}
-    for column in sorted(kinds):
-        shown = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
-        if "-" in shown:
+
+    columns_of: dict[tuple[str, str], list[int]] = {}
+    for column in sorted(kind_of_column):
+        letters = "".join(state[column] if column < len(state) else "-" for state in states) or str(column)
+        if "-" in letters:
             net.accounts.enter(
                 "unknown",
                 "tlLogic/phase@state",
                 "has no letter for a connection: taken as dark",
                 f"column {column} of {area.signal}",
             )
-        found.setdefault((kinds[column], shown), []).append(column)
-    if len(found) > MAX_GROUPS:
+
+        columns_of.setdefault((kind_of_column[column], letters), []).append(column)
+
+    if len(columns_of) > MAX_GROUPS:
         rule = f"an intersection has at most {MAX_GROUPS} signal groups"
         raise refuse(
-            area.signal, area.signal, "linkIndex", f"{len(found)} groups", rule, "split the signal in the network"
+            where=area.signal,
+            entity=area.signal,
+            field="linkIndex",
+            value=f"{len(columns_of)} groups",
+            rule=rule,
+            remedy="split the signal in the network",
         )
-    made = tuple(SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(found.items(), 1))
-    return made, {column: group.id for group in made for column in group.channels}
+
+    signal_groups = tuple(
+        SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(columns_of.items(), 1)
+    )
+    return signal_groups, {column: group.id for group in signal_groups for column in group.channels}
 
 
-def _kinds(net: Net, area: Area) -> dict[int, str]:
+def _kinds(net: Net, area: IntersectionArea) -> dict[int, str]:
     """Return the kind of user of each column of a signal. One that lets vehicles and others go is for vehicles."""
-    order = ("vehicle", "tram", "bike", "pedestrian")
+    precedence = ("vehicle", "tram", "bike", "pedestrian")
     kinds: dict[int, str] = {}
-    for c in net.signalled.get(area.signal, ()) if area.signal else ():
-        start = net.edges.get(c.from_edge)
-        if start is None or c.to_edge not in net.edges:
+    for connection in net.signalled.get(area.signal, ()) if area.signal else ():
+        start = net.edges.get(connection.from_edge)
+        if start is None or connection.to_edge not in net.edges:
             kind = "pedestrian"
         else:
-            lane = start.lanes[c.from_lane]
-            kind = KINDS[lane_permit(lane.may, lane.stated).use]
-        kinds[c.column] = min(kind, kinds.get(c.column, kind), key=order.index)
+            lane = start.lanes[connection.from_lane]
+            kind = GROUP_KIND_OF_USE[lane_permit(lane.may, lane.stated).use]
+
+        kinds[connection.column] = min(kind, kinds.get(connection.column, kind), key=precedence.index)
+
     return kinds
 
 
-def plans(
-    net: Net, area: Area, found: tuple[SignalGroup, ...], conns: tuple[Connection, ...], met: tuple[Conflict, ...]
+def plans_of(
+    net: Net,
+    area: IntersectionArea,
+    signal_groups: tuple[SignalGroup, ...],
+    connections: tuple[Connection, ...],
+    found_conflicts: tuple[Conflict, ...],
 ) -> tuple[Plan, ...]:
-    """Return the programmes; a green that must yield to another of the same phase is permissive, whatever its letter."""
-    group_of = {c.id: c.group for c in conns}
-    yields = {(group_of[c.a], group_of[c.b]) for c in met if c.a_yields} | {
-        (group_of[c.b], group_of[c.a]) for c in met if c.b_yields
+    """Return the programmes; a green that must yield to another of the same phase is permissive, whatever its
+    letter."""
+    group_of = {conflict.id: conflict.group for conflict in connections}
+    yields = {(group_of[conflict.a], group_of[conflict.b]) for conflict in found_conflicts if conflict.a_yields} | {
+        (group_of[conflict.b], group_of[conflict.a]) for conflict in found_conflicts if conflict.b_yields
     }
-    named: dict[str, Plan] = {}
-    for program in net.programs.get(area.signal, []) if area.signal and found else ():
-        named[program.id] = _plan(net, area, program, found, yields)
-    return tuple(named.values())
+    plan_of_name: dict[str, Plan] = {}
+
+    for program in net.programs.get(area.signal, []) if area.signal and signal_groups else ():
+        plan_of_name[program.id] = _plan(net, area, program, signal_groups, yields)
+
+    return tuple(plan_of_name.values())
 
 
 def _plan(
-    net: Net, area: Area, program: NetProgram, found: tuple[SignalGroup, ...], yields: set[tuple[int, int]]
+    net: Net,
+    area: IntersectionArea,
+    program: NetProgram,
+    signal_groups: tuple[SignalGroup, ...],
+    yields: set[tuple[int, int]],
 ) -> Plan:
     phases = []
     for phase in _in_sequence(net, area, program):
         state = phase.state
-        shown = {g.id: SHOWS.get(state[g.channels[0]], "D") if g.channels[0] < len(state) else "D" for g in found}
-        for a, b in sorted(yields):
-            if shown.get(a) == "G" and shown.get(b) == "G" and a != b:
-                shown[a] = "g"
+        letter_of_group = {
+            group.id: LETTER_OF_STATE.get(state[group.channels[0]], "D") if group.channels[0] < len(state) else "D"
+            for group in signal_groups
+        }
+        for yielding, other in sorted(yields):
+            if letter_of_group.get(yielding) == "G" and letter_of_group.get(other) == "G" and yielding != other:
+                letter_of_group[yielding] = "g"
                 detail = "a green of priority that must yield to another of its phase: permissive"
-                net.accounts.enter("repaired", "phase", detail, f"group {a} to group {b} of {area.signal}")
+                net.accounts.enter("repaired", "phase", detail, f"group {yielding} to group {other} of {area.signal}")
+
         bounds = [
             round(value * 1000) if program.actuated and value is not None else None
             for value in (phase.shortest, phase.longest)
         ]
-        phases.append(Phase(round(phase.duration * 1000), "".join(shown[g.id] for g in found), bounds[0], bounds[1]))
+        phases.append(
+            Phase(
+                round(phase.duration * 1000),
+                "".join(letter_of_group[group.id] for group in signal_groups),
+                bounds[0],
+                bounds[1],
+            )
+        )
+
     return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
 
 
-def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
+def _in_sequence(net: Net, area: IntersectionArea, program: NetProgram) -> list[NetPhase]:
     """Return the phases of a programme as they follow each other."""
     rings = sequence(program) if program.kind == "NEMA" else None
     if rings is not None:
@@ -109,42 +149,61 @@ def _in_sequence(net: Net, area: Area, program: NetProgram) -> list[NetPhase]:
         )
         net.accounts.enter("guessed", "tlLogic", detail, f"programme {program.id} of {area.signal}")
         return rings
+
     if program.kind == "NEMA":
         detail = "rings and barriers that cannot be made out: phases are taken in the order of the file"
         net.accounts.enter(
             "guessed", "tlLogic", detail, f"{shown(program.keys)}, programme {program.id} of {area.signal}"
         )
+
     count = len(program.phases)
     for k, phase in enumerate(program.phases):
         if phase.following and phase.following != ((k + 1) % count,):
             detail = "phases that need not be followed by the next in order (next): a plan has one order"
             net.accounts.enter("dropped", "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
+
     return program.phases
 
 
 def crosswalks(
-    net: Net, area: Area, own: list[str], group_of: dict[int, int], found: tuple[SignalGroup, ...]
+    net: Net,
+    area: IntersectionArea,
+    junctions: list[str],
+    group_of: dict[int, int],
+    signal_groups: tuple[SignalGroup, ...],
 ) -> Iterator[Crosswalk]:
     """Yield the crossings of the intersection's junctions."""
     entries = (
-        {c.to_edge: c for c in net.signalled.get(area.signal, ()) if c.from_edge.startswith(":")} if area.signal else {}
+        {
+            connection.to_edge: connection
+            for connection in net.signalled.get(area.signal, ())
+            if connection.from_edge.startswith(":")
+        }
+        if area.signal
+        else {}
     )
-    kinds = {group.id: group.kind for group in found}
-    for number, (edge, lane) in enumerate([row for node in own for row in net.crossings.get(node, ())], 1):
-        if len(lane.shape) > 2 and _bent(lane.shape):
+    kind_of_group = {group.id: group.kind for group in signal_groups}
+    for number, (edge, lane) in enumerate([row for node in junctions for row in net.crossings.get(node, ())], 1):
+        if len(lane.shape) > 2 and _is_bent(lane.shape):
             net.accounts.enter("dropped", "crossing", "bends: the axis of the crosswalk is taken straight", edge)
+
         group = group_of.get(entries[edge].column, 0) if edge in entries else 0
-        if group and kinds[group] not in ("pedestrian", "bike"):
+        if group and kind_of_group[group] not in ("pedestrian", "bike"):
             net.accounts.enter("dropped", "crossing", "shares a signal group with vehicles: left without a group", edge)
             group = 0
+
         yield Crosswalk(
-            f"X{number}", net.points(lane.shape[[0, -1]]), round(lane.width * 100), group, alias=(Alias("sumo", edge),)
+            id=f"X{number}",
+            axis=net.points(lane.shape[[0, -1]]),
+            width_cm=round(lane.width * 100),
+            group=group,
+            alias=(Alias("sumo", edge),),
         )
 
 
-def _bent(shape: np.ndarray) -> bool:
-    whole = shape[-1] - shape[0]
-    off = np.abs(whole[0] * (shape[:, 1] - shape[0, 1]) - whole[1] * (shape[:, 0] - shape[0, 0])) / max(
-        float(np.hypot(*whole)), 1e-9
+def _is_bent(shape: np.ndarray) -> bool:
+    chord = shape[-1] - shape[0]
+    offsets = np.abs(chord[0] * (shape[:, 1] - shape[0, 1]) - chord[1] * (shape[:, 0] - shape[0, 0])) / max(
+        float(np.hypot(*chord)), 1e-9
     )
-    return bool(off.max() > 0.5)
+    return bool(offsets.max() > 0.5)

@@ -1,8 +1,10 @@
-"""The words of SUMO networks: what each value stands for, and what of a network carries nothing about traffic, with the reason."""
+"""The words of SUMO networks: what each value stands for, and what of a network carries nothing about traffic, with the
+reason."""
 
-TURNS = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
-FUNCTIONS = {name: name for name in ("normal", "internal", "crossing", "walkingarea", "connector")}
-SHOWS = {
+TURN_OF_DIR = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "u", "T": "u"}
+EDGE_FUNCTIONS = {name: name for name in ("normal", "internal", "crossing", "walkingarea", "connector")}
+# Letters of a phase's state
+LETTER_OF_STATE = {
     "r": "R",
     "y": "Y",
     "Y": "Y",
@@ -12,8 +14,8 @@ SHOWS = {
     "u": "P",
     "o": "O",
     "O": "D",
-}  # letters of a phase's state
-PROGRAMS = {  # tlLogic type -> whether traffic decides how long its phases last
+}
+IS_ACTUATED_TYPE = {  # tlLogic type -> whether traffic decides how long its phases last
     "static": False,
     "actuated": True,
     "delay_based": True,
@@ -22,7 +24,7 @@ PROGRAMS = {  # tlLogic type -> whether traffic decides how long its phases last
     "rail_crossing": True,
     "off": False,
 }
-CONTROL = {  # junction type -> who goes first at it
+CONTROL_OF_JUNCTION = {  # junction type -> who goes first at it
     "traffic_light": "signal",
     "traffic_light_unregulated": "signal",
     "traffic_light_right_on_red": "signal",
@@ -50,10 +52,10 @@ CONTROLLER_KEYS = {  # parameters of tlLogic that say how SUMO runs it, not what
     "maxRecall", "fixForceOff", "ignore-errors", "latchingDetectors", "priorityPhases", "shortenRoadTypes", "cycleTime",
 }  # fmt: skip
 
-DRAWN = "an outline on the screen: lanes and paths are the geometry"
-MADE = "how netconvert made the network; what came of it is read"
-DRIVER = "of SUMO's driver model, not of the road"
-DRIVER_OF_SIGNAL = "how the controller prolongs a green: its bounds are read"
+DRAWING_ONLY = "an outline on the screen: lanes and paths are the geometry"
+NETCONVERT_ONLY = "how netconvert made the network; what came of it is read"
+DRIVER_MODEL = "of SUMO's driver model, not of the road"
+SIGNAL_CONTROLLER = "how the controller prolongs a green: its bounds are read"
 IGNORED = {
     "net@version": "of the file format",
     **dict.fromkeys(
@@ -62,7 +64,7 @@ IGNORED = {
             *("net@avoidOverlap", "net@junctionHigherSpeed", "net@internalJunctionsVehicleWidth", "net@checkLaneFoesAll", "net@checkLaneFoesRoundabout"),
             *("net@tlsIgnoreInternalJunctionJam", "net@spreadType", "net@geometry.max-grade"),
         ),
-        MADE,
+        NETCONVERT_ONLY,
     ),
     "location@origBoundary": "the extent of the file that the network was made of",
     "type@id": "the name of a road type, found by it",
@@ -75,7 +77,7 @@ IGNORED = {
         "a default for roads of the type: each lane has its own value",
     ),
     "edge@priority": "decides the right of way, which is read from the junctions' requests",
-    "edge@spreadType": MADE,
+    "edge@spreadType": NETCONVERT_ONLY,
     "edge@shape": "the line that the lanes were made of: each lane has its own",
     "edge@length": "the lanes' lines are measured",
     "edge@distance": "kilometrage of a railway or road, no part of a code",
@@ -83,19 +85,19 @@ IGNORED = {
     "lane@index": "the lanes' order in the file is that of their numbers",
     "lane@length": "the lane's line is measured",
     "lane@endOffset": "the lane's line ends there already",
-    "lane@customShape": MADE,
-    "lane@outlineShape": DRAWN,
-    "phase@vehext": DRIVER_OF_SIGNAL,
+    "lane@customShape": NETCONVERT_ONLY,
+    "lane@outlineShape": DRAWING_ONLY,
+    "phase@vehext": SIGNAL_CONTROLLER,
     "lane@acceleration": "an acceleration lane is seen from its connections",
     "lane@type": "a name for the lane: who may use it is read",
-    **dict.fromkeys(("junction@shape", "junction@customShape", "junction@radius"), DRAWN),
+    **dict.fromkeys(("junction@shape", "junction@customShape", "junction@radius"), DRAWING_ONLY),
     "junction@intLanes": "found from the connections",
     "junction@fringe": "whether the network ends there: seen from its roads",
     "junction@rightOfWay": "how the requests were made, which are read",
     "junction@z": "heights are reported once, for all",
     "connection@state": "the right of way, which is read from the junctions' requests",
     "connection@uncontrolled": "a connection without a signal: it has none in the file",
-    "connection@visibility": DRIVER,
+    "connection@visibility": DRIVER_MODEL,
     "connection@contPos": "where to wait inside: the inner lanes are cut there",
     "connection@length": "the path is measured",
     "connection@shape": "the inner lanes have it",

@@ -1,11 +1,11 @@
 """MAP of YD/T 3709 / T/CSAE 53 in JSON or XML -> digital codes.
 
-Two ways of writing are read: the ASN.1 names with numbers, choices as one-key objects and bit strings as text of 0 and 1; and
-what XER converters make of it (`{"Node": [...]}` about each list, a list of one as its only element, numbers as text).
-The standard lists roads that lead in only: outgoing lanes are the beginnings of the next node's incoming roads where the
-message has them, and else are drawn beside the incoming road from that node, which is a guess and is named as one.
-Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`). What is met and not used is reported.
-"""
+Two ways of writing are read: the ASN.1 names with numbers, choices as one-key objects and bit strings as text of 0 and
+1; and what XER converters make of it (`{"Node": [...]}` about each list, a list of one as its only element, numbers as
+text). The standard lists roads that lead in only: outgoing lanes are the beginnings of the next node's incoming roads
+where the message has them, and else are drawn beside the incoming road from that node, which is a guess and is named as
+one. Lane types, sharing and limits become uses and rules (`lane_types.py`, `speed_limits.py`). What is met and not used
+is reported."""
 
 from math import inf
 from typing import Any
@@ -20,11 +20,11 @@ from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
 from ..importing.accounting import Accounts, JsonRecord
-from ..importing.build import NO_ADM, RawCode, RawLane, RawMove, build
-from ..messages.lane_types import TRAVELLED, read_lane_type, read_turns, read_use
+from ..importing.build import DEFAULT_ADM, RawCode, RawLane, RawMove, build
+from ..messages.lane_types import USE_OF_LANE_TYPE, read_lane_type, read_turns, read_use
 from ..messages.limit_rules import limit_rule
-from ..messages.speed_limits import CAR, DEFAULT_SPEED, read_limits
-from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSETS, opened, plain_map
+from ..messages.speed_limits import CAR_LIMIT, DEFAULT_SPEED, read_limits
+from ..messages.tree import MALFORMED, NO_TRAFFIC, OFFSET_CHOICES, plain_map, unwrapped
 
 DEFAULT_WIDTH = 350  # cm
 IGNORED = NO_TRAFFIC | {
@@ -33,40 +33,43 @@ IGNORED = NO_TRAFFIC | {
 Tree = dict[str, Any]
 
 
-def import_ydt(tree: Tree, *, adm: str = NO_ADM) -> Imported:
+def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
     """Return the codes of a MAP: one for each node whose lanes lead somewhere. Raises CodeError naming the field."""
     with Accounts("YD/T 3709 MAP", IGNORED) as accounts:
-        found = opened(tree)
-        for beside in found.beside if found else ():
+        unwrapped_map = unwrapped(tree)
+        for beside in unwrapped_map.beside if unwrapped_map else ():
             accounts.json(beside, "envelope")
-        record = accounts.json(plain_map(found.tree if found else {}), "MAP")
+
+        record = accounts.json(plain_map(unwrapped_map.tree if unwrapped_map else {}), "MAP")
         try:
             message = _Message(record, accounts)
-            raws = [message.code(name) for name in message.crossed()]
+            raws = [message.code(name) for name in message.nodes_with_movements()]
         except CodeError:
             raise
         except MALFORMED as error:
             raise refuse(
-                "YD/T 3709 MAP",
-                "MAP",
-                "fields",
-                f"{error!r}",
-                "a MAP has nodes, each with id, refPos and inLinks with lanes",
-                "correct the sender",
+                where="YD/T 3709 MAP",
+                entity="MAP",
+                field="fields",
+                value=f"{error!r}",
+                rule="a MAP has nodes, each with id, refPos and inLinks with lanes",
+                remedy="correct the sender",
             ) from None
+
         if not raws:
             raise refuse(
-                "YD/T 3709 MAP",
-                "MAP",
-                "nodes",
-                len(message.nodes),
-                "no lane has a connection (connectsTo)",
-                "send the connections: without them there is no movement",
+                where="YD/T 3709 MAP",
+                entity="MAP",
+                field="nodes",
+                value=len(message.nodes),
+                rule="no lane has a connection (connectsTo)",
+                remedy="send the connections: without them there is no movement",
             )
+
         return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
 
 
-def rows(tree: Any, name: str) -> list[Tree]:
+def list_items(tree: Any, name: str) -> list[Tree]:
     """Return a list however it is written: bare, under its type's name, or as its only element."""
     if isinstance(tree, dict) and name in tree:
         tree = tree[name]
@@ -74,7 +77,8 @@ def rows(tree: Any, name: str) -> list[Tree]:
 
 
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
-    """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it is."""
+    """Return a name of its own for a lane, which is its alias, too: its road's nodes, its number, and which of these it
+    is."""
     count, base = 1, f"{upstream}>{node}.{number}"
     while (key := base if count == 1 else f"{base}/{count}") in names:
         count += 1
@@ -102,24 +106,30 @@ class _Link:
         self.width = round(row.number("linkWidth", 0))
         self.phases: dict[str, int] = {}
         self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
+
         for movement in row.rows("movements"):
-            there, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
-            self.movements.setdefault(there, movement)
-            if self.phases.setdefault(there, phase) != phase:
+            remote_node, phase = _id(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
+            self.movements.setdefault(remote_node, movement)
+            if self.phases.setdefault(remote_node, phase) != phase:
                 movement.unknown(
-                    "phaseId", phase, f"the road's movement to node {there} keeps phase {self.phases[there]}"
+                    "phaseId",
+                    phase,
+                    f"the road's movement to node {remote_node} keeps phase {self.phases[remote_node]}",
                 )
 
     def points(self, row: JsonRecord) -> list[Point]:
         """Return the points of a lane, or of the road. Raises CodeError for an offset of no known kind."""
-        out = []
+        points = []
         for point in row.rows("points"):
             name, value = point.child("posOffset").child("offsetLL").one()
-            if name not in OFFSETS or not isinstance(value, JsonRecord):
-                raise point.refuse("offsetLL", name, f"must be one of {', '.join(OFFSETS)}", "correct the sender")
+            if name not in OFFSET_CHOICES or not isinstance(value, JsonRecord):
+                raise point.refuse(
+                    "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
+                )
             lat, lon = _position(value)
-            out.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
-        return out
+            points.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
+
+        return points
 
 
 class _Message:
@@ -134,12 +144,13 @@ class _Message:
                 node.leave_out(f"left out: node {name} stands twice")
                 continue
             self.nodes[name] = node
+
         self.links = {
             name: [_Link(row, name, _position(node.child("refPos"))) for row in node.rows("inLinks")]
             for name, node in self.nodes.items()
         }
 
-    def crossed(self) -> list[str]:
+    def nodes_with_movements(self) -> list[str]:
         """Return the nodes that lanes lead through."""
         return [
             name
@@ -156,6 +167,7 @@ class _Message:
             alias=(Alias("ydt3709", name),),
             losses=self.accounts.losses,
         )
+
         return _NodeCode(self, name, raw).read()
 
 
@@ -174,19 +186,23 @@ class _NodeCode:
         """Return the raw code, all its tables filled."""
         for k, link in enumerate(self.message.links[self.name]):
             self._link(link, f"in {k}", "ingress")
+
         for other, links in self.message.links.items():
             for k, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
                     self._link(link, f"out {other} {k}", "egress")
+
         for link, lane, key in self.entrances:
-            for join in lane.rows("connectsTo"):
+            for connection in lane.rows("connectsTo"):
                 try:
-                    self._connection(link, round(lane.number("laneID")), join, key)
+                    self._connection(link, round(lane.number("laneID")), connection, key)
                 except CodeError as error:
-                    join.leave_out(f"left out: {error.findings[0]}")
+                    connection.leave_out(f"left out: {error.findings[0]}")
+
         for link in self.message.links[self.name]:
             for movement in link.movements.values():
                 movement.leave_out("left out: no lane of the road has a connection that leads there")
+
         return self.raw
 
     def _link(self, link: _Link, approach: str, role: str) -> None:
@@ -206,62 +222,78 @@ class _NodeCode:
             if len(points) < 2:
                 lane.leave_out("left out: neither it nor its road has points")
                 return
+
             raw.losses.add(
-                Loss("guessed", raw.name, f"road {link.name}, lane {number} has no points: its road's are taken")
+                Loss(
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"road {link.name}, lane {number} has no points: its road's are taken",
+                )
             )
-        table = np.array(points, float) / 1e7
-        xy = np.stack(self.origin.to_local(table[:, 0], table[:, 1]), axis=1)
+
+        degrees = np.array(points, float) / 1e7
+        xy = np.stack(self.origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
         width = round(lane.number("laneWidth", 0)) or round(
             (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
         )
+
         if "laneAttributes" in lane:
             attributes = lane.child("laneAttributes")
         else:  # which the standard leaves to the sender
             raw.losses.add(
                 Loss(
-                    "guessed",
-                    raw.name,
-                    f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
                 )
             )
             attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
-        kind, flags = read_lane_type(attributes)
-        if kind == "crosswalk":
+
+        lane_type, flags = read_lane_type(attributes)
+        if lane_type == "crosswalk":
             if role == "ingress":
                 raw.walks.append((xy, width, self._crosswalk_group(lane), ()))
             return
-        if kind not in TRAVELLED:
-            lane.leave_out(f"left out: {kind} is no lane to travel on")
+
+        if lane_type not in USE_OF_LANE_TYPE:
+            lane.leave_out(f"left out: {lane_type} is no lane to travel on")
             return
-        use = read_use(kind, flags, attributes.child("sharedWith"))
+
+        use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
         limits = link.limits | read_limits(lane.rows("speedLimits"))
-        if CAR not in limits:
-            raw.losses.add(Loss("guessed", raw.name, f"road {link.name} has no vehicleMaxSpeed: 50 km/h"))
+
+        if CAR_LIMIT not in limits:
+            raw.losses.add(
+                Loss(what="guessed", entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
+            )
+
         raw.lanes.append(
             RawLane(
-                key,
-                xy,
-                role,
-                approach,
-                use.use,
-                width,
-                limits.get(CAR, DEFAULT_SPEED),
-                use.revocable,
-                inf,
-                use.shared,
+                key=key,
+                xy=xy,
+                role=role,
+                approach=approach,
+                use=use.use,
+                width_cm=width,
+                speed=limits.get(CAR_LIMIT, DEFAULT_SPEED),
+                revocable=use.revocable,
+                stop_s=inf,
+                shared=use.shared,
                 alias=(Alias("ydt3709", key),),
             )
         )
         if use.kind:
-            raw.rules.append(Rule("", use.kind, (Target(key),), classes=use.classes, text=use.text))
+            raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
+
         if use.use != "pedestrian":
             raw.rules += [
                 rule
                 for name, value in limits.items()
-                if name != CAR
+                if name != CAR_LIMIT
                 for rule in limit_rule(raw, name, Target(key), value)
             ]
+
         if role == "ingress":
             self.entrances.append((link, lane, key))
             self.turns[key] = read_turns(lane.child("maneuvers"))
@@ -270,77 +302,115 @@ class _NodeCode:
 
     def _crosswalk_group(self, lane: JsonRecord) -> int:
         group = 0
-        for join in lane.rows("connectsTo"):
-            found = round(join.number("phaseId", 0))
-            if "remoteIntersection" in join and _id(join.child("remoteIntersection")) != self.name:
-                join.unknown(
-                    "remoteIntersection", _id(join.child("remoteIntersection")), "a crosswalk leads nowhere but across"
+        for connection in lane.rows("connectsTo"):
+            own_group = round(connection.number("phaseId", 0))
+            if "remoteIntersection" in connection and _id(connection.child("remoteIntersection")) != self.name:
+                connection.unknown(
+                    "remoteIntersection",
+                    _id(connection.child("remoteIntersection")),
+                    "a crosswalk leads nowhere but across",
                 )
-            if group and found not in (0, group):
-                join.unknown("phaseId", found, f"the crosswalk keeps phase {group}")
-            group = group or found
+
+            if group and own_group not in (0, group):
+                connection.unknown("phaseId", own_group, f"the crosswalk keeps phase {group}")
+
+            group = group or own_group
+
         return group
 
-    def _connection(self, link: _Link, own_number: int, join: JsonRecord, start: str) -> None:
+    def _connection(self, link: _Link, own_number: int, connection: JsonRecord, start: str) -> None:
         raw = self.raw
-        there, to = _id(join.child("remoteIntersection")), join.child("connectingLane")
-        number = round(to.number("lane")) if "lane" in to else self._fitting(there, own_number)
-        if "lane" not in to:
+        remote_node, connecting_lane = _id(connection.child("remoteIntersection")), connection.child("connectingLane")
+        number = (
+            round(connecting_lane.number("lane"))
+            if "lane" in connecting_lane
+            else self._fitting_lane(remote_node, own_number)
+        )
+
+        if "lane" not in connecting_lane:
             raw.losses.add(
                 Loss(
-                    "guessed",
-                    raw.name,
-                    f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane {number} to node {there}",
+                    what="guessed",
+                    entity=raw.name,
+                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
+                    f"{number} to node {remote_node}",
                 )
             )
-        ends = self.exits.get((there, number)) or self._beside(there, number)
-        turns = read_turns(to.child("maneuver"))
+
+        exit_keys = self.exits.get((remote_node, number)) or self._drawn_beside(remote_node, number)
+        turns = read_turns(connecting_lane.child("maneuver"))
         if turns and self.turns.get(start) and not {*turns} <= {*self.turns[start]}:
-            to.unknown(
+            connecting_lane.unknown(
                 "maneuver",
                 " ".join(turns),
                 f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
             )
-        turns = turns or self.turns.get(start, [])
-        link.movements.pop(there, None)
-        phase, of_road = round(join.number("phaseId", 0)), link.phases.get(there, 0)
-        if phase and of_road and phase != of_road:
-            join.unknown(
-                "phaseId", phase, f"the road's movement to node {there} has phase {of_road}: that of the lane is kept"
-            )
-        if not ends:
-            join.leave_out(f"left out: leads to node {there}, of which the message says nothing")
-            return
-        if len(ends) > 1:
-            to.unknown("lane", number, f"{len(ends)} lanes to node {there} have this number: the first is taken")
-        raw.moves.append(RawMove(start, ends[0], phase or of_road, turns[0] if len(turns) == 1 else ""))
 
-    def _fitting(self, there: str, own_number: int) -> int:
-        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the nearest that there is."""
-        numbers = [number for node, number in self.exits if node == there] or [own_number]
+        turns = turns or self.turns.get(start, [])
+        link.movements.pop(remote_node, None)
+        phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
+
+        if phase and road_phase and phase != road_phase:
+            connection.unknown(
+                "phaseId",
+                phase,
+                f"the road's movement to node {remote_node} has phase {road_phase}: that of the lane is kept",
+            )
+
+        if not exit_keys:
+            connection.leave_out(f"left out: leads to node {remote_node}, of which the message says nothing")
+            return
+
+        if len(exit_keys) > 1:
+            connecting_lane.unknown(
+                "lane", number, f"{len(exit_keys)} lanes to node {remote_node} have this number: the first is taken"
+            )
+
+        raw.moves.append(
+            RawMove(start=start, end=exit_keys[0], group=phase or road_phase, turn=turns[0] if len(turns) == 1 else "")
+        )
+
+    def _fitting_lane(self, remote_node: str, own_number: int) -> int:
+        """Return the lane to a node that a connection without one leads to: that of its own lane's number, or the
+        nearest that there is."""
+        numbers = [number for node, number in self.exits if node == remote_node] or [own_number]
         return min(numbers, key=lambda number: (abs(number - own_number), number))
 
-    def _beside(self, there: str, number: int) -> list[str]:
-        """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none without one."""
-        found = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == there]
-        lanes = [lane for lane in self.raw.lanes if lane.approach in found and lane.role == "ingress"]
+    def _drawn_beside(self, remote_node: str, number: int) -> list[str]:
+        """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
+        without one."""
+        incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
+        lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == "ingress"]
         if not lanes:
             return []
-        first, key = lanes[0], unique_key(self.names, self.name, there, number)
+
+        innermost, key = lanes[0], unique_key(self.names, self.name, remote_node, number)
         self.raw.losses.add(
             Loss(
-                "guessed",
-                self.raw.name,
-                f"lanes to node {there} are drawn beside the road that comes from it: the message has none",
+                what="guessed",
+                entity=self.raw.name,
+                detail=f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none",
             )
         )
-        line = _shifted(first.xy, first.width_cm / 100 * number)[::-1].copy()
-        self.raw.lanes.append(RawLane(key, line, "egress", f"out {there}", "vehicle", first.width_cm, first.speed))
-        self.exits[there, number] = [key]
+
+        line = _shifted_line(innermost.xy, innermost.width_cm / 100 * number)[::-1].copy()
+        self.raw.lanes.append(
+            RawLane(
+                key=key,
+                xy=line,
+                role="egress",
+                approach=f"out {remote_node}",
+                use="vehicle",
+                width_cm=innermost.width_cm,
+                speed=innermost.speed,
+            )
+        )
+
+        self.exits[remote_node, number] = [key]
         return [key]
 
 
-def _shifted(line: F8, left: float) -> F8:
-    ahead = np.gradient(line, axis=0)
-    ahead /= np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-9)[:, None]
-    return np.asarray(line + left * np.stack([-ahead[:, 1], ahead[:, 0]], axis=1))
+def _shifted_line(line: F8, offset: float) -> F8:
+    directions = np.gradient(line, axis=0)
+    directions /= np.maximum(np.hypot(directions[:, 0], directions[:, 1]), 1e-9)[:, None]
+    return np.asarray(line + offset * np.stack([-directions[:, 1], directions[:, 0]], axis=1))

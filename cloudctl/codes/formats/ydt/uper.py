@@ -1,22 +1,24 @@
-"""MAP and SPAT of YD/T 3709 in UPER, with ASN.1 modules of the user's own: those of the standard are not free to pass on.
+"""MAP and SPAT of YD/T 3709 in UPER, with ASN.1 modules of the user's own: those of the standard are not free to pass
+on.
 
-`Modules(text)` compiles them (asn1tools, MIT; `pip install 'cloudctl[messages]'`). Its trees are those of `ydt.py`: choices as one-key
-objects, bit strings as text of 0 and 1. A MessageFrame, where the modules have one, is opened and closed too.
-"""
+`Modules(text)` compiles them (asn1tools, MIT; `pip install 'cloudctl[messages]'`). Its trees are those of `ydt.py`:
+choices as one-key objects, bit strings as text of 0 and 1. A MessageFrame, where the modules have one, is opened and
+closed too."""
 
 from typing import Any
 
 from ...findings import CodeError, refuse
 
 MAP, SPAT, FRAME = "MapData", "SPAT", "MessageFrame"
-FRAMES = {MAP: "mapFrame", SPAT: "spatFrame"}
-CHOICES = ("offsetLL", "offsetV", "laneType", "timing")  # fields that are a choice
-BITS = {
+FIELD_OF_MESSAGE = {MAP: "mapFrame", SPAT: "spatFrame"}
+CHOICE_FIELDS = ("offsetLL", "offsetV", "laneType", "timing")  # fields that are a choice
+# Fields that are bit strings, and their lengths
+BIT_STRING_SIZES = {
     "maneuvers": 12,
     "maneuver": 12,
     "shareWith": 10,
     "status": 16,
-}  # fields that are bit strings, and their lengths
+}
 Tree = dict[str, Any]
 
 
@@ -28,107 +30,119 @@ class Modules:
             import asn1tools
         except ImportError:
             raise refuse(
-                "messages",
-                "asn1tools",
-                "module",
-                "missing",
-                "UPER of YD/T 3709 needs the asn1tools package",
-                "pip install 'cloudctl[messages]'",
+                where="messages",
+                entity="asn1tools",
+                field="module",
+                value="missing",
+                rule="UPER of YD/T 3709 needs the asn1tools package",
+                remedy="pip install 'cloudctl[messages]'",
             ) from None
+
         try:
-            self._known: Any = asn1tools.compile_string(text, "uper")
+            self._compiled: Any = asn1tools.compile_string(text, "uper")
         except Exception as error:  # asn1tools and its parser raise many kinds
             raise refuse(
-                "ASN.1",
-                "modules",
-                "text",
-                f"{len(text)} characters",
-                f"does not compile ({str(error)[:300]})",
-                "correct the modules",
+                where="ASN.1",
+                entity="modules",
+                field="text",
+                value=f"{len(text)} characters",
+                rule=f"does not compile ({str(error)[:300]})",
+                remedy="correct the modules",
             ) from None
-        if MAP not in self._known.types:
+
+        if MAP not in self._compiled.types:
             raise refuse(
-                "ASN.1",
-                "modules",
-                "types",
-                ", ".join(sorted(self._known.types)[:8]),
-                f"must define {MAP}",
-                "give the modules of YD/T 3709 or T/CSAE 53, all in one file",
+                where="ASN.1",
+                entity="modules",
+                field="types",
+                value=", ".join(sorted(self._compiled.types)[:8]),
+                rule=f"must define {MAP}",
+                remedy="give the modules of YD/T 3709 or T/CSAE 53, all in one file",
             )
 
     def read(self, name: str, data: bytes) -> Tree:
         """Return the tree of a MAP or SPAT (`MAP`, `SPAT`), framed or bare. Raises CodeError."""
         errors = []
-        for kind in (FRAME, name):
-            if kind not in self._known.types:
+        for type_name in (FRAME, name):
+            if type_name not in self._compiled.types:
                 continue
+
             try:
-                found = _plain(self._known.decode(kind, data))
+                decoded = _decoded(self._compiled.decode(type_name, data))
             except Exception as error:  # as above
                 errors.append(str(error))
                 continue
-            if kind == name:
-                return dict(found)
-            if FRAMES[name] in found:
-                return dict(found[FRAMES[name]])
+
+            if type_name == name:
+                return dict(decoded)
+            if FIELD_OF_MESSAGE[name] in decoded:
+                return dict(decoded[FIELD_OF_MESSAGE[name]])
+
         raise refuse(
-            "YD/T 3709",
-            name,
-            "bytes",
-            f"{len(data)} bytes",
-            f"is no {name} of these modules ({'; '.join(errors)[:300]})",
-            "give the message whole, and the modules of its edition",
+            where="YD/T 3709",
+            entity=name,
+            field="bytes",
+            value=f"{len(data)} bytes",
+            rule=f"is no {name} of these modules ({'; '.join(errors)[:300]})",
+            remedy="give the message whole, and the modules of its edition",
         )
 
     def write(self, name: str, tree: Tree, *, frame: bool = False) -> bytes:
-        """Return UPER bytes of a tree, in a MessageFrame with `frame`. Raises CodeError naming the field that does not fit."""
-        value: Any = {key: _coded(key, item) for key, item in tree.items()}
+        """Return UPER bytes of a tree, in a MessageFrame with `frame`. Raises CodeError naming the field that does not
+        fit."""
+        value: Any = {key: _encoded(key, item) for key, item in tree.items()}
         try:
-            out: bytes = (
-                self._known.encode(FRAME, (FRAMES[name], value), check_constraints=True)
+            encoded: bytes = (
+                self._compiled.encode(FRAME, (FIELD_OF_MESSAGE[name], value), check_constraints=True)
                 if frame
-                else self._known.encode(name, value, check_constraints=True)
+                else self._compiled.encode(name, value, check_constraints=True)
             )
         except Exception as error:  # as above
-            raise self._unfit(name, error) from None
-        return out
+            raise self._misfit_error(name, error) from None
+
+        return encoded
 
     @staticmethod
-    def _unfit(name: str, error: Exception) -> CodeError:
+    def _misfit_error(name: str, error: Exception) -> CodeError:
         return refuse(
-            "YD/T 3709",
-            name,
-            "value",
-            "tree",
-            f"does not fit these modules ({str(error)[:300]})",
-            "see the field named; nothing is cut to fit",
+            where="YD/T 3709",
+            entity=name,
+            field="value",
+            value="tree",
+            rule=f"does not fit these modules ({str(error)[:300]})",
+            remedy="see the field named; nothing is cut to fit",
         )
 
 
-def _plain(value: Any) -> Any:
+def _decoded(value: Any) -> Any:
     """Return what asn1tools decoded as `ydt.py` reads it."""
     if isinstance(value, tuple) and len(value) == 2:
         first, second = value
         if isinstance(first, bytes):
             return "".join(f"{byte:08b}" for byte in first)[:second]
-        return {first: _plain(second)}
+        return {first: _decoded(second)}
+
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: _decoded(item) for key, item in value.items()}
+
+    return [_decoded(item) for item in value] if isinstance(value, list) else value
 
 
-def _coded(field: str, value: Any) -> Any:
+def _encoded(field: str, value: Any) -> Any:
     """Return a tree as asn1tools wants it."""
-    if field in BITS and isinstance(value, str):
-        return _bits(value)
-    if field in CHOICES and isinstance(value, dict):
+    if field in BIT_STRING_SIZES and isinstance(value, str):
+        return _bit_string(value)
+
+    if field in CHOICE_FIELDS and isinstance(value, dict):
         ((name, item),) = value.items()
-        return name, _bits(item) if field == "laneType" else _coded(name, item)
+        return name, _bit_string(item) if field == "laneType" else _encoded(name, item)
+
     if isinstance(value, dict):
-        return {key: _coded(key, item) for key, item in value.items()}
-    return [_coded(field, item) for item in value] if isinstance(value, list) else value
+        return {key: _encoded(key, item) for key, item in value.items()}
+
+    return [_encoded(field, item) for item in value] if isinstance(value, list) else value
 
 
-def _bits(text: str) -> tuple[bytes, int]:
-    whole = text.ljust((len(text) + 7) // 8 * 8, "0")
-    return bytes(int(whole[k : k + 8], 2) for k in range(0, len(whole), 8)), len(text)
+def _bit_string(text: str) -> tuple[bytes, int]:
+    padded = text.ljust((len(text) + 7) // 8 * 8, "0")
+    return bytes(int(padded[k : k + 8], 2) for k in range(0, len(padded), 8)), len(text)

@@ -1,0 +1,274 @@
+"""The live page: what nobody, ten readers and twenty that never read cost the loop; frames a second, first picture and seek in Chromium.
+
+20 intersections with 60 road users each, 10 frames a second each, in real time in a process of its own; the time is from a frame's own stamp to the end
+of its step. Rounds are taken in turn. The page's figures need Chromium, and are taken without a GPU.
+"""
+
+import multiprocessing
+import tempfile
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+from cloudctl.sim.common.terminal import table
+
+from bench.browser import Browser, find_browser
+from bench.scene import Scene, encode
+from bench.view_stage import TOKEN, Driven, deaf, look, serve
+from cloudctl import codes
+from cloudctl.client.gateway import pack
+from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
+from cloudctl.codes import CompiledCode
+from cloudctl.io.recording.reader import Recorder
+from cloudctl.schema import VERSION, Perception, RawMessage
+from cloudctl.settings import EngineConfig
+from cloudctl.view import columns
+
+INTERSECTIONS, OBJECTS = 20, 60
+READERS, DEAF = 10, 20
+ROUNDS = 5
+ROUND_S = 5.0
+ZONE = 880
+SEEKS = 7
+HOUR = 3600  # s
+spawn = multiprocessing.get_context("spawn")
+
+
+def rest(seconds: float) -> None:
+    clock = WallClock()
+    sleep_until(clock.now() + int(seconds * SECOND))
+
+
+def started(count: int, objects: int, hz: float) -> tuple[Any, Connection, str]:
+    """Start a process that drives intersections; return it, its pipe and its address."""
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(there, count, objects, hz), daemon=True)
+    process.start()
+    return process, here, here.recv()
+
+
+def stopped(process: Any, pipe: Connection) -> None:
+    pipe.send("stop")
+    process.join(20)
+
+
+# --- the cost at the node ---
+
+
+def lap(pipe: Connection) -> np.ndarray:
+    """Return the latencies (us) of one round."""
+    pipe.send("lap")
+    pipe.recv()
+    rest(ROUND_S)
+    pipe.send("lap")
+    return np.array(pipe.recv())
+
+
+def cost() -> str:
+    process, pipe, address = started(INTERSECTIONS, OBJECTS, 10.0)
+    rounds: dict[str, list[tuple[float, float]]] = {
+        "nobody": [],
+        f"{READERS} readers": [],
+        f"{DEAF} that never read": [],
+    }
+    rate = 0.0
+    memory = [resident(process.pid)]
+    for _ in range(ROUNDS):
+        for name, found in rounds.items():
+            end = None
+            silent = []
+            if "readers" in name:
+                end, other = spawn.Pipe()
+                readers = spawn.Process(target=look, args=(other, address, READERS, INTERSECTIONS), daemon=True)
+                readers.start()
+                end.recv()
+            elif name != "nobody":
+                silent = [deaf(address, INTERSECTIONS) for _ in range(DEAF)]
+            rest(0.5)
+            late = lap(pipe)
+            found.append((float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99))))
+            if end is not None:
+                end.send("stop")
+                rate = end.recv()
+                readers.join(10)
+            if silent:
+                memory.append(resident(process.pid))
+            for stream in silent:
+                stream.close()
+            rest(0.5)
+    stopped(process, pipe)
+    floor = [median(column) for column in zip(*rounds["nobody"], strict=True)]
+    rows = []
+    for name, found in rounds.items():
+        p50, p99 = (median(column) for column in zip(*found, strict=True))
+        rows.append([name, p50, p99, p50 / floor[0], p99 / floor[1]])
+    text = table(
+        [f"{INTERSECTIONS} x {OBJECTS} tracks, 10 Hz", "p50 us", "p99 us", "p50 x nobody", "p99 x nobody"], rows
+    )
+    return f"{text}\n{READERS} readers got {rate / 1e6:.1f} MB/s together; {DEAF} that never read: memory {memory[-1] - memory[0]:+.1f} MB"
+
+
+def resident(pid: int) -> float:
+    """Return the resident memory of a process, MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def nobody() -> str:
+    """Return what the observer takes of a step while nobody looks, and what one snapshot takes."""
+    driven = Driven(INTERSECTIONS, OBJECTS, 10.0)
+    begin = 1_767_225_600 * SECOND
+    steps, seen = [], []
+    for k in range(1200):
+        t = begin + k * driven.slot
+        batch = driven.batch(t)
+        begun = stopwatch()
+        out = driven.engine.step(t, batch)
+        stepped = stopwatch()
+        driven.observer.observe(t, batch, out)
+        steps.append(stepped - begun)
+        seen.append(stopwatch() - stepped)
+    share = sum(seen[200:]) / sum(steps[200:])
+    world = next(iter(driven.engine.intersections.values())).latest
+    assert world is not None
+    begun = stopwatch()
+    for _ in range(2000):
+        block = columns.snapshot(0, world, world.signals)
+    took = (stopwatch() - begun) / 2000 / 1000
+    names = world.tracks.dtype.names or ()
+    begun = stopwatch()
+    for _ in range(100):
+        listed = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in world.tracks.tolist()])
+    slow = (stopwatch() - begun) / 100 / 1000
+    return (
+        f"nobody looks: {median(seen[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us, {share:.2%} of the loop\n"
+        f"a snapshot of {len(world.tracks)} tracks: {took:.0f} us, {len(block)} bytes (a JSON list of maps: {slow:.0f} us, {len(listed)} bytes)"
+    )
+
+
+# --- the page ---
+
+
+def frames(browser: Browser, address: str, script: str) -> tuple[float, float, float]:
+    """Return first picture (ms), frames a second and ms to draw one, of a page after some script."""
+    browser.open("about:blank")
+    browser.open(f"{address}/view/#token={TOKEN}")
+    browser.until("cloudctl.stats.firstPicture !== null", 30)
+    first = browser.run("cloudctl.stats.firstPicture")
+    browser.run(script)
+    rest(2.0)
+    found = browser.run(
+        "new Promise((done) => { const begun = performance.now(); const draws = cloudctl.stats.draws; let n = 0; const tick = (now) => { n += 1;"
+        " if (now - begun < 5000) requestAnimationFrame(tick); else done([1000 * n / (now - begun), cloudctl.stats.drawMs]); }; requestAnimationFrame(tick); })"
+    )
+    return first, found[0], found[1]
+
+
+def page() -> str:
+    rows = []
+    whole = "cloudctl.showZone()"
+    cases = (
+        ("one intersection", 1, OBJECTS, 10.0, "1"),
+        (f"{INTERSECTIONS} x {OBJECTS} tracks", INTERSECTIONS, OBJECTS, 10.0, whole),
+        (f"zone of {ZONE}", ZONE, 20, 0.2, whole),
+    )
+    with Browser() as browser:
+        for name, count, objects, hz, script in cases:
+            process, pipe, address = started(count, objects, hz)
+            drawn = frames(browser, address, script)
+            rows.append([name, *drawn])
+            browser.open("about:blank")
+            stopped(process, pipe)
+    return table(["page without a GPU", "first picture ms", "frames/s", "ms to draw one"], rows)
+
+
+def seek() -> str:
+    with tempfile.TemporaryDirectory() as folder, Browser() as browser:
+        path = Path(folder) / "hour.mcap"
+        write_hour(path)
+        shown: list[str] = []
+        thread, stop = served(path, shown)
+        browser.open(shown[0])
+        browser.until("cloudctl.stats.firstPicture !== null", 60)
+        first = browser.run("cloudctl.stats.firstPicture")
+        browser.run("cloudctl.connection.ask({ play: false })")
+        took = [
+            browser.run(SEEK.replace("SHARE", str(share)), 60)
+            for share in np.random.default_rng(1).uniform(0.05, 0.95, SEEKS)
+        ]
+        browser.open("about:blank")
+        stop()
+        thread.join(20)
+        size = path.stat().st_size / 1e6
+    return f"recording of an hour ({size:.0f} MB, 3 units x 10 Hz x 40 objects): first picture {first:.0f} ms; click to picture median {median(took):.0f} ms, longest {max(took):.0f} ms of {SEEKS}"
+
+
+SEEK = """new Promise((done) => {
+  const { begin, end } = cloudctl.store.player;
+  const t = begin + SHARE * (end - begin);
+  const begun = performance.now();
+  const look = () => {
+    const view = cloudctl.store.views.get(0);
+    if (view && Math.abs(view.latest.t - t) < 250 && !cloudctl.dirty) done(performance.now() - begun);
+    else requestAnimationFrame(look);
+  };
+  cloudctl.player.goTo(t);
+  requestAnimationFrame(look);
+})"""
+
+
+def write_hour(path: Path) -> None:
+    """Record an hour of three units that see 40 road users, without planning it."""
+    from bench.scene import corridor
+
+    code: CompiledCode = corridor()[0]
+    scene = Scene(code, 40)
+    config = EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}})
+    blocks = [msgspec.Raw(encode(pack(scene.columns(k * 100 * MS)))) for k in range(600)]
+    recorder = Recorder(path)
+    recorder.meta("config", msgspec.json.encode(config))
+    recorder.meta("code", codes.dump(code.code))
+    begin = 1_767_225_600 * SECOND
+    for k in range(HOUR * 10):
+        for unit in range(3):
+            t = begin + k * 100 * MS
+            body = Perception(VERSION, f"r{unit}", "fused", k, t, scene.lat, scene.lon, blocks[k % len(blocks)])
+            batch = [RawMessage("perception", "g", encode(body))]
+            if unit == 0:
+                batch.append(RawMessage("signal", "g", scene.signal("r0", k, t)))
+            recorder.step(t + (40 + 12 * unit) * MS, batch, [])
+        if k % 5 == 0:
+            recorder.flush()
+    recorder.close()
+
+
+def served(path: Path, shown: list[str]) -> tuple[threading.Thread, Any]:
+    """Serve a recording's page in a process of its own; its address is put into `shown`. Returns a thread that waits for it, and what ends it."""
+    import subprocess
+    import sys
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloudctl", "replay", str(path), "--view"], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    shown.append(process.stdout.readline().decode().split()[1])
+    thread = threading.Thread(target=process.wait)
+    thread.start()
+    return thread, process.terminate
+
+
+def run() -> str:
+    parts = [nobody(), cost()]
+    parts += (
+        [page(), seek()]
+        if find_browser()
+        else ["no Chromium here, so that the page itself is not measured: apt-get install chromium"]
+    )
+    parts.append(
+        "must: nobody <= 1 % of the loop; 10 readers p99 <= 1.1 x; never read 1.0 x; >= 50 frames/s; first picture <= 700 ms; seek <= 500 ms"
+    )
+    return "\n\n".join(parts)

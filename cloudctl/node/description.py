@@ -1,0 +1,30 @@
+"""What a node says of itself when it begins to serve."""
+
+from collections.abc import Sequence
+
+from ..settings import BrokerSection
+from .config import NodeConfig
+
+MAX_NAMED = 10  # codes or gateways that are named; more are counted
+
+
+def describe(
+    config: NodeConfig, broker: BrokerSection, embedded: str | None, codes: Sequence[str], address: str
+) -> list[str]:
+    """Return lines on codes, gateways and broker. `embedded`: the program of an embedded broker; `address`: where gateways connect."""
+    gateways = [gateway.name for gateway in config.gateway]
+    curve = "CURVE" if config.node.curve else "in clear"
+    program = f"{embedded}, embedded, " if embedded else ""
+    tls = "TLS" if broker.tls_ca else "in clear"
+    return [
+        f"digital codes: {len(codes)}: {named(codes)}",
+        f"gateways: {named(gateways)}; they connect to {address}, {curve}",
+        f"MQTT broker: {program}{broker.host}:{broker.port}, {tls}",
+    ]
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names for people: the first MAX_NAMED, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    listed = ", ".join(names[:MAX_NAMED]) or "none"
+    return f"{listed} and {more} more" if more > 0 else listed

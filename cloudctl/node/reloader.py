@@ -1,0 +1,105 @@
+"""Takes another configuration over into the parts of a running node: all of it, or nothing where the file cannot be used."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ..clock import Clock
+from ..engine import Engine
+from ..io.broker import Broker, reachable
+from ..io.egress import Egress
+from ..io.recording.reader import Recorder
+from ..io.zeromq import KeyPair, Server
+from ..settings import BrokerSection
+from .config import NodeConfig
+from .init_folder import write_broker_files
+from .peers import Peers
+from .publish import Publisher
+from .reload import Credentials, Reread, operator_input, read_again
+
+log = logging.getLogger("cloudctl.node")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningParts:
+    """The parts of a node that another configuration reaches."""
+
+    engine: Engine
+    publisher: Publisher
+    peers: Peers
+    server: Server
+    egress: Egress
+    broker: Broker | None
+    recorder: Recorder | None
+
+
+class Reloader:
+    """Reads a node's file again. `keys` and `section`: the key pair and the broker's settings that the node has begun with."""
+
+    def __init__(
+        self, file: Path, parts: RunningParts, keys: KeyPair | None, section: BrokerSection, clock: Clock
+    ) -> None:
+        self._file, self._parts, self._clock = file, parts, clock
+        self._keys = keys
+        self._credentials = Credentials(section)
+
+    def reload(self, running: NodeConfig) -> NodeConfig:
+        """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""
+        publisher = self._parts.publisher
+        try:
+            reread = read_again(running, self._file, publisher.known_files)
+            days = publisher.wanted_days(reread.config, self._clock.now())
+        except (ValueError, RuntimeError, OSError) as error:
+            return self._refuse(running, str(error))
+
+        engine_config = msgspec.structs.replace(reread.config.engine, days=days.days)
+        answer = publisher.submit(operator_input("config", engine_config), self._clock.now())
+        if answer.refusal is not None:
+            return self._refuse(running, f"{self._file}: {answer.refusal}")
+
+        self._take_over(reread)
+        publisher.publish_days(self._clock.now())
+        publisher.notice_days(days.notice)
+        self._parts.engine.metrics.count("reload.done")
+        for line in reread.waiting:
+            log.warning("%s", line)
+        gateways = ", ".join(gateway.name for gateway in reread.config.gateway) or "none"
+        log.info("%s was read again; gateways: %s", self._file, gateways)
+        return reread.config
+
+    def _refuse(self, running: NodeConfig, reason: str) -> NodeConfig:
+        self._parts.engine.metrics.count("reload.refused")
+        log.warning("configuration not taken over, what runs stays: %s", reason)
+        return running
+
+    def _take_over(self, reread: Reread) -> None:
+        """Put keys, credentials and limits in place, and let go of intersections that are gone."""
+        parts, config = self._parts, reread.config
+        parts.publisher.config = config
+
+        allowed = config.allowed()
+        parts.peers.allowed = allowed if config.node.curve else None
+        parts.server.allow(allowed)
+        if reread.keys is not None and reread.keys != self._keys:
+            self._keys = reread.keys
+            parts.server.change_keys(reread.keys)
+            log.warning("the node's key pair has changed: gateways connect again once they have its new public key")
+
+        if parts.broker:
+            write_broker_files(config, parts.broker.folder, parts.broker.port)
+            parts.broker.reread()
+        if self._credentials.changed(config.broker):
+            parts.egress.reconnect(reachable_section(config.broker, parts.broker))
+        if parts.recorder:
+            parts.recorder.limits = config.record.limits
+        for name in parts.publisher.retire(reread.files):
+            log.info("%s has no digital code any more: what was retained of it is cleared", name)
+
+
+def reachable_section(section: BrokerSection, broker: Broker | None) -> BrokerSection:
+    """Return how the node reaches its broker: an embedded one on the port it was given."""
+    if broker is None:
+        return section
+    return msgspec.structs.replace(section, host=reachable(broker.host), port=broker.port, version=broker.version)

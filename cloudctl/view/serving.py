@@ -1,0 +1,27 @@
+"""The live page of a running node: the observer of its engine, the token, and the routes for its web server."""
+
+from typing import Any
+
+from ..engine import Engine
+from ..settings import HttpSection
+from .observer import Observer
+from .routes import View, ViewRoutes, new_token, page_address
+
+
+class LivePage:
+    """The page of one node. `observer.observe` after every step; `routes` are for the web server."""
+
+    def __init__(self, section: HttpSection, engine: Engine) -> None:
+        """`section`: of the node's file. Without a token of its own, one is made for this run."""
+        self.observer = Observer(engine)
+        self._view = View(self.observer, section.token or new_token(), section.origins)
+        self._shows_token = section.token is None
+
+    def routes(self, web: Any) -> list[Any]:
+        """Return the routes of the page, made with `aiohttp.web`."""
+        return ViewRoutes(web, self._view).routes()
+
+    def address(self, server: str) -> str:
+        """Return what to open in a browser, of a server's own address; a token from the node's file is not shown."""
+        address = server.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        return page_address(address, self._view.token if self._shows_token else "YOUR-TOKEN")

@@ -1,0 +1,144 @@
+"""`cloudctl init`: what it writes belongs together, is closed, and closes the loop."""
+
+import stat
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+from queue import Empty, Queue
+
+import pytest
+from deadlines import until
+from started_folder import StartedFolder
+
+from cloudctl import codes, maps
+from cloudctl.client.credentials import read_gateway_folder, read_vehicle_folder
+from cloudctl.errors import CloudctlError
+from cloudctl.io import broker
+from cloudctl.io.private_files import PrivateFileError
+from cloudctl.node.config import load
+from cloudctl.node.example_scripts import example_scripts
+from cloudctl.node.init_folder import Ports, add_vehicle, init_folder
+
+needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
+
+
+class Lines:
+    """What a process prints, line by line, as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.seen: list[str] = []
+        self._queue: Queue[str] = Queue()
+        threading.Thread(target=lambda: [self._queue.put(line) for line in process.stdout], daemon=True).start()
+
+    def has(self, text: str) -> bool:
+        while True:
+            try:
+                self.seen.append(self._queue.get_nowait())
+            except Empty:
+                return any(text in line for line in self.seen)
+
+
+@needs_mosquitto
+def test_three_shells_close_the_loop_and_each_says_so(tmp_path: Path) -> None:
+    with StartedFolder(tmp_path) as node:
+        scripts = [node.script("gateway.py"), node.script("vehicle.py")]
+        gateway, vehicle = map(Lines, scripts)
+        try:
+            until(lambda: gateway.has(f"connected to tcp://127.0.0.1:{node.ports.gateways}"), 30, "the gateway's line")
+            until(lambda: vehicle.has(f"connected to 127.0.0.1:{node.ports.broker}"), 30, "the vehicle's line")
+            until(lambda: gateway.has("accepted by the node:"), 30, "what was accepted")
+            until(lambda: vehicle.has("queue: standing queue"), 60, "an advisory with its reason")
+            until(lambda: vehicle.has("group 9 shows red") or vehicle.has("is red when you arrive"), 60, "a red light")
+            until(lambda: node.count("ack.applied") > 0, 30, "the acknowledgement")
+        finally:
+            for script in scripts:
+                script.kill()
+                script.wait()
+        assert not gateway.has("refused Signal")
+        assert not vehicle.has("refused")
+        assert node.count("reject.signal") == node.count("reject.perception") == node.count("reject.state") == 0
+        assert "signal phase_order" not in node.log
+    for line in (
+        "digital codes: 1: UST1.",
+        "gateways: gateway-1; they connect to tcp://127.0.0.1:",
+        "MQTT broker: mosquitto, embedded, 127.0.0.1:",
+        "gateway gateway-1 is connected",
+        "vehicle car-1 is connected",
+    ):
+        assert line in node.log
+    assert "OPEN" not in node.log
+    assert "Traceback" not in node.log
+
+
+def test_everything_secret_is_private_and_nothing_else_needs_to_be(tmp_path: Path) -> None:
+    init_folder(tmp_path / "n", None, "127.0.0.1", Ports())
+    secrets = [*tmp_path.rglob("*.key"), tmp_path / "n/broker/acl"]
+    assert len(secrets) == 7
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secrets} == {0o600}
+    for file in tmp_path.rglob("*"):
+        if file.is_file() and file not in secrets:
+            assert b"PRIVATE KEY" not in file.read_bytes()
+            assert b"secret =" not in file.read_bytes()
+
+
+def test_what_belongs_together_names_each_other(tmp_path: Path) -> None:
+    init_folder(tmp_path / "n", None, "node.example", Ports(7000, 8000))
+    config = load(tmp_path / "n/node.toml")
+    gateway = read_gateway_folder(tmp_path / "n/gateways/gateway-1")
+    vehicle = read_vehicle_folder(tmp_path / "n/vehicles/car-1")
+    assert (gateway.address, vehicle.host, vehicle.port) == ("tcp://node.example:7000", "node.example", 8000)
+    public = tomllib.loads((tmp_path / "n/gateways/gateway-1/gateway.pub").read_text())["public"]
+    assert config.allowed() == {public: "gateway-1"}
+    assert set(config.gateway[0].rsus) == set(gateway.rsus)
+    assert config.node.bind == "tcp://0.0.0.0:7000"
+
+
+@pytest.mark.parametrize("name", [name for name in maps.names() if name.endswith(("json", "gz"))])
+def test_every_shipped_map_gives_a_folder_whose_scripts_are_python(tmp_path: Path, name: str) -> None:
+    init_folder(tmp_path / "n", maps.path(name), "127.0.0.1", Ports())
+    loaded = codes.load_all(sorted((tmp_path / "n/codes").glob("*.json")))
+    assert loaded
+    for script in ("gateway.py", "vehicle.py"):
+        compile((tmp_path / "n" / script).read_text(), script, "exec")
+    config = load(tmp_path / "n/node.toml")
+    assert set(config.gateway[0].rsus.values()) == {code.id for code in loaded}
+
+
+def test_a_code_without_a_signal_gives_no_scripts_and_says_so(tmp_path: Path) -> None:
+    import msgspec
+
+    code = codes.load(maps.path("intersection.json"))
+    bare = msgspec.structs.replace(
+        code,
+        connections=tuple(msgspec.structs.replace(c, group=0) for c in code.connections),
+    )
+    assert example_scripts(bare) == {}
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
+    init_folder(tmp_path, None, "127.0.0.1", Ports())
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(CloudctlError, match="nothing of it is overwritten"):
+        init_folder(tmp_path, None, "127.0.0.1", Ports())
+    with pytest.raises(PrivateFileError, match="never overwritten"):
+        add_vehicle(tmp_path, "car-1")
+    assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["", "node", "broker", ".", "..", "a/b", "../../etc/x", "+", "#", "$SYS", "x" * 65, "a\nb"]
+)
+def test_a_name_that_is_no_vehicles_gets_no_certificate(tmp_path: Path, name: str) -> None:
+    init_folder(tmp_path / "n", None, "127.0.0.1", Ports())
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CloudctlError, match="name = "):
+        add_vehicle(tmp_path / "n", name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command_says_what_comes_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cloudctl", "init", str(tmp_path / "n")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cloudctl serve; python gateway.py; python vehicle.py" in done.stdout

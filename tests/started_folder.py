@@ -1,0 +1,66 @@
+"""A node in a folder of `cloudctl init`, as its operator runs it: real ZeroMQ with CURVE, real mosquitto with TLS."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from deadlines import until
+
+from cloudctl import maps
+from cloudctl.io import broker
+from cloudctl.node.init_folder import Ports, init_folder
+
+
+class StartedFolder:
+    """`cloudctl init` and `cloudctl serve` on ports that are free; `log` is what the node logged."""
+
+    def __init__(self, folder: Path, *options: str, map_name: str = "intersection.json") -> None:
+        self.folder, self.options = folder, options
+        self.ports = Ports(broker.free_port(), broker.free_port())
+        init_folder(folder, maps.path(map_name), "127.0.0.1", self.ports)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "StartedFolder":
+        with (self.folder / "node.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cloudctl", "serve", *self.options],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        until(lambda: "connected to the MQTT broker" in self.log or self.process.poll() is not None, 100, "the node")
+        assert self.process.poll() is None, self.log
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(20)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "node.log").read_text()
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of cloudctl in the folder."""
+        command = [sys.executable, "-m", "cloudctl", *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+
+    def script(self, name: str) -> subprocess.Popen[str]:
+        """Start one of the folder's scripts; what it prints and logs comes by `stdout`."""
+        return subprocess.Popen(
+            [sys.executable, "-u", name],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def count(self, name: str) -> int:
+        """Return a counter of status.json, over all sources."""
+        try:
+            counters = json.loads((self.folder / "status.json").read_text())["counters"]
+        except FileNotFoundError:
+            return 0
+        return int(sum(counters.get(name, {}).values()))
